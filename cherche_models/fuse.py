@@ -1,0 +1,60 @@
+"""Fusion of a first stage and MaxSim over a rerank window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+
+def min_max(values: Values) -> Values:
+    """Scale to [0, 1] over the finite values; equal values become 0, -inf stays below all.
+
+    >>> min_max(np.array([1.0, 3.0, 2.0])).tolist()
+    [0.0, 1.0, 0.5]
+    """
+    finite = np.isfinite(values)
+    if not bool(finite.any()):
+        return np.zeros_like(values)
+    low, high = float(values[finite].min()), float(values[finite].max())
+    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    return np.where(finite, scaled, 0.0)
+
+
+def convex(first: Values, maxsim: Values, weight: float) -> Values:
+    """Blend both stages: ``(1 - weight) * first + weight * maxsim``, each min-max scaled.
+
+    Parameters
+    ----------
+    first, maxsim : float64 arrays, shape (window,)
+        A document without codes has a MaxSim of -inf and gets the scaled MaxSim 0.
+    weight : float in [0, 1]
+        Share of MaxSim.
+
+    Returns
+    -------
+    float64 array, shape (window,), in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the weight is outside [0, 1].
+
+    >>> convex(np.array([2.0, 1.0]), np.array([5.0, 9.0]), 0.75).tolist()
+    [0.25, 0.75]
+    """
+    if not 0.0 <= weight <= 1.0:
+        raise ValueError(f"rerank weight {weight} is outside [0, 1]")
+    return (1.0 - weight) * min_max(first) + weight * min_max(maxsim)
+
+
+def order(scores: Values, ids: Sequence[str]) -> list[int]:
+    """Positions by falling score, ties by id.
+
+    >>> order(np.array([1.0, 2.0, 1.0]), ["b", "c", "a"])
+    [1, 2, 0]
+    """
+    return sorted(range(len(ids)), key=lambda i: (-float(scores[i]), ids[i]))

@@ -1,0 +1,76 @@
+"""Feature names: how a vocabulary token is written in an index.
+
+A `rank_feature` query splits ``field.name`` at the last dot, so a name with a
+dot is stored and then matches nothing; Elasticsearch refuses it outright
+(elasticsearch PR#93756). Percent-encoding is injective and undone exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+from urllib.parse import unquote
+
+Naming = Literal["escaped", "id"]
+
+_UNSAFE = re.compile(r"[%. \x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def escape(token: str) -> str:
+    """Write a token as a feature name.
+
+    Raises
+    ------
+    ValueError
+        If the token is empty: the empty feature name is accepted by engines and never found.
+
+    >>> escape("."), escape("##s"), escape("50%")
+    ('%2E', '##s', '50%25')
+    """
+    if not token:
+        raise ValueError("the empty token has no feature name: drop it from the vocabulary")
+    return _UNSAFE.sub(_percent, token)
+
+
+def unescape(name: str) -> str:
+    """Read a feature name back as its token.
+
+    >>> unescape("%2E"), unescape("50%25")
+    ('.', '50%')
+    """
+    return unquote(name, errors="surrogatepass")
+
+
+def feature_names(tokens: Sequence[str], naming: Naming = "escaped") -> list[str]:
+    """Names of a whole vocabulary, in id order.
+
+    Parameters
+    ----------
+    tokens : sequence of str
+        Token strings; the position is the id.
+    naming : {"escaped", "id"}
+        Percent-encoded tokens, or decimal ids (for vocabularies with repeated strings).
+
+    Raises
+    ------
+    ValueError
+        If two ids would share a name.
+
+    >>> feature_names(["a", "."])
+    ['a', '%2E']
+    >>> feature_names(["a", "."], naming="id")
+    ['0', '1']
+    """
+    if naming == "id":
+        return [str(i) for i in range(len(tokens))]
+    names = [escape(token) for token in tokens]
+    if len(set(names)) != len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})[:3]
+        raise ValueError(f"vocabulary repeats the tokens {repeated}: use naming='id'")
+    return names
+
+
+def _percent(match: re.Match[str]) -> str:
+    encoded = match.group().encode("utf-8", errors="surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in encoded)

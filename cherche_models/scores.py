@@ -1,0 +1,128 @@
+"""MaxSim over packed documents, in numpy.
+
+ColBERT (Khattab & Zaharia 2020, eq. 3): ``S(q, d) = sum_i max_j q_i . d_j``.
+Documents lie one after another, so there is no padding to mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cherche_models.types import Floats, TokenEmbeddings
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """Token embeddings of several documents in one matrix.
+
+    Attributes
+    ----------
+    vectors : float32 array, shape (all tokens, dim)
+    offsets : int64 array, shape (documents + 1,)
+        Document ``i`` owns rows ``offsets[i]:offsets[i + 1]``.
+    """
+
+    vectors: Floats
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.offsets.size) - 1
+
+
+def pack(documents: Sequence[TokenEmbeddings]) -> Packed:
+    """Lay documents one after another.
+
+    Raises
+    ------
+    ValueError
+        If the documents differ in width.
+    """
+    widths = {document.dim for document in documents}
+    if len(widths) > 1:
+        raise ValueError(f"documents differ in width: {sorted(widths)}; they come from different models")
+    offsets = np.concatenate(([0], np.cumsum([len(document) for document in documents], dtype=np.int64)))
+    dim = widths.pop() if widths else 0
+    vectors = np.concatenate([d.vectors for d in documents]) if documents else np.empty((0, dim), np.float32)
+    return Packed(np.ascontiguousarray(vectors, dtype=np.float32), offsets.astype(np.int64))
+
+
+def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
+    """MaxSim of one query with each document.
+
+    Parameters
+    ----------
+    query : TokenEmbeddings, shape (query tokens, dim)
+    documents : Packed
+
+    Returns
+    -------
+    float32 array, shape (documents,). A document without tokens scores -inf:
+    nothing is known of it, which is not the same as a similarity of 0.
+
+    Raises
+    ------
+    ValueError
+        If query and documents differ in width.
+
+    >>> query = TokenEmbeddings(np.array([[1, 0], [0, 1]], dtype=np.float32))
+    >>> documents = pack([TokenEmbeddings(np.array([[1, 0], [0.6, 0.8]], dtype=np.float32))])
+    >>> round(float(maxsim(query, documents)[0]), 4)
+    1.8
+    """
+    result = np.full(len(documents), -np.inf, np.float32)
+    sizes = np.diff(documents.offsets)
+    full = np.flatnonzero(sizes)
+    if full.size == 0 or len(query) == 0:
+        return result
+    _check_widths(query.dim, documents.vectors.shape[1])
+    similarity = documents.vectors @ query.vectors.T
+    best = np.maximum.reduceat(similarity, documents.offsets[full], axis=0)
+    result[full] = best.sum(axis=1)
+    return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """For each query token, the document token that answers it.
+
+    Attributes
+    ----------
+    tokens : int64 array, shape (query tokens,)
+        Row of the best document token.
+    similarities : float32 array, shape (query tokens,)
+        Their sum is the MaxSim.
+    """
+
+    tokens: NDArray[np.int64]
+    similarities: Floats
+
+
+def align(query: TokenEmbeddings, document: TokenEmbeddings) -> Alignment:
+    """Best document token of each query token; ties fall to the first.
+
+    Raises
+    ------
+    ValueError
+        If the document has no tokens, or the widths differ.
+
+    >>> query = TokenEmbeddings(np.array([[0, 1]], dtype=np.float32))
+    >>> align(query, TokenEmbeddings(np.array([[1, 0], [0, 1]], dtype=np.float32))).tokens.tolist()
+    [1]
+    """
+    if len(document) == 0:
+        raise ValueError("a document without tokens has no alignment")
+    _check_widths(query.dim, document.dim)
+    similarity = query.vectors @ document.vectors.T
+    tokens = similarity.argmax(axis=1)
+    return Alignment(tokens.astype(np.int64), np.take_along_axis(similarity, tokens[:, None], axis=1)[:, 0])
+
+
+def _check_widths(query: int, documents: int) -> None:
+    if query != documents:
+        raise ValueError(f"query tokens have {query} dimensions, document tokens {documents}: different rerankers")

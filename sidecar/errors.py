@@ -1,0 +1,75 @@
+"""Errors that name the item, the reason and the next step."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Kinds of failure, named as gRPC names them."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    UNAVAILABLE = "UNAVAILABLE"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+class ChercheError(Exception):
+    """A failure with a kind, a reason and a next step.
+
+    Attributes
+    ----------
+    code : Code
+    reason : str
+        What went wrong, naming the item.
+    next_step : str
+        What mends it; empty where nothing does.
+    retry_after : float or None
+        Seconds after which a retry is worth it; only on overload.
+    """
+
+    def __init__(
+        self, code: Code, reason: str, next_step: str = "", *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{reason} — {next_step}" if next_step else reason)
+        self.code = code
+        self.reason = reason
+        self.next_step = next_step
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.code in (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+
+
+def invalid(reason: str, next_step: str = "") -> ChercheError:
+    """The caller's item is wrong; the same item will fail again."""
+    return ChercheError(Code.INVALID_ARGUMENT, reason, next_step)
+
+
+def not_found(reason: str, next_step: str = "") -> ChercheError:
+    """What was named is not there."""
+    return ChercheError(Code.NOT_FOUND, reason, next_step)
+
+
+def precondition(reason: str, next_step: str = "") -> ChercheError:
+    """Something must be done first: `next_step` says what."""
+    return ChercheError(Code.FAILED_PRECONDITION, reason, next_step)
+
+
+def unavailable(reason: str, next_step: str = "") -> ChercheError:
+    """Something this call needs does not answer."""
+    return ChercheError(Code.UNAVAILABLE, reason, next_step)
+
+
+def overloaded(reason: str, retry_after: float) -> ChercheError:
+    """Refused early; try again after `retry_after` seconds."""
+    return ChercheError(Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after)

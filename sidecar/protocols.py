@@ -1,0 +1,153 @@
+"""What the pure middle asks of the rim: a model and an engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from cherche_models.types import Encoding, Tokens
+from sidecar.types import (
+    EngineInfo,
+    EnginePage,
+    Existing,
+    Identity,
+    IndexMeta,
+    IndexStats,
+    Kind,
+    Query,
+    SetupPlan,
+    StoredDocument,
+    WriteResult,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a served model is.
+
+    Attributes
+    ----------
+    name : str
+        The name it is served under.
+    architecture : str
+        splade, sparse_embed, colbert, joint or inference_free.
+    digest : str
+        sha256 of its files, head and prompts, hexadecimal: all of its fingerprint that is its own.
+    vocabulary : tuple of str
+        Token strings in id order; empty without a sparse head.
+    sparse, late_interaction : bool
+        Which heads it has.
+    dim : int
+        Width of a token embedding, 0 without that head.
+    max_document_length, max_query_length : int
+        In tokens, special tokens included.
+    device, dtype : str
+    sparse_boost, rerank_weight : float
+        Tuned on training data; what an index is set up with by default.
+    """
+
+    name: str
+    architecture: str
+    digest: str
+    vocabulary: tuple[str, ...]
+    sparse: bool
+    late_interaction: bool
+    dim: int
+    max_document_length: int
+    max_query_length: int
+    device: str
+    dtype: str
+    sparse_boost: float = 1.0
+    rerank_weight: float = 0.5
+
+
+class Model(Protocol):
+    """Text to tokens, tokens to weights and embeddings. Blocking; called off the event loop."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
+        """Cut texts into tokens; 0 for the model's own maximum."""
+        ...
+
+    def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
+        """One forward pass over one batch; results in order.
+
+        Document weights are not pruned and not on the grid yet. An
+        `embeddings` row belongs to the token that `kept` names.
+        """
+        ...
+
+    def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
+        """Positions of the tokens that have a row in `Encoding.embeddings`."""
+        ...
+
+    def idf(self, tokens: Tokens) -> dict[int, float] | None:
+        """Vocabulary id → idf from the model's own table, for queries without a pass; None without a table."""
+        ...
+
+
+class Engine(Protocol):
+    """A store of documents with a lexical and a sparse first stage."""
+
+    def as_caller(self, identity: Identity) -> Self:
+        """The same engine, acting with a caller's credentials."""
+        ...
+
+    async def info(self) -> EngineInfo: ...
+
+    async def meta(self, index: str) -> IndexMeta | None:
+        """How `index` was set up; None where it exists and was not.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND where there is no such index.
+        """
+        ...
+
+    async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
+        """The requests that `setup` would make. Writes nothing; the index may be missing."""
+        ...
+
+    async def setup(self, index: str, meta: IndexMeta) -> SetupPlan:
+        """Create the index or add the mapping to it; a second call changes only ``_meta``."""
+        ...
+
+    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
+        """Take everything out again; documents changed, and what stays behind unused."""
+        ...
+
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+        """What is stored under `ids`, codes and terms included; missing ids are absent. Sees every acknowledged write."""
+        ...
+
+    async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """Write a bulk; one result per document, in order. Only acknowledged documents have no error."""
+        ...
+
+    async def refresh(self, index: str) -> None:
+        """Make every acknowledged write searchable."""
+        ...
+
+    async def search(self, index: str, query: Query) -> EnginePage: ...
+
+    async def close_pit(self, pit: str) -> None: ...
+
+    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+        """Documents holding each (vocabulary id, feature name), and documents in all."""
+        ...
+
+    async def stats(self, index: str) -> IndexStats: ...
+
+    async def sample(self, index: str, size: int) -> list[Existing]:
+        """Some documents, for estimates."""
+        ...
+
+    def scan(self, index: str) -> AsyncIterator[Existing]:
+        """All documents in rising order of id."""
+        ...
+
+    async def aclose(self) -> None: ...

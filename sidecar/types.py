@@ -1,0 +1,278 @@
+"""Values of the sidecar: documents, queries, hits. Frozen, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sidecar.errors import ChercheError
+
+Json = Mapping[str, Any]
+Mode = Literal["bm25", "sparse", "hybrid"]
+QueryMode = Literal["full", "pruned", "doc_only"]
+MatchSet = Literal["auto", "lexical", "union"]
+Kind = Literal["document", "query"]
+State = Literal["ok", "pending", "failed"]
+Outcome = Literal["encoded", "reused", "unchanged", "failed"]
+
+WEIGHTS, TERMS, CODES, HASH, STATE = (
+    "cherche_weights",
+    "cherche_terms",
+    "cherche_codes",
+    "cherche_hash",
+    "cherche_state",
+)
+OWN_FIELDS = (WEIGHTS, TERMS, CODES, HASH, STATE)
+
+
+class RerankStatus:
+    """Names of what can become of a rerank; the wire's enum has the same."""
+
+    NOT_REQUESTED = "NOT_REQUESTED"
+    APPLIED = "APPLIED"
+    PARTIAL = "PARTIAL"
+    SKIPPED_SORT = "SKIPPED_SORT"
+    OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
+    DEADLINE = "DEADLINE"
+    UNAVAILABLE = "UNAVAILABLE"
+    CODES_MISSING = "CODES_MISSING"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose cluster credentials a call uses.
+
+    `authorization` is a ready header value (``Basic …``, ``ApiKey …``, ``Bearer …``); None
+    is anonymous. Never logged, never part of an answer.
+    """
+
+    authorization: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TextField:
+    """A field that is encoded and searched; `token_share` 0 is no bound."""
+
+    name: str
+    token_share: float = 0.0
+    boost: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What stored weights and codes were made with; `codes` is "" where there are none."""
+
+    sparse: str
+    codes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMeta:
+    """How an index is encoded and searched; lives in the mapping's ``_meta.cherche``."""
+
+    model: str
+    fingerprint: Fingerprint
+    fields: tuple[TextField, ...]
+    max_length: int
+    reranker: str = ""
+    prune: str = "none"
+    naming: str = "escaped"
+    codec: str = "int8"
+    sparse_boost: float = 1.0
+    rerank_weight: float = 0.5
+    rerank_window: int = 100
+    version: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The object under ``_meta.cherche``."""
+        return {
+            "version": self.version,
+            "model": self.model,
+            "reranker": self.reranker,
+            "fingerprint": {"sparse": self.fingerprint.sparse, "codes": self.fingerprint.codes},
+            "fields": [
+                {"name": f.name, "token_share": f.token_share, "boost": f.boost} for f in self.fields
+            ],
+            "max_length": self.max_length,
+            "prune": self.prune,
+            "naming": self.naming,
+            "codec": self.codec,
+            "sparse_boost": self.sparse_boost,
+            "rerank": {"weight": self.rerank_weight, "window": self.rerank_window},
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> IndexMeta:
+        """Read `to_json`'s object back.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not one.
+        """
+        return cls(
+            version=int(data["version"]),
+            model=str(data["model"]),
+            reranker=str(data.get("reranker", "")),
+            fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),
+            fields=tuple(
+                TextField(str(f["name"]), float(f["token_share"]), float(f["boost"])) for f in data["fields"]
+            ),
+            max_length=int(data["max_length"]),
+            prune=str(data["prune"]),
+            naming=str(data["naming"]),
+            codec=str(data["codec"]),
+            sparse_boost=float(data["sparse_boost"]),
+            rerank_weight=float(data["rerank"]["weight"]),
+            rerank_window=int(data["rerank"]["window"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document with its neural part, ready to be written.
+
+    `source` holds the user's own fields only. `features`, `terms` and `codes` are
+    None while `state` is not ``ok`` (`codes` also where the codec is ``none``).
+    """
+
+    id: str
+    source: Json
+    hash: str
+    state: State = "ok"
+    features: Mapping[str, float] | None = None
+    terms: bytes | None = None
+    codes: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What an index holds of an id; `hash` is "" where cherche never encoded it."""
+
+    id: str
+    source: Json
+    hash: str = ""
+    state: State | None = None
+    terms: bytes | None = None
+    codes: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What the engine said of one document: acknowledged, or why not."""
+
+    id: str
+    error: ChercheError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SparseClause:
+    """One weighted query term: vocabulary id, feature name, weight."""
+
+    id: int
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A first stage for an engine.
+
+    Attributes
+    ----------
+    text : str
+        What the user typed; the engine's own BM25 over `fields` unless `body` has a query.
+    mode : {"bm25", "sparse", "hybrid"}
+    match_set : {"lexical", "union"}
+        Decided already: membership of a hybrid query.
+    fields : tuple of TextField
+    clauses : tuple of SparseClause
+        Empty for bm25.
+    sparse_boost : float
+        Factor of the sparse clause.
+    size, offset : int
+        Window of the engine's order.
+    body : mapping
+        The user's own search body (query, filter, aggs, sort, …), untouched.
+    source_fields : tuple of str
+        Empty for all.
+    with_terms, with_codes : bool
+        Read packed terms, codes back with each hit.
+    pit : str
+        Point in time to search in; empty opens none.
+    keep_pit : bool
+        Open a point in time when `pit` is empty, and return it.
+    timeout : float or None
+        Seconds the caller still has.
+    """
+
+    text: str
+    mode: Mode
+    fields: tuple[TextField, ...]
+    match_set: Literal["lexical", "union"] = "union"
+    clauses: tuple[SparseClause, ...] = ()
+    sparse_boost: float = 1.0
+    size: int = 10
+    offset: int = 0
+    body: Json = field(default_factory=dict)
+    source_fields: tuple[str, ...] = ()
+    with_terms: bool = False
+    with_codes: bool = False
+    pit: str = ""
+    keep_pit: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHit:
+    """One hit of the first stage; `score` = `lexical` + `sparse`. `extra` is highlight, sort and the like."""
+
+    id: str
+    score: float
+    lexical: float = 0.0
+    sparse: float = 0.0
+    source: Json = field(default_factory=dict)
+    terms: bytes | None = None
+    codes: bytes | None = None
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePage:
+    """What the first stage found. `request` is what was sent: method, path, body."""
+
+    hits: tuple[EngineHit, ...]
+    total: int
+    total_is_lower_bound: bool = False
+    aggregations: Json | None = None
+    pit: str = ""
+    request: Json = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Product, version and limits of an engine."""
+
+    product: str
+    version: str
+    max_clauses: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPlan:
+    """Requests that set an index up, in order; `warnings` are for people."""
+
+    requests: tuple[Json, ...]
+    documents: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """Documents of an index: all, encoded, pending."""
+
+    documents: int
+    encoded: int
+    pending: int
