@@ -102,7 +102,9 @@ def pack_codes(embeddings: TokenEmbeddings, codec: Codec = "int8") -> bytes:
         raise ValueError(f"codec {codec!r} is not one of {', '.join(CODECS)}")
     vectors = embeddings.vectors
     if not bool(np.isfinite(vectors).all()):
-        raise ValueError("token embeddings hold NaN or infinite values: the model is broken, nothing was stored")
+        raise ValueError(
+            "token embeddings hold NaN or infinite values: the model is broken, nothing was stored"
+        )
     scales, values = _quantise(vectors)
     header = _CODES.pack(b"CC", VERSION, CODECS[codec], embeddings.dim, len(embeddings))
     return header + scales.tobytes() + values.tobytes()
@@ -126,7 +128,9 @@ def codes_header(data: bytes) -> CodesHeader:
     code, dim, tokens = _open(data, _CODES, b"CC", "token codes")
     codec = next((name for name, number in CODECS.items() if number == code), None)
     if codec is None:
-        raise CodecError(f"token codes use codec {code}, which this release does not read: upgrade the sidecar")
+        raise CodecError(
+            f"token codes use codec {code}, which this release does not read: upgrade the sidecar"
+        )
     expected = _CODES.size + tokens * (2 + dim)
     if len(data) != expected:
         raise CodecError(f"token codes are damaged: {expected} bytes announced, {len(data)} present")

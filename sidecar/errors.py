@@ -72,4 +72,6 @@ def unavailable(reason: str, next_step: str = "") -> ChercheError:
 
 def overloaded(reason: str, retry_after: float) -> ChercheError:
     """Refused early; try again after `retry_after` seconds."""
-    return ChercheError(Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after)
+    return ChercheError(
+        Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from cherche_models.types import Encoding, Tokens
+from sidecar.errors import ChercheError
 from sidecar.types import (
     EngineInfo,
     EnginePage,
@@ -20,6 +21,9 @@ from sidecar.types import (
     StoredDocument,
     WriteResult,
 )
+
+
+Lane = Literal["query", "ingest", "backfill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,9 @@ class Engine(Protocol):
 
     async def close_pit(self, pit: str) -> None: ...
 
-    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+    async def document_frequencies(
+        self, index: str, features: Sequence[tuple[int, str]]
+    ) -> tuple[list[int], int]:
         """Documents holding each (vocabulary id, feature name), and documents in all."""
         ...
 
@@ -151,3 +157,74 @@ class Engine(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One encoded text and where its time went, in seconds."""
+
+    tokens: Tokens
+    encoding: Encoding
+    tokenize: float = 0.0
+    queue: float = 0.0
+    encode: float = 0.0
+
+
+class Encoder(Protocol):
+    """A model behind its batcher: what the pipeline awaits."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    async def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
+        """Tokens only, off the event loop."""
+        ...
+
+    async def encode(
+        self,
+        texts: Sequence[str],
+        kind: Kind,
+        *,
+        lane: Lane,
+        max_length: int = 0,
+        timeout: float | None = None,
+    ) -> list[Encoded | ChercheError]:
+        """Encode texts in shared batches; one result per text, in order.
+
+        A text that breaks the model yields its own INVALID_ARGUMENT or INTERNAL
+        error, its neighbours succeed.
+
+        Raises
+        ------
+        ChercheError
+            RESOURCE_EXHAUSTED before anything is queued, DEADLINE_EXCEEDED, UNAVAILABLE.
+        """
+        ...
+
+    async def encode_tokens(
+        self, tokens: Sequence[Tokens], kind: Kind, *, lane: Lane, timeout: float | None = None
+    ) -> list[Encoded | ChercheError]:
+        """The same from tokens: for texts that were cut field by field."""
+        ...
+
+    def kept(self, tokens: Tokens, kind: Kind) -> list[int]: ...
+
+    def idf(self, tokens: Tokens) -> dict[int, float] | None: ...
+
+
+class Encoders(Protocol):
+    """The models a sidecar serves."""
+
+    def named(self, name: str) -> Encoder:
+        """A served model; "" is the default.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND naming the served ones; UNAVAILABLE while it loads.
+        """
+        ...
+
+    def ready(self) -> tuple[Encoder, ...]:
+        """All that can answer; the pipeline picks from them by an index's fingerprint."""
+        ...

@@ -91,9 +91,7 @@ class IndexMeta:
             "model": self.model,
             "reranker": self.reranker,
             "fingerprint": {"sparse": self.fingerprint.sparse, "codes": self.fingerprint.codes},
-            "fields": [
-                {"name": f.name, "token_share": f.token_share, "boost": f.boost} for f in self.fields
-            ],
+            "fields": [{"name": f.name, "token_share": f.token_share, "boost": f.boost} for f in self.fields],
             "max_length": self.max_length,
             "prune": self.prune,
             "naming": self.naming,
@@ -276,3 +274,185 @@ class IndexStats:
     documents: int
     encoded: int
     pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds spent in each stage."""
+
+    tokenize: float = 0.0
+    queue: float = 0.0
+    encode: float = 0.0
+    engine: float = 0.0
+    rerank: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an index is to be set up; empty, 0 and None stand for the defaults of the model."""
+
+    model: str = ""
+    reranker: str = ""
+    fields: tuple[TextField, ...] = ()
+    max_length: int = 0
+    prune: str = "none"
+    codec: str = "int8"
+    sparse_boost: float | None = None
+    rerank_weight: float | None = None
+    rerank_window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetupResult:
+    """What setup did (`applied`) or would do; `projected_bytes` is for the documents there are."""
+
+    plan: SetupPlan
+    applied: bool
+    projected_bytes: int
+    fingerprint: Fingerprint
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """How an index was set up and what it holds; `meta` is None where it was not."""
+
+    index: str
+    meta: IndexMeta | None
+    stats: IndexStats
+    engine: EngineInfo
+    served: bool
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """A document as it came: `raw` is the bytes of one JSON object."""
+
+    id: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What became of one document of a feed."""
+
+    id: str
+    outcome: Outcome
+    error: ChercheError | None = None
+    truncated: bool = False
+    tokens: int = 0
+    terms: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A search as the caller wrote it; None and 0 stand for the index's settings.
+
+    `model` and `fields` serve an index that cherche was never set up on.
+    """
+
+    index: str
+    text: str
+    mode: Mode = "hybrid"
+    query_mode: QueryMode = "full"
+    match_set: MatchSet = "auto"
+    query_terms: int = 16
+    rerank: bool = False
+    rerank_window: int = 0
+    rerank_weight: float | None = None
+    sparse_boost: float | None = None
+    size: int = 10
+    page_token: str = ""
+    body: Json = field(default_factory=dict)
+    source_fields: tuple[str, ...] = ()
+    include_engine_request: bool = False
+    model: str = ""
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreParts:
+    """Where a score comes from; the three last are None where the hit was not reranked."""
+
+    lexical: float
+    sparse: float
+    first_stage: float
+    first_stage_rank: int
+    maxsim: float | None = None
+    first_stage_scaled: float | None = None
+    maxsim_scaled: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One hit of the final order; `rank` counts from 1 over the whole order."""
+
+    id: str
+    rank: int
+    score: float
+    parts: ScoreParts
+    source: Json
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOutcome:
+    """What became of the rerank, with counts and a reason for people."""
+
+    status: str = RerankStatus.NOT_REQUESTED
+    reason: str = ""
+    window: int = 0
+    reranked: int = 0
+    codes_missing: int = 0
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A page of hits."""
+
+    hits: tuple[Hit, ...]
+    total: int
+    total_is_lower_bound: bool
+    rerank: RerankOutcome
+    fingerprint: Fingerprint
+    timings: Timings
+    next_page_token: str = ""
+    aggregations: Json | None = None
+    engine_request: Json | None = None
+    warnings: tuple[str, ...] = ()
+    query_terms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TermContribution:
+    """One shared term: `contribution` = sparse_boost · query_weight · document_weight."""
+
+    token: str
+    query_weight: float
+    document_weight: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMatch:
+    """One query token and the document token that answers it; `document_token` "" where its text was withheld."""
+
+    query_token: str
+    document_token: str
+    document_position: int
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a hit is where it is."""
+
+    id: str
+    terms: tuple[TermContribution, ...]
+    matches: tuple[TokenMatch, ...]
+    sparse_boost: float
+    notes: tuple[str, ...] = ()
