@@ -1,0 +1,53 @@
+"""Fixtures shared by all tiers: an empty environment, and what a machine may lack."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+NEEDS = ("data", "models", "java", "browser")
+_REQUIRED = frozenset(filter(None, os.environ.get("CHERCHE_REQUIRE", "").split(",")))
+_TEST_DATA = os.environ.get("CHERCHE_TEST_DATA")
+_TEST_MODELS = os.environ.get("CHERCHE_TEST_MODELS")
+
+if unknown := _REQUIRED - set(NEEDS):
+    raise pytest.UsageError(f"CHERCHE_REQUIRE names {sorted(unknown)}; it knows {', '.join(NEEDS)}")
+
+
+def missing(need: str, reason: str) -> None:
+    """Skip, or fail where CHERCHE_REQUIRE says that this machine has what is missing."""
+    if need in _REQUIRED:
+        pytest.fail(f"CHERCHE_REQUIRE lists {need}, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the developer's own settings."""
+    for name in list(os.environ):
+        if name.startswith("CHERCHE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of test collections."""
+    return _folder("data", "CHERCHE_TEST_DATA", _TEST_DATA)
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The folder of test checkpoints."""
+    return _folder("models", "CHERCHE_TEST_MODELS", _TEST_MODELS)
+
+
+def _folder(need: str, variable: str, value: str | None) -> Path:
+    if not value:
+        missing(need, f"{variable} is not set")
+    folder = Path(str(value))
+    if not folder.is_dir():
+        missing(need, f"{variable} names {folder}, which is not a folder")
+    return folder
