@@ -1,0 +1,104 @@
+"""The committed stubs are those of the contract, and the contract keeps buf's STANDARD style."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2 as pb
+from grpc_tools import protoc
+
+from sidecar.rpc import generate
+
+FILES = sorted(generate.PROTOS.rglob("*.proto"))
+
+
+def test_committed_stubs_are_fresh(tmp_path: Path) -> None:
+    generate.generate(tmp_path)
+    assert contents(tmp_path) == contents(generate.TARGET), "run: make proto"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*.py*") if p.suffix != ".pyc"}
+
+
+@pytest.fixture(scope="module")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> list[pb.FileDescriptorProto]:
+    target = tmp_path_factory.mktemp("protos") / "contract.bin"
+    bundled = resources.files("grpc_tools") / "_proto"
+    status = generate._googleapis().parent
+    arguments = [f"--proto_path={generate.PROTOS}", f"--proto_path={bundled}", f"--proto_path={status}"]
+    arguments += ["--include_source_info", f"--descriptor_set_out={target}", *map(str, FILES)]
+    assert protoc.main(["protoc", *arguments]) == 0
+    return list(pb.FileDescriptorSet.FromString(target.read_bytes()).file)
+
+
+def test_package_is_the_folder(contract: list[pb.FileDescriptorProto]) -> None:
+    assert {file.package for file in contract} == {"cherche.v1"}
+    assert {str(Path(file.name).parent) for file in contract} == {"cherche/v1"}
+    assert all(re.fullmatch(r"[a-z_]+\.proto", Path(file.name).name) for file in contract)
+
+
+def test_services_end_in_service_and_own_their_messages(contract: list[pb.FileDescriptorProto]) -> None:
+    used: list[str] = []
+    for service in (s for file in contract for s in file.service):
+        assert service.name.endswith("Service")
+        for method in service.method:
+            assert re.fullmatch(r"[A-Z][A-Za-z]+", method.name)
+            assert method.input_type == f".cherche.v1.{method.name}Request"
+            assert method.output_type == f".cherche.v1.{method.name}Response"
+            used += [method.input_type, method.output_type]
+    assert used
+    assert len(used) == len(set(used))
+
+
+def test_enums_start_unspecified_and_carry_their_name(contract: list[pb.FileDescriptorProto]) -> None:
+    enums = [enum for file in contract for enum in [*file.enum_type, *nested_enums(file)]]
+    assert enums
+    for enum in enums:
+        prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper()
+        assert (enum.value[0].number, enum.value[0].name) == (0, f"{prefix}_UNSPECIFIED")
+        assert all(re.fullmatch(rf"{prefix}_[A-Z0-9_]+", value.name) for value in enum.value)
+
+
+def nested_enums(file: pb.FileDescriptorProto) -> Iterator[pb.EnumDescriptorProto]:
+    for message in file.message_type:
+        yield from message.enum_type
+
+
+def test_names_of_messages_and_fields(contract: list[pb.FileDescriptorProto]) -> None:
+    for message in (m for file in contract for m in file.message_type):
+        assert re.fullmatch(r"([A-Z][a-z0-9]*)+", message.name)
+        assert all(re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", field.name) for field in message.field)
+
+
+def test_everything_is_commented(contract: list[pb.FileDescriptorProto]) -> None:
+    silent = [f"{file.name}: {name}" for file in contract for name in uncommented(file)]
+    assert silent == []
+
+
+def uncommented(file: pb.FileDescriptorProto) -> Iterator[str]:
+    said = {
+        tuple(place.path)
+        for place in file.source_code_info.location
+        if place.leading_comments.strip() or place.trailing_comments.strip()
+    }
+    for path, name in places(file):
+        if path not in said:
+            yield name
+
+
+def places(file: pb.FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Source paths (descriptor.proto field numbers) of all that wants a comment."""
+    for i, message in enumerate(file.message_type):
+        yield (4, i), message.name
+        yield from (((4, i, 2, j), f"{message.name}.{f.name}") for j, f in enumerate(message.field))
+    for i, enum in enumerate(file.enum_type):
+        yield (5, i), enum.name
+        yield from (((5, i, 2, j), v.name) for j, v in enumerate(enum.value))
+    for i, service in enumerate(file.service):
+        yield (6, i), service.name
+        yield from (((6, i, 2, j), f"{service.name}.{m.name}") for j, m in enumerate(service.method))
