@@ -1,0 +1,229 @@
+"""Collections in the BEIR layout: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/<split>.tsv``.
+
+Layout: Thakur et al. 2021, "BEIR: A Heterogeneous Benchmark for Zero-shot
+Evaluation of Information Retrieval Models". Nothing is fetched unless
+`download` is called.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+Document = Mapping[str, object]
+Qrels = dict[str, dict[str, int]]
+
+BASE_URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_TREC_COLUMNS = 4
+_BEIR_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Documents, queries and which answer which.
+
+    Attributes
+    ----------
+    documents : dict of id → document
+        As in the file; ``title`` and ``text`` hold what is searched.
+    queries : dict of id → text
+        Those that the split judges, in the order of the qrels.
+    qrels : dict of query id → {document id → relevance}
+    """
+
+    documents: dict[str, Document]
+    queries: dict[str, str]
+    qrels: Qrels
+
+    def texts(self) -> dict[str, str]:
+        """Title and text of each document, joined by one space."""
+        return {key: text_of(document) for key, document in self.documents.items()}
+
+
+def text_of(document: Document) -> str:
+    """Title and text of a document, joined by one space; a missing one leaves no space.
+
+    >>> text_of({"title": "Ducks", "text": "They swim."})
+    'Ducks They swim.'
+    """
+    return " ".join(str(document[field]) for field in ("title", "text") if document.get(field))
+
+
+def read(folder: Path, split: str = "test") -> Collection:
+    """Read one split of a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the file that is missing.
+    ValueError
+        Naming file and line of what cannot be read, or a judged query that has no text.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, or ``qrels.tsv`` for "test".
+    split : str
+    """
+    qrels = read_qrels(_qrels_path(folder, split))
+    texts = read_queries(folder / "queries.jsonl")
+    if missing := [key for key in qrels if key not in texts]:
+        raise ValueError(f"{folder / 'queries.jsonl'}: no text for the judged query {missing[0]!r}")
+    documents = {str(document["_id"]): document for document in read_corpus(folder / "corpus.jsonl")}
+    return Collection(documents, {key: texts[key] for key in qrels}, qrels)
+
+
+def _qrels_path(folder: Path, split: str) -> Path:
+    nested, flat = folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"
+    if split == "test" and not nested.exists() and flat.exists():
+        return flat
+    return nested
+
+
+def read_corpus(path: Path) -> Iterator[Document]:
+    """Documents one by one, each with its ``_id``.
+
+    Raises
+    ------
+    ValueError
+        Naming file and line: not UTF-8, not a JSON object, no ``_id``, or an ``_id`` seen before.
+    """
+    seen: set[str] = set()
+    for where, document in _objects(path):
+        key = _id(where, document)
+        if key in seen:
+            raise ValueError(f"{where}: the _id {key!r} is there twice")
+        seen.add(key)
+        yield document
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """Query texts by id, in file order; raises as `read_corpus` does."""
+    queries: dict[str, str] = {}
+    for where, row in _objects(path):
+        key, text = _id(where, row), row.get("text")
+        if not isinstance(text, str):
+            raise ValueError(f"{where}: the query {key!r} has no text")  # noqa: TRY004 - the file is wrong, not a type
+        if key in queries:
+            raise ValueError(f"{where}: the _id {key!r} is there twice")
+        queries[key] = text
+    return queries
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Judgements: BEIR's three columns (with a header or without) or TREC's four.
+
+    Raises
+    ------
+    ValueError
+        Naming file and line of a row with other columns or a relevance that is no whole number.
+    """
+    qrels: Qrels = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            cells = line.split()
+            if not cells or (number == 1 and cells[-1] in ("score", "rel", "relevance")):
+                continue
+            query, document, relevance = _judgement(f"{path}:{number}", cells)
+            qrels.setdefault(query, {})[document] = relevance
+    if not qrels:
+        raise ValueError(f"{path}: no judgement in the file")
+    return qrels
+
+
+def _judgement(where: str, cells: list[str]) -> tuple[str, str, int]:
+    if len(cells) == _TREC_COLUMNS:
+        cells = [cells[0], cells[2], cells[3]]
+    if len(cells) != _BEIR_COLUMNS:
+        raise ValueError(f"{where}: wanted query-id, corpus-id, score; found {len(cells)} columns")
+    try:
+        return cells[0], cells[1], int(cells[2])
+    except ValueError as error:
+        raise ValueError(f"{where}: the score {cells[2]!r} is no whole number") from error
+
+
+def _objects(path: Path) -> Iterator[tuple[str, Document]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                row = json.loads(line)
+            except ValueError as error:  # JSONDecodeError and UnicodeDecodeError alike
+                raise ValueError(f"{where}: not a line of JSON in UTF-8 ({error})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{where}: a JSON {type(row).__name__}, not an object")  # noqa: TRY004 - as above
+            yield where, row
+
+
+def _id(where: str, row: Document) -> str:
+    key = row.get("_id")
+    if not isinstance(key, str | int) or key == "":
+        raise ValueError(f"{where}: no _id")
+    return str(key)
+
+
+def download(name: str, target: Path, *, base_url: str = BASE_URL) -> Path:
+    """Fetch a collection by its BEIR name and return its folder ``target/name``.
+
+    A folder that is there already is returned as it is. The archive is unpacked
+    beside the target and moved in one step, so an interrupted call leaves nothing.
+
+    Parameters
+    ----------
+    name : str
+        As BEIR writes it: "scifact", "nfcorpus", "fiqa", …
+    target : Path
+    base_url : str
+        Where ``name.zip`` lies.
+
+    Raises
+    ------
+    ValueError
+        If the name is not one, or the archive holds no corpus.
+    OSError
+        If the archive cannot be fetched.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no BEIR name: small letters, digits and hyphens")
+    folder = target / name
+    if folder.is_dir():
+        return folder
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target) as scratch:
+        archive = Path(scratch) / "archive.zip"
+        with (
+            urllib.request.urlopen(f"{base_url}/{name}.zip", timeout=60) as response,
+            archive.open("wb") as out,
+        ):
+            shutil.copyfileobj(response, out)
+        _unpack(archive, Path(scratch) / "unpacked")
+        (Path(scratch) / "unpacked").rename(folder)
+    return folder
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Write only the files of the layout, whatever paths the archive names."""
+    with zipfile.ZipFile(archive) as members:
+        for name in members.namelist():
+            path = PurePosixPath(name)
+            if path.name in ("corpus.jsonl", "queries.jsonl"):
+                place = folder / path.name
+            elif path.parent.name == "qrels" and path.suffix == ".tsv":
+                place = folder / "qrels" / path.name
+            else:
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with members.open(name) as source, place.open("wb") as out:
+                shutil.copyfileobj(source, out)
+    if not (folder / "corpus.jsonl").exists():
+        raise ValueError(f"{archive.name}: no corpus.jsonl in the archive")

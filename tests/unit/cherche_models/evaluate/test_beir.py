@@ -1,0 +1,135 @@
+import functools
+import http.server
+import json
+import threading
+import zipfile
+
+import pytest
+
+from cherche_models.evaluate import download, read, read_corpus, read_qrels, read_queries
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "ducks"
+    (place / "qrels").mkdir(parents=True)
+    rows = [
+        {"_id": "d1", "title": "Ducks", "text": "They swim."},
+        {"_id": "d2", "title": "", "text": "Geese."},
+    ]
+    (place / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (place / "queries.jsonl").write_text(
+        '{"_id": "q1", "text": "who swims"}\n\n{"_id": "q2", "text": "unjudged"}\n'
+    )
+    (place / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\n")
+    return place
+
+
+def test_reads_the_judged_queries_of_a_split(folder):
+    collection = read(folder)
+    assert collection.queries == {"q1": "who swims"}
+    assert collection.qrels == {"q1": {"d1": 1, "d2": 0}}
+    assert collection.texts() == {"d1": "Ducks They swim.", "d2": "Geese."}
+
+
+def test_flat_qrels_are_the_test_split(folder):
+    (folder / "qrels" / "test.tsv").rename(folder / "qrels.tsv")
+    assert read(folder).qrels["q1"] == {"d1": 1, "d2": 0}
+    with pytest.raises(FileNotFoundError, match=r"train\.tsv"):
+        read(folder, "train")
+
+
+def test_trec_columns_without_header(tmp_path):
+    path = tmp_path / "qrels.txt"
+    path.write_text("q1 0 d1 2\nq1 0 d2 -1\n")
+    assert read_qrels(path) == {"q1": {"d1": 2, "d2": -1}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("q1\td1\n", r":1: wanted query-id"),
+        ("q1\td1\t1\nq1\td2\tx\n", r":2: the score 'x'"),
+        ("query-id\tcorpus-id\tscore\n", "no judgement"),
+    ],
+)
+def test_bad_judgements_name_file_and_line(tmp_path, content, message):
+    path = tmp_path / "bad.tsv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_qrels(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"_id": "1"}\n{broken\n', r":2: not a line of JSON"),
+        (b'{"_id": "\xff"}\n', r":1: not a line of JSON in UTF-8"),
+        (b"[1]\n", r":1: a JSON list"),
+        (b'{"text": "x"}\n', r":1: no _id"),
+        (b'{"_id": "1"}\n{"_id": 1}\n', r":2: the _id '1' is there twice"),
+    ],
+)
+def test_bad_documents_name_file_and_line(tmp_path, line, message):
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(line)
+    with pytest.raises(ValueError, match=message):
+        list(read_corpus(path))
+
+
+def test_a_query_without_text_is_named(tmp_path):
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"_id": "7"}\n')
+    with pytest.raises(ValueError, match="'7' has no text"):
+        read_queries(path)
+
+
+def test_a_judged_query_without_text_is_named(folder):
+    (folder / "qrels" / "test.tsv").write_text("q9\td1\t1\n")
+    with pytest.raises(ValueError, match="'q9'"):
+        read(folder)
+
+
+@pytest.fixture
+def server(tmp_path):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    root = tmp_path / "served"
+    root.mkdir()
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(root))
+    ) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield root, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_download_unpacks_only_the_layout_and_is_reused(folder, server, tmp_path):
+    root, url = server
+    with zipfile.ZipFile(root / "ducks.zip", "w") as archive:
+        for path in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
+            archive.write(folder / path, f"ducks/{path}")
+        archive.writestr("../../escaped.py", "print()")
+    target = tmp_path / "cache"
+    assert read(download("ducks", target, base_url=url)).queries == {"q1": "who swims"}
+    assert sorted(path.name for path in target.rglob("*") if path.is_file()) == [
+        "corpus.jsonl",
+        "queries.jsonl",
+        "test.tsv",
+    ]
+    (root / "ducks.zip").unlink()
+    assert download("ducks", target, base_url=url) == target / "ducks"
+
+
+def test_a_failed_download_leaves_nothing(server, tmp_path):
+    _, url = server
+    target = tmp_path / "cache"
+    with pytest.raises(OSError, match="404"):
+        download("absent", target, base_url=url)
+    assert list(target.iterdir()) == []
+    with pytest.raises(ValueError, match="no BEIR name"):
+        download("../up", target, base_url=url)
