@@ -1,0 +1,179 @@
+"""One node: its configuration (pure), its process, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.cluster.parts import VERSION
+from sidecar.cluster.places import User
+
+_LOG4J = """status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%-25c{1.}] %m%n
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A node of a cluster on loopback: its number from 1, its folder and its ports."""
+
+    number: int
+    folder: Path
+    http_port: int
+    transport_port: int
+
+    @property
+    def name(self) -> str:
+        """Name in the cluster."""
+        return f"node-{self.number}"
+
+    @property
+    def url(self) -> str:
+        """Address for clients."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def log(self) -> Path:
+        """File that takes everything the node prints."""
+        return self.folder / "node.log"
+
+
+def configuration(node: NodeSpec, cluster: Sequence[NodeSpec]) -> str:
+    """Text of ``opensearch.yml``.
+
+    Disk watermarks are off: on a nearly full development machine they would make every
+    index read-only.
+    """
+    lines = [
+        "cluster.name: cherche-dev",
+        f"node.name: {node.name}",
+        "network.host: 127.0.0.1",
+        f"http.port: {node.http_port}",
+        f"transport.port: {node.transport_port}",
+        f"path.data: {node.folder / 'data'}",
+        f"path.logs: {node.folder / 'logs'}",
+        "cluster.routing.allocation.disk.threshold_enabled: false",
+    ]
+    if len(cluster) == 1:
+        return "\n".join([*lines, "discovery.type: single-node", ""])
+    seeds = ", ".join(f'"127.0.0.1:{other.transport_port}"' for other in cluster)
+    names = ", ".join(other.name for other in cluster)
+    lines += [f"discovery.seed_hosts: [{seeds}]", f"cluster.initial_cluster_manager_nodes: [{names}]"]
+    return "\n".join([*lines, ""])
+
+
+def command(java: Path, home: Path, node: NodeSpec, heap: str) -> list[str]:
+    """Command line of a node."""
+    return [
+        str(java / "bin" / "java"),
+        f"-Xms{heap}",
+        f"-Xmx{heap}",
+        f"-javaagent:{home / 'agent' / f'opensearch-agent-{VERSION}.jar'}",
+        "--add-modules=jdk.incubator.vector",
+        "--enable-native-access=ALL-UNNAMED",
+        f"-Djava.io.tmpdir={node.folder / 'tmp'}",
+        "-Dfile.encoding=UTF-8",
+        f"-Dopensearch.path.home={home}",
+        f"-Dopensearch.path.conf={node.folder / 'config'}",
+        "-Dopensearch.distribution.type=tar",
+        "-Dopensearch.bundled_jdk=false",
+        "-Dopensearch.networkaddress.cache.ttl=60",
+        "-cp",
+        str(home / "lib" / "*"),
+        "org.opensearch.bootstrap.OpenSearch",
+    ]
+
+
+def prepare(node: NodeSpec, cluster: Sequence[NodeSpec], user: User | None) -> None:
+    """Write a node's folders and files, and hand them to `user`."""
+    config = node.folder / "config"
+    for folder in (config, node.folder / "data", node.folder / "logs", node.folder / "tmp"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (config / "opensearch.yml").write_text(configuration(node, cluster), encoding="utf-8")
+    (config / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
+    (config / "jvm.options").touch()
+    node.log.touch()
+    if user is not None:
+        _hand_over(node.folder, user)
+
+
+def start(node: NodeSpec, *, java: Path, home: Path, heap: str, user: User | None) -> int:
+    """Start a prepared node in a session of its own and return its process id.
+
+    A shell that ends at once starts it, so that it outlives this process; what it prints goes
+    to its log.
+    """
+    with node.log.open("ab") as log:
+        shell = subprocess.run(
+            ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh", *command(java, home, node, heap)],
+            cwd=node.folder,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            check=True,
+            text=True,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+        )
+    return int(shell.stdout)
+
+
+def log_tail(node: NodeSpec, lines: int = 20) -> str:
+    """The last lines of a node's log, stack frames left out."""
+    written = node.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([line for line in written if not line.startswith("\tat ")][-lines:])
+
+
+def runs(pid: int, folder: Path) -> bool:
+    """Whether `pid` is still the node of `folder`: a number may have passed to another process."""
+    marker = os.fsencode(f"-Dopensearch.path.conf={folder / 'config'}")
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return marker in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+    shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
+    return marker in shown.stdout
+
+
+def stop(nodes: Mapping[int, Path], timeout: float = 20.0) -> int:
+    """End exactly these nodes (process id → folder), politely first; returns how many ran."""
+    running = [pid for pid, folder in nodes.items() if runs(pid, folder)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in running:
+            if runs(pid, nodes[pid]):
+                os.kill(pid, number)
+        deadline = time.monotonic() + timeout
+        while any(runs(pid, nodes[pid]) for pid in running) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    return len(running)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nothing listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _hand_over(folder: Path, user: User) -> None:
+    os.chown(folder, user.uid, user.gid)
+    for path in folder.rglob("*"):
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -1,0 +1,138 @@
+"""Where things lie on this machine: the cache, Java, Maven, and the user the server runs as."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.cluster.parts import JAVA
+from sidecar.errors import precondition
+
+_JVM_FOLDERS = (
+    "/usr/lib/jvm/*",
+    "/Library/Java/JavaVirtualMachines/*/Contents/Home",
+    "/opt/homebrew/opt/openjdk*/libexec/openjdk.jdk/Contents/Home",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An unprivileged user that owns the nodes' data; the server refuses root."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def cache_folder(environment: Mapping[str, str], *, root: bool, home: Path) -> Path:
+    """Folder for everything that can be downloaded again.
+
+    ``$XDG_CACHE_HOME/cherche`` where that is set, else ``/var/cache/cherche`` for root (its
+    home is closed to the user that the server then runs as), else ``~/.cache/cherche``.
+
+    >>> str(cache_folder({}, root=False, home=Path("/home/ada")))
+    '/home/ada/.cache/cherche'
+    """
+    chosen = environment.get("XDG_CACHE_HOME")
+    if chosen:
+        return Path(chosen) / "cherche"
+    return Path("/var/cache/cherche") if root else home / ".cache" / "cherche"
+
+
+def server_user() -> User | None:
+    """The user a node is started as: None for our own, ``nobody`` when we are root.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where root has no such user to hand over to.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise precondition(
+            "OpenSearch refuses to run as root and there is no user nobody",
+            "run the command as another user",
+        ) from error
+    return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def check_readable(folder: Path, user: User | None) -> None:
+    """Refuse a cache that the server's user cannot reach.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming the folder that is closed.
+    """
+    if user is None:
+        return
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.stat().st_mode & 0o001:
+            raise precondition(
+                f"{part} is closed to the user {user.name}, which runs the server",
+                "set XDG_CACHE_HOME to a folder that all users can enter",
+            )
+
+
+def java_home(environment: Mapping[str, str]) -> Path:
+    """Home of a JDK that is new enough: JAVA_HOME first, else the newest in the usual folders.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming what was found instead.
+    """
+    named = environment.get("JAVA_HOME")
+    if named and java_version(Path(named)) >= JAVA:
+        return Path(named)
+    versions = {home: java_version(home) for home in _java_homes()}
+    best = max(versions, key=versions.__getitem__, default=None)
+    if best is None or versions[best] < JAVA:
+        found = ", ".join(f"{home} ({version})" for home, version in versions.items() if version) or "none"
+        raise precondition(
+            f"OpenSearch needs Java {JAVA} or later; found: {found}",
+            f"install a JDK {JAVA}+ or set JAVA_HOME to one",
+        )
+    return best
+
+
+def java_version(home: Path) -> int:
+    """Feature version that a JDK's ``release`` file states, 0 where there is no JDK."""
+    release = home / "release"
+    if not (home / "bin" / "java").exists() or not release.is_file():
+        return 0
+    found = re.search(r'JAVA_VERSION="(\d+)', release.read_text(encoding="utf-8"))
+    return int(found.group(1)) if found else 0
+
+
+def maven() -> str:
+    """Path of ``mvn``.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where it is not installed.
+    """
+    found = shutil.which("mvn")
+    if found is None:
+        raise precondition(
+            "Maven (mvn) is not on the PATH: it fetches the server from Maven Central",
+            "install Maven, or set OPENSEARCH_URL to a cluster that runs already",
+        )
+    return found
+
+
+def _java_homes() -> Iterator[Path]:
+    for pattern in _JVM_FOLDERS:
+        yield from sorted(Path("/").glob(pattern.removeprefix("/")))
+    on_path = shutil.which("java")
+    if on_path:
+        yield Path(on_path).resolve().parent.parent
