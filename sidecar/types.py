@@ -371,6 +371,7 @@ class SearchRequest:
     include_engine_request: bool = False
     model: str = ""
     fields: tuple[str, ...] = ()
+    paginate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

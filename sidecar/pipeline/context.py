@@ -1,0 +1,75 @@
+"""What the rim hands to the pipeline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from cherche_models import codec, scores
+from cherche_models.types import TokenEmbeddings
+from sidecar.pipeline.pages import PageSigner
+from sidecar.protocols import Encoders, Engine
+from sidecar.types import Identity
+
+MaxSim = Callable[[TokenEmbeddings, Sequence[bytes]], scores.Scores]
+
+
+def numpy_maxsim(query: TokenEmbeddings, codes: Sequence[bytes]) -> scores.Scores:
+    """MaxSim of a query with stored codes on the CPU; shape (documents,)."""
+    return scores.maxsim(query, scores.pack([codec.unpack_codes(data) for data in codes]))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may hold.
+
+    Attributes
+    ----------
+    document_bytes : int
+        Largest document, as JSON.
+    query_characters : int
+        Longest query text.
+    window : int
+        Deepest hit a search may reach: rerank window, and offset + size.
+    """
+
+    document_bytes: int = 1 << 20
+    query_characters: int = 8192
+    window: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Engine, models, clock and limits of one call.
+
+    Attributes
+    ----------
+    engine : Engine
+        Already acting for the caller; see `for_caller`.
+    encoders : Encoders
+    signer : PageSigner
+    clock : callable
+        Monotonic seconds.
+    deadline : float or None
+        On that clock.
+    maxsim : callable
+        (query embeddings, codes of the documents) → scores; on the device the sidecar was given.
+    """
+
+    engine: Engine
+    encoders: Encoders
+    signer: PageSigner
+    clock: Callable[[], float] = time.monotonic
+    deadline: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    maxsim: MaxSim = numpy_maxsim
+
+    def for_caller(self, identity: Identity, timeout: float | None = None) -> Context:
+        """The same context with a caller's credentials and the time the caller has."""
+        deadline = None if timeout is None else self.clock() + timeout
+        return replace(self, engine=self.engine.as_caller(identity), deadline=deadline)
+
+    def remaining(self) -> float | None:
+        """Seconds left, never below 0; None without a deadline."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock())

@@ -1,0 +1,77 @@
+"""Fingerprints: what stored weights and codes were made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sidecar.errors import precondition
+from sidecar.protocols import Encoder, Encoders, ModelInfo
+from sidecar.types import IndexMeta
+
+
+def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value
+    """Hexadecimal sha256 of canonical JSON.
+
+    >>> sha256_of({"b": 1, "a": 2}) == sha256_of({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sparse_fingerprint(model: ModelInfo, *, max_length: int, prune: str, naming: str) -> str:
+    """Of term weights: model and tokenizer files, head and prompts (`digest`), length, pruning, naming."""
+    return sha256_of(["sparse", model.digest, max_length, prune, naming])
+
+
+def codes_fingerprint(model: ModelInfo, *, max_length: int, codec: str) -> str:
+    """Of token codes: model and tokenizer files, head and prompts, length, codec."""
+    return sha256_of(["codes", model.digest, max_length, codec])
+
+
+def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:
+    """The served model that made an index's weights.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming the model to serve.
+    """
+
+    def made(info: ModelInfo) -> str:
+        return sparse_fingerprint(info, max_length=meta.max_length, prune=meta.prune, naming=meta.naming)
+
+    candidates = (e for e in encoders.ready() if e.info.sparse)
+    return _match(candidates, made, meta.fingerprint.sparse, meta.model, "weights")
+
+
+def codes_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder | None:
+    """The served model that made an index's codes; None where the index has none.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming the model to serve.
+    """
+    if not meta.fingerprint.codes:
+        return None
+
+    def made(info: ModelInfo) -> str:
+        length = min(meta.max_length, info.max_document_length)
+        return codes_fingerprint(info, max_length=length, codec=meta.codec)
+
+    candidates = (e for e in encoders.ready() if e.info.late_interaction)
+    return _match(candidates, made, meta.fingerprint.codes, meta.reranker or meta.model, "codes")
+
+
+def _match(encoders: Iterable[Encoder], made: Any, wanted: str, name: str, what: str) -> Encoder:  # noqa: ANN401
+    found = next((encoder for encoder in encoders if made(encoder.info) == wanted), None)
+    if found is None:
+        raise precondition(
+            f"the index's {what} were made by model {name!r} (fingerprint {wanted[:12]}), which is not served here",
+            f"start it with: cherche serve --model {name}=PATH",
+        )
+    return found

@@ -1,0 +1,70 @@
+"""Which documents may be hits: the user's clause alone, or either clause."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sidecar.errors import invalid
+from sidecar.types import Json, MatchSet
+
+_DECIDED_HERE = {
+    "size": "use size",
+    "from": "use a page token",
+    "pit": "use a page token",
+    "_source": "use source_fields",
+    "docvalue_fields": "stored weights and codes are never returned",
+    "stored_fields": "use source_fields",
+    "explain": "use Explain",
+    "search_after": "use a page token",
+    "include_named_queries_score": "hits carry their parts already",
+}
+
+
+def check_body(body: Json) -> None:
+    """Refuse parts of a search body that this service decides itself.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the part and what to use instead.
+    """
+    taken = next((key for key in body if key in _DECIDED_HERE), None)
+    if taken is not None:
+        raise invalid(f"the search body sets {taken!r}", _DECIDED_HERE[taken])
+
+
+def match_set_of(wanted: MatchSet, body: Json) -> Literal["lexical", "union"]:
+    """Decide membership; lexical where totals, facets or order would change otherwise.
+
+    >>> match_set_of("auto", {"aggs": {}})
+    'lexical'
+    >>> match_set_of("auto", {})
+    'union'
+    """
+    if wanted != "auto":
+        return wanted
+    counted = any(key in body for key in ("aggs", "aggregations", "sort", "collapse"))
+    exact = body.get("track_total_hits") is True
+    return "lexical" if counted or exact or _mentions(body.get("query"), "minimum_should_match") else "union"
+
+
+def is_sorted(body: Json) -> bool:
+    """Whether the caller asked for another order than the score's.
+
+    >>> is_sorted({"sort": ["_score"]}), is_sorted({"sort": [{"year": "desc"}]})
+    (False, True)
+    """
+    sort = body.get("sort")
+    if not sort:
+        return False
+    keys = [sort] if isinstance(sort, (str, dict)) else list(sort)
+    first = keys[0] if isinstance(keys[0], str) else next(iter(keys[0]))
+    return bool(first != "_score")
+
+
+def _mentions(value: Any, key: str) -> bool:  # noqa: ANN401  # any JSON value
+    if isinstance(value, dict):
+        return key in value or any(_mentions(part, key) for part in value.values())
+    if isinstance(value, list):
+        return any(_mentions(part, key) for part in value)
+    return False

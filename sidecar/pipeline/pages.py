@@ -1,0 +1,77 @@
+"""Page tokens: opaque and signed, so that any sidecar continues any other's search."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass
+
+from sidecar.errors import invalid
+
+_SIGNATURE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a search goes on.
+
+    `query` is a hash of everything that decides the order, so a token cannot continue another search.
+    """
+
+    pit: str
+    offset: int
+    query: str
+    fingerprint: str
+    weight: float
+    window: int
+
+
+class PageSigner:
+    """Writes and reads page tokens.
+
+    Parameters
+    ----------
+    key : bytes
+        Shared by all sidecars behind one load balancer; at least 16 bytes.
+
+    Raises
+    ------
+    ValueError
+        If the key is shorter.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < 16:
+            raise ValueError(f"the page token key has {len(key)} bytes, 16 are needed")
+        self._key = key
+
+    def write(self, page: Page) -> str:
+        """The token of a page."""
+        body = json.dumps(asdict(page), separators=(",", ":"), sort_keys=True).encode()
+        return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
+
+    def read(self, token: str) -> Page:
+        """The page of a token.
+
+        Raises
+        ------
+        ChercheError
+            INVALID_ARGUMENT if it was changed, cut, or signed with another key.
+        """
+        try:
+            raw = base64.urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        except (binascii.Error, UnicodeEncodeError):
+            raw = b""
+        signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if not body or not hmac.compare_digest(signature, self._sign(body)):
+            raise invalid(
+                "the page token was not issued by this service, or was cut",
+                "search again without it; sidecars behind one address need the same CHERCHE_PAGE_TOKEN_KEY",
+            )
+        return Page(**json.loads(body))
+
+    def _sign(self, body: bytes) -> bytes:
+        return hmac.new(self._key, body, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -1,0 +1,158 @@
+"""A query text becomes weighted clauses and token embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cherche_models import grid
+from cherche_models.prune import Prune
+from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
+from sidecar.errors import ChercheError, invalid
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.encode import names_of
+from sidecar.protocols import Encoded, Encoder
+from sidecar.types import IndexMeta, SearchRequest, SparseClause
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQuery:
+    """What the first stage and the rerank need of a query.
+
+    Attributes
+    ----------
+    clauses : tuple of SparseClause
+        Heaviest first.
+    embeddings : TokenEmbeddings or None
+        Shape (query tokens, dim).
+    tokens : tuple of str
+        Parallel to `embeddings`.
+    timings : mapping of str to float
+        Seconds of tokenize, queue, encode.
+    """
+
+    clauses: tuple[SparseClause, ...] = ()
+    embeddings: TokenEmbeddings | None = None
+    tokens: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def check(request: SearchRequest, context: Context) -> None:
+    """Refuse what cannot be searched.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming what is wrong.
+    """
+    if not request.text.strip() and "query" not in request.body:
+        raise invalid("the query is empty", "type what you look for")
+    if len(request.text) > context.limits.query_characters:
+        raise invalid(
+            f"the query has {len(request.text):,} characters, the limit is {context.limits.query_characters:,}",
+            "search for less, or raise CHERCHE_LIMITS__QUERY_CHARACTERS on the server",
+        )
+    try:
+        request.text.encode()
+    except UnicodeEncodeError:
+        raise invalid("the query holds a lone surrogate", "replace it: it is no character") from None
+    if request.size < 1:
+        raise invalid(f"size is {request.size}", "ask for at least 1 hit")
+    weight = request.rerank_weight
+    if weight is not None and not 0 <= weight <= 1:
+        raise invalid(f"rerank_weight is {weight}", "give a share between 0 and 1")
+    boost = request.sparse_boost
+    if boost is not None and not (math.isfinite(boost) and boost > 0):
+        raise invalid(f"sparse_boost is {boost}", "give a factor above 0, or search with --mode bm25")
+
+
+async def encode_query(
+    request: SearchRequest,
+    meta: IndexMeta,
+    context: Context,
+    *,
+    sparse: Encoder | None,
+    reranker: Encoder | None,
+) -> EncodedQuery:
+    """Encode a query for the stages that will run; None for those that will not."""
+    needs_pass = sparse is not None and request.query_mode != "doc_only"
+    passed = await _encode_one(sparse, request.text, context) if sparse is not None and needs_pass else None
+    if reranker is None:
+        late = None
+    elif passed is not None and reranker is sparse:
+        late = passed
+    else:
+        late = await _encode_one(reranker, request.text, context)
+    clauses: tuple[SparseClause, ...] = ()
+    if sparse is not None:
+        weights = passed.encoding.weights if passed else await idf_weights(request, sparse, meta, context)
+        clauses = to_clauses(_chosen(weights or TermWeights.empty(), request), sparse, meta)
+    return EncodedQuery(
+        clauses,
+        late.encoding.embeddings if late else None,
+        _kept_texts(reranker, late.tokens) if reranker and late else (),
+        _timings(passed, late),
+        _truncation(passed or late),
+    )
+
+
+def to_clauses(weights: TermWeights, encoder: Encoder, meta: IndexMeta) -> tuple[SparseClause, ...]:
+    """Feature names and float32 weights, heaviest first, ties by id."""
+    names = names_of(encoder.info.vocabulary, meta.naming)
+    kept = grid.storable(weights.weights)
+    pairs = ((i, w) for (i, w), ok in zip(weights.items(), kept.tolist(), strict=True) if ok)
+    return tuple(SparseClause(i, names[i], w) for i, w in sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+
+async def idf_weights(
+    request: SearchRequest, encoder: Encoder, meta: IndexMeta, context: Context
+) -> TermWeights:
+    """Weights without a model pass: the query's own tokens by idf.
+
+    The model's idf table where it has one, else ``ln(1 + (N - df + 0.5) / (df + 0.5))`` with the
+    index's own document frequencies of the features (Robertson & Spärck Jones; Lucene's BM25 form).
+    """
+    frame, tokens = await encoder.tokenize(["", request.text], "query")
+    own = sorted(set(tokens.ids) - set(frame.ids))
+    table = encoder.idf(tokens)
+    if table is not None:
+        return TermWeights.from_pairs((i, table[i]) for i in own if table.get(i, 0.0) > 0)
+    names = names_of(encoder.info.vocabulary, meta.naming)
+    counts, total = await context.engine.document_frequencies(request.index, [(i, names[i]) for i in own])
+    return TermWeights.from_pairs(
+        (i, math.log1p((total - df + 0.5) / (df + 0.5))) for i, df in zip(own, counts, strict=True) if df
+    )
+
+
+def _chosen(weights: TermWeights, request: SearchRequest) -> TermWeights:
+    if request.query_mode != "pruned":
+        return weights
+    return Prune("top_k", request.query_terms or 16)(weights)
+
+
+async def _encode_one(encoder: Encoder, text: str, context: Context) -> Encoded:
+    [result] = await encoder.encode([text], "query", lane="query", timeout=context.remaining())
+    if isinstance(result, ChercheError):
+        raise result
+    return result
+
+
+def _kept_texts(encoder: Encoder, tokens: Tokens) -> tuple[str, ...]:
+    return tuple(tokens.texts[place] for place in encoder.kept(tokens, "query"))
+
+
+def _timings(*passes: Encoded | None) -> dict[str, float]:
+    distinct = {id(one): one for one in passes if one is not None}.values()
+    return {
+        "tokenize": sum(one.tokenize for one in distinct),
+        "queue": sum(one.queue for one in distinct),
+        "encode": sum(one.encode for one in distinct),
+    }
+
+
+def _truncation(one: Encoded | None) -> tuple[str, ...]:
+    if one is None or not one.tokens.truncated:
+        return ()
+    return (f"the query has {one.tokens.total} tokens; the model read the first {len(one.tokens)}",)

@@ -1,0 +1,117 @@
+"""A document's JSON becomes the text that is encoded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from sidecar.errors import invalid
+from sidecar.pipeline.fingerprint import sha256_of
+from sidecar.types import OWN_FIELDS, Fingerprint, Json, SourceDocument, TextField
+
+MAX_ID_BYTES = 512
+
+
+def parse(document: SourceDocument, limit: int) -> dict[str, Any]:
+    """Read a document, or say what is wrong with it.
+
+    Parameters
+    ----------
+    document : SourceDocument
+    limit : int
+        Most bytes of JSON.
+
+    Returns
+    -------
+    dict : the user's own fields.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the document, the reason and the next step.
+    """
+    name = f"document {document.id!r}"
+    if not document.id:
+        raise invalid("a document has no id", "give it an _id (or id) that is not empty")
+    if len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise invalid(f"{name[:80]}… has an id longer than {MAX_ID_BYTES} bytes", "shorten the id")
+    if len(document.raw) > limit:
+        raise invalid(
+            f"{name} has {len(document.raw):,} bytes, the limit is {limit:,}",
+            "split it, or raise CHERCHE_LIMITS__DOCUMENT_BYTES on the server",
+        )
+    try:
+        source = json.loads(document.raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise invalid(f"{name} is not UTF-8 at byte {error.start}", "convert the file to UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"{name} is not JSON: {error}", "mend the line") from None
+    if not isinstance(source, dict):
+        raise invalid(f"{name} is a JSON {type(source).__name__}, not an object", "wrap it as {…}")
+    _check_fields(name, source)
+    return source
+
+
+def _check_fields(name: str, source: dict[str, Any]) -> None:
+    reserved = [key for key in source if key in OWN_FIELDS]
+    if reserved:
+        raise invalid(f"{name} uses the reserved field {reserved[0]!r}", "rename or drop that field")
+    try:
+        json.dumps(source, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise invalid(
+            f"{name} holds a lone surrogate", "replace it before feeding: it is no character"
+        ) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def field_texts(name: str, source: Json, fields: Sequence[TextField]) -> list[str]:
+    """The text of each encoded field, "" where it is absent.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT if a field is neither text nor a list of texts, or none holds any.
+
+    >>> field_texts("document '1'", {"title": "a", "text": ["b", "c"]}, [TextField("title"), TextField("text")])
+    ['a', 'b c']
+    """
+    texts = [_field_text(name, source.get(field.name), field.name) for field in fields]
+    if not any(text.strip() for text in texts):
+        wanted = ", ".join(field.name for field in fields)
+        raise invalid(
+            f"{name} has no text in {wanted}", "fill one of them, or set the index up with other --fields"
+        )
+    return texts
+
+
+def _field_text(name: str, value: Any, field: str) -> str:  # noqa: ANN401  # any JSON value
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return " ".join(value)
+    raise invalid(
+        f"{name}: field {field!r} is a {type(value).__name__}, not text", "give text or a list of texts"
+    )
+
+
+def join(texts: Sequence[str]) -> str:
+    """The text that is encoded: fields in order, one space between.
+
+    >>> join(["a title", "", "a text"])
+    'a title a text'
+    """
+    return " ".join(text for text in texts if text)
+
+
+def content_hash(texts: Sequence[str], fields: Sequence[TextField], fingerprint: Fingerprint) -> str:
+    """sha256 of the encoded text and what encodes it; equal hashes need no second encoding."""
+    shares = [field.token_share for field in fields]
+    text: Any = join(texts) if not any(shares) else [list(texts), shares]
+    return sha256_of([text, fingerprint.sparse, fingerprint.codes])
