@@ -1,0 +1,75 @@
+"""Term weights and token embeddings from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from cherche_models.backbone import Backbone
+from cherche_models.models.base import Output
+from cherche_models.models.colbert import Projection, scored_mask, unpad
+from cherche_models.models.splade import Activation, Splade, sparsify
+from cherche_models.runtime.batches import Batch
+from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
+from cherche_models.types import Encoding, Tokens
+
+
+class Joint(Splade):
+    """A SPLADE model whose hidden states also feed a ColBERT projection.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        With a masked-LM head.
+    tokenizer : Tokenizer
+    document, query : TextFormat or None
+    dim : int
+        Width of a token embedding.
+    skip : iterable of int
+        Token ids without an embedding in documents.
+    activation : {"relu", "log1p_relu"}
+    """
+
+    architecture = "joint"
+    late_interaction = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tokenizer: Tokenizer,
+        document: TextFormat | None = None,
+        query: TextFormat | None = None,
+        *,
+        dim: int = 128,
+        skip: Iterable[int] = (),
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__(backbone, tokenizer, document, query, activation=activation)
+        self.projection = Projection(backbone.hidden_size, dim, skip)
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding."""
+        return self.projection.linear.out_features
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output:
+        """Weights (batch, vocabulary), unit vectors (batch, length, dim) and their mask."""
+        hidden = self.backbone(input_ids, attention_mask)
+        real = scored_mask(input_ids, attention_mask, self.tokenizer, self.formats[kind])
+        return Output(
+            self.term_weights(hidden, attention_mask.bool()),
+            self.projection(hidden),
+            self.projection.mask(input_ids, real, kind),
+        )
+
+    def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
+        """Term weights and token embeddings of one batch."""
+        output = self(batch.input_ids, batch.attention_mask, kind)
+        weights = sparsify(output.weights, batch)
+        rows = unpad(output.embeddings, output.mask, batch)
+        return [Encoding(*pair) for pair in zip(weights, rows, strict=True)]
+
+    def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
+        """Positions of the tokens that own a row of `Encoding.embeddings`."""
+        return self.projection.kept(tokens, kind)

@@ -1,0 +1,1 @@
+"""How models run: devices and types, batches, the vocabulary head, MaxSim."""

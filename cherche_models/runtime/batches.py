@@ -1,0 +1,95 @@
+"""Batches: which texts share one, and their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cherche_models.tokenizer import TextFormat, Tokenizer
+from cherche_models.types import Tokens, lengths
+
+BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Padded model input.
+
+    Attributes
+    ----------
+    input_ids, attention_mask : int64 tensors, shape (batch, length)
+    lengths : tuple of int
+        Tokens of each text; the rest of its row is padding.
+    positions : tuple of int
+        Where each text stood in the caller's list; what errors name.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    lengths: tuple[int, ...]
+    positions: tuple[int, ...]
+
+    @property
+    def real(self) -> Tensor:
+        """Bool tensor, shape (batch, length): False for padding."""
+        width = self.input_ids.shape[1]
+        sizes = torch.tensor(self.lengths, device=self.input_ids.device)
+        return torch.arange(width, device=self.input_ids.device) < sizes.unsqueeze(1)
+
+
+def plan(tokens: Sequence[Tokens], budget: int = BATCH_TOKENS) -> list[list[int]]:
+    """Positions of the texts of each batch: longest first, at most `budget` tokens with padding.
+
+    A text longer than the budget has a batch of its own.
+
+    >>> plan([Tokens((1,) * n, ("a",) * n, n) for n in (2, 9, 3)], budget=10)
+    [[1], [2, 0]]
+    """
+    batches: list[list[int]] = []
+    width = 0
+    sizes = lengths(tokens)
+    for i in np.argsort(-sizes, kind="stable").tolist():
+        if not batches or width * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            width = int(sizes[i])
+        batches[-1].append(i)
+    return batches
+
+
+def collate(
+    tokens: Sequence[Tokens],
+    tokenizer: Tokenizer,
+    style: TextFormat,
+    device: torch.device,
+    positions: Sequence[int] | None = None,
+) -> Batch:
+    """Pad texts to the longest of them.
+
+    Tokens that ColBERT's query augmentation added stay outside the attention
+    mask unless the format says otherwise.
+    """
+    sizes = lengths(tokens)
+    width = int(sizes.max(initial=0))
+    ids = np.full((len(tokens), width), tokenizer.pad_id, np.int64)
+    attention = np.zeros((len(tokens), width), np.int64)
+    for row, item in enumerate(tokens):
+        ids[row, : len(item)] = item.ids
+        attention[row, : _attended(item, tokenizer, style)] = 1
+    return Batch(
+        torch.from_numpy(ids).to(device),
+        torch.from_numpy(attention).to(device),
+        tuple(sizes.tolist()),
+        tuple(range(len(tokens)) if positions is None else positions),
+    )
+
+
+def _attended(item: Tokens, tokenizer: Tokenizer, style: TextFormat) -> int:
+    end = len(item)
+    if style.expand and not style.attend_expansion:
+        while end and item.ids[end - 1] == tokenizer.mask_id:
+            end -= 1
+    return end

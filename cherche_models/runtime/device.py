@@ -1,0 +1,89 @@
+"""Where a model runs and in which type, unless told."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+_NAMES = {
+    "fp32": torch.float32,
+    "float32": torch.float32,
+    "bf16": torch.bfloat16,
+    "bfloat16": torch.bfloat16,
+    "fp16": torch.float16,
+    "float16": torch.float16,
+}
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, else CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot reach the named one here.
+    """
+    if not name:
+        return torch.device(_best())
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"unknown device {name!r}: use cpu, cuda, cuda:1 or mps") from None
+    if device.type not in _reachable():
+        raise ValueError(f"device {name!r} is not available here; there is {', '.join(_reachable())}")
+    return device
+
+
+def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """The named type, else bf16 where the device multiplies it natively, else float32.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or float16 is asked of a CPU.
+    """
+    if not name:
+        return torch.bfloat16 if _native_bf16(device) else torch.float32
+    if name not in _NAMES:
+        raise ValueError(f"unknown dtype {name!r}: use fp32, bf16 or fp16")
+    if device.type == "cpu" and _NAMES[name] is torch.float16:
+        raise ValueError("fp16 on a CPU is slower than fp32: use bf16 or fp32")
+    return _NAMES[name]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Short name of a type.
+
+    >>> dtype_name(torch.bfloat16)
+    'bf16'
+    """
+    return next(name for name, known in _NAMES.items() if known is dtype)
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of this CPU as Linux names them; empty elsewhere."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            found = next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return frozenset()
+    return frozenset(found.partition(":")[2].split())
+
+
+def _best() -> str:
+    return _reachable()[0]
+
+
+def _reachable() -> list[str]:
+    cuda = ["cuda"] if torch.cuda.is_available() else []
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [*cuda, *mps, "cpu"]
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(_BF16_FLAGS & cpu_flags())
