@@ -35,9 +35,7 @@ class ChercheError(Exception):
         Seconds after which a retry is worth it; only on overload.
     """
 
-    def __init__(
-        self, code: Code, reason: str, next_step: str = "", *, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, code: Code, reason: str, next_step: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(f"{reason} — {next_step}" if next_step else reason)
         self.code = code
         self.reason = reason
@@ -72,6 +70,4 @@ def unavailable(reason: str, next_step: str = "") -> ChercheError:
 
 def overloaded(reason: str, retry_after: float) -> ChercheError:
     """Refused early; try again after `retry_after` seconds."""
-    return ChercheError(
-        Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after
-    )
+    return ChercheError(Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after)

@@ -22,7 +22,6 @@ from sidecar.types import (
     WriteResult,
 )
 
-
 Lane = Literal["query", "ingest", "backfill"]
 
 
@@ -140,9 +139,7 @@ class Engine(Protocol):
 
     async def close_pit(self, pit: str) -> None: ...
 
-    async def document_frequencies(
-        self, index: str, features: Sequence[tuple[int, str]]
-    ) -> tuple[list[int], int]:
+    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
         """Documents holding each (vocabulary id, feature name), and documents in all."""
         ...
 

@@ -114,9 +114,7 @@ class IndexMeta:
             model=str(data["model"]),
             reranker=str(data.get("reranker", "")),
             fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),
-            fields=tuple(
-                TextField(str(f["name"]), float(f["token_share"]), float(f["boost"])) for f in data["fields"]
-            ),
+            fields=tuple(TextField(str(f["name"]), float(f["token_share"]), float(f["boost"])) for f in data["fields"]),
             max_length=int(data["max_length"]),
             prune=str(data["prune"]),
             naming=str(data["naming"]),

@@ -49,9 +49,7 @@ class DocumentEncoder:
         ChercheError
             FAILED_PRECONDITION naming the model to serve.
         """
-        return cls(
-            meta, sparse_encoder(meta, encoders), codes_encoder(meta, encoders), Prune.parse(meta.prune)
-        )
+        return cls(meta, sparse_encoder(meta, encoders), codes_encoder(meta, encoders), Prune.parse(meta.prune))
 
     def feature_names(self) -> list[str]:
         """Feature name of each vocabulary id."""
@@ -77,9 +75,7 @@ class DocumentEncoder:
     ) -> list[NeuralPart | ChercheError]:
         return [self._part(one, two) for one, two in zip(weighted, coded, strict=True)]
 
-    def _part(
-        self, weighted: Encoded | ChercheError, coded: Encoded | ChercheError
-    ) -> NeuralPart | ChercheError:
+    def _part(self, weighted: Encoded | ChercheError, coded: Encoded | ChercheError) -> NeuralPart | ChercheError:
         if isinstance(weighted, ChercheError):
             return weighted
         if isinstance(coded, ChercheError):
@@ -155,9 +151,7 @@ async def _encode(
     return await encoder.encode_tokens(tokens, "document", lane=lane, timeout=timeout)
 
 
-async def share_tokens(
-    encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int
-) -> Tokens:
+async def share_tokens(encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int) -> Tokens:
     """Cut each field to its share of the maximum length, then join the tokens.
 
     What a short field leaves over goes to the fields without a share.

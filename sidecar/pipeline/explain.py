@@ -103,9 +103,7 @@ async def _matches(hit: Hit, found: Trace) -> tuple[tuple[TokenMatch, ...], tupl
     return tuple(matches), notes
 
 
-async def _document_tokens(
-    hit: Hit, rows: int, meta: IndexMeta, encoder: Encoder
-) -> tuple[list[str], tuple[str, ...]]:
+async def _document_tokens(hit: Hit, rows: int, meta: IndexMeta, encoder: Encoder) -> tuple[list[str], tuple[str, ...]]:
     """Token strings of the codes' rows, from fields that the caller received; [] where any was withheld."""
     if any(field.name not in hit.source for field in meta.fields):
         missing = ", ".join(field.name for field in meta.fields if field.name not in hit.source)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cherche_models import codec
 from cherche_models.types import TermWeights
@@ -107,9 +108,7 @@ def _parse(feed: _Feed, document: SourceDocument) -> _Parsed:
             "give each document its own id",
         )
     feed.seen.add(key)
-    return _Parsed(
-        document.id, source, tuple(texts), texts_of.content_hash(texts, meta.fields, meta.fingerprint)
-    )
+    return _Parsed(document.id, source, tuple(texts), texts_of.content_hash(texts, meta.fields, meta.fingerprint))
 
 
 async def _store(
@@ -127,9 +126,7 @@ async def _store(
         if known is None or reusable is None:
             fresh[place] = one
         elif known.source == one.source:
-            results[place] = IngestResult(
-                one.id, "unchanged", terms=len(reusable), bytes=_stored_bytes(known)
-            )
+            results[place] = IngestResult(one.id, "unchanged", terms=len(reusable), bytes=_stored_bytes(known))
         else:
             writes[place] = (_stored(feed, one, reusable, known.codes), "reused", None)
     parts = await feed.encoder.encode(
@@ -226,28 +223,38 @@ async def _chunks(documents: AsyncIterator[SourceDocument]) -> AsyncIterator[lis
 
 async def _in_order(
     chunks: AsyncIterator[list[SourceDocument]],
-    work: Callable[[list[SourceDocument]], Awaitable[list[IngestResult]]],
+    work: Callable[[list[SourceDocument]], Coroutine[None, None, list[IngestResult]]],
 ) -> AsyncIterator[list[IngestResult]]:
     """Work on two chunks at once, answer in order; a finished chunk is answered before more is read."""
     running: list[asyncio.Task[list[IngestResult]]] = []
-    source = aiter(chunks)
-    following: asyncio.Future[list[SourceDocument]] | None = asyncio.ensure_future(anext(source))
+    following: asyncio.Task[list[SourceDocument] | None] | None = asyncio.create_task(_next(chunks))
     try:
         while running or following is not None:
-            waiting: list[asyncio.Future[list[IngestResult]] | asyncio.Future[list[SourceDocument]]] = [
-                *running[:1]
-            ]
-            if following is not None and len(running) < _IN_FLIGHT:
-                waiting.append(following)
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            await _first_done(running, following)
             if running and running[0].done():
                 yield running.pop(0).result()
             elif following is not None and following.done():
-                try:
-                    running.append(asyncio.ensure_future(work(following.result())))
-                    following = asyncio.ensure_future(anext(source))
-                except StopAsyncIteration:
-                    following = None
+                chunk = following.result()
+                following = None
+                if chunk is not None:
+                    running.append(asyncio.create_task(work(chunk)))
+                    following = asyncio.create_task(_next(chunks))
     finally:
-        for task in [*running, *([following] if following is not None else [])]:
+        unfinished: list[asyncio.Task[Any]] = [*running, *([following] if following is not None else [])]
+        for task in unfinished:
             task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+
+async def _next(chunks: AsyncIterator[list[SourceDocument]]) -> list[SourceDocument] | None:
+    return await anext(chunks, None)
+
+
+async def _first_done(
+    running: list[asyncio.Task[list[IngestResult]]], following: asyncio.Task[list[SourceDocument] | None] | None
+) -> None:
+    """Wait for the oldest chunk's end, or for the next chunk where there is room for it."""
+    waiting: list[asyncio.Task[Any]] = [*running[:1]]
+    if following is not None and len(running) < _IN_FLIGHT:
+        waiting.append(following)
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -106,9 +106,7 @@ def to_clauses(weights: TermWeights, encoder: Encoder, meta: IndexMeta) -> tuple
     return tuple(SparseClause(i, names[i], w) for i, w in sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-async def idf_weights(
-    request: SearchRequest, encoder: Encoder, meta: IndexMeta, context: Context
-) -> TermWeights:
+async def idf_weights(request: SearchRequest, encoder: Encoder, meta: IndexMeta, context: Context) -> TermWeights:
     """Weights without a model pass: the query's own tokens by idf.
 
     The model's idf table where it has one, else ``ln(1 + (N - df + 0.5) / (df + 0.5))`` with the

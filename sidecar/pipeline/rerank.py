@@ -62,9 +62,7 @@ async def rerank(
         return Ranked(first_stage(hits), _with(base, RerankStatus.CODES_MISSING, reason))
     try:
         async with asyncio.timeout(context.remaining()):
-            similarities = await asyncio.to_thread(
-                context.maxsim, query, [data for data in codes if data is not None]
-            )
+            similarities = await asyncio.to_thread(context.maxsim, query, [data for data in codes if data is not None])
     except TimeoutError:
         return Ranked(first_stage(hits), _with(base, RerankStatus.DEADLINE, "time ran out during MaxSim"))
     except (codec.CodecError, ValueError) as error:
@@ -74,16 +72,12 @@ async def rerank(
     return _ranked(hits, inside, maxsim, base)
 
 
-def _ranked(
-    hits: Sequence[EngineHit], inside: list[EngineHit], maxsim: fuse.Values, base: RerankOutcome
-) -> Ranked:
+def _ranked(hits: Sequence[EngineHit], inside: list[EngineHit], maxsim: fuse.Values, base: RerankOutcome) -> Ranked:
     first = np.array([hit.score for hit in inside])
     fused = fuse.convex(first, maxsim, base.weight)
     first_scaled, maxsim_scaled = fuse.min_max(first), fuse.min_max(maxsim)
     ranked = [
-        _hit(
-            inside[place], place + 1, float(fused[place]), _Parts(maxsim, first_scaled, maxsim_scaled, place)
-        )
+        _hit(inside[place], place + 1, float(fused[place]), _Parts(maxsim, first_scaled, maxsim_scaled, place))
         for place in fuse.order(fused, [hit.id for hit in inside])
     ]
     ordered = [_at(hit, rank) for rank, hit in enumerate(ranked, 1)]

@@ -88,9 +88,7 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
     plan = await _plan(request, context)
     encoded, plan = await _encode(request, plan, context)
     asked = context.clock()
-    page = await context.engine.search(
-        request.index, _engine_query(request, plan, encoded, context, with_terms)
-    )
+    page = await context.engine.search(request.index, _engine_query(request, plan, encoded, context, with_terms))
     answered = context.clock()
     ranked, codes = await _rank(page, plan, encoded, context)
     done = context.clock()
@@ -127,19 +125,11 @@ async def _plan(request: SearchRequest, context: Context) -> _Plan:
     meta = stored or _bare_meta(request, context)
     page = _read_page(request, meta, context)
     window = page.window if page else request.rerank_window or meta.rerank_window
-    weight = (
-        page.weight
-        if page
-        else meta.rerank_weight
-        if request.rerank_weight is None
-        else request.rerank_weight
-    )
+    weight = page.weight if page else meta.rerank_weight if request.rerank_weight is None else request.rerank_weight
     offset = page.offset if page else 0
     deepest = max(offset + request.size, window if request.rerank else 0)
     if deepest > context.limits.window:
-        raise invalid(
-            f"this asks for hit {deepest:,}, the limit is {context.limits.window:,}", "narrow the search"
-        )
+        raise invalid(f"this asks for hit {deepest:,}, the limit is {context.limits.window:,}", "narrow the search")
     sparse = sparse_encoder(meta, context.encoders) if request.mode != "bm25" else None
     skipped = _skipped(request, offset, window)
     reranker = None
@@ -180,9 +170,7 @@ def _skipped(request: SearchRequest, offset: int, window: int) -> RerankOutcome 
     if is_sorted(request.body):
         return RerankOutcome(RerankStatus.SKIPPED_SORT, "the search asks for another order than the score's")
     if offset >= window:
-        return RerankOutcome(
-            RerankStatus.OUTSIDE_WINDOW, f"this page starts below the window of {window} hits"
-        )
+        return RerankOutcome(RerankStatus.OUTSIDE_WINDOW, f"this page starts below the window of {window} hits")
     return None
 
 
@@ -260,9 +248,7 @@ async def _rank(
     page: EnginePage, plan: _Plan, encoded: EncodedQuery, context: Context
 ) -> tuple[Ranked, Mapping[str, bytes]]:
     if plan.reranker is None or encoded.embeddings is None:
-        outcome = plan.skipped or RerankOutcome(
-            RerankStatus.UNAVAILABLE, "the reranker gave no query embeddings"
-        )
+        outcome = plan.skipped or RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker gave no query embeddings")
         return Ranked(first_stage(page.hits, 0 if plan.reranker else plan.offset), outcome), {}
     inside = page.hits[: plan.window]
     try:
@@ -273,9 +259,7 @@ async def _rank(
     except ChercheError as error:
         status = _FAILS_OPEN.get(error.code, RerankStatus.UNAVAILABLE)
         return Ranked(first_stage(page.hits), RerankOutcome(status, str(error), len(inside))), {}
-    ranked = await rerank(
-        page.hits, encoded.embeddings, context, window=plan.window, weight=plan.weight, codes=codes
-    )
+    ranked = await rerank(page.hits, encoded.embeddings, context, window=plan.window, weight=plan.weight, codes=codes)
     known = {hit.id: data for hit, data in zip(inside, codes, strict=True) if data is not None}
     return ranked, known
 
@@ -312,19 +296,13 @@ def _read_page(request: SearchRequest, meta: IndexMeta, context: Context) -> Pag
         return None
     page = context.signer.read(request.page_token)
     if page.query != _query_hash(request):
-        raise invalid(
-            "the page token belongs to another search", "repeat the search it came from, or drop it"
-        )
+        raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
     if page.fingerprint != meta.fingerprint.sparse:
-        raise precondition(
-            "the page token expired: the index was set up anew since", "search again without it"
-        )
+        raise precondition("the page token expired: the index was set up anew since", "search again without it")
     return page
 
 
-async def _next_page(
-    request: SearchRequest, plan: _Plan, page: EnginePage, fetched: int, context: Context
-) -> str:
+async def _next_page(request: SearchRequest, plan: _Plan, page: EnginePage, fetched: int, context: Context) -> str:
     """The token of the next page; at the end the point in time is given back."""
     if not page.pit:
         return ""
@@ -334,7 +312,5 @@ async def _next_page(
     if not more or after >= context.limits.window:
         await context.engine.close_pit(page.pit)
         return ""
-    token = Page(
-        page.pit, after, _query_hash(request), plan.meta.fingerprint.sparse, plan.weight, plan.window
-    )
+    token = Page(page.pit, after, _query_hash(request), plan.meta.fingerprint.sparse, plan.weight, plan.window)
     return context.signer.write(token)

@@ -168,9 +168,7 @@ def _check_codec(codec: str) -> None:
 def _max_length(wanted: int, model: Encoder) -> int:
     longest = model.info.max_document_length
     if wanted < 0 or wanted > longest:
-        raise invalid(
-            f"max_length is {wanted}, model {model.info.name!r} reads 1 to {longest} tokens", "choose within"
-        )
+        raise invalid(f"max_length is {wanted}, model {model.info.name!r} reads 1 to {longest} tokens", "choose within")
     return wanted or longest
 
 

@@ -60,9 +60,7 @@ def _check_fields(name: str, source: dict[str, Any]) -> None:
     try:
         json.dumps(source, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise invalid(
-            f"{name} holds a lone surrogate", "replace it before feeding: it is no character"
-        ) from None
+        raise invalid(f"{name} holds a lone surrogate", "replace it before feeding: it is no character") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -77,15 +75,13 @@ def field_texts(name: str, source: Json, fields: Sequence[TextField]) -> list[st
     ChercheError
         INVALID_ARGUMENT if a field is neither text nor a list of texts, or none holds any.
 
-    >>> field_texts("document '1'", {"title": "a", "text": ["b", "c"]}, [TextField("title"), TextField("text")])
+    >>> field_texts("document 1", {"title": "a", "text": ["b", "c"]}, [TextField("title"), TextField("text")])
     ['a', 'b c']
     """
     texts = [_field_text(name, source.get(field.name), field.name) for field in fields]
     if not any(text.strip() for text in texts):
         wanted = ", ".join(field.name for field in fields)
-        raise invalid(
-            f"{name} has no text in {wanted}", "fill one of them, or set the index up with other --fields"
-        )
+        raise invalid(f"{name} has no text in {wanted}", "fill one of them, or set the index up with other --fields")
     return texts
 
 
@@ -96,9 +92,7 @@ def _field_text(name: str, value: Any, field: str) -> str:  # noqa: ANN401  # an
         return value
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return " ".join(value)
-    raise invalid(
-        f"{name}: field {field!r} is a {type(value).__name__}, not text", "give text or a list of texts"
-    )
+    raise invalid(f"{name}: field {field!r} is a {type(value).__name__}, not text", "give text or a list of texts")
 
 
 def join(texts: Sequence[str]) -> str:
