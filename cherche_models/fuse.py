@@ -11,7 +11,7 @@ Values = NDArray[np.float64]
 
 
 def min_max(values: Values) -> Values:
-    """Scale to [0, 1] over the finite values; equal values become 0, -inf stays below all.
+    """Scale to [0, 1] over the finite values; equal values become 0, and so does what is not finite.
 
     >>> min_max(np.array([1.0, 3.0, 2.0])).tolist()
     [0.0, 1.0, 0.5]

@@ -8,6 +8,7 @@ dot is stored and then matches nothing; Elasticsearch refuses it outright
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import unquote
@@ -29,12 +30,17 @@ def escape(token: str) -> str:
     ('%2E', '##s', '50%25')
     """
     if not token:
-        raise ValueError("the empty token has no feature name: drop it from the vocabulary")
+        raise ValueError("the empty token has no feature name: use naming='id'")
     return _UNSAFE.sub(_percent, token)
 
 
 def unescape(name: str) -> str:
     """Read a feature name back as its token.
+
+    Raises
+    ------
+    ValueError
+        If the percent-encoded bytes are not UTF-8: `escape` never writes such a name.
 
     >>> unescape("%2E"), unescape("50%25")
     ('.', '50%')
@@ -55,7 +61,7 @@ def feature_names(tokens: Sequence[str], naming: Naming = "escaped") -> list[str
     Raises
     ------
     ValueError
-        If two ids would share a name.
+        If two ids would share a name, or a token is empty.
 
     >>> feature_names(["a", "."])
     ['a', '%2E']
@@ -66,8 +72,8 @@ def feature_names(tokens: Sequence[str], naming: Naming = "escaped") -> list[str
         return [str(i) for i in range(len(tokens))]
     names = [escape(token) for token in tokens]
     if len(set(names)) != len(names):
-        repeated = sorted({name for name in names if names.count(name) > 1})[:3]
-        raise ValueError(f"vocabulary repeats the tokens {repeated}: use naming='id'")
+        repeated = [name for name, times in Counter(names).items() if times > 1]
+        raise ValueError(f"vocabulary repeats the tokens {sorted(repeated)[:3]}: use naming='id'")
     return names
 
 

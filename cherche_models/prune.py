@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,8 @@ from cherche_models.types import TermWeights
 Kind = Literal["none", "top_k", "max_ratio", "alpha_mass", "min_weight"]
 KINDS: tuple[Kind, ...] = ("none", "top_k", "max_ratio", "alpha_mass", "min_weight")
 
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?")
+
 
 @dataclass(frozen=True, slots=True)
 class Prune:
@@ -23,6 +26,11 @@ class Prune:
     kind : {"none", "top_k", "max_ratio", "alpha_mass", "min_weight"}
     value : float
         Terms kept; share of the largest weight; share of the summed weight; smallest weight.
+
+    Raises
+    ------
+    ValueError
+        If the value makes no sense for the kind.
     """
 
     kind: Kind = "none"
@@ -30,7 +38,7 @@ class Prune:
 
     @classmethod
     def parse(cls, text: str) -> Prune:
-        """Read a rule.
+        """Read a rule; the inverse of `str`.
 
         Raises
         ------
@@ -40,31 +48,37 @@ class Prune:
         >>> Prune.parse("top_k:128")
         Prune(kind='top_k', value=128.0)
         """
+        if text == "none":
+            return cls()
         name, _, number = text.partition(":")
-        kind = next((known for known in KINDS if known == name), None)
-        if kind is None or (kind == "none") != (number == ""):
+        kind = next((known for known in KINDS[1:] if known == name), None)
+        if kind is None or not _NUMBER.fullmatch(number):
             raise ValueError(f"prune {text!r} is not one of none, {', '.join(f'{k}:N' for k in KINDS[1:])}")
-        rule = cls(kind, float(number or 0))
-        rule._check(text)
-        return rule
+        return cls(kind, float(number))
 
-    def _check(self, text: str) -> None:
+    def __post_init__(self) -> None:
+        if self.kind == "none":
+            return
         bounded = self.kind in ("max_ratio", "alpha_mass")
         whole = self.kind == "top_k"
         if (
-            not np.isfinite(self.value)
-            or (self.kind != "none" and self.value <= 0)
+            not 0 < self.value < np.inf
             or (bounded and self.value > 1)
             or (whole and self.value != int(self.value))
         ):
             wanted = "a whole number ≥ 1" if whole else "in (0, 1]" if bounded else "above 0"
-            raise ValueError(f"prune {text!r}: the value must be {wanted}")
+            raise ValueError(f"prune {self.kind}:{self.value}: the value must be {wanted}")
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "none" else f"{self.kind}:{self.value:g}"
+        if self.kind == "none":
+            return "none"
+        return f"{self.kind}:{int(self.value) if self.value.is_integer() else self.value!r}"
 
     def __call__(self, weights: TermWeights) -> TermWeights:
         """Keep the terms the rule keeps; at least the heaviest one stays.
+
+        Applying a rule twice changes nothing more, except alpha_mass: its
+        share is one of what is left.
 
         >>> Prune("top_k", 1)(TermWeights.from_pairs([(1, 0.5), (2, 2.0)])).ids.tolist()
         [2]

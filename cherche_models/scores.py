@@ -46,10 +46,17 @@ def pack(documents: Sequence[TokenEmbeddings]) -> Packed:
     widths = {document.dim for document in documents}
     if len(widths) > 1:
         raise ValueError(f"documents differ in width: {sorted(widths)}; they come from different models")
-    offsets = np.concatenate(([0], np.cumsum([len(document) for document in documents], dtype=np.int64)))
-    dim = widths.pop() if widths else 0
-    vectors = np.concatenate([d.vectors for d in documents]) if documents else np.empty((0, dim), np.float32)
-    return Packed(np.ascontiguousarray(vectors, dtype=np.float32), offsets.astype(np.int64))
+    vectors = np.concatenate([d.vectors for d in documents]) if documents else np.empty((0, 0), np.float32)
+    return Packed(np.ascontiguousarray(vectors, dtype=np.float32), offsets([len(d) for d in documents]))
+
+
+def offsets(sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Where each document's rows start, and where the last one's end.
+
+    >>> offsets([2, 0, 3]).tolist()
+    [0, 2, 2, 5]
+    """
+    return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)), dtype=np.int64)
 
 
 def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
@@ -62,8 +69,9 @@ def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
 
     Returns
     -------
-    float32 array, shape (documents,). A document without tokens scores -inf:
-    nothing is known of it, which is not the same as a similarity of 0.
+    float32 array, shape (documents,). A document without tokens scores -inf, and
+    so does every document of a query without tokens: nothing is known of them,
+    which is not the same as a similarity of 0.
 
     Raises
     ------
@@ -81,9 +89,9 @@ def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
     if full.size == 0 or len(query) == 0:
         return result
     _check_widths(query.dim, documents.vectors.shape[1])
-    similarity = documents.vectors @ query.vectors.T
-    best = np.maximum.reduceat(similarity, documents.offsets[full], axis=0)
-    result[full] = best.sum(axis=1)
+    similarity = query.vectors @ documents.vectors.T
+    best = np.maximum.reduceat(similarity, documents.offsets[full], axis=1)
+    result[full] = best.sum(axis=0)
     return result
 
 

@@ -22,6 +22,11 @@ class TermWeights:
         Vocabulary ids, strictly increasing.
     weights : float32 array, shape (terms,)
         One positive, finite weight per id.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the ids do not rise.
     """
 
     ids: Ids
@@ -30,10 +35,17 @@ class TermWeights:
     def __post_init__(self) -> None:
         if self.ids.shape != self.weights.shape or self.ids.ndim != 1:
             raise ValueError(f"ids {self.ids.shape} and weights {self.weights.shape} differ in shape")
+        if bool((self.ids[1:] <= self.ids[:-1]).any()):
+            raise ValueError("term ids must rise strictly: sort them and merge repeated ones first")
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[int, float]]) -> TermWeights:
         """Build from (id, weight) pairs in any order.
+
+        Raises
+        ------
+        ValueError
+            If an id is repeated.
 
         >>> TermWeights.from_pairs([(7, 0.5), (2, 1.0)]).ids.tolist()
         [2, 7]
