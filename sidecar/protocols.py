@@ -69,7 +69,9 @@ class Model(Protocol):
     """Text to tokens, tokens to weights and embeddings. Blocking; called off the event loop."""
 
     @property
-    def info(self) -> ModelInfo: ...
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        ...
 
     def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
         """Cut texts into tokens; 0 for the model's own maximum."""
@@ -99,7 +101,9 @@ class Engine(Protocol):
         """The same engine, acting with a caller's credentials."""
         ...
 
-    async def info(self) -> EngineInfo: ...
+    async def info(self) -> EngineInfo:
+        """Product, version and limits."""
+        ...
 
     async def meta(self, index: str) -> IndexMeta | None:
         """How `index` was set up; None where it exists and was not.
@@ -124,7 +128,10 @@ class Engine(Protocol):
         ...
 
     async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
-        """What is stored under `ids`, codes and terms included; missing ids are absent. Sees every acknowledged write."""
+        """What is stored under `ids`, codes and terms included; missing ids are absent.
+
+        Sees every acknowledged write.
+        """
         ...
 
     async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
@@ -135,15 +142,21 @@ class Engine(Protocol):
         """Make every acknowledged write searchable."""
         ...
 
-    async def search(self, index: str, query: Query) -> EnginePage: ...
+    async def search(self, index: str, query: Query) -> EnginePage:
+        """The first stage: hits by falling score, ties by id where the engine can."""
+        ...
 
-    async def close_pit(self, pit: str) -> None: ...
+    async def close_pit(self, pit: str) -> None:
+        """Give a point in time back; one that is gone already is no error."""
+        ...
 
     async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
         """Documents holding each (vocabulary id, feature name), and documents in all."""
         ...
 
-    async def stats(self, index: str) -> IndexStats: ...
+    async def stats(self, index: str) -> IndexStats:
+        """Documents in all, encoded, pending."""
+        ...
 
     async def sample(self, index: str, size: int) -> list[Existing]:
         """Some documents, for estimates."""
@@ -153,7 +166,9 @@ class Engine(Protocol):
         """All documents in rising order of id."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Close connections and files."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +186,9 @@ class Encoder(Protocol):
     """A model behind its batcher: what the pipeline awaits."""
 
     @property
-    def info(self) -> ModelInfo: ...
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        ...
 
     async def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
         """Tokens only, off the event loop."""

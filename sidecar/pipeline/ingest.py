@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +51,7 @@ async def ingest(
     *,
     lane: Lane = "ingest",
     refresh: bool = True,
-) -> AsyncIterator[IngestResult]:
+) -> AsyncGenerator[IngestResult, None]:
     """Index a stream of documents.
 
     A document whose text did not change keeps its weights and codes; one that did not change at
@@ -72,9 +73,11 @@ async def ingest(
         raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
     encoder = DocumentEncoder.of(meta, context.encoders)
     feed = _Feed(index, context, encoder, lane, encoder.feature_names())
-    async for results in _in_order(_chunks(documents), lambda chunk: _index_chunk(feed, chunk)):
-        for result in results:
-            yield result
+    async with aclosing(_chunks(documents)) as chunks:
+        async with aclosing(_in_order(chunks, lambda chunk: _index_chunk(feed, chunk))) as answers:
+            async for results in answers:
+                for result in results:
+                    yield result
     if refresh:
         await context.engine.refresh(index)
 
@@ -192,7 +195,7 @@ def _naming(error: ChercheError, item: str) -> ChercheError:
     return ChercheError(error.code, reason, error.next_step, retry_after=error.retry_after)
 
 
-async def _chunks(documents: AsyncIterator[SourceDocument]) -> AsyncIterator[list[SourceDocument]]:
+async def _chunks(documents: AsyncIterator[SourceDocument]) -> AsyncGenerator[list[SourceDocument], None]:
     """What has arrived, up to a chunk: never waits for more than the first document."""
     queue: asyncio.Queue[SourceDocument | None] = asyncio.Queue(maxsize=2 * CHUNK_DOCUMENTS)
 
@@ -224,7 +227,7 @@ async def _chunks(documents: AsyncIterator[SourceDocument]) -> AsyncIterator[lis
 async def _in_order(
     chunks: AsyncIterator[list[SourceDocument]],
     work: Callable[[list[SourceDocument]], Coroutine[None, None, list[IngestResult]]],
-) -> AsyncIterator[list[IngestResult]]:
+) -> AsyncGenerator[list[IngestResult], None]:
     """Work on two chunks at once, answer in order; a finished chunk is answered before more is read."""
     running: list[asyncio.Task[list[IngestResult]]] = []
     following: asyncio.Task[list[SourceDocument] | None] | None = asyncio.create_task(_next(chunks))
