@@ -1,0 +1,71 @@
+"""The command ``cherche``: one verb, one file; a verb's module is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import click
+
+from sidecar import __version__
+
+# Verb → (module, attribute, line of help). The line is repeated here so that `cherche --help`
+# imports no verb; a test holds both equal.
+VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "demo": ("sidecar.cli.demo", "demo", "Feed a real corpus to an embedded engine and search it."),
+        "serve": ("sidecar.cli.serve", "serve", "Serve models over gRPC and HTTP."),
+        "try": ("sidecar.cli.try_", "try_", "Compare a cluster's BM25 with reranking; writes nothing."),
+        "setup": ("sidecar.cli.setup", "setup", "Add the mapping to an index, new or existing."),
+        "feed": ("sidecar.cli.feed", "feed", "Encode and write the documents of a JSONL file."),
+        "search": ("sidecar.cli.search", "search", "Search an index."),
+        "eval": ("sidecar.cli.eval", "eval_", "Measure search modes with queries and judgements."),
+        "remove": ("sidecar.cli.remove", "remove", "Take everything out again that setup and feed put in."),
+        "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
+        "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
+        "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
+        "models": ("sidecar.cli.models", "models", "List, load, unload and export models."),
+        "doctor": ("sidecar.cli.doctor", "doctor", "Check environment, engine, models and an index."),
+        "config": ("sidecar.cli.config", "config", "Print the settings in force and where they come from."),
+        "cluster": ("sidecar.cli.cluster", "cluster", "Start and stop a development cluster."),
+    }
+)
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when the verb is used, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Verbs in the order in which a newcomer meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's module; None where there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        module, attribute, _ = VERBS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, _, line) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cherche")
+def cherche() -> None:
+    """Neural search beside an OpenSearch or Elasticsearch cluster.
+
+    A verb talks to the sidecar named by --server (CHERCHE_SERVER), or starts one in process,
+    on the engine named by --engine (CHERCHE_ENGINE). Data goes to stdout, messages to stderr.
+
+    Exit codes: 0 ok, 1 failure, 2 usage, 3 unavailable.
+    """
+
+
+def main() -> None:
+    """Console entry point."""
+    cherche(prog_name="cherche")

@@ -1,0 +1,5 @@
+"""``python -m sidecar.cli`` is ``cherche``."""
+
+from sidecar.cli import main
+
+main()

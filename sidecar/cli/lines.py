@@ -1,0 +1,125 @@
+"""Documents of a JSONL file: each line a document, or its own error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any, NoReturn
+
+from sidecar.errors import ChercheError, invalid
+
+# A line beyond this is skipped without being held in memory.
+MAX_LINE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A document as one line had it: `raw` is a JSON object in UTF-8, without ``_id``."""
+
+    number: int
+    id: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no document, and why; `id` is "" where none could be read."""
+
+    number: int
+    id: str
+    error: ChercheError
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads lines; remembers ids, so that one feed writes each document once.
+
+    Attributes
+    ----------
+    name : str
+        What errors call the file.
+    max_line : int
+        Longest line, in bytes.
+    """
+
+    name: str
+    max_line: int = MAX_LINE
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def read(self, stream: IO[bytes]) -> Iterator[Line | BadLine]:
+        """One result per line that is not blank, in order."""
+        number = 0
+        while raw := stream.readline(self.max_line + 1):
+            number += 1
+            if len(raw) > self.max_line:
+                _skip_rest(stream, raw)
+                yield BadLine(number, "", self._error(number, f"is longer than {self.max_line} bytes"))
+            elif raw.strip():
+                yield self._line(number, raw)
+
+    def _line(self, number: int, raw: bytes) -> Line | BadLine:
+        identifier = ""
+        try:
+            source = self._parse(number, raw)
+            identifier = self._identify(number, source)
+            source.pop("_id", None)
+            line = Line(number, identifier, self._encode(number, source))
+            self._once(line)
+            return line
+        except ChercheError as error:
+            return BadLine(number, identifier, error)
+
+    def _parse(self, number: int, raw: bytes) -> dict[str, Any]:
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise self._error(number, f"is not UTF-8 at byte {error.start}", "convert the file with iconv") from error
+        try:
+            value = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise self._error(number, f"is not JSON: {error}", "write one JSON object per line") from error
+        if not isinstance(value, dict):
+            kind = {list: "an array", str: "a string", type(None): "null"}.get(type(value), "a scalar")
+            raise self._error(number, f"holds {kind}, not an object", "write one JSON object per line")
+        return value
+
+    def _identify(self, number: int, source: dict[str, Any]) -> str:
+        value = source.get("_id", source.get("id"))
+        if value is None or value == "":
+            raise self._error(number, "has no _id and no id", "give each document an id of its own")
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise self._error(number, f"has the id {value!r}", "ids are strings or whole numbers")
+        identifier = str(value)
+        self._check_characters(number, identifier)
+        return identifier
+
+    def _once(self, line: Line) -> None:
+        first = self._seen.setdefault(line.id, line.number)
+        if first != line.number:
+            raise self._error(line.number, f"repeats the id {line.id!r} of line {first}", "keep one document per id")
+
+    def _encode(self, number: int, source: dict[str, Any]) -> bytes:
+        text = json.dumps(source, ensure_ascii=False, separators=(",", ":"))
+        return self._check_characters(number, text)
+
+    def _check_characters(self, number: int, text: str) -> bytes:
+        try:
+            return text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            culprit = ascii(error.object[error.start])
+            raise self._error(
+                number, f"holds the lone surrogate {culprit}", "remove it or pair it: it is no character"
+            ) from error
+
+    def _error(self, number: int, reason: str, next_step: str = "cut or remove it") -> ChercheError:
+        return invalid(f"{self.name} line {number} {reason}", next_step)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _skip_rest(stream: IO[bytes], part: bytes) -> None:
+    while part and not part.endswith(b"\n"):
+        part = stream.readline(1024 * 1024)

@@ -1,0 +1,144 @@
+"""What a verb prints: data to stdout, messages and progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+Row = Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a verb's words go.
+
+    Attributes
+    ----------
+    as_json : bool
+        One JSON value on stdout instead of text.
+    quiet : bool
+        No messages; errors still show.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def data(self, value: object, text: Callable[[], None]) -> None:
+        """Print the verb's result: `value` as JSON, or whatever `text` prints."""
+        if self.as_json:
+            click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+        else:
+            text()
+
+    def note(self, message: str) -> None:
+        """Tell a person something that is not the result."""
+        if not self.quiet:
+            click.echo(message, err=True)
+
+    def progress(self) -> Progress:
+        """A line that is rewritten; only on a terminal."""
+        return Progress(shown=not self.quiet and sys.stderr.isatty())
+
+
+@dataclass(slots=True)
+class Progress:
+    """One line on stderr, rewritten at most ten times a second."""
+
+    shown: bool
+    _last: float = field(default=0.0)
+    _width: int = field(default=0)
+
+    def __call__(self, line: str) -> None:
+        """Show `line` in place of the one before."""
+        now = time.monotonic()
+        if self.shown and now - self._last >= 0.1:
+            self._last = now
+            self._write(line)
+
+    def close(self) -> None:
+        """Wipe the line."""
+        if self._width:
+            self._write("")
+            click.echo("\r", nl=False, err=True)
+            self._width = 0
+
+    def _write(self, line: str) -> None:
+        click.echo(f"\r{line:<{self._width}}", nl=False, err=True)
+        self._width = len(line)
+
+
+def table(columns: Sequence[str], rows: Iterable[Row], title: str = "") -> None:
+    """Print rows: drawn by rich on a terminal, aligned columns elsewhere. NO_COLOR is obeyed."""
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw(columns, cells, title)
+    else:
+        _align(columns, cells, title)
+
+
+def _draw(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, column in enumerate(columns):
+        right = bool(rows) and all(_is_number(row[position]) for row in rows)
+        drawn.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
+
+
+def _align(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
+    if title:
+        click.echo(title)
+    lines = [list(columns), *([cell.replace("\n", " ") for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.rstrip("%") or "0")
+    except ValueError:
+        return cell in ("–", "-")
+    return True
+
+
+def pretty(value: object) -> str:
+    """JSON for reading."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def excerpt(text: str, width: int = 72) -> str:
+    """The first words of a text, on one line.
+
+    >>> excerpt("one  two three", 9)
+    'one two…'
+    """
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    return line[:width].rsplit(" ", 1)[0].rstrip(" ,;:.") + "…"
+
+
+def size(count: float) -> str:
+    """Bytes for reading.
+
+    >>> size(1536)
+    '1.5 KiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
