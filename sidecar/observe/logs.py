@@ -1,0 +1,33 @@
+"""JSON log lines on stderr: what happened, never ids, texts or credentials."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+Log = structlog.stdlib.BoundLogger
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Write one JSON object per line to `stream`, stderr where it is None."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(name: str) -> Log:
+    """A logger that says which part speaks."""
+    log: Log = structlog.get_logger(part=name)
+    return log

@@ -1,0 +1,153 @@
+"""Prometheus metrics: base units, no ids, no texts, no credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from sidecar.batching import BatchObserver
+from sidecar.errors import precondition
+from sidecar.protocols import Lane
+from sidecar.types import RerankOutcome, Timings
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TOKENS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+_STAGES = ("tokenize", "queue", "encode", "engine", "rerank")
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own.
+
+    Parameters
+    ----------
+    registry : CollectorRegistry
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.requests = self._counter("requests", "Calls by method and status code.", "method", "code")
+        self.request_seconds = self._histogram("request_duration_seconds", "Whole calls.", _SECONDS, "method")
+        self.in_flight = self._gauge("requests_in_flight", "Calls that are being answered.", "method")
+        self.stage_seconds = self._histogram("stage_duration_seconds", "Stages of a call.", _SECONDS, "stage")
+        self.items = self._counter("items", "Documents and texts by method and outcome.", "method", "outcome")
+        self.truncated = self._counter("truncated_texts", "Texts cut to the maximum length.", "method")
+        self.reranks = self._counter("reranks", "Searches by what became of the rerank.", "status")
+        self.queue_texts = self._gauge("queue_texts", "Texts that wait for a model.", "model", "lane")
+        self.queue_seconds = self._gauge(
+            "queue_oldest_seconds", "Age of the oldest waiting text when the queue last changed.", "model"
+        )
+        self.batch_tokens = self._histogram("batch_tokens", "Tokens of a batch without padding.", _TOKENS, "model")
+        self.padding = self._counter("padding_tokens", "Tokens computed for nothing.", "model")
+        self.batch_seconds = self._histogram("batch_duration_seconds", "Forward passes.", _SECONDS, "model")
+        self.dropped = self._counter("dropped_texts", "Texts nobody waited for any longer.", "model")
+        self.refused = self._counter("refused_calls", "Calls refused as too much waits.", "model", "lane")
+        self.isolated = self._counter("split_batches", "Batches split, by reason.", "model", "reason")
+        self.model_ready = self._gauge("model_ready", "1 where a model can answer.", "model")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"cherche_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"cherche_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"cherche_{name}", meaning, labels, registry=self.registry, buckets=buckets)
+
+    @contextmanager
+    def call(self, method: str) -> Iterator[Callable[[str], None]]:
+        """Time a call; the code that it ends with is told to what is yielded."""
+        code = "UNKNOWN"
+
+        def ended(with_code: str) -> None:
+            nonlocal code
+            code = with_code
+
+        self.in_flight.labels(method).inc()
+        try:
+            with self.request_seconds.labels(method).time():
+                yield ended
+        finally:
+            self.in_flight.labels(method).dec()
+            self.requests.labels(method, code).inc()
+
+    def stages(self, timings: Timings) -> None:
+        """Count the stages that a call went through."""
+        for stage in _STAGES:
+            if seconds := getattr(timings, stage):
+                self.stage_seconds.labels(stage).observe(seconds)
+
+    def reranked(self, outcome: RerankOutcome) -> None:
+        """Count what became of a rerank."""
+        self.reranks.labels(outcome.status).inc()
+
+    def serve(self, host: str, port: int) -> MetricsServer:
+        """Answer ``GET /metrics`` on a port of its own.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION where the port is taken.
+        """
+        try:
+            server, thread = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise precondition(
+                f"metrics cannot be served on {host}:{port}: {error.strerror or error}",
+                "set CHERCHE_METRICS__PORT to a free port, or to -1 for none",
+            ) from None
+        return MetricsServer(server, thread)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsServer:
+    """The metrics port."""
+
+    _server: WSGIServer
+    _thread: Thread
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class BatchMetrics(BatchObserver):
+    """What a model's batcher does, as metrics."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._metrics = metrics
+        self._model = model
+
+    def queue(self, lane: Lane, waiting: int, oldest: float) -> None:
+        """As `BatchObserver.queue`."""
+        self._metrics.queue_texts.labels(self._model, lane).set(waiting)
+        self._metrics.queue_seconds.labels(self._model).set(oldest)
+
+    def batch(self, real: int, padded: int, seconds: float) -> None:
+        """As `BatchObserver.batch`."""
+        self._metrics.batch_tokens.labels(self._model).observe(real)
+        self._metrics.padding.labels(self._model).inc(padded - real)
+        self._metrics.batch_seconds.labels(self._model).observe(seconds)
+
+    def dropped(self, count: int) -> None:
+        """As `BatchObserver.dropped`."""
+        self._metrics.dropped.labels(self._model).inc(count)
+
+    def refused(self, lane: Lane) -> None:
+        """As `BatchObserver.refused`."""
+        self._metrics.refused.labels(self._model, lane).inc()
+
+    def isolated(self, reason: str) -> None:
+        """As `BatchObserver.isolated`."""
+        self._metrics.isolated.labels(self._model, reason).inc()
