@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cherche_models.types import Encoding, Tokens
@@ -99,6 +99,8 @@ class Batcher:
     observer : BatchObserver
     clock : callable
         Monotonic seconds.
+    name : str
+        The name it is served under, where that is not the model's own.
     """
 
     def __init__(
@@ -107,9 +109,10 @@ class Batcher:
         options: BatchOptions | None = None,
         observer: BatchObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
+        name: str = "",
     ) -> None:
         self._model = model
-        self._info = model.info
+        self._info = replace(model.info, name=name or model.info.name)
         self._options = options or BatchOptions()
         self._observer = observer or BatchObserver()
         self._clock = clock
