@@ -1,0 +1,1 @@
+"""Protobuf to values and back; nothing else in the project reads protobuf."""
