@@ -74,10 +74,7 @@ def folders() -> dict[str, tuple[str, ...]]:
     >>> folders()["modules/reindex"]
     ('org.opensearch.plugin:reindex-client:3.8.0',)
     """
-    modules = {
-        f"modules/{module.name}": (f"org.opensearch.plugin:{module.artifact}:{VERSION}",)
-        for module in MODULES
-    }
+    modules = {f"modules/{module.name}": (f"org.opensearch.plugin:{module.artifact}:{VERSION}",) for module in MODULES}
     return {"lib": SERVER, "agent": AGENT, **modules}
 
 

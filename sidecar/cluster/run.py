@@ -92,9 +92,7 @@ def running_cluster(
             nodes_.stop(cluster.pids)
 
 
-def _start(
-    folder: Path, nodes: int, heap: str, environment: Mapping[str, str], plugins: Sequence[Path]
-) -> Cluster:
+def _start(folder: Path, nodes: int, heap: str, environment: Mapping[str, str], plugins: Sequence[Path]) -> Cluster:
     java, user, cache = java_home(environment), server_user(), _cache(environment)
     home = assemble(cache, environment)
     check_readable(home, user)

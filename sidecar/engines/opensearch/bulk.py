@@ -1,0 +1,164 @@
+"""Writing in bulk: one result per document, retried only where the cluster was too busy."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar.engines.opensearch.errors import BadRequestShape, of_item
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.values import JsonValue
+from sidecar.errors import ChercheError, Code, invalid
+from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, StoredDocument, WriteResult
+
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ID_BYTES = 512
+ATTEMPTS = 6
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One document of a bulk: its place among the results, its id, its two lines."""
+
+    position: int
+    id: str
+    lines: bytes
+
+
+def item(position: int, document: StoredDocument) -> Item:
+    """Write a document as an ``index`` action.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where it cannot be written as JSON, or its id would fail the whole bulk.
+    """
+    if not document.id or len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise invalid(f"id {document.id[:40]!r} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
+    try:
+        lines = "\n".join((_dumps({"index": {"_id": document.id}}), _dumps(_source(document)), ""))
+        return Item(position, document.id, lines.encode("utf-8"))
+    except ValueError as error:
+        raise invalid(f'document "{document.id}" is not JSON: {error}', "mend the value") from error
+
+
+def batches(items: Sequence[Item], max_bytes: int) -> Iterator[list[Item]]:
+    """Cut by bytes, in order; an item that is larger goes alone."""
+    batch: list[Item] = []
+    size = 0
+    for each in items:
+        if batch and size + len(each.lines) > max_bytes:
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.lines)
+    if batch:
+        yield batch
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before retry number `attempt`, doubling from a quarter of a second up to 8.
+
+    >>> [backoff(attempt) for attempt in range(6)]
+    [0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+    """
+    return float(min(0.25 * 2**attempt, 8.0))
+
+
+class Writer:
+    """One call of `write`: collects a result per document."""
+
+    def __init__(self, http: Http, index: str, *, sleep: Sleep, max_bytes: int = MAX_BYTES) -> None:
+        self._http, self._index, self._sleep, self._max_bytes = http, index, sleep, max_bytes
+        self._results: dict[int, WriteResult] = {}
+
+    async def write(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """Write all; results in order. Only what the cluster acknowledged has no error."""
+        items = []
+        for position, document in enumerate(documents):
+            try:
+                items.append(item(position, document))
+            except ChercheError as error:
+                self._results[position] = WriteResult(document.id, error)
+        for batch in batches(items, self._max_bytes):
+            await self._deliver(batch)
+        return [self._results[position] for position in range(len(documents))]
+
+    async def _deliver(self, batch: list[Item]) -> None:
+        refused: list[tuple[Item, ChercheError]] = []
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._sleep(backoff(attempt - 1))
+            refused = await self._send(batch)
+            if not refused:
+                return
+            batch = [each for each, _ in refused]
+        for each, error in refused:
+            self._results[each.position] = WriteResult(each.id, error)
+
+    async def _send(self, batch: list[Item]) -> list[tuple[Item, ChercheError]]:
+        """Send once; returns what the cluster was too busy for, records everything else."""
+        request = Request("POST", index_path(self._index, "_bulk"), b"".join(each.lines for each in batch))
+        try:
+            reply = await self._http.send(request, what=f'index "{self._index}"')
+        except BadRequestShape as error:
+            return await self._isolate(batch, error)
+        except ChercheError as error:
+            if error.code == Code.RESOURCE_EXHAUSTED:
+                return [(each, error) for each in batch]
+            self._fail(batch, error)
+            return []
+        return self._record(batch, reply)
+
+    async def _isolate(self, batch: list[Item], error: ChercheError) -> list[tuple[Item, ChercheError]]:
+        """Find the item that spoils the whole request by halving it."""
+        if len(batch) == 1:
+            self._fail(batch, error)
+            return []
+        middle = len(batch) // 2
+        return [*await self._send(batch[:middle]), *await self._send(batch[middle:])]
+
+    def _record(self, batch: list[Item], reply: JsonValue) -> list[tuple[Item, ChercheError]]:
+        answers = [next(iter(entry.values())) for entry in reply.get("items", ())]
+        if [answer.get("_id") for answer in answers] != [each.id for each in batch]:
+            reason = f"the cluster answered {len(answers)} items to {len(batch)} documents, in another order"
+            self._fail(batch, ChercheError(Code.INTERNAL, reason, "feed these documents again"))
+            return []
+        refused = []
+        for each, answer in zip(batch, answers, strict=True):
+            error = _error_of(each, answer)
+            if error is not None and error.code == Code.RESOURCE_EXHAUSTED:
+                refused.append((each, error))
+            else:
+                self._results[each.position] = WriteResult(each.id, error)
+        return refused
+
+    def _fail(self, batch: Sequence[Item], error: ChercheError) -> None:
+        for each in batch:
+            self._results[each.position] = WriteResult(each.id, error)
+
+
+def _error_of(each: Item, answer: JsonValue) -> ChercheError | None:
+    status = int(answer.get("status", 0))
+    if "error" not in answer and 200 <= status < 300:
+        return None
+    return of_item(status, answer.get("error", {}), f'document "{each.id}"')
+
+
+def _source(document: StoredDocument) -> dict[str, Any]:
+    source: dict[str, Any] = {**document.source, HASH: document.hash, STATE: document.state}
+    if document.features is not None:
+        source[WEIGHTS] = dict(document.features)
+    for name, value in ((TERMS, document.terms), (CODES, document.codes)):
+        if value is not None:
+            source[name] = base64.b64encode(value).decode("ascii")
+    return source
+
+
+def _dumps(value: JsonValue) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,360 @@
+"""The engine: an index of the user's own cluster, over its REST API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from sidecar.engines.opensearch import mapping, reading
+from sidecar.engines.opensearch.bulk import Sleep, Writer
+from sidecar.engines.opensearch.dialect import Dialect, choose
+from sidecar.engines.opensearch.errors import TooManyClauses
+from sidecar.engines.opensearch.hits import page
+from sidecar.engines.opensearch.http import Http, Request, connect, index_path
+from sidecar.engines.opensearch.query import heaviest, lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.values import JsonValue
+from sidecar.errors import ChercheError, Code, precondition
+from sidecar.types import (
+    HASH,
+    OWN_FIELDS,
+    STATE,
+    TERMS,
+    WEIGHTS,
+    EngineInfo,
+    EnginePage,
+    Existing,
+    Identity,
+    IndexMeta,
+    IndexStats,
+    Query,
+    SetupPlan,
+    SparseClause,
+    StoredDocument,
+    WriteResult,
+)
+
+DEFAULT_MAX_CLAUSES = 1024
+_FREQUENCY_BATCH = 500
+_REMOVE_BATCH = 10_000
+_ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
+_TOUCHED = {
+    "bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]},
+}
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the cluster said of itself, asked once for all callers."""
+
+    dialect: Dialect | None = None
+    max_clauses: int | None = None
+
+
+class OpenSearchEngine:
+    """Implements `sidecar.protocols.Engine`.
+
+    >>> OpenSearchEngine.connect("http://user:secret@cluster:9200")
+    Traceback (most recent call last):
+    sidecar.errors.ChercheError: the URL of the cluster at cluster holds credentials, \
+which would end up in logs — send them as an identity, or configure a service account
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        service_identity: Identity | None = None,
+        sleep: Sleep = asyncio.sleep,
+        known: _Known | None = None,
+    ) -> None:
+        self._http = http
+        self._service_identity = service_identity
+        self._sleep = sleep
+        self._known = known or _Known()
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        service_identity: Identity | None = None,
+        ca_certs: str | None = None,
+        verify: bool = True,
+        timeout: float = 30.0,
+    ) -> OpenSearchEngine:
+        """Connect to a cluster; nothing is sent before the first call.
+
+        Parameters
+        ----------
+        url : str
+            Without credentials.
+        service_identity : Identity or None
+            Used where a caller has none.
+        ca_certs : str or None
+            File or folder of CA certificates.
+        timeout : float
+            Seconds, where a call states none.
+
+        Raises
+        ------
+        ChercheError
+            INVALID_ARGUMENT for a URL that is none.
+        """
+        identity = service_identity or Identity()
+        http = connect(url, identity=identity, ca_certs=ca_certs, verify=verify, timeout=timeout)
+        return cls(http, service_identity=service_identity)
+
+    def as_caller(self, identity: Identity) -> Self:
+        """Return the same pool, acting with a caller's credentials."""
+        acting = identity if identity.authorization else self._service_identity or identity
+        return type(self)(
+            self._http.acting_as(acting),
+            service_identity=self._service_identity,
+            sleep=self._sleep,
+            known=self._known,
+        )
+
+    async def info(self) -> EngineInfo:
+        """Product, version and clause limit."""
+        dialect = await self._dialect()
+        return EngineInfo(dialect.product, dialect.version, await self._max_clauses())
+
+    async def meta(self, index: str) -> IndexMeta | None:
+        """See `Engine.meta`."""
+        return mapping.read_meta(index, await self._facts(index))
+
+    async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
+        """See `Engine.plan`."""
+        requests, documents, warnings = await self._planned(index, meta)
+        return SetupPlan(tuple(request.to_json() for request in requests), documents, warnings)
+
+    async def setup(self, index: str, meta: IndexMeta) -> SetupPlan:
+        """See `Engine.setup`.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION where documents were encoded for another model, or own fields
+            have foreign types.
+        """
+        requests, documents, warnings = await self._planned(index, meta)
+        for request in requests:
+            await self._send(index, request)
+        return SetupPlan(tuple(request.to_json() for request in requests), documents, warnings)
+
+    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
+        """See `Engine.remove`."""
+        found = await self._facts(index)
+        await self.refresh(index)
+        changed = 0
+        while round_ := await self._strip(index):
+            changed += round_
+        for request in mapping.removals(found):
+            await self._send(index, request)
+        return changed, mapping.leftovers(found)
+
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+        """See `Engine.read`."""
+        return await reading.read(self._http, await self._dialect(), index, ids)
+
+    async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """See `Engine.write`."""
+        return await Writer(self._http, index, sleep=self._sleep).write(documents)
+
+    async def refresh(self, index: str) -> None:
+        """See `Engine.refresh`."""
+        await self._send(index, Request("POST", index_path(index, "_refresh")))
+
+    async def search(self, index: str, query: Query) -> EnginePage:
+        """See `Engine.search`."""
+        dialect = await self._dialect()
+        if query.keep_pit and not query.pit:
+            opened = await self._send(index, dialect.open_pit(index), query.timeout)
+            query = replace(query, pit=dialect.pit_id(opened))
+        limit = max(1, await self._max_clauses() - lexical_reserve(query)) if query.clauses else 0
+        while True:
+            clauses, cut = heaviest(query.clauses, limit)
+            try:
+                return await self._search(index, query, clauses, cut)
+            except TooManyClauses:
+                if limit <= 1:
+                    raise
+                limit = min(limit, len(clauses)) // 2
+
+    async def close_pit(self, pit: str) -> None:
+        """See `Engine.close_pit`; one that is gone already is closed."""
+        request = (await self._dialect()).close_pit(pit)
+        try:
+            await self._http.send(request, what="point in time")
+        except ChercheError as error:
+            if error.code not in (Code.NOT_FOUND, Code.FAILED_PRECONDITION):
+                raise
+
+    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+        """See `Engine.document_frequencies`."""
+        counts: list[int] = []
+        total = 0
+        for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
+            names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
+            filters = [{"rank_feature": {"field": f"{WEIGHTS}.{name}", "linear": {}}} for name in names]
+            buckets, total = await self._count(index, filters)
+            counts += buckets
+        return counts, total
+
+    async def stats(self, index: str) -> IndexStats:
+        """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
+        (encoded, touched, failed), documents = await self._count(
+            index, [_ENCODED, {"exists": {"field": HASH}}, {"term": {STATE: "failed"}}]
+        )
+        return IndexStats(documents, encoded, touched - encoded - failed)
+
+    async def sample(self, index: str, size: int) -> list[Existing]:
+        """See `Engine.sample`."""
+        return await reading.sample(self._http, index, size)
+
+    async def scan(self, index: str) -> AsyncIterator[Existing]:
+        """See `Engine.scan`."""
+        async for document in reading.scan(self._http, await self._dialect(), index):
+            yield document
+
+    async def aclose(self) -> None:
+        """Close the pool, for all callers."""
+        await self._http.transport.close()
+
+    async def _search(self, index: str, query: Query, clauses: Sequence[SparseClause], cut: int) -> EnginePage:
+        dialect = await self._dialect()
+        pit = dialect.in_pit(query.pit) if query.pit else {}
+        path = "/_search" if query.pit else index_path(index, "_search")
+        two_parts = query.mode == "hybrid" and bool(clauses)
+        named = dialect.named_scores and (two_parts or "sort" in query.body)
+        params = {"include_named_queries_score": "true"} if named else {}
+        request = Request("POST", path, {**search_body(query, clauses), **pit}, params)
+        reply = await self._send(index, request, query.timeout)
+        parts = None
+        if two_parts and not named:
+            ids = [raw["_id"] for raw in reply["hits"]["hits"]]
+            body = {**sparse_parts_body(query, clauses, ids), **pit}
+            parts = _scores(await self._send(index, Request("POST", path, body), query.timeout)) if ids else {}
+        warnings = (
+            (
+                f"{cut} of {cut + len(clauses)} query terms left out, the lightest: the cluster's "
+                "indices.query.bool.max_clause_count allows no more",
+            )
+            if cut
+            else ()
+        )
+        found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
+        return found if found.pit or not query.pit else replace(found, pit=query.pit)
+
+    async def _planned(self, index: str, meta: IndexMeta) -> tuple[tuple[Request, ...], int, tuple[str, ...]]:
+        dialect = await self._dialect()
+        try:
+            found = await self._facts(index)
+        except ChercheError as error:
+            if error.code != Code.NOT_FOUND:
+                raise
+            settings = await self._settings_of_new(index)
+            lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
+            return (mapping.creation(index, meta, lean_recovery=lean),), 0, ()
+        stats = await self.stats(index)
+        mapping.check(index, found, meta, stats)
+        return mapping.additions(found, meta), stats.documents, mapping.warnings(found)
+
+    async def _settings_of_new(self, index: str) -> dict[str, Any]:
+        """Flat settings that templates and defaults would give a new index; {} where we may not ask."""
+        try:
+            simulated = await self._send(
+                index, Request("POST", f"/_index_template/_simulate_index/{index_path(index)[1:]}")
+            )
+            cluster = await self._cluster_settings()
+        except ChercheError as error:
+            if error.code in (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT):
+                return {}
+            raise
+        default = cluster.get("cluster.indices.replication.strategy", "DOCUMENT")
+        return {
+            "index.replication.type": default,
+            **_flat(simulated.get("template", {}).get("settings", {})),
+        }
+
+    async def _facts(self, index: str) -> tuple[mapping.IndexFacts, ...]:
+        mappings = await self._send(index, Request("GET", index_path(index, "_mapping")))
+        settings = await self._send(
+            index, Request("GET", index_path(index, "_settings"), params={"flat_settings": "true"})
+        )
+        return mapping.facts(mappings, settings)
+
+    async def _strip(self, index: str) -> int:
+        """Take our fields out of some documents; how many were changed, 0 when none is left."""
+        script = "for (name in params.names) { ctx._source.remove(name) }"
+        body = {
+            "query": _TOUCHED,
+            "max_docs": _REMOVE_BATCH,
+            "conflicts": "proceed",
+            "script": {"lang": "painless", "source": script, "params": {"names": list(OWN_FIELDS)}},
+        }
+        params = {"refresh": "true", "timeout": "5m"}
+        request = Request("POST", index_path(index, "_update_by_query"), body, params)
+        reply = await self._send(index, request, 600.0)
+        if failures := reply.get("failures"):
+            raise precondition(
+                f'index "{index}": {len(failures)} documents could not be changed, first: {failures[0]}',
+                "mend the cause and run the command again",
+            )
+        return int(reply["updated"]) + int(reply["version_conflicts"])
+
+    async def _count(self, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
+        """Documents that match each filter, and documents in all."""
+        body: dict[str, Any] = {"size": 0, "track_total_hits": True}
+        if filters:
+            body["aggs"] = {"counts": {"filters": {"filters": list(filters)}}}
+        reply = await self._send(index, Request("POST", index_path(index, "_search"), body))
+        buckets = reply["aggregations"]["counts"]["buckets"] if filters else []
+        return [int(bucket["doc_count"]) for bucket in buckets], int(reply["hits"]["total"]["value"])
+
+    async def _dialect(self) -> Dialect:
+        if self._known.dialect is None:
+            self._known.dialect = choose(await self._http.send(Request("GET", "/"), what="cluster"))
+        return self._known.dialect
+
+    async def _max_clauses(self) -> int:
+        if self._known.max_clauses is None:
+            settings = await self._cluster_settings()
+            stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
+            self._known.max_clauses = int(stated)
+        return self._known.max_clauses
+
+    async def _cluster_settings(self) -> dict[str, Any]:
+        """All cluster settings, flat; {} for a caller who may not read them."""
+        params = {"include_defaults": "true", "flat_settings": "true"}
+        try:
+            reply = await self._http.send(Request("GET", "/_cluster/settings", params=params), what="cluster")
+        except ChercheError as error:
+            if error.code in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED):
+                return {}
+            raise
+        return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
+
+    async def _send(self, index: str, request: Request, timeout: float | None = None) -> JsonValue:
+        return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
+
+
+def _scores(reply: JsonValue) -> dict[str, float]:
+    return {raw["_id"]: float(raw["_score"]) for raw in reply["hits"]["hits"]}
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names.
+
+    >>> _flat({"index": {"number_of_replicas": "0"}})
+    {'index.number_of_replicas': '0'}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,138 @@
+"""What a cluster says when it refuses, as errors that name the item and the next step. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sidecar.engines.opensearch.values import JsonValue
+from sidecar.errors import ChercheError, Code, invalid, not_found, overloaded, precondition, unavailable
+
+RETRY_AFTER = 1.0
+
+_REJECTED = (
+    "rejected_execution_exception",
+    "opensearch_rejected_execution_exception",
+    "es_rejected_execution_exception",
+    "circuit_breaking_exception",
+)
+_BAD_DOCUMENT = (
+    "mapper_parsing_exception",
+    "strict_dynamic_mapping_exception",
+    "document_parsing_exception",
+    "illegal_argument_exception",
+)
+_BLOCKS = (
+    ("read-only-allow-delete", "index.blocks.read_only_allow_delete", "free disk space, then set {} to null"),
+    ("index read-only", "index.blocks.read_only", "set {} to null"),
+    ("index write", "index.blocks.write", "set {} to null"),
+    ("index metadata", "index.blocks.metadata", "set {} to null"),
+    ("index read", "index.blocks.read", "set {} to null"),
+    ("cluster read-only-allow-delete", "cluster.blocks.read_only_allow_delete", "set {} to null"),
+    ("cluster read-only", "cluster.blocks.read_only", "set {} to null"),
+    ("create-index", "cluster.blocks.create_index", "set {} to null"),
+)
+
+
+class TooManyClauses(ChercheError):
+    """The query has more clauses than ``indices.query.bool.max_clause_count`` allows."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            Code.INVALID_ARGUMENT, reason, "shorten the query or raise indices.query.bool.max_clause_count"
+        )
+
+
+class BadRequestShape(ChercheError):
+    """A whole bulk was refused because of one of its items, or because of its size."""
+
+
+def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
+    """Error of a request that the cluster refused; `what` names the index or the call."""
+    kind, reason = root_cause(body)
+    if _mentions(body, "too_many_clauses") or _mentions(body, "too_many_nested_clauses"):
+        return TooManyClauses(f"{what}: {reason}")
+    if kind == "action_request_validation_exception" or status == 413:
+        return BadRequestShape(Code.INVALID_ARGUMENT, f"{what}: {reason}", "send smaller, valid documents")
+    return classify(status, kind, reason, what)
+
+
+def of_item(status: int, error: JsonValue, what: str) -> ChercheError:
+    """Error of one document of a bulk; `what` names it."""
+    kind, reason = root_cause({"error": error})
+    return classify(status, kind, _with_cause(reason, error), what)
+
+
+def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
+    """Turn a status, an error type and a reason into a typed error."""
+    text = f"{what}: {reason}"
+    if kind == "cluster_block_exception":
+        return _blocked(reason, text)
+    if kind in _REJECTED or (status == 429 and kind != "cluster_block_exception"):
+        return overloaded(f"{what}: the cluster is overloaded: {reason}", RETRY_AFTER)
+    if kind == "index_not_found_exception":
+        return not_found(f"{what}: {reason}", f"run: cherche setup {_index_of(reason)}")
+    if kind == "search_context_missing_exception":
+        return precondition(f"{what}: the point in time has expired", "search again from the first page")
+    if kind == "index_closed_exception":
+        return precondition(text, "open the index")
+    if "no space left" in reason.lower():
+        return precondition(f"{what}: the cluster's disk is full", "free disk space on the data nodes")
+    if kind in _BAD_DOCUMENT:
+        return invalid(text, "mend the document or the mapping")
+    return _by_status(status, text)
+
+
+def root_cause(body: JsonValue) -> tuple[str, str]:
+    """Type and reason of the innermost error that a reply names.
+
+    >>> root_cause({"error": {"root_cause": [{"type": "parsing_exception", "reason": "unknown query"}]}})
+    ('parsing_exception', 'unknown query')
+    """
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if not isinstance(error, Mapping):
+        return "", str(error or body or "no reason given")[:500]
+    causes = error.get("root_cause")
+    first = causes[0] if isinstance(causes, list) and causes else error
+    return str(first.get("type", "")), str(first.get("reason", "no reason given"))
+
+
+def _by_status(status: int, text: str) -> ChercheError:
+    if status == 401:
+        return ChercheError(Code.UNAUTHENTICATED, text, "send credentials that the cluster accepts")
+    if status == 403:
+        return ChercheError(Code.PERMISSION_DENIED, text, "grant that permission to the caller's role")
+    if status == 404:
+        return not_found(text)
+    if status == 409:
+        return ChercheError(Code.FAILED_PRECONDITION, text, "run the call again")
+    if status in (502, 503, 504):
+        return unavailable(text, "wait until the cluster is healthy and try again")
+    if 400 <= status < 500:
+        return invalid(text)
+    return ChercheError(Code.INTERNAL, text, "see the cluster's log")
+
+
+def _blocked(reason: str, text: str) -> ChercheError:
+    if "SERVICE_UNAVAILABLE" in reason:
+        return unavailable(text, "wait until the cluster has recovered its state")
+    for phrase, setting, step in _BLOCKS:
+        if phrase in reason:
+            return precondition(text, step.format(setting))
+    return precondition(text, "remove the block")
+
+
+def _with_cause(reason: str, error: JsonValue) -> str:
+    cause = error.get("caused_by") if isinstance(error, Mapping) else None
+    return f"{reason} ({cause['reason']})" if isinstance(cause, Mapping) and cause.get("reason") else reason
+
+
+def _index_of(reason: str) -> str:
+    found = re.search(r"\[([^\]]+)\]", reason)
+    return found.group(1) if found else "NAME"
+
+
+def _mentions(body: JsonValue, kind: str) -> bool:
+    if isinstance(body, Mapping):
+        return body.get("type") == kind or any(_mentions(value, kind) for value in body.values())
+    return isinstance(body, list) and any(_mentions(value, kind) for value in body)

@@ -1,0 +1,132 @@
+"""What a cluster answers, as hits and documents. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.engines.opensearch.query import LEXICAL, SPARSE
+from sidecar.types import CODES, HASH, OWN_FIELDS, STATE, TERMS, EngineHit, EnginePage, Existing, Json, Query
+
+_READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
+_NOT_PASSED_ON = ("suggest", "profile")
+
+
+def page(
+    reply: Json,
+    query: Query,
+    *,
+    request: Json,
+    warnings: tuple[str, ...] = (),
+    sparse_parts: Mapping[str, float] | None = None,
+) -> EnginePage:
+    """Read a search reply.
+
+    Parameters
+    ----------
+    sparse_parts : mapping or None
+        Sparse score by id, where the reply cannot hold it.
+    """
+    found = reply["hits"]
+    total = found.get("total", {"value": query.offset + len(found["hits"]), "relation": "gte"})
+    return EnginePage(
+        hits=tuple(_hit(raw, query, sparse_parts) for raw in found["hits"]),
+        total=int(total["value"]),
+        total_is_lower_bound=total["relation"] != "eq",
+        aggregations=reply.get("aggregations"),
+        pit=str(reply.get("pit_id", "")),
+        request=request,
+        warnings=(*warnings, *_doubts(reply)),
+    )
+
+
+def existing(raw: Json, doc_values: Json) -> Existing:
+    """Read a stored document.
+
+    A document whose state says ok and whose packed terms are gone was re-indexed from its
+    ``_source`` by somebody else: it counts as never encoded, so that it is encoded again.
+    """
+    source = raw.get("_source") or {}
+    terms = blob(doc_values, TERMS)
+    state = source.get(STATE)
+    damaged = state == "ok" and terms is None
+    return Existing(
+        id=str(raw["_id"]),
+        source=without_own(source),
+        hash="" if damaged else str(source.get(HASH, "")),
+        state="pending" if damaged else state,
+        terms=terms,
+        codes=blob(doc_values, CODES),
+    )
+
+
+def without_own(source: Json) -> dict[str, Any]:
+    """Give the user's own fields of a document."""
+    return {key: value for key, value in source.items() if key not in OWN_FIELDS}
+
+
+def blob(fields: Json, name: str) -> bytes | None:
+    """Bytes of a binary doc value, None where there is none; the server leaves base64 unpadded.
+
+    >>> blob({"cherche_codes": ["Y29kZXM"]}, "cherche_codes")
+    b'codes'
+    """
+    values = fields.get(name)
+    if not values:
+        return None
+    text = str(values[0])
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> EngineHit:
+    fields = raw.get("fields", {})
+    lexical, sparse = _parts(raw, query, sparse_parts)
+    score = raw.get("_score")
+    return EngineHit(
+        id=str(raw["_id"]),
+        score=float(lexical + sparse if score is None else score),
+        lexical=lexical,
+        sparse=sparse,
+        source=without_own(raw.get("_source") or {}),
+        terms=blob(fields, TERMS),
+        codes=blob(fields, CODES),
+        extra=_extra(raw),
+    )
+
+
+def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> tuple[float, float]:
+    """Lexical and sparse part of a hit's score."""
+    named = raw.get("matched_queries")
+    if isinstance(named, Mapping) and sparse_parts is None:
+        return float(named.get(LEXICAL, 0.0)), float(named.get(SPARSE, 0.0))
+    score = float(raw.get("_score") or 0.0)
+    if query.mode == "sparse":
+        return 0.0, score
+    sparse = (sparse_parts or {}).get(str(raw["_id"]), 0.0)
+    return score - sparse, sparse
+
+
+def _extra(raw: Json) -> dict[str, Any]:
+    """Everything of a hit that is neither read by us nor ours."""
+    extra = {key: value for key, value in raw.items() if key not in _READ}
+    if fields := {name: value for name, value in raw.get("fields", {}).items() if name not in OWN_FIELDS}:
+        extra["fields"] = fields
+    named = raw.get("matched_queries", {})
+    users = [name for name in named if name not in (LEXICAL, SPARSE)]
+    if users:
+        extra["matched_queries"] = {n: named[n] for n in users} if isinstance(named, Mapping) else users
+    return extra
+
+
+def _doubts(reply: Json) -> tuple[str, ...]:
+    """Why the hits may not be all that match."""
+    said = []
+    if reply.get("timed_out"):
+        said.append("the cluster stopped searching at its time limit: hits are incomplete")
+    shards = reply.get("_shards", {})
+    if shards.get("failed"):
+        reason = shards.get("failures", [{}])[0].get("reason", {}).get("reason", "no reason given")
+        said.append(f"{shards['failed']} of {shards['total']} shards failed: {reason}")
+    said += [f"the cluster's {key!r} is not passed on" for key in _NOT_PASSED_ON if key in reply]
+    return tuple(said)

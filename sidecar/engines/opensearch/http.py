@@ -1,0 +1,193 @@
+"""One way to a cluster: requests with the caller's credentials, and errors with a kind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+from opensearchpy import AIOHttpConnection, AsyncOpenSearch
+from opensearchpy.exceptions import ConnectionError as NoConnection
+from opensearchpy.exceptions import ConnectionTimeout, SerializationError, TransportError
+
+from sidecar.engines.opensearch.errors import of_reply
+from sidecar.engines.opensearch.values import JsonValue
+from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.types import Identity, Json
+
+POOL_SIZE = 32
+_STREAMED_BYTES = 2**20
+_JSON = "application/json"
+_NDJSON = "application/x-ndjson"
+
+
+class Transport(Protocol):
+    """What is used of opensearch-py; tests put faults here."""
+
+    async def perform_request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        body: JsonValue = None,
+        timeout: float | None = None,
+        ignore: JsonValue = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> JsonValue:
+        """Send a request; raises what `opensearchpy.exceptions` has."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it is sent, and as people read it."""
+
+    method: str
+    path: str
+    body: Json | bytes | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Method, path with parameters, and body where there is one."""
+        path = f"{self.path}?{urlencode(self.params)}" if self.params else self.path
+        shown = {"method": self.method, "path": path}
+        return shown if self.body is None else {**shown, "body": self.body}
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A connection pool and the identity whose credentials its requests carry."""
+
+    transport: Transport
+    url: str
+    identity: Identity
+    timeout: float
+
+    def acting_as(self, identity: Identity) -> Http:
+        """Return the same pool with other credentials."""
+        return replace(self, identity=identity)
+
+    async def send(self, request: Request, *, what: str, timeout: float | None = None) -> JsonValue:
+        """Send a request and return the parsed reply.
+
+        Parameters
+        ----------
+        what : str
+            Names the item in errors.
+        timeout : float or None
+            Seconds; the connection's own where None.
+
+        Raises
+        ------
+        ChercheError
+            What the cluster refused; UNAVAILABLE and DEADLINE_EXCEEDED where it did not answer.
+        """
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            return await self.transport.perform_request(
+                request.method,
+                request.path,
+                params=dict(request.params),
+                body=request.body,
+                timeout=seconds,
+                headers=self._headers(request),
+            )
+        except ConnectionTimeout as error:
+            raise ChercheError(
+                Code.DEADLINE_EXCEEDED,
+                f"{what}: the cluster at {self.url} did not answer within {seconds:g} s",
+                "allow more time or ask for less",
+            ) from error
+        except NoConnection as error:
+            raise _no_connection(error, self.url, what) from error
+        except TransportError as error:
+            raise of_reply(int(error.status_code), error.info, what) from error
+        except SerializationError as error:
+            raise unavailable(
+                f"{what}: {self.url} answered something that is not JSON", "check that the URL is a cluster's"
+            ) from error
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"content-type": _NDJSON if isinstance(request.body, bytes) else _JSON}
+        if self.identity.authorization:
+            headers["authorization"] = self.identity.authorization
+        return headers
+
+
+class _Connection(AIOHttpConnection):
+    """Streams large bodies: aiohttp warns that raw bytes of that size hold up the event loop."""
+
+    async def perform_request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        body: JsonValue = None,
+        timeout: float | None = None,
+        ignore: JsonValue = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> JsonValue:
+        """As opensearch-py's."""
+        if isinstance(body, bytes) and len(body) > _STREAMED_BYTES:
+            body = io.BytesIO(body)
+        return await super().perform_request(method, url, params, body, timeout, ignore, headers)
+
+
+def connect(url: str, *, identity: Identity, ca_certs: str | None, verify: bool, timeout: float) -> Http:
+    """Open a pool to a cluster; nothing is sent yet.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a URL that is none, or that holds credentials.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise invalid(f"{url!r} is not the URL of a cluster", "give it as http://host:9200 or https://host:9200")
+    if parts.username or parts.password:
+        raise invalid(
+            f"the URL of the cluster at {parts.hostname} holds credentials, which would end up in logs",
+            "send them as an identity, or configure a service account",
+        )
+    security: dict[str, Any] = {}
+    if parts.scheme == "https":
+        security = {"verify_certs": verify, "ssl_show_warn": False, "ca_certs": ca_certs}
+    client = AsyncOpenSearch(
+        hosts=[url],
+        connection_class=_Connection,
+        timeout=timeout,
+        max_retries=1,
+        pool_maxsize=POOL_SIZE,
+        **security,
+    )
+    return Http(client.transport, url, identity, timeout)
+
+
+def index_path(index: str, *rest: str) -> str:
+    """Path of an index and what follows it.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a name that would reach several indices or none.
+
+    >>> index_path("articles", "_search")
+    '/articles/_search'
+    """
+    if not index or index[0] in "_-+." or any(c in index for c in '*,?"<>|\\/# \t\n:'):
+        raise invalid(f"{index!r} is not the name of one index", "name one index or alias")
+    return "/" + "/".join((quote(index, safe=""), *rest))
+
+
+def _no_connection(error: NoConnection, url: str, what: str) -> ChercheError:
+    reason = str(error.error)
+    step = "check the URL and that the cluster runs"
+    if "SSL" in reason or "certificate" in reason.lower():
+        step = "give the cluster's CA certificate"
+    return unavailable(f"{what}: the cluster at {url} cannot be reached: {reason}", step)

@@ -1,0 +1,211 @@
+"""How an index is set up: its meta as mapping requests. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sidecar.engines.opensearch.http import Request, index_path
+from sidecar.errors import precondition
+from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, IndexMeta, IndexStats, Json
+
+HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
+PROPERTIES: Mapping[str, Json] = {
+    WEIGHTS: {"type": "rank_features"},
+    TERMS: {"type": "binary", "doc_values": True},
+    CODES: {"type": "binary", "doc_values": True},
+    HASH: {"type": "keyword"},
+    STATE: {"type": "keyword"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """What one concrete index looks like now.
+
+    Attributes
+    ----------
+    name : str
+        Of the concrete index, where the request named an alias.
+    properties : mapping
+        Field → its mapping.
+    excludes, recovery_excludes : tuple of str
+        Patterns of ``_source``.
+    meta : mapping
+        The whole ``_meta``, the user's own keys included.
+    replicas : int
+    segment_replication : bool
+    """
+
+    name: str
+    properties: Json
+    excludes: tuple[str, ...]
+    recovery_excludes: tuple[str, ...]
+    meta: Json
+    replicas: int
+    segment_replication: bool
+
+    @property
+    def source_is_lean(self) -> bool:
+        """Whether weights, terms and codes stay out of ``_source``."""
+        return _covers(self.excludes, HEAVY_FIELDS)
+
+
+def facts(mapping: Json, settings: Json) -> tuple[IndexFacts, ...]:
+    """Read the replies to ``GET /index/_mapping`` and ``GET /index/_settings?flat_settings=true``."""
+    return tuple(_facts(name, entry["mappings"], settings[name]["settings"]) for name, entry in sorted(mapping.items()))
+
+
+def read_meta(index: str, found: Sequence[IndexFacts]) -> IndexMeta | None:
+    """How an index was set up, None where it was not.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where the mapping holds something else under ``_meta.cherche``,
+        or an alias spans indices that were set up differently.
+    """
+    stored = [each.meta.get("cherche") for each in found]
+    if any(one != stored[0] for one in stored):
+        raise precondition(
+            f"{index} stands for indices that were set up differently: {', '.join(f.name for f in found)}",
+            "name one of them",
+        )
+    if not stored or stored[0] is None:
+        return None
+    try:
+        return IndexMeta.from_json(stored[0])
+    except (KeyError, TypeError, ValueError) as error:
+        raise precondition(
+            f'index "{index}" has a _meta.cherche that this release cannot read: {error!r}',
+            f"run: cherche remove {index}, then: cherche setup {index}",
+        ) from error
+
+
+def creation(index: str, meta: IndexMeta, *, lean_recovery: bool) -> Request:
+    """Request that creates an index; `lean_recovery` leaves the recovery source out as well."""
+    source = {"excludes": list(HEAVY_FIELDS)}
+    if lean_recovery:
+        source["recovery_source_excludes"] = list(HEAVY_FIELDS)
+    mappings = {"_source": source, "_meta": {"cherche": meta.to_json()}, "properties": dict(PROPERTIES)}
+    return Request("PUT", index_path(index), {"mappings": mappings})
+
+
+def additions(found: Iterable[IndexFacts], meta: IndexMeta) -> tuple[Request, ...]:
+    """Requests that add to existing indices what they lack; none where nothing is missing."""
+    requests = []
+    for each in found:
+        body: dict[str, Any] = {}
+        if missing := {name: dict(spec) for name, spec in PROPERTIES.items() if name not in each.properties}:
+            body["properties"] = missing
+        if each.meta.get("cherche") != meta.to_json():
+            body["_meta"] = {**each.meta, "cherche": meta.to_json()}
+        if body:
+            requests.append(Request("PUT", index_path(each.name, "_mapping"), body))
+    return tuple(requests)
+
+
+def removals(found: Iterable[IndexFacts]) -> tuple[Request, ...]:
+    """Requests that take ``_meta.cherche`` out again, the user's own ``_meta`` kept."""
+    return tuple(
+        Request(
+            "PUT",
+            index_path(each.name, "_mapping"),
+            {"_meta": {key: value for key, value in each.meta.items() if key != "cherche"}},
+        )
+        for each in found
+        if "cherche" in each.meta
+    )
+
+
+def leftovers(found: Iterable[IndexFacts]) -> tuple[str, ...]:
+    """What no request can take out of a mapping."""
+    left = [
+        f"{each.name}: unused mapping of {name}" for each in found for name in PROPERTIES if name in each.properties
+    ]
+    return (*left, *(f"{each.name}: _source.excludes" for each in found if each.source_is_lean))
+
+
+def lean_recovery(settings: Json, *, known: bool) -> bool:
+    """Whether a new index may leave its fields out of the recovery source.
+
+    Under document replication a copy that rejoins by replaying operations would lose them
+    without an error, so only segment replication, or an index without replicas, allows it.
+    """
+    replicas, segment = _replication(settings)
+    return known and (segment or replicas == 0)
+
+
+def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: IndexStats) -> None:
+    """Refuse a setup that would break what is stored.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION for fields of other types, or documents encoded for another model.
+    """
+    for each in found:
+        for name, spec in PROPERTIES.items():
+            kind = each.properties.get(name, spec).get("type", "object")
+            if kind != spec["type"]:
+                raise precondition(
+                    f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}',
+                    "it was written before the index was set up: reindex into a new index",
+                )
+    before = read_meta(index, found)
+    if before is not None and before.fingerprint != meta.fingerprint and stats.encoded:
+        raise precondition(
+            f'index "{index}" holds {stats.encoded} documents encoded for the model {before.model} '
+            f"({before.fingerprint.sparse[:12]}), not for {meta.model} ({meta.fingerprint.sparse[:12]})",
+            f"run: cherche remove {index}, then set it up and feed it again",
+        )
+
+
+def warnings(found: Iterable[IndexFacts]) -> tuple[str, ...]:
+    """What people should know before these indices are set up."""
+    said = []
+    for each in found:
+        if not each.source_is_lean:
+            said.append(
+                f'index "{each.name}" exists and OpenSearch cannot change its _source.excludes: weights, terms '
+                "and codes will be in _source too, which about doubles their size and shows cherche_* fields "
+                "to whoever reads whole documents; an index that setup creates, filled by _reindex, has neither"
+            )
+        if _covers(each.recovery_excludes, HEAVY_FIELDS) and not each.segment_replication:
+            said.append(replica_warning(each.name))
+    return tuple(said)
+
+
+def replica_warning(name: str) -> str:
+    """Why an index without recovery source must not get replicas under document replication."""
+    return (
+        f'index "{name}" keeps weights and codes out of the recovery source: give it replicas only '
+        "under index.replication.type SEGMENT, else copies lose them"
+    )
+
+
+def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
+    source = mapping.get("_source", {})
+    replicas, segment = _replication(settings)
+    return IndexFacts(
+        name=name,
+        properties=mapping.get("properties", {}),
+        excludes=tuple(source.get("excludes", ())),
+        recovery_excludes=tuple(source.get("recovery_source_excludes", ())),
+        meta=mapping.get("_meta") or {},
+        replicas=replicas,
+        segment_replication=segment,
+    )
+
+
+def _replication(settings: Json) -> tuple[int, bool]:
+    """Replicas and segment replication in flat settings; the server's defaults where they are silent."""
+    expands = str(settings.get("index.auto_expand_replicas", "false")) != "false"
+    replicas = 1 if expands else int(settings.get("index.number_of_replicas", 1))
+    return replicas, settings.get("index.replication.type", "DOCUMENT") == "SEGMENT"
+
+
+def _covers(patterns: Sequence[str], names: Iterable[str]) -> bool:
+    return all(any(fnmatchcase(name, pattern) for pattern in patterns) for name in names)

@@ -1,0 +1,156 @@
+"""A first stage as a search body: one query, two named clauses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sidecar.engines.opensearch.values import JsonValue
+from sidecar.errors import invalid
+from sidecar.types import CODES, OWN_FIELDS, TERMS, WEIGHTS, Json, Query, SparseClause
+
+LEXICAL, SPARSE = "cherche_lexical", "cherche_sparse"
+TEXT_SLOT = "{{text}}"
+
+_OURS = {
+    "size": "size",
+    "from": "size and a page token",
+    "pit": "a page token",
+    "include_named_queries_score": "the parts of each hit's score",
+}
+_NOT_BODY = ("query", "filter", "_source", "docvalue_fields")
+
+
+def search_body(query: Query, clauses: Sequence[SparseClause]) -> dict[str, Any]:
+    """Write the body of a search.
+
+    Parameters
+    ----------
+    query : Query
+    clauses : sequence of SparseClause
+        What is left of ``query.clauses`` after `heaviest`.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where the user's body sets what belongs to the request itself.
+    """
+    for key, instead in _OURS.items():
+        if key in query.body:
+            raise invalid(f"the search body sets {key!r}", f"use {instead} of the request instead")
+    body = {key: value for key, value in query.body.items() if key not in _NOT_BODY}
+    body["query"] = _first_stage(query, clauses)
+    body["size"], body["from"] = query.size, query.offset
+    body["_source"] = _source(query)
+    if fields := _docvalue_fields(query):
+        body["docvalue_fields"] = fields
+    if query.timeout is not None:
+        body.setdefault("timeout", f"{max(1, int(query.timeout * 1000))}ms")
+    return body
+
+
+def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequence[str]) -> dict[str, Any]:
+    """Write a search that scores the sparse clause alone for given ids: for servers without named scores."""
+    wanted = {"bool": {"must": [sparse_clause(clauses, query.sparse_boost)], "filter": [_ids(ids)]}}
+    return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
+
+
+def sparse_clause(clauses: Sequence[SparseClause], boost: float) -> dict[str, Any]:
+    """Write Σ query weight · document weight, times `boost`, as a named clause.
+
+    Only ``linear`` keeps the dot product of SPLADE (Formal et al. 2021, eq. 2).
+    """
+    if not clauses:
+        return {"match_none": {}}
+    features = [
+        {"rank_feature": {"field": f"{WEIGHTS}.{clause.name}", "linear": {}, "boost": clause.weight}}
+        for clause in clauses
+    ]
+    return {"bool": {"should": features, "boost": boost, "_name": SPARSE}}
+
+
+def heaviest(clauses: Sequence[SparseClause], limit: int) -> tuple[tuple[SparseClause, ...], int]:
+    """Keep the `limit` heaviest clauses, in order; and the number that was cut.
+
+    >>> heaviest((SparseClause(1, "a", 0.5), SparseClause(2, "b", 2.0)), 1)
+    ((SparseClause(id=2, name='b', weight=2.0),), 1)
+    """
+    if len(clauses) <= limit:
+        return tuple(clauses), 0
+    kept = sorted(clauses, key=lambda clause: (-clause.weight, clause.id))[:limit]
+    return tuple(sorted(kept, key=lambda clause: clause.id)), len(clauses) - limit
+
+
+def lexical_reserve(query: Query) -> int:
+    """Clauses to leave for the lexical part: an estimate, since analyzers run in the cluster."""
+    if query.mode == "sparse":
+        return 0
+    return 128 if "query" in query.body else 16 + 2 * len(query.text.split()) * max(1, len(query.fields))
+
+
+def fill_slots(value: JsonValue, text: str) -> JsonValue:
+    """Replace ``{{text}}`` in every string of a JSON value.
+
+    >>> fill_slots({"match": {"title": "{{text}}"}}, 'a "b"')
+    {'match': {'title': 'a "b"'}}
+    """
+    if isinstance(value, str):
+        return value.replace(TEXT_SLOT, text)
+    if isinstance(value, dict):
+        return {key: fill_slots(inner, text) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [fill_slots(inner, text) for inner in value]
+    return value
+
+
+def _first_stage(query: Query, clauses: Sequence[SparseClause]) -> dict[str, Any]:
+    lexical = {"bool": {"must": [_lexical(query)], "_name": LEXICAL}}
+    sparse = sparse_clause(clauses, query.sparse_boost)
+    if query.mode == "sparse":
+        stage: dict[str, Any] = {"must": [sparse]}
+    elif query.mode == "bm25" or not clauses:
+        stage = {"must": [lexical]}
+    elif query.match_set == "lexical":
+        stage = {"must": [lexical], "should": [sparse]}
+    else:
+        stage = {"should": [lexical, sparse], "minimum_should_match": 1}
+    if "filter" in query.body:
+        given = query.body["filter"]
+        stage["filter"] = list(given) if isinstance(given, list) else [given]
+    return {"bool": stage}
+
+
+def _lexical(query: Query) -> JsonValue:
+    if "query" in query.body:
+        return fill_slots(query.body["query"], query.text)
+    fields = [field.name if field.boost == 1.0 else f"{field.name}^{field.boost:g}" for field in query.fields]
+    return {"multi_match": {"query": query.text, **({"fields": fields} if fields else {})}}
+
+
+def _source(query: Query) -> JsonValue:
+    """Own fields never travel; what else does is the caller's choice."""
+    given = query.body.get("_source")
+    if query.source_fields:
+        return {"includes": list(query.source_fields), "excludes": list(OWN_FIELDS)}
+    if given is False:
+        return False
+    if isinstance(given, dict):
+        return {**given, "excludes": [*_listed(given.get("excludes")), *OWN_FIELDS]}
+    if isinstance(given, (str, list)):
+        return {"includes": _listed(given), "excludes": list(OWN_FIELDS)}
+    return {"excludes": list(OWN_FIELDS)}
+
+
+def _docvalue_fields(query: Query) -> list[Any]:
+    own = [name for name, wanted in ((TERMS, query.with_terms), (CODES, query.with_codes)) if wanted]
+    return [*query.body.get("docvalue_fields", ()), *own]
+
+
+def _listed(value: JsonValue) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _ids(ids: Sequence[str]) -> Json:
+    return {"ids": {"values": list(ids)}}

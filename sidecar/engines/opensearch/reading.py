@@ -1,0 +1,119 @@
+"""Reading documents back: by id with every acknowledged write, and all of them in order of id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.hits import existing
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
+from sidecar.types import CODES, STATE, TERMS, Existing, Json
+
+READ_BATCH = 500
+SCAN_BATCH = 200
+_ROUNDS = 3
+_DOC_VALUES = {"docvalue_fields": [TERMS, CODES]}
+_LEAN = {"_source": {"excludes": list(HEAVY_FIELDS)}}
+
+
+async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+    """What is stored under `ids`; see `Engine.read`.
+
+    A GET sees every acknowledged write but no doc values; a search has doc values but sees
+    only what was refreshed. Both are asked, and their sequence numbers compared: where the
+    search is behind, the index is refreshed and both are asked again.
+    """
+    found: dict[str, Existing] = {}
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), READ_BATCH):
+        found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH])
+    return found
+
+
+async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existing]:
+    """All documents of one point in time, in rising order of id."""
+    opened = await http.send(dialect.open_pit(index), what=f'index "{index}"')
+    pit = dialect.pit_id(opened)
+    try:
+        after: dict[str, Any] = {}
+        while True:
+            body = {
+                **dialect.in_pit(pit),
+                **_LEAN,
+                **_DOC_VALUES,
+                **after,
+                "size": SCAN_BATCH,
+                "sort": [{"_id": "asc"}],
+                "track_total_hits": False,
+            }
+            reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')
+            raws = reply["hits"]["hits"]
+            for raw in raws:
+                yield existing(raw, raw.get("fields", {}))
+            if len(raws) < SCAN_BATCH:
+                return
+            pit, after = reply.get("pit_id", pit), {"search_after": raws[-1]["sort"]}
+    finally:
+        await http.send(dialect.close_pit(pit), what=f'index "{index}"')
+
+
+async def sample(http: Http, index: str, size: int) -> list[Existing]:
+    """Some documents, spread over the index by a fixed seed."""
+    scattered = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
+    body = {"query": scattered, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
+    request = Request("POST", index_path(index, "_search"), body)
+    reply = await http.send(request, what=f'index "{index}"')
+    return [existing(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
+
+
+async def _read_batch(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+    done: dict[str, Existing] = {}
+    pending = list(ids)
+    for attempt in range(_ROUNDS):
+        if attempt:
+            await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
+        current = await _get(http, index, pending)
+        encoded = [id_ for id_, raw in current.items() if raw["_source"].get(STATE) == "ok"]
+        values = await _doc_values(http, dialect, index, encoded) if encoded else {}
+        behind = [id_ for id_ in encoded if _version(values.get(id_)) != _version(current[id_])]
+        last = attempt == _ROUNDS - 1
+        for id_, raw in current.items():
+            if id_ not in behind or last:  # a document that never stands still is encoded again
+                fields = {} if id_ in behind else values.get(id_, {}).get("fields", {})
+                done[id_] = existing(raw, fields)
+        pending = behind
+        if not pending:
+            break
+    return done
+
+
+async def _get(http: Http, index: str, ids: Sequence[str]) -> dict[str, Json]:
+    request = Request(
+        "POST",
+        index_path(index, "_mget"),
+        {"ids": list(ids)},
+        {"_source_excludes": ",".join(HEAVY_FIELDS)},
+    )
+    reply = await http.send(request, what=f'index "{index}"')
+    return {doc["_id"]: doc for doc in reply["docs"] if doc.get("found")}
+
+
+async def _doc_values(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, Json]:
+    body = {
+        "query": {"ids": {"values": list(ids)}},
+        "size": len(ids),
+        "_source": False,
+        "seq_no_primary_term": True,
+        "track_total_hits": False,
+        **_DOC_VALUES,
+    }
+    params = {"preference": dialect.read_preference} if dialect.read_preference else {}
+    request = Request("POST", index_path(index, "_search"), body, params)
+    reply = await http.send(request, what=f'index "{index}"')
+    return {raw["_id"]: raw for raw in reply["hits"]["hits"]}
+
+
+def _version(raw: Json | None) -> tuple[int, int] | None:
+    return None if raw is None else (raw["_primary_term"], raw["_seq_no"])
