@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
+
+from cherche_models.errors import CheckpointError, UnsafeCheckpointError
 
 
 class Backbone(nn.Module):
@@ -68,10 +71,11 @@ class Backbone(nn.Module):
         ValueError
             If the checkpoint has no masked-LM head.
         """
-        decoder = self.model.get_output_embeddings() if self.has_vocabulary else None
-        if not isinstance(decoder, nn.Linear):
-            raise ValueError("this checkpoint has no masked-LM head: it cannot weigh vocabulary terms")
-        return decoder
+        model: Any = self.model
+        decoder = model.get_output_embeddings() if self.has_vocabulary else None
+        if isinstance(decoder, nn.Linear):
+            return decoder
+        raise ValueError(_NO_HEAD)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Last hidden states; no vocabulary head is run.
@@ -92,11 +96,16 @@ class Backbone(nn.Module):
     def transform(self, hidden: Tensor) -> Tensor:
         """What the masked-LM head does before its decoder; any leading shape."""
         if self._transform is None:
-            raise ValueError("this checkpoint has no masked-LM head: it cannot weigh vocabulary terms")
+            raise ValueError(_NO_HEAD)
         return self._transform(hidden)
 
-
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+    def save(self, folder: Path, *, encoder_only: bool = False) -> None:
+        """Write config.json and model.safetensors; a tied decoder is stored once."""
+        model: Any = self.model.base_model if encoder_only else self.model
+        architectures = self.model.config.architectures
+        with _quiet():
+            model.save_pretrained(str(folder))
+        self.model.config.architectures = architectures
 
 
 def load(
@@ -112,21 +121,61 @@ def load(
     ----------
     folder : Path
     vocabulary : bool
-        Whether the masked-LM head is needed.
+        Whether the masked-LM head is needed; without, it is not even loaded.
     dtype : torch.dtype
     allow_pickle : bool
         Accept ``pytorch_model.bin`` too; only for files you trust.
 
     Raises
     ------
-    ValueError
-        If weights that are needed are missing: they would be random.
-    OSError
-        If the folder lacks the configuration or the weights.
+    CheckpointError
+        If files are missing or damaged, or weights that are needed are not there:
+        they would be random.
     """
-    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-    kind = AutoModelForMaskedLM if vocabulary or _is_masked_lm(config) else AutoModel
-    kwargs: dict[str, Any] = {} if kind is AutoModelForMaskedLM else _without_pooler(config)
+    _check_files(folder, allow_pickle)
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        model, info = _from_pretrained(folder, config, vocabulary, dtype, allow_pickle)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder} cannot be loaded: {error}",
+            "check that it is a complete checkpoint of an architecture that transformers knows",
+        ) from error
+    missing = sorted(set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]})
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {len(missing)} of the tensors it needs ({', '.join(missing[:3])}), which would be random",
+            "use a masked-LM checkpoint for term weights, or force architecture='colbert'"
+            if vocabulary
+            else "use a complete checkpoint",
+        )
+    return Backbone(model.eval())
+
+
+_NO_HEAD = "this checkpoint has no masked-LM head, so it cannot weigh vocabulary terms: use a masked-LM checkpoint"
+_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+_POOLED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})
+
+
+def _check_files(folder: Path, allow_pickle: bool) -> None:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} has no config.json", "name the folder that holds the checkpoint")
+    if any(folder.glob("*.safetensors")):
+        return
+    if not any(folder.glob("pytorch_model*.bin")):
+        raise CheckpointError(f"{folder} has no model.safetensors", "complete the checkpoint")
+    if not allow_pickle:
+        raise UnsafeCheckpointError(
+            f"{folder} has its weights only as a pickle (pytorch_model.bin)",
+            "convert it to safetensors, or pass allow_pickle=True if you trust its author",
+        )
+
+
+def _from_pretrained(
+    folder: Path, config: PretrainedConfig, vocabulary: bool, dtype: torch.dtype, allow_pickle: bool
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    kind: Any = AutoModelForMaskedLM if vocabulary else AutoModel
+    unused = {"add_pooling_layer": False} if not vocabulary and config.model_type in _POOLED else {}
     with _quiet():
         model, info = kind.from_pretrained(
             str(folder),
@@ -135,40 +184,24 @@ def load(
             trust_remote_code=False,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
-            **kwargs,
+            **unused,
         )
-    missing = sorted(set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]})
-    if missing:
-        raise ValueError(
-            f"{folder} lacks {len(missing)} of the model's tensors ({', '.join(missing[:3])}): "
-            "they would be random. Is it a checkpoint of this architecture?"
-        )
-    return Backbone(model.eval())
-
-
-def _is_masked_lm(config: Any) -> bool:
-    return any(str(name).endswith("ForMaskedLM") for name in config.architectures or [])
-
-
-def _without_pooler(config: Any) -> dict[str, Any]:
-    return {"add_pooling_layer": False} if config.model_type in _POOLED else {}
-
-
-_POOLED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})
+    return model, info
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Loading reports go through our own errors, not to the terminal."""
-    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    """What transformers reports of loading goes through our own errors, not to the terminal."""
+    reports: Any = transformers_logging
+    verbosity, bar = reports.get_verbosity(), reports.is_progress_bar_enabled()
+    reports.set_verbosity_error()
+    reports.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
+        reports.set_verbosity(verbosity)
         if bar:
-            transformers_logging.enable_progress_bar()
+            reports.enable_progress_bar()
 
 
 def _transform_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor] | None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from cherche_models.errors import CheckpointError, ItemError
 from cherche_models.types import Tokens
 
 Kind = Literal["document", "query"]
@@ -41,6 +44,10 @@ class TextFormat:
         Khattab & Zaharia 2020, section 3.2).
     attend_expansion : bool
         Whether the text's tokens attend to that filling.
+    special_tokens : bool
+        Whether ``[CLS]``, ``[SEP]`` and the like are added.
+    terms : int
+        Most term weights that a text keeps; 0 for all (neural-cherche caps at its maximum length).
     """
 
     max_length: int
@@ -49,6 +56,8 @@ class TextFormat:
     masks: int = 0
     expand: bool = False
     attend_expansion: bool = False
+    special_tokens: bool = True
+    terms: int = 0
 
 
 class Tokenizer:
@@ -56,33 +65,32 @@ class Tokenizer:
 
     Parameters
     ----------
-    backend : tokenizers.Tokenizer
-        Copied; truncation and padding are switched off in the copy.
-    pad_id, mask_id : int or None
+    source : PreTrainedTokenizerFast
+        Its Rust part is copied, without truncation and padding.
     """
 
-    def __init__(
-        self, backend: tokenizers.Tokenizer, *, pad_id: int | None = None, mask_id: int | None = None
-    ) -> None:
-        self._backend = tokenizers.Tokenizer.from_str(backend.to_str())
+    def __init__(self, source: PreTrainedTokenizerFast) -> None:
+        self._source = source
+        self._backend = tokenizers.Tokenizer.from_str(source.backend_tokenizer.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
-        self.pad_id = pad_id or 0
-        self.mask_id = mask_id
-        self.vocabulary = _vocabulary(self._backend)
         self._before, self._after = _special_tokens(self._backend)
+        self.pad_id = int(source.pad_token_id or 0)
+        self.mask_id: int | None = source.mask_token_id
+        self.model_max_length = min(int(source.model_max_length), 1 << 31)
+        self.vocabulary = _vocabulary(self._backend)
 
     def __len__(self) -> int:
         return len(self.vocabulary)
 
     def id_of(self, token: str) -> int | None:
         """Vocabulary id of a token string, None where there is none."""
-        found: int | None = self._backend.token_to_id(token)
-        return found
+        return self._backend.token_to_id(token)
 
     def special_length(self, style: TextFormat) -> int:
         """Tokens of a text that has none of its own."""
-        return len(self._before) + len(self._after) + (style.marker is not None)
+        added = len(self._before) + len(self._after) if style.special_tokens else 0
+        return added + (style.marker is not None)
 
     def tokenize(self, texts: Sequence[str], style: TextFormat, max_length: int = 0) -> list[Tokens]:
         """Cut texts into tokens.
@@ -96,39 +104,44 @@ class Tokenizer:
 
         Raises
         ------
+        ItemError
+            If a text holds a lone surrogate.
         ValueError
-            If a text holds a lone surrogate (naming its position), or the maximum
-            leaves no room for the special tokens.
+            If the maximum leaves no room for the special tokens.
         """
         limit = max_length or style.max_length
         room = limit - self.special_length(style)
         if room < 0:
-            raise ValueError(
-                f"max_length {limit} leaves no room for {self.special_length(style)} special tokens"
-            )
+            raise ValueError(f"max_length {limit} leaves no room for {self.special_length(style)} special tokens")
         check_texts(texts)
-        short = [i for i, text in enumerate(texts) if len(text) <= _PIECE]
-        encodings = self._backend.encode_batch(
-            [style.prompt + texts[i] for i in short], add_special_tokens=False
-        )
-        bodies = {i: (e.ids, len(e.ids)) for i, e in zip(short, encodings, strict=True)}
-        return [
-            self._finish(*(bodies.get(i) or self._long(style.prompt + text, room)), style, limit, room)
-            for i, text in enumerate(texts)
-        ]
+        bodies = self._bodies([style.prompt + text for text in texts], room)
+        return [self._finish(body, total, style, limit) for body, total in bodies]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out."""
-        text: str = self._backend.decode(list(ids))
-        return text
+        return self._backend.decode(list(ids))
 
-    def to_str(self) -> str:
-        """The tokenizer as ``tokenizer.json`` has it."""
-        text: str = self._backend.to_str()
-        return text
+    def save(self, folder: Path, max_length: int) -> None:
+        """Write the tokenizer's files, to cut at `max_length` in other libraries."""
+        source = copy(self._source)
+        source.model_max_length = max_length
+        source.save_pretrained(str(folder))
+
+    def _bodies(self, texts: Sequence[str], room: int) -> list[tuple[list[int], int]]:
+        """The first `room` ids of each text, and how many it has."""
+        short = [text for text in texts if len(text) <= _PIECE]
+        encodings = iter(self._backend.encode_batch(short, add_special_tokens=False))
+        found: list[tuple[list[int], int]] = []
+        for text in texts:
+            if len(text) > _PIECE:
+                found.append(self._long(text, room))
+                continue
+            ids = next(encodings).ids
+            found.append((ids[:room], len(ids)))
+        return found
 
     def _long(self, text: str, room: int) -> tuple[list[int], int]:
-        """Ids up to `room` and the count of all: piece by piece, so memory stays bounded."""
+        """The same piece by piece, so that memory stays bounded."""
         kept: list[int] = []
         total = 0
         for piece in pieces(text):
@@ -137,16 +150,19 @@ class Tokenizer:
             total += len(ids)
         return kept, total
 
-    def _finish(self, body: list[int], total: int, style: TextFormat, limit: int, room: int) -> Tokens:
-        masks = min(style.masks, max(room - total, 0)) if self.mask_id is not None else 0
-        ids = [*self._before, *([] if style.marker is None else [style.marker]), *body[:room]]
-        ids += [self.mask_id or 0] * masks
-        ids += self._after
-        whole = total + masks + self.special_length(style)
-        if style.expand and self.mask_id is not None:
-            ids += [self.mask_id] * (limit - len(ids))
-            whole = max(whole, len(ids))
-        return Tokens(tuple(ids), tuple(self.vocabulary[i] for i in ids), whole)
+    def _finish(self, body: list[int], total: int, style: TextFormat, limit: int) -> Tokens:
+        before, after = (self._before, self._after) if style.special_tokens else ([], [])
+        marker = [] if style.marker is None else [style.marker]
+        room = limit - self.special_length(style) - len(body)
+        masks = self._masks(min(style.masks, room))
+        ids = [*before, *marker, *body, *masks, *after]
+        if style.expand:
+            ids += self._masks(limit - len(ids))
+        cut = total - len(body)
+        return Tokens(tuple(ids), tuple(self.vocabulary[i] for i in ids), len(ids) + cut)
+
+    def _masks(self, count: int) -> list[int]:
+        return [] if self.mask_id is None else [self.mask_id] * count
 
 
 def load(folder: Path) -> Tokenizer:
@@ -154,16 +170,20 @@ def load(folder: Path) -> Tokenizer:
 
     Raises
     ------
-    ValueError
-        If the folder has no fast tokenizer.
+    CheckpointError
+        If the folder has none, or none that is fast.
     """
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(str(folder), use_fast=True, trust_remote_code=False)
-    backend = getattr(loaded, "backend_tokenizer", None)
-    if not isinstance(backend, tokenizers.Tokenizer):
-        raise ValueError(f"{folder} has no fast tokenizer: save a tokenizer.json beside the weights")
-    return Tokenizer(backend, pad_id=loaded.pad_token_id, mask_id=loaded.mask_token_id)
+    try:
+        loaded = AutoTokenizer.from_pretrained(str(folder), use_fast=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise CheckpointError(
+            f"{folder} has no tokenizer that can be read ({error})", "put a tokenizer.json beside the weights"
+        ) from error
+    if not isinstance(loaded, PreTrainedTokenizerFast):
+        raise CheckpointError(
+            f"{folder} has only a slow tokenizer", "convert it and save tokenizer.json beside the weights"
+        )
+    return Tokenizer(loaded)
 
 
 def check_texts(texts: Sequence[str]) -> None:
@@ -171,18 +191,19 @@ def check_texts(texts: Sequence[str]) -> None:
 
     Raises
     ------
-    ValueError
+    ItemError
         Naming the first text with a lone surrogate, and where in it.
 
-    >>> check_texts(["fine", "caf\\u00e9"])
+    >>> check_texts(["fine", "café"])
     """
     for i, text in enumerate(texts):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise ValueError(
-                f"text {i} holds the lone surrogate {text[error.start]!r} at position {error.start}: "
-                "replace it, it is half of a broken character"
+            raise ItemError(
+                i,
+                f"holds the lone surrogate {text[error.start]!r} at position {error.start}: "
+                "half of a broken character; replace it",
             ) from None
 
 

@@ -9,7 +9,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cherche_models.backbone import Backbone
 from cherche_models.runtime.batches import Batch, collate, plan
+from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, Tokens
 
@@ -23,11 +25,14 @@ class Output(NamedTuple):
     embeddings : Tensor, shape (batch, rows, dim)
     mask : bool Tensor, shape (batch, rows)
         Which rows of `embeddings` count.
+    terms : int64 Tensor, shape (batch, rows)
+        Vocabulary id of each row, where rows belong to terms and not to tokens.
     """
 
     weights: Tensor | None = None
     embeddings: Tensor | None = None
     mask: Tensor | None = None
+    terms: Tensor | None = None
 
 
 class Model(nn.Module, ABC):
@@ -35,18 +40,38 @@ class Model(nn.Module, ABC):
 
     Parameters
     ----------
+    backbone : Backbone
     tokenizer : Tokenizer
-    document, query : TextFormat
+    document, query : TextFormat or None
+        None for the longest input of the backbone, and no prompt.
+
+    Attributes
+    ----------
+    formats : dict from kind to TextFormat
+    digest : str
+        sha256 of the files it was loaded from; empty for a model made in memory.
+    sparse_boost, rerank_weight : float
+        Tuned on training data; saved with the model.
     """
 
     architecture: ClassVar[str]
     sparse: ClassVar[bool] = False
     late_interaction: ClassVar[bool] = False
 
-    def __init__(self, tokenizer: Tokenizer, document: TextFormat, query: TextFormat) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        tokenizer: Tokenizer,
+        document: TextFormat | None = None,
+        query: TextFormat | None = None,
+    ) -> None:
         super().__init__()
+        self.backbone = backbone
         self.tokenizer = tokenizer
-        self.formats: dict[Kind, TextFormat] = {"document": document, "query": query}
+        self.runtime: Runtime = TorchRuntime(backbone)
+        default = TextFormat(min(backbone.max_length, tokenizer.model_max_length))
+        self.formats: dict[Kind, TextFormat] = {"document": document or default, "query": query or default}
+        self.digest = ""
         self.sparse_boost = 1.0
         self.rerank_weight = 0.5
 
@@ -63,22 +88,22 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
-        """Encode one batch; called under inference mode."""
+        """Encode one batch of texts that have tokens; called under inference mode."""
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.parameters()).device
+        return self.backbone.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
-        return next(self.parameters()).dtype
+        return self.backbone.dtype
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """Token strings of the term weights, in id order; empty without a sparse head."""
-        return self.tokenizer.vocabulary if self.sparse else ()
+        return ()
 
     @property
     def dim(self) -> int:
@@ -90,20 +115,16 @@ class Model(nn.Module, ABC):
 
         Raises
         ------
+        ItemError
+            If a text holds a lone surrogate.
         ValueError
-            If a text holds a lone surrogate, or `max_length` is out of range.
+            If `max_length` is more than the backbone reads, or leaves no room for a text.
         """
-        style = self.formats[kind]
-        if max_length > self.max_positions:
+        if max_length > self.backbone.max_length:
             raise ValueError(
-                f"max_length {max_length} is beyond the {self.max_positions} positions of this model"
+                f"max_length {max_length} is more than the {self.backbone.max_length} tokens that this model reads"
             )
-        return self.tokenizer.tokenize(texts, style, max_length)
-
-    @property
-    def max_positions(self) -> int:
-        """Longest input that the model can read, in tokens."""
-        return max(style.max_length for style in self.formats.values())
+        return self.tokenizer.tokenize(texts, self.formats[kind], max_length)
 
     def collate(self, tokens: Sequence[Tokens], kind: Kind) -> tuple[Tensor, Tensor]:
         """Pad a batch to its own longest text, for `forward`.
@@ -122,10 +143,10 @@ class Model(nn.Module, ABC):
 
         Raises
         ------
-        ValueError
-            If the model answers NaN for a text, naming its position.
+        ItemError
+            If the model answers NaN or infinity for a text.
         """
-        results: list[Encoding | None] = [None] * len(tokens)
+        results = [self.empty()] * len(tokens)
         with torch.inference_mode():
             for positions in plan(tokens):
                 batch = collate(
@@ -133,16 +154,20 @@ class Model(nn.Module, ABC):
                 )
                 for i, encoding in zip(positions, self.infer(batch, kind), strict=True):
                     results[i] = encoding
-        return [result for result in results if result is not None]
+        return results
 
     def encode(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Encoding]:
         """Tokenize and encode texts; results in order."""
         return self.encode_tokens(self.tokenize(texts, kind, max_length), kind)
 
+    @abstractmethod
+    def empty(self) -> Encoding:
+        """The encoding of a text without tokens."""
+
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
-        """Positions of the tokens that own a row of `Encoding.embeddings`."""
+        """Positions of the tokens that own a row of `Encoding.embeddings`; none without that head."""
         return []
 
     def idf(self, tokens: Tokens) -> dict[int, float] | None:
-        """Vocabulary id → idf from the model's own table; None without one."""
+        """Vocabulary id → idf from the model's own table; None without a table."""
         return None

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
+from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
 from cherche_models.runtime.batches import Batch
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -51,6 +53,28 @@ class Projection(nn.Module):
         skipped = set(self.skip.tolist()) if kind == "document" else set()
         return [position for position, token in enumerate(tokens.ids) if token not in skipped]
 
+    def rows(self, hidden: Tensor, batch: Batch, kind: Kind) -> list[TokenEmbeddings]:
+        """Unit vectors of each text, padding and skipped tokens left out before the projection.
+
+        Raises
+        ------
+        ItemError
+            If a vector holds NaN.
+        """
+        mask = self.mask(batch.input_ids, batch.real, kind)
+        vectors = self(hidden[mask])
+        ends = mask.sum(dim=1).cumsum(dim=0).tolist()
+        if not bool(torch.isfinite(vectors).all()):
+            row = int((~torch.isfinite(vectors).all(dim=1)).nonzero()[0])
+            text = next(i for i, end in enumerate(ends) if row < end)
+            raise ItemError(batch.positions[text], "got NaN or infinite embeddings: the model or its type is broken")
+        array = vectors.cpu().numpy()
+        return [TokenEmbeddings(array[start:end].copy()) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def no_rows(self) -> TokenEmbeddings:
+        """What a text without tokens has."""
+        return TokenEmbeddings(np.empty((0, self.linear.out_features), np.float32))
+
 
 class ColBERT(Model):
     """Token embeddings for MaxSim; a vocabulary head is never run.
@@ -60,7 +84,6 @@ class ColBERT(Model):
     backbone : Backbone
     tokenizer : Tokenizer
     document, query : TextFormat or None
-        None for the backbone's maximum length and no prompt.
     dim : int
         Width of a token embedding.
     skip : iterable of int
@@ -80,9 +103,7 @@ class ColBERT(Model):
         dim: int = 128,
         skip: Iterable[int] = (),
     ) -> None:
-        default = TextFormat(backbone.max_length)
-        super().__init__(tokenizer, document or default, query or default)
-        self.backbone = backbone
+        super().__init__(backbone, tokenizer, document, query)
         self.projection = Projection(backbone.hidden_size, dim, skip)
 
     @property
@@ -98,33 +119,19 @@ class ColBERT(Model):
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Token embeddings of one batch."""
-        output = self(batch.input_ids, batch.attention_mask, kind)
-        return [Encoding(None, rows) for rows in unpad(output.embeddings, output.mask, batch)]
+        hidden = self.runtime.hidden_states(batch)
+        return [Encoding(None, rows) for rows in self.projection.rows(hidden, batch, kind)]
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """Positions of the tokens that own a row of `Encoding.embeddings`."""
         return self.projection.kept(tokens, kind)
+
+    def empty(self) -> Encoding:
+        """No rows."""
+        return Encoding(None, self.projection.no_rows())
 
 
 def scored_mask(input_ids: Tensor, attention_mask: Tensor, tokenizer: Tokenizer, style: TextFormat) -> Tensor:
     """Tokens that take part in MaxSim: those attended to, and a query's ``[MASK]`` filling."""
     real = attention_mask.bool()
     return real | (input_ids == tokenizer.mask_id) if style.expand else real
-
-
-def unpad(embeddings: Tensor, mask: Tensor, batch: Batch) -> list[TokenEmbeddings]:
-    """Rows that count, text by text.
-
-    Raises
-    ------
-    ValueError
-        If a row that counts holds NaN, naming the text's position.
-    """
-    rows = embeddings[mask]
-    counts = mask.sum(dim=1).tolist()
-    found = []
-    for position, vectors in zip(batch.positions, rows.cpu().split(counts), strict=True):
-        if not bool(torch.isfinite(vectors).all()):
-            raise ValueError(f"the model gave NaN or infinite embeddings for text {position}")
-        found.append(TokenEmbeddings(vectors.numpy()))
-    return found

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from cherche_models.backbone import Backbone
 from cherche_models.models.base import Output
-from cherche_models.models.colbert import Projection, scored_mask, unpad
-from cherche_models.models.splade import Activation, Splade, sparsify
+from cherche_models.models.colbert import Projection, scored_mask
+from cherche_models.models.splade import Activation, Pooling, Splade
 from cherche_models.runtime.batches import Batch
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
-from cherche_models.types import Encoding, Tokens
+from cherche_models.types import Encoding, TermWeights, Tokens
 
 
 class Joint(Splade):
@@ -29,6 +29,7 @@ class Joint(Splade):
     skip : iterable of int
         Token ids without an embedding in documents.
     activation : {"relu", "log1p_relu"}
+    pooling : {"max", "sum"}
     """
 
     architecture = "joint"
@@ -44,8 +45,9 @@ class Joint(Splade):
         dim: int = 128,
         skip: Iterable[int] = (),
         activation: Activation = "relu",
+        pooling: Pooling = "max",
     ) -> None:
-        super().__init__(backbone, tokenizer, document, query, activation=activation)
+        super().__init__(backbone, tokenizer, document, query, activation=activation, pooling=pooling)
         self.projection = Projection(backbone.hidden_size, dim, skip)
 
     @property
@@ -65,10 +67,14 @@ class Joint(Splade):
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights and token embeddings of one batch."""
-        output = self(batch.input_ids, batch.attention_mask, kind)
-        weights = sparsify(output.weights, batch)
-        rows = unpad(output.embeddings, output.mask, batch)
+        hidden = self.runtime.hidden_states(batch)
+        weights = self.sparse_weights(hidden, batch, kind)
+        rows = self.projection.rows(hidden, batch, kind)
         return [Encoding(*pair) for pair in zip(weights, rows, strict=True)]
+
+    def empty(self) -> Encoding:
+        """No terms and no rows."""
+        return Encoding(TermWeights.empty(), self.projection.no_rows())
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """Positions of the tokens that own a row of `Encoding.embeddings`."""

@@ -1,6 +1,7 @@
 """SPLADE: term weights from a masked-LM head.
 
-Formal et al. 2021, "SPLADE v2", eq. 6: ``w_j = max_i log(1 + ReLU(logit_ij))``.
+Formal et al. 2021, "SPLADE v2" (arXiv 2109.10086), eq. 2:
+``w_j = max_i log(1 + ReLU(logit_ij))``; ``sum_i`` in its eq. 1, the first SPLADE.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import torch
 from torch import Tensor
 
 from cherche_models.backbone import Backbone
+from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
 from cherche_models.runtime.batches import Batch
-from cherche_models.runtime.head import max_logits
+from cherche_models.runtime.head import VOCABULARY_CHUNK, hide_padding, max_logits
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights
 
 Activation = Literal["relu", "log1p_relu"]
+Pooling = Literal["max", "sum"]
+
+_SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 
 
 class Splade(Model):
@@ -29,10 +34,15 @@ class Splade(Model):
         With a masked-LM head.
     tokenizer : Tokenizer
     document, query : TextFormat or None
-        None for the backbone's maximum length and no prompt.
     activation : {"relu", "log1p_relu"}
         ``log1p_relu`` takes the logarithm twice, as OpenSearch's v3 models do
         (Geng et al. 2025, arXiv 2504.14839).
+    pooling : {"max", "sum"}
+
+    Raises
+    ------
+    ValueError
+        If the backbone has no masked-LM head.
     """
 
     architecture = "splade"
@@ -46,11 +56,18 @@ class Splade(Model):
         query: TextFormat | None = None,
         *,
         activation: Activation = "relu",
+        pooling: Pooling = "max",
     ) -> None:
-        default = TextFormat(backbone.max_length)
-        super().__init__(tokenizer, document or default, query or default)
-        self.backbone = backbone
-        self.activation = activation
+        super().__init__(backbone, tokenizer, document, query)
+        self.activation: Activation = activation
+        self.pooling: Pooling = pooling
+        known = tokenizer.vocabulary[: backbone.decoder.out_features]
+        self._vocabulary = known + tuple(f"[id {i}]" for i in range(len(known), backbone.decoder.out_features))
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Token strings of the term weights, in id order."""
+        return self._vocabulary
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output:
         """Dense term weights, shape (batch, vocabulary)."""
@@ -58,43 +75,94 @@ class Splade(Model):
         return Output(weights=self.term_weights(hidden, attention_mask.bool()))
 
     def term_weights(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Differentiable head: hidden states (batch, length, hidden) to weights (batch, vocabulary)."""
+        """Differentiable head.
+
+        Parameters
+        ----------
+        hidden : Tensor, shape (batch, length, hidden)
+        mask : bool Tensor, shape (batch, length)
+
+        Returns
+        -------
+        Tensor, shape (batch, vocabulary), float32
+        """
+        transformed = self.backbone.transform(hidden)
         decoder = self.backbone.decoder
-        logits = max_logits(self.backbone.transform(hidden), mask, decoder.weight)
-        return activate(logits, decoder.bias, self.activation)
+        if self.pooling == "sum":
+            return summed_weights(transformed, mask, decoder.weight, decoder.bias, self.activation)
+        logits = max_logits(hide_padding(transformed, mask), decoder.weight).float()
+        return activate(logits if decoder.bias is None else logits + decoder.bias, self.activation)
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights of one batch."""
-        output = self(batch.input_ids, batch.attention_mask, kind)
-        return [Encoding(weights, None) for weights in sparsify(output.weights, batch)]
+        hidden = self.runtime.hidden_states(batch)
+        return [Encoding(weights, None) for weights in self.sparse_weights(hidden, batch, kind)]
+
+    def sparse_weights(self, hidden: Tensor, batch: Batch, kind: Kind) -> list[TermWeights]:
+        """Positive term weights of each text, from its hidden states."""
+        mask = batch.attention_mask.bool()
+        if self.pooling == "sum":
+            found = _sparsify(self.term_weights(hidden, mask), batch, None)
+        else:
+            logits = self.runtime.max_logits(self.runtime.transformed(hidden), mask)
+            found = _sparsify(logits, batch, self.activation)
+        most = self.formats[kind].terms
+        return [_largest(weights, most) for weights in found] if most else found
+
+    def empty(self) -> Encoding:
+        """No terms."""
+        return Encoding(TermWeights.empty(), None)
 
 
-def activate(logits: Tensor, bias: Tensor | None, activation: Activation) -> Tensor:
-    """Largest logits to weights: bias, ReLU, log(1 + x), in float32.
+def activate(logits: Tensor, activation: Activation) -> Tensor:
+    """ReLU and log(1 + x), once or twice.
 
-    >>> activate(torch.tensor([-1.0, 1.718281828]), None, "relu").tolist()
+    >>> [round(w, 4) for w in activate(torch.tensor([-1.0, 1.7182818]), "relu").tolist()]
     [0.0, 1.0]
     """
-    weights = logits.float() if bias is None else logits.float() + bias.float()
-    weights = torch.log1p(torch.relu(weights))
+    weights = torch.log1p(torch.relu(logits))
     return torch.log1p(weights) if activation == "log1p_relu" else weights
 
 
-def sparsify(weights: Tensor, batch: Batch) -> list[TermWeights]:
-    """Positive weights of each row.
+def summed_weights(
+    transformed: Tensor, mask: Tensor, decoder: Tensor, bias: Tensor | None, activation: Activation
+) -> Tensor:
+    """Sum over tokens instead of the maximum, some vocabulary rows at a time.
 
-    Raises
-    ------
-    ValueError
-        If a row holds NaN or infinity, naming the text's position.
+    Returns
+    -------
+    Tensor, shape (batch, vocabulary), float32
     """
-    broken = ~torch.isfinite(weights).all(dim=1)
-    if bool(broken.any()):
-        row = int(broken.nonzero()[0])
-        raise ValueError(f"the model gave NaN or infinite weights for text {batch.positions[row]}")
-    array = weights.cpu().numpy()
-    found = []
-    for row in array:
-        ids = row.nonzero()[0]
-        found.append(TermWeights(ids.astype("uint32"), row[ids]))
-    return found
+    parts = []
+    for start in range(0, decoder.shape[0], VOCABULARY_CHUNK):
+        rows = slice(start, start + VOCABULARY_CHUNK)
+        logits = (transformed @ decoder[rows].T).float()
+        logits = logits if bias is None else logits + bias[rows]
+        parts.append((activate(logits, activation) * mask.unsqueeze(-1)).sum(dim=1))
+    return torch.cat(parts, dim=1)
+
+
+def _sparsify(values: Tensor, batch: Batch, activation: Activation | None) -> list[TermWeights]:
+    """What is positive in each row; logits are activated only there."""
+    finite = torch.isfinite(values.sum(dim=1))
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        raise ItemError(batch.positions[row], "got NaN or infinite weights: the model or its type is broken")
+    positive = values >= _SMALLEST_NORMAL
+    kept = values[positive]
+    weights = (kept if activation is None else activate(kept, activation)).cpu().numpy()
+    ids = positive.nonzero()[:, 1].cpu().numpy().astype("uint32")
+    ends = positive.sum(dim=1).cumsum(dim=0).tolist()
+    return [
+        TermWeights(ids[start:end].copy(), weights[start:end].copy())
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+
+
+def _largest(weights: TermWeights, most: int) -> TermWeights:
+    """The `most` largest weights; ties fall to the smaller id."""
+    kept = weights.weights.argsort(kind="stable")[::-1][:most] if len(weights) > most else None
+    if kept is None:
+        return weights
+    kept.sort()
+    return TermWeights(weights.ids[kept], weights.weights[kept])

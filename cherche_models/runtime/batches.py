@@ -44,7 +44,7 @@ class Batch:
 def plan(tokens: Sequence[Tokens], budget: int = BATCH_TOKENS) -> list[list[int]]:
     """Positions of the texts of each batch: longest first, at most `budget` tokens with padding.
 
-    A text longer than the budget has a batch of its own.
+    A text longer than the budget has a batch of its own; one without tokens has none.
 
     >>> plan([Tokens((1,) * n, ("a",) * n, n) for n in (2, 9, 3)], budget=10)
     [[1], [2, 0]]
@@ -52,7 +52,7 @@ def plan(tokens: Sequence[Tokens], budget: int = BATCH_TOKENS) -> list[list[int]
     batches: list[list[int]] = []
     width = 0
     sizes = lengths(tokens)
-    for i in np.argsort(-sizes, kind="stable").tolist():
+    for i in np.argsort(-sizes, kind="stable")[: int(np.count_nonzero(sizes))].tolist():
         if not batches or width * (len(batches[-1]) + 1) > budget:
             batches.append([])
             width = int(sizes[i])

@@ -1,0 +1,135 @@
+"""SparseEmbed: SPLADE's terms, each with a small contextual vector.
+
+Kong et al. 2023, "SparseEmbed: Learning Sparse Lexical Representations with
+Contextual Embeddings for Retrieval" (SIGIR 2023): the vector of a term is the
+attention-weighted mean of the hidden states, the masked-LM logits of that term
+being the attention scores.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cherche_models.backbone import Backbone
+from cherche_models.errors import ItemError
+from cherche_models.models.base import Output
+from cherche_models.models.splade import Activation, Splade
+from cherche_models.runtime.batches import Batch
+from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
+from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
+
+Attention = Literal["tokens", "terms"]
+
+DOCUMENT_TERMS, QUERY_TERMS = 256, 64
+
+
+class SparseEmbed(Splade):
+    """Term weights, and one vector per kept term.
+
+    Rows of `Encoding.embeddings` run parallel to its `weights`: they belong to
+    terms, so MaxSim does not apply; score them by `cherche_models.rank`.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        With a masked-LM head.
+    tokenizer : Tokenizer
+    document, query : TextFormat or None
+        Their `terms` bounds the terms with a vector; 256 and 64 unless told.
+    dim : int
+        Width of a term's vector.
+    attention : {"tokens", "terms"}
+        What the softmax runs over: a text's tokens, or its kept terms, which is
+        what neural-cherche's checkpoints were trained with.
+    activation : {"relu", "log1p_relu"}
+    """
+
+    architecture = "sparse_embed"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tokenizer: Tokenizer,
+        document: TextFormat | None = None,
+        query: TextFormat | None = None,
+        *,
+        dim: int = 128,
+        attention: Attention = "tokens",
+        activation: Activation = "relu",
+    ) -> None:
+        longest = min(backbone.max_length, tokenizer.model_max_length)
+        super().__init__(
+            backbone,
+            tokenizer,
+            document or TextFormat(longest, terms=DOCUMENT_TERMS),
+            query or TextFormat(longest, terms=QUERY_TERMS),
+            activation=activation,
+        )
+        self.linear = nn.Linear(backbone.hidden_size, dim, bias=False)
+        self.attention: Attention = attention
+
+    @property
+    def dim(self) -> int:
+        """Width of a term's vector."""
+        return self.linear.out_features
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output:
+        """Weights (batch, vocabulary), cut to the kept terms; their vectors, mask and ids."""
+        mask = attention_mask.bool()
+        hidden = self.backbone(input_ids, attention_mask)
+        dense = self.term_weights(hidden, mask)
+        most = min(self.formats[kind].terms or dense.shape[1], dense.shape[1])
+        kept, terms = dense.topk(most, dim=1)
+        weights = torch.zeros_like(dense).scatter(1, terms, kept)
+        return Output(weights, self.term_embeddings(hidden, mask, terms), kept > 0, terms)
+
+    def term_embeddings(self, hidden: Tensor, mask: Tensor, terms: Tensor) -> Tensor:
+        """Contextual vectors of terms; logits are computed for these terms alone.
+
+        Parameters
+        ----------
+        hidden : Tensor, shape (batch, length, hidden)
+        mask : bool Tensor, shape (batch, length)
+        terms : int64 Tensor, shape (batch, terms)
+
+        Returns
+        -------
+        Tensor, shape (batch, terms, dim), not negative, not normalised
+        """
+        decoder = self.backbone.decoder
+        logits = self.backbone.transform(hidden) @ decoder.weight[terms].transpose(1, 2)
+        if decoder.bias is not None:
+            logits = logits + decoder.bias[terms].unsqueeze(1)
+        pads = ~mask.unsqueeze(-1)
+        if self.attention == "tokens":
+            attention = logits.float().masked_fill(pads, -torch.inf).softmax(dim=1)
+        else:
+            attention = logits.float().softmax(dim=2).masked_fill(pads, 0.0)
+        context = attention.to(hidden.dtype).transpose(1, 2) @ hidden
+        return torch.relu(self.linear(context.to(self.linear.weight.dtype))).float()
+
+    def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
+        """Terms of one batch in rising order of id, and their vectors."""
+        output = self(batch.input_ids, batch.attention_mask, kind)
+        return [
+            _encoding(output.weights[row], output.embeddings[row], output.mask[row], output.terms[row], position)
+            for row, position in enumerate(batch.positions)
+        ]
+
+    def empty(self) -> Encoding:
+        """No terms."""
+        return Encoding(TermWeights.empty(), TokenEmbeddings(torch.empty(0, self.dim).numpy()))
+
+
+def _encoding(weights: Tensor, embeddings: Tensor, mask: Tensor, terms: Tensor, position: int) -> Encoding:
+    ids, order = terms[mask].sort()
+    values, rows = weights[ids], embeddings[mask][order]
+    if not (bool(torch.isfinite(weights).all()) and bool(torch.isfinite(rows).all())):
+        raise ItemError(position, "got NaN or infinite values: the model or its type is broken")
+    return Encoding(
+        TermWeights(ids.cpu().numpy().astype("uint32"), values.cpu().numpy()),
+        TokenEmbeddings(rows.cpu().numpy()),
+    )
