@@ -1,0 +1,5 @@
+"""The engine that needs no cluster: one SQLite file."""
+
+from sidecar.engines.embedded.engine import EmbeddedEngine
+
+__all__ = ["EmbeddedEngine"]

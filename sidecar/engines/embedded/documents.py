@@ -1,0 +1,187 @@
+"""Documents of the file: checked before they are written, written one by one, read back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cherche_models.codec import CodecError, codes_header, unpack_terms
+from sidecar.engines.embedded import lexical
+from sidecar.errors import ChercheError, invalid
+from sidecar.types import Existing, Json, StoredDocument
+
+MAX_ID_BYTES = 512
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that can be written: `source` is canonical JSON, `texts` its searched fields."""
+
+    id: str
+    source: str
+    texts: list[str]
+    document: StoredDocument
+
+
+def canonical(source: Json) -> str:
+    """One spelling per value, so that equal documents are equal bytes.
+
+    >>> canonical({"b": 1, "a": "é"})
+    '{"a":"é","b":1}'
+    """
+    return json.dumps(source, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def prepare(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> Prepared:
+    """Check all that could fail, before the transaction begins.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the document and what is wrong with it.
+    """
+    _check_id(document.id)
+    try:
+        source = canonical(document.source)
+        size = len(source.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(f"document {document.id!r} is not JSON: {error}") from error
+    if size > max_bytes:
+        raise invalid(f"document {document.id!r} has {size:,} bytes, the limit is {max_bytes:,}")
+    try:
+        if document.terms is not None:
+            unpack_terms(document.terms)
+        if document.codes is not None:
+            codes_header(document.codes)
+    except CodecError as error:
+        raise invalid(f"document {document.id!r}: {error}") from error
+    return Prepared(document.id, source, lexical.texts(document.source, fields), document)
+
+
+def checked(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> Prepared | ChercheError:
+    """`prepare`, with the error as a value: it is one document's, not the bulk's."""
+    try:
+        return prepare(document, fields, max_bytes)
+    except ChercheError as error:
+        return error
+
+
+def _check_id(id: str) -> None:
+    if not id:
+        raise invalid("a document has an empty id", 'give it one: "_id" or "id"')
+    try:
+        size = len(id.encode())
+    except UnicodeEncodeError as error:
+        raise invalid(f"id {id!r} is not valid Unicode: {error.reason}") from error
+    if size > MAX_ID_BYTES:
+        raise invalid(f"id {id[:40]!r}… has {size} bytes, the limit is {MAX_ID_BYTES}")
+
+
+def put(
+    connection: sqlite3.Connection, index_id: int, fields: Sequence[str], generation: int, items: Iterable[Prepared]
+) -> None:
+    """Insert or replace documents in order: of two with one id the later stays."""
+    for item in items:
+        _put(connection, index_id, fields, generation, item)
+
+
+def _put(connection: sqlite3.Connection, index_id: int, fields: Sequence[str], generation: int, item: Prepared) -> None:
+    """Insert or replace one; its text is indexed again only where it changed."""
+    document = item.document
+    values = (item.source, document.hash, document.state, document.terms, document.codes, generation)
+    found = connection.execute(
+        "SELECT row, source FROM documents WHERE index_id = ? AND id = ?", (index_id, item.id)
+    ).fetchone()
+    if found is None:
+        row = connection.execute(
+            "INSERT INTO documents (source, hash, state, terms, codes, generation, index_id, id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, index_id, item.id),
+        ).lastrowid
+        assert row is not None
+        lexical.insert(connection, index_id, row, item.texts)
+        return
+    row, stored = found
+    connection.execute(
+        "UPDATE documents SET source = ?, hash = ?, state = ?, terms = ?, codes = ?, generation = ? WHERE row = ?",
+        (*values, row),
+    )
+    before = lexical.texts(json.loads(stored), fields)
+    if before != item.texts:
+        lexical.delete(connection, index_id, row, before)
+        lexical.insert(connection, index_id, row, item.texts)
+
+
+_COLUMNS = "id, source, hash, state, terms, codes"
+
+
+def read(connection: sqlite3.Connection, index_id: int, ids: Iterable[str]) -> dict[str, Existing]:
+    """Documents by id; ids that are not there, or could not be, are absent."""
+    wanted = [id for id in dict.fromkeys(ids) if _encodable(id)]
+    found: dict[str, Existing] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        slots = ", ".join("?" * len(chunk))
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id IN ({slots})", (index_id, *chunk)
+        )
+        found.update((existing.id, existing) for existing in map(_existing, rows))
+    return found
+
+
+def page(connection: sqlite3.Connection, index_id: int, after: str, size: int) -> list[Existing]:
+    """The next documents by rising id; the empty string starts."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id > ? ORDER BY id LIMIT ?",
+        (index_id, after, size),
+    )
+    return [_existing(row) for row in rows]
+
+
+def sample(connection: sqlite3.Connection, index_id: int, size: int) -> list[Existing]:
+    """Documents from all over the index, the same ones every time (Knuth's multiplicative hash of the row)."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? ORDER BY row * 2654435761 % 4294967296 LIMIT ?",
+        (index_id, size),
+    )
+    return [_existing(row) for row in rows]
+
+
+def sources(connection: sqlite3.Connection, index_id: int) -> Iterator[tuple[int, str, Json]]:
+    """Row, id and source of every document, by rising row."""
+    for row, id, source in connection.execute(
+        "SELECT row, id, source FROM documents WHERE index_id = ? ORDER BY row", (index_id,)
+    ):
+        yield row, id, json.loads(source)
+
+
+def fetch(
+    connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool
+) -> dict[int, tuple[Json, bytes | None, bytes | None]]:
+    """Source, and terms and codes where asked for, by row."""
+    columns = f"row, source, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
+    found: dict[int, tuple[Json, bytes | None, bytes | None]] = {}
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        slots = ", ".join("?" * len(chunk))
+        for row, source, packed, coded in connection.execute(
+            f"SELECT {columns} FROM documents WHERE row IN ({slots})", chunk
+        ):
+            found[row] = (json.loads(source), packed, coded)
+    return found
+
+
+def _existing(row: tuple[str, str, str, str | None, bytes | None, bytes | None]) -> Existing:
+    id, source, hash, state, terms, codes = row
+    return Existing(id, json.loads(source), hash, state, terms, codes)  # type: ignore[arg-type]  # only State is written
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,315 @@
+"""`sidecar.protocols.Engine` on one SQLite file.
+
+All work runs in one thread, which owns the connection; the event loop never
+waits for the disk. Another process may read, and write in turn, at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.engines.embedded import documents, indices, lexical, schema
+from sidecar.engines.embedded.documents import Prepared
+from sidecar.engines.embedded.indices import Index
+from sidecar.engines.embedded.postings import Mirror, top
+from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query, projected
+from sidecar.errors import ChercheError, Code, precondition, unavailable
+from sidecar.types import (
+    EngineHit,
+    EngineInfo,
+    EnginePage,
+    Existing,
+    Identity,
+    IndexMeta,
+    IndexStats,
+    Json,
+    Query,
+    SetupPlan,
+    StoredDocument,
+    WriteResult,
+)
+
+T = TypeVar("T")
+
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+MAX_CLAUSES = 65_536
+MAX_MASKS = 16
+_SCAN_PAGE = 500
+
+
+class EmbeddedEngine:
+    """A store of documents in one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made by the first `setup`, with its folder.
+    busy_timeout : float
+        Seconds to wait for another process's transaction.
+    max_document_bytes : int
+        Largest source as JSON.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float = 5.0, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._max_document_bytes = max_document_bytes
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="cherche-sqlite")
+        self._connection: sqlite3.Connection | None = None
+        self._mirrors: dict[int, Mirror] = {}
+        self._closed = False
+
+    def as_caller(self, identity: Identity) -> Self:
+        """The same engine: a file knows no accounts."""
+        return self
+
+    async def info(self) -> EngineInfo:
+        """SQLite and its version."""
+        return EngineInfo("embedded", f"SQLite {sqlite3.sqlite_version}", MAX_CLAUSES)
+
+    async def meta(self, index: str) -> IndexMeta | None:
+        """How `index` was set up; None after `remove`."""
+        return (await self._read(lambda db: indices.get(db, index))).meta
+
+    async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
+        """What `setup` would run; without a file, against an empty one."""
+        if not self._path.exists():
+            return _plan_in_memory(index, meta)
+        return await self._read(lambda db: indices.plan(db, index, meta))
+
+    async def setup(self, index: str, meta: IndexMeta) -> SetupPlan:
+        """Make the index, or change its settings; other fields mean that all text is indexed again."""
+
+        def work(db: sqlite3.Connection) -> SetupPlan:
+            plan = indices.plan(db, index, meta)
+            indices.setup(db, index, meta)
+            return plan
+
+        return await self._write(work, create=True)
+
+    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
+        """Leave the documents as they were; their full-text index stays, so that BM25 goes on."""
+        count = await self._write(lambda db: indices.remove(db, indices.get(db, index)))
+        return count, ("the documents and their full-text index: BM25 searches go on",)
+
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+        """What is stored under `ids`."""
+        return await self._read(lambda db: documents.read(db, indices.get(db, index).id, ids))
+
+    async def write(self, index: str, items: Sequence[StoredDocument]) -> list[WriteResult]:
+        """One transaction; a document that cannot be stored gets its own error, the others are written.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND, FAILED_PRECONDITION: index missing or not set up; and where the whole
+            transaction failed (disk full, file read-only or locked): nothing was written.
+        """
+
+        def work(db: sqlite3.Connection) -> list[WriteResult]:
+            found = indices.get(db, index)
+            if found.meta is None:
+                raise precondition(f"index {index!r} is not set up", f"run: cherche setup {index}")
+            prepared = [documents.checked(item, found.fields, self._max_document_bytes) for item in items]
+            good = [item for item in prepared if isinstance(item, Prepared)]
+            if good:
+                documents.put(db, found.id, found.fields, indices.next_generation(db, found), good)
+            return [_result(item, outcome) for item, outcome in zip(items, prepared, strict=True)]
+
+        return await self._write(work) if items else []
+
+    async def refresh(self, index: str) -> None:
+        """Every committed write is searchable; only checks that the index is there."""
+        await self._read(lambda db: indices.get(db, index))
+
+    async def search(self, index: str, query: Query) -> EnginePage:
+        """Both parts of the first stage over one consistent state; totals are exact.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND; INVALID_ARGUMENT for what needs a cluster; FAILED_PRECONDITION where a
+            page token's state is gone; DEADLINE_EXCEEDED.
+        """
+        try:
+            async with asyncio.timeout(query.timeout):
+                return await self._read(lambda db: self._search(db, indices.get(db, index), query))
+        except TimeoutError as error:
+            raise ChercheError(Code.DEADLINE_EXCEEDED, f"the search took longer than {query.timeout:g} s") from error
+
+    async def close_pit(self, pit: str) -> None:
+        """Nothing is held open."""
+
+    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+        """Documents holding each term, and documents in all."""
+        ids = np.array([id for id, _ in features], np.int64)
+
+        def work(db: sqlite3.Connection) -> tuple[list[int], int]:
+            mirror = self._mirror(db, indices.get(db, index))
+            return mirror.frequencies(ids), len(mirror)
+
+        return await self._read(work)
+
+    async def stats(self, index: str) -> IndexStats:
+        """Documents: all, encoded, pending."""
+        return await self._read(lambda db: indices.stats(db, indices.get(db, index)))
+
+    async def sample(self, index: str, size: int) -> list[Existing]:
+        """Documents from all over the index, the same ones every time."""
+        return await self._read(lambda db: documents.sample(db, indices.get(db, index).id, size))
+
+    async def scan(self, index: str) -> AsyncIterator[Existing]:
+        """All documents in rising order of id, read page by page."""
+        after = ""
+        while page := await self._page(index, after):
+            for existing in page:
+                yield existing
+            after = page[-1].id
+
+    async def aclose(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._close)
+        self._worker.shutdown(wait=True)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _page(self, index: str, after: str) -> list[Existing]:
+        return await self._read(lambda db: documents.page(db, indices.get(db, index).id, after, _SCAN_PAGE))
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._run(work, write=False, create=False)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T], *, create: bool = False) -> T:
+        return await self._run(work, write=True, create=create)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool, create: bool) -> T:
+        if self._closed:
+            raise unavailable(f"{self._path} is closed")
+
+        def call() -> T:
+            if self._connection is None:
+                self._connection = schema.connect(self._path, create=create, busy_timeout=self._busy_timeout)
+            with schema.translated(self._path), schema.transaction(self._connection, write=write):
+                return work(self._connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+    def _mirror(self, db: sqlite3.Connection, index: Index) -> Mirror:
+        mirror = self._mirrors.setdefault(index.id, Mirror())
+        mirror.catch_up(db, index.id, index.generation)
+        return mirror
+
+    def _search(self, db: sqlite3.Connection, index: Index, query: Query) -> EnginePage:
+        plan = compile_query(query, index.fields)
+        indices.check_pit(index, query.pit)
+        mirror = self._mirror(db, index)
+        rows, bm25 = _bm25(db, index, plan)
+        parts = combine(
+            query,
+            (mirror.positions(rows), bm25),
+            mirror.dot(plan.term_ids, plan.term_weights),
+            _allowed(db, index, mirror, query, plan),
+        )
+        scores = parts.scores
+        best = top(scores, parts.members, mirror.ids, query.offset + query.size)[query.offset :]
+        return EnginePage(
+            hits=_hits(db, mirror, query, parts, best),
+            total=int(parts.members.size),
+            pit=index.pit if query.pit or query.keep_pit else "",
+            request=_request(index, query, plan),
+            warnings=plan.warnings + _damage(mirror),
+        )
+
+
+def _result(document: StoredDocument, outcome: Prepared | ChercheError) -> WriteResult:
+    return WriteResult(document.id, outcome if isinstance(outcome, ChercheError) else None)
+
+
+def _plan_in_memory(index: str, meta: IndexMeta) -> SetupPlan:
+    """Plan against an empty file without making one."""
+    db = schema.connect_empty()
+    try:
+        return indices.plan(db, index, meta)
+    finally:
+        db.close()
+
+
+def _bm25(db: sqlite3.Connection, index: Index, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if plan.lexical is None:
+        return np.empty(0, np.int64), np.empty(0, np.float64)
+    return lexical.search(db, index.id, index.fields, plan.lexical)
+
+
+def _allowed(
+    db: sqlite3.Connection, index: Index, mirror: Mirror, query: Query, plan: Plan
+) -> NDArray[np.bool_] | None:
+    """Who passes the filter; remembered until the index changes."""
+    test = plan.allowed
+    if test is None:
+        return None
+    key = json.dumps(query.body["filter"], sort_keys=True)
+    if key not in mirror.masks:
+        passed = (test(id, source) for _, id, source in documents.sources(db, index.id))
+        if len(mirror.masks) >= MAX_MASKS:
+            mirror.masks.clear()
+        mirror.masks[key] = np.fromiter(passed, np.bool_, len(mirror))
+    return mirror.masks[key]
+
+
+def _hits(
+    db: sqlite3.Connection, mirror: Mirror, query: Query, parts: Parts, best: Sequence[int]
+) -> tuple[EngineHit, ...]:
+    rows = [int(row) for row in mirror.rows[np.array(best, np.int64)]]
+    stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
+    hits = []
+    for position, row in zip(best, rows, strict=True):
+        source, terms, codes = stored[row]
+        bm25, dot = float(parts.lexical[position]), float(parts.sparse[position])
+        hits.append(
+            EngineHit(
+                id=mirror.ids[position],
+                score=bm25 + dot,
+                lexical=bm25,
+                sparse=dot,
+                source=projected(source, query.source_fields),
+                terms=terms,
+                codes=codes,
+            )
+        )
+    return tuple(hits)
+
+
+def _request(index: Index, query: Query, plan: Plan) -> Json:
+    """What was run, for people to read: the full-text statement and the sparse clause."""
+    body: dict[str, object] = {"mode": query.mode, "match_set": query.match_set}
+    if plan.lexical is not None:
+        body["statement"] = lexical.search_sql(index.id, index.fields, plan.lexical)
+        body["values"] = [lexical.match_expression(plan.lexical, index.fields)]
+    if query.mode != "bm25":
+        body["weights"] = {clause.name: clause.weight for clause in query.clauses}
+        body["sparse_boost"] = query.sparse_boost
+    if query.body.get("filter"):
+        body["filter"] = query.body["filter"]
+    body |= {"from": query.offset, "size": query.size}
+    return {"method": "SQL", "path": index.name, "body": body}
+
+
+def _damage(mirror: Mirror) -> tuple[str, ...]:
+    if not mirror.damaged:
+        return ()
+    named = ", ".join(sorted(mirror.damaged)[:3])
+    return (f"{len(mirror.damaged)} documents have damaged term weights ({named}): feed them again",)

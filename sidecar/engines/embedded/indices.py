@@ -1,0 +1,176 @@
+"""Indices of the file: their rows, setting one up, taking it out again."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.engines.embedded import documents, lexical
+from sidecar.errors import ChercheError, invalid, not_found, precondition
+from sidecar.types import IndexMeta, IndexStats, Json, SetupPlan
+
+_NAME = re.compile(r"[^A-Z\\/*?\"<>|\s,#:]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index: its settings, None after `remove`; its searched fields; how often it changed."""
+
+    id: int
+    name: str
+    meta: IndexMeta | None
+    fields: tuple[str, ...]
+    generation: int
+
+    @property
+    def pit(self) -> str:
+        """Name of the state it is in now."""
+        return f"{self.id}.{self.generation}"
+
+
+def find(connection: sqlite3.Connection, name: str) -> Index | None:
+    """Look an index up."""
+    row = connection.execute(
+        "SELECT id, name, meta, fields, generation FROM indices WHERE name = ?", (name,)
+    ).fetchone()
+    if row is None:
+        return None
+    id, name, meta, fields, generation = row
+    known = IndexMeta.from_json(json.loads(meta)) if meta is not None else None
+    return Index(id, name, known, tuple(json.loads(fields)), generation)
+
+
+def get(connection: sqlite3.Connection, name: str) -> Index:
+    """Look an index up that must be there.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND naming it.
+    """
+    index = find(connection, name)
+    if index is None:
+        raise missing(name)
+    return index
+
+
+def missing(name: str) -> ChercheError:
+    """There is no such index."""
+    return not_found(f"there is no index {name!r}", f"run: cherche setup {name}")
+
+
+def check_pit(index: Index, pit: str) -> None:
+    """Whether a page token still sees what it saw.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where the index changed since.
+    """
+    if pit and pit != index.pit:
+        raise precondition("page token expired: the index changed", "search again")
+
+
+def plan(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> SetupPlan:
+    """What `setup` runs, in order.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where the name or the fields cannot be used.
+    """
+    _check(name, meta)
+    index = find(connection, name)
+    requests = [_request(name, sql, values) for sql, values in _statements(connection, index, name, meta)]
+    count = _count(connection, index.id) if index else 0
+    changed = index is not None and index.fields != _fields(meta)
+    warnings = (f"the searched fields change: {count} documents are indexed again",) if changed else ()
+    return SetupPlan(tuple(requests), count, warnings)
+
+
+def setup(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> None:
+    """Run the plan; where the fields changed, index all text again."""
+    before = find(connection, name)
+    for sql, values in _statements(connection, before, name, meta):
+        connection.execute(sql, values)
+    if before is not None and before.fields != _fields(meta):
+        for row, _, source in list(documents.sources(connection, before.id)):
+            lexical.insert(connection, before.id, row, lexical.texts(source, _fields(meta)))
+
+
+def remove(connection: sqlite3.Connection, index: Index) -> int:
+    """Take weights, terms, codes, hashes and settings away; documents that had any."""
+    connection.execute("UPDATE indices SET meta = NULL, generation = generation + 1 WHERE id = ?", (index.id,))
+    return connection.execute(
+        "UPDATE documents SET hash = '', state = NULL, terms = NULL, codes = NULL, generation = ? "
+        "WHERE index_id = ? AND (hash != '' OR state IS NOT NULL OR terms IS NOT NULL OR codes IS NOT NULL)",
+        (index.generation + 1, index.id),
+    ).rowcount
+
+
+def next_generation(connection: sqlite3.Connection, index: Index) -> int:
+    """Mark the index as changed."""
+    connection.execute("UPDATE indices SET generation = ? WHERE id = ?", (index.generation + 1, index.id))
+    return index.generation + 1
+
+
+def stats(connection: sqlite3.Connection, index: Index) -> IndexStats:
+    """Documents: all, encoded, pending."""
+    counted = connection.execute(
+        "SELECT count(*), coalesce(sum(state = 'ok' AND terms IS NOT NULL), 0), "
+        "coalesce(sum(state = 'pending'), 0) FROM documents WHERE index_id = ?",
+        (index.id,),
+    ).fetchone()
+    return IndexStats(*counted)
+
+
+def _statements(
+    connection: sqlite3.Connection, index: Index | None, name: str, meta: IndexMeta
+) -> list[tuple[str, tuple[object, ...]]]:
+    fields = _fields(meta)
+    stored = json.dumps(meta.to_json(), ensure_ascii=False)
+    listed = json.dumps(fields, ensure_ascii=False)
+    if index is None:
+        id = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM indices").fetchone()[0]
+        return [
+            (
+                "INSERT INTO indices (id, name, meta, fields, generation) VALUES (?, ?, ?, ?, 0)",
+                (id, name, stored, listed),
+            ),
+            (lexical.create_sql(id, len(fields)), ()),
+        ]
+    if index.fields == fields:
+        return [("UPDATE indices SET meta = ? WHERE id = ?", (stored, index.id))]
+    return [
+        (
+            "UPDATE indices SET meta = ?, fields = ?, generation = generation + 1 WHERE id = ?",
+            (stored, listed, index.id),
+        ),
+        (f"DROP TABLE {lexical.table(index.id)}", ()),
+        (lexical.create_sql(index.id, len(fields)), ()),
+    ]
+
+
+def _request(name: str, sql: str, values: Sequence[object]) -> Json:
+    return {"method": "SQL", "path": name, "body": {"statement": sql, "values": list(values)}}
+
+
+def _check(name: str, meta: IndexMeta) -> None:
+    """The names that a cluster takes too, so that an index can move there."""
+    if not _NAME.fullmatch(name) or name[0] in "-_+" or name in (".", "..") or len(name.encode()) > 255:
+        raise invalid(f"index name {name!r} cannot be used", 'lower case, no spaces, none of \\/*?"<>|,#:')
+    if not meta.fields:
+        raise invalid(f"index {name!r} has no fields to search", "name them: --fields title,text")
+    if len(set(_fields(meta))) != len(meta.fields):
+        raise invalid(f"index {name!r} names a field twice: {', '.join(_fields(meta))}")
+
+
+def _fields(meta: IndexMeta) -> tuple[str, ...]:
+    return tuple(field.name for field in meta.fields)
+
+
+def _count(connection: sqlite3.Connection, index_id: int) -> int:
+    return int(connection.execute("SELECT count(*) FROM documents WHERE index_id = ?", (index_id,)).fetchone()[0])

@@ -1,0 +1,198 @@
+"""A search's body, read for this engine; and one order made of both parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.engines.embedded.filters import Predicate, compile_filter
+from sidecar.engines.embedded.lexical import MAX_WORDS, LexicalQuery, words
+from sidecar.errors import ChercheError, invalid
+from sidecar.types import Json, Query, TextField
+
+SLOT = "{{text}}"
+_READ = ("query", "filter", "track_total_hits")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of the tables: the lexical part, the sparse part, who is allowed."""
+
+    lexical: LexicalQuery | None
+    term_ids: NDArray[np.int64]
+    term_weights: NDArray[np.float64]
+    allowed: Predicate | None
+    warnings: tuple[str, ...] = ()
+
+
+def compile_query(query: Query, fields: Sequence[str]) -> Plan:
+    """Read a query against the fields that an index searches.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for what needs a cluster, for fields that are not searched, and
+        for weights that are not numbers.
+    """
+    if unknown := [key for key in query.body if key not in _READ]:
+        raise _needs_cluster(", ".join(map(repr, unknown)))
+    clauses = () if query.mode == "bm25" else query.clauses
+    for clause in clauses:
+        if not (isfinite(clause.weight) and clause.weight > 0):
+            raise invalid(f"query term {clause.name!r} has weight {clause.weight}: weights are above 0")
+    lexical = None if query.mode == "sparse" else _lexical(query, fields)
+    cut = lexical is not None and len(lexical.words) == MAX_WORDS
+    return Plan(
+        lexical,
+        np.array([clause.id for clause in clauses], np.int64),
+        np.array([clause.weight for clause in clauses], np.float64),
+        compile_filter(query.body["filter"]) if query.body.get("filter") else None,
+        (f"only the first {MAX_WORDS} words of the query were searched",) if cut else (),
+    )
+
+
+def _lexical(query: Query, fields: Sequence[str]) -> LexicalQuery:
+    clause = query.body.get("query")
+    if clause is None or isinstance(clause, str):
+        chosen = query.fields or tuple(TextField(name) for name in fields)
+        text = query.text if clause is None else clause.replace(SLOT, query.text)
+        return LexicalQuery(words(text), _searched({f.name: f.boost for f in chosen}, fields))
+    if not isinstance(clause, Mapping) or len(clause) != 1:
+        raise _unsupported_query(clause)
+    ((kind, body),) = clause.items()
+    if kind == "match":
+        text, boosts, operator = _match(body)
+    elif kind == "multi_match":
+        text, boosts, operator = _multi_match(body, query.fields, fields)
+    else:
+        raise _unsupported_query(clause)
+    return LexicalQuery(words(text.replace(SLOT, query.text)), _searched(boosts, fields), _all_words(operator))
+
+
+def _match(body: object) -> tuple[str, dict[str, float], object]:
+    if not isinstance(body, Mapping) or len(body) != 1:
+        raise _unsupported_query({"match": body})
+    ((name, options),) = body.items()
+    if isinstance(options, str):
+        options = {"query": options}
+    _check_options(options, "match", ("query", "operator"))
+    return options["query"], {str(name): 1.0}, options.get("operator", "or")
+
+
+def _multi_match(
+    body: object, chosen: Sequence[TextField], fields: Sequence[str]
+) -> tuple[str, dict[str, float], object]:
+    options = body if isinstance(body, Mapping) else {}
+    _check_options(options, "multi_match", ("query", "fields", "operator"))
+    named = options.get("fields")
+    if named is None:
+        boosts = {f.name: f.boost for f in chosen} or dict.fromkeys(fields, 1.0)
+    elif isinstance(named, list) and all(isinstance(name, str) for name in named):
+        boosts = dict(map(_boosted, named))
+    else:
+        raise invalid("multi_match.fields takes a list of names", 'write ["title^2", "text"]')
+    return options["query"], boosts, options.get("operator", "or")
+
+
+def _check_options(options: Any, kind: str, known: tuple[str, ...]) -> None:  # noqa: ANN401  # any JSON
+    if not isinstance(options, Mapping) or not isinstance(options.get("query"), str):
+        raise invalid(f"{kind} has no query text", f'write "query": "{SLOT}"')
+    if unknown := [str(key) for key in options if key not in known]:
+        raise _needs_cluster(f"{kind} with {', '.join(unknown)}")
+
+
+def _boosted(name: str) -> tuple[str, float]:
+    """Read ``title^2``."""
+    field, caret, boost = name.partition("^")
+    try:
+        return field, float(boost) if caret else 1.0
+    except ValueError:
+        raise invalid(f"boost {boost!r} of field {field!r} is not a number") from None
+
+
+def _searched(boosts: Mapping[str, float], fields: Sequence[str]) -> Mapping[str, float]:
+    if unknown := [name for name in boosts if name not in fields]:
+        raise invalid(
+            f"field {unknown[0]!r} is not searched, only {', '.join(fields)}",
+            f"set the index up with --fields {','.join([*fields, unknown[0]])}",
+        )
+    if wrong := [name for name, boost in boosts.items() if not (isfinite(boost) and boost >= 0)]:
+        raise invalid(f"boost {boosts[wrong[0]]} of field {wrong[0]!r} is not a number ≥ 0")
+    return boosts
+
+
+def _all_words(operator: object) -> bool:
+    if str(operator).lower() not in ("and", "or"):
+        raise invalid(f"operator {operator!r} is neither and nor or")
+    return str(operator).lower() == "and"
+
+
+def _unsupported_query(clause: object) -> ChercheError:
+    kind = next(iter(clause), "") if isinstance(clause, Mapping) else type(clause).__name__
+    return invalid(
+        f"query {kind!r} needs a cluster",
+        "the embedded engine takes a text, match and multi_match; conditions go into filter",
+    )
+
+
+def _needs_cluster(what: str) -> ChercheError:
+    return invalid(f"{what} needs a cluster", "leave it out, or use --engine opensearch")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Both parts of every document's score, and who is a hit.
+
+    Attributes
+    ----------
+    lexical, sparse : float64 arrays, shape (documents,)
+        0 where a part does not match.
+    members : int64 array
+        Positions of the hits, rising.
+    """
+
+    lexical: NDArray[np.float64]
+    sparse: NDArray[np.float64]
+    members: NDArray[np.int64]
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """What the order follows."""
+        return self.lexical + self.sparse
+
+
+def combine(
+    query: Query,
+    lexical: tuple[NDArray[np.int64], NDArray[np.float64]],
+    products: NDArray[np.float64],
+    allowed: NDArray[np.bool_] | None,
+) -> Parts:
+    """Score = BM25 + sparse_boost · dot product; membership as the query's mode and match set say.
+
+    Parameters
+    ----------
+    query : Query
+    lexical : positions and BM25 of what matches lexically
+    products : float64 array, shape (documents,)
+    allowed : bool array, shape (documents,), or None for all
+    """
+    positions, bm25 = lexical
+    scores = np.zeros(len(products))
+    scores[positions] = bm25
+    matched = np.zeros(len(products), np.bool_)
+    matched[positions] = True
+    if query.mode == "sparse" or (query.mode == "hybrid" and query.match_set == "union"):
+        matched |= products > 0
+    if allowed is not None:
+        matched &= allowed
+    return Parts(scores, query.sparse_boost * products, np.flatnonzero(matched))
+
+
+def projected(source: Json, names: Sequence[str]) -> Json:
+    """The fields of a document that were asked for; all where none were named."""
+    return {name: source[name] for name in names if name in source} if names else source

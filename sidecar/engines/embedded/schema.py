@@ -1,0 +1,152 @@
+"""Tables of the file, how it is opened, and what SQLite's errors mean for people."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sidecar.errors import ChercheError, Code, not_found, precondition, unavailable
+
+APPLICATION_ID = 0x63686572  # "cher", as SQLite's file header keeps it
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE indices (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    meta TEXT,
+    fields TEXT NOT NULL,
+    generation INTEGER NOT NULL
+);
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    index_id INTEGER NOT NULL REFERENCES indices (id),
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    state TEXT,
+    terms BLOB,
+    codes BLOB,
+    generation INTEGER NOT NULL,
+    UNIQUE (index_id, id)
+);
+CREATE INDEX documents_by_generation ON documents (index_id, generation);
+"""
+
+
+def connect(path: Path, *, create: bool, busy_timeout: float) -> sqlite3.Connection:
+    """Open the file, make it where `create` says so, and check that it is ours.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND where there is no file and none may be made; FAILED_PRECONDITION where
+        it belongs to another program or a later release.
+    """
+    if not create and not path.exists():
+        raise not_found(f"there is no index file {path}", "run: cherche setup INDEX")
+    with translated(path):
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=busy_timeout,
+            isolation_level=None,
+        )
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_empty() -> sqlite3.Connection:
+    """A file as it is before the first setup, in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _create(connection)
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not empty:
+        _check_ours(connection, path)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")
+    if empty:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with transaction(connection):
+            _create(connection)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the tables, unless another process was faster."""
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if owner != APPLICATION_ID:
+        raise precondition(f"{path} belongs to another program", "name another file: CHERCHE_EMBEDDED__PATH")
+    if version != VERSION:
+        raise precondition(f"{path} has layout {version}, this release reads {VERSION}", "upgrade cherche")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, write: bool = True) -> Iterator[None]:
+    """All or nothing; one consistent state for reads."""
+    connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into errors that name the file and the next step."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    except OSError as error:
+        raise precondition(f"{path} cannot be opened: {error.strerror}", "name another file") from error
+
+
+def explain(error: sqlite3.Error, path: Path) -> ChercheError:
+    """The typed error of an SQLite error.
+
+    >>> str(explain(sqlite3.OperationalError("no such table"), Path("i.db")))
+    'i.db: no such table'
+    """
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return unavailable(f"{path} is locked by another process", "end its transaction, then try again")
+    if primary in _REASONS:
+        reason, step = _REASONS[primary]
+        return precondition(f"{path} {reason}", step)
+    return ChercheError(Code.INTERNAL, f"{path}: {error}")
+
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free space, then feed again"),
+    sqlite3.SQLITE_READONLY: ("is read-only", "make the file and its folder writable, or name another file"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that its folder exists and is writable"),
+    sqlite3.SQLITE_PERM: ("may not be accessed", "check the file's permissions"),
+    sqlite3.SQLITE_NOTADB: ("is not an SQLite file", "name another file: CHERCHE_EMBEDDED__PATH"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "restore a copy, or set up and feed a new file"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written", "check the disk, then try again"),
+}
