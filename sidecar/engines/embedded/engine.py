@@ -217,10 +217,9 @@ class EmbeddedEngine:
         plan = compile_query(query, index.fields)
         indices.check_pit(index, query.pit)
         mirror = self._mirror(db, index)
-        rows, bm25 = _bm25(db, index, plan)
         parts = combine(
             query,
-            (mirror.positions(rows), bm25),
+            _lexical(db, index, mirror, plan),
             mirror.dot(plan.term_ids, plan.term_weights),
             _allowed(db, index, mirror, query, plan),
         )
@@ -248,10 +247,12 @@ def _plan_in_memory(index: str, meta: IndexMeta) -> SetupPlan:
         db.close()
 
 
-def _bm25(db: sqlite3.Connection, index: Index, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _lexical(
+    db: sqlite3.Connection, index: Index, mirror: Mirror, plan: Plan
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if plan.lexical is None:
-        return np.empty(0, np.int64), np.empty(0, np.float64)
-    return lexical.search(db, index.id, index.fields, plan.lexical)
+        return np.zeros(len(mirror)), np.zeros(len(mirror), np.bool_)
+    return lexical.search(db, index.id, index.fields, plan.lexical, mirror)
 
 
 def _allowed(
@@ -297,8 +298,8 @@ def _request(index: Index, query: Query, plan: Plan) -> Json:
     """What was run, for people to read: the full-text statement and the sparse clause."""
     body: dict[str, object] = {"mode": query.mode, "match_set": query.match_set}
     if plan.lexical is not None:
-        body["statement"] = lexical.search_sql(index.id, index.fields, plan.lexical)
-        body["values"] = [lexical.match_expression(plan.lexical, index.fields)]
+        body["statement"] = lexical.word_sql(index.id, index.fields, plan.lexical)
+        body["values"] = [lexical.word_expression(word, index.fields, plan.lexical) for word in plan.lexical.words]
     if query.mode != "bm25":
         body["weights"] = {clause.name: clause.weight for clause in query.clauses}
         body["sparse_boost"] = query.sparse_boost

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sidecar.engines.embedded.postings import Mirror
 from sidecar.types import Json
 
 MAX_WORDS = 1024
@@ -86,33 +87,39 @@ def delete(connection: sqlite3.Connection, index_id: int, row: int, values: Sequ
     connection.execute(f"INSERT INTO {name} ({name}, rowid, {columns}) VALUES ('delete', ?{slots})", (row, *values))
 
 
-def match_expression(query: LexicalQuery, fields: Sequence[str]) -> str:
-    """FTS5's expression: every word quoted, so that none can be syntax; "" where nothing can match.
-
-    >>> match_expression(LexicalQuery(("what", "AND"), {"title": 1.0}), ["title", "text"])
-    '{c0} : ("what" OR "AND")'
-    """
-    columns = [f"c{i}" for i, name in enumerate(fields) if query.boosts.get(name, 0.0) > 0]
-    if not query.words or not columns:
-        return ""
-    joined = (" AND " if query.all_words else " OR ").join(f'"{word}"' for word in query.words)
-    return joined if len(columns) == len(fields) else f"{{{' '.join(columns)}}} : ({joined})"
-
-
-def search_sql(index_id: int, fields: Sequence[str], query: LexicalQuery) -> str:
-    """Statement that scores every document matching an expression."""
+def word_sql(index_id: int, fields: Sequence[str], query: LexicalQuery) -> str:
+    """Statement that scores every document holding one word."""
     name = table(index_id)
     weights = ", ".join(repr(float(query.boosts.get(field, 0.0))) for field in fields)
     return f"SELECT rowid, -bm25({name}, {weights}) FROM {name} WHERE {name} MATCH ?"
 
 
+def word_expression(word: str, fields: Sequence[str], query: LexicalQuery) -> str:
+    """FTS5's expression for a word: quoted, so that it cannot be syntax.
+
+    >>> word_expression("AND", ["title", "text"], LexicalQuery(("AND",), {"title": 1.0}))
+    '{c0} : "AND"'
+    """
+    columns = [f"c{i}" for i, name in enumerate(fields) if query.boosts.get(name, 0.0) > 0]
+    return f'"{word}"' if len(columns) == len(fields) else f'{{{" ".join(columns)}}} : "{word}"'
+
+
 def search(
-    connection: sqlite3.Connection, index_id: int, fields: Sequence[str], query: LexicalQuery
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows and BM25 of all matching documents, in no order."""
-    expression = match_expression(query, fields)
-    if not expression:
-        return np.empty(0, np.int64), np.empty(0, np.float64)
-    found = connection.execute(search_sql(index_id, fields, query), (expression,)).fetchall()
-    scored = np.fromiter(found, np.dtype([("row", np.int64), ("score", np.float64)]), len(found))
-    return scored["row"], scored["score"]
+    connection: sqlite3.Connection, index_id: int, fields: Sequence[str], query: LexicalQuery, mirror: Mirror
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """BM25 of every document by position, and which of them match.
+
+    BM25 is a sum over words, so each word is scored alone and remembered: what
+    most queries share, stop words above all, is scored once per state of the index.
+    """
+    scores, held = np.zeros(len(mirror)), np.zeros(len(mirror), np.int64)
+    if not any(query.boosts.get(name, 0.0) > 0 for name in fields):
+        return scores, held > 0
+    statement = word_sql(index_id, fields, query)
+    for word in query.words:
+        expression = word_expression(word, fields, query)
+        positions, bm25 = mirror.remembered((statement, expression), connection)
+        scores[positions] += bm25
+        held[positions] += 1
+    matched = held >= (max(1, len(query.words)) if query.all_words else 1)
+    return np.where(matched, scores, 0.0), matched

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from cherche_models.codec import CodecError, unpack_terms
 from cherche_models.types import TermWeights
 
+Scored = tuple[NDArray[np.int64], NDArray[np.float64]]
+
 MAX_SEGMENTS = 8
+MAX_WORDS_BYTES = 64 * 1024 * 1024
 _NONE = TermWeights.empty()
 
 
@@ -84,6 +87,10 @@ class Mirror:
         Ids whose packed terms could not be read.
     masks : dict
         Filters that were evaluated in this generation.
+    words : dict
+        Full-text statements that were run in this generation, and what they found.
+    words_bytes : int
+        Size of `words`.
     """
 
     generation: int = -1
@@ -92,6 +99,8 @@ class Mirror:
     segments: list[Segment] = field(default_factory=list)
     damaged: set[str] = field(default_factory=set)
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    words: dict[tuple[str, str], Scored] = field(default_factory=dict)
+    words_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -105,6 +114,7 @@ class Mirror:
             (index_id, self.generation),
         ).fetchall()
         self.masks.clear()
+        self._forget_words()
         if changed:
             self._extend(changed)
         self.generation = generation
@@ -126,6 +136,22 @@ class Mirror:
         for segment in self.segments:
             counts += segment.frequencies(ids)
         return [int(count) for count in counts]
+
+    def remembered(self, statement: tuple[str, str], connection: sqlite3.Connection) -> Scored:
+        """Positions and scores of what a full-text statement finds: from memory, or from the file."""
+        if statement not in self.words:
+            sql, expression = statement
+            found = connection.execute(sql, (expression,)).fetchall()
+            table = np.fromiter(found, np.dtype([("row", np.int64), ("score", np.float64)]), len(found))
+            if self.words_bytes + table.nbytes > MAX_WORDS_BYTES:
+                self._forget_words()
+            self.words[statement] = self.positions(table["row"]), table["score"].copy()
+            self.words_bytes += table.nbytes
+        return self.words[statement]
+
+    def _forget_words(self) -> None:
+        self.words.clear()
+        self.words_bytes = 0
 
     def _extend(self, changed: Sequence[tuple[int, str, bytes | None]]) -> None:
         rows = np.array([row for row, _, _ in changed], np.int64)

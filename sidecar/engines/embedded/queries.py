@@ -168,7 +168,7 @@ class Parts:
 
 def combine(
     query: Query,
-    lexical: tuple[NDArray[np.int64], NDArray[np.float64]],
+    lexical: tuple[NDArray[np.float64], NDArray[np.bool_]],
     products: NDArray[np.float64],
     allowed: NDArray[np.bool_] | None,
 ) -> Parts:
@@ -177,20 +177,16 @@ def combine(
     Parameters
     ----------
     query : Query
-    lexical : positions and BM25 of what matches lexically
+    lexical : BM25 of every document (0 where it does not match), and which match
     products : float64 array, shape (documents,)
     allowed : bool array, shape (documents,), or None for all
     """
-    positions, bm25 = lexical
-    scores = np.zeros(len(products))
-    scores[positions] = bm25
-    matched = np.zeros(len(products), np.bool_)
-    matched[positions] = True
+    bm25, matched = lexical
     if query.mode == "sparse" or (query.mode == "hybrid" and query.match_set == "union"):
-        matched |= products > 0
+        matched = matched | (products > 0)
     if allowed is not None:
-        matched &= allowed
-    return Parts(scores, query.sparse_boost * products, np.flatnonzero(matched))
+        matched = matched & allowed
+    return Parts(bm25, query.sparse_boost * products, np.flatnonzero(matched))
 
 
 def projected(source: Json, names: Sequence[str]) -> Json:
