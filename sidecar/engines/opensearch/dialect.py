@@ -24,6 +24,8 @@ class Dialect:
         ``include_named_queries_score`` (OpenSearch PR#11626, 2.13).
     recovery_source : bool
         ``_source.recovery_source_excludes``.
+    segment_replication : bool
+        ``_cat/segment_replication``, which tells how far replicas are behind.
     read_preference : str
         Which copy answers a read that must see every acknowledged write; empty for any.
     """
@@ -32,6 +34,7 @@ class Dialect:
     version: str
     named_scores: bool
     recovery_source: bool
+    segment_replication: bool
     read_preference: str
 
     def open_pit(self, index: str) -> Request:
@@ -77,5 +80,6 @@ def choose(root: Json) -> Dialect:
         version=number,
         named_scores=found >= (2, 13),
         recovery_source=found >= (3, 0),
+        segment_replication=found >= (2, 7),
         read_preference="_primary",
     )

@@ -15,7 +15,7 @@ from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.query import heaviest, lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, precondition
+from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.types import (
     HASH,
     OWN_FIELDS,
@@ -38,6 +38,7 @@ from sidecar.types import (
 DEFAULT_MAX_CLAUSES = 1024
 _FREQUENCY_BATCH = 500
 _REMOVE_BATCH = 10_000
+_CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
 _ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
 _TOUCHED = {
     "bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]},
@@ -164,8 +165,24 @@ which would end up in logs — send them as an identity, or configure a service 
         return await Writer(self._http, index, sleep=self._sleep).write(documents)
 
     async def refresh(self, index: str) -> None:
-        """See `Engine.refresh`."""
+        """See `Engine.refresh`. Under segment replication it waits for the replicas, which copy afterwards.
+
+        Raises
+        ------
+        ChercheError
+            UNAVAILABLE where replicas are still behind after half a minute.
+        """
         await self._send(index, Request("POST", index_path(index, "_refresh")))
+        for _ in range(_CATCH_UP_POLLS):
+            behind = await self._behind(index)
+            if not behind:
+                return
+            await self._sleep(_CATCH_UP_PAUSE)
+        raise unavailable(
+            f'index "{index}": {behind} replicas are behind {_CATCH_UP_POLLS * _CATCH_UP_PAUSE:g} s after a '
+            "refresh; every acknowledged document is stored",
+            "searches see all of them once the replicas have caught up",
+        )
 
     async def search(self, index: str, query: Query) -> EnginePage:
         """See `Engine.search`."""
@@ -325,6 +342,19 @@ which would end up in logs — send them as an identity, or configure a service 
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
             self._known.max_clauses = int(stated)
         return self._known.max_clauses
+
+    async def _behind(self, index: str) -> int:
+        """Replicas that have not yet copied what the primary made searchable."""
+        if not (await self._dialect()).segment_replication:
+            return 0
+        path = f"/_cat/segment_replication{index_path(index)}"
+        try:
+            copies = await self._send(index, Request("GET", path, params={"format": "json"}))
+        except ChercheError as error:
+            if error.code == Code.PERMISSION_DENIED:
+                return 0
+            raise
+        return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
 
     async def _cluster_settings(self) -> dict[str, Any]:
         """All cluster settings, flat; {} for a caller who may not read them."""
