@@ -32,11 +32,13 @@ cluster: $(READY)
 	$(BIN)/cherche cluster up
 
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks
 
 prove: $(READY)
 	$(BIN)/python -m tests.benchmarks.prove
+
+interop: $(READY)
+	$(BIN)/python -m tests.contract.interop
 
 clean:
 	rm -rf $(VENV) build dist

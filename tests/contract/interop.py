@@ -1,0 +1,79 @@
+"""``make interop``: what we export loads in PyLate, which needs older libraries than ours.
+
+PyLate lives in an environment of its own, kept in the user's cache folder; the two sides meet
+through an exported folder and an ``.npz`` file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import numpy as np
+
+REQUIREMENT = "pylate>=1.3"
+TOLERANCE = 2e-3  # the shipped weights are fp16; PyLate computes in fp32
+TEXTS = (
+    "Aspirin prevents stroke.",
+    "The effect of prestressing on the strength of reinforced concrete, and what was measured.",
+    "def run(args, capture_output=False): run a command and capture what it prints",
+)
+PEER = """
+import sys, numpy
+from pylate import models
+folder, texts, out = sys.argv[1], sys.argv[3:], sys.argv[2]
+model = models.ColBERT(model_name_or_path=folder, device="cpu")
+found = {}
+for kind in ("query", "document"):
+    for i, rows in enumerate(model.encode(texts, is_query=kind == "query", convert_to_numpy=True)):
+        found[f"{kind}{i}"] = rows
+numpy.savez(out, **found)
+"""
+
+
+def environment() -> Path:
+    """Python of the second environment; made on first use."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cherche" / "interop"
+    python = root / "bin" / "python"
+    if not python.exists():
+        venv.create(root, with_pip=True)
+    has = subprocess.run([python, "-c", "import pylate"], capture_output=True, check=False)
+    if has.returncode:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
+    return python
+
+
+def main() -> None:
+    """Export the shipped model, encode in both environments, compare row by row."""
+    from cherche_models import hub
+
+    model = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu", dtype="fp32")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, answers = Path(scratch) / "export", Path(scratch) / "peer.npz"
+        hub.export(model, folder, format="pylate")
+        quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        subprocess.run([environment(), "-c", PEER, folder, answers, *TEXTS], check=True, env=quiet)
+        peer = np.load(answers)
+        worst = max(_difference(model, kind, peer) for kind in ("query", "document"))
+    print(f"PyLate agrees on {2 * len(TEXTS)} texts; largest difference of a component {worst:.1e}")
+    if worst > TOLERANCE:
+        raise SystemExit(f"the difference is above {TOLERANCE:g}")
+
+
+def _difference(model: object, kind: str, peer: np.lib.npyio.NpzFile) -> float:
+    ours = model.encode(list(TEXTS), kind=kind)  # type: ignore[attr-defined]  # any model with a late head
+    worst = 0.0
+    for i, encoding in enumerate(ours):
+        theirs, rows = peer[f"{kind}{i}"], encoding.embeddings.vectors
+        if theirs.shape != rows.shape:
+            raise SystemExit(f"{kind} {i}: PyLate gives {theirs.shape}, we give {rows.shape}")
+        worst = max(worst, float(np.abs(theirs - rows).max()))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
