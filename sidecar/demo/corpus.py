@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import json
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -41,9 +42,9 @@ class Entry:
     id: str
     text: str
 
-    def to_json(self) -> dict[str, str]:
-        """The document that is fed: the dotted name is the title."""
-        return {"_id": self.id, "title": self.id, "text": self.text}
+    def to_bytes(self) -> bytes:
+        """The document that is fed, as JSON: the dotted name is the title."""
+        return json.dumps({"title": self.id, "text": self.text}, ensure_ascii=False).encode()
 
 
 def standard_library() -> list[Entry]:

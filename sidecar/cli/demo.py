@@ -1,0 +1,136 @@
+"""``cherche demo``: the whole path on this machine, with text that every Python has."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sidecar.cli.eval import Variant
+from sidecar.cli.output import table
+from sidecar.cli.session import Session, verb
+from sidecar.demo.corpus import Entry, standard_library
+from sidecar.demo.searches import SEARCHES, Search
+from sidecar.errors import ChercheError, Code
+from sidecar.types import IndexOptions, RerankStatus, SearchRequest, SourceDocument
+
+if TYPE_CHECKING:
+    from sidecar.rpc.client import Client
+
+INDEX = "python"
+MODES = ("bm25", "sparse", "hybrid", "hybrid+rerank")
+DEPTH = 100
+Ranks = dict[str, int | None]
+
+
+@verb("demo", connects=False)
+@click.option("--model", default="", metavar="PATH|ID", help="Another model than the shipped one.")
+def demo(session: Session, model: str) -> None:
+    """Feed a real corpus to an embedded engine and search it.
+
+    The corpus is the documentation of Python's standard library on this machine: nothing is
+    downloaded, and the index lies in a temporary folder. Prints where each search's known target
+    stands in each mode.
+    """
+    started = time.monotonic()
+    name = session.model_name(model)
+    with tempfile.TemporaryDirectory(prefix="cherche-demo-") as folder:
+        local = replace(session, flags=_local(Path(folder)))
+        report = local.run(lambda client: _demo(local, client, name), models=(name,))
+    report["seconds"] = round(time.monotonic() - started, 1)
+    session.output.data(report, lambda: print_report(report))
+
+
+def _local(folder: Path) -> dict[str, Any]:
+    """Settings of a sidecar of its own, whatever the environment names."""
+    from sidecar import config
+
+    return {
+        "server": "",
+        "engine": "embedded",
+        "embedded": {"path": folder / "index.sqlite"},
+        "models": {config.SHIPPED: config.shipped_model()},
+        "model": config.SHIPPED,
+    }
+
+
+async def _demo(session: Session, client: Client, model: str) -> dict[str, Any]:
+    entries = await asyncio.to_thread(standard_library)
+    session.output.note(f"{len(entries):,} entries of Python's own documentation")
+    await client.setup_index(INDEX, IndexOptions(model=model))
+    fed = await _feed(session, client, entries)
+    session.output.note(
+        f"fed in {fed['seconds']:.1f} s: {fed['documents_per_second']:.0f} documents/s, "
+        f"{fed['terms_per_document']:.0f} terms/document"
+    )
+    known = {entry.id for entry in entries}
+    searches = [await _search(client, search, known) for search in SEARCHES]
+    return {"documents": len(entries), "feed": fed, "searches": searches}
+
+
+async def _feed(session: Session, client: Client, entries: Sequence[Entry]) -> dict[str, float]:
+    started, terms, done = time.monotonic(), 0, 0
+    progress = session.output.progress()
+    async for result in client.index_documents(INDEX, _documents(entries)):
+        if result.error is not None:
+            raise result.error
+        terms, done = terms + result.terms, done + 1
+        progress(f"{done:,} of {len(entries):,} documents")
+    progress.close()
+    seconds = time.monotonic() - started
+    return {
+        "seconds": round(seconds, 2),
+        "documents_per_second": round(done / seconds, 1),
+        "terms_per_document": round(terms / done, 1),
+    }
+
+
+async def _documents(entries: Sequence[Entry]) -> AsyncIterator[SourceDocument]:
+    for entry in entries:
+        yield SourceDocument(entry.id, entry.to_bytes())
+
+
+async def _search(client: Client, search: Search, known: set[str]) -> dict[str, Any]:
+    if not known & set(search.targets):
+        raise ChercheError(Code.INTERNAL, f"this Python documents none of {', '.join(search.targets)}")
+    ranks: Ranks = {}
+    for mode in MODES:
+        variant = Variant.parse(mode)
+        request = SearchRequest(
+            INDEX, search.text, mode=variant.mode, query_mode=variant.query_mode, rerank=variant.rerank, size=DEPTH
+        )
+        result = await client.search(request)
+        if variant.rerank and result.rerank.status != RerankStatus.APPLIED:
+            raise ChercheError(Code.INTERNAL, f"no rerank: {result.rerank.status} {result.rerank.reason}")
+        ranks[mode] = next((hit.rank for hit in result.hits if hit.id in search.targets), None)
+    return {"search": search.text, "target": search.targets[0], "ranks": ranks}
+
+
+def found_beyond_bm25(ranks: Ranks) -> bool:
+    """Whether sparse or reranked search has in its top 3 what BM25 has not in its top 10.
+
+    >>> found_beyond_bm25({"bm25": 74, "sparse": 9, "hybrid": 30, "hybrid+rerank": 2})
+    True
+    """
+    lexical = ranks["bm25"]
+    best = min(rank for rank in (ranks["sparse"], ranks["hybrid+rerank"], DEPTH + 1) if rank is not None)
+    return best <= 3 and (lexical is None or lexical > 10)
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Rank of each search's target in each mode; "–" is below the hundredth."""
+    rows = [
+        (row["search"], row["target"], *(row["ranks"][mode] or "–" for mode in MODES)) for row in report["searches"]
+    ]
+    table(("search", "target", *MODES), rows, "rank of the target")
+    beyond = sum(found_beyond_bm25(row["ranks"]) for row in report["searches"])
+    click.echo(
+        f"\n{beyond} of {len(rows)} targets that BM25 leaves below its top 10 are in the top 3 of sparse or "
+        f"reranked search ({report['documents']:,} documents, {report['seconds']:.0f} s in all)"
+    )

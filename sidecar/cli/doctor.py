@@ -1,0 +1,119 @@
+"""``cherche doctor``: what keeps this machine, engine, model or index from working."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import click
+
+from sidecar import __version__
+from sidecar.cli.failures import FAILURE
+from sidecar.cli.output import table
+from sidecar.cli.session import Session, verb
+from sidecar.errors import ChercheError, Code
+
+if TYPE_CHECKING:
+    from sidecar.rpc.client import Client
+
+PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
+_PROBE = "cherche-doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `next_step` is empty where it is in order."""
+
+    what: str
+    is_ok: bool
+    detail: str
+    next_step: str = ""
+
+
+@verb("doctor")
+@click.argument("index", required=False)
+def doctor(session: Session, index: str | None) -> None:
+    """Check environment, engine, models and an index.
+
+    Exits with 1 where something is to be mended.
+    """
+    checks = environment()
+    try:
+        checks += session.run(lambda client: _ask(client, index), index=index or "")
+    except ChercheError as error:
+        checks.append(_broken("sidecar", error))
+    findings = [check for check in checks if not check.is_ok]
+    session.output.data(
+        {"ok": not findings, "checks": [asdict(check) for check in checks]},
+        lambda: _print(checks, findings),
+    )
+    if findings:
+        raise SystemExit(FAILURE)
+
+
+def environment() -> list[Check]:
+    """Interpreter, machine and the packages that matter."""
+    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    return [Check("environment", True, f"cherche {__version__}, {where}"), *map(_package, PACKAGES)]
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, True, version(name))
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", "pip install cherche-sidecar")
+
+
+async def _ask(client: Client, index: str | None) -> list[Check]:
+    """What the sidecar says of its models, its engine and the index."""
+    models = [
+        Check(
+            f"model {model.name}",
+            model.state != "FAILED",
+            model.message or f"{model.state}, {model.architecture} on {model.device} in {model.dtype}",
+            "mend its folder and load it again" if model.state == "FAILED" else "",
+        )
+        for model in await client.list_models()
+    ]
+    return [*models, *(await _engine_and_index(client, index))]
+
+
+async def _engine_and_index(client: Client, index: str | None) -> list[Check]:
+    try:
+        report = await client.get_index(index or _PROBE)
+    except ChercheError as error:
+        if error.code is not Code.NOT_FOUND:
+            return [_broken("engine", error)]
+        reachable = Check("engine", True, "answers")
+        return [reachable, _broken(f"index {index}", error)] if index else [reachable]
+    engine = Check("engine", True, f"{report.engine.product} {report.engine.version}".strip())
+    if not index:
+        return [engine]
+    stats = report.stats
+    held = f"{stats.documents:,} documents, {stats.encoded:,} encoded, {stats.pending:,} pending"
+    found = [Check(f"index {index}", False, finding, _after_dash(finding)) for finding in report.findings]
+    return [engine, Check(f"index {index}", True, held), *found]
+
+
+def _after_dash(finding: str) -> str:
+    """The next step of a finding, which stands behind its reason."""
+    for mark in (" — ", ": "):
+        if mark in finding:
+            return finding.rpartition(mark)[2]
+    return finding
+
+
+def _broken(what: str, error: ChercheError) -> Check:
+    return Check(what, False, error.reason, error.next_step)
+
+
+def _print(checks: Sequence[Check], findings: Sequence[Check]) -> None:
+    table(("check", "", "detail"), [(c.what, "ok" if c.is_ok else "MEND", c.detail) for c in checks])
+    for check in findings:
+        if check.next_step:
+            click.echo(f"{check.what}: {check.next_step}")
+    click.echo(f"{len(findings)} to mend" if findings else "all in order")

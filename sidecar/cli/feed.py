@@ -1,0 +1,183 @@
+"""``cherche feed``: documents of a JSONL file into an index, each accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from sidecar.cli.failures import FAILURE, error_json, failure
+from sidecar.cli.lines import BadLine, Line, Reader
+from sidecar.cli.output import Progress, table
+from sidecar.cli.session import Session, verb
+from sidecar.errors import ChercheError
+from sidecar.types import IngestResult, SourceDocument
+
+if TYPE_CHECKING:
+    from sidecar.rpc.client import Client
+
+_OUTCOMES = ("encoded", "reused", "unchanged", "failed", "unacknowledged")
+
+
+@verb("feed")
+@click.argument("index")
+@click.argument("corpus", type=click.Path(allow_dash=True, path_type=str))
+@click.option(
+    "--failed",
+    "failed_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where failed items go.  [default: CORPUS.failed.jsonl]",
+)
+@click.option("--no-refresh", is_flag=True, help="Do not wait until the documents can be searched.")
+def feed(session: Session, index: str, corpus: str, failed_file: Path | None, no_refresh: bool) -> None:
+    """Encode and write the documents of a JSONL file.
+
+    One JSON object per line, its id in _id, else in id; "-" reads stdin. A document whose text did
+    not change is not encoded again, so a feed that was interrupted is resumed by running it again.
+    Items that failed are written to a file, one JSON object each: line, id, code, reason, next_step.
+    Exits with 1 if any did; the summary is printed all the same.
+    """
+    failed_file = failed_file or Path(f"{index if corpus == '-' else corpus}.failed.jsonl")
+    with ExitStack() as stack:
+        stream = sys.stdin.buffer if corpus == "-" else stack.enter_context(_opened(corpus))
+        ledger = stack.enter_context(Ledger(failed_file))
+        run = Run(ledger, session.output.progress(), "stdin" if corpus == "-" else corpus)
+        error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh))
+    summary = run.summary(index)
+    session.output.data(summary, lambda: _print(summary))
+    if ledger.failed:
+        session.output.note(f"{ledger.failed} failed: see {failed_file}, mend them and feed again")
+    if error is not None:
+        raise failure(error, session.output.as_json)
+    if ledger.failed:
+        raise SystemExit(FAILURE)
+
+
+class Ledger:
+    """The file of failed items: opened with the first of them; a stale one is removed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failed = 0
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Ledger:
+        self.path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, line: int, identifier: str, error: ChercheError) -> None:
+        """Note one failed item."""
+        if self._file is None:
+            self._file = self.path.open("w", encoding="utf-8")
+        self.failed += 1
+        record = {"line": line, "id": identifier, **error_json(error)}
+        self._file.write(json.dumps(record) + "\n")
+
+
+@dataclass(slots=True)
+class Run:
+    """One feed: what was sent, and what became of it.
+
+    Attributes
+    ----------
+    ledger : Ledger
+    progress : Progress
+    name : str
+        What errors call the corpus.
+    waiting : dict
+        Id → line number of a document that was sent and not answered yet; ids are unique in a feed.
+    """
+
+    ledger: Ledger
+    progress: Progress
+    name: str
+    waiting: dict[str, int] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    totals: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+
+    async def feed(self, client: Client, index: str, stream: IO[bytes], *, refresh: bool) -> ChercheError | None:
+        """Feed all lines; the error that ended the stream early, if one did."""
+        try:
+            async for result in client.index_documents(index, self._documents(stream), refresh=refresh):
+                self._answered(result)
+        except ChercheError as error:
+            return error
+        finally:
+            self.outcomes["unacknowledged"] += len(self.waiting)
+            self.progress.close()
+        return None
+
+    async def _documents(self, stream: IO[bytes]) -> AsyncIterator[SourceDocument]:
+        """The good lines; bad ones go to the ledger. Reading happens off the event loop."""
+        lines = Reader(self.name).read(stream)
+        while (item := await asyncio.to_thread(_next, lines)) is not None:
+            if isinstance(item, BadLine):
+                self._failed(item.number, item.id, item.error)
+                continue
+            self.waiting[item.id] = item.number
+            yield SourceDocument(item.id, item.raw)
+
+    def _answered(self, result: IngestResult) -> None:
+        number = self.waiting.pop(result.id)
+        if result.error is not None:
+            self._failed(number, result.id, result.error)
+        else:
+            self.outcomes[result.outcome] += 1
+            self.totals.update(terms=result.terms, bytes=result.bytes, truncated=result.truncated)
+        self._show()
+
+    def _failed(self, number: int, identifier: str, error: ChercheError) -> None:
+        self.outcomes["failed"] += 1
+        self.ledger.add(number, identifier, error)
+
+    def _show(self) -> None:
+        done = sum(self.outcomes.values())
+        rate = done / (time.monotonic() - self.started)
+        self.progress(f"{done:,} documents, {rate:,.0f}/s, {self.outcomes['failed']:,} failed")
+
+    def summary(self, index: str) -> dict[str, Any]:
+        """Counts of the whole feed; every line that is not blank is in one of them."""
+        seconds = time.monotonic() - self.started
+        documents = sum(self.outcomes.values())
+        stored = documents - self.outcomes["failed"] - self.outcomes["unacknowledged"]
+        return {
+            "index": index,
+            "documents": documents,
+            **{outcome: self.outcomes[outcome] for outcome in _OUTCOMES},
+            "truncated": self.totals["truncated"],
+            "terms_per_document": round(self.totals["terms"] / stored, 1) if stored else 0.0,
+            "bytes_per_document": round(self.totals["bytes"] / stored, 1) if stored else 0.0,
+            "seconds": round(seconds, 3),
+            "documents_per_second": round(documents / seconds, 1) if seconds else 0.0,
+            "failed_file": str(self.ledger.path) if self.ledger.failed else None,
+        }
+
+
+def _opened(corpus: str) -> IO[bytes]:
+    try:
+        return Path(corpus).open("rb")
+    except OSError as error:
+        raise click.UsageError(f"{corpus} cannot be read: {error.strerror}") from error
+
+
+def _next(lines: Iterator[Line | BadLine]) -> Line | BadLine | None:
+    return next(lines, None)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    shown = {key.replace("_", " "): value for key, value in summary.items() if value not in (0, None)}
+    table(("", ""), shown.items())

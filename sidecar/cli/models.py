@@ -1,0 +1,99 @@
+"""``cherche models``: what a sidecar serves, and exports for other libraries."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sidecar.cli.output import table
+from sidecar.cli.session import Session, verb
+
+if TYPE_CHECKING:
+    from sidecar.rpc.values import ModelSummary
+
+
+@click.group("models")
+def models() -> None:
+    """List, load, unload and export models."""
+
+
+@verb("list", group=models)
+def list_(session: Session) -> None:
+    """List the served models."""
+    served = session.run(lambda client: client.list_models())
+    columns = ("name", "state", "architecture", "heads", "device", "dtype", "document", "query", "default")
+    session.output.data(
+        {"models": [asdict(model) for model in served]},
+        lambda: table(columns, [_row(model) for model in served]),
+    )
+
+
+@verb("get", group=models)
+@click.argument("name")
+def get(session: Session, name: str) -> None:
+    """Tell all that is known of one."""
+    model = session.run(lambda client: client.get_model(name))
+    session.output.data(asdict(model), lambda: table(("", ""), asdict(model).items()))
+
+
+@verb("load", group=models)
+@click.argument("name")
+@click.argument("source")
+def load(session: Session, name: str, source: str) -> None:
+    """Load one into a running sidecar, from a folder on its machine or a hub id."""
+    _need_server(session, "load")
+    model = session.run(lambda client: client.load_model(name, source))
+    session.output.data(asdict(model), lambda: click.echo(f"{model.name} is {model.state}"))
+
+
+@verb("unload", group=models)
+@click.argument("name")
+def unload(session: Session, name: str) -> None:
+    """Free one of a running sidecar."""
+    _need_server(session, "unload")
+    session.run(lambda client: client.unload_model(name))
+    session.output.data({"name": name}, lambda: click.echo(f"{name} is unloaded"))
+
+
+@verb("export", connects=False, group=models)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "form", required=True, type=click.Choice(["sentence-transformers", "pylate"]))
+@click.option("--model", default="", metavar="PATH|ID", help="Folder or hub id.  [default: the shipped model]")
+def export(session: Session, folder: Path, form: str, model: str) -> None:
+    """Write a model as other libraries load it.
+
+    A sparse head goes to sentence-transformers' SparseEncoder layout, a late-interaction head to
+    PyLate's.
+    """
+    from sidecar import config
+    from sidecar.models import export_model
+
+    served = config.load().served_models
+    source = model or config.shipped_model()
+    export_model(served.get(source, source), folder, form)
+    session.output.data(
+        {"folder": str(folder), "format": form}, lambda: click.echo(f"{folder} holds the {form} export")
+    )
+
+
+def _need_server(session: Session, action: str) -> None:
+    if not session.settings().server:
+        raise click.UsageError(f"{action} concerns a running sidecar: name it with --server (CHERCHE_SERVER)")
+
+
+def _row(model: ModelSummary) -> list[object]:
+    heads = [name for name, has in (("sparse", model.sparse), ("colbert", model.late_interaction)) if has]
+    return [
+        model.name,
+        model.state,
+        model.architecture,
+        "+".join(heads),
+        model.device,
+        model.dtype,
+        model.max_document_length,
+        model.max_query_length,
+        "yes" if model.is_default else "",
+    ]

@@ -1,0 +1,222 @@
+"""``cherche search``: hits, where their scores come from, and the engine's own request."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from sidecar.cli.output import excerpt, table
+from sidecar.cli.session import Callback, Session, verb
+from sidecar.errors import invalid
+from sidecar.types import (
+    Explanation,
+    Hit,
+    Json,
+    MatchSet,
+    Mode,
+    QueryMode,
+    RerankStatus,
+    SearchRequest,
+    SearchResult,
+)
+
+
+def search_options(function: Callback) -> Callback:
+    """Options that choose how a search is done."""
+    options = [
+        click.option("--query-mode", type=click.Choice(get_args(QueryMode)), default="full", show_default=True),
+        click.option("--query-terms", type=click.IntRange(1), default=16, help="Terms of the pruned query mode."),
+        click.option("--match-set", type=click.Choice(get_args(MatchSet)), default="auto", show_default=True),
+        click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 as set up."),
+        click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim."),
+        click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@verb("search")
+@click.argument("index")
+@click.argument("text")
+@click.option("--mode", type=click.Choice(get_args(Mode)), default="hybrid", show_default=True)
+@click.option("--rerank", is_flag=True, help="Reorder the window by MaxSim.")
+@search_options
+@click.option("--size", "-n", type=click.IntRange(1), default=10, show_default=True, help="Hits per page.")
+@click.option("--paginate", is_flag=True, help="Also print the token of the next page.")
+@click.option("--page", "page_token", default="", metavar="TOKEN", help="Continue an earlier page.")
+@click.option("--filter", "filter_json", metavar="JSON", help="Query DSL that hits must match.")
+@click.option(
+    "--query-json",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='A search body with "{{text}}" slots, sent instead of the default BM25 query.',
+)
+@click.option("--source", "source_fields", multiple=True, metavar="FIELD", help="Fields to return; repeatable.")
+@click.option("--explain", is_flag=True, help="Print the terms and tokens behind each score.")
+@click.option("--curl", is_flag=True, help="Print the engine's request as a curl command.")
+def search(
+    session: Session,
+    index: str,
+    text: str,
+    filter_json: str | None,
+    query_json: Path | None,
+    explain: bool,
+    curl: bool,
+    **options: Any,  # noqa: ANN401  # fields of SearchRequest, checked by click
+) -> None:
+    """Search an index.
+
+    The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
+    reorders its best hits by MaxSim. The parts that are shown add up to the score.
+    """
+    request = SearchRequest(
+        index=index, text=text, body=_body(filter_json, query_json), include_engine_request=curl, **options
+    )
+    explanations: Sequence[Explanation] = ()
+    if explain:
+        result, explanations = session.run(lambda client: client.explain(request), index=index)
+    else:
+        result = session.run(lambda client: client.search(request), index=index)
+    for warning in result.warnings:
+        session.output.note(f"note: {warning}")
+    session.output.data(result_json(result, explanations), _printer(session, result, explanations, curl))
+
+
+def result_json(result: SearchResult, explanations: Sequence[Explanation]) -> dict[str, Any]:
+    """A page as JSON: what the wire has, in milliseconds where it is time."""
+    value = asdict(result)
+    value["timings_ms"] = {stage: round(1000 * s, 3) for stage, s in value.pop("timings").items()}
+    if explanations:
+        value["explanations"] = [asdict(explanation) for explanation in explanations]
+    return value
+
+
+def _printer(
+    session: Session, result: SearchResult, explanations: Sequence[Explanation], curl: bool
+) -> Callable[[], None]:
+    def text() -> None:
+        if curl:
+            click.echo(curl_command(session.settings().url, result.engine_request or {}))
+            return
+        print_hits(result.hits)
+        for explanation in explanations:
+            print_explanation(explanation, result.hits)
+        session.output.note(_footer(result))
+
+    return text
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """One line per hit."""
+    reranked = any(hit.parts.maxsim is not None for hit in hits)
+    columns = ["rank", "score", "lexical", "sparse", *(["maxsim", "was"] if reranked else []), "id", "text"]
+    table(columns, [_row(hit, reranked) for hit in hits])
+
+
+def _row(hit: Hit, reranked: bool) -> list[object]:
+    parts = hit.parts
+    late: list[object] = []
+    if reranked:
+        late = ["–" if parts.maxsim is None else f"{parts.maxsim:.3f}", parts.first_stage_rank]
+    return [
+        hit.rank,
+        f"{hit.score:.4f}",
+        f"{parts.lexical:.3f}",
+        f"{parts.sparse:.3f}",
+        *late,
+        hit.id,
+        excerpt(_text_of(hit.source)),
+    ]
+
+
+def print_explanation(explanation: Explanation, hits: Sequence[Hit]) -> None:
+    """The parts of one hit's score, term by term and token by token."""
+    hit = next(hit for hit in hits if hit.id == explanation.id)
+    click.echo(f"\n{hit.rank}. {hit.id}: {_sum_of(hit)}")
+    if explanation.terms:
+        rows = [
+            (t.token, f"{t.query_weight:.3f}", f"{t.document_weight:.3f}", f"{t.contribution:.4f}")
+            for t in explanation.terms
+        ]
+        title = f"term weights, sparse boost {explanation.sparse_boost:g}"
+        table(("term", "query", "document", "contribution"), rows, title)
+    if explanation.matches:
+        tokens = [
+            (m.query_token, m.document_token or "(withheld)", m.document_position, f"{m.similarity:.3f}")
+            for m in explanation.matches
+        ]
+        table(("query token", "document token", "position", "similarity"), tokens, "MaxSim")
+    for note in explanation.notes:
+        click.echo(note)
+
+
+def _sum_of(hit: Hit) -> str:
+    parts = hit.parts
+    first = f"{parts.lexical:.4f} lexical + {parts.sparse:.4f} sparse = {parts.first_stage:.4f}"
+    if parts.maxsim_scaled is None or parts.first_stage_scaled is None:
+        return first
+    scaled = f"first stage scaled {parts.first_stage_scaled:.4f}, MaxSim scaled {parts.maxsim_scaled:.4f}"
+    return f"{first}; {scaled}, fused {hit.score:.4f}"
+
+
+def _footer(result: SearchResult) -> str:
+    total = f"{'≥ ' if result.total_is_lower_bound else ''}{result.total:,}"
+    parts = [f"{total} hits", f"{1000 * result.timings.total:.0f} ms"]
+    if result.rerank.status != RerankStatus.NOT_REQUESTED:
+        parts.append(f"rerank {result.rerank.status}" + (f" ({result.rerank.reason})" if result.rerank.reason else ""))
+    if result.next_page_token:
+        parts.append(f"next page: --page {result.next_page_token}")
+    return ", ".join(parts)
+
+
+def curl_command(url: str, request: Json) -> str:
+    """The engine's request for a shell; credentials are the reader's to add.
+
+    >>> curl_command("http://localhost:9200", {"method": "GET", "path": "/a/_count", "body": None})
+    'curl -X GET http://localhost:9200/a/_count'
+    """
+    if not request.get("path"):
+        raise invalid("the embedded engine has no HTTP request to show", "use --engine opensearch")
+    target = url.rstrip("/") or "$OPENSEARCH_URL"
+    command = f"curl -X {request['method']} " + (
+        f'"{target}{request["path"]}"' if target.startswith("$") else shlex.quote(target + request["path"])
+    )
+    if request.get("body") is None:
+        return command
+    body = json.dumps(request["body"], ensure_ascii=False)
+    return f"{command} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def _body(filter_json: str | None, query_json: Path | None) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if query_json is not None:
+        body = _object(query_json.read_text(encoding="utf-8"), str(query_json))
+        if "query" not in body and len(body) == 1:  # a bare query
+            body = {"query": body}
+    if filter_json is not None:
+        body["filter"] = _parsed(filter_json, "--filter")
+    return body
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    value = _parsed(text, name)
+    if not isinstance(value, dict):
+        raise click.UsageError(f"{name} holds no JSON object")
+    return value
+
+
+def _parsed(text: str, name: str) -> Any:  # noqa: ANN401  # whatever JSON holds
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"{name} is not JSON: {error}") from error
+
+
+def _text_of(source: Json) -> str:
+    return " ".join(value for value in source.values() if isinstance(value, str))

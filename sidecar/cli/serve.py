@@ -1,0 +1,63 @@
+"""``cherche serve``: the sidecar itself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sidecar.cli.session import Session, is_path, verb
+
+
+def _path() -> click.Path:
+    return click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@verb("serve", connects=False)
+@click.option("--engine", type=click.Choice(["embedded", "opensearch"]), help="Where documents live.")
+@click.option("--url", metavar="URL", help="The cluster, for the opensearch engine.")
+@click.option("--model", "models", multiple=True, metavar="NAME=PATH|ID", help="A model to serve; repeatable.")
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one.  [default: 50551]")
+@click.option("--metrics-port", type=click.IntRange(-1, 65535), help="Prometheus metrics; -1 for none.")
+@click.option("--tls-cert", type=_path(), help="Certificate chain, PEM.")
+@click.option("--tls-key", type=_path(), help="Private key, PEM.")
+@click.option("--tls-client-ca", type=_path(), help="Only clients of this authority may connect.")
+@click.option("--token-file", type=_path(), help="File with the token that callers must present.")
+@click.option("--cluster-ca", type=_path(), help="Authority of the cluster's certificate.")
+@click.option("--insecure", is_flag=True, default=None, help="Listen beyond loopback without TLS or token.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
+@click.option("--dtype", help="float32, bfloat16, float16 or auto.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401  # settings, checked there
+    """Serve models over gRPC and HTTP.
+
+    Listens on loopback unless told otherwise; beyond it TLS and a token are required, or --insecure.
+    Every flag is also a CHERCHE_* variable and a key of cherche.toml: see `cherche config`. SIGTERM
+    drains: calls in flight end, new ones are refused.
+    """
+    from sidecar import config
+    from sidecar.rpc.serve import serve as run
+
+    settings = config.load(serve_flags(models, flags))
+    asyncio.run(run(settings))
+
+
+def serve_flags(models: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags as `config.load` takes them: nested, absent ones None."""
+    told = dict(flags)
+    told["tls"] = {name: told.pop(f"tls_{name}") for name in ("cert", "key", "client_ca")}
+    told["metrics"] = {"port": told.pop("metrics_port")}
+    told["models"] = dict(_named(model) for model in models) or None
+    if told["url"] and not told["engine"]:
+        told["engine"] = "opensearch"
+    return told
+
+
+def _named(model: str) -> tuple[str, str]:
+    name, equals, source = model.partition("=")
+    if not (name and equals and source):
+        raise click.UsageError(f"--model {model!r} is not NAME=PATH or NAME=ID")
+    return name, str(Path(source).expanduser().resolve()) if is_path(source) else source

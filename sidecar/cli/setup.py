@@ -1,0 +1,99 @@
+"""``cherche setup``: the mapping that term weights and token codes live in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from sidecar.cli.output import pretty, size
+from sidecar.cli.session import Session, verb
+from sidecar.types import IndexOptions, SetupResult, TextField
+
+
+@verb("setup")
+@click.argument("index")
+@click.option(
+    "--fields",
+    metavar="NAME[:SHARE][^BOOST],...",
+    help="Fields encoded and searched, such as title:0.2^2,text: the title may use a fifth of the tokens and "
+    "counts twice in BM25.  [default: title,text where present]",
+)
+@click.option("--model", default="", metavar="NAME|PATH|ID", help="Sparse or joint model.  [default: the shipped one]")
+@click.option("--reranker", default="", metavar="NAME|PATH|ID", help="ColBERT model, where --model has no such head.")
+@click.option("--max-length", type=click.IntRange(0), default=0, help="Tokens kept; 0 for the model's maximum.")
+@click.option("--prune", default="none", show_default=True, help="Such as top_k:128 or max_ratio:0.1.")
+@click.option("--codec", type=click.Choice(["int8", "none"]), default="int8", show_default=True, help="Token codes.")
+@click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause.")
+@click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim.")
+@click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 for 100.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+def setup(
+    session: Session,
+    index: str,
+    fields: str | None,
+    model: str,
+    reranker: str,
+    dry_run: bool,
+    **options: Any,  # noqa: ANN401  # fields of IndexOptions, checked by click
+) -> None:
+    """Add the mapping to an index, new or existing.
+
+    Prints the engine's requests and the projected size for the documents there are. Documents and
+    fields that exist stay as they are. A model that is a folder or a hub id is remembered by it.
+    """
+    names = session.model_name(model), session.model_name(reranker)
+    wanted = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""), **options)
+    result = session.run(lambda client: client.setup_index(index, wanted, dry_run=dry_run), models=names)
+    for warning in result.warnings:
+        session.output.note(f"note: {warning}")
+    session.output.data(_json(index, result), lambda: _print(index, result))
+
+
+def parse_fields(text: str) -> tuple[TextField, ...]:
+    """Read ``name[:share][^boost],…``.
+
+    Raises
+    ------
+    click.UsageError
+        Naming the field that cannot be read.
+
+    >>> parse_fields("title:0.2^2,text")
+    (TextField(name='title', token_share=0.2, boost=2.0), TextField(name='text', token_share=0.0, boost=1.0))
+    """
+    return tuple(_field(part.strip()) for part in text.split(",")) if text else ()
+
+
+def _field(text: str) -> TextField:
+    name, _, boost = text.partition("^")
+    name, _, share = name.partition(":")
+    try:
+        field = TextField(name, float(share or 0), float(boost or 1))
+    except ValueError as error:
+        raise click.UsageError(f"field {text!r} is not NAME[:SHARE][^BOOST]: {error}") from error
+    if not name or not 0 <= field.token_share <= 1 or not 0 < field.boost < float("inf"):
+        raise click.UsageError(f"field {text!r} needs a name, a share in (0, 1] and a boost above 0")
+    return field
+
+
+def _json(index: str, result: SetupResult) -> dict[str, Any]:
+    return {
+        "index": index,
+        "applied": result.applied,
+        "requests": [dict(request) for request in result.plan.requests],
+        "documents": result.plan.documents,
+        "projected_bytes": result.projected_bytes,
+        "fingerprint": asdict(result.fingerprint),
+        "warnings": list(result.warnings),
+    }
+
+
+def _print(index: str, result: SetupResult) -> None:
+    for request in result.plan.requests:
+        click.echo(f"{request['method']} {request['path']}")
+        if request.get("body") is not None:
+            click.echo(pretty(request["body"]))
+    done = "is set up" if result.applied else "would be set up"
+    projected = f"{size(result.projected_bytes)} of weights, packed terms and codes for them"
+    click.echo(f"{index} {done}: {result.plan.documents:,} documents, {projected}")

@@ -1,0 +1,166 @@
+"""``cherche try``: a cluster's own BM25 beside MaxSim over the same hits; nothing is written."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sidecar.cli.output import excerpt, table
+from sidecar.cli.session import Session, verb
+from sidecar.errors import invalid
+from sidecar.types import Hit, SearchRequest, SearchResult
+
+if TYPE_CHECKING:
+    from sidecar.rpc.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One query's two orders over the same hits: by BM25, and after the rerank."""
+
+    text: str
+    result: SearchResult
+    top: int
+
+    @property
+    def reranked(self) -> list[Hit]:
+        """The top after the rerank."""
+        return list(self.result.hits[: self.top])
+
+    @property
+    def lexical(self) -> list[Hit]:
+        """The top as the cluster ranks it."""
+        return sorted(self.result.hits, key=lambda hit: hit.parts.first_stage_rank)[: self.top]
+
+    @property
+    def overlap(self) -> int:
+        """Hits that both tops have."""
+        return len({hit.id for hit in self.lexical} & {hit.id for hit in self.reranked})
+
+    @property
+    def risen(self) -> list[Hit]:
+        """Hits of the new top that came from below the old one."""
+        return [hit for hit in self.reranked if hit.parts.first_stage_rank > self.top]
+
+    def to_json(self) -> dict[str, Any]:
+        """Both orders, and what moved."""
+        return {
+            "query": self.text,
+            "bm25": [hit.id for hit in self.lexical],
+            "reranked": [{"id": hit.id, "rank": hit.rank, "was": hit.parts.first_stage_rank} for hit in self.reranked],
+            "overlap": self.overlap,
+            "risen": [hit.id for hit in self.risen],
+            "rerank_status": self.result.rerank.status,
+        }
+
+
+@verb("try", connects=False)
+@click.argument("url")
+@click.argument("index")
+@click.option("--queries", required=True, type=click.File("rb"), help='One query per line; "-" reads stdin.')
+@click.option("--fields", help="Fields searched and reranked, by commas.  [default: title,text]")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Hits shown side by side.")
+@click.option("--window", type=click.IntRange(1), default=100, show_default=True, help="Hits of BM25 reranked.")
+@click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim; 1 is MaxSim alone.")
+def try_(
+    session: Session,
+    url: str,
+    index: str,
+    queries: Any,  # noqa: ANN401  # an open binary file
+    fields: str | None,
+    top: int,
+    window: int,
+    rerank_weight: float | None,
+) -> None:
+    """Compare a cluster's BM25 with reranking; writes nothing.
+
+    Takes the cluster's own best hits for each query, reranks them by MaxSim on the fly and prints
+    both orders side by side. The index needs no setup.
+    """
+    texts = read_queries(queries.read(), queries.name)
+    request = SearchRequest(
+        index=index,
+        text="",
+        mode="bm25",
+        rerank=True,
+        rerank_window=window,
+        rerank_weight=rerank_weight,
+        size=max(top, window),
+        fields=tuple(filter(None, (fields or "").split(","))),
+    )
+    asked = replace_target(session, url)
+    comparisons = asked.run(lambda client: _compare(asked, client, request, texts, top))
+    report = summary(comparisons)
+    asked.output.data(report, lambda: print_report(comparisons, report))
+
+
+def replace_target(session: Session, url: str) -> Session:
+    """A session on this cluster, whatever server the environment names."""
+    return replace(session, url=url, engine="opensearch", flags={"server": ""})
+
+
+def read_queries(data: bytes, name: str) -> list[str]:
+    """Queries, one per line.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where there is none, or the file is not UTF-8.
+    """
+    try:
+        texts = [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise invalid(f"{name} is not UTF-8 at byte {error.start}", "convert the file with iconv") from error
+    if not texts:
+        raise invalid(f"{name} holds no query", "write one query per line")
+    return texts
+
+
+async def _compare(
+    session: Session, client: Client, request: SearchRequest, texts: Sequence[str], top: int
+) -> list[Comparison]:
+    progress = session.output.progress()
+    comparisons: list[Comparison] = []
+    for text in texts:
+        progress(f"{len(comparisons)} of {len(texts)} queries")
+        comparisons.append(Comparison(text, await client.search(replace(request, text=text)), top))
+    progress.close()
+    return comparisons
+
+
+def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """All queries, and means over them."""
+    return {
+        "queries": [comparison.to_json() for comparison in comparisons],
+        "mean_overlap": round(sum(c.overlap for c in comparisons) / len(comparisons), 2),
+        "first_hit_changed": sum(c.reranked[0].id != c.lexical[0].id for c in comparisons if c.reranked),
+        "risen": sum(len(c.risen) for c in comparisons),
+        "rerank_status": dict(Counter(c.result.rerank.status for c in comparisons)),
+        "rerank_weight": comparisons[0].result.rerank.weight,
+    }
+
+
+def print_report(comparisons: Sequence[Comparison], report: dict[str, Any]) -> None:
+    """Both tops of each query side by side, then the means."""
+    width = 30 if sys.stdout.isatty() else 48
+    for comparison in comparisons:
+        rows = [
+            (rank, _name(before, width), _name(after, width), after.parts.first_stage_rank)
+            for rank, (before, after) in enumerate(zip(comparison.lexical, comparison.reranked, strict=True), 1)
+        ]
+        table(("", "BM25", "reranked", "was"), rows, f"{comparison.text} — {comparison.overlap} in both")
+    click.echo(
+        f"{len(comparisons)} queries: {report['mean_overlap']:g} hits in both tops on average, "
+        f"{report['first_hit_changed']} first hits changed, {report['risen']} hits risen from below the top, "
+        f"share of MaxSim {report['rerank_weight']:g}"
+    )
+
+
+def _name(hit: Hit, width: int) -> str:
+    text = " ".join(value for value in hit.source.values() if isinstance(value, str))
+    return excerpt(f"{hit.id} {text}", width)
