@@ -149,7 +149,9 @@ def load(
             if vocabulary
             else "use a complete checkpoint",
         )
-    return Backbone(model.eval())
+    backbone = Backbone(model)
+    backbone.eval()
+    return backbone
 
 
 _NO_HEAD = "this checkpoint has no masked-LM head, so it cannot weigh vocabulary terms: use a masked-LM checkpoint"

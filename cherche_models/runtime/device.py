@@ -46,10 +46,25 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     """
     if not name:
         return torch.bfloat16 if _native_bf16(device) else torch.float32
+    dtype = named_dtype(name)
+    if device.type == "cpu" and dtype is torch.float16:
+        raise ValueError("fp16 on a CPU is slower than fp32: use bf16 or fp32")
+    return dtype
+
+
+def named_dtype(name: str) -> torch.dtype:
+    """The type that a name stands for.
+
+    Raises
+    ------
+    ValueError
+        If it stands for none.
+
+    >>> named_dtype("bf16")
+    torch.bfloat16
+    """
     if name not in _NAMES:
         raise ValueError(f"unknown dtype {name!r}: use fp32, bf16 or fp16")
-    if device.type == "cpu" and _NAMES[name] is torch.float16:
-        raise ValueError("fp16 on a CPU is slower than fp32: use bf16 or fp32")
     return _NAMES[name]
 
 

@@ -1,0 +1,240 @@
+"""Load and save models: one door for all layouts, and the only one to a hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from cherche_models.errors import CheckpointError
+from cherche_models.layouts import neural_cherche, plain, pylate, router, settings, sparse_encoder, stanford
+from cherche_models.layouts.files import read_json
+from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
+from cherche_models.models import ColBERT, InferenceFree, Joint, Model, Splade
+from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
+
+Format = Literal["sentence-transformers", "pylate"]
+Loader = Callable[[Path, Request], Model]
+
+_LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
+    (router.matches, router.load),
+    (neural_cherche.matches, neural_cherche.load),
+    (sparse_encoder.matches, sparse_encoder.load),
+    (pylate.matches, pylate.load),
+    (stanford.matches, stanford.load),
+)
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "linear.pt")
+_TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
+_VOLATILE = frozenset(
+    {"__version__", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "sparse_boost", "rerank_weight"}
+)
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def load(
+    source: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    architecture: Architecture | None = None,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    new_head: bool = False,
+    dim: int = 128,
+) -> Model:
+    """Load a model, whatever library saved it.
+
+    Known are sentence-transformers' SparseEncoder (with a Router too), PyLate's,
+    Stanford's and neural-cherche's ColBERT, neural-cherche's SPLADE and
+    SparseEmbed, our own joint layout, and any masked-LM checkpoint, which is
+    taken for SPLADE.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder, or the id of a repository on the hub, such as ``naver/splade-v3``.
+    device : str or None
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None for the best there is.
+    dtype : str or None
+        ``fp32``, ``bf16``, ``fp16``; None for bf16 where the device has it, else fp32.
+    architecture : str or None
+        Forces one of `ARCHITECTURES`.
+    revision : str or None
+        Branch, tag or commit on the hub.
+    allow_pickle : bool
+        Accept ``pytorch_model.bin``; only for files you trust.
+    new_head : bool
+        Accept a random projection where the checkpoint has none: for training.
+    dim : int
+        Width of such a projection.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model, or it cannot be loaded.
+    UnsafeCheckpointError
+        If loading it could run its author's code.
+    ValueError
+        If the device, type or architecture is unknown here.
+    """
+    if architecture is not None and architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
+    target = pick_device(device)
+    request = Request(architecture, pick_dtype(dtype, target), allow_pickle, new_head, dim)
+    folder = resolve(source, revision)
+    model = _loader(folder)(folder, request)
+    settings.apply_tuned(model, folder)
+    model.digest = digest(folder, model.architecture)
+    model.eval()
+    return model.to(target)
+
+
+def resolve(source: str | Path, revision: str | None = None) -> Path:
+    """The folder of a model: `source` itself, or its copy in the hub's cache.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither such a folder nor such a repository.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if isinstance(source, Path) or _is_path(str(source)):
+        raise CheckpointError(f"{source} is not a folder", "name a model's folder, or an id on the hub")
+    try:
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=[*_TEXTS, *_WEIGHTS]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{source} is neither a folder here nor a model that the hub gives out ({error})",
+            "check the name, the network and, for a private model, HF_TOKEN",
+        ) from error
+
+
+def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
+    """Write a model so that `load` gives it back.
+
+    SPLADE models lie in sentence-transformers' SparseEncoder layout (with a
+    folder ``colbert`` for a joint model), ColBERT in PyLate's; ``cherche.json``
+    holds what these have no place for.
+
+    Parameters
+    ----------
+    model : Model
+    folder : str or Path
+        Made where it is missing; files of the same names are overwritten.
+    dtype : str or None
+        Stores the weights as ``fp16`` or ``bf16``; None keeps their own type.
+    """
+    path, stored = Path(folder), None if dtype is None else named_dtype(dtype)
+    if isinstance(model, InferenceFree):
+        router.save(model, path, stored)
+    elif isinstance(model, Splade):
+        sparse_encoder.save(model, path, stored)
+    elif isinstance(model, ColBERT):
+        pylate.save(model, path, stored)
+        settings.write(model, path)
+    else:
+        raise TypeError(f"a {type(model).__name__} has no layout on disk")
+
+
+def export(model: Model, folder: str | Path, format: Format = "sentence-transformers") -> None:
+    """Write what another library loads, with equal results.
+
+    Parameters
+    ----------
+    model : Model
+    folder : str or Path
+    format : {"sentence-transformers", "pylate"}
+        The term weights as a SparseEncoder, or the token embeddings as a ColBERT.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks that head, or reads texts in a way that the other
+        library has no setting for.
+    """
+    path = Path(folder)
+    if format == "pylate" and isinstance(model, ColBERT | Joint):
+        pylate.check(model)
+        pylate.save(model, path, torch.float32)
+    elif format == "sentence-transformers" and isinstance(model, Splade):
+        sparse_encoder.check(model)
+        if isinstance(model, InferenceFree):
+            router.save(model, path, torch.float32)
+        else:
+            sparse_encoder.save_plain(model, path, torch.float32)
+    else:
+        raise ValueError(
+            f"a {model.architecture} model cannot be exported as {format!r}: "
+            "pylate takes token embeddings, sentence-transformers term weights"
+        )
+
+
+def digest(folder: str | Path, architecture: str = "") -> str:
+    """What a model computes, as a sha256 in hexadecimal.
+
+    Covers weights, tokenizer, heads, prompts and lengths; not the README, library
+    versions, or weights that search tunes. Large files are read once per path,
+    size and time of change.
+
+    Parameters
+    ----------
+    folder : str or Path
+    architecture : str
+        Told apart where one folder can be loaded as several.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds no such file.
+    """
+    root = Path(folder)
+    parts = {path.relative_to(root).as_posix(): _file_digest(path) for path in _model_files(root)}
+    if not parts:
+        raise CheckpointError(f"{folder} holds no model files", "name the folder that holds the checkpoint")
+    text = json.dumps({"architecture": architecture, "files": parts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _loader(folder: Path) -> Loader:
+    return next((loader for matches, loader in _LAYOUTS if matches(folder)), plain.load)
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source or not source
+
+
+def _model_files(root: Path) -> Iterator[Path]:
+    """Files that a loader reads: of the root and its direct sub-folders, but no other runtime's copies."""
+    known = [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]
+    for folder in known:
+        for pattern in (*_WEIGHTS, *_TEXTS):
+            yield from sorted(path for path in folder.glob(pattern) if path.is_file())
+
+
+def _is_module(folder: Path) -> bool:
+    return folder.name[0] != "." and folder.name not in ("onnx", "openvino") and (folder / "config.json").is_file()
+
+
+def _file_digest(path: Path) -> str:
+    status = path.stat()
+    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    if key not in _digests:
+        _digests[key] = _hash(path)
+    return _digests[key]
+
+
+def _hash(path: Path) -> str:
+    """Hash of a file; of a configuration's meaning, not its spelling."""
+    if path.name.endswith("config.json") or path.name in ("cherche.json", "config_sentence_transformers.json"):
+        meaning = {name: value for name, value in read_json(path).items() if name not in _VOLATILE}
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,48 @@
+"""A checkpoint as transformers saves it: an encoder, with or without a masked-LM head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cherche_models import backbone, tokenizer
+from cherche_models.layouts import settings
+from cherche_models.layouts.files import read_json
+from cherche_models.layouts.request import Request
+from cherche_models.models import ColBERT, Joint, Model, SparseEmbed, Splade
+from cherche_models.tokenizer import Kind, TextFormat
+
+
+def load(folder: Path, request: Request) -> Model:
+    """SPLADE from a masked-LM checkpoint; with a new projection, what else was asked for.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing, or a trained projection would be needed.
+    """
+    wanted = request.choose("splade", ("colbert", "joint", "sparse_embed"), folder)
+    if wanted != "splade":
+        request.require_new_head(folder)
+    body = backbone.load(folder, vocabulary=wanted != "colbert", dtype=request.dtype, allow_pickle=request.allow_pickle)
+    words = tokenizer.load(folder)
+    styles = settings.formats(folder, default_formats(folder, body, words), words)
+    if wanted == "splade":
+        return Splade(body, words, styles["document"], styles["query"])
+    if wanted == "sparse_embed":
+        return SparseEmbed(body, words, dim=request.dim)
+    kind = ColBERT if wanted == "colbert" else Joint
+    return kind(body, words, styles["document"], styles["query"], dim=request.dim)
+
+
+def default_formats(folder: Path, body: backbone.Backbone, words: tokenizer.Tokenizer) -> dict[Kind, TextFormat]:
+    """What sentence-transformers would do with the folder: its maximum length and prompts."""
+    own = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    longest = min(body.max_length, words.model_max_length, own or body.max_length)
+    stored = read_json(folder / "config_sentence_transformers.json")
+    prompts = stored.get("prompts") or {}
+    fallback = prompts.get(stored.get("default_prompt_name"), "")
+    document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), fallback)
+    return {
+        "document": TextFormat(longest, prompt=document or ""),
+        "query": TextFormat(longest, prompt=prompts.get("query", fallback) or ""),
+    }

@@ -1,0 +1,167 @@
+"""PyLate's ColBERT: a transformer followed by bias-free Dense modules."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cherche_models import backbone, tokenizer
+from cherche_models.errors import CheckpointError
+from cherche_models.layouts import settings
+from cherche_models.layouts.files import read_json, read_tensor, store_as, write_json, write_tensor
+from cherche_models.layouts.request import Request
+from cherche_models.layouts.sparse_encoder import modules
+from cherche_models.models import ColBERT, Joint, Model
+from cherche_models.tokenizer import Kind, TextFormat
+
+DENSE = "1_Dense"
+_IDENTITY = "torch.nn.modules.linear.Identity"
+
+
+def matches(folder: Path) -> bool:
+    """Whether the folder has a transformer with a Dense module on its tokens."""
+    kinds = [kind for kind, _ in modules(folder)]
+    return kinds[:1] == ["Transformer"] and "Dense" in kinds and "Pooling" not in kinds
+
+
+def load(folder: Path, request: Request) -> Model:
+    """The model of a folder; Dense modules in a row become one projection.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing, or a Dense module has a bias or an activation.
+    """
+    request.choose("colbert", (), folder)
+    found = modules(folder)
+    body_folder = folder / found[0][1]
+    body = backbone.load(body_folder, vocabulary=False, dtype=request.dtype, allow_pickle=request.allow_pickle)
+    words = tokenizer.load(body_folder)
+    stored = read_json(folder / "config_sentence_transformers.json")
+    styles = settings.formats(folder, _formats(stored, words, folder, body.max_length), words)
+    weight = _projection([folder / path for kind, path in found if kind == "Dense"])
+    skipped = stored.get("skiplist_words")
+    skip = (words.id_of(word) for word in (string.punctuation if skipped is None else skipped))
+    model = ColBERT(
+        body,
+        words,
+        styles["document"],
+        styles["query"],
+        dim=weight.shape[0],
+        skip=[i for i in skip if i is not None],
+    )
+    model.projection.linear.weight.data = weight.to(request.dtype)
+    return model
+
+
+def save(model: ColBERT | Joint, folder: Path, dtype: torch.dtype | None) -> None:
+    """Write the layout; of a joint model its token embeddings alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    longest = model.formats["document"].max_length
+    model.backbone.save(folder, encoder_only=True)
+    model.tokenizer.save(folder, longest)
+    if dtype is not None:
+        store_as(folder, dtype)
+    write_json(folder / "modules.json", _modules())
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
+    write_json(folder / "config_sentence_transformers.json", _written(model))
+    weight = model.projection.linear.weight
+    shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
+    write_json(folder / DENSE / "config.json", {**shape, "activation_function": _IDENTITY})
+    write_tensor(folder / DENSE / "model.safetensors", "linear.weight", weight.to(dtype or weight.dtype))
+
+
+def _formats(stored: dict[str, Any], words: tokenizer.Tokenizer, folder: Path, longest: int) -> dict[Kind, TextFormat]:
+    """PyLate's settings, with its defaults where the file is silent."""
+    prompts = stored.get("prompts") or {}
+    prompt = prompts.get(stored.get("default_prompt_name")) or ""
+    prefixes: dict[Kind, str] = {
+        "document": stored.get("document_prefix", "[D] "),
+        "query": stored.get("query_prefix", "[Q] "),
+    }
+    markers = {kind: settings.token_id(p, words, folder) if p else None for kind, p in prefixes.items()}
+    return {
+        "document": TextFormat(
+            min(stored.get("document_length") or 180, longest), prompt=prompt, marker=markers["document"]
+        ),
+        "query": TextFormat(
+            min(stored.get("query_length") or 32, longest),
+            prompt=prompt,
+            marker=markers["query"],
+            expand=bool(stored.get("do_query_expansion", True)),
+            attend_expansion=bool(stored.get("attend_to_expansion_tokens", False)),
+        ),
+    }
+
+
+def _projection(folders: list[Path]) -> Tensor:
+    """The product of Dense modules, shape (dim, hidden): without activation they are one."""
+    weights = [_dense(folder) for folder in folders]
+    product = weights[0]
+    for weight in weights[1:]:
+        product = weight @ product
+    return product
+
+
+def _dense(folder: Path) -> Tensor:
+    stored = read_json(folder / "config.json")
+    activation = str(stored.get("activation_function", _IDENTITY))
+    if stored.get("bias") or not activation.endswith("Identity"):
+        raise CheckpointError(
+            f"{folder} has a bias or the activation {activation}", "only bias-free linear projections can be loaded"
+        )
+    path = folder / "model.safetensors"
+    weight = read_tensor(path, "linear.weight")
+    if not stored.get("use_residual"):
+        return weight
+    square = weight.shape[0] == weight.shape[1]
+    return weight + (torch.eye(weight.shape[0]) if square else load_file(path)["residual.weight"].float())
+
+
+def check(model: ColBERT | Joint) -> None:
+    """Whether PyLate would read texts as the model does.
+
+    Raises
+    ------
+    ValueError
+        If PyLate has no setting for one of the model's text formats.
+    """
+    for kind, style in model.formats.items():
+        odd = [name for name in ("masks", "prompt") if getattr(style, name)]
+        odd += [] if style.special_tokens else ["special_tokens"]
+        odd += ["expand"] if kind == "document" and style.expand else []
+        if odd:
+            raise ValueError(
+                f"PyLate's layout has no place for the {kind} format's {', '.join(odd)}: "
+                "save the model with `save` instead"
+            )
+
+
+def _written(model: ColBERT | Joint) -> dict[str, Any]:
+    words, query, document = model.tokenizer.vocabulary, model.formats["query"], model.formats["document"]
+    return {
+        "__version__": {"sentence_transformers": "5.0.0"},
+        "model_type": "ColBERT",
+        "prompts": {},
+        "default_prompt_name": None,
+        "similarity_fn_name": "MaxSim",
+        "query_prefix": "" if query.marker is None else words[query.marker],
+        "document_prefix": "" if document.marker is None else words[document.marker],
+        "query_length": query.max_length,
+        "document_length": document.max_length,
+        "attend_to_expansion_tokens": query.attend_expansion,
+        "skiplist_words": [words[i] for i in model.projection.skip.tolist()],
+        "do_query_expansion": query.expand,
+    }
+
+
+def _modules() -> list[dict[str, Any]]:
+    return [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": DENSE, "type": "pylate.models.Dense.Dense"},
+    ]

@@ -1,0 +1,85 @@
+"""``cherche.json``: what other libraries' files have no place for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from cherche_models.errors import CheckpointError
+from cherche_models.layouts.files import read_json, write_json
+from cherche_models.models import Model
+from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
+
+FILE = "cherche.json"
+KINDS: tuple[Kind, ...] = ("document", "query")
+
+
+def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Tokenizer) -> dict[Kind, TextFormat]:
+    """Text formats of a folder: its own where it has them, else `defaults`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file names a setting or a token that is unknown.
+    """
+    stored = read_json(folder / FILE)
+    return {kind: _read(defaults[kind], stored.get(kind, {}), tokenizer, folder) for kind in KINDS}
+
+
+def apply_tuned(model: Model, folder: Path) -> None:
+    """Take over the weights that were tuned on training data."""
+    stored = read_json(folder / FILE)
+    model.sparse_boost = _number(stored, "sparse_boost", model.sparse_boost, folder)
+    model.rerank_weight = _number(stored, "rerank_weight", model.rerank_weight, folder)
+
+
+def write(model: Model, folder: Path) -> None:
+    """Write ``cherche.json`` beside a saved model."""
+    styles: dict[str, Any] = {kind: _written(model.formats[kind], model.tokenizer) for kind in KINDS}
+    tuned = {"sparse_boost": model.sparse_boost, "rerank_weight": model.rerank_weight}
+    write_json(folder / FILE, {"architecture": model.architecture, **styles, **tuned})
+
+
+def _read(default: TextFormat, stored: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> TextFormat:
+    unknown = sorted(set(stored) - set(asdict(default)))
+    if unknown:
+        raise CheckpointError(
+            f"{folder / FILE} has the unknown settings {', '.join(unknown)}", "update this library, or remove them"
+        )
+    marker = stored.get("marker")
+    if marker is not None:
+        stored = {**stored, "marker": token_id(marker, tokenizer, folder)}
+    return replace(default, **stored)
+
+
+def token_id(token: str, tokenizer: Tokenizer, folder: Path) -> int:
+    """Id of a token that a checkpoint relies on.
+
+    Raises
+    ------
+    CheckpointError
+        If the tokenizer does not know it.
+    """
+    found = tokenizer.id_of(token)
+    if found is None:
+        raise CheckpointError(
+            f"{folder} marks texts with {token!r}, which its tokenizer does not know",
+            "add the token and its embedding, or remove the marker",
+        )
+    return found
+
+
+def _written(style: TextFormat, tokenizer: Tokenizer) -> dict[str, Any]:
+    plain = asdict(TextFormat(0))
+    own = {name: value for name, value in asdict(style).items() if value != plain[name]}
+    if style.marker is not None:
+        own["marker"] = tokenizer.vocabulary[style.marker]
+    return own
+
+
+def _number(stored: dict[str, Any], name: str, default: float, folder: Path) -> float:
+    value = stored.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise CheckpointError(f"{folder / FILE}: {name} is {value!r}", "give a number of at least 0")
+    return float(value)
