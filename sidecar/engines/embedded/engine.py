@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -81,9 +82,7 @@ class EmbeddedEngine:
         return (await self._read(lambda db: indices.get(db, index))).meta
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
-        """What `setup` would run; without a file, against an empty one."""
-        if not self._path.exists():
-            return _plan_in_memory(index, meta)
+        """What `setup` would run."""
         return await self._read(lambda db: indices.plan(db, index, meta))
 
     async def setup(self, index: str, meta: IndexMeta) -> SetupPlan:
@@ -108,11 +107,8 @@ class EmbeddedEngine:
     async def write(self, index: str, items: Sequence[StoredDocument]) -> list[WriteResult]:
         """One transaction; a document that cannot be stored gets its own error, the others are written.
 
-        Raises
-        ------
-        ChercheError
-            NOT_FOUND, FAILED_PRECONDITION: index missing or not set up; and where the whole
-            transaction failed (disk full, file read-only or locked): nothing was written.
+        Where the transaction fails (index not set up, disk full, file read-only or locked)
+        nothing is written and every document gets that error.
         """
 
         def work(db: sqlite3.Connection) -> list[WriteResult]:
@@ -125,7 +121,10 @@ class EmbeddedEngine:
                 documents.put(db, found.id, found.fields, indices.next_generation(db, found), good)
             return [_result(item, outcome) for item, outcome in zip(items, prepared, strict=True)]
 
-        return await self._write(work) if items else []
+        try:
+            return await self._write(work) if items else []
+        except ChercheError as error:
+            return [WriteResult(item.id, error) for item in items]
 
     async def refresh(self, index: str) -> None:
         """Every committed write is searchable; only checks that the index is there."""
@@ -201,12 +200,21 @@ class EmbeddedEngine:
             raise unavailable(f"{self._path} is closed")
 
         def call() -> T:
-            if self._connection is None:
-                self._connection = schema.connect(self._path, create=create, busy_timeout=self._busy_timeout)
-            with schema.translated(self._path), schema.transaction(self._connection, write=write):
-                return work(self._connection)
+            with self._connected(create) as db, schema.translated(self._path), schema.transaction(db, write=write):
+                return work(db)
 
         return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+    @contextmanager
+    def _connected(self, create: bool) -> Iterator[sqlite3.Connection]:
+        """The file's connection; while there is no file, that of an empty one."""
+        if self._connection is None and (create or self._path.exists()):
+            self._connection = schema.connect(self._path, create=create, busy_timeout=self._busy_timeout)
+        if self._connection is not None:
+            yield self._connection
+            return
+        with closing(schema.connect_empty()) as empty:
+            yield empty
 
     def _mirror(self, db: sqlite3.Connection, index: Index) -> Mirror:
         mirror = self._mirrors.setdefault(index.id, Mirror())
@@ -236,15 +244,6 @@ class EmbeddedEngine:
 
 def _result(document: StoredDocument, outcome: Prepared | ChercheError) -> WriteResult:
     return WriteResult(document.id, outcome if isinstance(outcome, ChercheError) else None)
-
-
-def _plan_in_memory(index: str, meta: IndexMeta) -> SetupPlan:
-    """Plan against an empty file without making one."""
-    db = schema.connect_empty()
-    try:
-        return indices.plan(db, index, meta)
-    finally:
-        db.close()
 
 
 def _lexical(

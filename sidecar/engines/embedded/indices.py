@@ -80,15 +80,18 @@ def plan(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> SetupPla
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT where the name or the fields cannot be used.
+        INVALID_ARGUMENT where the name or the fields cannot be used; FAILED_PRECONDITION
+        where documents are encoded for another model.
     """
     _check(name, meta)
     index = find(connection, name)
     requests = [_request(name, sql, values) for sql, values in _statements(connection, index, name, meta)]
-    count = _count(connection, index.id) if index else 0
+    counts = stats(connection, index) if index else IndexStats(0, 0, 0)
+    if index:
+        _check_model(index, meta, counts)
     changed = index is not None and index.fields != _fields(meta)
-    warnings = (f"the searched fields change: {count} documents are indexed again",) if changed else ()
-    return SetupPlan(tuple(requests), count, warnings)
+    warnings = (f"the searched fields change: {counts.documents} documents are indexed again",) if changed else ()
+    return SetupPlan(tuple(requests), counts.documents, warnings)
 
 
 def setup(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> None:
@@ -168,9 +171,15 @@ def _check(name: str, meta: IndexMeta) -> None:
         raise invalid(f"index {name!r} names a field twice: {', '.join(_fields(meta))}")
 
 
+def _check_model(index: Index, meta: IndexMeta, counts: IndexStats) -> None:
+    """Weights and codes of two models must not meet in one index."""
+    before = index.meta
+    if before is not None and before.fingerprint != meta.fingerprint and counts.encoded:
+        raise precondition(
+            f"index {index.name!r} holds {counts.encoded} documents encoded for {before.model}, not for {meta.model}",
+            f"run: cherche remove {index.name}, then set it up and feed it again",
+        )
+
+
 def _fields(meta: IndexMeta) -> tuple[str, ...]:
     return tuple(field.name for field in meta.fields)
-
-
-def _count(connection: sqlite3.Connection, index_id: int) -> int:
-    return int(connection.execute("SELECT count(*) FROM documents WHERE index_id = ?", (index_id,)).fetchone()[0])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sidecar.errors import ChercheError, Code, not_found, precondition, unavailable
+from sidecar.errors import ChercheError, Code, precondition, unavailable
 
 APPLICATION_ID = 0x63686572  # "cher", as SQLite's file header keeps it
 VERSION = 1
@@ -42,11 +42,8 @@ def connect(path: Path, *, create: bool, busy_timeout: float) -> sqlite3.Connect
     Raises
     ------
     ChercheError
-        NOT_FOUND where there is no file and none may be made; FAILED_PRECONDITION where
-        it belongs to another program or a later release.
+        FAILED_PRECONDITION where it cannot be opened, or belongs to another program or a later release.
     """
-    if not create and not path.exists():
-        raise not_found(f"there is no index file {path}", "run: cherche setup INDEX")
     with translated(path):
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
