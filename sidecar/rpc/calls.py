@@ -1,0 +1,169 @@
+"""Calls of a client: channel, deadline, retries, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+
+from sidecar.config import Tls
+from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.rpc.convert.status import from_status, to_code
+
+DETAILS = "grpc-status-details-bin"
+ATTEMPTS = 4
+_FIRST_PAUSE = 0.1
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # grpc-stubs forgets it
+
+
+class Calls:
+    """Makes calls to one address with the same metadata and deadline.
+
+    Parameters
+    ----------
+    address : str
+        For messages.
+    metadata : tuple of (key, value)
+    timeout : float
+        Seconds for a unary call, retries included.
+    """
+
+    def __init__(self, address: str, metadata: tuple[tuple[str, str], ...], timeout: float) -> None:
+        self._address = address
+        self._metadata = metadata
+        self._timeout = timeout
+
+    async def unary(self, method: Any, request: Any) -> Any:  # noqa: ANN401  # grpc's stubs and messages
+        """Call, and call again while that may help and time is left.
+
+        Raises
+        ------
+        ChercheError
+        """
+        deadline = time.monotonic() + self._timeout
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                left = max(0.001, deadline - time.monotonic())
+                return await method(request, timeout=left, metadata=self._metadata)
+            except grpc.aio.AioRpcError as failure:
+                error = self.error(failure)
+                pause = _pause(error, attempt)
+                if pause is None or time.monotonic() + pause >= deadline:
+                    raise error from None
+                await asyncio.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def stream(self, method: Any, request: Any) -> Any:  # noqa: ANN401  # grpc's stubs and messages
+        """Begin a call that streams; it has no deadline of its own and is never repeated."""
+        return method(request, metadata=self._metadata)
+
+    async def responses(
+        self,
+        call: Any,  # noqa: ANN401  # grpc's call
+        owes: Callable[[], bool] = lambda: True,
+    ) -> AsyncGenerator[Any, None]:
+        """The responses of a stream; leaving early cancels it.
+
+        Parameters
+        ----------
+        call : a streaming call
+        owes : callable
+            Whether the sidecar owes an answer: then silence of `timeout` seconds is an error.
+
+        Raises
+        ------
+        ChercheError
+        """
+        try:
+            while (response := await self._next(call, owes)) is not _EOF:
+                yield response
+        except grpc.aio.AioRpcError as failure:
+            raise self.error(failure) from None
+        finally:
+            call.cancel()
+
+    async def _next(self, call: Any, owes: Callable[[], bool]) -> Any:  # noqa: ANN401  # grpc's call
+        reading = asyncio.ensure_future(call.read())
+        try:
+            while True:
+                done, _ = await asyncio.wait([reading], timeout=self._timeout)
+                if done:
+                    return reading.result()
+                if owes():
+                    raise self._silent()
+        finally:
+            reading.cancel()
+
+    def _silent(self) -> ChercheError:
+        return ChercheError(
+            Code.DEADLINE_EXCEEDED,
+            f"the sidecar at {self._address} did not answer within {self._timeout:g} s",
+            "see whether it is overloaded, or raise CHERCHE_LIMITS__DEADLINE",
+        )
+
+    def error(self, failure: grpc.aio.AioRpcError) -> ChercheError:
+        """What a failed call means."""
+        trailing: Any = failure.trailing_metadata() or ()
+        for key, value in trailing:
+            if key == DETAILS and isinstance(value, bytes):
+                return from_status(status_pb2.Status.FromString(value))
+        code = to_code(failure.code().name)
+        if code is Code.UNAVAILABLE:
+            return unavailable(f"no sidecar answers at {self._address}", "start one with: cherche serve")
+        if code is Code.DEADLINE_EXCEEDED:
+            return self._silent()
+        details = failure.details() or failure.code().name
+        return ChercheError(code, f"the sidecar at {self._address} refused: {details}")
+
+
+def _pause(error: ChercheError, attempt: int) -> float | None:
+    """Seconds before the next attempt; None where there is none."""
+    if attempt == ATTEMPTS:
+        return None
+    if error.retry_after is not None:
+        return float(error.retry_after * random.uniform(1.0, 1.25))
+    if error.code is Code.UNAVAILABLE:
+        return float(_FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+    return None
+
+
+def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.Channel:
+    """A channel; encrypted for ``https://host:port``, and where `tls` names an authority to trust.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a file that cannot be read.
+    """
+    options = [("grpc.max_receive_message_length", message_bytes), ("grpc.max_send_message_length", message_bytes)]
+    scheme, _, host = address.rpartition("://")
+    authority = tls.ca if tls else None
+    if scheme != "https" and authority is None:
+        return grpc.aio.insecure_channel(host, options=options)
+    key, cert = (tls.key, tls.cert) if tls else (None, None)
+    credentials = grpc.ssl_channel_credentials(
+        read_pem(authority) if authority else None,
+        read_pem(key) if key and cert else None,
+        read_pem(cert) if key and cert else None,
+    )
+    return grpc.aio.secure_channel(host, credentials, options=options)
+
+
+def read_pem(path: Path) -> bytes:
+    """The content of a certificate or key file.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise invalid(f"{path} cannot be read: {error.strerror}", "name a PEM file") from None

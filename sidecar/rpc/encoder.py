@@ -1,0 +1,267 @@
+"""EncoderService."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cherche_models import codec, grid
+from cherche_models.prune import Prune
+from cherche_models.types import TermWeights
+from sidecar.errors import ChercheError, Code, invalid
+from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc
+from sidecar.pipeline.encode import names_of, storable_weights
+from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
+from sidecar.protocols import Encoded, Encoder, Lane
+from sidecar.rpc.convert.columns import codes_to_pb, fingerprint_to_pb, item_to_pb, timings_to_pb, weights_to_pb
+from sidecar.rpc.names import item_name, naming
+from sidecar.rpc.service import Call, Services
+from sidecar.types import Fingerprint, Kind, Timings
+
+NAMING = "escaped"
+CODEC: codec.Codec = "int8"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How texts are to be encoded."""
+
+    encoder: Encoder
+    kind: Kind
+    lane: Lane
+    weights: bool
+    codes: bool
+    max_length: int
+    prune: Prune
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """One encoded text as it leaves."""
+
+    encoded: Encoded
+    weights: TermWeights | None
+    codes: bytes | None
+
+
+class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
+    """Text to term weights and token codes."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def EncodeDocuments(
+        self,
+        request: encoder_pb2.EncodeDocumentsRequest,
+        context: Call,
+    ) -> encoder_pb2.EncodeDocumentsResponse:
+        """Encode a batch of documents."""
+        wanted = self._wanted(request.model, "document", request.outputs, request.max_length, request.prune)
+        results, timings = await self._encode(request.items, wanted, context.time_remaining())
+        weights, codes = _columns(results, wanted)
+        self._count("EncodeDocuments", results)
+        return self._services.fitting(
+            encoder_pb2.EncodeDocumentsResponse(
+                items=_items_of(request.items, results),
+                term_weights=weights,
+                token_codes=codes,
+                model=wanted.encoder.info.name,
+                fingerprint=fingerprint_to_pb(_fingerprint(wanted)),
+                timings=timings_to_pb(timings),
+            )
+        )
+
+    async def EncodeQueries(
+        self,
+        request: encoder_pb2.EncodeQueriesRequest,
+        context: Call,
+    ) -> encoder_pb2.EncodeQueriesResponse:
+        """Encode a batch of queries."""
+        wanted = self._wanted(request.model, "query", request.outputs, 0, request.prune)
+        results, timings = await self._encode(request.items, wanted, context.time_remaining())
+        weights, codes = _columns(results, wanted)
+        self._count("EncodeQueries", results)
+        return self._services.fitting(
+            encoder_pb2.EncodeQueriesResponse(
+                items=_items_of(request.items, results),
+                term_weights=weights,
+                token_codes=codes,
+                model=wanted.encoder.info.name,
+                timings=timings_to_pb(timings),
+            )
+        )
+
+    async def StreamDocuments(
+        self,
+        request_iterator: AsyncIterator[encoder_pb2.StreamDocumentsRequest],
+        context: Call,
+    ) -> AsyncIterator[encoder_pb2.StreamDocumentsResponse]:
+        """Encode documents as they come; each is answered on its own."""
+        first = await anext(request_iterator, None)
+        if first is None:
+            return
+        if first.WhichOneof("message") != "options":
+            raise invalid("the stream does not begin with its options", "send options first, then documents")
+        options = first.options
+        wanted = self._wanted(options.model, "document", options.outputs, options.max_length, options.prune)
+
+        async def answer(numbered: tuple[int, common_pb2.TextItem]) -> encoder_pb2.StreamDocumentsResponse:
+            index, text = numbered
+            [result] = await self._patiently([text], wanted, index)
+            weights, codes = _columns([result], wanted)
+            self._count("StreamDocuments", [result])
+            item = _item(index, text.id, result)
+            return encoder_pb2.StreamDocumentsResponse(item=item, term_weights=weights, token_codes=codes)
+
+        async for response in self._services.answer_each(_items(request_iterator), answer):
+            yield response
+
+    def _wanted(self, model: str, kind: Kind, outputs: encoder_pb2.Outputs, max_length: int, prune: str) -> _Wanted:
+        encoder = self._services.registry.named(model)
+        info = encoder.info
+        longest = info.max_document_length
+        if max_length > longest:
+            raise invalid(f"max_length is {max_length}, model {info.name!r} reads at most {longest}", "ask for less")
+        both = not (outputs.term_weights or outputs.token_codes)
+        return _Wanted(
+            encoder=encoder,
+            kind=kind,
+            lane="query" if kind == "query" else "ingest",
+            weights=info.sparse and (both or outputs.term_weights),
+            codes=info.late_interaction and (both or outputs.token_codes),
+            max_length=max_length,
+            prune=_prune(prune),
+        )
+
+    async def _encode(
+        self, texts: Sequence[common_pb2.TextItem], wanted: _Wanted, timeout: float | None, first: int = 0
+    ) -> tuple[list[_Result | ChercheError], Timings]:
+        """One result per text, in order."""
+        self._services.check_items(len(texts))
+        clock = self._services.base.clock
+        started = clock()
+        results: dict[int, _Result | ChercheError] = {}
+        sound: dict[int, str] = {}
+        for place, item in enumerate(texts):
+            try:
+                self._services.check_text(item_name(wanted.kind, first + place, item.id), item.text)
+                sound[place] = item.text
+            except ChercheError as error:
+                results[place] = error
+        encoded = await wanted.encoder.encode(
+            list(sound.values()), wanted.kind, lane=wanted.lane, max_length=wanted.max_length, timeout=timeout
+        )
+        finished = await asyncio.to_thread(_finish_all, encoded, wanted)
+        for place, result in zip(sound, finished, strict=True):
+            named = item_name(wanted.kind, first + place, texts[place].id)
+            results[place] = naming(result, named) if isinstance(result, ChercheError) else result
+        timings = _timings([e for e in encoded if isinstance(e, Encoded)], clock() - started)
+        self._services.metrics.stages(timings)
+        return [results[place] for place in range(len(texts))], timings
+
+    async def _patiently(
+        self, texts: Sequence[common_pb2.TextItem], wanted: _Wanted, first: int
+    ) -> list[_Result | ChercheError]:
+        """A stream that meets a full queue waits: its caller feels it as back-pressure."""
+        while True:
+            try:
+                results, _ = await self._encode(texts, wanted, None, first)
+            except ChercheError as error:
+                if error.retry_after is None:
+                    raise
+                await asyncio.sleep(error.retry_after)
+            else:
+                return results
+
+    def _count(self, method: str, results: Sequence[_Result | ChercheError]) -> None:
+        errors = [result if isinstance(result, ChercheError) else None for result in results]
+        truncated = sum(isinstance(result, _Result) and result.encoded.tokens.truncated for result in results)
+        self._services.count(method, errors, truncated)
+
+
+async def _items(
+    requests: AsyncIterator[encoder_pb2.StreamDocumentsRequest],
+) -> AsyncIterator[tuple[int, common_pb2.TextItem]]:
+    index = 0
+    async for request in requests:
+        if request.WhichOneof("message") != "item":
+            raise invalid(f"message {index + 1} of the stream holds no document", "send options once, then documents")
+        yield index, request.item
+        index += 1
+
+
+def _finish_all(encoded: Sequence[Encoded | ChercheError], wanted: _Wanted) -> list[_Result | ChercheError]:
+    return [one if isinstance(one, ChercheError) else _finish(one, wanted) for one in encoded]
+
+
+def _finish(encoded: Encoded, wanted: _Wanted) -> _Result | ChercheError:
+    """Prune and pack what is wanted of one text."""
+    encoding = encoded.encoding
+    try:
+        weights = _weights(encoding.weights, wanted) if wanted.weights and encoding.weights is not None else None
+        embeddings = encoding.embeddings if wanted.codes else None
+        codes = None if embeddings is None else codec.pack_codes(embeddings, CODEC)
+    except ValueError as error:
+        return ChercheError(Code.INTERNAL, str(error), "check the model with: cherche doctor")
+    return _Result(encoded, weights, codes)
+
+
+def _weights(weights: TermWeights, wanted: _Wanted) -> TermWeights:
+    """On the grid for documents; as the model gave them for queries."""
+    if wanted.kind == "document":
+        return storable_weights(weights, wanted.prune)
+    kept = np.flatnonzero(grid.storable(weights.weights))
+    return wanted.prune(TermWeights(weights.ids[kept], weights.weights[kept]))
+
+
+def _columns(
+    results: Sequence[_Result | ChercheError], wanted: _Wanted
+) -> tuple[common_pb2.TermWeightsBatch | None, common_pb2.TokenCodes | None]:
+    held = [result if isinstance(result, _Result) else None for result in results]
+    names = names_of(wanted.encoder.info.vocabulary, NAMING) if wanted.weights else []
+    weights = weights_to_pb([r.weights if r else None for r in held], names) if wanted.weights else None
+    codes = codes_to_pb([r.codes if r else None for r in held]) if wanted.codes else None
+    return weights, codes
+
+
+def _items_of(
+    texts: Sequence[common_pb2.TextItem], results: Sequence[_Result | ChercheError]
+) -> list[common_pb2.ItemResult]:
+    pairs = zip(texts, results, strict=True)
+    return [_item(index, text.id, result) for index, (text, result) in enumerate(pairs)]
+
+
+def _item(index: int, id: str, result: _Result | ChercheError) -> common_pb2.ItemResult:
+    if isinstance(result, ChercheError):
+        return item_to_pb(index, id, result)
+    tokens = result.encoded.tokens
+    return item_to_pb(index, id, truncated=tokens.truncated, tokens=len(tokens))
+
+
+def _fingerprint(wanted: _Wanted) -> Fingerprint:
+    """What an index would be stamped with for these options; "" for a head that is not there."""
+    info = wanted.encoder.info
+    length = wanted.max_length or info.max_document_length
+    sparse = sparse_fingerprint(info, max_length=length, prune=str(wanted.prune), naming=NAMING)
+    codes = codes_fingerprint(info, max_length=length, codec=CODEC)
+    return Fingerprint(sparse if info.sparse else "", codes if info.late_interaction else "")
+
+
+def _timings(encoded: Sequence[Encoded], total: float) -> Timings:
+    """The slowest text's stages: what the call waited for."""
+    return Timings(
+        tokenize=max((one.tokenize for one in encoded), default=0.0),
+        queue=max((one.queue for one in encoded), default=0.0),
+        encode=max((one.encode for one in encoded), default=0.0),
+        total=total,
+    )
+
+
+def _prune(text: str) -> Prune:
+    try:
+        return Prune.parse(text or "none")
+    except ValueError as error:
+        raise invalid(str(error)) from None

@@ -1,0 +1,86 @@
+"""IndexService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from sidecar import pipeline
+from sidecar.errors import invalid
+from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
+from sidecar.rpc.convert import index as convert
+from sidecar.rpc.service import Call, Services
+from sidecar.types import SourceDocument
+
+
+class IndexServicer(index_pb2_grpc.IndexServiceServicer):
+    """The neural part of an index."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def SetupIndex(self, request: index_pb2.SetupIndexRequest, context: Call) -> index_pb2.SetupIndexResponse:
+        """Add the mapping to an index."""
+        ours = self._services.context(context)
+        options = convert.options_from_pb(request.options)
+        result = await pipeline.setup(_named(request.index), options, ours, dry_run=request.dry_run)
+        return convert.setup_to_pb(result)
+
+    async def GetIndex(self, request: index_pb2.GetIndexRequest, context: Call) -> index_pb2.GetIndexResponse:
+        """Tell how an index was set up and what it holds."""
+        return convert.report_to_pb(await pipeline.report(_named(request.index), self._services.context(context)))
+
+    async def IndexDocuments(
+        self, request_iterator: AsyncIterator[index_pb2.IndexDocumentsRequest], context: Call
+    ) -> AsyncIterator[index_pb2.IndexDocumentsResponse]:
+        """Encode and write a stream of documents."""
+        first = await anext(request_iterator, None)
+        if first is None:
+            return
+        if first.WhichOneof("message") != "target":
+            raise invalid("the feed does not begin with its target", "send the target first, then documents")
+        ours = self._services.context(context)
+        target = first.target
+        documents = _documents(request_iterator)
+        answers = pipeline.ingest(documents, _named(target.index), ours, refresh=target.refresh)
+        index = 0
+        async with aclosing(answers):
+            async for result in answers:
+                self._services.count("IndexDocuments", [result.error], int(result.truncated))
+                yield convert.ingested_to_pb(index, result)
+                index += 1
+
+    async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
+        """Take out what setup and feed put in."""
+        documents, remains = await pipeline.remove(_named(request.index), self._services.context(context))
+        return index_pb2.RemoveIndexResponse(documents=documents, remains=remains)
+
+    async def DumpIndex(
+        self, request: index_pb2.DumpIndexRequest, context: Call
+    ) -> AsyncIterator[index_pb2.DumpIndexResponse]:
+        """Stream what is stored beside each document."""
+        ours = self._services.context(context)
+        async for document in ours.engine.scan(_named(request.index)):
+            yield convert.dumped_to_pb(document)
+
+
+async def _documents(requests: AsyncIterator[index_pb2.IndexDocumentsRequest]) -> AsyncIterator[SourceDocument]:
+    count = 0
+    async for request in requests:
+        count += 1
+        if request.WhichOneof("message") != "document":
+            raise invalid(f"message {count} of the feed holds no document", "send the target once, then documents")
+        yield SourceDocument(request.document.id, request.document.source_json)
+
+
+def _named(index: str) -> str:
+    """An index name that is not empty; what else it may be is the engine's to say.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT.
+    """
+    if not index.strip():
+        raise invalid("no index is named", "name one")
+    return index

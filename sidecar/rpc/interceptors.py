@@ -1,0 +1,159 @@
+"""What every call passes through: token, deadline, errors, logs, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+
+import grpc
+from grpc_status import rpc_status
+
+from sidecar.errors import ChercheError, Code
+from sidecar.observe import logs
+from sidecar.observe.metrics import Metrics
+from sidecar.rpc.convert.status import to_status
+from sidecar.rpc.service import Call
+
+OPEN = ("/grpc.health.v1.Health/",)
+OWN = "/cherche.v1."
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Around = Callable[[str, Any, bool], AbstractAsyncContextManager[None]]
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
+    """Runs every handler inside one block that authenticates, bounds, reports and translates errors.
+
+    Parameters
+    ----------
+    metrics : Metrics
+    token : str
+        What callers present as ``authorization: Bearer …``; "" asks for nothing.
+    deadline : float
+        Seconds that a unary call gets at most.
+    """
+
+    def __init__(self, metrics: Metrics, token: str = "", deadline: float = 60.0) -> None:
+        self._metrics = metrics
+        self._expected = f"Bearer {token}".encode() if token else b""
+        self._deadline = deadline
+        self._log = logs.get("rpc")
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the handler of a method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return handler  # type: ignore[return-value]  # None: grpc answers UNIMPLEMENTED
+        return _wrapped(handler, handler_call_details.method, self._around)
+
+    @asynccontextmanager
+    async def _around(self, method: str, context: Call, streams: bool) -> AsyncIterator[None]:
+        if not method.startswith(OWN):
+            if not self._authenticated(method, context):
+                await _abort(context, _unauthenticated())
+            yield
+            return
+        name = method.removeprefix(OWN)
+        started = time.monotonic()
+        code = "UNKNOWN"
+        with self._metrics.call(name) as ended:
+            try:
+                async with asyncio.timeout(None if streams else self._allowed(context)):
+                    if not self._authenticated(method, context):
+                        raise _unauthenticated()
+                    yield
+                code = "OK"
+            except ChercheError as error:
+                code = error.code.value
+                await _abort(context, error)
+            except TimeoutError:
+                code = Code.DEADLINE_EXCEEDED.value
+                await _abort(context, _too_late(name))
+            except (asyncio.CancelledError, GeneratorExit):
+                code = Code.CANCELLED.value
+                raise
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                code = Code.INTERNAL.value
+                self._log.exception("defect", method=name)
+                await _abort(context, _defect(name, error))
+            finally:
+                ended(code)
+                self._log.info("call", method=name, code=code, seconds=round(time.monotonic() - started, 6))
+
+    def _allowed(self, context: Call) -> float:
+        remaining = context.time_remaining()
+        return self._deadline if remaining is None else min(self._deadline, max(0.0, remaining))
+
+    def _authenticated(self, method: str, context: Call) -> bool:
+        if not self._expected or method.startswith(OPEN):
+            return True
+        given = dict(context.invocation_metadata() or ()).get("authorization", "")
+        return hmac.compare_digest(str(given).encode(), self._expected)
+
+
+async def _abort(context: Any, error: ChercheError) -> None:  # noqa: ANN401  # grpc's context
+    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+
+def _unauthenticated() -> ChercheError:
+    return ChercheError(
+        Code.UNAUTHENTICATED,
+        "this sidecar wants a token and got none, or another one",
+        "set CHERCHE_TOKEN to the server's token, or send metadata authorization: Bearer TOKEN",
+    )
+
+
+def _too_late(method: str) -> ChercheError:
+    return ChercheError(
+        Code.DEADLINE_EXCEEDED,
+        f"{method} took longer than the deadline",
+        "send less at once, or raise CHERCHE_LIMITS__DEADLINE on the server",
+    )
+
+
+def _defect(method: str, error: Exception) -> ChercheError:
+    return ChercheError(
+        Code.INTERNAL, f"{method} failed on a defect: {type(error).__name__}", "the server's log says where"
+    )
+
+
+def _wrapped(handler: Handler, method: str, around: Around) -> Handler:
+    """The same handler inside `around`."""
+    if handler.response_streaming:
+        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        streaming = _streaming(behaviour, method, around)
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        return make(streaming, handler.request_deserializer, handler.response_serializer)
+    behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+    single = _single(behaviour, method, around)
+    make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    return make(single, handler.request_deserializer, handler.response_serializer)
+
+
+def _single(behaviour: Any, method: str, around: Around) -> Any:  # noqa: ANN401  # grpc's handler
+    async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
+        async with around(method, context, False):
+            return await behaviour(request, context)
+
+    return call
+
+
+def _streaming(behaviour: Any, method: str, around: Around) -> Any:  # noqa: ANN401  # grpc's handler
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+        async with around(method, context, True):
+            async for response in behaviour(request, context):
+                yield response
+
+    return call

@@ -1,0 +1,45 @@
+"""SearchService."""
+
+from __future__ import annotations
+
+from sidecar import pipeline
+from sidecar.errors import invalid
+from sidecar.pb.cherche.v1 import search_pb2, search_pb2_grpc
+from sidecar.rpc.convert import search as convert
+from sidecar.rpc.service import Call, Services
+from sidecar.types import SearchRequest, SearchResult
+
+
+class SearchServicer(search_pb2_grpc.SearchServiceServicer):
+    """Hybrid search with rerank and reasons."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def Search(self, request: search_pb2.SearchRequest, context: Call) -> search_pb2.SearchResponse:
+        """Find hits."""
+        result = await pipeline.search(_request(request), self._services.context(context))
+        self._measure(result)
+        return self._services.fitting(convert.result_to_pb(result))
+
+    async def Explain(self, request: search_pb2.ExplainRequest, context: Call) -> search_pb2.ExplainResponse:
+        """Find hits and say why each is where it is."""
+        ours = self._services.context(context)
+        result, explanations = await pipeline.explain(_request(request.search), ours, tuple(request.ids))
+        self._measure(result)
+        return self._services.fitting(
+            search_pb2.ExplainResponse(
+                search=convert.result_to_pb(result),
+                explanations=[convert.explanation_to_pb(explanation) for explanation in explanations],
+            )
+        )
+
+    def _measure(self, result: SearchResult) -> None:
+        self._services.metrics.stages(result.timings)
+        self._services.metrics.reranked(result.rerank)
+
+
+def _request(request: search_pb2.SearchRequest) -> SearchRequest:
+    if not request.index.strip():
+        raise invalid("no index is named", "name the index to search")
+    return convert.request_from_pb(request)
