@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -16,18 +17,10 @@ _URL = os.environ.get("OPENSEARCH_URL")
 @pytest.fixture(scope="session")
 def opensearch_url(require: Callable[[str, str], None]) -> Iterator[str]:
     """URL of a cluster in which tests may do what they like to indices of their own."""
-    if _URL:
-        yield _URL
-        return
-    try:
-        cluster = running_cluster(heap="768m")
-        urls = cluster.__enter__()
-    except ChercheError as error:
-        if error.code != Code.FAILED_PRECONDITION:
-            raise
-        require("java", str(error))
-        raise
-    try:
-        yield urls[0]
-    finally:
-        cluster.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            yield _URL or stack.enter_context(running_cluster(heap="768m"))[0]
+        except ChercheError as error:
+            if error.code != Code.FAILED_PRECONDITION:
+                raise
+            require("java", str(error))

@@ -130,15 +130,15 @@ def _lexical(query: Query) -> JsonValue:
 def _source(query: Query) -> JsonValue:
     """Own fields never travel; what else does is the caller's choice."""
     given = query.body.get("_source")
-    if query.source_fields:
-        return {"includes": list(query.source_fields), "excludes": list(OWN_FIELDS)}
-    if given is False:
+    if given is False and not query.source_fields:
         return False
-    if isinstance(given, dict):
-        return {**given, "excludes": [*_listed(given.get("excludes")), *OWN_FIELDS]}
-    if isinstance(given, (str, list)):
-        return {"includes": _listed(given), "excludes": list(OWN_FIELDS)}
-    return {"excludes": list(OWN_FIELDS)}
+    named = given if isinstance(given, dict) else {"includes": [] if given is True else _listed(given)}
+    asked = list(query.source_fields) or _listed(named.get("includes", named.get("include")))
+    includes = [field for field in asked if field not in OWN_FIELDS]
+    if asked and not includes:
+        return False
+    excludes = [*_listed(named.get("excludes", named.get("exclude"))), *OWN_FIELDS]
+    return {"includes": includes, "excludes": excludes} if includes else {"excludes": excludes}
 
 
 def _docvalue_fields(query: Query) -> list[Any]:
