@@ -19,6 +19,9 @@ from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
 from cherche_models.models import ColBERT, InferenceFree, Joint, Model, Splade
 from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
 
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Folder of the models that ship with the library."""
+
 Format = Literal["sentence-transformers", "pylate"]
 Loader = Callable[[Path, Request], Model]
 

@@ -1,0 +1,155 @@
+"""The composition root of models: the one module of the sidecar that reaches torch, and only when called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from cherche_models.types import Encoding, Tokens
+from sidecar.config import shipped_model
+from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.protocols import ModelInfo
+from sidecar.types import Kind
+
+if TYPE_CHECKING:
+    from cherche_models import models
+    from cherche_models.hub import Format
+
+R = TypeVar("R")
+
+
+class LoadedModel:
+    """A model of `cherche_models` as the sidecar asks for one; see `sidecar.protocols.Model`.
+
+    Parameters
+    ----------
+    name : str
+        The name it is served under.
+    model : cherche_models.models.Model
+    """
+
+    def __init__(self, name: str, model: models.Model) -> None:
+        self._model = model
+        self._info = _info(name, model)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        return self._info
+
+    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
+        """Cut texts into tokens; 0 for the model's own maximum.
+
+        Raises
+        ------
+        ChercheError
+            INVALID_ARGUMENT for a lone surrogate, or a maximum that the model does not have.
+        """
+        return self._guarded(lambda: self._model.tokenize(texts, kind, max_length), Code.INVALID_ARGUMENT)
+
+    def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
+        """Encode one batch; results in order.
+
+        Raises
+        ------
+        ChercheError
+            INTERNAL where the model answers NaN, naming the text's position.
+        """
+        found = self._guarded(lambda: self._model.encode_tokens(tokens, kind), Code.INTERNAL)
+        return found if self._info.late_interaction else [Encoding(item.weights, None) for item in found]
+
+    def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
+        """Positions of the tokens that have a row in `Encoding.embeddings`."""
+        return self._model.kept(tokens, kind)
+
+    def idf(self, tokens: Tokens) -> dict[int, float] | None:
+        """Vocabulary id → idf from the model's own table; None without a table."""
+        return self._model.idf(tokens)
+
+    def _guarded(self, work: Callable[[], R], code: Code) -> R:
+        try:
+            return work()
+        except ValueError as error:
+            step = "correct the text" if code is Code.INVALID_ARGUMENT else "serve the model with --dtype fp32"
+            raise ChercheError(code, f"model {self._info.name!r}: {error}", step) from error
+
+
+def load_model(name: str, source: str | Path, *, device: str | None = None, dtype: str | None = None) -> LoadedModel:
+    """Load a model to serve.
+
+    Parameters
+    ----------
+    name : str
+        The name it is served under.
+    source : str or Path
+        A folder, or the id of a repository on the hub.
+    device, dtype : str or None
+        None for the best there is.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where the checkpoint cannot be loaded, INVALID_ARGUMENT
+        where the device or type is unknown here.
+    """
+    from cherche_models import hub
+
+    return LoadedModel(name, _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None)))
+
+
+def export_model(source: str | Path, folder: str | Path, form: str) -> None:
+    """Write a model as another library loads it.
+
+    Parameters
+    ----------
+    source : str or Path
+    folder : str or Path
+        Where to.
+    form : {"sentence-transformers", "pylate"}
+
+    Raises
+    ------
+    ChercheError
+        As `load_model`; INVALID_ARGUMENT where the model lacks what the format holds.
+    """
+    from cherche_models import hub
+
+    model = _loading(lambda: hub.load(source, device="cpu", dtype="fp32"))
+    _loading(lambda: hub.export(model, folder, cast("Format", form)))
+
+
+def default_model_path() -> str:
+    """Folder of the model in the wheel."""
+    return shipped_model()
+
+
+def _loading(work: Callable[[], R]) -> R:
+    from cherche_models.errors import CheckpointError
+
+    try:
+        return work()
+    except CheckpointError as error:
+        raise precondition(error.reason, error.next_step) from error
+    except ValueError as error:
+        raise invalid(str(error)) from error
+
+
+def _info(name: str, model: models.Model) -> ModelInfo:
+    from cherche_models.runtime.device import dtype_name
+
+    return ModelInfo(
+        name=name,
+        architecture=model.architecture,
+        digest=model.digest,
+        vocabulary=model.vocabulary,
+        sparse=model.sparse,
+        late_interaction=model.late_interaction,
+        dim=model.dim if model.late_interaction else 0,
+        max_document_length=model.formats["document"].max_length,
+        max_query_length=model.formats["query"].max_length,
+        device=str(model.device),
+        dtype=dtype_name(model.dtype),
+        sparse_boost=model.sparse_boost,
+        rerank_weight=model.rerank_weight,
+    )
