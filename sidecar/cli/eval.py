@@ -67,11 +67,20 @@ class Trial:
     statuses: Counter[str] = field(default_factory=Counter)
 
 
+def _file() -> click.Path:
+    return click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
 @verb("eval")
 @click.argument("index")
-@click.option("--queries", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--qrels", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--modes", default="bm25,sparse,hybrid,hybrid+rerank", show_default=True)
+@click.option("--queries", required=True, type=_file(), help="JSONL with _id and text.")
+@click.option("--qrels", required=True, type=_file(), help="Judgements, BEIR's three columns or TREC's four.")
+@click.option(
+    "--modes",
+    default="bm25,sparse,hybrid,hybrid+rerank",
+    show_default=True,
+    help="MODE[:QUERY_MODE][+rerank], by commas.",
+)
 @search_options
 @click.option("--limit", type=click.IntRange(1), help="Only the first queries.")
 @click.option("--run", "run_folder", type=click.Path(file_okay=False, path_type=Path), help="Write TREC runs here.")

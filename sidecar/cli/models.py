@@ -60,7 +60,13 @@ def unload(session: Session, name: str) -> None:
 
 @verb("export", connects=False, group=models)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "form", required=True, type=click.Choice(["sentence-transformers", "pylate"]))
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["sentence-transformers", "pylate"]),
+    help="The library that is to load it.",
+)
 @click.option("--model", default="", metavar="PATH|ID", help="Folder or hub id.  [default: the shipped model]")
 def export(session: Session, folder: Path, form: str, model: str) -> None:
     """Write a model as other libraries load it.

@@ -30,9 +30,21 @@ from sidecar.types import (
 def search_options(function: Callback) -> Callback:
     """Options that choose how a search is done."""
     options = [
-        click.option("--query-mode", type=click.Choice(get_args(QueryMode)), default="full", show_default=True),
+        click.option(
+            "--query-mode",
+            type=click.Choice(get_args(QueryMode)),
+            default="full",
+            show_default=True,
+            help="All terms of the model, its most important ones, or the query's own tokens by idf.",
+        ),
         click.option("--query-terms", type=click.IntRange(1), default=16, help="Terms of the pruned query mode."),
-        click.option("--match-set", type=click.Choice(get_args(MatchSet)), default="auto", show_default=True),
+        click.option(
+            "--match-set",
+            type=click.Choice(get_args(MatchSet)),
+            default="auto",
+            show_default=True,
+            help="Who decides what is a hit: your own clause, or either; auto is lexical where totals or order matter.",
+        ),
         click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 as set up."),
         click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim."),
         click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause."),
@@ -45,7 +57,9 @@ def search_options(function: Callback) -> Callback:
 @verb("search")
 @click.argument("index")
 @click.argument("text")
-@click.option("--mode", type=click.Choice(get_args(Mode)), default="hybrid", show_default=True)
+@click.option(
+    "--mode", type=click.Choice(get_args(Mode)), default="hybrid", show_default=True, help="What the first stage is."
+)
 @click.option("--rerank", is_flag=True, help="Reorder the window by MaxSim.")
 @search_options
 @click.option("--size", "-n", type=click.IntRange(1), default=10, show_default=True, help="Hits per page.")

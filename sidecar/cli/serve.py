@@ -30,9 +30,9 @@ def _path() -> click.Path:
 @click.option("--insecure", is_flag=True, default=None, help="Listen beyond loopback without TLS or token.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--dtype", help="float32, bfloat16, float16 or auto.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least severe line.")
 def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401  # settings, checked there
-    """Serve models over gRPC and HTTP.
+    """Serve models over gRPC.
 
     Listens on loopback unless told otherwise; beyond it TLS and a token are required, or --insecure.
     Every flag is also a CHERCHE_* variable and a key of cherche.toml: see `cherche config`. SIGTERM

@@ -59,7 +59,15 @@ def test_no_file_holds(what: str, texts: list[tuple[Path, str]]) -> None:
 def test_the_root_holds_what_it_should(texts: list[tuple[Path, str]]) -> None:
     names = {name.parts[0] for name, _ in texts if not name.parts[0].startswith(".")}
     folders = {"protos", "cherche_models", "sidecar", "opensearch", "tests"}
-    files = {"README.md", "pyproject.toml", "docker-compose.yml", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"}
+    files = {
+        "README.md",
+        "pyproject.toml",
+        "docker-compose.yml",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Makefile",
+    }
     assert names <= folders | files
 
 

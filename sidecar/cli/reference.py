@@ -1,0 +1,94 @@
+"""``python -m sidecar.cli.reference``: writes REFERENCE.md from the running program."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sidecar.cli import VERBS, cherche
+from sidecar.config import keys, variable
+
+FILE = Path(__file__).with_name("REFERENCE.md")
+_EVERYWHERE = frozenset({"as_json", "quiet", "server", "engine", "url"})
+
+
+def render() -> str:
+    """The whole reference, as Markdown."""
+    context = click.Context(cherche, info_name="cherche")
+    lines = ["# The command `cherche`", "", _help(cherche), "", *_common(), ""]
+    for verb in VERBS:
+        command = cherche.get_command(context, verb)
+        assert command is not None
+        lines += _command(command, f"cherche {verb}")
+    return "\n".join([*lines, *_settings(), ""])
+
+
+def _command(command: click.Command, name: str) -> Iterator[str]:
+    yield from (f"## `{_usage(command, name)}`", "", _help(command), "")
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from _command(inner, f"{name} {inner.name}")
+        return
+    serves = name == "cherche serve"
+    rows = [_row(o) for o in _options(command) if o.name not in _EVERYWHERE or (serves and o.name in ("engine", "url"))]
+    if rows:
+        yield from ("| option | meaning |", "|---|---|", *rows, "")
+
+
+def _common() -> Iterator[str]:
+    command = cherche.get_command(click.Context(cherche), "search")
+    assert command is not None
+    yield from ("Options of every verb; the last three only where a sidecar is asked:", "")
+    yield from ("| option | meaning |", "|---|---|")
+    yield from (_row(option) for option in _options(command) if option.name in _EVERYWHERE)
+
+
+def _options(command: click.Command) -> list[click.Option]:
+    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+
+
+def _usage(command: click.Command, name: str) -> str:
+    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    return " ".join([name, *(_argument(argument) for argument in arguments)])
+
+
+def _argument(argument: click.Argument) -> str:
+    name = argument.metavar or (argument.name or "").upper()
+    return name if argument.required or argument.metavar else f"[{name}]"
+
+
+def _row(option: click.Option) -> str:
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    value = "" if option.is_flag else f" {_value(option)}"
+    text = " ".join((option.help or "").split())
+    if option.show_default and option.default not in (None, ""):
+        text = f"{text}  [default: {option.default}]".strip()
+    if option.required:
+        text = f"{text}  [required]".strip()
+    return f"| {names}{value} | {text} |".replace("…|", "…\\|")
+
+
+def _value(option: click.Option) -> str:
+    if option.metavar:
+        return option.metavar.replace("|", " or ")
+    if isinstance(option.type, click.Choice):
+        return " or ".join(map(str, option.type.choices))
+    return {"integer range": "N", "float range": "X", "text": "TEXT"}.get(option.type.name, option.type.name.upper())
+
+
+def _help(command: click.Command) -> str:
+    return inspect.cleandoc(command.help or "")
+
+
+def _settings() -> Iterator[str]:
+    yield from ("## Settings", "", "Keys of `cherche.toml`, and the variables that win over it:", "")
+    yield from ("| key | variable | meaning |", "|---|---|---|")
+    for key, meaning in keys():
+        yield f"| `{key}` | `{variable(key)}` | {' '.join(meaning.split())} |"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,87 @@
+"""The command as a whole: what it loads, how long it takes, and that its reference is fresh."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sidecar.cli import VERBS, cherche, reference
+
+HEAVY = ("torch", "transformers", "grpc", "pydantic", "numpy", "rich", "opensearchpy")
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(cherche)
+    found = [(verb, cherche.get_command(context, verb)) for verb in VERBS]
+    return [(name, command) for name, command in found if command is not None]
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    script = (
+        "import json, sys\n"
+        "from sidecar.cli import cherche\n"
+        f"cherche({list(arguments)!r}, standalone_mode=False)\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stderr)}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert not loaded_by("--help") & set(HEAVY)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_loads_torch_to_print_its_help(verb: str) -> None:
+    assert not loaded_by(verb, "--help") & {"torch", "transformers", "grpc"}
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "sidecar.cli", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    assert statistics.median(seconds() for _ in range(5)) < 0.5
+
+
+def test_the_list_of_verbs_says_what_each_verb_says() -> None:
+    for verb, command in commands():
+        assert command.name == verb
+        assert (command.help or "").split("\n")[0] == VERBS[verb][2]
+
+
+def leaves(name: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    return [leaf for inner in command.commands.values() for leaf in leaves(f"{name} {inner.name}", inner)]
+
+
+def test_every_verb_has_json_and_quiet_and_every_option_a_word_of_help() -> None:
+    for name, command in (leaf for pair in commands() for leaf in leaves(*pair)):
+        names = {parameter.name for parameter in command.params}
+        assert {"as_json", "quiet"} <= names, name
+        for parameter in command.params:
+            assert not isinstance(parameter, click.Option) or parameter.help, f"{name} --{parameter.name}"
+
+
+def test_no_secret_is_a_flag() -> None:
+    secrets = {"token", "authorization", "service_account", "page_token_key", "password"}
+    for name, command in (leaf for pair in commands() for leaf in leaves(*pair)):
+        assert not secrets & {parameter.name for parameter in command.params}, name
+
+
+def test_the_reference_is_fresh() -> None:
+    assert reference.FILE.read_text(encoding="utf-8") == reference.render(), "run: python -m sidecar.cli.reference"
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["search"], ["search", "i", "t", "--size", "0"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cherche, arguments).exit_code == 2

@@ -1,0 +1,96 @@
+"""The compose file is valid and names what is there; the image's steps run without Docker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sidecar import config
+
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "sidecar" / "Dockerfile"
+
+
+def compose() -> dict[str, dict[str, dict[str, object]]]:
+    loaded: dict[str, dict[str, dict[str, object]]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return loaded
+
+
+def instructions() -> list[tuple[str, str]]:
+    text = DOCKERFILE.read_text().replace("\\\n", " ")
+    lines = [line.split("#")[0].strip() for line in text.splitlines() if not line.startswith("#")]
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line]
+
+
+def test_docker_compose_accepts_it() -> None:
+    if not shutil.which("docker-compose"):
+        pytest.skip("docker-compose is not installed (Debian's package docker-compose)")
+    done = subprocess.run(["docker-compose", "config", "-q"], check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_builds_the_sidecars_image_and_listens_on_loopback_only() -> None:
+    services = compose()["services"]
+    assert services["opensearch"]["image"] == "opensearchproject/opensearch:3.8.0"
+    build = services["sidecar"]["build"]
+    assert build == {"context": ".", "dockerfile": "sidecar/Dockerfile"}
+    for service in services.values():
+        ports = service["ports"]
+        assert isinstance(ports, list)
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_its_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = dict(part.split("=") for name, text in instructions() if name == "ENV" for part in text.split())
+    service = compose()["services"]["sidecar"]["environment"]
+    assert isinstance(service, dict)
+    for name, value in {**variables, **service}.items():
+        monkeypatch.setenv(name, value)
+    settings = config.load()
+    assert (settings.engine, settings.url, settings.host) == ("opensearch", "http://opensearch:9200", "0.0.0.0")
+    assert settings.insecure
+
+
+def test_the_image_alone_refuses_to_listen_unprotected(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in instructions():
+        if name == "ENV":
+            for part in text.split():
+                monkeypatch.setenv(*part.split("=", 1))
+    settings = config.load()
+    assert not settings.is_loopback
+    assert not settings.insecure
+    assert not settings.secret("token")
+
+
+def test_the_images_steps_install_a_working_command(tmp_path: Path) -> None:
+    source, target = tmp_path / "src", tmp_path / "site"
+    source.mkdir()
+    for name, text in instructions():
+        if name == "COPY":
+            _copy(text.split(), source)
+    assert ("RUN", "pip install --no-cache-dir .") in instructions()
+    install = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), "."]
+    subprocess.run([sys.executable, "-m", *install], cwd=source, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    command = [sys.executable, "-c", "import sidecar.cli as c; print(c.__file__); c.main()", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    file, version = done.stdout.splitlines()
+    assert file.startswith(str(target))
+    assert version.startswith("cherche, version ")
+
+
+def _copy(words: list[str], source: Path) -> None:
+    *names, into = words
+    for name in names:
+        path = ROOT / name
+        if path.is_dir():
+            shutil.copytree(path, source / into, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, source / into)
