@@ -236,7 +236,11 @@ class EngineHit:
 
 @dataclass(frozen=True, slots=True)
 class EnginePage:
-    """What the first stage found. `request` is what was sent: method, path, body."""
+    """What the first stage found.
+
+    `request` is what was sent: method, path, body. `clauses` is how many of the query's clauses were
+    sent, from the first on; None for all.
+    """
 
     hits: tuple[EngineHit, ...]
     total: int
@@ -245,6 +249,7 @@ class EnginePage:
     pit: str = ""
     request: Json = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    clauses: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +293,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How an index is to be set up; empty, 0 and None stand for the defaults of the model."""
+    """How an index is to be set up; empty, 0 and None stand for what it has, else for the model's defaults."""
 
     model: str = ""
     reranker: str = ""

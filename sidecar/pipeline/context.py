@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cherche_models import codec, scores
@@ -12,12 +13,18 @@ from sidecar.pipeline.pages import PageSigner
 from sidecar.protocols import Encoders, Engine
 from sidecar.types import Identity
 
-MaxSim = Callable[[TokenEmbeddings, Sequence[bytes]], scores.Scores]
+MaxSim = Callable[[TokenEmbeddings, Sequence[bytes | None]], scores.Scores]
 
 
-def numpy_maxsim(query: TokenEmbeddings, codes: Sequence[bytes]) -> scores.Scores:
-    """MaxSim of a query with stored codes on the CPU; shape (documents,)."""
-    return scores.maxsim(query, scores.pack([codec.unpack_codes(data) for data in codes]))
+def numpy_maxsim(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> scores.Scores:
+    """MaxSim of a query with stored codes on the CPU.
+
+    Returns
+    -------
+    float32 array, shape (documents,); -inf where there are no codes, or none that can be read.
+    """
+    packed, _ = codec.unpack_many(codes, query.dim)
+    return scores.maxsim(query, packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,9 @@ class Context:
     deadline : float or None
         On that clock.
     maxsim : callable
-        (query embeddings, codes of the documents) → scores; on the device the sidecar was given.
+        As `numpy_maxsim`, on the device the sidecar was given.
+    sleep : callable
+        Waits so many seconds of that clock.
     """
 
     engine: Engine
@@ -64,6 +73,7 @@ class Context:
     deadline: float | None = None
     limits: Limits = field(default_factory=Limits)
     maxsim: MaxSim = numpy_maxsim
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def for_caller(self, identity: Identity, timeout: float | None = None) -> Context:
         """The same context with a caller's credentials and the time the caller has."""

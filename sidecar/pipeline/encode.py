@@ -1,21 +1,32 @@
-"""Texts become what an index stores: pruned weights on the grid, packed terms, codes."""
+"""Texts become what an index stores: pruned weights on the grid, token codes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, get_args
 
 import numpy as np
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from cherche_models import codec, grid, naming
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError, Code, precondition
+from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.text import join
 from sidecar.protocols import Encoded, Encoder, Encoders, Lane
 from sidecar.types import IndexMeta, TextField
+
+T = TypeVar("T")
+Outcome = Encoded | ChercheError
+
+PATIENCE = 300.0  # seconds of waiting for an overloaded model before documents fail
+_PAUSES = (0.1, 10.0)
+_NAMINGS: dict[str, naming.Naming] = {name: name for name in get_args(naming.Naming)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +67,31 @@ class DocumentEncoder:
         return names_of(self.sparse.info.vocabulary, self.meta.naming)
 
     async def encode(
-        self, texts: Sequence[Sequence[str]], *, lane: Lane, timeout: float | None
+        self, texts: Sequence[Sequence[str]], context: Context, *, lane: Lane
     ) -> list[NeuralPart | ChercheError]:
-        """Encode documents given as one text per field; one result each, in order."""
-        same = self.codes is None or self.codes is self.sparse
-        first = _encode(self.sparse, texts, self.meta, lane, timeout)
-        if same:
-            weighted = await first
-            coded = weighted
+        """Encode documents given as one text per field; one result each, in order.
+
+        An overloaded model is waited for: a feed is slowed down by it, not failed.
+
+        Raises
+        ------
+        ChercheError
+            RESOURCE_EXHAUSTED after `PATIENCE` or near the deadline; DEADLINE_EXCEEDED; UNAVAILABLE.
+        """
+
+        def passed(encoder: Encoder) -> Coroutine[Any, Any, list[Outcome]]:
+            return _patiently(partial(encode_documents, encoder, texts, self.meta, context, lane=lane), context)
+
+        if self.codes is None or self.codes is self.sparse:
+            weighted = coded = await passed(self.sparse)
         else:
-            assert self.codes is not None
-            second = _encode(self.codes, texts, self.meta, lane, timeout)
-            weighted, coded = await asyncio.gather(first, second)
+            weighted, coded = await _both(passed(self.sparse), passed(self.codes))
         return await asyncio.to_thread(self._finish, weighted, coded)
 
-    def _finish(
-        self, weighted: Sequence[Encoded | ChercheError], coded: Sequence[Encoded | ChercheError]
-    ) -> list[NeuralPart | ChercheError]:
+    def _finish(self, weighted: Sequence[Outcome], coded: Sequence[Outcome]) -> list[NeuralPart | ChercheError]:
         return [self._part(one, two) for one, two in zip(weighted, coded, strict=True)]
 
-    def _part(self, weighted: Encoded | ChercheError, coded: Encoded | ChercheError) -> NeuralPart | ChercheError:
+    def _part(self, weighted: Outcome, coded: Outcome) -> NeuralPart | ChercheError:
         if isinstance(weighted, ChercheError):
             return weighted
         if isinstance(coded, ChercheError):
@@ -113,53 +129,133 @@ def storable_weights(weights: TermWeights, prune: Prune) -> TermWeights:
 
 
 def names_of(vocabulary: Sequence[str], how: str) -> list[str]:
-    """Feature names of a vocabulary.
+    """Feature names of a whole vocabulary: some milliseconds, so ask once for many texts.
 
     Raises
     ------
     ChercheError
         FAILED_PRECONDITION for a naming this release does not know.
     """
-    if how == "escaped":
-        return _escaped(tuple(vocabulary))
-    if how == "id":
-        return naming.feature_names(vocabulary, "id")
-    raise precondition(f"the index uses the naming {how!r}, unknown to this release", "upgrade the sidecar")
+    return naming.feature_names(vocabulary, _known(how))
 
 
-_NAMES: dict[int, tuple[tuple[str, ...], list[str]]] = {}
+def name_of(vocabulary: Sequence[str], i: int, how: str) -> str:
+    """Feature name of one vocabulary id.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION for a naming this release does not know.
+
+    >>> name_of(["a", "##."], 1, "escaped"), name_of(["a", "##."], 1, "id")
+    ('##%2E', '1')
+    """
+    return naming.escape(vocabulary[i]) if _known(how) == "escaped" else str(i)
 
 
-def _escaped(vocabulary: tuple[str, ...]) -> list[str]:
-    """Names are asked for with every batch; a vocabulary object keeps its own."""
-    known = _NAMES.get(id(vocabulary))
-    if known is None or known[0] is not vocabulary:
-        known = (vocabulary, naming.feature_names(vocabulary))
-        _NAMES[id(vocabulary)] = known
-    return known[1]
+def _known(how: str) -> naming.Naming:
+    known = _NAMINGS.get(how)
+    if known is None:
+        raise precondition(f"the index uses the naming {how!r}, unknown to this release", "upgrade the sidecar")
+    return known
 
 
-async def _encode(
-    encoder: Encoder, texts: Sequence[Sequence[str]], meta: IndexMeta, lane: Lane, timeout: float | None
-) -> list[Encoded | ChercheError]:
-    length = min(meta.max_length, encoder.info.max_document_length)
+async def encode_documents(
+    encoder: Encoder, texts: Sequence[Sequence[str]], meta: IndexMeta, context: Context, *, lane: Lane
+) -> list[Outcome]:
+    """One pass over documents given as one text per field; one result each, in order."""
+    if not texts:
+        return []
+    length = document_length(meta, encoder)
     if not any(field.token_share for field in meta.fields):
-        return await encoder.encode(
-            [join(parts) for parts in texts], "document", lane=lane, max_length=length, timeout=timeout
-        )
-    tokens = [await share_tokens(encoder, parts, meta.fields, length) for parts in texts]
-    return await encoder.encode_tokens(tokens, "document", lane=lane, timeout=timeout)
+        joined = [join(parts) for parts in texts]
+        return await encoder.encode(joined, "document", lane=lane, max_length=length, timeout=context.remaining())
+    tokens = [await _tokens_or_error(encoder, parts, meta.fields, length) for parts in texts]
+    readable = [one for one in tokens if isinstance(one, Tokens)]
+    encoded = iter(await encoder.encode_tokens(readable, "document", lane=lane, timeout=context.remaining()))
+    return [next(encoded) if isinstance(one, Tokens) else one for one in tokens]
+
+
+async def tokenize_document(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> Tokens:
+    """The tokens that `encode_documents` encodes.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
+    """
+    length = document_length(meta, encoder)
+    if any(field.token_share for field in meta.fields):
+        return await share_tokens(encoder, texts, meta.fields, length)
+    [tokens] = await encoder.tokenize([join(texts)], "document", length)
+    return tokens
+
+
+def document_length(meta: IndexMeta, encoder: Encoder) -> int:
+    """Tokens that an encoder reads of an index's documents."""
+    longest = encoder.info.max_document_length
+    return min(meta.max_length or longest, longest)
+
+
+async def _tokens_or_error(
+    encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int
+) -> Tokens | ChercheError:
+    try:
+        return await share_tokens(encoder, texts, fields, max_length)
+    except ChercheError as error:
+        return error
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]], context: Context) -> T:
+    """Try again where a model refuses because too much waits for it already."""
+
+    def exhausted(state: RetryCallState) -> bool:
+        left = context.remaining()
+        late = left is not None and state.upcoming_sleep >= left
+        return late or state.idle_for + state.upcoming_sleep > PATIENCE
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_is_overload), wait=_pause, stop=exhausted, sleep=context.sleep, reraise=True
+    )
+    return await retrying(attempt)
+
+
+def _is_overload(error: BaseException) -> bool:
+    return isinstance(error, ChercheError) and error.code is Code.RESOURCE_EXHAUSTED
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds: what the model asks for, or longer from one refusal to the next."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, ChercheError) else None
+    shortest, longest = _PAUSES
+    return max(asked or 0.0, min(shortest * 2.0 ** (state.attempt_number - 1), longest))
+
+
+async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
+    """Both at once; where one fails the other is ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, two = group.create_task(first), group.create_task(second)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return one.result(), two.result()
 
 
 async def share_tokens(encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int) -> Tokens:
     """Cut each field to its share of the maximum length, then join the tokens.
 
-    What a short field leaves over goes to the fields without a share.
+    A share is a bound, never more than what the fields before left over; a field without one may take it all.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
     frame, *parts = await encoder.tokenize(["", *texts], "document")
     edge = _leading(frame, parts)
     bodies = [_body(part, frame, edge) for part in parts]
-    room = max_length - len(frame)
+    room = max(0, max_length - len(frame))
     caps = [int(field.token_share * room) if field.token_share else room for field in fields]
     ids = list(frame.ids[:edge])
     names = list(frame.texts[:edge])
@@ -177,8 +273,7 @@ def _leading(frame: Tokens, parts: Sequence[Tokens]) -> int:
     """Special tokens before the text, found by comparing with the empty text."""
     longest = max(parts, key=len, default=frame)
     same = (a == b for a, b in zip(frame.ids, longest.ids, strict=False))
-    count = next((i for i, equal in enumerate(same) if not equal), len(frame))
-    return min(count, len(frame))
+    return next((i for i, equal in enumerate(same) if not equal), len(frame))
 
 
 def _body(part: Tokens, frame: Tokens, edge: int) -> tuple[tuple[int, ...], tuple[str, ...]]:

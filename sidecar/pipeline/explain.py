@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cherche_models import codec, scores
-from cherche_models.types import Tokens
 from sidecar.errors import ChercheError
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import share_tokens
+from sidecar.pipeline.encode import tokenize_document
 from sidecar.pipeline.search import Trace, trace
-from sidecar.pipeline.text import field_texts, join
+from sidecar.pipeline.text import content_hash, field_texts
 from sidecar.protocols import Encoder
 from sidecar.types import (
     EngineHit,
     Explanation,
     Hit,
     IndexMeta,
+    Json,
     SearchRequest,
     SearchResult,
     SparseClause,
@@ -28,10 +29,11 @@ from sidecar.types import (
 async def explain(
     request: SearchRequest, context: Context, ids: Sequence[str] = ()
 ) -> tuple[SearchResult, tuple[Explanation, ...]]:
-    """Search, and explain the hits of the page (or those named by `ids`).
+    """Search, and explain the hits of the page (or those of them named by `ids`).
 
     Contributions are read from the packed terms, without the model: their sum is the hit's sparse
-    part. Similarities are of the stored codes: their sum is the hit's MaxSim.
+    part. Similarities are of the codes: their sum is the hit's MaxSim. Tokens are shown only where
+    the caller received, with the hit, all of the text that they come from.
 
     Raises
     ------
@@ -39,20 +41,60 @@ async def explain(
         As `search`.
     """
     found = await trace(request, context, with_terms=True)
-    wanted = set(ids)
+    shown = [hit for hit in found.result.hits if not ids or hit.id in ids]
+    explained = [await _explain_hit(hit, found) for hit in await _received(shown, found, request.index, context)]
+    absent = sorted(set(ids) - {hit.id for hit in shown})
+    if absent:
+        warning = f"not explained, since not on this page: {', '.join(absent)}"
+        return replace(found.result, warnings=(*found.result.warnings, warning)), tuple(explained)
+    return found.result, tuple(explained)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A hit, and whether the caller received all of the text behind its terms, and behind its codes."""
+
+    hit: Hit
+    fetched: EngineHit
+    terms_text: bool
+    codes_text: bool
+
+
+async def _received(hits: Sequence[Hit], found: Trace, index: str, context: Context) -> list[_Shown]:
+    """Compare what was returned with what was encoded: by hash, or with the text that was encoded just now."""
+    meta = found.meta
+    is_set_up, has_codes = bool(meta.fingerprint.sparse), bool(meta.fingerprint.codes)
     fetched = {hit.id: hit for hit in found.page.hits}
-    shown = [hit for hit in found.result.hits if not wanted or hit.id in wanted]
-    explanations = [await _explain_hit(hit, fetched[hit.id], found) for hit in shown]
-    return found.result, tuple(explanations)
+    stored = await context.engine.read(index, [hit.id for hit in hits]) if is_set_up else {}
+    shown = []
+    for hit in hits:
+        texts, known = _texts(hit.source, meta), stored.get(hit.id)
+        whole = texts == _texts(fetched[hit.id].source, meta)
+        same = known is not None and content_hash(texts, meta.fields, meta.fingerprint) == known.hash
+        shown.append(_Shown(hit, fetched[hit.id], same, same if has_codes else whole))
+    return shown
 
 
-async def _explain_hit(hit: Hit, fetched: EngineHit, found: Trace) -> Explanation:
-    terms, term_notes = _terms(fetched, found)
-    matches, match_notes = await _matches(hit, found)
-    return Explanation(hit.id, terms, matches, found.sparse_boost, (*term_notes, *match_notes))
+def _texts(source: Json, meta: IndexMeta) -> list[str]:
+    try:
+        return field_texts("hit", source, meta.fields)
+    except ChercheError:
+        return []
+
+
+async def _explain_hit(shown: _Shown, found: Trace) -> Explanation:
+    terms, term_notes = _terms(shown.fetched, found)
+    matches, match_notes = await _matches(shown, found)
+    notes = (*term_notes, *match_notes)
+    if (terms and not shown.terms_text) or (matches and not shown.codes_text):
+        fields = ", ".join(field.name for field in found.meta.fields)
+        terms = terms if shown.terms_text else tuple(replace(term, token="") for term in terms)
+        notes += (f"tokens are not shown: the hit came without all of {fields}, or they changed since encoded",)
+    return Explanation(shown.hit.id, terms, matches, found.sparse_boost, notes)
 
 
 def _terms(fetched: EngineHit, found: Trace) -> tuple[tuple[TermContribution, ...], tuple[str, ...]]:
+    """Contributions of the clauses that the engine was sent."""
     if found.sparse is None:
         return (), ()
     if fetched.terms is None:
@@ -61,7 +103,7 @@ def _terms(fetched: EngineHit, found: Trace) -> tuple[tuple[TermContribution, ..
         weights = dict(codec.unpack_terms(fetched.terms).items())
     except codec.CodecError as error:
         return (), (str(error),)
-    return contributions(found.query.clauses, weights, found.sparse.info.vocabulary, found.sparse_boost), ()
+    return contributions(found.clauses, weights, found.sparse.info.vocabulary, found.sparse_boost), ()
 
 
 def contributions(
@@ -87,15 +129,18 @@ def contributions(
     return tuple(sorted(shared, key=lambda term: (-term.contribution, term.token)))
 
 
-async def _matches(hit: Hit, found: Trace) -> tuple[tuple[TokenMatch, ...], tuple[str, ...]]:
+async def _matches(shown: _Shown, found: Trace) -> tuple[tuple[TokenMatch, ...], tuple[str, ...]]:
+    hit = shown.hit
     data, query = found.codes.get(hit.id), found.query.embeddings
     if found.reranker is None or query is None or hit.parts.maxsim is None or data is None:
         return (), ()
     document = codec.unpack_codes(data)
     alignment = scores.align(query, document)
-    texts, notes = await _document_tokens(hit, len(document), found.meta, found.reranker)
+    texts, notes = [""] * len(document), tuple[str, ...]()
+    if shown.codes_text:
+        texts, notes = await _document_tokens(hit, len(document), found.meta, found.reranker)
     matches = [
-        TokenMatch(token, texts[place] if texts else "", place, similarity)
+        TokenMatch(token, texts[place], place, similarity)
         for token, place, similarity in zip(
             found.query.tokens, alignment.tokens.tolist(), alignment.similarities.tolist(), strict=True
         )
@@ -104,25 +149,12 @@ async def _matches(hit: Hit, found: Trace) -> tuple[tuple[TokenMatch, ...], tupl
 
 
 async def _document_tokens(hit: Hit, rows: int, meta: IndexMeta, encoder: Encoder) -> tuple[list[str], tuple[str, ...]]:
-    """Token strings of the codes' rows, from fields that the caller received; [] where any was withheld."""
-    if any(field.name not in hit.source for field in meta.fields):
-        missing = ", ".join(field.name for field in meta.fields if field.name not in hit.source)
-        return [], (f"document tokens are not shown: the hit came without {missing}",)
+    """Token string of each row of the codes."""
     try:
-        tokens = await _tokens(hit, meta, encoder)
+        tokens = await tokenize_document(encoder, _texts(hit.source, meta), meta)
     except ChercheError as error:
-        return [], (error.reason,)
+        return [""] * rows, (error.reason,)
     kept = encoder.kept(tokens, "document")
     if len(kept) != rows:
-        return [], ("document tokens are not shown: the text changed since it was encoded, feed it again",)
+        return [""] * rows, ("document tokens are not shown: they do not fit the codes, feed the document again",)
     return [tokens.texts[place] for place in kept], ()
-
-
-async def _tokens(hit: Hit, meta: IndexMeta, encoder: Encoder) -> Tokens:
-    texts = field_texts(f"hit {hit.id!r}", hit.source, meta.fields)
-    longest = encoder.info.max_document_length
-    length = min(meta.max_length or longest, longest)
-    if any(field.token_share for field in meta.fields):
-        return await share_tokens(encoder, texts, meta.fields, length)
-    [tokens] = await encoder.tokenize([join(texts)], "document", length)
-    return tokens

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
-from sidecar.errors import precondition
+from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders, ModelInfo
 from sidecar.types import IndexMeta
 
@@ -38,14 +38,17 @@ def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION naming the model to serve.
+        FAILED_PRECONDITION naming the model to serve; UNAVAILABLE while it loads.
     """
+    wanted = meta.fingerprint.sparse
 
-    def made(info: ModelInfo) -> str:
-        return sparse_fingerprint(info, max_length=meta.max_length, prune=meta.prune, naming=meta.naming)
+    def made(info: ModelInfo) -> bool:
+        if not info.sparse or info.max_document_length < meta.max_length:
+            return False
+        own = sparse_fingerprint(info, max_length=meta.max_length, prune=meta.prune, naming=meta.naming)
+        return own == wanted
 
-    candidates = (e for e in encoders.ready() if e.info.sparse)
-    return _match(candidates, made, meta.fingerprint.sparse, meta.model, "weights")
+    return _match(encoders, made, wanted, meta.model, "weights")
 
 
 def codes_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder | None:
@@ -54,24 +57,33 @@ def codes_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder | None:
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION naming the model to serve.
+        FAILED_PRECONDITION naming the model to serve; UNAVAILABLE while it loads.
     """
-    if not meta.fingerprint.codes:
+    wanted = meta.fingerprint.codes
+    if not wanted:
         return None
 
-    def made(info: ModelInfo) -> str:
+    def made(info: ModelInfo) -> bool:
         length = min(meta.max_length, info.max_document_length)
-        return codes_fingerprint(info, max_length=length, codec=meta.codec)
+        return info.late_interaction and codes_fingerprint(info, max_length=length, codec=meta.codec) == wanted
 
-    candidates = (e for e in encoders.ready() if e.info.late_interaction)
-    return _match(candidates, made, meta.fingerprint.codes, meta.reranker or meta.model, "codes")
+    return _match(encoders, made, wanted, meta.reranker or meta.model, "codes")
 
 
-def _match(encoders: Iterable[Encoder], made: Any, wanted: str, name: str, what: str) -> Encoder:  # noqa: ANN401
-    found = next((encoder for encoder in encoders if made(encoder.info) == wanted), None)
-    if found is None:
-        raise precondition(
-            f"the index's {what} were made by model {name!r} (fingerprint {wanted[:12]}), which is not served here",
-            f"start it with: cherche serve --model {name}=PATH",
-        )
-    return found
+def _match(encoders: Encoders, made: Callable[[ModelInfo], bool], wanted: str, name: str, what: str) -> Encoder:
+    found = next((encoder for encoder in encoders.ready() if made(encoder.info)), None)
+    if found is not None:
+        return found
+    _raise_while_loading(name, encoders)
+    raise precondition(
+        f"the index's {what} were made by model {name!r} (fingerprint {wanted[:12]}), which is not served here",
+        f"start it with: cherche serve --model {name}=PATH",
+    )
+
+
+def _raise_while_loading(name: str, encoders: Encoders) -> None:
+    try:
+        encoders.named(name)
+    except ChercheError as error:
+        if error.code is Code.UNAVAILABLE:
+            raise

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
 from cherche_models import codec
 from cherche_models.types import TermWeights
@@ -14,12 +13,11 @@ from sidecar.errors import ChercheError, Code, precondition
 from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.pipeline.stream import Bounds, chunks, in_order
 from sidecar.protocols import Lane
 from sidecar.types import Existing, IndexMeta, IngestResult, Json, Outcome, SourceDocument, StoredDocument
 
-CHUNK_DOCUMENTS = 64
-CHUNK_BYTES = 4 << 20
-_IN_FLIGHT = 2
+CHUNK = Bounds(items=64, bytes=4 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class _Feed:
     encoder: DocumentEncoder
     lane: Lane
     names: list[str]
-    seen: set[bytes] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
 
 
 async def ingest(
@@ -73,44 +71,59 @@ async def ingest(
         raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
     encoder = DocumentEncoder.of(meta, context.encoders)
     feed = _Feed(index, context, encoder, lane, encoder.feature_names())
-    async with aclosing(_chunks(documents)) as chunks:
-        async with aclosing(_in_order(chunks, lambda chunk: _index_chunk(feed, chunk))) as answers:
-            async for results in answers:
-                for result in results:
-                    yield result
+    arriving = chunks(documents, lambda document: len(document.raw), CHUNK)
+    answers = in_order(arriving, lambda chunk: _index_chunk(feed, chunk))
+    async with aclosing(arriving), aclosing(answers):
+        async for results in answers:
+            for result in results:
+                yield result
     if refresh:
         await context.engine.refresh(index)
 
 
 async def _index_chunk(feed: _Feed, chunk: Sequence[SourceDocument]) -> list[IngestResult]:
+    """Results of one chunk, in order. Its ids are taken before the first await: the chunk after it sees them."""
     results: dict[int, IngestResult] = {}
     parsed: dict[int, _Parsed] = {}
-    for place, document in enumerate(chunk):
-        try:
-            parsed[place] = _parse(feed, document)
-        except ChercheError as error:
-            results[place] = IngestResult(document.id, "failed", error)
+    repeated = _repeated(feed, chunk)
+    for place, one in enumerate(await asyncio.to_thread(_parse_all, feed, chunk, repeated)):
+        if isinstance(one, ChercheError):
+            results[place] = IngestResult(chunk[place].id, "failed", one)
+        else:
+            parsed[place] = one
     try:
-        existing = await feed.context.engine.read(feed.index, [p.id for p in parsed.values()])
+        existing = await feed.context.engine.read(feed.index, [one.id for one in parsed.values()]) if parsed else {}
         await _store(feed, parsed, existing, results)
     except ChercheError as error:
         for place, one in parsed.items():
-            results.setdefault(place, IngestResult(one.id, "failed", error))
+            results.setdefault(place, _failed(one.id, error))
     return [results[place] for place in range(len(chunk))]
 
 
-def _parse(feed: _Feed, document: SourceDocument) -> _Parsed:
+def _repeated(feed: _Feed, chunk: Sequence[SourceDocument]) -> set[int]:
+    """Places of the documents whose id came before in this feed; the first of an id stands."""
+    repeated = set()
+    for place, document in enumerate(chunk):
+        if document.id in feed.seen:
+            repeated.add(place)
+        feed.seen.add(document.id)
+    return repeated
+
+
+def _parse_all(feed: _Feed, chunk: Sequence[SourceDocument], repeated: set[int]) -> list[_Parsed | ChercheError]:
+    return [_parse(feed, document, place in repeated) for place, document in enumerate(chunk)]
+
+
+def _parse(feed: _Feed, document: SourceDocument, is_repeated: bool) -> _Parsed | ChercheError:
     meta = feed.encoder.meta
-    source = texts_of.parse(document, feed.context.limits.document_bytes)
-    texts = texts_of.field_texts(f"document {document.id!r}", source, meta.fields)
-    key = document.id.encode()
-    if key in feed.seen:
-        raise ChercheError(
-            Code.ALREADY_EXISTS,
-            f"document {document.id!r} came before in this feed",
-            "give each document its own id",
-        )
-    feed.seen.add(key)
+    try:
+        source = texts_of.parse(document, feed.context.limits.document_bytes)
+        if is_repeated:
+            reason = f"document {document.id!r} came before in this feed"
+            return ChercheError(Code.ALREADY_EXISTS, reason, "give each document its own id")
+        texts = texts_of.field_texts(f"document {document.id!r}", source, meta.fields)
+    except ChercheError as error:
+        return error
     return _Parsed(document.id, source, tuple(texts), texts_of.content_hash(texts, meta.fields, meta.fingerprint))
 
 
@@ -128,16 +141,14 @@ async def _store(
         reusable = _reusable(one, known, feed.encoder.meta)
         if known is None or reusable is None:
             fresh[place] = one
-        elif known.source == one.source:
+        elif texts_of.same_json(known.source, one.source):
             results[place] = IngestResult(one.id, "unchanged", terms=len(reusable), bytes=_stored_bytes(known))
         else:
             writes[place] = (_stored(feed, one, reusable, known.codes), "reused", None)
-    parts = await feed.encoder.encode(
-        [one.texts for one in fresh.values()], lane=feed.lane, timeout=feed.context.remaining()
-    )
+    parts = await feed.encoder.encode([one.texts for one in fresh.values()], feed.context, lane=feed.lane)
     for (place, one), part in zip(fresh.items(), parts, strict=True):
         if isinstance(part, ChercheError):
-            results[place] = IngestResult(one.id, "failed", _naming(part, one.id))
+            results[place] = _failed(one.id, part)
         else:
             writes[place] = (_stored(feed, one, part.weights, part.codes), "encoded", part)
     await _write(feed, writes, results)
@@ -153,7 +164,7 @@ async def _write(
     answers = await feed.context.engine.write(feed.index, [document for document, _, _ in writes.values()])
     for (place, (document, outcome, part)), answer in zip(writes.items(), answers, strict=True):
         if answer.error is not None:
-            results[place] = IngestResult(document.id, "failed", answer.error)
+            results[place] = _failed(document.id, answer.error)
             continue
         results[place] = IngestResult(
             document.id,
@@ -189,75 +200,8 @@ def _stored_bytes(known: Existing) -> int:
     return len(known.terms or b"") + len(known.codes or b"")
 
 
-def _naming(error: ChercheError, item: str) -> ChercheError:
-    """The same error, naming the document."""
-    reason = error.reason if repr(item) in error.reason else f"document {item!r}: {error.reason}"
-    return ChercheError(error.code, reason, error.next_step, retry_after=error.retry_after)
-
-
-async def _chunks(documents: AsyncIterator[SourceDocument]) -> AsyncGenerator[list[SourceDocument], None]:
-    """What has arrived, up to a chunk: never waits for more than the first document."""
-    queue: asyncio.Queue[SourceDocument | None] = asyncio.Queue(maxsize=2 * CHUNK_DOCUMENTS)
-
-    async def read() -> None:
-        try:
-            async for document in documents:
-                await queue.put(document)
-        finally:
-            await queue.put(None)
-
-    reader = asyncio.create_task(read())
-    try:
-        ended = False
-        while not ended and (first := await queue.get()) is not None:
-            chunk, size = [first], len(first.raw)
-            while len(chunk) < CHUNK_DOCUMENTS and size < CHUNK_BYTES and not queue.empty():
-                more = queue.get_nowait()
-                if more is None:
-                    ended = True
-                    break
-                chunk.append(more)
-                size += len(more.raw)
-            yield chunk
-        await reader
-    finally:
-        reader.cancel()
-
-
-async def _in_order(
-    chunks: AsyncIterator[list[SourceDocument]],
-    work: Callable[[list[SourceDocument]], Coroutine[None, None, list[IngestResult]]],
-) -> AsyncGenerator[list[IngestResult], None]:
-    """Work on two chunks at once, answer in order; a finished chunk is answered before more is read."""
-    running: list[asyncio.Task[list[IngestResult]]] = []
-    following: asyncio.Task[list[SourceDocument] | None] | None = asyncio.create_task(_next(chunks))
-    try:
-        while running or following is not None:
-            await _first_done(running, following)
-            if running and running[0].done():
-                yield running.pop(0).result()
-            elif following is not None and following.done():
-                chunk = following.result()
-                following = None
-                if chunk is not None:
-                    running.append(asyncio.create_task(work(chunk)))
-                    following = asyncio.create_task(_next(chunks))
-    finally:
-        unfinished: list[asyncio.Task[Any]] = [*running, *([following] if following is not None else [])]
-        for task in unfinished:
-            task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
-
-
-async def _next(chunks: AsyncIterator[list[SourceDocument]]) -> list[SourceDocument] | None:
-    return await anext(chunks, None)
-
-
-async def _first_done(
-    running: list[asyncio.Task[list[IngestResult]]], following: asyncio.Task[list[SourceDocument] | None] | None
-) -> None:
-    """Wait for the oldest chunk's end, or for the next chunk where there is room for it."""
-    waiting: list[asyncio.Task[Any]] = [*running[:1]]
-    if following is not None and len(running) < _IN_FLIGHT:
-        waiting.append(following)
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+def _failed(id: str, error: ChercheError) -> IngestResult:
+    """A result whose error names the document."""
+    is_named = repr(id) in error.reason or f'"{id}"' in error.reason
+    reason = error.reason if is_named else f"document {id!r}: {error.reason}"
+    return IngestResult(id, "failed", ChercheError(error.code, reason, error.next_step, retry_after=error.retry_after))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from sidecar.errors import invalid
-from sidecar.types import Json, MatchSet
+from sidecar.types import OWN_FIELDS, Json, MatchSet
 
 _DECIDED_HERE = {
     "size": "use size",
@@ -17,6 +19,7 @@ _DECIDED_HERE = {
     "explain": "use Explain",
     "search_after": "use a page token",
     "include_named_queries_score": "hits carry their parts already",
+    "rescore": "use rerank",
 }
 
 
@@ -31,6 +34,15 @@ def check_body(body: Json) -> None:
     taken = next((key for key in body if key in _DECIDED_HERE), None)
     if taken is not None:
         raise invalid(f"the search body sets {taken!r}", _DECIDED_HERE[taken])
+    own = next((name for name in _retrieved(body) if any(fnmatchcase(field, name) for field in OWN_FIELDS)), None)
+    if own is not None:
+        raise invalid(f"the search body retrieves {own!r}", "name your own fields: weights and codes are not returned")
+
+
+def _retrieved(body: Json) -> list[str]:
+    listed = body.get("fields")
+    names = [item.get("field") if isinstance(item, Mapping) else item for item in _listed(listed)]
+    return [str(name) for name in names]
 
 
 def match_set_of(wanted: MatchSet, body: Json) -> Literal["lexical", "union"]:
@@ -49,21 +61,42 @@ def match_set_of(wanted: MatchSet, body: Json) -> Literal["lexical", "union"]:
 
 
 def is_sorted(body: Json) -> bool:
-    """Whether the caller asked for another order than the score's.
+    """Whether the caller asked for another order than that of falling scores.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a sort that names nothing.
 
     >>> is_sorted({"sort": ["_score"]}), is_sorted({"sort": [{"year": "desc"}]})
     (False, True)
     """
-    sort = body.get("sort")
-    if not sort:
+    keys = _listed(body.get("sort"))
+    if not keys:
         return False
-    keys = [sort] if isinstance(sort, (str, dict)) else list(sort)
-    first = keys[0] if isinstance(keys[0], str) else next(iter(keys[0]))
-    return bool(first != "_score")
+    name, order = _sort_key(keys[0])
+    return name != "_score" or order != "desc"
+
+
+def _sort_key(key: Any) -> tuple[str, str]:  # noqa: ANN401  # any JSON value
+    """Name and order of a sort key; ``_score`` falls unless told otherwise."""
+    if isinstance(key, str):
+        return key, "desc"
+    if not isinstance(key, Mapping) or len(key) != 1:
+        raise invalid(f"the search body sorts by {key!r}", 'name a field: "year" or {"year": "desc"}')
+    [(name, options)] = key.items()
+    order = options.get("order", "desc") if isinstance(options, Mapping) else options
+    return str(name), str(order)
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401  # any JSON value
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _mentions(value: Any, key: str) -> bool:  # noqa: ANN401  # any JSON value
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return key in value or any(_mentions(part, key) for part in value.values())
     if isinstance(value, list):
         return any(_mentions(part, key) for part in value)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from sidecar.errors import invalid
 
 _SIGNATURE_BYTES = 16
+_VERSION = b"1"  # part of what is signed: a token of another layout is not ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Page:
     """Where a search goes on.
 
     `query` is a hash of everything that decides the order, so a token cannot continue another search.
+    `reranked` says which order the pages before follow.
     """
 
     pit: str
@@ -27,6 +29,7 @@ class Page:
     fingerprint: str
     weight: float
     window: int
+    reranked: bool = False
 
 
 class PageSigner:
@@ -51,7 +54,7 @@ class PageSigner:
     def write(self, page: Page) -> str:
         """The token of a page."""
         body = json.dumps(asdict(page), separators=(",", ":"), sort_keys=True).encode()
-        return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
+        return _encode(self._sign(body) + body)
 
     def read(self, token: str) -> Page:
         """The page of a token.
@@ -66,7 +69,7 @@ class PageSigner:
         except (binascii.Error, UnicodeEncodeError):
             raw = b""
         signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-        if not body or not hmac.compare_digest(signature, self._sign(body)):
+        if not hmac.compare_digest(signature, self._sign(body)) or _encode(raw) != token:
             raise invalid(
                 "the page token was not issued by this service, or was cut",
                 "search again without it; sidecars behind one address need the same CHERCHE_PAGE_TOKEN_KEY",
@@ -74,4 +77,8 @@ class PageSigner:
         return Page(**json.loads(body))
 
     def _sign(self, body: bytes) -> bytes:
-        return hmac.new(self._key, body, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+        return hmac.new(self._key, _VERSION + body, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

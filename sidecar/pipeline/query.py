@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from cherche_models import grid
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import names_of
+from sidecar.pipeline.encode import name_of
 from sidecar.protocols import Encoded, Encoder
 from sidecar.types import IndexMeta, SearchRequest, SparseClause
 
@@ -47,8 +49,8 @@ def check(request: SearchRequest, context: Context) -> None:
     ChercheError
         INVALID_ARGUMENT naming what is wrong.
     """
-    if not request.text.strip() and "query" not in request.body:
-        raise invalid("the query is empty", "type what you look for")
+    if not request.text.strip():
+        _check_empty(request)
     if len(request.text) > context.limits.query_characters:
         raise invalid(
             f"the query has {len(request.text):,} characters, the limit is {context.limits.query_characters:,}",
@@ -60,12 +62,27 @@ def check(request: SearchRequest, context: Context) -> None:
         raise invalid("the query holds a lone surrogate", "replace it: it is no character") from None
     if request.size < 1:
         raise invalid(f"size is {request.size}", "ask for at least 1 hit")
+    if request.rerank_window < 0:
+        raise invalid(
+            f"rerank_window is {request.rerank_window}", "rerank at least 1 hit, or 0 for the index's setting"
+        )
+    if request.query_terms < 0:
+        raise invalid(f"query_terms is {request.query_terms}", "keep at least 1 term, or 0 for 16")
     weight = request.rerank_weight
     if weight is not None and not 0 <= weight <= 1:
         raise invalid(f"rerank_weight is {weight}", "give a share between 0 and 1")
     boost = request.sparse_boost
     if boost is not None and not (math.isfinite(boost) and boost > 0):
         raise invalid(f"sparse_boost is {boost}", "give a factor above 0, or search with --mode bm25")
+
+
+def _check_empty(request: SearchRequest) -> None:
+    """Only a BM25 search with a query of its own needs no text: everything else encodes it."""
+    if "query" not in request.body:
+        raise invalid("the query is empty", "type what you look for")
+    if request.mode != "bm25" or request.rerank:
+        what = "a rerank" if request.mode == "bm25" else f"mode {request.mode}"
+        raise invalid(f"the query is empty, and {what} encodes it", "give it a text, or search with mode bm25 alone")
 
 
 async def encode_query(
@@ -99,11 +116,24 @@ async def encode_query(
 
 
 def to_clauses(weights: TermWeights, encoder: Encoder, meta: IndexMeta) -> tuple[SparseClause, ...]:
-    """Feature names and float32 weights, heaviest first, ties by id."""
-    names = names_of(encoder.info.vocabulary, meta.naming)
+    """Feature names and float32 weights, heaviest first, ties by id.
+
+    Raises
+    ------
+    ChercheError
+        INTERNAL if a weight is NaN or infinite: then the model is broken, not the query.
+    """
+    if not bool(np.isfinite(weights.weights).all()):
+        raise ChercheError(
+            Code.INTERNAL,
+            f"model {encoder.info.name!r} gave NaN or infinite weights for this query",
+            "check the model with: cherche doctor",
+        )
     kept = grid.storable(weights.weights)
     pairs = ((i, w) for (i, w), ok in zip(weights.items(), kept.tolist(), strict=True) if ok)
-    return tuple(SparseClause(i, names[i], w) for i, w in sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+    names = encoder.info.vocabulary
+    heaviest = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+    return tuple(SparseClause(i, name_of(names, i, meta.naming), w) for i, w in heaviest)
 
 
 async def idf_weights(request: SearchRequest, encoder: Encoder, meta: IndexMeta, context: Context) -> TermWeights:
@@ -113,12 +143,15 @@ async def idf_weights(request: SearchRequest, encoder: Encoder, meta: IndexMeta,
     index's own document frequencies of the features (Robertson & Spärck Jones; Lucene's BM25 form).
     """
     frame, tokens = await encoder.tokenize(["", request.text], "query")
-    own = sorted(set(tokens.ids) - set(frame.ids))
+    vocabulary = encoder.info.vocabulary
+    own = sorted(i for i in set(tokens.ids) - set(frame.ids) if i < len(vocabulary))
+    if not own:
+        return TermWeights.empty()
     table = encoder.idf(tokens)
     if table is not None:
         return TermWeights.from_pairs((i, table[i]) for i in own if table.get(i, 0.0) > 0)
-    names = names_of(encoder.info.vocabulary, meta.naming)
-    counts, total = await context.engine.document_frequencies(request.index, [(i, names[i]) for i in own])
+    features = [(i, name_of(vocabulary, i, meta.naming)) for i in own]
+    counts, total = await context.engine.document_frequencies(request.index, features)
     return TermWeights.from_pairs(
         (i, math.log1p((total - df + 0.5) / (df + 0.5))) for i, df in zip(own, counts, strict=True) if df
     )

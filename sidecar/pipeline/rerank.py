@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cherche_models import codec, fuse
 from cherche_models.types import TokenEmbeddings
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.text import field_texts, join
-from sidecar.protocols import Encoder
+from sidecar.pipeline.encode import encode_documents
+from sidecar.pipeline.text import field_texts
+from sidecar.protocols import Encoded, Encoder
 from sidecar.types import EngineHit, Hit, IndexMeta, RerankOutcome, RerankStatus, ScoreParts
 
 
@@ -38,6 +39,7 @@ async def rerank(
     window: int,
     weight: float,
     codes: Sequence[bytes | None],
+    stored: bool = True,
 ) -> Ranked:
     """Reorder the first `window` hits by the fused score; the others keep their order below.
 
@@ -47,32 +49,48 @@ async def rerank(
     query : TokenEmbeddings, shape (query tokens, dim)
     codes : sequence of bytes or None
         Token codes of each hit of the window; None where there are none.
+    stored : bool
+        Whether they come from the index, rather than from the hits' text just now.
 
     Returns
     -------
     Ranked. Fails open: without codes or time the first stage's order stays, and the outcome says so.
+    A hit without readable codes keeps its place by the first stage alone.
     """
     inside = list(hits[:window])
-    present = [place for place, data in enumerate(codes) if data is not None]
-    base = RerankOutcome(window=len(inside), weight=weight, codes_missing=len(inside) - len(present))
+    outcome = RerankOutcome(RerankStatus.APPLIED, window=len(inside), weight=weight)
     if not inside:
-        return Ranked((), _with(base, RerankStatus.APPLIED, "there were no hits"))
-    if not present:
-        reason = "no hit of the window has token codes; feed the documents again"
-        return Ranked(first_stage(hits), _with(base, RerankStatus.CODES_MISSING, reason))
+        return Ranked((), replace(outcome, reason="there were no hits"))
     try:
         async with asyncio.timeout(context.remaining()):
-            similarities = await asyncio.to_thread(context.maxsim, query, [data for data in codes if data is not None])
+            similarities = await asyncio.to_thread(context.maxsim, query, codes)
     except TimeoutError:
-        return Ranked(first_stage(hits), _with(base, RerankStatus.DEADLINE, "time ran out during MaxSim"))
-    except (codec.CodecError, ValueError) as error:
-        return Ranked(first_stage(hits), _with(base, RerankStatus.UNAVAILABLE, str(error)))
-    maxsim = np.full(len(inside), -np.inf)
-    maxsim[present] = similarities
-    return _ranked(hits, inside, maxsim, base)
+        late = replace(outcome, status=RerankStatus.DEADLINE, reason="time ran out during MaxSim")
+        return Ranked(first_stage(hits), late)
+    except ValueError as error:
+        return Ranked(first_stage(hits), replace(outcome, status=RerankStatus.UNAVAILABLE, reason=str(error)))
+    maxsim = np.asarray(similarities, np.float64)
+    scored = int(np.isfinite(maxsim).sum())
+    outcome = replace(outcome, reranked=scored, codes_missing=len(inside) - scored)
+    if scored == len(inside):
+        return _ranked(hits, maxsim, outcome)
+    reason = f"{len(inside) - scored} of {len(inside)} hits {_why_unscored(maxsim, codes, query.dim, stored)}"
+    if scored == 0:
+        return Ranked(first_stage(hits), replace(outcome, status=RerankStatus.CODES_MISSING, reason=reason))
+    return _ranked(hits, maxsim, replace(outcome, status=RerankStatus.PARTIAL, reason=reason))
 
 
-def _ranked(hits: Sequence[EngineHit], inside: list[EngineHit], maxsim: fuse.Values, base: RerankOutcome) -> Ranked:
+def _why_unscored(maxsim: fuse.Values, codes: Sequence[bytes | None], dim: int, stored: bool) -> str:
+    """What is wrong with the codes that gave no score; the first one that is damaged speaks for all."""
+    unscored = [data for data, score in zip(codes, maxsim, strict=True) if data is not None and not np.isfinite(score)]
+    _, failures = codec.unpack_many(unscored, dim)
+    if failures:
+        return f"have codes that cannot be read: {failures[min(failures)]}"
+    return "have no token codes: feed their documents again" if stored else "have no text that can be encoded"
+
+
+def _ranked(hits: Sequence[EngineHit], maxsim: fuse.Values, base: RerankOutcome) -> Ranked:
+    inside = hits[: len(maxsim)]
     first = np.array([hit.score for hit in inside])
     fused = fuse.convex(first, maxsim, base.weight)
     first_scaled, maxsim_scaled = fuse.min_max(first), fuse.min_max(maxsim)
@@ -80,43 +98,43 @@ def _ranked(hits: Sequence[EngineHit], inside: list[EngineHit], maxsim: fuse.Val
         _hit(inside[place], place + 1, float(fused[place]), _Parts(maxsim, first_scaled, maxsim_scaled, place))
         for place in fuse.order(fused, [hit.id for hit in inside])
     ]
-    ordered = [_at(hit, rank) for rank, hit in enumerate(ranked, 1)]
+    ordered = [replace(hit, rank=rank) for rank, hit in enumerate(ranked, 1)]
     below = first_stage(hits[len(inside) :], len(inside))
-    scored = int(np.isfinite(maxsim).sum())
-    if scored < len(inside):
-        missing = len(inside) - scored
-        outcome = _with(base, RerankStatus.PARTIAL, f"{missing} hits have no token codes", scored)
-    else:
-        outcome = _with(base, RerankStatus.APPLIED, "", scored)
-    return Ranked((*ordered, *below), outcome)
+    return Ranked((*ordered, *below), base)
 
 
 async def codes_on_the_fly(
     hits: Sequence[EngineHit], encoder: Encoder, meta: IndexMeta, context: Context
 ) -> list[bytes | None]:
-    """Encode the hits' own text where the index stores no codes; None for hits without text.
+    """Encode the hits' own text where the index stores no codes; None where that gives none.
 
     Raises
     ------
     ChercheError
         DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or UNAVAILABLE of the encoder.
     """
-    texts: dict[int, str] = {}
-    for place, hit in enumerate(hits):
-        try:
-            texts[place] = join(field_texts(f"hit {hit.id!r}", hit.source, meta.fields))
-        except ChercheError as error:
-            if error.code is not Code.INVALID_ARGUMENT:
-                raise
-    length = min(meta.max_length or encoder.info.max_document_length, encoder.info.max_document_length)
-    encoded = await encoder.encode(
-        list(texts.values()), "document", lane="query", max_length=length, timeout=context.remaining()
-    )
-    result: list[bytes | None] = [None] * len(hits)
-    for place, one in zip(texts, encoded, strict=True):
-        if not isinstance(one, ChercheError) and one.encoding.embeddings is not None:
-            result[place] = await asyncio.to_thread(codec.pack_codes, one.encoding.embeddings)
-    return result
+    texts = {place: found for place, hit in enumerate(hits) if (found := _texts(hit, meta))}
+    encoded = await encode_documents(encoder, list(texts.values()), meta, context, lane="query")
+    packed = await asyncio.to_thread(lambda: [_packed(one) for one in encoded])
+    codes = dict(zip(texts, packed, strict=True))
+    return [codes.get(place) for place in range(len(hits))]
+
+
+def _texts(hit: EngineHit, meta: IndexMeta) -> list[str]:
+    """The text of each field; empty where a hit has none that could be encoded."""
+    try:
+        return field_texts(f"hit {hit.id!r}", hit.source, meta.fields)
+    except ChercheError:
+        return []
+
+
+def _packed(one: Encoded | ChercheError) -> bytes | None:
+    if isinstance(one, ChercheError) or one.encoding.embeddings is None:
+        return None
+    try:
+        return codec.pack_codes(one.encoding.embeddings)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +163,3 @@ def _hit(hit: EngineHit, first_rank: int, score: float, parts: _Parts | None) ->
         source=hit.source,
         extra=hit.extra,
     )
-
-
-def _at(hit: Hit, rank: int) -> Hit:
-    return Hit(hit.id, rank, hit.score, hit.parts, hit.source, hit.extra)
-
-
-def _with(base: RerankOutcome, status: str, reason: str, reranked: int = 0) -> RerankOutcome:
-    return RerankOutcome(status, reason, base.window, reranked, base.codes_missing, base.weight)

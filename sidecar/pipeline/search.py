@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
-from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encoder
-from sidecar.pipeline.membership import check_body, is_sorted, match_set_of
+from sidecar.pipeline.membership import match_set_of
 from sidecar.pipeline.pages import Page
-from sidecar.pipeline.query import EncodedQuery, check, encode_query
+from sidecar.pipeline.plan import Plan, failed_open, fingerprint_text, plan
+from sidecar.pipeline.query import EncodedQuery, encode_query
 from sidecar.pipeline.rerank import Ranked, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
 from sidecar.types import (
     EnginePage,
-    Fingerprint,
     Hit,
     IndexMeta,
     Json,
@@ -24,48 +24,26 @@ from sidecar.types import (
     RerankStatus,
     SearchRequest,
     SearchResult,
-    TextField,
+    SparseClause,
     Timings,
 )
 
-_FAILS_OPEN = {
-    Code.DEADLINE_EXCEEDED: RerankStatus.DEADLINE,
-    Code.UNAVAILABLE: RerankStatus.UNAVAILABLE,
-    Code.RESOURCE_EXHAUSTED: RerankStatus.UNAVAILABLE,
-    Code.FAILED_PRECONDITION: RerankStatus.UNAVAILABLE,
-    Code.NOT_FOUND: RerankStatus.UNAVAILABLE,
-    Code.INTERNAL: RerankStatus.UNAVAILABLE,
-}
+_REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A search with everything that explains it."""
+    """A search with everything that explains it; `clauses` are those that the engine was sent."""
 
     result: SearchResult
     meta: IndexMeta
     query: EncodedQuery
+    clauses: tuple[SparseClause, ...]
     page: EnginePage
     sparse: Encoder | None
     reranker: Encoder | None
     sparse_boost: float
     codes: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a search will do, decided before anything is asked of the engine."""
-
-    meta: IndexMeta
-    is_set_up: bool
-    page: Page | None
-    offset: int
-    window: int
-    weight: float
-    boost: float
-    sparse: Encoder | None
-    reranker: Encoder | None
-    skipped: RerankOutcome | None
 
 
 async def search(request: SearchRequest, context: Context) -> SearchResult:
@@ -75,7 +53,8 @@ async def search(request: SearchRequest, context: Context) -> SearchResult:
     ------
     ChercheError
         INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE, DEADLINE_EXCEEDED. A rerank
-        that fails is no error: the result keeps the first stage's order and says why.
+        that fails is no error: the result keeps the first stage's order and says why. Only a page that
+        continues a reranked one fails, since another order would repeat hits and lose others.
     """
     return (await trace(request, context)).result
 
@@ -83,124 +62,47 @@ async def search(request: SearchRequest, context: Context) -> SearchResult:
 async def trace(request: SearchRequest, context: Context, *, with_terms: bool = False) -> Trace:
     """Search, and keep what explains the hits."""
     started = context.clock()
-    check(request, context)
-    check_body(request.body)
-    plan = await _plan(request, context)
-    encoded, plan = await _encode(request, plan, context)
+    planned = await plan(request, context)
+    encoded, planned = await _encode(request, planned, context)
     asked = context.clock()
-    page = await context.engine.search(request.index, _engine_query(request, plan, encoded, context, with_terms))
+    query = _engine_query(request, planned, encoded, context, with_terms)
+    page = await context.engine.search(request.index, query)
     answered = context.clock()
-    ranked, codes = await _rank(page, plan, encoded, context)
+    ranked, codes = await _rank(page, planned, encoded, context)
+    _refuse_another_order(ranked.outcome, planned)
     done = context.clock()
-    token = await _next_page(request, plan, page, len(ranked.hits), context)
-    shown = ranked.hits[plan.offset : plan.offset + request.size] if _is_windowed(plan) else ranked.hits
+    token, ended = await _next_page(request, planned, page, query.size, ranked, context)
+    shown = ranked.hits[planned.offset : planned.offset + request.size] if planned.is_windowed else ranked.hits
+    clauses = encoded.clauses if page.clauses is None else encoded.clauses[: page.clauses]
     result = SearchResult(
-        hits=tuple(_visible(hit, request, plan) for hit in shown),
+        hits=tuple(_visible(hit, request, planned) for hit in shown),
         total=page.total,
         total_is_lower_bound=page.total_is_lower_bound,
         rerank=ranked.outcome,
-        fingerprint=plan.meta.fingerprint,
+        fingerprint=planned.meta.fingerprint,
         timings=Timings(
-            **encoded.timings,
-            engine=answered - asked,
-            rerank=done - answered,
-            total=context.clock() - started,
+            **encoded.timings, engine=answered - asked, rerank=done - answered, total=context.clock() - started
         ),
         next_page_token=token,
         aggregations=page.aggregations,
         engine_request=page.request if request.include_engine_request else None,
-        warnings=(*encoded.warnings, *page.warnings),
-        query_terms=len(encoded.clauses),
+        warnings=(*encoded.warnings, *_without_terms(planned, encoded), *page.warnings, *ended),
+        query_terms=len(clauses),
     )
-    return Trace(result, plan.meta, encoded, page, plan.sparse, plan.reranker, plan.boost, codes)
+    return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
 
 
-async def _plan(request: SearchRequest, context: Context) -> _Plan:
-    stored = await context.engine.meta(request.index)
-    if stored is None and request.mode != "bm25":
-        raise precondition(
-            f"index {request.index!r} has no term weights",
-            f"run: cherche setup {request.index} — or search with mode bm25",
-        )
-    meta = stored or _bare_meta(request, context)
-    page = _read_page(request, meta, context)
-    window = page.window if page else request.rerank_window or meta.rerank_window
-    weight = page.weight if page else meta.rerank_weight if request.rerank_weight is None else request.rerank_weight
-    offset = page.offset if page else 0
-    deepest = max(offset + request.size, window if request.rerank else 0)
-    if deepest > context.limits.window:
-        raise invalid(f"this asks for hit {deepest:,}, the limit is {context.limits.window:,}", "narrow the search")
-    sparse = sparse_encoder(meta, context.encoders) if request.mode != "bm25" else None
-    skipped = _skipped(request, offset, window)
-    reranker = None
-    if skipped is None:
-        reranker, skipped = _reranker(request, meta, stored is not None, context)
-    return _Plan(
-        meta=meta,
-        is_set_up=stored is not None,
-        page=page,
-        offset=offset,
-        window=window,
-        weight=weight,
-        boost=request.sparse_boost or meta.sparse_boost,
-        sparse=sparse,
-        reranker=reranker,
-        skipped=skipped,
-    )
-
-
-def _bare_meta(request: SearchRequest, context: Context) -> IndexMeta:
-    """What stands in for the settings of an index that was never set up."""
-    fields = tuple(TextField(name) for name in request.fields or ("title", "text"))
-    weight = context.encoders.named(request.model).info.rerank_weight if request.rerank else 0.5
-    return IndexMeta(
-        model=request.model,
-        fingerprint=Fingerprint(""),
-        fields=fields,
-        max_length=0,
-        codec="none",
-        rerank_weight=weight,
-    )
-
-
-def _skipped(request: SearchRequest, offset: int, window: int) -> RerankOutcome | None:
-    """Why no rerank is tried, where none is."""
-    if not request.rerank:
-        return RerankOutcome()
-    if is_sorted(request.body):
-        return RerankOutcome(RerankStatus.SKIPPED_SORT, "the search asks for another order than the score's")
-    if offset >= window:
-        return RerankOutcome(RerankStatus.OUTSIDE_WINDOW, f"this page starts below the window of {window} hits")
-    return None
-
-
-def _reranker(
-    request: SearchRequest, meta: IndexMeta, is_set_up: bool, context: Context
-) -> tuple[Encoder | None, RerankOutcome | None]:
+async def _encode(request: SearchRequest, planned: Plan, context: Context) -> tuple[EncodedQuery, Plan]:
+    """Encode the query; what fails for the reranker alone only costs the rerank."""
+    sparse, reranker = planned.sparse, planned.reranker
+    one_pass = reranker is sparse and request.query_mode != "doc_only"
+    if reranker is None or one_pass:
+        return await encode_query(request, planned.meta, context, sparse=sparse, reranker=reranker), planned
+    first = await encode_query(request, planned.meta, context, sparse=sparse, reranker=None)
     try:
-        if meta.fingerprint.codes:
-            return codes_encoder(meta, context.encoders), None
-        encoder = context.encoders.named(meta.reranker or meta.model if is_set_up else request.model)
+        late = await encode_query(request, planned.meta, context, sparse=None, reranker=reranker)
     except ChercheError as error:
-        return None, RerankOutcome(_FAILS_OPEN.get(error.code, RerankStatus.UNAVAILABLE), str(error))
-    if not encoder.info.late_interaction:
-        reason = f"model {encoder.info.name!r} has no late-interaction head; set the index up with --reranker"
-        return None, RerankOutcome(RerankStatus.UNAVAILABLE, reason)
-    return encoder, None
-
-
-async def _encode(request: SearchRequest, plan: _Plan, context: Context) -> tuple[EncodedQuery, _Plan]:
-    """Encode the query; a reranker of its own that fails only costs the rerank."""
-    shared = plan.reranker is None or plan.reranker is plan.sparse
-    if shared:
-        encoded = await encode_query(request, plan.meta, context, sparse=plan.sparse, reranker=plan.reranker)
-        return encoded, plan
-    first = await encode_query(request, plan.meta, context, sparse=plan.sparse, reranker=None)
-    try:
-        late = await encode_query(request, plan.meta, context, sparse=None, reranker=plan.reranker)
-    except ChercheError as error:
-        outcome = RerankOutcome(_FAILS_OPEN.get(error.code, RerankStatus.UNAVAILABLE), str(error))
-        return first, replace(plan, reranker=None, skipped=outcome)
+        return first, replace(planned, reranker=None, skipped=failed_open(error))
     timings = {stage: first.timings.get(stage, 0.0) + seconds for stage, seconds in late.timings.items()}
     both = replace(
         first,
@@ -209,108 +111,131 @@ async def _encode(request: SearchRequest, plan: _Plan, context: Context) -> tupl
         timings=timings,
         warnings=first.warnings or late.warnings,
     )
-    return both, plan
-
-
-def _is_windowed(plan: _Plan) -> bool:
-    """Whether the engine was asked for the whole window rather than for one page."""
-    return plan.reranker is not None
+    return both, planned
 
 
 def _engine_query(
-    request: SearchRequest, plan: _Plan, encoded: EncodedQuery, context: Context, with_terms: bool
+    request: SearchRequest, planned: Plan, encoded: EncodedQuery, context: Context, with_terms: bool
 ) -> Query:
-    windowed = _is_windowed(plan)
-    stored_codes = windowed and bool(plan.meta.fingerprint.codes)
+    windowed = planned.is_windowed
     fetched = request.source_fields
-    if windowed and not stored_codes and fetched:
-        fetched = tuple(dict.fromkeys((*fetched, *(field.name for field in plan.meta.fields))))
+    if windowed and not planned.has_codes and fetched:
+        fetched = tuple(dict.fromkeys((*fetched, *(field.name for field in planned.meta.fields))))
     return Query(
         text=request.text,
         mode=request.mode,
-        fields=plan.meta.fields,
+        fields=planned.meta.fields,
         match_set=match_set_of(request.match_set, request.body),
         clauses=encoded.clauses,
-        sparse_boost=plan.boost,
-        size=max(plan.window, plan.offset + request.size) if windowed else request.size,
-        offset=0 if windowed else plan.offset,
+        sparse_boost=planned.boost,
+        size=max(planned.window, planned.offset + request.size) if windowed else request.size,
+        offset=0 if windowed else planned.offset,
         body=request.body,
         source_fields=fetched,
         with_terms=with_terms,
-        with_codes=stored_codes,
-        pit=plan.page.pit if plan.page else "",
+        with_codes=windowed and planned.has_codes,
+        pit=planned.page.pit if planned.page else "",
         keep_pit=request.paginate,
         timeout=context.remaining(),
     )
 
 
 async def _rank(
-    page: EnginePage, plan: _Plan, encoded: EncodedQuery, context: Context
+    page: EnginePage, planned: Plan, encoded: EncodedQuery, context: Context
 ) -> tuple[Ranked, Mapping[str, bytes]]:
-    if plan.reranker is None or encoded.embeddings is None:
-        outcome = plan.skipped or RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker gave no query embeddings")
-        return Ranked(first_stage(page.hits, 0 if plan.reranker else plan.offset), outcome), {}
-    inside = page.hits[: plan.window]
+    """Hits in final order, and the codes they were reranked by."""
+    if planned.reranker is None:
+        outcome = planned.skipped or RerankOutcome()
+        return Ranked(first_stage(page.hits, planned.offset), _counted(outcome, page, planned)), {}
+    inside = page.hits[: planned.window]
+    if encoded.embeddings is None or len(encoded.embeddings) == 0:
+        outcome = RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker kept no token of this query")
+        return Ranked(first_stage(page.hits), _counted(outcome, page, planned)), {}
     try:
-        if plan.meta.fingerprint.codes:
-            codes = [hit.codes for hit in inside]
+        if planned.has_codes:
+            codes: list[bytes | None] = [hit.codes for hit in inside]
         else:
-            codes = await codes_on_the_fly(inside, plan.reranker, plan.meta, context)
+            codes = await codes_on_the_fly(inside, planned.reranker, planned.meta, context)
     except ChercheError as error:
-        status = _FAILS_OPEN.get(error.code, RerankStatus.UNAVAILABLE)
-        return Ranked(first_stage(page.hits), RerankOutcome(status, str(error), len(inside))), {}
-    ranked = await rerank(page.hits, encoded.embeddings, context, window=plan.window, weight=plan.weight, codes=codes)
-    known = {hit.id: data for hit, data in zip(inside, codes, strict=True) if data is not None}
-    return ranked, known
+        return Ranked(first_stage(page.hits), _counted(failed_open(error), page, planned)), {}
+    ranked = await rerank(
+        page.hits,
+        encoded.embeddings,
+        context,
+        window=planned.window,
+        weight=planned.weight,
+        codes=codes,
+        stored=planned.has_codes,
+    )
+    return ranked, {hit.id: data for hit, data in zip(inside, codes, strict=True) if data is not None}
 
 
-def _visible(hit: Hit, request: SearchRequest, plan: _Plan) -> Hit:
+def _counted(outcome: RerankOutcome, page: EnginePage, planned: Plan) -> RerankOutcome:
+    """An outcome without a rerank, with the window that it would have had."""
+    if outcome.status == RerankStatus.NOT_REQUESTED:
+        return outcome
+    found = len(page.hits) if planned.is_windowed else planned.window
+    return replace(outcome, window=min(planned.window, found), weight=planned.weight)
+
+
+def _refuse_another_order(outcome: RerankOutcome, planned: Plan) -> None:
+    """A page inside the window of a reranked search must follow the same order as those before it.
+
+    Raises
+    ------
+    ChercheError
+        DEADLINE_EXCEEDED or UNAVAILABLE: the token stays good.
+    """
+    page = planned.page
+    if page is None or not page.reranked or planned.offset >= planned.window or outcome.status in _REORDERED:
+        return
+    code = Code.DEADLINE_EXCEEDED if outcome.status == RerankStatus.DEADLINE else Code.UNAVAILABLE
+    raise ChercheError(
+        code, f"this page could not be reranked as those before it: {outcome.reason}", "ask for it again"
+    )
+
+
+def _without_terms(planned: Plan, encoded: EncodedQuery) -> tuple[str, ...]:
+    if planned.sparse is None or encoded.clauses:
+        return ()
+    return ("the query has no term weights: the sparse part of every score is 0",)
+
+
+def _visible(hit: Hit, request: SearchRequest, planned: Plan) -> Hit:
     """Take back the text fields that only the rerank needed."""
-    if not request.source_fields or plan.meta.fingerprint.codes:
+    if not request.source_fields or not planned.is_windowed or planned.has_codes:
         return hit
-    own = {field.name for field in plan.meta.fields} - set(request.source_fields)
+    own = {field.name for field in planned.meta.fields if not _asked_for(field.name, request)}
     source: Json = {key: value for key, value in hit.source.items() if key not in own}
     return replace(hit, source=source)
 
 
-def _query_hash(request: SearchRequest) -> str:
-    return sha256_of(
-        [
-            request.index,
-            request.text,
-            request.mode,
-            request.query_mode,
-            request.match_set,
-            request.query_terms,
-            request.rerank,
-            request.sparse_boost,
-            request.body,
-            request.model,
-            list(request.fields),
-        ]
-    )
+def _asked_for(name: str, request: SearchRequest) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in request.source_fields)
 
 
-def _read_page(request: SearchRequest, meta: IndexMeta, context: Context) -> Page | None:
-    if not request.page_token:
-        return None
-    page = context.signer.read(request.page_token)
-    if page.query != _query_hash(request):
-        raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
-    if page.fingerprint != meta.fingerprint.sparse:
-        raise precondition("the page token expired: the index was set up anew since", "search again without it")
-    return page
+async def _next_page(
+    request: SearchRequest, planned: Plan, page: EnginePage, asked: int, ranked: Ranked, context: Context
+) -> tuple[str, tuple[str, ...]]:
+    """The token of the next page, and a warning where there could be one and is not.
 
-
-async def _next_page(request: SearchRequest, plan: _Plan, page: EnginePage, fetched: int, context: Context) -> str:
-    """The token of the next page; at the end the point in time is given back."""
+    At the end the point in time is given back.
+    """
     if not page.pit:
-        return ""
-    after = plan.offset + request.size
-    more = fetched > after if _is_windowed(plan) else fetched == request.size
-    more = more or (page.total > after and fetched > 0)
-    if not more or after >= context.limits.window:
+        return "", ()
+    after, limit = planned.offset + request.size, context.limits.window
+    is_full = len(page.hits) >= asked and (page.total_is_lower_bound or page.total > after)
+    more = is_full or (planned.is_windowed and len(page.hits) > after)
+    if not more or after + request.size > limit:
         await context.engine.close_pit(page.pit)
-        return ""
-    token = Page(page.pit, after, _query_hash(request), plan.meta.fingerprint.sparse, plan.weight, plan.window)
-    return context.signer.write(token)
+        return "", (f"there are more hits, but pages end at hit {limit:,}",) if more else ()
+    token = Page(
+        page.pit,
+        after,
+        planned.query_hash,
+        fingerprint_text(planned.meta.fingerprint),
+        planned.weight,
+        planned.window,
+        planned.page.reranked if planned.page else ranked.outcome.status in _REORDERED,
+    )
+    return context.signer.write(token), ()

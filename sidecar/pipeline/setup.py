@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cherche_models.codec import CODECS, pack_terms
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, names_of
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
+from sidecar.pipeline.plan import DEFAULT_FIELDS
 from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
 from sidecar.types import (
+    OWN_FIELDS,
     Existing,
     Fingerprint,
     IndexMeta,
@@ -22,9 +26,10 @@ from sidecar.types import (
     TextField,
 )
 
-DEFAULT_FIELDS = ("title", "text")
+DEFAULT_CODEC = "int8"
 DEFAULT_WINDOW = 100
 NO_CODES = "none"
+SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 _SAMPLE = 32
 _POSTING_BYTES = 4.0  # measured: 285 weights take 1.1 kB of postings on OpenSearch 3.8.0
 
@@ -36,22 +41,20 @@ async def setup(index: str, options: IndexOptions, context: Context, *, dry_run:
     ------
     ChercheError
         INVALID_ARGUMENT for options that make no sense; NOT_FOUND for a model that is not served;
-        FAILED_PRECONDITION where the index holds weights of another model.
+        FAILED_PRECONDITION where the index holds weights or codes of another model, dry run or not.
     """
+    known = await _known(index, context)
     sample = await _sample(index, context)
-    meta = resolve(options, context, sample)
-    engine = context.engine
-    if dry_run:
-        plan = await engine.plan(index, meta)
-    else:
-        await _refuse_other_model(index, meta, context)
-        plan = await engine.setup(index, meta)
-    size, warnings = await _projected(meta, context, sample, plan.documents)
-    return SetupResult(plan, not dry_run, size, meta.fingerprint, (*plan.warnings, *warnings))
+    meta = resolve(_inherited(options, known), context, sample)
+    stale = await _check_change(index, known, meta, context)
+    size, warnings = await _projected(meta, context, sample)
+    plan = await (context.engine.plan if dry_run else context.engine.setup)(index, meta)
+    projected = round(size * plan.documents)
+    return SetupResult(plan, not dry_run, projected, meta.fingerprint, (*plan.warnings, *stale, *warnings))
 
 
 def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] = ()) -> IndexMeta:
-    """Fill the defaults in and compute the fingerprint.
+    """Fill the model's defaults in and compute the fingerprint.
 
     Raises
     ------
@@ -66,25 +69,48 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] 
         )
     prune = _prune(options.prune)
     max_length = _max_length(options.max_length, model)
-    _check_codec(options.codec)
+    codec = _codec(options.codec)
     reranker = _reranker(options, model, context)
     codes = ""
-    if reranker is not None and options.codec != NO_CODES:
+    if reranker is not None and codec != NO_CODES:
         length = min(max_length, reranker.info.max_document_length)
-        codes = codes_fingerprint(reranker.info, max_length=length, codec=options.codec)
-    sparse = sparse_fingerprint(model.info, max_length=max_length, prune=prune, naming="escaped")
+        codes = codes_fingerprint(reranker.info, max_length=length, codec=codec)
+    naming = _naming(model)
+    sparse = sparse_fingerprint(model.info, max_length=max_length, prune=prune, naming=naming)
     tuned = reranker.info if reranker is not None else model.info
     return IndexMeta(
         model=model.info.name,
         reranker=reranker.info.name if reranker is not None and reranker is not model else "",
         fingerprint=Fingerprint(sparse, codes),
-        fields=options.fields or _present_fields(sample),
+        fields=_fields(options.fields) or _present_fields(sample),
         max_length=max_length,
         prune=prune,
-        codec=options.codec if codes else NO_CODES,
-        sparse_boost=_positive("sparse_boost", options.sparse_boost, model.info.sparse_boost),
+        naming=naming,
+        codec=codec if codes else NO_CODES,
+        sparse_boost=_factor("sparse_boost", options.sparse_boost, model.info.sparse_boost),
         rerank_weight=_share("rerank_weight", options.rerank_weight, tuned.rerank_weight),
-        rerank_window=options.rerank_window or DEFAULT_WINDOW,
+        rerank_window=_window(options.rerank_window, context) or DEFAULT_WINDOW,
+    )
+
+
+def _inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
+    """What the options leave open stays as the index has it; numbers tuned for a model only with that model."""
+    if known is None:
+        return options
+    fields = options.fields or known.fields
+    if options.model not in ("", known.model):
+        return replace(options, fields=fields)
+    same_reranker = options.reranker in ("", known.reranker)
+    tuned = known.rerank_weight if same_reranker else None
+    return replace(
+        options,
+        model=known.model,
+        reranker=options.reranker or known.reranker,
+        fields=fields,
+        max_length=options.max_length or known.max_length,
+        sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
+        rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
+        rerank_window=options.rerank_window or known.rerank_window,
     )
 
 
@@ -125,21 +151,37 @@ async def _sample(index: str, context: Context) -> list[Existing]:
         raise
 
 
-async def _refuse_other_model(index: str, meta: IndexMeta, context: Context) -> None:
+async def _known(index: str, context: Context) -> IndexMeta | None:
     try:
-        known = await context.engine.meta(index)
+        return await context.engine.meta(index)
     except ChercheError as error:
         if error.code is Code.NOT_FOUND:
-            return
+            return None
         raise
-    if known is None or known.fingerprint == meta.fingerprint:
-        return
-    stats = await context.engine.stats(index)
-    if stats.encoded:
+
+
+async def _check_change(index: str, known: IndexMeta | None, meta: IndexMeta, context: Context) -> tuple[str, ...]:
+    """Refuse to give encoded documents another model; warn where they wait for a feed.
+
+    An index without codes may get a reranker: until its documents are fed again they have no codes.
+    Codes that are there may not change their model, since nothing in a document tells old from new.
+    """
+    if known is None:
+        return ()
+    old, new = known.fingerprint, meta.fingerprint
+    is_stale = old != new or [f.name for f in known.fields] != [f.name for f in meta.fields]
+    encoded = (await context.engine.stats(index)).encoded if is_stale else 0
+    if not encoded:
+        return ()
+    if old.sparse != new.sparse or (old.codes and old.codes != new.codes):
+        what = "weights" if old.sparse != new.sparse else "codes"
+        name = known.model if old.sparse != new.sparse else known.reranker or known.model
         raise precondition(
-            f"index {index!r} holds {stats.encoded:,} documents encoded by model {known.model!r} with other settings",
+            f"index {index!r} holds {encoded:,} documents whose {what} model {name!r} made, with other settings",
             f"take them out first: cherche remove {index}, then set it up and feed again — or use another index",
         )
+    what = "no codes" if old != new else "the weights of the fields before"
+    return (f"{encoded:,} documents have {what} until they are fed again",)
 
 
 def _present_fields(sample: Sequence[Existing]) -> tuple[TextField, ...]:
@@ -160,27 +202,58 @@ def _reranker(options: IndexOptions, model: Encoder, context: Context) -> Encode
     return reranker
 
 
-def _check_codec(codec: str) -> None:
+def _codec(wanted: str) -> str:
+    codec = wanted or DEFAULT_CODEC
     if codec != NO_CODES and codec not in CODECS:
         raise invalid(f"codec {codec!r} is not known", f"choose one of {', '.join((*CODECS, NO_CODES))}")
+    return codec
+
+
+def _naming(model: Encoder) -> str:
+    """Escaped tokens, or decimal ids where two tokens of the vocabulary share a name."""
+    try:
+        names_of(model.info.vocabulary, "escaped")
+    except ValueError:
+        return "id"
+    return "escaped"
+
+
+def _fields(wanted: Sequence[TextField]) -> tuple[TextField, ...]:
+    names = [field.name for field in wanted]
+    for field in wanted:
+        if not field.name or field.name in (*OWN_FIELDS, "_id"):
+            raise invalid(f"field {field.name!r} cannot be encoded", "name a text field of your documents")
+        if names.count(field.name) > 1:
+            raise invalid(f"field {field.name!r} is named twice", "name it once")
+        _share(f"the token share of field {field.name!r}", field.token_share, 0.0)
+        _factor(f"the boost of field {field.name!r}", field.boost, 1.0)
+    return tuple(wanted)
 
 
 def _max_length(wanted: int, model: Encoder) -> int:
     longest = model.info.max_document_length
-    if wanted < 0 or wanted > longest:
-        raise invalid(f"max_length is {wanted}, model {model.info.name!r} reads 1 to {longest} tokens", "choose within")
+    if wanted and not SHORTEST <= wanted <= longest:
+        raise invalid(
+            f"max_length is {wanted}, model {model.info.name!r} reads {SHORTEST} to {longest} tokens", "choose within"
+        )
     return wanted or longest
+
+
+def _window(wanted: int, context: Context) -> int:
+    if not 0 <= wanted <= context.limits.window:
+        raise invalid(f"rerank_window is {wanted}", f"rerank 1 to {context.limits.window:,} hits, or 0 for the default")
+    return wanted
 
 
 def _prune(text: str) -> str:
     try:
         return str(Prune.parse(text or "none"))
     except ValueError as error:
-        raise invalid(str(error)) from None
+        raise invalid(str(error), "for example none, top_k:128 or max_ratio:0.1") from None
 
 
-def _positive(name: str, value: float | None, default: float) -> float:
-    if value is not None and not value > 0:
+def _factor(name: str, value: float | None, default: float) -> float:
+    if value is not None and not (math.isfinite(value) and value > 0):
         raise invalid(f"{name} is {value}", "give a factor above 0")
     return default if value is None else value
 
@@ -191,27 +264,28 @@ def _share(name: str, value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-async def _projected(
-    meta: IndexMeta, context: Context, sample: Sequence[Existing], documents: int
-) -> tuple[int, tuple[str, ...]]:
-    """Bytes that weights, packed terms and codes of the index's documents will take, from a sample."""
+async def _projected(meta: IndexMeta, context: Context, sample: Sequence[Existing]) -> tuple[float, tuple[str, ...]]:
+    """Bytes of weights, packed terms and codes per document, from a sample; an estimate never fails setup."""
     texts = []
     for document in sample:
         try:
             texts.append(field_texts(f"document {document.id!r}", document.source, meta.fields))
         except ChercheError:
             continue
-    if not texts:
-        return 0, ()
-    encoder = DocumentEncoder.of(meta, context.encoders)
-    parts = await encoder.encode(texts, lane="ingest", timeout=context.remaining())
+    if sample and not texts:
+        names = ", ".join(field.name for field in meta.fields)
+        return 0.0, (f"no sampled document has text in {names}: give the fields with --fields",)
+    try:
+        encoder = DocumentEncoder.of(meta, context.encoders)
+        parts = await encoder.encode(texts, context, lane="ingest")
+    except ChercheError as error:
+        return 0.0, (f"the size could not be projected: {error}",)
     encoded = [part for part in parts if isinstance(part, NeuralPart)]
-    if not encoded:
-        return 0, ("none of the sampled documents could be encoded: run cherche doctor",)
-    mean = sum(_stored_bytes(part) for part in encoded) / len(encoded)
+    if texts and not encoded:
+        return 0.0, ("none of the sampled documents could be encoded: run cherche doctor",)
     skipped = len(sample) - len(encoded)
     note = (f"{skipped} of {len(sample)} sampled documents have no text to encode",) if skipped else ()
-    return round(mean * documents * len(encoded) / len(sample)), note
+    return sum(map(_stored_bytes, encoded)) / max(1, len(sample)), note
 
 
 def _stored_bytes(part: NeuralPart) -> float:

@@ -32,10 +32,7 @@ def parse(document: SourceDocument, limit: int) -> dict[str, Any]:
         INVALID_ARGUMENT naming the document, the reason and the next step.
     """
     name = f"document {document.id!r}"
-    if not document.id:
-        raise invalid("a document has no id", "give it an _id (or id) that is not empty")
-    if len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        raise invalid(f"{name[:80]}… has an id longer than {MAX_ID_BYTES} bytes", "shorten the id")
+    _check_id(document.id)
     if len(document.raw) > limit:
         raise invalid(
             f"{name} has {len(document.raw):,} bytes, the limit is {limit:,}",
@@ -43,24 +40,53 @@ def parse(document: SourceDocument, limit: int) -> dict[str, Any]:
         )
     try:
         source = json.loads(document.raw.decode("utf-8"), parse_constant=_refuse_constant)
+        written = json.dumps(source, ensure_ascii=False, allow_nan=False)
     except UnicodeDecodeError as error:
         raise invalid(f"{name} is not UTF-8 at byte {error.start}", "convert the file to UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise invalid(f"{name} is not JSON: {error}", "mend the line") from None
     if not isinstance(source, dict):
         raise invalid(f"{name} is a JSON {type(source).__name__}, not an object", "wrap it as {…}")
-    _check_fields(name, source)
+    if _has_surrogate(written):
+        raise invalid(f"{name} holds a lone surrogate", "replace it before feeding: it is no character")
+    _check_fields(document.id, source)
     return source
 
 
-def _check_fields(name: str, source: dict[str, Any]) -> None:
-    reserved = [key for key in source if key in OWN_FIELDS]
+def same_json(one: Json, other: Json) -> bool:
+    """Whether two documents say the same; the order of keys says nothing.
+
+    >>> same_json({"a": 1, "b": 2}, {"b": 2, "a": 1}), same_json({"a": 1}, {"a": True})
+    (True, False)
+    """
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _check_id(id: str) -> None:
+    if not id:
+        raise invalid("a document has no id", "give it an _id (or id) that is not empty")
+    if _has_surrogate(id):
+        raise invalid(f"the id {id[:80]!r} holds a lone surrogate", "replace it before feeding: it is no character")
+    if len(id.encode()) > MAX_ID_BYTES:
+        raise invalid(f"document {id[:80]!r}… has an id longer than {MAX_ID_BYTES} bytes", "shorten the id")
+
+
+def _check_fields(id: str, source: dict[str, Any]) -> None:
+    """Refuse what belongs to cherche; take out ``_id``, which is no field of a document."""
+    reserved = next((key for key in source if key in OWN_FIELDS), None)
     if reserved:
-        raise invalid(f"{name} uses the reserved field {reserved[0]!r}", "rename or drop that field")
+        raise invalid(f"document {id!r} uses the reserved field {reserved!r}", "rename or drop that field")
+    if source.get("_id", id) != id:
+        raise invalid(f"document {id!r} holds another _id, {source['_id']!r}", "send it under that id, or drop _id")
+    source.pop("_id", None)
+
+
+def _has_surrogate(text: str) -> bool:
     try:
-        json.dumps(source, ensure_ascii=False).encode("utf-8")
+        text.encode()
     except UnicodeEncodeError:
-        raise invalid(f"{name} holds a lone surrogate", "replace it before feeding: it is no character") from None
+        return True
+    return False
 
 
 def _refuse_constant(name: str) -> NoReturn:

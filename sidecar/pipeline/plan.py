@@ -1,0 +1,188 @@
+"""What a search will do, decided before anything is asked of a model or searched in the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encoder
+from sidecar.pipeline.membership import check_body, is_sorted
+from sidecar.pipeline.pages import Page
+from sidecar.pipeline.query import check
+from sidecar.protocols import Encoder
+from sidecar.types import Fingerprint, IndexMeta, RerankOutcome, RerankStatus, SearchRequest, TextField
+
+DEFAULT_FIELDS = ("title", "text")
+
+_FAILS_OPEN = {Code.DEADLINE_EXCEEDED: RerankStatus.DEADLINE}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search, decided.
+
+    Attributes
+    ----------
+    meta : IndexMeta
+        The index's settings, or what stands in for them.
+    page : Page or None
+        Where an earlier page ended.
+    offset, window : int
+        First hit wanted, from 0; hits that are reranked.
+    weight, boost : float
+        Share of MaxSim; factor of the sparse clause.
+    sparse, reranker : Encoder or None
+        None where that stage does not run.
+    skipped : RerankOutcome or None
+        Why there is no reranker.
+    query_hash : str
+        Of everything that decides the order.
+    """
+
+    meta: IndexMeta
+    page: Page | None
+    offset: int
+    window: int
+    weight: float
+    boost: float
+    sparse: Encoder | None
+    reranker: Encoder | None
+    skipped: RerankOutcome | None
+    query_hash: str
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether the engine is asked for the whole window rather than for one page."""
+        return self.reranker is not None
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether the index stores token codes."""
+        return bool(self.meta.fingerprint.codes)
+
+
+async def plan(request: SearchRequest, context: Context) -> Plan:
+    """Decide a search.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION; UNAVAILABLE while a model loads. Whatever keeps
+        only the rerank from running is no error: `skipped` says it.
+    """
+    check(request, context)
+    check_body(request.body)
+    stored = await context.engine.meta(request.index)
+    if stored is None and request.mode != "bm25":
+        raise precondition(
+            f"index {request.index!r} has no term weights",
+            f"run: cherche setup {request.index} — or search with mode bm25",
+        )
+    meta = stored or _bare_meta(request)
+    boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
+    query_hash = _query_hash(request, meta, boost)
+    page = _read_page(request, query_hash, meta, context)
+    window = page.window if page else request.rerank_window or meta.rerank_window
+    offset = page.offset if page else 0
+    _check_depth(request, offset, window, context)
+    sparse = sparse_encoder(meta, context.encoders) if request.mode != "bm25" else None
+    skipped = _skipped(request, page, offset, window)
+    reranker = None
+    if skipped is None:
+        reranker, skipped = _reranker(meta, stored is not None, context)
+    weight = page.weight if page else _weight(request, stored, reranker)
+    return Plan(meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash)
+
+
+def failed_open(error: ChercheError) -> RerankOutcome:
+    """The outcome of a rerank that an error kept from running."""
+    return RerankOutcome(_FAILS_OPEN.get(error.code, RerankStatus.UNAVAILABLE), str(error))
+
+
+def _bare_meta(request: SearchRequest) -> IndexMeta:
+    """What stands in for the settings of an index that was never set up."""
+    fields = tuple(TextField(name) for name in request.fields or DEFAULT_FIELDS)
+    return IndexMeta(model=request.model, fingerprint=Fingerprint(""), fields=fields, max_length=0, codec="none")
+
+
+def _check_depth(request: SearchRequest, offset: int, window: int, context: Context) -> None:
+    deepest, limit = max(offset + request.size, window if request.rerank else 0), context.limits.window
+    if deepest > limit:
+        raise invalid(
+            f"this asks for hit {deepest:,}, the limit is {limit:,}",
+            "narrow the search, or raise CHERCHE_LIMITS__WINDOW on the server",
+        )
+
+
+def _skipped(request: SearchRequest, page: Page | None, offset: int, window: int) -> RerankOutcome | None:
+    """Why no rerank is tried, where none is."""
+    if not request.rerank:
+        return RerankOutcome()
+    if is_sorted(request.body):
+        return RerankOutcome(RerankStatus.SKIPPED_SORT, "the search asks for another order than the score's")
+    if offset >= window:
+        return RerankOutcome(RerankStatus.OUTSIDE_WINDOW, f"this page starts below the window of {window} hits")
+    if page is not None and not page.reranked:
+        reason = "the pages before were not reranked, so this one keeps their order; search again for a rerank"
+        return RerankOutcome(RerankStatus.UNAVAILABLE, reason)
+    return None
+
+
+def _reranker(meta: IndexMeta, is_set_up: bool, context: Context) -> tuple[Encoder | None, RerankOutcome | None]:
+    try:
+        if meta.fingerprint.codes:
+            return codes_encoder(meta, context.encoders), None
+        encoder = context.encoders.named(meta.reranker or meta.model)
+    except ChercheError as error:
+        if error.code is Code.NOT_FOUND and not is_set_up and meta.model:
+            raise
+        return None, failed_open(error)
+    if encoder.info.late_interaction:
+        return encoder, None
+    mend = "set the index up with --reranker" if is_set_up else "name a ColBERT or joint model"
+    reason = f"model {encoder.info.name!r} has no late-interaction head — {mend}"
+    return None, RerankOutcome(RerankStatus.UNAVAILABLE, reason)
+
+
+def _weight(request: SearchRequest, stored: IndexMeta | None, reranker: Encoder | None) -> float:
+    """Share of MaxSim: the caller's, the index's, or what the model was tuned with."""
+    if request.rerank_weight is not None:
+        return request.rerank_weight
+    if stored is not None:
+        return stored.rerank_weight
+    return reranker.info.rerank_weight if reranker is not None else 0.0
+
+
+def _query_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
+    return sha256_of(
+        [
+            request.index,
+            request.text,
+            request.mode,
+            request.query_mode,
+            request.match_set,
+            request.query_terms,
+            request.rerank,
+            boost,
+            request.body,
+            request.model,
+            [[field.name, field.boost] for field in meta.fields],
+        ]
+    )
+
+
+def _read_page(request: SearchRequest, query_hash: str, meta: IndexMeta, context: Context) -> Page | None:
+    if not request.page_token:
+        return None
+    page = context.signer.read(request.page_token)
+    if page.fingerprint != fingerprint_text(meta.fingerprint):
+        raise precondition("the page token expired: the index was set up anew since", "search again without it")
+    if page.query != query_hash:
+        raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
+    return page
+
+
+def fingerprint_text(fingerprint: Fingerprint) -> str:
+    """Both parts of a fingerprint, for a page token."""
+    return f"{fingerprint.sparse}/{fingerprint.codes}"

@@ -1,0 +1,125 @@
+"""A stream cut into chunks of what has arrived, worked on two at a time, answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_IN_FLIGHT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A chunk is cut, and reading ahead stops, at whichever comes first."""
+
+    items: int
+    bytes: int
+
+
+async def chunks(
+    source: AsyncIterator[T], size_of: Callable[[T], int], bounds: Bounds
+) -> AsyncGenerator[list[T], None]:
+    """What has arrived, up to a chunk: waits for the first item only.
+
+    A failure of the source is raised once everything before it was given out.
+    """
+    inbox = _Inbox(size_of, bounds)
+    reader = asyncio.create_task(inbox.fill(source))
+    reader.add_done_callback(lambda _: inbox.arrived.set())
+    try:
+        while inbox.items or not reader.done():
+            await inbox.arrived.wait()
+            if chunk := inbox.take():
+                yield chunk
+        await reader
+    finally:
+        await _end(reader)
+
+
+async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, Any, R]]) -> AsyncGenerator[R, None]:
+    """Work on two items at once, answer in order; an item is read when there is room for it.
+
+    A failure of the source is raised once what came before it is answered.
+    """
+    running: deque[asyncio.Task[R]] = deque()
+    reading = asyncio.create_task(_next(source))
+    try:
+        while True:
+            idle = reading.done()
+            awaited: list[asyncio.Task[Any]] = [*list(running)[:1], *([] if idle else [reading])]
+            if not awaited:
+                break
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if not idle and reading.done() and reading.exception() is None:
+                running.extend(asyncio.create_task(work(item)) for item in reading.result())
+            if running and running[0].done():
+                yield running.popleft().result()
+            if _has_more(reading) and len(running) < _IN_FLIGHT:
+                reading = asyncio.create_task(_next(source))
+        await reading
+    finally:
+        await _end(*running, reading)
+
+
+@dataclass(slots=True)
+class _Inbox(Generic[T]):
+    """Items read ahead of their use."""
+
+    size_of: Callable[[T], int]
+    bounds: Bounds
+    items: deque[T] = field(default_factory=deque)
+    bytes: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def fill(self, source: AsyncIterator[T]) -> None:
+        async for item in source:
+            self.items.append(item)
+            self.bytes += self.size_of(item)
+            self.arrived.set()
+            if self._is_full():
+                self.room.clear()
+                await self.room.wait()
+
+    def take(self) -> list[T]:
+        """The next chunk; empty only where nothing has arrived."""
+        chunk: list[T] = []
+        size = 0
+        while self.items and len(chunk) < self.bounds.items and size < self.bounds.bytes:
+            item = self.items.popleft()
+            chunk.append(item)
+            size += self.size_of(item)
+        self.bytes -= size
+        if not self.items:
+            self.arrived.clear()
+        if not self._is_full():
+            self.room.set()
+        return chunk
+
+    def _is_full(self) -> bool:
+        return len(self.items) >= self.bounds.items or self.bytes >= self.bounds.bytes
+
+
+async def _next(source: AsyncIterator[T]) -> tuple[T, ...]:
+    """The next item in a tuple; an empty one at the end."""
+    try:
+        return (await anext(source),)
+    except StopAsyncIteration:
+        return ()
+
+
+def _has_more(reading: asyncio.Task[tuple[T, ...]]) -> bool:
+    return reading.done() and reading.exception() is None and bool(reading.result())
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel what still runs and wait until it is gone."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
