@@ -263,7 +263,7 @@ which would end up in logs — send them as an identity, or configure a service 
             else ()
         )
         found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
-        return found if found.pit or not query.pit else replace(found, pit=query.pit)
+        return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
 
     async def _planned(self, index: str, meta: IndexMeta) -> tuple[tuple[Request, ...], int, tuple[str, ...]]:
         dialect = await self._dialect()
