@@ -10,15 +10,22 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cherche_models.types import Encoding, Floats, TermWeights, TokenEmbeddings, Tokens
-from sidecar.protocols import ModelInfo
+from sidecar.protocols import Engine, Model, ModelInfo
 from sidecar.types import Kind
+
+if TYPE_CHECKING:
+    from sidecar.config import Settings
+    from sidecar.rpc.client import Client
+    from sidecar.rpc.serve import Sidecar
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", "##s")
 POISON = "poison"
@@ -157,3 +164,57 @@ def _architecture(sparse: bool, late_interaction: bool) -> str:
     if sparse and late_interaction:
         return "joint"
     return "splade" if sparse else "colbert"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A sidecar under test, and a client of it."""
+
+    sidecar: Sidecar
+    client: Client
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return self.sidecar.address
+
+
+@asynccontextmanager
+async def running_server(
+    engine: Engine,
+    models: Sequence[Model] = (),
+    *,
+    settings: Settings | None = None,
+    warm: bool = True,
+    authorization: str = "",
+) -> AsyncIterator[RunningServer]:
+    """A real gRPC server on a free loopback port.
+
+    Parameters
+    ----------
+    engine : Engine
+    models : sequence of Model
+        Served under their own names, the first by default; a `FakeModel` where none is given.
+    settings : Settings
+        Limits, token and the like; host, port, models and metrics are set here.
+    warm : bool
+        Wait until the models are loaded.
+    authorization : str
+        Cluster credentials that the client forwards.
+    """
+    from sidecar.config import Metrics, Settings
+    from sidecar.rpc.client import Client
+    from sidecar.rpc.serve import running
+
+    served = {model.info.name: model for model in models or (FakeModel(),)}
+    settings = (settings or Settings()).model_copy(
+        update={"host": "127.0.0.1", "port": 0, "models": {name: name for name in served}, "metrics": Metrics(port=-1)}
+    )
+    async with running(settings, engine=engine, loader=lambda _, source: served[source]) as sidecar:
+        if warm:
+            await sidecar.warm()
+        token, limits = settings.secret("token"), settings.limits
+        async with Client(
+            sidecar.address, token=token, authorization=authorization, timeout=limits.deadline, limits=limits
+        ) as client:
+            yield RunningServer(sidecar, client)

@@ -18,6 +18,8 @@ from sidecar.rpc.convert.status import from_status, to_code
 
 DETAILS = "grpc-status-details-bin"
 ATTEMPTS = 4
+PATIENCE = 3600.0
+"""Seconds for calls whose work grows with a model or an index."""
 _FIRST_PAUSE = 0.1
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # grpc-stubs forgets it
 
@@ -39,14 +41,19 @@ class Calls:
         self._metadata = metadata
         self._timeout = timeout
 
-    async def unary(self, method: Any, request: Any) -> Any:  # noqa: ANN401  # grpc's stubs and messages
-        """Call, and call again while that may help and time is left.
+    async def unary(
+        self,
+        method: Any,  # noqa: ANN401  # grpc's stub
+        request: Any,  # noqa: ANN401  # a message
+        timeout: float = 0.0,
+    ) -> Any:  # noqa: ANN401  # a message
+        """Call, and call again while that may help and time is left; `timeout` instead of the usual one.
 
         Raises
         ------
         ChercheError
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + (timeout or self._timeout)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 left = max(0.001, deadline - time.monotonic())

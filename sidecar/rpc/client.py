@@ -24,7 +24,7 @@ from sidecar.pb.cherche.v1 import (
     search_pb2_grpc,
 )
 from sidecar.rpc import outgoing
-from sidecar.rpc.calls import Calls, open_channel
+from sidecar.rpc.calls import PATIENCE, Calls, open_channel
 from sidecar.rpc.convert import encode, index, search
 from sidecar.rpc.convert.models import model_from_pb
 from sidecar.rpc.names import CLUSTER_AUTHORIZATION
@@ -222,7 +222,7 @@ class Client:
     async def setup_index(self, name: str, options: IndexOptions, *, dry_run: bool = False) -> SetupResult:
         """Add the mapping to an index; with `dry_run` only say how."""
         request = index_pb2.SetupIndexRequest(index=name, options=index.options_to_pb(options), dry_run=dry_run)
-        return index.setup_from_pb(await self._calls.unary(self._index.SetupIndex, request))
+        return index.setup_from_pb(await self._calls.unary(self._index.SetupIndex, request, PATIENCE))
 
     async def get_index(self, name: str) -> IndexReport:
         """How an index was set up and what it holds."""
@@ -258,7 +258,7 @@ class Client:
 
     async def remove_index(self, name: str) -> tuple[int, tuple[str, ...]]:
         """Take everything out again; documents changed, and what stays behind unused."""
-        response = await self._calls.unary(self._index.RemoveIndex, index_pb2.RemoveIndexRequest(index=name))
+        response = await self._calls.unary(self._index.RemoveIndex, index_pb2.RemoveIndexRequest(index=name), PATIENCE)
         return response.documents, tuple(response.remains)
 
     async def dump_index(self, name: str) -> AsyncGenerator[DumpedDocument, None]:
@@ -297,11 +297,11 @@ class Client:
     async def load_model(self, name: str, source: str) -> ModelSummary:
         """Load a model from a folder on the server or a hub id, and wait until it is warm."""
         request = model_pb2.LoadModelRequest(name=name, source=source)
-        return model_from_pb((await self._calls.unary(self._models.LoadModel, request)).model)
+        return model_from_pb((await self._calls.unary(self._models.LoadModel, request, PATIENCE)).model)
 
     async def unload_model(self, name: str) -> None:
         """Free a model."""
-        await self._calls.unary(self._models.UnloadModel, model_pb2.UnloadModelRequest(name=name))
+        await self._calls.unary(self._models.UnloadModel, model_pb2.UnloadModelRequest(name=name), PATIENCE)
 
     async def is_serving(self, service: str = "") -> bool:
         """Whether a service, such as ``cherche.v1.SearchService``, or all of them can answer now."""

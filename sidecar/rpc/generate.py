@@ -7,7 +7,9 @@ distribution does not own; the imports are rewritten to `sidecar.pb.cherche`.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -31,11 +33,16 @@ def generate(target: Path = TARGET, protos: Path = PROTOS) -> list[Path]:
         FAILED_PRECONDITION where the compiler is missing or refuses a file.
     """
     sources = sorted(str(path) for path in protos.rglob("*.proto"))
-    target.mkdir(parents=True, exist_ok=True)
-    for old in sorted(target.rglob("*_pb2*.py*")):
-        old.unlink()
-    _compile([f"--proto_path={protos}", *(f"--{kind}_out={target}" for kind in _OUTPUTS), *sources])
-    return [*_finish(target), *_packages(target)]
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        _compile([f"--proto_path={protos}", *(f"--{kind}_out={fresh}" for kind in _OUTPUTS), *sources])
+        names = [path.relative_to(fresh) for path in (*_finish(fresh), *_packages(fresh))]
+        for old in target.rglob("*_pb2*.py*"):
+            old.unlink()
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(fresh / name, target / name)
+    return [target / name for name in names]
 
 
 def _compile(arguments: list[str]) -> None:

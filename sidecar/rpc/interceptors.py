@@ -20,6 +20,10 @@ from sidecar.rpc.service import Call
 
 OPEN = ("/grpc.health.v1.Health/",)
 OWN = "/cherche.v1."
+PATIENT = frozenset(
+    {"ModelService/LoadModel", "ModelService/UnloadModel", "IndexService/SetupIndex", "IndexService/RemoveIndex"}
+)
+"""Calls whose work grows with a model or an index: the caller alone bounds them."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Around = Callable[[str, Any, bool], AbstractAsyncContextManager[None]]
@@ -34,7 +38,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
     token : str
         What callers present as ``authorization: Bearer …``; "" asks for nothing.
     deadline : float
-        Seconds that a unary call gets at most.
+        Seconds that a unary call gets at most; see `PATIENT`.
     """
 
     def __init__(self, metrics: Metrics, token: str = "", deadline: float = 60.0) -> None:
@@ -66,7 +70,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
         code = "UNKNOWN"
         with self._metrics.call(name) as ended:
             try:
-                async with asyncio.timeout(None if streams else self._allowed(context)):
+                async with asyncio.timeout(None if streams else self._allowed(name, context)):
                     if not self._authenticated(method, context):
                         raise _unauthenticated()
                     yield
@@ -90,8 +94,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
                 ended(code)
                 self._log.info("call", method=name, code=code, seconds=round(time.monotonic() - started, 6))
 
-    def _allowed(self, context: Call) -> float:
-        remaining = context.time_remaining()
+    def _allowed(self, name: str, context: Call) -> float | None:
+        remaining: float | None = context.time_remaining()
+        if name in PATIENT:
+            return remaining
         return self._deadline if remaining is None else min(self._deadline, max(0.0, remaining))
 
     def _authenticated(self, method: str, context: Call) -> bool:

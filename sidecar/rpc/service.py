@@ -37,8 +37,6 @@ class Services:
     registry : Registry
     limits : Limits
     metrics : Metrics
-    service_account : str
-        Header value for callers without credentials; "" for none.
     may_load : bool
         Whether callers may load and unload models.
     """
@@ -47,7 +45,6 @@ class Services:
     registry: Registry
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
-    service_account: str = ""
     may_load: bool = False
 
     def context(self, call: Call) -> Context:
@@ -55,10 +52,9 @@ class Services:
         return self.base.for_caller(self.identity(call), call.time_remaining())
 
     def identity(self, call: Call) -> Identity:
-        """The cluster credentials that the caller forwards, else the service account."""
+        """The cluster credentials that the caller forwards; anonymous without."""
         metadata = dict(call.invocation_metadata() or ())
-        forwarded = metadata.get(CLUSTER_AUTHORIZATION, "")
-        return Identity(forwarded or self.service_account or None)
+        return Identity(metadata.get(CLUSTER_AUTHORIZATION) or None)
 
     def check_items(self, count: int) -> None:
         """Refuse a call with too many items.

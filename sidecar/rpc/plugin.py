@@ -1,0 +1,155 @@
+"""PluginService."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from cherche_models.types import TokenEmbeddings
+from sidecar.engines.opensearch.query import heaviest, sparse_clause
+from sidecar.errors import ChercheError, Code, invalid
+from sidecar.pb.cherche.v1 import plugin_pb2 as pb
+from sidecar.pb.cherche.v1 import plugin_pb2_grpc
+from sidecar.pipeline.encode import DocumentEncoder
+from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
+from sidecar.rpc.convert.columns import item_to_pb, timings_to_pb, weights_to_pb
+from sidecar.rpc.convert.search import QUERY_MODES, outcome_to_pb
+from sidecar.rpc.convert.status import clean
+from sidecar.rpc.service import Call, Services
+from sidecar.types import EngineHit, IndexMeta, SearchRequest, SourceDocument, Timings
+
+
+class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
+    """What a plugin inside the cluster asks for."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def PrepareDocuments(
+        self, request: pb.PrepareDocumentsRequest, context: Call
+    ) -> pb.PrepareDocumentsResponse:
+        """Turn documents into the fields that are stored beside them."""
+        ours = self._services.context(context)
+        self._services.check_items(len(request.documents))
+        started = ours.clock()
+        encoder = DocumentEncoder.of(_meta(request.meta_json), ours.encoders)
+        documents = [SourceDocument(one.id or f"#{i}", one.source_json) for i, one in enumerate(request.documents)]
+        known = [Known(one.known_hash, one.known_terms) for one in request.documents]
+        results = await prepare_documents(documents, known, encoder, ours)
+        errors = [one if isinstance(one, ChercheError) else None for one in results]
+        self._services.count("PrepareDocuments", errors, sum(getattr(one, "truncated", False) for one in results))
+        weights = [one.weights if isinstance(one, Prepared) else None for one in results]
+        return self._services.fitting(
+            pb.PrepareDocumentsResponse(
+                documents=[_prepared(i, request.documents[i].id, one) for i, one in enumerate(results)],
+                term_weights=weights_to_pb(weights, encoder.feature_names()),
+                timings=timings_to_pb(Timings(total=ours.clock() - started)),
+            )
+        )
+
+    async def PrepareQuery(self, request: pb.PrepareQueryRequest, context: Call) -> pb.PrepareQueryResponse:
+        """Turn a query text into the sparse clause, and into what MaxSim needs."""
+        ours = self._services.context(context)
+        started = ours.clock()
+        wanted = SearchRequest(
+            index="",
+            text=request.text,
+            query_mode=QUERY_MODES.get(request.query_mode, "full"),
+            query_terms=request.query_terms,
+            rerank=request.embeddings,
+            sparse_boost=request.sparse_boost if request.HasField("sparse_boost") else None,
+        )
+        query = await prepare_query(wanted, _meta(request.meta_json), ours)
+        timings = Timings(**query.encoded.timings, total=ours.clock() - started)
+        self._services.metrics.stages(timings)
+        return _query_to_pb(query, request.max_clauses, timings)
+
+    async def RerankHits(self, request: pb.RerankHitsRequest, context: Call) -> pb.RerankHitsResponse:
+        """Reorder the hits of a first stage."""
+        ours = self._services.context(context)
+        started = ours.clock()
+        meta = _meta(request.meta_json)
+        weight = request.weight if request.HasField("weight") else meta.rerank_weight
+        if not 0 <= weight <= 1:
+            raise invalid(f"rerank weight is {weight}", "give a share between 0 and 1")
+        self._services.check_items(len(request.hits))
+        hits = [EngineHit(one.id, one.score, codes=one.codes or None) for one in request.hits]
+        ranked = await rerank_hits(hits, _embeddings(request.query), weight, ours)
+        places = {id(hit): i for i, hit in enumerate(hits)}
+        by_rank = {hit.id: i for hit, i in zip(hits, places.values(), strict=True)}
+        seconds = ours.clock() - started
+        timings = Timings(rerank=seconds, total=seconds)
+        self._services.metrics.stages(timings)
+        self._services.metrics.reranked(ranked.outcome)
+        return pb.RerankHitsResponse(
+            hits=[
+                pb.RerankedHit(index=by_rank[hit.id], score=hit.score, maxsim=hit.parts.maxsim)
+                for hit in ranked.hits
+            ],
+            outcome=outcome_to_pb(ranked.outcome),
+            timings=timings_to_pb(timings),
+        )
+
+
+def _meta(data: bytes) -> IndexMeta:
+    """How the index was set up, as the plugin read it from the mapping.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where this release cannot read it.
+    """
+    try:
+        return IndexMeta.from_json(json.loads(data))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ChercheError(
+            Code.FAILED_PRECONDITION,
+            f"the index's _meta.cherche cannot be read: {error!r}",
+            "run: cherche setup INDEX, with the release of this sidecar",
+        ) from None
+
+
+def _prepared(index: int, id: str, one: Prepared | ChercheError) -> pb.PreparedDocument:
+    if isinstance(one, ChercheError):
+        return pb.PreparedDocument(item=item_to_pb(index, id, one))
+    item = item_to_pb(index, id, truncated=one.truncated, tokens=one.tokens)
+    return pb.PreparedDocument(item=item, hash=one.hash, terms=one.terms, codes=one.codes or b"", reused=one.reused)
+
+
+def _query_to_pb(query: PreparedQuery, max_clauses: int, timings: Timings) -> pb.PrepareQueryResponse:
+    encoded = query.encoded
+    clauses, cut = heaviest(encoded.clauses, max_clauses) if max_clauses else (encoded.clauses, 0)
+    clause = json.dumps(sparse_clause(clauses, query.boost)).encode() if clauses else b""
+    embeddings = None
+    if encoded.embeddings is not None:
+        vectors = encoded.embeddings.vectors
+        embeddings = pb.QueryEmbeddings(
+            data=vectors.astype("<f4").tobytes(), tokens=vectors.shape[0], dim=vectors.shape[1]
+        )
+    return pb.PrepareQueryResponse(
+        clause_json=clause,
+        terms=len(clauses),
+        terms_cut=cut,
+        embeddings=embeddings,
+        embeddings_missing=clean(query.unreranked),
+        warnings=[clean(warning) for warning in encoded.warnings],
+        timings=timings_to_pb(timings),
+    )
+
+
+def _embeddings(query: pb.QueryEmbeddings) -> TokenEmbeddings:
+    """The query's embeddings.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where the bytes are not rows of that width.
+    """
+    vectors = np.frombuffer(query.data, "<f4") if len(query.data) % 4 == 0 else np.empty(0, np.float32)
+    if not query.dim or vectors.size != query.tokens * query.dim or not bool(np.isfinite(vectors).all()):
+        raise invalid(
+            f"{len(query.data)} bytes are not {query.tokens} x {query.dim} finite float32",
+            "send the embeddings as PrepareQuery gave them",
+        )
+    return TokenEmbeddings(vectors.reshape(query.tokens, query.dim).astype(np.float32))

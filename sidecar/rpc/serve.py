@@ -1,0 +1,225 @@
+"""A whole sidecar from its settings: in the foreground, or inside a process that needs one."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from pydantic import SecretStr
+
+from sidecar.batching import BatchOptions
+from sidecar.config import Settings
+from sidecar.errors import invalid, precondition
+from sidecar.observe import logs
+from sidecar.observe.metrics import BatchMetrics, Metrics
+from sidecar.pipeline import Context, PageSigner
+from sidecar.pipeline import Limits as PipelineLimits
+from sidecar.protocols import Engine, Model, ModelInfo
+from sidecar.registry import Loader, ModelState, Registry
+from sidecar.rpc.client import Client
+from sidecar.rpc.server import Server
+from sidecar.rpc.service import Services
+from sidecar.types import Identity
+
+CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A running sidecar; `metrics_port` is -1 where metrics are not served."""
+
+    address: str
+    registry: Registry
+    metrics: Metrics
+    metrics_port: int
+    settings: Settings
+
+    async def warm(self) -> None:
+        """Wait until the models are loaded.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION where the default model cannot be.
+        """
+        await self.registry.settled()
+        default = self.registry.get(self.settings.default_model)
+        if default.state is ModelState.FAILED:
+            raise precondition(
+                f"model {default.name!r} could not be loaded: {default.message}",
+                "name a checkpoint's folder: cherche serve --model NAME=PATH",
+            )
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM, then drain.
+
+    Raises
+    ------
+    ChercheError
+        Where the settings, the port or the default model do not allow it.
+    """
+    logs.configure(settings.log_level)
+    log = logs.get("server")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as sidecar:
+        log.info("listening", address=sidecar.address, engine=settings.engine, metrics_port=sidecar.metrics_port)
+        warming, stopping = asyncio.create_task(sidecar.warm()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if warming.done():
+                warming.result()
+                log.info("serving", address=sidecar.address)
+                await stopping
+        finally:
+            warming.cancel()
+            stopping.cancel()
+            await asyncio.gather(warming, stopping, return_exceptions=True)
+        log.info("draining", seconds=settings.drain)
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def in_process(settings: Settings) -> AsyncIterator[Client]:
+    """A client of a sidecar that lives as long as the block, on a free loopback port with a token of its own.
+
+    Raises
+    ------
+    ChercheError
+        As `serve`.
+    """
+    private = settings.model_copy(
+        update={
+            "host": "127.0.0.1",
+            "port": 0,
+            "token": SecretStr(secrets.token_urlsafe(32)),
+            "tls": type(settings.tls)(),
+            "metrics": settings.metrics.model_copy(update={"port": -1}),
+            "allow_load": True,
+            "drain": 1.0,
+        }
+    )
+    if not structlog.is_configured():
+        logs.configure("error")
+    async with running(private) as sidecar:
+        await sidecar.warm()
+        async with Client.from_settings(private, sidecar.address) as client:
+            yield client
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, engine: Engine | None = None, loader: Loader | None = None
+) -> AsyncIterator[Sidecar]:
+    """A sidecar that answers while its models load; drained at the end of the block.
+
+    Parameters
+    ----------
+    settings : Settings
+    engine : Engine or None
+        Instead of the one that the settings name; not closed here.
+    loader : Loader or None
+        Instead of `sidecar.models.load_model`.
+
+    Raises
+    ------
+    ChercheError
+        Where the settings or a port do not allow it.
+    """
+    async with AsyncExitStack() as stack:
+        if engine is None:
+            engine = open_engine(settings)
+            stack.push_async_callback(engine.aclose)
+        metrics = Metrics()
+        registry = _registry(settings, metrics, loader or _loader(settings))
+        stack.push_async_callback(registry.aclose, settings.drain)
+        server = Server(_services(settings, engine, registry, metrics), settings)
+        stack.push_async_callback(server.stop, settings.drain)
+        metrics_port = -1
+        if settings.metrics.port >= 0:
+            exporter = metrics.serve(settings.metrics.host, settings.metrics.port)
+            stack.callback(exporter.close)
+            metrics_port = exporter.port
+        for name, source in settings.served_models.items():
+            registry.start(name, source)
+        await server.start()
+        yield Sidecar(server.address, registry, metrics, metrics_port, settings)
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The engine that the settings name; its module is imported only then.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a URL that is missing or none.
+    """
+    if settings.engine == "embedded":
+        from sidecar.engines.embedded import EmbeddedEngine
+
+        return EmbeddedEngine(settings.embedded.path, max_document_bytes=settings.limits.document_bytes)
+    if not settings.url:
+        raise invalid("the opensearch engine needs the address of a cluster", "give --url, or set CHERCHE_URL")
+    from sidecar.engines.opensearch import OpenSearchEngine
+
+    account = settings.secret("service_account")
+    return OpenSearchEngine.connect(
+        settings.url,
+        service_identity=Identity(account) if account else None,
+        ca_certs=str(settings.cluster_ca) if settings.cluster_ca else None,
+    )
+
+
+def _services(settings: Settings, engine: Engine, registry: Registry, metrics: Metrics) -> Services:
+    limits = settings.limits
+    bounds = PipelineLimits(limits.document_bytes, limits.query_characters, limits.window)
+    key = settings.secret("page_token_key").encode() or secrets.token_bytes(32)
+    context = Context(engine, registry, PageSigner(key), limits=bounds)
+    return Services(context, registry, limits, metrics, settings.may_load)
+
+
+def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
+    def options(info: ModelInfo) -> BatchOptions:
+        tokens = CPU_TOKENS if info.device == "cpu" else ACCELERATOR_TOKENS
+        limits = settings.limits
+        return BatchOptions(
+            tokens=settings.batching.tokens or tokens,
+            max_wait=settings.batching.max_wait,
+            queue_items=limits.queue_items,
+            queue_tokens=limits.queue_tokens,
+        )
+
+    if settings.default_model not in settings.served_models:
+        known = ", ".join(settings.served_models)
+        raise invalid(
+            f"the default model {settings.default_model!r} is not served; served: {known}", "name one of them"
+        )
+    registry = Registry(loader, settings.default_model, options, lambda name: BatchMetrics(metrics, name))
+
+    def tell() -> None:
+        for model in registry.list():
+            metrics.model_ready.labels(model.name).set(model.state is ModelState.READY)
+
+    registry.on_change(tell)
+    return registry
+
+
+def _loader(settings: Settings) -> Loader:
+    def load(name: str, source: str) -> Model:
+        from sidecar.models import load_model
+
+        return load_model(name, source, device=_told(settings.device), dtype=_told(settings.dtype))
+
+    return load
+
+
+def _told(value: str) -> str | None:
+    return None if value == "auto" else value

@@ -1,0 +1,164 @@
+"""The gRPC server: services, health, reflection, exposure, drain."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]  # its stubs forget it
+from grpc_reflection.v1alpha import reflection
+
+from sidecar.config import Settings
+from sidecar.errors import invalid, precondition
+from sidecar.pb.cherche.v1 import (
+    encoder_pb2_grpc,
+    index_pb2_grpc,
+    model_pb2_grpc,
+    reranker_pb2_grpc,
+    search_pb2_grpc,
+)
+from sidecar.registry import ModelState, Registry
+from sidecar.rpc.calls import read_pem
+from sidecar.rpc.encoder import EncoderServicer
+from sidecar.rpc.index import IndexServicer
+from sidecar.rpc.interceptors import Guard
+from sidecar.rpc.models import ModelServicer
+from sidecar.rpc.reranker import RerankerServicer
+from sidecar.rpc.search import SearchServicer
+from sidecar.rpc.service import Services
+
+_NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "ModelService")
+ENCODER, RERANKER, INDEX, SEARCH, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
+_SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICES = (ENCODER, RERANKER, INDEX, SEARCH, MODEL)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen beyond this machine unprotected.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming what is missing.
+    """
+    if bool(settings.tls.cert) != bool(settings.tls.key):
+        raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
+    if settings.is_loopback or settings.insecure:
+        return
+    protected = bool(settings.tls.cert) and bool(settings.secret("token") or settings.tls.client_ca)
+    if not protected:
+        raise invalid(
+            f"host {settings.host} can be reached from other machines",
+            "give --tls-cert, --tls-key and --token-file (or --tls-client-ca), or --insecure, or listen on 127.0.0.1",
+        )
+
+
+def serving(registry: Registry) -> dict[str, bool]:
+    """Whether each service can answer: not before the default model is warm and all others are decided."""
+    models = registry.list()
+    decided = all(model.state is not ModelState.LOADING for model in models)
+    default = any(model.is_default and model.state is ModelState.READY for model in models)
+    warm = decided and default
+    reranks = any(encoder.info.late_interaction for encoder in registry.ready())
+    states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, MODEL: True}
+    return {"": warm, **states}
+
+
+class Server:
+    """A gRPC server of the contract.
+
+    Parameters
+    ----------
+    services : Services
+    settings : Settings
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT as `check_exposure`; FAILED_PRECONDITION where the port is taken.
+    """
+
+    def __init__(self, services: Services, settings: Settings) -> None:
+        check_exposure(settings)
+        self._settings = settings
+        self._registry = services.registry
+        guard = Guard(services.metrics, settings.secret("token"), settings.limits.deadline)
+        options = [
+            ("grpc.max_receive_message_length", settings.limits.request_bytes),
+            ("grpc.max_send_message_length", settings.limits.request_bytes),
+            ("grpc.so_reuseport", 0),
+        ]
+        self._server = grpc.aio.server(interceptors=[guard], options=options)
+        self._health = health.HealthServicer()
+        self._health_task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._add(services)
+        self.port = self._bind()
+
+    @property
+    def address(self) -> str:
+        """host:port that clients on this machine connect to."""
+        host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::", "[::]") else self._settings.host
+        return f"{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Begin to answer; health follows the models from now on."""
+        self._registry.on_change(self._changed.set)
+        await self._tell_health()
+        self._health_task = asyncio.create_task(self._follow_health())
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Say so through health, refuse new calls, let those in flight end within `grace` seconds."""
+        if self._health_task is not None:
+            self._health_task.cancel()
+            await asyncio.gather(self._health_task, return_exceptions=True)
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+    def _add(self, services: Services) -> None:
+        server = self._server
+        encoder_pb2_grpc.add_EncoderServiceServicer_to_server(EncoderServicer(services), server)
+        reranker_pb2_grpc.add_RerankerServiceServicer_to_server(RerankerServicer(services), server)
+        index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(services), server)
+        search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(services), server)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(services), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, server)
+
+    def _bind(self) -> int:
+        settings = self._settings
+        host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
+        address = f"{host}:{settings.port}"
+        try:
+            if settings.tls.cert is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, _credentials(settings))
+        except RuntimeError:
+            raise precondition(
+                f"{address} cannot be listened on", "choose another --port, or end what holds it"
+            ) from None
+
+    async def _follow_health(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._tell_health()
+
+    async def _tell_health(self) -> None:
+        for service, is_serving in serving(self._registry).items():
+            status = (
+                health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
+            )
+            await self._health.set(service, status)
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials:
+    tls = settings.tls
+    if tls.cert is None or tls.key is None:
+        raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
+    authority = read_pem(tls.client_ca) if tls.client_ca else None
+    pair = (read_pem(tls.key), read_pem(tls.cert))
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
