@@ -43,9 +43,7 @@ def evaluate(rankings: Rankings, qrels: Judgements, measures: Sequence[str] = ME
     return {name: sum(column.values()) / len(column) for name, column in values.items()}
 
 
-def per_query(
-    rankings: Rankings, qrels: Judgements, measures: Sequence[str] = MEASURES
-) -> dict[str, dict[str, float]]:
+def per_query(rankings: Rankings, qrels: Judgements, measures: Sequence[str] = MEASURES) -> dict[str, dict[str, float]]:
     """Each measure's value for each query: measure → query id → value in [0, 1].
 
     Queries stand in the order of the qrels, so two systems' values are paired.

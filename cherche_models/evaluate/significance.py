@@ -37,9 +37,7 @@ class Comparison:
     ties: int
 
 
-def compare(
-    a: Mapping[str, float], b: Mapping[str, float], *, rounds: int = 100_000, seed: int = 0
-) -> Comparison:
+def compare(a: Mapping[str, float], b: Mapping[str, float], *, rounds: int = 100_000, seed: int = 0) -> Comparison:
     """Paired two-sided randomisation test of the means (Fisher; Smucker, Allan & Carterette 2007).
 
     Under the null hypothesis each query's two values could be swapped. The p-value

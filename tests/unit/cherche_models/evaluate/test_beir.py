@@ -18,9 +18,7 @@ def folder(tmp_path):
         {"_id": "d2", "title": "", "text": "Geese."},
     ]
     (place / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (place / "queries.jsonl").write_text(
-        '{"_id": "q1", "text": "who swims"}\n\n{"_id": "q2", "text": "unjudged"}\n'
-    )
+    (place / "queries.jsonl").write_text('{"_id": "q1", "text": "who swims"}\n\n{"_id": "q2", "text": "unjudged"}\n')
     (place / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\n")
     return place
 
@@ -98,9 +96,7 @@ def server(tmp_path):
 
     root = tmp_path / "served"
     root.mkdir()
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(root))
-    ) as running:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root))) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield root, f"http://127.0.0.1:{running.server_port}"

@@ -12,9 +12,7 @@ def _values(values):
 def test_exact_for_few_queries_agrees_with_scipy():
     random = np.random.default_rng(1)
     a, b = random.random(12), random.random(12)
-    theirs = stats.permutation_test(
-        (b, a), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf
-    )
+    theirs = stats.permutation_test((b, a), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf)
     assert compare(_values(a), _values(b)).p_value == pytest.approx(theirs.pvalue)
 
 

@@ -1,0 +1,62 @@
+"""Learning a teacher's scores instead of labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def kl_divergence(student: Tensor, teacher: Tensor, masked: Tensor | None = None) -> Tensor:
+    """``KL(softmax(teacher) || softmax(student))`` over each query's candidates, mean over queries.
+
+    Temperatures are the caller's: scores come in already scaled.
+
+    Parameters
+    ----------
+    student, teacher : Tensor, shape (queries, documents)
+    masked : bool Tensor, shape (queries, documents), optional
+        Candidates that neither distribution sees. Each query keeps at least one.
+
+    Returns
+    -------
+    Tensor, scalar
+
+    >>> scores = torch.tensor([[2.0, 1.0]])
+    >>> float(kl_divergence(scores, scores + 5.0))
+    0.0
+    """
+    if masked is not None:
+        lowest = torch.finfo(student.dtype).min / 4
+        student, teacher = student.masked_fill(masked, lowest), teacher.masked_fill(masked, lowest)
+    return functional.kl_div(
+        functional.log_softmax(student, dim=1),
+        functional.log_softmax(teacher, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
+    """Squared error of the margins between each positive and every other candidate.
+
+    Hofstätter et al. 2020, "Improving Efficient Neural Ranking Models with
+    Cross-Architecture Knowledge Distillation", eq. 5.
+
+    Parameters
+    ----------
+    student, teacher : Tensor, shape (queries, documents)
+    positives : int64 Tensor, shape (queries,)
+        Column of each query's positive.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over queries and their other candidates.
+
+    >>> float(margin_mse(torch.tensor([[3.0, 1.0]]), torch.tensor([[5.0, 2.0]]), torch.tensor([0])))
+    1.0
+    """
+    column = positives.unsqueeze(1)
+    error = (student.gather(1, column) - student) - (teacher.gather(1, column) - teacher)
+    return error.square().sum() / max(error.numel() - error.shape[0], 1)

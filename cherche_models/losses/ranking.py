@@ -1,0 +1,115 @@
+"""Contrastive ranking over a whole batch.
+
+Every document of the batch is a candidate for every query: the positives of the
+others and all hard negatives (Karpukhin et al. 2020, "Dense Passage Retrieval",
+section 3.2), except those that answer the query too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+
+def ranking(scores: Tensor, positives: Tensor, masked: Tensor | None = None) -> Tensor:
+    """Cross entropy of each query's positive against all other candidates.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (queries, documents)
+    positives : int64 Tensor, shape (queries,)
+        Column of each query's positive.
+    masked : bool Tensor, shape (queries, documents), optional
+        Candidates that do not count; see `unfair`. A positive always counts.
+
+    Returns
+    -------
+    Tensor, scalar
+        ``-log softmax(scores)[positive]``, mean over the queries.
+
+    >>> round(float(ranking(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))), 4)
+    0.3133
+    """
+    return torch.nn.functional.cross_entropy(_hide(scores, positives, masked), positives)
+
+
+def _hide(scores: Tensor, positives: Tensor, masked: Tensor | None) -> Tensor:
+    if masked is None:
+        return scores
+    own = torch.zeros_like(masked).scatter(1, positives.unsqueeze(1), True)
+    return scores.masked_fill(masked & ~own, -torch.inf)
+
+
+def unfair(documents: Sequence[str], positives: Sequence[str], relevant: Sequence[Collection[str]]) -> Tensor:
+    """Candidates that must not be pushed down: other copies of a positive, and other answers.
+
+    Parameters
+    ----------
+    documents : sequence of str
+        Id of each column.
+    positives : sequence of str
+        Id of each query's positive.
+    relevant : sequence of collections of str
+        Every id known to answer each query.
+
+    Returns
+    -------
+    bool Tensor, shape (queries, documents)
+        True for the query's own positive too: `ranking` keeps its column, and only that.
+
+    >>> unfair(["a", "b", "a"], ["a", "b"], [{"a"}, {"b", "a"}]).tolist()
+    [[True, False, True], [True, True, True]]
+    """
+    return torch.tensor(
+        [
+            [document == positive or document in answers for document in documents]
+            for positive, answers in zip(positives, relevant, strict=True)
+        ]
+    )
+
+
+def sparse_scores(queries: Tensor, documents: Tensor) -> Tensor:
+    """Dot products of term weights.
+
+    Parameters
+    ----------
+    queries : Tensor, shape (queries, vocabulary)
+    documents : Tensor, shape (documents, vocabulary)
+
+    Returns
+    -------
+    Tensor, shape (queries, documents)
+
+    >>> sparse_scores(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.5], [0.0, 1.0]])).tolist()
+    [[4.0, 2.0]]
+    """
+    return queries @ documents.T
+
+
+def maxsim_scores(queries: Tensor, query_mask: Tensor, documents: Tensor, document_mask: Tensor) -> Tensor:
+    """MaxSim of every query with every document (Khattab & Zaharia 2020, eq. 3).
+
+    Parameters
+    ----------
+    queries : Tensor, shape (queries, query tokens, dim)
+    query_mask : bool Tensor, shape (queries, query tokens)
+        Masked tokens add nothing.
+    documents : Tensor, shape (documents, document tokens, dim)
+    document_mask : bool Tensor, shape (documents, document tokens)
+        Masked tokens are never the best, not even among negative similarities.
+
+    Returns
+    -------
+    Tensor, shape (queries, documents)
+
+    >>> tokens, mask = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.ones(1, 2, dtype=torch.bool)
+    >>> round(float(maxsim_scores(tokens, mask, torch.tensor([[[0.6, 0.8]]]), mask[:, :1])), 4)
+    1.4
+    """
+    number, length, dim = documents.shape
+    similarity = queries.reshape(-1, dim) @ documents.reshape(-1, dim).T
+    similarity = similarity.masked_fill(~document_mask.reshape(1, -1), -torch.inf)
+    best = similarity.view(*queries.shape[:2], number, length).amax(dim=-1)
+    return best.masked_fill(~query_mask.unsqueeze(-1), 0.0).sum(dim=1)

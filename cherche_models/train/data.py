@@ -1,0 +1,250 @@
+"""Training examples: a text that asks, one that answers, others that do not."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from cherche_models.evaluate import beir
+from cherche_models.evaluate.beir import Document, text_of
+from cherche_models.train.bm25 import BM25
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One query and its candidates, all as text.
+
+    Attributes
+    ----------
+    query, positive : str
+    negatives : tuple of str
+        Hard ones; a trainer draws from them.
+    answers : tuple of str
+        Further texts known to answer the query: never used against it.
+    source : str
+        Where it comes from; batches are mixed by source.
+    """
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    source: str = ""
+
+
+def write(path: Path, examples: Iterable[Example]) -> None:
+    """Write JSONL, one example a line."""
+    with path.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
+
+
+def read(path: Path) -> Iterator[Example]:
+    """Examples of a JSONL file: ``query``, ``positive``, ``negatives``, optional ``answers`` and ``source``.
+
+    Raises
+    ------
+    ValueError
+        Naming file and line of what is not an example.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                yield Example(
+                    row["query"],
+                    row["positive"],
+                    tuple(row.get("negatives", ())),
+                    tuple(row.get("answers", ())),
+                    row.get("source", ""),
+                )
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path}:{number}: not an example with query and positive ({error!r})") from error
+
+
+def triples(rows: Iterable[tuple[str, str, str]]) -> Iterator[Example]:
+    """Examples of (query, positive, negative) triples.
+
+    >>> next(triples([("q", "yes", "no")])).negatives
+    ('no',)
+    """
+    for query, positive, negative in rows:
+        yield Example(query, positive, (negative,))
+
+
+def judged(collection: beir.Collection, queries: Iterable[str], source: str = "judged") -> Iterator[Example]:
+    """One example per relevant document of the given queries."""
+    texts = collection.texts()
+    for query in queries:
+        answers = tuple(texts[d] for d, relevance in collection.qrels[query].items() if relevance > 0)
+        for positive in answers:
+            others = tuple(text for text in answers if text != positive)
+            yield Example(collection.queries[query], positive, answers=others, source=source)
+
+
+def title_pairs(documents: Iterable[Document], source: str = "title") -> Iterator[Example]:
+    """Title → text, where a document has both."""
+    for document in documents:
+        title, text = str(document.get("title") or ""), str(document.get("text") or "")
+        if title and text:
+            yield Example(title, text, answers=(text_of(document),), source=source)
+
+
+def sentence_pairs(
+    documents: Iterable[Document],
+    *,
+    per_document: int,
+    seed: int,
+    words: tuple[int, int] = (6, 40),
+    source: str = "sentence",
+) -> Iterator[Example]:
+    """A sentence → the document without it: the inverse cloze task (Lee et al. 2019, section 4).
+
+    Parameters
+    ----------
+    documents : iterable of documents
+    per_document : int
+        Sentences drawn from each.
+    seed : int
+    words : (int, int)
+        Shortest and longest sentence that is drawn.
+    source : str
+    """
+    draw = random.Random(seed)
+    for document in documents:
+        sentences = _SENTENCE_END.split(str(document.get("text") or ""))
+        usable = [i for i, s in enumerate(sentences) if words[0] <= len(s.split()) <= words[1]]
+        if len(sentences) < 3:
+            continue
+        for chosen in draw.sample(usable, min(per_document, len(usable))):
+            rest = " ".join(sentence for i, sentence in enumerate(sentences) if i != chosen)
+            positive = text_of({**document, "text": rest})
+            yield Example(sentences[chosen], positive, answers=(text_of(document),), source=source)
+
+
+def docstrings(folder: Path, skip: Collection[str] = ("site-packages", "test", "tests")) -> Iterator[Document]:
+    """Docstrings of the Python files under a folder, read without importing anything.
+
+    Each module, class and function with a summary line and more text gives
+    ``{_id, title, summary, text}``: its dotted name, the first line, the rest.
+    Files that are not valid Python are passed over: test data often holds some on purpose.
+
+    Parameters
+    ----------
+    folder : Path
+    skip : collection of str
+        Folders that are left out, wherever they lie.
+    """
+    for path in sorted(folder.rglob("*.py")):
+        if not set(skip).isdisjoint(path.relative_to(folder).parts):
+            continue
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        name = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        yield from _documented(tree, name)
+
+
+def _documented(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str
+) -> Iterator[Document]:
+    documentation = ast.get_docstring(node) or ""
+    summary, _, rest = documentation.partition("\n\n")
+    if rest.strip():
+        yield {"_id": name, "title": name, "summary": " ".join(summary.split()), "text": " ".join(rest.split())}
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _documented(child, f"{name}.{child.name}")
+
+
+def docstring_pairs(documents: Iterable[Document], source: str = "docstring") -> Iterator[Example]:
+    """Summary line → dotted name and the rest."""
+    for document in documents:
+        summary = str(document["summary"])
+        if len(summary.split()) >= 4:
+            whole = f"{document['title']} {summary} {document['text']}"
+            yield Example(summary, text_of(document), answers=(whole,), source=source)
+
+
+def mine(examples: Iterable[Example], index: BM25, texts: Mapping[str, str], *, depth: int = 30) -> Iterator[Example]:
+    """Add the texts that BM25 ranks high for each query and that are no known answer.
+
+    Parameters
+    ----------
+    examples : iterable of Example
+    index : BM25
+    texts : mapping of id → text
+        What the index's documents read like to the model.
+    depth : int
+        Ranks that are looked at.
+    """
+    for example in examples:
+        known = {example.positive, *example.answers}
+        found = (texts[key] for key, _ in index.search(example.query, depth))
+        yield replace(example, negatives=tuple(text for text in found if text not in known))
+
+
+def mixed(
+    examples: Sequence[Example], shares: Mapping[str, float], batch: int, seed: int
+) -> Callable[[int], list[Example]]:
+    """Batches by number: ``mixed(...)(step)`` is the same whenever it is asked.
+
+    Each source is walked in a shuffled order, shuffled anew at each pass, so a
+    resumed run sees the examples that an uninterrupted one would.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    shares : mapping of source → share
+        Rows of a batch are divided by these, largest remainder first; shares need not sum to 1.
+    batch : int
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If a source has no example.
+    """
+    pools = {source: [e for e in examples if e.source == source] for source in shares}
+    if empty := [source for source, pool in pools.items() if not pool]:
+        raise ValueError(f"no example comes from {empty}; there are {sorted({e.source for e in examples})}")
+    counts = _apportion(shares, batch)
+
+    def at(step: int) -> list[Example]:
+        return [
+            _walk(pools[source], step * count + i, f"{seed}/{source}")
+            for source, count in counts.items()
+            for i in range(count)
+        ]
+
+    return at
+
+
+def _apportion(shares: Mapping[str, float], batch: int) -> dict[str, int]:
+    whole = sum(shares.values())
+    exact = {source: batch * share / whole for source, share in shares.items()}
+    counts = {source: int(value) for source, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda source: (counts[source] - exact[source], source))
+    for source in by_remainder[: batch - sum(counts.values())]:
+        counts[source] += 1
+    return counts
+
+
+def _walk(pool: Sequence[Example], position: int, seed: str) -> Example:
+    turn, place = divmod(position, len(pool))
+    return pool[_order(len(pool), f"{seed}/{turn}")[place]]
+
+
+@lru_cache(maxsize=64)
+def _order(size: int, seed: str) -> list[int]:
+    order = list(range(size))
+    random.Random(seed).shuffle(order)
+    return order

@@ -1,0 +1,142 @@
+import pytest
+import torch
+
+from cherche_models.losses import (
+    JointLoss,
+    Targets,
+    flops,
+    kl_divergence,
+    margin_mse,
+    maxsim_scores,
+    quadratic,
+    ranking,
+    sparse_scores,
+    unfair,
+)
+from cherche_models.models import Output
+
+
+def _random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_other_document_of_the_batch_is_a_negative():
+    scores = torch.tensor([[2.0, 1.0, 0.0], [0.5, 0.5, 3.0]])
+    by_hand = -(torch.log_softmax(scores[0], 0)[0] + torch.log_softmax(scores[1], 0)[2]) / 2
+    torch.testing.assert_close(ranking(scores, torch.tensor([0, 2])), by_hand)
+
+
+def test_an_answer_is_no_negative_but_the_positive_stays():
+    scores = torch.tensor([[2.0, 9.0, 0.0]], requires_grad=True)
+    masked = unfair(["a", "b", "c"], ["a"], [{"a", "b"}])
+    loss = ranking(scores, torch.tensor([0]), masked)
+    loss.backward()
+    torch.testing.assert_close(loss, -torch.log_softmax(torch.tensor([2.0, 0.0]), 0)[0])
+    assert scores.grad[0, 1] == 0
+    assert scores.grad[0, 0] < 0 < scores.grad[0, 2]
+
+
+def test_one_query_alone_has_nothing_to_learn_and_is_no_nan():
+    scores = torch.tensor([[5.0]], requires_grad=True)
+    loss = ranking(scores, torch.tensor([0]), torch.tensor([[True]]))
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert scores.grad.tolist() == [[0.0]]
+
+
+def test_flops_is_the_square_of_the_mean_not_the_mean_of_squares():
+    weights = torch.tensor([[3.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    loss = flops(weights)
+    loss.backward()
+    assert float(loss.detach()) == 4.0
+    assert weights.grad.tolist() == [[2.0, 0.0], [2.0, 0.0]]
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 100.0])
+def test_flops_pushes_at_every_size(size):
+    weights = torch.full((4, 8), size, requires_grad=True)
+    flops(weights).backward()
+    assert bool((weights.grad > 0).all())
+
+
+def test_the_schedule_is_quadratic_and_stops_at_one():
+    assert [quadratic(step, 4) for step in range(6)] == [0.0, 1 / 16, 1 / 4, 9 / 16, 1.0, 1.0]
+
+
+def test_kl_is_zero_for_equal_distributions_and_torch_agrees_otherwise():
+    student, teacher = _random(3, 5), _random(3, 5, seed=1)
+    p, q = torch.softmax(teacher, 1), torch.softmax(student, 1)
+    by_hand = (p * (p.log() - q.log())).sum(1).mean()
+    torch.testing.assert_close(kl_divergence(student, teacher), by_hand)
+    assert float(kl_divergence(student, student + 3)) == pytest.approx(0, abs=1e-6)
+
+
+def test_kl_sees_only_what_is_not_masked():
+    student, teacher = _random(2, 4), _random(2, 4, seed=1)
+    masked = torch.tensor([[False, False, False, True]] * 2)
+    torch.testing.assert_close(kl_divergence(student, teacher, masked), kl_divergence(student[:, :3], teacher[:, :3]))
+
+
+def test_margins_do_not_see_a_shift():
+    student, teacher = _random(3, 5), _random(3, 5, seed=1)
+    positives = torch.tensor([0, 3, 4])
+    shifted = teacher + torch.tensor([[1.0], [2.0], [3.0]])
+    torch.testing.assert_close(margin_mse(student, teacher, positives), margin_mse(student, shifted, positives))
+    assert float(margin_mse(teacher, shifted, positives)) == pytest.approx(0, abs=1e-10)
+
+
+def test_maxsim_ignores_padding_even_where_all_similarities_are_negative():
+    queries, documents = _random(2, 3, 4), _random(5, 6, 4, seed=1)
+    query_mask = torch.tensor([[True, True, False], [True, True, True]])
+    document_mask = torch.arange(6) < torch.tensor([[6], [1], [3], [2], [5]])
+    scores = maxsim_scores(queries, query_mask, documents, document_mask)
+    for q in range(2):
+        for d in range(5):
+            similarity = queries[q][query_mask[q]] @ documents[d][document_mask[d]].T
+            torch.testing.assert_close(scores[q, d], similarity.amax(1).sum())
+    padded = torch.cat([documents, torch.full((5, 2, 4), 9.0)], 1)
+    wider = torch.cat([document_mask, torch.zeros(5, 2, dtype=torch.bool)], 1)
+    torch.testing.assert_close(maxsim_scores(queries, query_mask, padded, wider), scores)
+
+
+def _outputs(requires_grad=True):
+    tensors = [_random(2, 7).abs(), _random(4, 7, seed=1).abs(), _random(2, 3, 4, seed=2), _random(4, 5, 4, seed=3)]
+    for tensor in tensors:
+        tensor.requires_grad_(requires_grad)
+    query_weights, document_weights, query_vectors, document_vectors = tensors
+    queries = Output(query_weights, query_vectors, torch.ones(2, 3, dtype=torch.bool))
+    documents = Output(document_weights, document_vectors, torch.ones(4, 5, dtype=torch.bool))
+    return tensors, queries, documents
+
+
+TARGETS = Targets(torch.tensor([0, 1]), torch.zeros(2, 4, dtype=torch.bool), _random(2, 4, seed=4))
+
+
+def test_gradients_reach_both_heads_of_queries_and_documents():
+    tensors, queries, documents = _outputs()
+    loss = JointLoss(teacher=1.0, query_flops=0.1, document_flops=0.1)
+    loss(queries, documents, TARGETS, step=0).total.backward()
+    assert all(bool((tensor.grad != 0).any()) for tensor in tensors)
+
+
+def test_the_total_is_the_weighted_sum_of_its_parts():
+    _, queries, documents = _outputs(requires_grad=False)
+    loss = JointLoss(
+        sparse=2.0, maxsim=3.0, teacher=0.5, query_flops=0.1, document_flops=0.2, flops_steps=10, maxsim_scale=0.7
+    )
+    parts = loss(queries, documents, TARGETS, step=5)
+    scores = sparse_scores(queries.weights, documents.weights)
+    torch.testing.assert_close(parts.sparse, ranking(scores, TARGETS.positives))
+    torch.testing.assert_close(parts.sparse_teacher, kl_divergence(scores, TARGETS.teacher))
+    by_hand = 2 * (parts.sparse + parts.sparse_teacher / 2) + 3 * (parts.maxsim + parts.maxsim_teacher / 2)
+    by_hand = by_hand + (0.1 * flops(queries.weights) + 0.2 * flops(documents.weights)) / 4
+    torch.testing.assert_close(parts.total, by_hand)
+
+
+def test_a_model_with_one_head_has_one_loss():
+    _, queries, documents = _outputs(requires_grad=False)
+    sparse = JointLoss()(queries._replace(embeddings=None), documents._replace(embeddings=None), TARGETS, 0)
+    assert float(sparse.maxsim) == 0.0
+    late = JointLoss()(queries._replace(weights=None), documents._replace(weights=None), TARGETS, 0)
+    assert float(late.sparse) == float(late.query_flops) == 0.0
+    assert float(late.total) == float(late.maxsim) > 0
