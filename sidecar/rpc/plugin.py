@@ -26,9 +26,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def PrepareDocuments(
-        self, request: pb.PrepareDocumentsRequest, context: Call
-    ) -> pb.PrepareDocumentsResponse:
+    async def PrepareDocuments(self, request: pb.PrepareDocumentsRequest, context: Call) -> pb.PrepareDocumentsResponse:
         """Turn documents into the fields that are stored beside them."""
         ours = self._services.context(context)
         self._services.check_items(len(request.documents))
@@ -76,15 +74,13 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         self._services.check_items(len(request.hits))
         hits = [EngineHit(one.id, one.score, codes=one.codes or None) for one in request.hits]
         ranked = await rerank_hits(hits, _embeddings(request.query), weight, ours)
-        places = {id(hit): i for i, hit in enumerate(hits)}
-        by_rank = {hit.id: i for hit, i in zip(hits, places.values(), strict=True)}
         seconds = ours.clock() - started
         timings = Timings(rerank=seconds, total=seconds)
         self._services.metrics.stages(timings)
         self._services.metrics.reranked(ranked.outcome)
         return pb.RerankHitsResponse(
             hits=[
-                pb.RerankedHit(index=by_rank[hit.id], score=hit.score, maxsim=hit.parts.maxsim)
+                pb.RerankedHit(index=hit.parts.first_stage_rank - 1, score=hit.score, maxsim=hit.parts.maxsim)
                 for hit in ranked.hits
             ],
             outcome=outcome_to_pb(ranked.outcome),
@@ -146,8 +142,9 @@ def _embeddings(query: pb.QueryEmbeddings) -> TokenEmbeddings:
     ChercheError
         INVALID_ARGUMENT where the bytes are not rows of that width.
     """
-    vectors = np.frombuffer(query.data, "<f4") if len(query.data) % 4 == 0 else np.empty(0, np.float32)
-    if not query.dim or vectors.size != query.tokens * query.dim or not bool(np.isfinite(vectors).all()):
+    size = query.tokens * query.dim
+    vectors = np.frombuffer(query.data, "<f4") if size and len(query.data) == 4 * size else np.full(1, np.nan)
+    if not bool(np.isfinite(vectors).all()):
         raise invalid(
             f"{len(query.data)} bytes are not {query.tokens} x {query.dim} finite float32",
             "send the embeddings as PrepareQuery gave them",

@@ -15,6 +15,7 @@ from sidecar.pb.cherche.v1 import (
     encoder_pb2_grpc,
     index_pb2_grpc,
     model_pb2_grpc,
+    plugin_pb2_grpc,
     reranker_pb2_grpc,
     search_pb2_grpc,
 )
@@ -24,14 +25,15 @@ from sidecar.rpc.encoder import EncoderServicer
 from sidecar.rpc.index import IndexServicer
 from sidecar.rpc.interceptors import Guard
 from sidecar.rpc.models import ModelServicer
+from sidecar.rpc.plugin import PluginServicer
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
 from sidecar.rpc.service import Services
 
-_NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "ModelService")
-ENCODER, RERANKER, INDEX, SEARCH, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
+_NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
+ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = (ENCODER, RERANKER, INDEX, SEARCH, MODEL)
+SERVICES = (ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL)
 
 
 def check_exposure(settings: Settings) -> None:
@@ -61,7 +63,7 @@ def serving(registry: Registry) -> dict[str, bool]:
     default = any(model.is_default and model.state is ModelState.READY for model in models)
     warm = decided and default
     reranks = any(encoder.info.late_interaction for encoder in registry.ready())
-    states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, MODEL: True}
+    states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, PLUGIN: warm, MODEL: True}
     return {"": warm, **states}
 
 
@@ -123,6 +125,7 @@ class Server:
         reranker_pb2_grpc.add_RerankerServiceServicer_to_server(RerankerServicer(services), server)
         index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(services), server)
         search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(services), server)
+        plugin_pb2_grpc.add_PluginServiceServicer_to_server(PluginServicer(services), server)
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(services), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]

@@ -121,7 +121,7 @@ def result_to_pb(result: SearchResult) -> pb.SearchResponse:
         hits=[_hit_to_pb(hit) for hit in result.hits],
         total=result.total,
         total_is_lower_bound=result.total_is_lower_bound,
-        rerank=_outcome_to_pb(result.rerank),
+        rerank=outcome_to_pb(result.rerank),
         fingerprint=fingerprint_to_pb(result.fingerprint),
         timings=timings_to_pb(result.timings),
         next_page_token=result.next_page_token,
@@ -276,7 +276,8 @@ def _hit_from_pb(hit: pb.Hit) -> Hit:
     )
 
 
-def _outcome_to_pb(outcome: RerankOutcome) -> pb.RerankOutcome:
+def outcome_to_pb(outcome: RerankOutcome) -> pb.RerankOutcome:
+    """What became of a rerank, for the wire."""
     return pb.RerankOutcome(
         status=_number(STATUSES, outcome.status),
         reason=clean(outcome.reason),
