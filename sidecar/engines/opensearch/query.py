@@ -132,7 +132,7 @@ def _source(query: Query) -> JsonValue:
     given = query.body.get("_source")
     if given is False and not query.source_fields:
         return False
-    named = given if isinstance(given, dict) else {"includes": [] if given is True else _listed(given)}
+    named = given if isinstance(given, dict) else {"includes": [] if isinstance(given, bool) else _listed(given)}
     asked = list(query.source_fields) or _listed(named.get("includes", named.get("include")))
     includes = [field for field in asked if field not in OWN_FIELDS]
     if asked and not includes:

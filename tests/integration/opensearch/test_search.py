@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ def weights() -> list[TermWeights]:
 
 
 @pytest.fixture
-async def fed(opensearch: OpenSearchEngine, index: str, send: Send, weights: list[TermWeights]) -> AsyncIterator[str]:
+async def fed(opensearch: OpenSearchEngine, index: str, send: Send, weights: list[TermWeights]) -> str:
     properties = {"kind": {"type": "keyword"}, "year": {"type": "integer"}, "group": {"type": "integer"}}
     mappings = {"_source": {"excludes": ["cherche_*"]}, "properties": properties}
     await send("PUT", f"/{index}", {"settings": {"number_of_shards": 2}, "mappings": mappings})
@@ -50,7 +50,7 @@ async def fed(opensearch: OpenSearchEngine, index: str, send: Send, weights: lis
     documents = [encoded(f"d{n}", source_of(rng, n), each) for n, each in enumerate(weights)]
     assert refused(await opensearch.write(index, documents)) == {}
     await opensearch.refresh(index)
-    yield index
+    return index
 
 
 def query(text: str = "word1 word2", mode: Mode = "hybrid", **changes: Any) -> Query:

@@ -1,0 +1,97 @@
+"""A transport that answers from a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opensearchpy.exceptions import TransportError
+
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.engines.opensearch.http import Http
+from sidecar.types import Identity
+
+ROOT = {"version": {"distribution": "opensearch", "number": "3.8.0"}}
+
+
+@dataclass
+class Sent:
+    method: str
+    path: str
+    params: Mapping[str, Any]
+    body: Any
+    headers: Mapping[str, str]
+    timeout: float | None
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of a bulk."""
+        return [json.loads(line)["index"]["_id"] for line in self.body.decode().splitlines()[::2]]
+
+
+Answer = Callable[[Sent], Any]
+
+
+@dataclass
+class FakeTransport:
+    """Asks `answer` for every request; an exception in its place is raised."""
+
+    answer: Answer
+    sent: list[Sent] = field(default_factory=list)
+    closed: bool = False
+
+    async def perform_request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        timeout: float | None = None,
+        ignore: Any = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        request = Sent(method, url, params or {}, body, headers or {}, timeout)
+        self.sent.append(request)
+        reply = ROOT if url == "/" else self.answer(request)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Naps:
+    """Takes the place of sleep."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def http(transport: FakeTransport, identity: Identity = Identity()) -> Http:  # noqa: B008  # frozen
+    return Http(transport, "http://cluster:9200", identity, 30.0)
+
+
+def engine(transport: FakeTransport, **options: Any) -> OpenSearchEngine:
+    return OpenSearchEngine(http(transport), **options)
+
+
+def refusal(status: int, kind: str, reason: str) -> TransportError:
+    """What opensearch-py raises for an error reply."""
+    error = {"type": kind, "reason": reason, "root_cause": [{"type": kind, "reason": reason}]}
+    return TransportError(status, kind, {"error": error, "status": status})
+
+
+def written(id_: str, status: int = 201) -> dict[str, Any]:
+    """An item of a bulk reply."""
+    return {"index": {"_id": id_, "status": status, "result": "created"}}
+
+
+def failed(id_: str, status: int, kind: str, reason: str = "because") -> dict[str, Any]:
+    """A refused item of a bulk reply."""
+    return {"index": {"_id": id_, "status": status, "error": {"type": kind, "reason": reason}}}

@@ -1,0 +1,141 @@
+"""Search bodies: two named clauses, everything else untouched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.engines.opensearch.query import fill_slots, heaviest, lexical_reserve, search_body
+from sidecar.errors import ChercheError, Code
+from sidecar.types import OWN_FIELDS, Query, SparseClause, TextField
+
+CLAUSES = (SparseClause(3, "run", 1.5), SparseClause(9, "%2E", 0.25))
+QUERY = Query("run it", "hybrid", (TextField("title", boost=2.0), TextField("text")), clauses=CLAUSES, sparse_boost=0.5)
+LEXICAL = {
+    "bool": {
+        "must": [{"multi_match": {"query": "run it", "fields": ["title^2", "text"]}}],
+        "_name": "cherche_lexical",
+    }
+}
+SPARSE = {
+    "bool": {
+        "should": [
+            {"rank_feature": {"field": "cherche_weights.run", "linear": {}, "boost": 1.5}},
+            {"rank_feature": {"field": "cherche_weights.%2E", "linear": {}, "boost": 0.25}},
+        ],
+        "boost": 0.5,
+        "_name": "cherche_sparse",
+    }
+}
+
+
+def stage(query: Query) -> Any:
+    return search_body(query, query.clauses)["query"]["bool"]
+
+
+def test_union_lets_either_clause_decide() -> None:
+    assert stage(QUERY) == {"should": [LEXICAL, SPARSE], "minimum_should_match": 1}
+
+
+def test_lexical_lets_the_sparse_clause_only_add_score() -> None:
+    assert stage(replace(QUERY, match_set="lexical")) == {"must": [LEXICAL], "should": [SPARSE]}
+
+
+def test_one_mode_has_one_clause() -> None:
+    assert stage(replace(QUERY, mode="bm25", clauses=())) == {"must": [LEXICAL]}
+    assert stage(replace(QUERY, mode="sparse")) == {"must": [SPARSE]}
+    assert stage(replace(QUERY, clauses=())) == {"must": [LEXICAL]}
+    assert stage(replace(QUERY, mode="sparse", clauses=())) == {"must": [{"match_none": {}}]}
+
+
+@pytest.mark.parametrize("given_filter", [{"term": {"a": 1}}, [{"term": {"a": 1}}, {"exists": {"field": "b"}}]])
+def test_filters_move_into_the_query(given_filter: Any) -> None:
+    body = search_body(replace(QUERY, body={"filter": given_filter}), CLAUSES)
+    expected = given_filter if isinstance(given_filter, list) else [given_filter]
+    assert body["query"]["bool"]["filter"] == expected
+    assert "filter" not in body
+
+
+def test_the_rest_of_the_body_is_the_users() -> None:
+    users = {"aggs": {"a": {}}, "sort": ["_score"], "collapse": {"field": "g"}, "min_score": 2, "timeout": "1s"}
+    body = search_body(replace(QUERY, body=users, timeout=9.0, size=7, offset=3), CLAUSES)
+    assert {key: body[key] for key in users} == users
+    assert (body["size"], body["from"]) == (7, 3)
+    assert search_body(replace(QUERY, timeout=0.25), CLAUSES)["timeout"] == "250ms"
+
+
+@pytest.mark.parametrize("key", ["size", "from", "pit", "include_named_queries_score"])
+def test_what_belongs_to_the_request_is_refused(key: str) -> None:
+    with pytest.raises(ChercheError, match=key) as refused:
+        search_body(replace(QUERY, body={key: 1}), CLAUSES)
+    assert refused.value.code == Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("given_source", "fields", "expected"),
+    [
+        (None, (), {"excludes": list(OWN_FIELDS)}),
+        (True, (), {"excludes": list(OWN_FIELDS)}),
+        (False, (), False),
+        (False, ("a",), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
+        ("a", (), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
+        (["a", "cherche_hash"], (), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
+        ({"excludes": ["b"]}, (), {"excludes": ["b", *OWN_FIELDS]}),
+        ({"includes": "a", "excludes": "b"}, ("c",), {"includes": ["c"], "excludes": ["b", *OWN_FIELDS]}),
+        (None, ("cherche_state",), False),
+    ],
+)
+def test_own_fields_are_never_asked_for(given_source: Any, fields: tuple[str, ...], expected: Any) -> None:
+    body = {} if given_source is None else {"_source": given_source}
+    assert search_body(replace(QUERY, body=body, source_fields=fields), CLAUSES)["_source"] == expected
+
+
+def test_doc_values_are_asked_for_on_request() -> None:
+    assert "docvalue_fields" not in search_body(QUERY, CLAUSES)
+    asked = replace(QUERY, with_codes=True, with_terms=True, body={"docvalue_fields": ["year"]})
+    assert search_body(asked, CLAUSES)["docvalue_fields"] == ["year", "cherche_terms", "cherche_codes"]
+
+
+def test_slots_are_filled_where_they_stand() -> None:
+    users = {"query": {"bool": {"must": [{"match": {"a": "{{text}}"}}, {"prefix": {"b": "x-{{text}}"}}], "boost": 2}}}
+    text = 'say "hi" \\ {{text}}'
+    [lexical] = stage(replace(QUERY, text=text, mode="bm25", body=users))["must"]
+    [query] = lexical["bool"]["must"]
+    assert query == {
+        "bool": {"must": [{"match": {"a": text}}, {"prefix": {"b": f"x-{text}"}}], "boost": 2},
+    }
+    assert users["query"]["bool"]["must"][0] == {"match": {"a": "{{text}}"}}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(json_values)
+def test_a_body_without_slots_is_untouched(value: Any) -> None:
+    assert fill_slots(value, "{{text}}") == value
+
+
+@given(
+    st.lists(st.floats(0.001, 10), max_size=40, unique=True),
+    st.integers(0, 50),
+)
+def test_the_heaviest_terms_are_kept(weights: list[float], limit: int) -> None:
+    clauses = [SparseClause(number, str(number), weight) for number, weight in enumerate(weights)]
+    kept, cut = heaviest(clauses, limit)
+    assert len(kept) == min(limit, len(clauses))
+    assert len(kept) + cut == len(clauses)
+    assert sorted(clause.weight for clause in kept) == sorted(weights)[cut:]
+    assert [clause.id for clause in kept] == sorted(clause.id for clause in kept)
+
+
+def test_room_is_left_for_the_lexical_part() -> None:
+    assert lexical_reserve(replace(QUERY, mode="sparse")) == 0
+    assert lexical_reserve(QUERY) == 16 + 2 * 2 * 2
+    assert lexical_reserve(replace(QUERY, body={"query": {}})) == 128
