@@ -43,7 +43,7 @@ def item(position: int, document: StoredDocument) -> Item:
     try:
         lines = "\n".join((_dumps({"index": {"_id": document.id}}), _dumps(_source(document)), ""))
         return Item(position, document.id, lines.encode("utf-8"))
-    except ValueError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise invalid(f'document "{document.id}" is not JSON: {error}', "mend the value") from error
 
 

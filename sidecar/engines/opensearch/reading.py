@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import existing
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
@@ -97,6 +98,9 @@ async def _get(http: Http, index: str, ids: Sequence[str]) -> dict[str, Json]:
         {"_source_excludes": ",".join(HEAVY_FIELDS)},
     )
     reply = await http.send(request, what=f'index "{index}"')
+    for doc in reply["docs"]:
+        if "error" in doc:  # a missing index or a failed shard: nothing is known, which is not "absent"
+            raise of_item(503, doc["error"], f'index "{index}", document "{doc["_id"]}"')
     return {doc["_id"]: doc for doc in reply["docs"] if doc.get("found")}
 
 
