@@ -378,6 +378,4 @@ def _validate(values: Values) -> Settings:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise _unknown(f"setting {key}", key, {k for k, _ in keys()}) from None
-        raise invalid(
-            f"setting {key}: {first['msg']}", f"correct {variable(key)}, the flag or the file"
-        ) from None
+        raise invalid(f"setting {key}: {first['msg']}", f"correct {variable(key)}, the flag or the file") from None

@@ -63,6 +63,8 @@ class FakeModel:
         A pass waits for it; set at first.
     batches : list of list of int
         Token counts of each pass so far.
+    waiting : bool
+        Whether a pass stands before the gate.
     """
 
     name: str = "fake"
@@ -76,6 +78,7 @@ class FakeModel:
     memory: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
     batches: list[list[int]] = field(default_factory=list)
+    waiting: bool = False
     _info: ModelInfo = field(init=False)
     _vectors: Floats = field(init=False)
 
@@ -115,7 +118,9 @@ class FakeModel:
 
     def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
         """One pass; see the class for what makes it fail."""
+        self.waiting = True
         self.gate.wait()
+        self.waiting = False
         lengths = [len(one) for one in tokens]
         self.batches.append(lengths)
         time.sleep(self.latency)

@@ -133,6 +133,11 @@ class Batcher:
         """What the model is."""
         return self._info
 
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for a place in a batch."""
+        return len(self._jobs)
+
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """As `Model.kept`."""
         return self._model.kept(tokens, kind)

@@ -30,7 +30,7 @@ def document_problem(document: SourceDocument, place: int, limits: Limits) -> Ch
     """Why a document cannot be sent."""
     name = item_name("document", place, document.id)
     if surrogate := _surrogate(document.id):
-        return invalid(f"the id of {name!a} holds a lone surrogate at {surrogate - 1}", "give it another id")
+        return invalid(f"the id of {name} holds a lone surrogate at {surrogate - 1}", "give it another id")
     return _too_large(len(document.raw), name, limits)
 
 
@@ -155,9 +155,9 @@ class Sieve(Generic[T]):
 
 def _problem(text: str, id: str, name: str, limits: Limits) -> ChercheError | None:
     if surrogate := _surrogate(text):
-        return invalid(f"{name!a} holds a lone surrogate at {surrogate - 1}", "replace it: it is no character")
+        return invalid(f"{name} holds a lone surrogate at {surrogate - 1}", "replace it: it is no character")
     if _surrogate(id):
-        return invalid(f"the id of {name!a} holds a lone surrogate", "give it another id")
+        return invalid(f"the id of {name} holds a lone surrogate", "give it another id")
     return _too_large(len(text.encode()), name, limits)
 
 

@@ -107,8 +107,6 @@ async def in_process(settings: Settings) -> AsyncIterator[Client]:
             "drain": 1.0,
         }
     )
-    if not structlog.is_configured():
-        logs.configure("error")
     async with running(private) as sidecar:
         await sidecar.warm()
         async with Client.from_settings(private, sidecar.address) as client:
@@ -134,6 +132,8 @@ async def running(
     ChercheError
         Where the settings or a port do not allow it.
     """
+    if not structlog.is_configured():
+        logs.configure("error")
     async with AsyncExitStack() as stack:
         if engine is None:
             engine = open_engine(settings)
