@@ -8,6 +8,11 @@ from typing import TextIO
 
 import structlog
 
+# Without the values of local variables, which may be texts or credentials.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, use_rich=False)
+)
+
 Log = structlog.stdlib.BoundLogger
 
 
@@ -18,7 +23,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -29,5 +34,10 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 def get(name: str) -> Log:
     """A logger that says which part speaks."""
-    log: Log = structlog.get_logger(part=name)
+    log: # Without the values of local variables, which may be texts or credentials.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, use_rich=False)
+)
+
+Log = structlog.get_logger(part=name)
     return log

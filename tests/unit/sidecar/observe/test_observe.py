@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import io
+import json
+import socket
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from prometheus_client import generate_latest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.observe import logs
+from sidecar.observe.metrics import BatchMetrics, Metrics
+from sidecar.types import RerankOutcome, RerankStatus, Timings
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_names_follow_the_conventions() -> None:
+    metrics = Metrics()
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    families = [line.split()[2:4] for line in lines if line.startswith("# TYPE")]
+    assert families
+    for name, kind in families:
+        assert name.startswith("cherche_")
+        assert (kind == "counter") == name.endswith("_total")
+        assert not name.endswith(("_ms", "_kb"))
+
+
+def test_a_call_is_counted_with_its_code() -> None:
+    metrics = Metrics()
+    with metrics.call("S/M") as ended:
+        assert sample(metrics, "cherche_requests_in_flight", method="S/M") == 1
+        ended("OK")
+    with pytest.raises(ValueError, match="x"), metrics.call("S/M"):
+        raise ValueError("x")
+    assert sample(metrics, "cherche_requests_total", method="S/M", code="OK") == 1
+    assert sample(metrics, "cherche_requests_total", method="S/M", code="UNKNOWN") == 1
+    assert sample(metrics, "cherche_request_duration_seconds_count", method="S/M") == 2
+    assert sample(metrics, "cherche_requests_in_flight", method="S/M") == 0
+
+
+def test_stages_and_reranks_are_counted() -> None:
+    metrics = Metrics()
+    metrics.stages(Timings(encode=0.5, engine=0.25))
+    metrics.reranked(RerankOutcome(RerankStatus.APPLIED))
+    assert sample(metrics, "cherche_stage_duration_seconds_sum", stage="encode") == 0.5
+    assert sample(metrics, "cherche_stage_duration_seconds_count", stage="rerank") is None
+    assert sample(metrics, "cherche_reranks_total", status="APPLIED") == 1
+
+
+def test_batches_are_measured() -> None:
+    metrics = Metrics()
+    observer = BatchMetrics(metrics, "m")
+    observer.queue("ingest", 7, 1.5)
+    observer.batch(90, 128, 0.25)
+    observer.dropped(3)
+    observer.refused("query")
+    observer.isolated("poison")
+    assert sample(metrics, "cherche_queue_texts", model="m", lane="ingest") == 7
+    assert sample(metrics, "cherche_queue_oldest_seconds", model="m") == 1.5
+    assert sample(metrics, "cherche_batch_tokens_sum", model="m") == 90
+    assert sample(metrics, "cherche_padding_tokens_total", model="m") == 38
+    assert sample(metrics, "cherche_dropped_texts_total", model="m") == 3
+    assert sample(metrics, "cherche_refused_calls_total", model="m", lane="query") == 1
+    assert sample(metrics, "cherche_split_batches_total", model="m", reason="poison") == 1
+
+
+def test_metrics_have_a_port_of_their_own() -> None:
+    metrics = Metrics()
+    server = metrics.serve("127.0.0.1", 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+            assert b"cherche_requests_total" in answer.read()
+    finally:
+        server.close()
+
+
+def test_a_taken_port_says_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ChercheError) as caught:
+        Metrics().serve("127.0.0.1", taken.getsockname()[1])
+    assert caught.value.code is Code.FAILED_PRECONDITION
+    assert "CHERCHE_METRICS__PORT" in caught.value.next_step
+
+
+def test_log_lines_are_json_and_below_the_level_there_are_none() -> None:
+    stream = io.StringIO()
+    logs.configure("warning", stream)
+    log = logs.get("rpc")
+    log.info("call", method="M")
+    log.warning("slow", method="M", text="é")
+    [line] = stream.getvalue().splitlines()
+    said = json.loads(line)
+    assert (said["event"], said["level"], said["part"], said["text"]) == ("slow", "warning", "rpc", "é")
+    assert said["time"].endswith("Z")
+
+
+def test_a_defect_is_logged_with_its_traceback_on_one_line_and_no_local_variables() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream)
+    secret = "a document of " + "somebody"
+    try:
+        assert secret
+        raise RuntimeError("boom")
+    except RuntimeError:
+        logs.get("rpc").exception("defect")
+    [line] = stream.getvalue().splitlines()
+    assert json.loads(line)["exception"][0]["exc_type"] == "RuntimeError"
+    assert secret not in line
