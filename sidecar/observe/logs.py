@@ -34,10 +34,5 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 def get(name: str) -> Log:
     """A logger that says which part speaks."""
-    log: # Without the values of local variables, which may be texts or credentials.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, use_rich=False)
-)
-
-Log = structlog.get_logger(part=name)
+    log: Log = structlog.get_logger(part=name)
     return log
