@@ -38,6 +38,7 @@ from sidecar.types import (
 DEFAULT_MAX_CLAUSES = 1024
 _FREQUENCY_BATCH = 500
 _REMOVE_BATCH = 10_000
+_STUCK_ROUNDS = 20
 _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
 _ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
 _TOUCHED = {
@@ -140,6 +141,7 @@ which would end up in logs — send them as an identity, or configure a service 
             FAILED_PRECONDITION where documents were encoded for another model, or own fields
             have foreign types.
         """
+        await self._show_writes(index)
         requests, documents, warnings = await self._planned(index, meta)
         for request in requests:
             await self._send(index, request)
@@ -149,9 +151,17 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.remove`."""
         found = await self._facts(index)
         await self.refresh(index)
-        changed = 0
-        while round_ := await self._strip(index):
-            changed += round_
+        changed, stuck = 0, 0
+        while stuck < _STUCK_ROUNDS:
+            updated, conflicts = await self._strip(index)
+            if not updated and not conflicts:
+                break
+            changed, stuck = changed + updated, 0 if updated else stuck + 1
+        else:
+            raise precondition(
+                f'index "{index}": others keep writing the documents that are to be changed',
+                "stop the feed and run the command again",
+            )
         for request in mapping.removals(found):
             await self._send(index, request)
         return changed, mapping.leftovers(found)
@@ -274,10 +284,19 @@ which would end up in logs — send them as an identity, or configure a service 
                 raise
             settings = await self._settings_of_new(index)
             lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
-            return (mapping.creation(index, meta, lean_recovery=lean),), 0, ()
+            warnings = mapping.new_index_warnings(index, meta, lean_recovery=lean)
+            return (mapping.creation(index, meta, lean_recovery=lean),), 0, warnings
         stats = await self.stats(index)
         mapping.check(index, found, meta, stats)
         return mapping.additions(found, meta), stats.documents, mapping.warnings(found)
+
+    async def _show_writes(self, index: str) -> None:
+        """Refresh, so that documents written a moment ago count; an index may be missing."""
+        try:
+            await self._send(index, Request("POST", index_path(index, "_refresh")))
+        except ChercheError as error:
+            if error.code != Code.NOT_FOUND:
+                raise
 
     async def _settings_of_new(self, index: str) -> dict[str, Any]:
         """Flat settings that templates and defaults would give a new index; {} where we may not ask."""
@@ -303,8 +322,8 @@ which would end up in logs — send them as an identity, or configure a service 
         )
         return mapping.facts(mappings, settings)
 
-    async def _strip(self, index: str) -> int:
-        """Take our fields out of some documents; how many were changed, 0 when none is left."""
+    async def _strip(self, index: str) -> tuple[int, int]:
+        """Take our fields out of some documents: how many were changed, and how many others changed meanwhile."""
         script = "for (name in params.names) { ctx._source.remove(name) }"
         body = {
             "query": _TOUCHED,
@@ -313,6 +332,8 @@ which would end up in logs — send them as an identity, or configure a service 
             "script": {"lang": "painless", "source": script, "params": {"names": list(OWN_FIELDS)}},
         }
         params = {"refresh": "true", "timeout": "5m"}
+        if preference := (await self._dialect()).read_preference:
+            params["preference"] = preference
         request = Request("POST", index_path(index, "_update_by_query"), body, params)
         reply = await self._send(index, request, 600.0)
         if failures := reply.get("failures"):
@@ -320,7 +341,7 @@ which would end up in logs — send them as an identity, or configure a service 
                 f'index "{index}": {len(failures)} documents could not be changed, first: {failures[0]}',
                 "mend the cause and run the command again",
             )
-        return int(reply["updated"]) + int(reply["version_conflicts"])
+        return int(reply["updated"]), int(reply["version_conflicts"])
 
     async def _count(self, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
         """Documents that match each filter, and documents in all."""

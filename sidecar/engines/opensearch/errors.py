@@ -74,6 +74,8 @@ def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
         return not_found(f"{what}: {reason}", f"run: cherche setup {_index_of(reason)}")
     if kind == "search_context_missing_exception":
         return precondition(f"{what}: the point in time has expired", "search again from the first page")
+    if kind == "resource_already_exists_exception":
+        return ChercheError(Code.ALREADY_EXISTS, text, "run the command again: it adds to what is there")
     if kind == "index_closed_exception":
         return precondition(text, "open the index")
     if "no space left" in reason.lower():

@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
-from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, IndexMeta, IndexStats, Json
+from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, Fingerprint, IndexMeta, IndexStats, Json
 
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
@@ -18,6 +18,12 @@ PROPERTIES: Mapping[str, Json] = {
     CODES: {"type": "binary", "doc_values": True},
     HASH: {"type": "keyword"},
     STATE: {"type": "keyword"},
+}
+# Text of an index that setup creates; whoever wants another analyzer creates the index first.
+NEW_TEXT: Json = {
+    "type": "text",
+    "analyzer": "english",
+    "fields": {"keyword": {"type": "keyword", "ignore_above": 256}},
 }
 
 
@@ -89,7 +95,8 @@ def creation(index: str, meta: IndexMeta, *, lean_recovery: bool) -> Request:
     source = {"excludes": list(HEAVY_FIELDS)}
     if lean_recovery:
         source["recovery_source_excludes"] = list(HEAVY_FIELDS)
-    mappings = {"_source": source, "_meta": {"cherche": meta.to_json()}, "properties": dict(PROPERTIES)}
+    properties = {**{field.name: dict(NEW_TEXT) for field in meta.fields}, **PROPERTIES}
+    mappings = {"_source": source, "_meta": {"cherche": meta.to_json()}, "properties": properties}
     return Request("PUT", index_path(index), {"mappings": mappings})
 
 
@@ -155,12 +162,21 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: Index
                     "it was written before the index was set up: reindex into a new index",
                 )
     before = read_meta(index, found)
-    if before is not None and before.fingerprint != meta.fingerprint and stats.encoded:
+    if before is not None and voids(before.fingerprint, meta.fingerprint) and stats.encoded:
         raise precondition(
             f'index "{index}" holds {stats.encoded} documents encoded for the model {before.model} '
             f"({before.fingerprint.sparse[:12]}), not for {meta.model} ({meta.fingerprint.sparse[:12]})",
             f"run: cherche remove {index}, then set it up and feed it again",
         )
+
+
+def voids(old: Fingerprint, new: Fingerprint) -> bool:
+    """Whether what was encoded for `old` is wrong for `new`; codes may be added to weights.
+
+    >>> voids(Fingerprint("a"), Fingerprint("a", "b")), voids(Fingerprint("a", "b"), Fingerprint("a"))
+    (False, True)
+    """
+    return old.sparse != new.sparse or bool(old.codes and old.codes != new.codes)
 
 
 def warnings(found: Iterable[IndexFacts]) -> tuple[str, ...]:
@@ -176,6 +192,16 @@ def warnings(found: Iterable[IndexFacts]) -> tuple[str, ...]:
         if _covers(each.recovery_excludes, HEAVY_FIELDS) and not each.segment_replication:
             said.append(replica_warning(each.name))
     return tuple(said)
+
+
+def new_index_warnings(index: str, meta: IndexMeta, *, lean_recovery: bool) -> tuple[str, ...]:
+    """What people should know of an index that setup creates."""
+    fields = ", ".join(field.name for field in meta.fields)
+    english = (
+        f'index "{index}" is new: BM25 reads {fields} as English; for another language create the index with '
+        "your own analyzer first"
+    )
+    return (english, replica_warning(index)) if lean_recovery else (english,)
 
 
 def replica_warning(name: str) -> str:

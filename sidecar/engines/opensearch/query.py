@@ -11,6 +11,7 @@ from sidecar.types import CODES, OWN_FIELDS, TERMS, WEIGHTS, Json, Query, Sparse
 
 LEXICAL, SPARSE = "cherche_lexical", "cherche_sparse"
 TEXT_SLOT = "{{text}}"
+TIE_BREAKER = 0.5  # as in the Elasticsearch baseline of BEIR (Thakur et al. 2021)
 
 _OURS = {
     "size": "size",
@@ -124,7 +125,8 @@ def _lexical(query: Query) -> JsonValue:
     if "query" in query.body:
         return fill_slots(query.body["query"], query.text)
     fields = [field.name if field.boost == 1.0 else f"{field.name}^{field.boost:g}" for field in query.fields]
-    return {"multi_match": {"query": query.text, **({"fields": fields} if fields else {})}}
+    fields_part = {"fields": fields} if fields else {}
+    return {"multi_match": {"query": query.text, **fields_part, "tie_breaker": TIE_BREAKER}}
 
 
 def _source(query: Query) -> JsonValue:

@@ -109,11 +109,32 @@ async def test_setup_refuses_another_model(opensearch: OpenSearchEngine, index: 
     await opensearch.setup(index, other)
     await opensearch.setup(index, META)
     await feed(opensearch, index, 1)
-    await opensearch.refresh(index)
     with pytest.raises(ChercheError, match="1 documents encoded for the model fake") as refusal:
         await opensearch.setup(index, other)
     assert refusal.value.code == Code.FAILED_PRECONDITION
     assert f"cherche remove {index}" in refusal.value.next_step
+
+
+async def test_setup_on_a_read_only_index_names_the_setting(
+    opensearch: OpenSearchEngine, index: str, send: Send
+) -> None:
+    await send("PUT", f"/{index}")
+    await send("PUT", f"/{index}/_settings", {"index.blocks.read_only": True})
+    try:
+        assert (await opensearch.plan(index, META)).requests
+        with pytest.raises(ChercheError, match="read-only") as refusal:
+            await opensearch.setup(index, META)
+    finally:
+        await send("PUT", f"/{index}/_settings", {"index.blocks.read_only": None})
+    assert refusal.value.code == Code.FAILED_PRECONDITION
+    assert "index.blocks.read_only" in refusal.value.next_step
+
+
+async def test_a_reranker_may_be_added_to_weights(opensearch: OpenSearchEngine, index: str) -> None:
+    await opensearch.setup(index, replace(META, fingerprint=Fingerprint("a" * 64)))
+    await feed(opensearch, index, 1)
+    await opensearch.setup(index, META)
+    assert await opensearch.meta(index) == META
 
 
 async def test_setup_refuses_fields_of_another_type(opensearch: OpenSearchEngine, index: str, send: Send) -> None:

@@ -158,6 +158,19 @@ async def test_refresh_does_not_wait_for_ever() -> None:
     assert late.value.code == Code.UNAVAILABLE
 
 
+async def test_remove_does_not_race_a_feed_for_ever() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/books/_mapping":
+            return {"books": {"mappings": {}}}
+        if request.path == "/books/_settings":
+            return {"books": {"settings": {}}}
+        return [] if request.path.startswith("/_cat") else {"updated": 0, "version_conflicts": 3}
+
+    with pytest.raises(ChercheError, match="keep writing") as refused:
+        await engine(FakeTransport(answer)).remove("books")
+    assert refused.value.code == Code.FAILED_PRECONDITION
+
+
 async def test_a_document_that_never_stands_still_counts_as_never_encoded() -> None:
     numbers = iter(range(100))
 

@@ -17,7 +17,7 @@ CLAUSES = (SparseClause(3, "run", 1.5), SparseClause(9, "%2E", 0.25))
 QUERY = Query("run it", "hybrid", (TextField("title", boost=2.0), TextField("text")), clauses=CLAUSES, sparse_boost=0.5)
 LEXICAL = {
     "bool": {
-        "must": [{"multi_match": {"query": "run it", "fields": ["title^2", "text"]}}],
+        "must": [{"multi_match": {"query": "run it", "fields": ["title^2", "text"], "tie_breaker": 0.5}}],
         "_name": "cherche_lexical",
     }
 }
