@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.failures import FAILURE, error_json, failure
-from sidecar.cli.lines import BadLine, Line, Reader
+from sidecar.cli.lines import BadLine, Reader
 from sidecar.cli.output import Progress, table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError
@@ -111,6 +111,7 @@ class Run:
 
     async def feed(self, client: Client, index: str, stream: IO[bytes], *, refresh: bool) -> ChercheError | None:
         """Feed all lines; the error that ended the stream early, if one did."""
+        self.started = time.monotonic()
         try:
             async for result in client.index_documents(index, self._documents(stream), refresh=refresh):
                 self._answered(result)
@@ -124,7 +125,7 @@ class Run:
     async def _documents(self, stream: IO[bytes]) -> AsyncIterator[SourceDocument]:
         """The good lines; bad ones go to the ledger. Reading happens off the event loop."""
         lines = Reader(self.name).read(stream)
-        while (item := await asyncio.to_thread(_next, lines)) is not None:
+        while (item := await asyncio.to_thread(next, lines, None)) is not None:
             if isinstance(item, BadLine):
                 self._failed(item.number, item.id, item.error)
                 continue
@@ -172,10 +173,6 @@ def _opened(corpus: str) -> IO[bytes]:
         return Path(corpus).open("rb")
     except OSError as error:
         raise click.UsageError(f"{corpus} cannot be read: {error.strerror}") from error
-
-
-def _next(lines: Iterator[Line | BadLine]) -> Line | BadLine | None:
-    return next(lines, None)
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -87,7 +87,9 @@ def _draw(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns)
+    )
     for position, column in enumerate(columns):
         right = bool(rows) and all(_is_number(row[position]) for row in rows)
         drawn.add_column(column, justify="right" if right else "left", overflow="fold")
@@ -99,7 +101,7 @@ def _draw(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
 def _align(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
     if title:
         click.echo(title)
-    lines = [list(columns), *([cell.replace("\n", " ") for cell in row] for row in rows)]
+    lines = [*([list(columns)] if any(columns) else []), *([cell.replace("\n", " ") for cell in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

@@ -145,7 +145,7 @@ def _row(hit: Hit, reranked: bool) -> list[object]:
         f"{parts.sparse:.3f}",
         *late,
         hit.id,
-        excerpt(_text_of(hit.source)),
+        excerpt(text_of(hit.source)),
     ]
 
 
@@ -180,8 +180,8 @@ def _sum_of(hit: Hit) -> str:
 
 
 def _footer(result: SearchResult) -> str:
-    total = f"{'≥ ' if result.total_is_lower_bound else ''}{result.total:,}"
-    parts = [f"{total} hits", f"{1000 * result.timings.total:.0f} ms"]
+    total = f"{'≥ ' if result.total_is_lower_bound else ''}{result.total:,} hit{'' if result.total == 1 else 's'}"
+    parts = [total, f"{1000 * result.timings.total:.0f} ms"]
     if result.rerank.status != RerankStatus.NOT_REQUESTED:
         parts.append(f"rerank {result.rerank.status}" + (f" ({result.rerank.reason})" if result.rerank.reason else ""))
     if result.next_page_token:
@@ -195,7 +195,7 @@ def curl_command(url: str, request: Json) -> str:
     >>> curl_command("http://localhost:9200", {"method": "GET", "path": "/a/_count", "body": None})
     'curl -X GET http://localhost:9200/a/_count'
     """
-    if not request.get("path"):
+    if not str(request.get("path", "")).startswith("/"):
         raise invalid("the embedded engine has no HTTP request to show", "use --engine opensearch")
     target = url.rstrip("/") or "$OPENSEARCH_URL"
     command = f"curl -X {request['method']} " + (
@@ -232,5 +232,7 @@ def _parsed(text: str, name: str) -> Any:  # noqa: ANN401  # whatever JSON holds
         raise click.UsageError(f"{name} is not JSON: {error}") from error
 
 
-def _text_of(source: Json) -> str:
-    return " ".join(value for value in source.values() if isinstance(value, str))
+def text_of(source: Json) -> str:
+    """A document's words for an excerpt, its title first."""
+    ordered = sorted(source.items(), key=lambda field: field[0] != "title")
+    return " ".join(value for _, value in ordered if isinstance(value, str))

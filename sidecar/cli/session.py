@@ -193,7 +193,7 @@ def _server_options() -> list[Decorator]:
 def is_path(source: str) -> bool:
     """Whether a model is meant as a folder rather than as a name.
 
-    >>> is_path("./splade"), is_path("cherche-tiny"), is_path("naver/splade-v3")
-    (True, False, False)
+    >>> is_path("./splade"), is_path("cherche-tiny"), is_path("naver/splade-v3"), is_path("")
+    (True, False, False, False)
     """
-    return source.startswith((".", "/", "~")) or Path(source).is_dir()
+    return source.startswith((".", "/", "~")) or (source != "" and Path(source).is_dir())

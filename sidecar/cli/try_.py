@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.output import excerpt, table
+from sidecar.cli.search import text_of
 from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
 from sidecar.types import Hit, SearchRequest, SearchResult
@@ -162,5 +163,4 @@ def print_report(comparisons: Sequence[Comparison], report: dict[str, Any]) -> N
 
 
 def _name(hit: Hit, width: int) -> str:
-    text = " ".join(value for value in hit.source.values() if isinstance(value, str))
-    return excerpt(f"{hit.id} {text}", width)
+    return excerpt(f"{hit.id} {text_of(hit.source)}", width)
