@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time is no property: a busy machine fails nothing.
+settings.register_profile("cherche", deadline=None)
+settings.load_profile("cherche")
 
 NEEDS = ("data", "models", "java", "browser")
 _REQUIRED = frozenset(filter(None, os.environ.get("CHERCHE_REQUIRE", "").split(",")))

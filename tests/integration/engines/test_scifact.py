@@ -1,0 +1,31 @@
+"""BM25 of a real collection."""
+
+from __future__ import annotations
+
+import pytest
+
+from cherche_models.evaluate import beir
+from cherche_models.evaluate.measures import evaluate
+
+BULK = 500
+
+
+@pytest.fixture
+def engine_name():
+    return "embedded"
+
+
+@pytest.mark.data
+async def test_bm25_ranks_scifact_as_well_as_bm25_does_elsewhere(bench, data_dir):
+    collection = beir.read(data_dir / "scifact")
+    documents = [
+        bench.document(id, str(found["text"]), title=found["title"]) for id, found in collection.documents.items()
+    ]
+    for start in range(0, len(documents), BULK):
+        await bench.fill(*documents[start : start + BULK])
+    rankings = {
+        id: [hit.id for hit in (await bench.search(text, size=100)).hits] for id, text in collection.queries.items()
+    }
+    found = evaluate(rankings, collection.qrels, ["ndcg@10", "recall@100"])
+    assert found["ndcg@10"] >= 0.66, found
+    assert found["recall@100"] >= 0.87, found
