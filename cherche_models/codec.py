@@ -55,7 +55,7 @@ class CodesHeader:
 
 
 def pack_terms(weights: TermWeights) -> bytes:
-    """Pack term weights; at most 4 bytes a term for vocabularies up to 65,536, and the header.
+    """Pack term weights; for vocabularies up to 65,536 at most 4 bytes a term, 3 more in all, and the header.
 
     Raises
     ------
