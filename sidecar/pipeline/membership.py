@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from sidecar.errors import invalid
-from sidecar.types import OWN_FIELDS, Json, MatchSet
+from sidecar.types import Json, MatchSet
 
 _DECIDED_HERE = {
     "size": "use size",
@@ -34,15 +33,6 @@ def check_body(body: Json) -> None:
     taken = next((key for key in body if key in _DECIDED_HERE), None)
     if taken is not None:
         raise invalid(f"the search body sets {taken!r}", _DECIDED_HERE[taken])
-    own = next((name for name in _retrieved(body) if any(fnmatchcase(field, name) for field in OWN_FIELDS)), None)
-    if own is not None:
-        raise invalid(f"the search body retrieves {own!r}", "name your own fields: weights and codes are not returned")
-
-
-def _retrieved(body: Json) -> list[str]:
-    listed = body.get("fields")
-    names = [item.get("field") if isinstance(item, Mapping) else item for item in _listed(listed)]
-    return [str(name) for name in names]
 
 
 def match_set_of(wanted: MatchSet, body: Json) -> Literal["lexical", "union"]:

@@ -1,0 +1,185 @@
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from sidecar.pipeline.stream import Bounds, chunks, in_order
+
+BOUNDS = Bounds(items=4, bytes=100)
+
+
+async def source(*items: str, failure: Exception | None = None) -> AsyncIterator[str]:
+    for item in items:
+        yield item
+    if failure:
+        raise failure
+
+
+def others() -> set[asyncio.Task[object]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def collect(results: AsyncGenerator[Any, None], into: list[Any]) -> None:
+    async with aclosing(results):
+        async for result in results:
+            into.append(result)  # noqa: PERF401  # what came before a failure must stay
+
+
+async def cut(*items: str, bounds: Bounds = BOUNDS) -> list[list[str]]:
+    async with aclosing(chunks(source(*items), len, bounds)) as found:
+        return [chunk async for chunk in found]
+
+
+async def test_chunks_are_cut_by_items_and_hold_all_in_order() -> None:
+    found = await cut(*"abcdefghij")
+    assert [item for chunk in found for item in chunk] == list("abcdefghij")
+    assert max(map(len, found)) <= 4
+    assert not others()
+
+
+async def test_chunks_are_cut_by_bytes_and_a_large_item_goes_alone() -> None:
+    found = await cut("a" * 60, "b" * 60, "c" * 300, "d", bounds=Bounds(10, 100))
+    assert [len(chunk) for chunk in found if "c" * 300 in chunk] == [1]
+    assert all(sum(map(len, chunk[:-1])) < 100 for chunk in found)
+
+
+async def test_no_item_no_chunk() -> None:
+    assert await cut() == []
+
+
+async def test_an_item_is_not_kept_waiting_for_company() -> None:
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def arriving() -> AsyncIterator[str]:
+        while True:
+            yield await queue.get()
+
+    async with aclosing(chunks(arriving(), len, BOUNDS)) as found:
+        for item in "abc":
+            queue.put_nowait(item)
+            assert await anext(found) == [item]
+    assert not others()
+
+
+async def test_reading_ahead_stops_at_the_bounds() -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield "x" * 30
+
+    async with aclosing(chunks(endless(), len, BOUNDS)) as found:
+        for _ in range(5):
+            await anext(found)
+            for _ in range(10):
+                await asyncio.sleep(0)
+    assert read <= 6 * 5
+    assert not others()
+
+
+async def test_a_broken_source_gives_out_what_came_before() -> None:
+    found: list[list[str]] = []
+    with pytest.raises(ConnectionError):
+        await collect(chunks(source(*"abcde", failure=ConnectionError()), len, BOUNDS), found)
+    assert [item for chunk in found for item in chunk] == list("abcde")
+    assert not others()
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+async def test_leaving_early_ends_the_reader_even_while_it_waits_for_room(taken: int) -> None:
+    async with aclosing(chunks(source(*"abcdefghijklmnop"), len, BOUNDS)) as found:
+        for _ in range(taken):
+            await anext(found)
+            await asyncio.sleep(0)
+    assert not others()
+
+
+async def test_answers_come_in_order_whatever_ends_first() -> None:
+    gates = {item: asyncio.Event() for item in "abcd"}
+    started: list[str] = []
+    both = asyncio.Event()
+
+    async def work(item: str) -> str:
+        started.append(item)
+        if len(started) == 2:
+            both.set()
+        await gates[item].wait()
+        return item.upper()
+
+    async with aclosing(in_order(source(*"abcd"), work)) as answers:
+        gates["b"].set()
+        first = asyncio.ensure_future(anext(answers))
+        await both.wait()
+        assert not first.done()
+        assert started == ["a", "b"]  # two at once, no more
+        for gate in gates.values():
+            gate.set()
+        assert [await first, *[answer async for answer in answers]] == list("ABCD")
+    assert not others()
+
+
+async def test_an_answer_is_given_before_the_next_item_is_there() -> None:
+    asked = asyncio.Event()
+
+    async def one_by_one() -> AsyncIterator[str]:
+        yield "a"
+        await asked.wait()
+        yield "b"
+
+    async def work(item: str) -> str:
+        return item
+
+    async with aclosing(in_order(one_by_one(), work)) as answers:
+        assert await anext(answers) == "a"
+        asked.set()
+        assert await anext(answers) == "b"
+
+
+async def test_a_broken_source_is_told_after_the_answers() -> None:
+    async def work(item: str) -> str:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return item
+
+    found: list[str] = []
+    with pytest.raises(ConnectionError):
+        await collect(in_order(source("a", "b", failure=ConnectionError()), work), found)
+    assert found == ["a", "b"]
+    assert not others()
+
+
+async def test_a_failure_of_the_work_ends_everything() -> None:
+    async def work(item: str) -> str:
+        if item == "b":
+            raise ValueError(item)
+        return item
+
+    async with aclosing(in_order(source(*"abcd"), work)) as answers:
+        assert await anext(answers) == "a"
+        with pytest.raises(ValueError, match="b"):
+            await anext(answers)
+    assert not others()
+
+
+async def test_cancelling_leaks_no_task() -> None:
+    async def work(item: str) -> str:
+        await asyncio.Event().wait()
+        return item
+
+    async def feed() -> None:
+        arriving = chunks(source(*"abcdefghijklmnop"), len, BOUNDS)
+        async with aclosing(arriving), aclosing(in_order(arriving, lambda chunk: work(chunk[0]))) as answers:
+            async for _ in answers:
+                pass
+
+    task = asyncio.create_task(feed())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not others()
