@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from cherche_models import codec
 from cherche_models.types import Tokens
 from sidecar.errors import ChercheError, Code, not_found
 from sidecar.pipeline import Context, PageSigner
@@ -200,9 +199,8 @@ def _hit(document: StoredDocument, query: Query) -> EngineHit:
     words = Counter(re.findall(r"\w+", text))
     lexical = 0.0 if query.mode == "sparse" else float(sum(words[word] for word in set(query.text.lower().split())))
     sparse = 0.0
-    if query.mode != "bm25" and document.terms:
-        weights = dict(codec.unpack_terms(document.terms).items())
-        sparse = query.sparse_boost * sum(c.weight * weights.get(c.id, 0.0) for c in query.clauses)
+    if query.mode != "bm25" and document.features:
+        sparse = query.sparse_boost * sum(c.weight * document.features.get(c.name, 0.0) for c in query.clauses)
     names = query.source_fields
     source = {k: v for k, v in document.source.items() if not names or k in names}
     return EngineHit(
