@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
-from sidecar.engines.opensearch import mapping, reading
+from sidecar.engines.opensearch import lifecycle, mapping, reading
 from sidecar.engines.opensearch.bulk import Sleep, Writer
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -15,12 +15,8 @@ from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.query import heaviest, lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, precondition, unavailable
+from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.types import (
-    HASH,
-    OWN_FIELDS,
-    STATE,
-    TERMS,
     WEIGHTS,
     EngineInfo,
     EnginePage,
@@ -37,13 +33,7 @@ from sidecar.types import (
 
 DEFAULT_MAX_CLAUSES = 1024
 _FREQUENCY_BATCH = 500
-_REMOVE_BATCH = 10_000
-_STUCK_ROUNDS = 20
 _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
-_ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
-_TOUCHED = {
-    "bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]},
-}
 
 
 @dataclass(slots=True)
@@ -125,12 +115,12 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def meta(self, index: str) -> IndexMeta | None:
         """See `Engine.meta`."""
-        return mapping.read_meta(index, await self._facts(index))
+        return mapping.read_meta(index, await lifecycle.facts(self._http, index))
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         """See `Engine.plan`."""
-        requests, documents, warnings = await self._planned(index, meta)
-        return SetupPlan(tuple(request.to_json() for request in requests), documents, warnings)
+        _, plan = await lifecycle.planned(self._http, await self._dialect(), index, meta)
+        return plan
 
     async def setup(self, index: str, meta: IndexMeta) -> SetupPlan:
         """See `Engine.setup`.
@@ -141,27 +131,17 @@ which would end up in logs — send them as an identity, or configure a service 
             FAILED_PRECONDITION where documents were encoded for another model, or own fields
             have foreign types.
         """
-        await self._show_writes(index)
-        requests, documents, warnings = await self._planned(index, meta)
+        await lifecycle.show_writes(self._http, index)
+        requests, plan = await lifecycle.planned(self._http, await self._dialect(), index, meta)
         for request in requests:
             await self._send(index, request)
-        return SetupPlan(tuple(request.to_json() for request in requests), documents, warnings)
+        return plan
 
     async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
         """See `Engine.remove`."""
-        found = await self._facts(index)
+        found = await lifecycle.facts(self._http, index)
         await self.refresh(index)
-        changed, stuck = 0, 0
-        while stuck < _STUCK_ROUNDS:
-            updated, conflicts = await self._strip(index)
-            if not updated and not conflicts:
-                break
-            changed, stuck = changed + updated, 0 if updated else stuck + 1
-        else:
-            raise precondition(
-                f'index "{index}": others keep writing the documents that are to be changed',
-                "stop the feed and run the command again",
-            )
+        changed = await lifecycle.strip(self._http, await self._dialect(), index)
         for request in mapping.removals(found):
             await self._send(index, request)
         return changed, mapping.leftovers(found)
@@ -196,19 +176,15 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def search(self, index: str, query: Query) -> EnginePage:
         """See `Engine.search`."""
+        if query.pit or not query.keep_pit:
+            return await self._fitted(index, query)
         dialect = await self._dialect()
-        if query.keep_pit and not query.pit:
-            opened = await self._send(index, dialect.open_pit(index), query.timeout)
-            query = replace(query, pit=dialect.pit_id(opened))
-        limit = max(1, await self._max_clauses() - lexical_reserve(query)) if query.clauses else 0
-        while True:
-            clauses, cut = heaviest(query.clauses, limit)
-            try:
-                return await self._search(index, query, clauses, cut)
-            except TooManyClauses:
-                if limit <= 1:
-                    raise
-                limit = min(limit, len(clauses)) // 2
+        pit = dialect.pit_id(await self._send(index, dialect.open_pit(index), query.timeout))
+        try:
+            return await self._fitted(index, replace(query, pit=pit))
+        except ChercheError:
+            await self.close_pit(pit)
+            raise
 
     async def close_pit(self, pit: str) -> None:
         """See `Engine.close_pit`; one that is gone already is closed."""
@@ -226,16 +202,13 @@ which would end up in logs — send them as an identity, or configure a service 
         for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
             names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
             filters = [{"rank_feature": {"field": f"{WEIGHTS}.{name}", "linear": {}}} for name in names]
-            buckets, total = await self._count(index, filters)
+            buckets, total = await lifecycle.count(self._http, index, filters)
             counts += buckets
         return counts, total
 
     async def stats(self, index: str) -> IndexStats:
         """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
-        (encoded, touched, failed), documents = await self._count(
-            index, [_ENCODED, {"exists": {"field": HASH}}, {"term": {STATE: "failed"}}]
-        )
-        return IndexStats(documents, encoded, touched - encoded - failed)
+        return await lifecycle.stats(self._http, index)
 
     async def sample(self, index: str, size: int) -> list[Existing]:
         """See `Engine.sample`."""
@@ -249,6 +222,18 @@ which would end up in logs — send them as an identity, or configure a service 
     async def aclose(self) -> None:
         """Close the pool, for all callers."""
         await self._http.transport.close()
+
+    async def _fitted(self, index: str, query: Query) -> EnginePage:
+        """Search with as many clauses as the cluster takes."""
+        limit = max(1, await self._max_clauses() - lexical_reserve(query)) if query.clauses else 0
+        while True:
+            clauses, cut = heaviest(query.clauses, limit)
+            try:
+                return await self._search(index, query, clauses, cut)
+            except TooManyClauses:
+                if limit <= 1:
+                    raise
+                limit = min(limit, len(clauses)) // 2
 
     async def _search(self, index: str, query: Query, clauses: Sequence[SparseClause], cut: int) -> EnginePage:
         dialect = await self._dialect()
@@ -264,93 +249,9 @@ which would end up in logs — send them as an identity, or configure a service 
             ids = [raw["_id"] for raw in reply["hits"]["hits"]]
             body = {**sparse_parts_body(query, clauses, ids), **pit}
             parts = _scores(await self._send(index, Request("POST", path, body), query.timeout)) if ids else {}
-        warnings = (
-            (
-                f"{cut} of {cut + len(clauses)} query terms left out, the lightest: the cluster's "
-                "indices.query.bool.max_clause_count allows no more",
-            )
-            if cut
-            else ()
-        )
+        warnings = _cut_warnings(cut, len(clauses))
         found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
-
-    async def _planned(self, index: str, meta: IndexMeta) -> tuple[tuple[Request, ...], int, tuple[str, ...]]:
-        dialect = await self._dialect()
-        try:
-            found = await self._facts(index)
-        except ChercheError as error:
-            if error.code != Code.NOT_FOUND:
-                raise
-            settings = await self._settings_of_new(index)
-            lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
-            warnings = mapping.new_index_warnings(index, meta, lean_recovery=lean)
-            return (mapping.creation(index, meta, lean_recovery=lean),), 0, warnings
-        stats = await self.stats(index)
-        mapping.check(index, found, meta, stats)
-        return mapping.additions(found, meta), stats.documents, mapping.warnings(found)
-
-    async def _show_writes(self, index: str) -> None:
-        """Refresh, so that documents written a moment ago count; an index may be missing."""
-        try:
-            await self._send(index, Request("POST", index_path(index, "_refresh")))
-        except ChercheError as error:
-            if error.code != Code.NOT_FOUND:
-                raise
-
-    async def _settings_of_new(self, index: str) -> dict[str, Any]:
-        """Flat settings that templates and defaults would give a new index; {} where we may not ask."""
-        try:
-            simulated = await self._send(
-                index, Request("POST", f"/_index_template/_simulate_index/{index_path(index)[1:]}")
-            )
-            cluster = await self._cluster_settings()
-        except ChercheError as error:
-            if error.code in (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT):
-                return {}
-            raise
-        default = cluster.get("cluster.indices.replication.strategy", "DOCUMENT")
-        return {
-            "index.replication.type": default,
-            **_flat(simulated.get("template", {}).get("settings", {})),
-        }
-
-    async def _facts(self, index: str) -> tuple[mapping.IndexFacts, ...]:
-        mappings = await self._send(index, Request("GET", index_path(index, "_mapping")))
-        settings = await self._send(
-            index, Request("GET", index_path(index, "_settings"), params={"flat_settings": "true"})
-        )
-        return mapping.facts(mappings, settings)
-
-    async def _strip(self, index: str) -> tuple[int, int]:
-        """Take our fields out of some documents: how many were changed, and how many others changed meanwhile."""
-        script = "for (name in params.names) { ctx._source.remove(name) }"
-        body = {
-            "query": _TOUCHED,
-            "max_docs": _REMOVE_BATCH,
-            "conflicts": "proceed",
-            "script": {"lang": "painless", "source": script, "params": {"names": list(OWN_FIELDS)}},
-        }
-        params = {"refresh": "true", "timeout": "5m"}
-        if preference := (await self._dialect()).read_preference:
-            params["preference"] = preference
-        request = Request("POST", index_path(index, "_update_by_query"), body, params)
-        reply = await self._send(index, request, 600.0)
-        if failures := reply.get("failures"):
-            raise precondition(
-                f'index "{index}": {len(failures)} documents could not be changed, first: {failures[0]}',
-                "mend the cause and run the command again",
-            )
-        return int(reply["updated"]), int(reply["version_conflicts"])
-
-    async def _count(self, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
-        """Documents that match each filter, and documents in all."""
-        body: dict[str, Any] = {"size": 0, "track_total_hits": True}
-        if filters:
-            body["aggs"] = {"counts": {"filters": {"filters": list(filters)}}}
-        reply = await self._send(index, Request("POST", index_path(index, "_search"), body))
-        buckets = reply["aggregations"]["counts"]["buckets"] if filters else []
-        return [int(bucket["doc_count"]) for bucket in buckets], int(reply["hits"]["total"]["value"])
 
     async def _dialect(self) -> Dialect:
         if self._known.dialect is None:
@@ -359,7 +260,7 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def _max_clauses(self) -> int:
         if self._known.max_clauses is None:
-            settings = await self._cluster_settings()
+            settings = await lifecycle.cluster_settings(self._http)
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
             self._known.max_clauses = int(stated)
         return self._known.max_clauses
@@ -377,17 +278,6 @@ which would end up in logs — send them as an identity, or configure a service 
             raise
         return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
 
-    async def _cluster_settings(self) -> dict[str, Any]:
-        """All cluster settings, flat; {} for a caller who may not read them."""
-        params = {"include_defaults": "true", "flat_settings": "true"}
-        try:
-            reply = await self._http.send(Request("GET", "/_cluster/settings", params=params), what="cluster")
-        except ChercheError as error:
-            if error.code in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED):
-                return {}
-            raise
-        return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
-
     async def _send(self, index: str, request: Request, timeout: float | None = None) -> JsonValue:
         return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
 
@@ -396,16 +286,10 @@ def _scores(reply: JsonValue) -> dict[str, float]:
     return {raw["_id"]: float(raw["_score"]) for raw in reply["hits"]["hits"]}
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names.
-
-    >>> _flat({"index": {"number_of_replicas": "0"}})
-    {'index.number_of_replicas': '0'}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def _cut_warnings(cut: int, kept: int) -> tuple[str, ...]:
+    if not cut:
+        return ()
+    return (
+        f"{cut} of {cut + kept} query terms left out, the lightest: the cluster's "
+        "indices.query.bool.max_clause_count allows no more",
+    )

@@ -1,0 +1,180 @@
+"""Setting an index up and taking everything out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sidecar.engines.opensearch import mapping
+from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.values import JsonValue
+from sidecar.errors import ChercheError, Code, precondition
+from sidecar.types import HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, IndexMeta, IndexStats, SetupPlan
+
+_REMOVE_BATCH = 10_000
+_REMOVE_TIMEOUT = 600.0
+_STUCK_ROUNDS = 20
+_ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
+_TOUCHED = {"bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]}}
+_STRIP = "for (name in params.names) { ctx._source.remove(name) }"
+
+Plan = tuple[tuple[Request, ...], SetupPlan]
+
+
+async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
+    """What the concrete indices behind a name look like.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND where there is none.
+    """
+    mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
+    flat = {"flat_settings": "true"}
+    settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=flat))
+    return mapping.facts(mappings, settings)
+
+
+async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
+    """Requests that set an index up, and the same as people read them.
+
+    Raises
+    ------
+    ChercheError
+        As `mapping.check`.
+    """
+    try:
+        found = await facts(http, index)
+    except ChercheError as error:
+        if error.code != Code.NOT_FOUND:
+            raise
+        return await _planned_new(http, dialect, index, meta)
+    there = await stats(http, index)
+    mapping.check(index, found, meta, there)
+    requests = mapping.additions(found, meta)
+    return requests, _shown(requests, there.documents, mapping.warnings(found))
+
+
+async def show_writes(http: Http, index: str) -> None:
+    """Refresh, so that documents written a moment ago count; an index may be missing."""
+    try:
+        await _send(http, index, Request("POST", index_path(index, "_refresh")))
+    except ChercheError as error:
+        if error.code != Code.NOT_FOUND:
+            raise
+
+
+async def strip(http: Http, dialect: Dialect, index: str) -> int:
+    """Take our fields out of all documents; how many were changed.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where documents cannot be changed, or others keep writing them.
+    """
+    changed = stuck = 0
+    while stuck < _STUCK_ROUNDS:
+        updated, conflicts = await _strip_some(http, dialect, index)
+        if not updated and not conflicts:
+            return changed
+        changed, stuck = changed + updated, 0 if updated else stuck + 1
+    raise precondition(
+        f'index "{index}": others keep writing the documents that are to be changed',
+        "stop the feed and run the command again",
+    )
+
+
+async def stats(http: Http, index: str) -> IndexStats:
+    """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
+    filters: list[dict[str, Any]] = [_ENCODED, {"exists": {"field": HASH}}, {"term": {STATE: "failed"}}]
+    (encoded, touched, failed), documents = await count(http, index, filters)
+    return IndexStats(documents, encoded, touched - encoded - failed)
+
+
+async def count(http: Http, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
+    """Documents that match each filter, and documents in all."""
+    body: dict[str, Any] = {"size": 0, "track_total_hits": True}
+    if filters:
+        body["aggs"] = {"counts": {"filters": {"filters": list(filters)}}}
+    reply = await _send(http, index, Request("POST", index_path(index, "_search"), body))
+    buckets = reply["aggregations"]["counts"]["buckets"] if filters else []
+    return [int(bucket["doc_count"]) for bucket in buckets], int(reply["hits"]["total"]["value"])
+
+
+async def cluster_settings(http: Http) -> dict[str, Any]:
+    """All cluster settings, flat; {} for a caller who may not read them."""
+    params = {"include_defaults": "true", "flat_settings": "true"}
+    try:
+        reply = await http.send(Request("GET", "/_cluster/settings", params=params), what="cluster")
+    except ChercheError as error:
+        if error.code in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED):
+            return {}
+        raise
+    return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
+
+
+async def _planned_new(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
+    settings = await _settings_of_new(http, index)
+    lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
+    requests = (mapping.creation(index, meta, lean_recovery=lean),)
+    return requests, _shown(requests, 0, mapping.new_index_warnings(index, meta, lean_recovery=lean))
+
+
+async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:
+    """Flat settings that templates and defaults would give a new index; {} where they cannot be known."""
+    request = Request("POST", f"/_index_template/_simulate_index{index_path(index)}")
+    try:
+        simulated = await _send(http, index, request)
+    except ChercheError as error:
+        if error.code in (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT):
+            return {}
+        raise
+    if simulated.get("overlapping"):
+        return {}
+    default = (await cluster_settings(http)).get("cluster.indices.replication.strategy", "DOCUMENT")
+    return {"index.replication.type": default, **_flat(simulated.get("template", {}).get("settings", {}))}
+
+
+async def _strip_some(http: Http, dialect: Dialect, index: str) -> tuple[int, int]:
+    """One round: documents changed, and documents that others changed meanwhile."""
+    body = {
+        "query": _TOUCHED,
+        "max_docs": _REMOVE_BATCH,
+        "conflicts": "proceed",
+        "script": {"lang": "painless", "source": _STRIP, "params": {"names": list(OWN_FIELDS)}},
+    }
+    params = {"refresh": "true", "timeout": "5m"}
+    if dialect.read_preference:
+        params["preference"] = dialect.read_preference
+    request = Request("POST", index_path(index, "_update_by_query"), body, params)
+    reply = await _send(http, index, request, _REMOVE_TIMEOUT)
+    if failures := reply.get("failures"):
+        raise precondition(
+            f'index "{index}": {len(failures)} documents could not be changed, first: {failures[0]}',
+            "mend the cause and run the command again",
+        )
+    return int(reply["updated"]), int(reply["version_conflicts"])
+
+
+async def _send(http: Http, index: str, request: Request, timeout: float | None = None) -> JsonValue:
+    return await http.send(request, what=f'index "{index}"', timeout=timeout)
+
+
+def _shown(requests: Sequence[Request], documents: int, warnings: tuple[str, ...]) -> SetupPlan:
+    return SetupPlan(tuple(request.to_json() for request in requests), documents, warnings)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names.
+
+    >>> _flat({"index": {"number_of_replicas": "0"}})
+    {'index.number_of_replicas': '0'}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
