@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from sidecar.cli import VERBS, cherche
-from sidecar.config import keys, variable
+from sidecar.cli.lines import MAX_LINE
+from sidecar.config import Limits, keys, variable
 
 FILE = Path(__file__).with_name("REFERENCE.md")
 _EVERYWHERE = frozenset({"as_json", "quiet", "server", "engine", "url"})
@@ -23,7 +24,7 @@ def render() -> str:
         command = cherche.get_command(context, verb)
         assert command is not None
         lines += _command(command, f"cherche {verb}")
-    return "\n".join([*lines, *_settings(), ""])
+    return "\n".join([*lines, *_limits(), "", *_settings(), ""])
 
 
 def _command(command: click.Command, name: str) -> Iterator[str]:
@@ -81,6 +82,34 @@ def _value(option: click.Option) -> str:
 
 def _help(command: click.Command) -> str:
     return inspect.cleandoc(command.help or "")
+
+
+def _limits() -> Iterator[str]:
+    limits = Limits()
+    rows = [
+        ("a line of a corpus", _bytes(MAX_LINE), "it fails, its neighbours are fed"),
+        ("a document", _bytes(limits.document_bytes), "INVALID_ARGUMENT, its neighbours are fed"),
+        ("a text", "the model's or the index's maximum length", "cut, and counted as `truncated`"),
+        ("a query", f"{limits.query_characters:,} characters", "INVALID_ARGUMENT, exit code 1"),
+        ("the deepest hit of a search", f"{limits.window:,}", "INVALID_ARGUMENT, exit code 1"),
+        ("a gRPC message", _bytes(limits.request_bytes), "never reached: requests are cut by bytes"),
+        ("texts waiting for the model", f"{limits.queue_items:,}", "a feed waits; a search gets exit code 3"),
+        ("silence of a sidecar that owes an answer", f"{limits.deadline:g} s", "exit code 3"),
+    ]
+    yield from ("## Limits", "", "Defaults; the settings below change them.", "")
+    yield from ("| what | at most | beyond it |", "|---|---|---|")
+    yield from (f"| {what} | {most} | {beyond} |" for what, most, beyond in rows)
+    yield from (
+        "",
+        "Invalid UTF-8, a line that is not one JSON object, lone surrogates, a missing or repeated id, a document",
+        "without text, a text that breaks the model: each fails alone, with line, id, code, reason and next step in",
+        "the file of failed items. `feed` counts as stored only what the engine acknowledged; `unacknowledged` is",
+        "what was sent and not answered before the feed ended.",
+    )
+
+
+def _bytes(count: int) -> str:
+    return f"{count >> 20} MiB"
 
 
 def _settings() -> Iterator[str]:

@@ -61,7 +61,7 @@ class Comparison:
 
 
 @verb("try", connects=False)
-@click.argument("url")
+@click.argument("cluster", metavar="URL")
 @click.argument("index")
 @click.option("--queries", required=True, type=click.File("rb"), help='One query per line; "-" reads stdin.')
 @click.option("--fields", help="Fields searched and reranked, by commas.  [default: title,text]")
@@ -70,7 +70,7 @@ class Comparison:
 @click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim; 1 is MaxSim alone.")
 def try_(
     session: Session,
-    url: str,
+    cluster: str,
     index: str,
     queries: Any,  # noqa: ANN401  # an open binary file
     fields: str | None,
@@ -94,7 +94,7 @@ def try_(
         size=max(top, window),
         fields=tuple(filter(None, (fields or "").split(","))),
     )
-    asked = replace_target(session, url)
+    asked = replace_target(session, cluster)
     comparisons = asked.run(lambda client: _compare(asked, client, request, texts, top))
     report = summary(comparisons)
     asked.output.data(report, lambda: print_report(comparisons, report))

@@ -1,0 +1,39 @@
+"""`cherche demo` as a newcomer runs it, with the model in the wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from sidecar.cli.demo import MODES, found_beyond_bm25
+from sidecar.demo.searches import SEARCHES
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHERCHE_")}
+    command = [sys.executable, "-m", "sidecar.cli", "demo", "--json"]
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=False, timeout=290)
+    assert done.returncode == 0, done.stderr
+    value: dict[str, Any] = json.loads(done.stdout)
+    return value
+
+
+def test_it_finds_what_bm25_misses(report: dict[str, Any]) -> None:
+    beyond = [row["search"] for row in report["searches"] if found_beyond_bm25(row["ranks"])]
+    assert len(beyond) >= 3, report["searches"]
+
+
+def test_it_runs_every_search_in_every_mode(report: dict[str, Any]) -> None:
+    assert [row["search"] for row in report["searches"]] == [search.text for search in SEARCHES]
+    assert all(list(row["ranks"]) == list(MODES) for row in report["searches"])
+
+
+def test_it_feeds_a_real_corpus(report: dict[str, Any]) -> None:
+    assert report["documents"] > 4_000
+    assert report["feed"]["terms_per_document"] > 1
