@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto cluster bench interop clean
+.PHONY: demo test prove lint proto plugin cluster bench interop clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -27,6 +27,12 @@ test: lint
 
 proto: $(READY)
 	$(BIN)/python -m sidecar.rpc.generate
+
+# The zip lands in opensearch/plugin/target; another engine: make plugin OPENSEARCH_VERSION=3.7.0
+OPENSEARCH_VERSION ?= 3.8.0
+plugin: $(READY)
+	JAVA_HOME="$$($(BIN)/python -c 'import os; from sidecar.cluster.places import java_home; print(java_home(os.environ))')" \
+	mvn -B -q -ntp -f opensearch/plugin/pom.xml -Dopensearch.version=$(OPENSEARCH_VERSION) clean package
 
 cluster: $(READY)
 	$(BIN)/cherche cluster up

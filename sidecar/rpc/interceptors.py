@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -137,7 +138,8 @@ def _wrapped(handler: Handler, method: str, around: Around) -> Handler:
     """The same handler inside `around`."""
     if handler.response_streaming:
         behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        streaming = _streaming(behaviour, method, around)
+        yields = not inspect.iscoroutinefunction(behaviour)  # health's Watch writes instead
+        streaming = _streaming(behaviour, method, around) if yields else _single(behaviour, method, around, True)
         make = (
             grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
         )
@@ -148,9 +150,9 @@ def _wrapped(handler: Handler, method: str, around: Around) -> Handler:
     return make(single, handler.request_deserializer, handler.response_serializer)
 
 
-def _single(behaviour: Any, method: str, around: Around) -> Any:  # noqa: ANN401  # grpc's handler
+def _single(behaviour: Any, method: str, around: Around, streams: bool = False) -> Any:  # noqa: ANN401
     async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
-        async with around(method, context, False):
+        async with around(method, context, streams):
             return await behaviour(request, context)
 
     return call

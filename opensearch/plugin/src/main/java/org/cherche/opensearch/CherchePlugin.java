@@ -1,0 +1,126 @@
+package org.cherche.opensearch;
+
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.opensearch.cluster.metadata.IndexNameExpressionResolver;
+import org.opensearch.cluster.service.ClusterService;
+import org.opensearch.common.settings.ClusterSettings;
+import org.opensearch.common.settings.Setting;
+import org.opensearch.common.settings.Settings;
+import org.opensearch.common.unit.TimeValue;
+import org.opensearch.core.common.io.stream.NamedWriteableRegistry;
+import org.opensearch.core.common.settings.SecureString;
+import org.opensearch.core.xcontent.NamedXContentRegistry;
+import org.opensearch.env.Environment;
+import org.opensearch.env.NodeEnvironment;
+import org.opensearch.ingest.Processor;
+import org.opensearch.plugins.IngestPlugin;
+import org.opensearch.plugins.Plugin;
+import org.opensearch.plugins.ReloadablePlugin;
+import org.opensearch.repositories.RepositoriesService;
+import org.opensearch.script.ScriptService;
+import org.opensearch.threadpool.ExecutorBuilder;
+import org.opensearch.threadpool.ScalingExecutorBuilder;
+import org.opensearch.threadpool.ThreadPool;
+import org.opensearch.transport.client.Client;
+import org.opensearch.watcher.ResourceWatcherService;
+
+/** Term weights at ingest, hybrid queries and MaxSim rerank, through sidecars that are called over gRPC. */
+public final class CherchePlugin extends Plugin implements IngestPlugin, ReloadablePlugin {
+
+    private final Path config;
+    private Node node;
+
+    public CherchePlugin(Settings settings, Path config) {
+        this.config = config;
+    }
+
+    @Override
+    public List<Setting<?>> getSettings() {
+        return ChercheSettings.ALL;
+    }
+
+    @Override
+    public List<ExecutorBuilder<?>> getExecutorBuilders(Settings settings) {
+        int most = Math.max(4, 2 * Runtime.getRuntime().availableProcessors());
+        return List.of(new ScalingExecutorBuilder(Sidecar.POOL, 1, most, TimeValue.timeValueMinutes(1)));
+    }
+
+    @Override
+    public Collection<Object> createComponents(
+        Client client,
+        ClusterService clusterService,
+        ThreadPool threadPool,
+        ResourceWatcherService watcher,
+        ScriptService scripts,
+        NamedXContentRegistry xContent,
+        Environment environment,
+        NodeEnvironment nodeEnvironment,
+        NamedWriteableRegistry writeables,
+        IndexNameExpressionResolver names,
+        Supplier<RepositoriesService> repositories
+    ) {
+        Settings settings = environment.settings();
+        ClusterSettings cluster = clusterService.getClusterSettings();
+        var breaker = new Breaker(
+            ChercheSettings.BREAKER_FAILURES.get(settings),
+            ChercheSettings.BREAKER_PAUSE.get(settings).nanos(),
+            System::nanoTime
+        );
+        cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_FAILURES, breaker::allow);
+        cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_PAUSE, pause -> breaker.pause(pause.nanos()));
+        var sidecar = new Sidecar(address(settings), breaker, threadPool);
+        cluster.addSettingsUpdateConsumer(
+            ChercheSettings.ENDPOINTS,
+            endpoints -> sidecar.connect(with(sidecar.address(), endpoints)),
+            endpoints -> endpoints.forEach(Endpoints::parse)
+        );
+        node = new Node(clusterService, new ChercheSettings(settings, cluster), sidecar, new StoredParts.Reader(client));
+        return List.of();
+    }
+
+    @Override
+    public Map<String, Processor.Factory> getProcessors(Processor.Parameters parameters) {
+        return Map.of(
+            EncodeProcessor.TYPE,
+            (factories, tag, description, options) -> new EncodeProcessor.Factory(node).create(factories, tag, description, options)
+        );
+    }
+
+    /** A token that was changed in the keystore is used from the next call on. */
+    @Override
+    public void reload(Settings settings) {
+        Sidecar.Address now = node.sidecar().address();
+        node.sidecar().connect(new Sidecar.Address(now.endpoints(), now.tls(), now.ca(), token(settings)));
+    }
+
+    @Override
+    public void close() {
+        if (node != null) {
+            node.sidecar().close();
+        }
+    }
+
+    private Sidecar.Address address(Settings settings) {
+        String ca = ChercheSettings.TLS_CA.get(settings);
+        return new Sidecar.Address(
+            ChercheSettings.ENDPOINTS.get(settings),
+            ChercheSettings.TLS.get(settings),
+            ca.isEmpty() ? null : config.resolve(ca),
+            token(settings)
+        );
+    }
+
+    private static Sidecar.Address with(Sidecar.Address address, List<String> endpoints) {
+        return new Sidecar.Address(endpoints, address.tls(), address.ca(), address.token());
+    }
+
+    private static String token(Settings settings) {
+        try (SecureString token = ChercheSettings.TOKEN.get(settings)) {
+            return token.toString();
+        }
+    }
+}

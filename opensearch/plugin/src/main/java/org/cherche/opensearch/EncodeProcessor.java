@@ -1,0 +1,348 @@
+package org.cherche.opensearch;
+
+import cherche.v1.Common.ItemResult;
+import cherche.v1.Common.TermWeightsBatch;
+import cherche.v1.Plugin.PipelineDocument;
+import cherche.v1.Plugin.PrepareDocumentsRequest;
+import cherche.v1.Plugin.PrepareDocumentsResponse;
+import cherche.v1.Plugin.PreparedDocument;
+import com.google.protobuf.ByteString;
+import io.grpc.Status;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
+import org.cherche.opensearch.Stats.Count;
+import org.opensearch.OpenSearchStatusException;
+import org.opensearch.common.unit.TimeValue;
+import org.opensearch.core.action.ActionListener;
+import org.opensearch.core.rest.RestStatus;
+import org.opensearch.ingest.AbstractProcessor;
+import org.opensearch.ingest.ConfigurationUtils;
+import org.opensearch.ingest.IngestDocument;
+import org.opensearch.ingest.IngestDocumentWrapper;
+import org.opensearch.ingest.Processor;
+
+/**
+ * Ingest processor {@code cherche_encode}: stores weights, packed terms, codes and hash beside each document's text.
+ *
+ * <p>What is encoded and how is the index's own setup ({@code _meta.cherche}), so that documents written here equal
+ * documents written by a feed. A document that fails fails alone.
+ */
+final class EncodeProcessor extends AbstractProcessor {
+
+    static final String TYPE = "cherche_encode";
+
+    /** What becomes of a document while no sidecar answers. */
+    enum OnUnavailable {
+        /** It is refused. */
+        FAIL,
+        /** It is stored without weights and marked pending. */
+        DEFER;
+
+        static OnUnavailable read(String tag, Map<String, Object> config) {
+            String name = ConfigurationUtils.readStringProperty(TYPE, tag, config, "on_unavailable", "fail");
+            try {
+                return valueOf(name.toUpperCase(Locale.ROOT));
+            } catch (IllegalArgumentException e) {
+                throw ConfigurationUtils.newConfigurationException(TYPE, tag, "on_unavailable", "is [" + name + "], not fail or defer");
+            }
+        }
+    }
+
+    /** One document of a batch, and what the index holds of it. */
+    private record Item(IngestDocumentWrapper wrapper, PipelineDocument document, StoredParts stored) {}
+
+    private final Node node;
+    private final OnUnavailable onUnavailable;
+    private final boolean ignoreMissing;
+    private final TimeValue deadline;
+
+    EncodeProcessor(
+        String tag,
+        String description,
+        Node node,
+        OnUnavailable onUnavailable,
+        boolean ignoreMissing,
+        TimeValue deadline
+    ) {
+        super(tag, description);
+        this.node = node;
+        this.onUnavailable = onUnavailable;
+        this.ignoreMissing = ignoreMissing;
+        this.deadline = deadline;
+    }
+
+    @Override
+    public String getType() {
+        return TYPE;
+    }
+
+    @Override
+    public IngestDocument execute(IngestDocument document) {
+        throw new UnsupportedOperationException(TYPE + " never blocks: it is called asynchronously");
+    }
+
+    @Override
+    public void execute(IngestDocument document, BiConsumer<IngestDocument, Exception> handler) {
+        var wrapper = new IngestDocumentWrapper(0, 0, document, null);
+        batchExecute(List.of(wrapper), done -> handler.accept(wrapper.getIngestDocument(), wrapper.getException()));
+    }
+
+    @Override
+    public void batchExecute(List<IngestDocumentWrapper> wrappers, Consumer<List<IngestDocumentWrapper>> handler) {
+        Map<String, List<IngestDocumentWrapper>> byIndex = new LinkedHashMap<>();
+        for (IngestDocumentWrapper wrapper : wrappers) {
+            if (wrapper.getException() == null && wrapper.getIngestDocument() != null) {
+                byIndex.computeIfAbsent(index(wrapper), ignored -> new ArrayList<>()).add(wrapper);
+            }
+        }
+        if (byIndex.isEmpty()) {
+            handler.accept(wrappers);
+            return;
+        }
+        var left = new AtomicInteger(byIndex.size());
+        byIndex.forEach((index, group) -> {
+            Runnable done = () -> {
+                if (left.decrementAndGet() == 0) {
+                    handler.accept(wrappers);
+                }
+            };
+            encodeGroup(index, group, done);
+        });
+    }
+
+    private void encodeGroup(String index, List<IngestDocumentWrapper> group, Runnable done) {
+        IndexSetup setup;
+        try {
+            setup = node.setupForWriting(index);
+        } catch (RuntimeException e) {
+            group.forEach(wrapper -> fail(wrapper, e));
+            done.run();
+            return;
+        }
+        List<IngestDocumentWrapper> texts = group.stream().filter(wrapper -> hasText(wrapper, setup)).toList();
+        node.stored().read(index, setup, texts, known -> {
+            List<List<Item>> batches = cut(items(texts, setup, known));
+            if (batches.isEmpty()) {
+                done.run();
+                return;
+            }
+            var left = new AtomicInteger(batches.size());
+            for (List<Item> batch : batches) {
+                node.lanes().submit(release -> encode(batch, setup, () -> {
+                    release.run();
+                    if (left.decrementAndGet() == 0) {
+                        done.run();
+                    }
+                }));
+            }
+        });
+    }
+
+    /** A document without any encoded field is left alone where the pipeline says so; else the sidecar says what lacks. */
+    private boolean hasText(IngestDocumentWrapper wrapper, IndexSetup setup) {
+        Map<String, Object> source = wrapper.getIngestDocument().getSourceAndMetadata();
+        boolean found = setup.fields().stream().anyMatch(name -> source.get(root(name, source)) != null);
+        if (!found && ignoreMissing) {
+            IndexSetup.OWN_FIELDS.forEach(source::remove);
+        }
+        return found || !ignoreMissing;
+    }
+
+    private List<Item> items(List<IngestDocumentWrapper> wrappers, IndexSetup setup, Map<String, StoredParts> known) {
+        List<Item> items = new ArrayList<>();
+        for (IngestDocumentWrapper wrapper : wrappers) {
+            try {
+                Map<String, Object> source = wrapper.getIngestDocument().getSourceAndMetadata();
+                var document = PipelineDocument.newBuilder().setId(id(source)).setSourceJson(texts(source, setup));
+                StoredParts stored = known.get(id(source));
+                if (stored != null) {
+                    document.setKnownHash(stored.hash()).setKnownTerms(stored.terms());
+                }
+                items.add(new Item(wrapper, document.build(), stored));
+            } catch (RuntimeException e) {
+                fail(wrapper, e);
+            }
+        }
+        return items;
+    }
+
+    private List<List<Item>> cut(List<Item> items) {
+        return Batches.cut(
+            items,
+            item -> item.document.getSourceJson().size(),
+            node.settings().ingestBatchBytes(),
+            node.settings().ingestDocuments()
+        );
+    }
+
+    private void encode(List<Item> batch, IndexSetup setup, Runnable done) {
+        var request = PrepareDocumentsRequest.newBuilder().setMetaJson(setup.json());
+        batch.forEach(item -> request.addDocuments(item.document));
+        long started = System.nanoTime();
+        node.stats().one(Count.INGEST_CALLS);
+        node.sidecar().call(stub -> stub.prepareDocuments(request.build()), deadline(), ActionListener.wrap(response -> {
+            node.stats().add(Count.INGEST_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
+            store(batch, response);
+            done.run();
+        }, error -> failed(batch, setup, error, done)));
+    }
+
+    /** A call that failed for what it holds is made again in halves, until what spoils it stands alone. */
+    private void failed(List<Item> batch, IndexSetup setup, Exception error, Runnable done) {
+        Status status = Status.fromThrowable(error);
+        boolean isTheirs = switch (status.getCode()) {
+            case INVALID_ARGUMENT, INTERNAL, UNKNOWN, OUT_OF_RANGE -> true;
+            default -> false;
+        };
+        if (isTheirs && batch.size() > 1) {
+            int middle = batch.size() / 2;
+            encode(batch.subList(0, middle), setup, () -> encode(batch.subList(middle, batch.size()), setup, done));
+            return;
+        }
+        batch.forEach(item -> refuse(item, status));
+        done.run();
+    }
+
+    private TimeValue deadline() {
+        return deadline == null ? node.settings().ingestDeadline() : deadline;
+    }
+
+    private void store(List<Item> batch, PrepareDocumentsResponse response) {
+        if (response.getDocumentsCount() != batch.size()) {
+            var status = Status.INTERNAL.withDescription(
+                "the sidecar answered " + response.getDocumentsCount() + " of " + batch.size() + " documents"
+            );
+            batch.forEach(item -> refuse(item, status));
+            return;
+        }
+        for (int place = 0; place < batch.size(); place++) {
+            Item item = batch.get(place);
+            PreparedDocument prepared = response.getDocuments(place);
+            ItemResult result = prepared.getItem();
+            if (result.hasStatus()) {
+                refuse(item, Status.fromCodeValue(result.getStatus().getCode()).withDescription(result.getStatus().getMessage()));
+            } else {
+                write(item, prepared, features(response.getTermWeights(), place));
+            }
+        }
+    }
+
+    private void write(Item item, PreparedDocument prepared, Map<String, Object> features) {
+        Map<String, Object> source = item.wrapper.getIngestDocument().getSourceAndMetadata();
+        source.put(IndexSetup.WEIGHTS, features);
+        source.put(IndexSetup.TERMS, base64(prepared.getTerms()));
+        ByteString codes = prepared.getReused() ? item.stored.codes() : prepared.getCodes();
+        if (codes.isEmpty()) {
+            source.remove(IndexSetup.CODES);
+        } else {
+            source.put(IndexSetup.CODES, base64(codes));
+        }
+        source.put(IndexSetup.HASH, prepared.getHash());
+        source.put(IndexSetup.STATE, "ok");
+        node.stats().one(prepared.getReused() ? Count.DOCUMENTS_REUSED : Count.DOCUMENTS_ENCODED);
+        if (prepared.getItem().getTruncated()) {
+            node.stats().one(Count.DOCUMENTS_TRUNCATED);
+        }
+    }
+
+    /** Refuses a document, or stores it without weights where it may be encoded later. */
+    private void refuse(Item item, Status status) {
+        if (onUnavailable == OnUnavailable.DEFER && Sidecar.isTransient(status.getCode())) {
+            Map<String, Object> source = item.wrapper.getIngestDocument().getSourceAndMetadata();
+            IndexSetup.OWN_FIELDS.forEach(source::remove);
+            source.put(IndexSetup.STATE, "pending");
+            node.stats().one(Count.DOCUMENTS_DEFERRED);
+            return;
+        }
+        String reason = TYPE + ": " + status.getCode() + ": " + status.getDescription();
+        fail(item.wrapper, new OpenSearchStatusException(reason, restStatus(status.getCode())));
+    }
+
+    private void fail(IngestDocumentWrapper wrapper, Exception error) {
+        node.stats().one(Count.DOCUMENTS_FAILED);
+        wrapper.update(wrapper.getIngestDocument(), error);
+    }
+
+    static RestStatus restStatus(Status.Code code) {
+        return switch (code) {
+            case INVALID_ARGUMENT, OUT_OF_RANGE -> RestStatus.BAD_REQUEST;
+            case NOT_FOUND, FAILED_PRECONDITION -> RestStatus.CONFLICT;
+            case UNAUTHENTICATED, PERMISSION_DENIED -> RestStatus.BAD_GATEWAY;
+            case RESOURCE_EXHAUSTED -> RestStatus.TOO_MANY_REQUESTS;
+            case UNAVAILABLE, CANCELLED -> RestStatus.SERVICE_UNAVAILABLE;
+            case DEADLINE_EXCEEDED -> RestStatus.GATEWAY_TIMEOUT;
+            default -> RestStatus.INTERNAL_SERVER_ERROR;
+        };
+    }
+
+    /** Feature name to weight of the text at a place of the columns. */
+    static Map<String, Object> features(TermWeightsBatch batch, int place) {
+        int end = batch.getOffsets(place + 1);
+        Map<String, Object> features = new HashMap<>();
+        for (int entry = batch.getOffsets(place); entry < end; entry++) {
+            features.put(batch.getFeatures(batch.getFeatureIndex(entry)), batch.getWeights(entry));
+        }
+        return features;
+    }
+
+    /** The encoded fields alone: nothing else of a document leaves the cluster. */
+    private static ByteString texts(Map<String, Object> source, IndexSetup setup) {
+        Map<String, Object> texts = new LinkedHashMap<>();
+        for (String name : setup.fields()) {
+            String key = root(name, source);
+            if (source.containsKey(key)) {
+                texts.put(key, source.get(key));
+            }
+        }
+        return IndexSetup.json(texts);
+    }
+
+    /** The key under which a field, {@code a.b} too, lies in a document. */
+    private static String root(String name, Map<String, Object> source) {
+        int dot = name.indexOf('.');
+        return dot < 0 || source.containsKey(name) ? name : name.substring(0, dot);
+    }
+
+    private static String index(IngestDocumentWrapper wrapper) {
+        return String.valueOf(wrapper.getIngestDocument().getSourceAndMetadata().get("_index"));
+    }
+
+    private static String id(Map<String, Object> source) {
+        return source.get("_id") instanceof String id ? id : "";
+    }
+
+    private static String base64(ByteString bytes) {
+        return Base64.getEncoder().encodeToString(bytes.toByteArray());
+    }
+
+    static final class Factory implements Processor.Factory {
+
+        private final Node node;
+
+        Factory(Node node) {
+            this.node = node;
+        }
+
+        @Override
+        public EncodeProcessor create(
+            Map<String, Processor.Factory> factories,
+            String tag,
+            String description,
+            Map<String, Object> config
+        ) {
+            OnUnavailable onUnavailable = OnUnavailable.read(tag, config);
+            boolean ignoreMissing = ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "ignore_missing", false);
+            String deadline = ConfigurationUtils.readOptionalStringProperty(TYPE, tag, config, "deadline");
+            TimeValue parsed = deadline == null ? null : TimeValue.parseTimeValue(deadline, "deadline");
+            return new EncodeProcessor(tag, description, node, onUnavailable, ignoreMissing, parsed);
+        }
+    }
+}

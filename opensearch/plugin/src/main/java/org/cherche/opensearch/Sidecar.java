@@ -1,0 +1,205 @@
+package org.cherche.opensearch;
+
+import cherche.v1.PluginServiceGrpc;
+import cherche.v1.PluginServiceGrpc.PluginServiceFutureStub;
+import com.google.common.util.concurrent.FutureCallback;
+import com.google.common.util.concurrent.Futures;
+import com.google.common.util.concurrent.ListenableFuture;
+import io.grpc.ChannelCredentials;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.NameResolverRegistry;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.TlsChannelCredentials;
+import io.grpc.okhttp.OkHttpChannelBuilder;
+import io.grpc.stub.MetadataUtils;
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import org.opensearch.common.unit.TimeValue;
+import org.opensearch.common.util.concurrent.ThreadContext;
+import org.opensearch.core.action.ActionListener;
+import org.opensearch.threadpool.ThreadPool;
+
+/**
+ * Calls to the sidecars: round-robin over the healthy ones, each with a deadline, answered on the plugin's own pool in
+ * the caller's thread context.
+ *
+ * <p>Every call computes and changes nothing, so it is safe to try it elsewhere: queries and reranks are hedged,
+ * batches of documents retried.
+ */
+class Sidecar implements Closeable {
+
+    static final String POOL = "cherche";
+    private static final int MESSAGE_BYTES = 64 << 20;
+    private static final Metadata.Key<String> AUTHORIZATION =
+        Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+
+    /** How to reach the sidecars; {@code ca} is null for the JDK's own trust store. */
+    record Address(List<String> endpoints, boolean tls, Path ca, String token) {}
+
+    private final ThreadContext context;
+    private final ExecutorService executor;
+    private final Breaker breaker;
+    private volatile Address address;
+    private volatile ManagedChannel channel;
+    private volatile PluginServiceFutureStub stub;
+
+    Sidecar(Address address, Breaker breaker, ThreadPool pool) {
+        this.context = pool.getThreadContext();
+        this.executor = pool.executor(POOL);
+        this.breaker = breaker;
+        NameResolverRegistry.getDefaultRegistry().register(new Endpoints());
+        connect(address);
+    }
+
+    Breaker breaker() {
+        return breaker;
+    }
+
+    Address address() {
+        return address;
+    }
+
+    /** Goes over to other sidecars; calls in flight end on the old ones. */
+    synchronized void connect(Address next) {
+        ManagedChannel before = channel;
+        channel = open(next);
+        address = next;
+        PluginServiceFutureStub fresh = PluginServiceGrpc.newFutureStub(channel);
+        stub = next.token().isEmpty() ? fresh : fresh.withInterceptors(authorize(next.token()));
+        if (before != null) {
+            before.shutdown();
+        }
+    }
+
+    /**
+     * Makes one call.
+     *
+     * @param listener gets the answer or a {@link StatusRuntimeException}, exactly once, never on this thread
+     */
+    <R> void call(
+        Function<PluginServiceFutureStub, ListenableFuture<R>> method,
+        TimeValue deadline,
+        ActionListener<R> listener
+    ) {
+        var restore = context.newRestorableContext(false);
+        if (!breaker.tryCall()) {
+            var paused = Status.UNAVAILABLE.withDescription("calls to the sidecar failed one after another; paused");
+            executor.execute(() -> {
+                try (var ignored = restore.get()) {
+                    listener.onFailure(paused.asRuntimeException());
+                }
+            });
+            return;
+        }
+        var bounded = stub.withDeadlineAfter(deadline.nanos(), TimeUnit.NANOSECONDS);
+        Futures.addCallback(method.apply(bounded), new FutureCallback<R>() {
+            @Override
+            public void onSuccess(R result) {
+                breaker.succeeded();
+                try (var ignored = restore.get()) {
+                    listener.onResponse(result);
+                }
+            }
+
+            @Override
+            public void onFailure(Throwable error) {
+                Status status = Status.fromThrowable(error);
+                if (isOutage(status.getCode())) {
+                    breaker.failed();
+                } else {
+                    breaker.succeeded();
+                }
+                try (var ignored = restore.get()) {
+                    listener.onFailure(status.asRuntimeException());
+                }
+            }
+        }, executor);
+    }
+
+    /** Whether a status says that no sidecar answers, rather than that the request is wrong. */
+    static boolean isOutage(Status.Code code) {
+        return code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED || code == Status.Code.CANCELLED;
+    }
+
+    /** Whether the same document may succeed later. */
+    static boolean isTransient(Status.Code code) {
+        return isOutage(code) || code == Status.Code.RESOURCE_EXHAUSTED;
+    }
+
+    @Override
+    public void close() {
+        channel.shutdownNow();
+    }
+
+    private ManagedChannel open(Address to) {
+        return OkHttpChannelBuilder.forTarget(Endpoints.target(to.endpoints()), credentials(to))
+            .executor(executor)
+            .offloadExecutor(executor)
+            .maxInboundMessageSize(MESSAGE_BYTES)
+            .disableServiceConfigLookUp()
+            .defaultServiceConfig(serviceConfig(to.endpoints().size()))
+            .enableRetry()
+            .build();
+    }
+
+    private static io.grpc.ClientInterceptor authorize(String token) {
+        Metadata headers = new Metadata();
+        headers.put(AUTHORIZATION, "Bearer " + token);
+        return MetadataUtils.newAttachHeadersInterceptor(headers);
+    }
+
+    private static ChannelCredentials credentials(Address to) {
+        if (!to.tls()) {
+            return InsecureChannelCredentials.create();
+        }
+        if (to.ca() == null) {
+            return TlsChannelCredentials.create();
+        }
+        try (InputStream ca = Files.newInputStream(to.ca())) {
+            return TlsChannelCredentials.newBuilder().trustManager(ca).build();
+        } catch (IOException e) {
+            throw new UncheckedIOException(ChercheSettings.TLS_CA.getKey() + ": " + to.ca() + " cannot be read", e);
+        }
+    }
+
+    /** Only with a second sidecar is a hedge worth its work. */
+    static Map<String, ?> serviceConfig(int endpoints) {
+        Map<String, ?> retry = Map.of(
+            "retryPolicy",
+            Map.of(
+                "maxAttempts", 4.0,
+                "initialBackoff", "0.1s",
+                "maxBackoff", "2s",
+                "backoffMultiplier", 2.0,
+                "retryableStatusCodes", List.of("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+            ),
+            "name", List.of(method("PrepareDocuments"))
+        );
+        Map<String, ?> hedge = Map.of(
+            "hedgingPolicy",
+            Map.of("maxAttempts", 2.0, "hedgingDelay", "0.05s", "nonFatalStatusCodes", List.of("UNAVAILABLE")),
+            "name", List.of(method("PrepareQuery"), method("RerankHits"))
+        );
+        return Map.of(
+            "loadBalancingConfig", List.of(Map.of("round_robin", Map.of())),
+            "healthCheckConfig", Map.of("serviceName", PluginServiceGrpc.SERVICE_NAME),
+            "methodConfig", endpoints > 1 ? List.of(retry, hedge) : List.of(retry)
+        );
+    }
+
+    private static Map<String, ?> method(String name) {
+        return Map.of("service", PluginServiceGrpc.SERVICE_NAME, "method", name);
+    }
+}

@@ -1,0 +1,77 @@
+package org.cherche.opensearch;
+
+import com.google.protobuf.ByteString;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.opensearch.action.search.SearchRequest;
+import org.opensearch.action.search.SearchResponse;
+import org.opensearch.common.document.DocumentField;
+import org.opensearch.core.action.ActionListener;
+import org.opensearch.index.query.QueryBuilders;
+import org.opensearch.ingest.IngestDocumentWrapper;
+import org.opensearch.search.SearchHit;
+import org.opensearch.search.builder.SearchSourceBuilder;
+import org.opensearch.transport.client.Client;
+
+/** What an index holds beside a document: its hash, packed terms and codes. */
+record StoredParts(String hash, ByteString terms, ByteString codes) {
+
+    private static final Logger LOG = LogManager.getLogger(StoredParts.class);
+
+    /**
+     * Reads the parts of documents that come back from the index, as updates do: they carry their hash, but weights,
+     * terms and codes are not in their source. What cannot be read is encoded again, so a failure costs time only.
+     */
+    record Reader(Client client) {
+
+        void read(String index, IndexSetup setup, List<IngestDocumentWrapper> wrappers, Consumer<Map<String, StoredParts>> then) {
+            String[] ids = wrappers.stream().map(Reader::updatedId).filter(id -> id != null).toArray(String[]::new);
+            if (ids.length == 0) {
+                then.accept(Map.of());
+                return;
+            }
+            var source = new SearchSourceBuilder().query(QueryBuilders.idsQuery().addIds(ids))
+                .size(ids.length)
+                .fetchSource(false)
+                .trackTotalHits(false)
+                .docValueField(IndexSetup.HASH)
+                .docValueField(IndexSetup.TERMS)
+                .docValueField(IndexSetup.CODES);
+            var request = new SearchRequest(index).source(source).pipeline("_none").preference("_primary");
+            client.search(request, ActionListener.wrap(found -> then.accept(parts(found, setup)), error -> {
+                LOG.debug("stored weights of [{}] cannot be read; encoding again", index, error);
+                then.accept(Map.of());
+            }));
+        }
+
+        private static String updatedId(IngestDocumentWrapper wrapper) {
+            Map<String, Object> source = wrapper.getIngestDocument().getSourceAndMetadata();
+            boolean isUpdated = source.get(IndexSetup.HASH) instanceof String && source.get("_id") instanceof String;
+            return isUpdated ? (String) source.get("_id") : null;
+        }
+
+        private static Map<String, StoredParts> parts(SearchResponse found, IndexSetup setup) {
+            Map<String, StoredParts> parts = new HashMap<>();
+            for (SearchHit hit : found.getHits()) {
+                DocumentField hash = hit.field(IndexSetup.HASH);
+                ByteString terms = bytes(hit.field(IndexSetup.TERMS));
+                ByteString codes = bytes(hit.field(IndexSetup.CODES));
+                if (hash != null && !terms.isEmpty() && setup.hasCodes() != codes.isEmpty()) {
+                    parts.put(hit.getId(), new StoredParts(hash.getValue(), terms, codes));
+                }
+            }
+            return parts;
+        }
+    }
+
+    /** Bytes of a binary doc value; empty where there is none. */
+    static ByteString bytes(DocumentField field) {
+        Object value = field == null ? null : field.getValue();
+        return value instanceof String text ? ByteString.copyFrom(Base64.getDecoder().decode(text)) : ByteString.EMPTY;
+    }
+}
