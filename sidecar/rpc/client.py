@@ -315,7 +315,7 @@ async def _answers(calls: Calls, call: Any, sieve: outgoing.Sieve[Any]) -> Async
     answered = 0
 
     def owes() -> bool:
-        return sieve.ended or sieve.sent > answered
+        return not sieve.asked or sieve.ended or sieve.sent > answered
 
     try:
         async with aclosing(calls.responses(call, owes)) as responses:

@@ -110,8 +110,8 @@ class Sieve(Generic[T]):
     ----------
     failure : Exception or None
         What the caller's own iterator raised.
-    ended : bool
-        Whether that iterator is exhausted.
+    asked, ended : bool
+        Whether that iterator was asked for its first item, and whether it is exhausted.
     sent : int
         Items let through so far.
     """
@@ -122,12 +122,14 @@ class Sieve(Generic[T]):
         self._pending: list[tuple[int, T, ChercheError]] = []
         self._refused_at: list[int] = []
         self.failure: Exception | None = None
+        self.asked = False
         self.ended = False
         self.sent = 0
 
     async def sound(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
         """The items that can be sent."""
         place = 0
+        self.asked = True
         try:
             async for item in items:
                 problem = self._problem(item, place, self._limits)

@@ -56,8 +56,11 @@ def weights_from_pb(batch: pb.TermWeightsBatch) -> list[dict[str, float]]:
 
 
 def codes_to_pb(texts: Sequence[bytes | None]) -> pb.TokenCodes:
-    """Codes of several texts back to back; one that failed (None) owns no bytes."""
-    headers = [None if data is None else codec.codes_header(data) for data in texts]
+    """Codes of several texts back to back; one that failed (None) owns no bytes.
+
+    Damaged codes travel too, with 0 tokens: who reads them says what is wrong.
+    """
+    headers = [None if data is None else _header(data) for data in texts]
     known = next((header for header in headers if header is not None), None)
     sizes = [0 if data is None else len(data) for data in texts]
     tokens = [0 if header is None else header.tokens for header in headers]
@@ -69,6 +72,13 @@ def codes_to_pb(texts: Sequence[bytes | None]) -> pb.TokenCodes:
         codec=known.codec if known else "",
         version=codec.VERSION,
     )
+
+
+def _header(data: bytes) -> codec.CodesHeader | None:
+    try:
+        return codec.codes_header(data)
+    except codec.CodecError:
+        return None
 
 
 def codes_from_pb(codes: pb.TokenCodes) -> list[bytes | None]:

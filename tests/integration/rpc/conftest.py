@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.protocols import Engine
+from sidecar.testing import FakeModel, RunningServer, running_server
+from sidecar.types import IndexOptions, SourceDocument
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    engine = EmbeddedEngine(tmp_path / "index.sqlite")
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture
+def model() -> FakeModel:
+    return FakeModel(synonyms={"car": "automobile"})
+
+
+@pytest.fixture
+async def server(engine: Engine, model: FakeModel) -> AsyncIterator[RunningServer]:
+    async with running_server(engine, [model]) as running:
+        yield running
+        model.gate.set()
+
+
+async def stream(*sources: tuple[str, bytes]) -> AsyncIterator[SourceDocument]:
+    for id, raw in sources:
+        yield SourceDocument(id, raw)
+
+
+@pytest.fixture
+async def fed(server: RunningServer) -> RunningServer:
+    await server.client.setup_index("cars", IndexOptions())
+    texts = ["red car", "blue automobile", "green tree", "a car and an automobile"]
+    documents = stream(*((str(i), b'{"title": "t%d", "text": "%s"}' % (i, t.encode())) for i, t in enumerate(texts)))
+    results = [result async for result in server.client.index_documents("cars", documents)]
+    assert [result.outcome for result in results] == ["encoded"] * 4
+    return server
