@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,7 @@ class Ranked:
 
 def first_stage(hits: Sequence[EngineHit], offset: int = 0) -> tuple[Hit, ...]:
     """Hits in the engine's order."""
-    return tuple(_hit(hit, offset + place, hit.score, None) for place, hit in enumerate(hits, 1))
+    return tuple(_hit(hit, rank, rank, hit.score, None) for rank, hit in enumerate(hits, offset + 1))
 
 
 async def rerank(
@@ -94,13 +95,11 @@ def _ranked(hits: Sequence[EngineHit], maxsim: fuse.Values, base: RerankOutcome)
     first = np.array([hit.score for hit in inside])
     fused = fuse.convex(first, maxsim, base.weight)
     first_scaled, maxsim_scaled = fuse.min_max(first), fuse.min_max(maxsim)
-    ranked = [
-        _hit(inside[place], place + 1, float(fused[place]), _Parts(maxsim, first_scaled, maxsim_scaled, place))
-        for place in fuse.order(fused, [hit.id for hit in inside])
-    ]
-    ordered = [replace(hit, rank=rank) for rank, hit in enumerate(ranked, 1)]
+    rows = np.stack([fused, maxsim, first_scaled, maxsim_scaled], axis=1).tolist()
+    order = fuse.order(fused, [hit.id for hit in inside])
+    ranked = [_hit(inside[at], rank, at + 1, rows[at][0], rows[at][1:]) for rank, at in enumerate(order, 1)]
     below = first_stage(hits[len(inside) :], len(inside))
-    return Ranked((*ordered, *below), base)
+    return Ranked((*ranked, *below), base)
 
 
 async def codes_on_the_fly(
@@ -137,28 +136,21 @@ def _packed(one: Encoded | ChercheError) -> bytes | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    maxsim: fuse.Values
-    first_scaled: fuse.Values
-    maxsim_scaled: fuse.Values
-    place: int
-
-
-def _hit(hit: EngineHit, first_rank: int, score: float, parts: _Parts | None) -> Hit:
-    scored = parts is not None and bool(np.isfinite(parts.maxsim[parts.place]))
+def _hit(hit: EngineHit, rank: int, first_rank: int, score: float, reranked: Sequence[float] | None) -> Hit:
+    """A hit; `reranked` is its MaxSim (-inf without codes), and first stage and MaxSim scaled."""
+    maxsim, first_scaled, maxsim_scaled = reranked or (None, None, None)
     return Hit(
         id=hit.id,
-        rank=first_rank,
+        rank=rank,
         score=score,
         parts=ScoreParts(
             lexical=hit.lexical,
             sparse=hit.sparse,
             first_stage=hit.score,
             first_stage_rank=first_rank,
-            maxsim=float(parts.maxsim[parts.place]) if parts and scored else None,
-            first_stage_scaled=float(parts.first_scaled[parts.place]) if parts else None,
-            maxsim_scaled=float(parts.maxsim_scaled[parts.place]) if parts else None,
+            maxsim=maxsim if maxsim is not None and math.isfinite(maxsim) else None,
+            first_stage_scaled=first_scaled,
+            maxsim_scaled=maxsim_scaled,
         ),
         source=hit.source,
         extra=hit.extra,
