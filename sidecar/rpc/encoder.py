@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from cherche_models.prune import Prune
 from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc
-from sidecar.pipeline.encode import names_of, storable_weights
+from sidecar.pipeline.encode import name_of, storable_weights
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoded, Encoder, Lane
 from sidecar.rpc.convert.columns import codes_to_pb, fingerprint_to_pb, item_to_pb, timings_to_pb, weights_to_pb
@@ -23,6 +25,9 @@ from sidecar.types import Fingerprint, Kind, Timings
 
 NAMING = "escaped"
 CODEC: codec.Codec = "int8"
+_FEW = 4
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         """Encode a batch of documents."""
         wanted = self._wanted(request.model, "document", request.outputs, request.max_length, request.prune)
         results, timings = await self._encode(request.items, wanted, context.time_remaining())
-        weights, codes = _columns(results, wanted)
+        weights, codes = await _unblocked(len(results), partial(_columns, results, wanted))
         self._count("EncodeDocuments", results)
         return self._services.fitting(
             encoder_pb2.EncodeDocumentsResponse(
@@ -82,7 +87,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         """Encode a batch of queries."""
         wanted = self._wanted(request.model, "query", request.outputs, 0, request.prune)
         results, timings = await self._encode(request.items, wanted, context.time_remaining())
-        weights, codes = _columns(results, wanted)
+        weights, codes = await _unblocked(len(results), partial(_columns, results, wanted))
         self._count("EncodeQueries", results)
         return self._services.fitting(
             encoder_pb2.EncodeQueriesResponse(
@@ -154,7 +159,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         encoded = await wanted.encoder.encode(
             list(sound.values()), wanted.kind, lane=wanted.lane, max_length=wanted.max_length, timeout=timeout
         )
-        finished = await asyncio.to_thread(_finish_all, encoded, wanted)
+        finished = await _unblocked(len(encoded), partial(_finish_all, encoded, wanted))
         for place, result in zip(sound, finished, strict=True):
             named = item_name(wanted.kind, first + place, texts[place].id)
             results[place] = naming(result, named) if isinstance(result, ChercheError) else result
@@ -180,6 +185,11 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         errors = [result if isinstance(result, ChercheError) else None for result in results]
         truncated = sum(isinstance(result, _Result) and result.encoded.tokens.truncated for result in results)
         self._services.count(method, errors, truncated)
+
+
+async def _unblocked(texts: int, work: Callable[[], R]) -> R:
+    """Work on many texts in a thread; on few at once, as a thread would take longer to begin."""
+    return work() if texts <= _FEW else await asyncio.to_thread(work)
 
 
 async def _items(
@@ -221,10 +231,14 @@ def _columns(
     results: Sequence[_Result | ChercheError], wanted: _Wanted
 ) -> tuple[common_pb2.TermWeightsBatch | None, common_pb2.TokenCodes | None]:
     held = [result if isinstance(result, _Result) else None for result in results]
-    names = names_of(wanted.encoder.info.vocabulary, NAMING) if wanted.weights else []
-    weights = weights_to_pb([r.weights if r else None for r in held], names) if wanted.weights else None
+    name = partial(_name, wanted.encoder.info.vocabulary)
+    weights = weights_to_pb([r.weights if r else None for r in held], name) if wanted.weights else None
     codes = codes_to_pb([r.codes if r else None for r in held]) if wanted.codes else None
     return weights, codes
+
+
+def _name(vocabulary: Sequence[str], i: int) -> str:
+    return name_of(vocabulary, i, NAMING)
 
 
 def _items_of(

@@ -11,7 +11,7 @@ from sidecar.engines.opensearch.query import heaviest, sparse_clause
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
-from sidecar.pipeline.encode import DocumentEncoder
+from sidecar.pipeline.encode import DocumentEncoder, name_of
 from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
 from sidecar.rpc.convert.columns import item_to_pb, timings_to_pb, weights_to_pb
 from sidecar.rpc.convert.search import QUERY_MODES, outcome_to_pb
@@ -38,10 +38,11 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         errors = [one if isinstance(one, ChercheError) else None for one in results]
         self._services.count("PrepareDocuments", errors, sum(getattr(one, "truncated", False) for one in results))
         weights = [one.weights if isinstance(one, Prepared) else None for one in results]
+        vocabulary = encoder.sparse.info.vocabulary
         return self._services.fitting(
             pb.PrepareDocumentsResponse(
                 documents=[_prepared(i, request.documents[i].id, one) for i, one in enumerate(results)],
-                term_weights=weights_to_pb(weights, encoder.feature_names()),
+                term_weights=weights_to_pb(weights, lambda i: name_of(vocabulary, i, encoder.meta.naming)),
                 timings=timings_to_pb(Timings(total=ours.clock() - started)),
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -15,13 +15,13 @@ from sidecar.rpc.convert.status import clean, from_status, to_status
 from sidecar.types import Fingerprint, Timings
 
 
-def weights_to_pb(texts: Sequence[TermWeights | None], names: Sequence[str]) -> pb.TermWeightsBatch:
+def weights_to_pb(texts: Sequence[TermWeights | None], name: Callable[[int], str]) -> pb.TermWeightsBatch:
     """Columns of several texts; one that failed (None) owns no entries.
 
     Parameters
     ----------
     texts : term weights, or None
-    names : feature names in id order
+    name : vocabulary id → feature name
     """
     sizes = [0 if weights is None else len(weights) for weights in texts]
     held = [weights for weights in texts if weights is not None and len(weights)]
@@ -30,7 +30,7 @@ def weights_to_pb(texts: Sequence[TermWeights | None], names: Sequence[str]) -> 
     distinct, position = np.unique(np.concatenate([weights.ids for weights in held]), return_inverse=True)
     return pb.TermWeightsBatch(
         offsets=[0, *np.cumsum(sizes).tolist()],
-        features=[names[i] for i in distinct.tolist()],
+        features=[name(i) for i in distinct.tolist()],
         feature_index=position.tolist(),
         weights=np.concatenate([weights.weights for weights in held]).tolist(),
     )

@@ -47,7 +47,7 @@ pairs = st.dictionaries(st.integers(0, 49), st.floats(2**-10, 10, width=32), max
 @given(st.lists(st.none() | pairs, max_size=6))
 def test_weights_survive_the_columns(drawn: list[dict[int, float] | None]) -> None:
     texts = [None if p is None else TermWeights.from_pairs(p.items()) for p in drawn]
-    batch = columns.weights_to_pb(texts, NAMES)
+    batch = columns.weights_to_pb(texts, NAMES.__getitem__)
     assert len(set(batch.features)) == len(batch.features)
     back = columns.weights_from_pb(common_pb2.TermWeightsBatch.FromString(batch.SerializeToString()))
     assert back == [{NAMES[i]: w for i, w in text.items()} if text is not None else {} for text in texts]
