@@ -131,6 +131,6 @@ def print_report(report: dict[str, Any]) -> None:
     table(("search", "target", *MODES), rows, "rank of the target")
     beyond = sum(found_beyond_bm25(row["ranks"]) for row in report["searches"])
     click.echo(
-        f"\n{beyond} of {len(rows)} targets that BM25 leaves below its top 10 are in the top 3 of sparse or "
-        f"reranked search ({report['documents']:,} documents, {report['seconds']:.0f} s in all)"
+        f"\nIn {beyond} of {len(rows)} searches the target is in the top 3 of sparse or reranked search and not in "
+        f"BM25's top 10.\n{report['documents']:,} documents, {report['seconds']:.0f} s in all."
     )

@@ -15,7 +15,7 @@ class Search:
 
 SEARCHES = (
     Search("run a command and capture what it prints", ("subprocess.run", "subprocess.check_output")),
-    Search("who owns this file", ("pathlib.Path.owner",)),
+    Search("who owns this file", ("pathlib.Path.owner", "pathlib.PathBase.owner")),
     Search("send an email", ("smtplib.SMTP.sendmail", "smtplib.SMTP.send_message")),
     Search("swap upper and lower case letters", ("str.swapcase",)),
     Search("similarity of two texts", ("difflib.SequenceMatcher.ratio",)),
