@@ -20,7 +20,7 @@ from cherche_models.train.data import Example
 from cherche_models.train.teacher import Teacher
 
 Batches = Callable[[int], list[Example]]
-Report = Callable[[int, Parts], None]
+Report = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def fit(
     folder : Path, optional
         Where states are saved, and found again.
     report : callable, optional
-        Called with the number and the parts of each step's loss.
+        Called with the number and the parts of each step's loss, by the names of `Parts`.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def fit(
             parts = _step(model, optimizer, batches(step), loss, settings, teacher, step)
             losses.append(float(parts.total.detach()))
             if report:
-                report(step, parts)
+                report(step, {name: float(part.detach()) for name, part in parts._asdict().items()})
             if path and ((step + 1) % settings.save_every == 0 or step + 1 == settings.steps):
                 state.save(path, model, optimizer, settings, step + 1)
     finally:
@@ -151,7 +151,7 @@ def _step(
         step,
     )
     if not bool(torch.isfinite(parts.total)):
-        raise ValueError(f"the loss of step {step} is {float(parts.total)}: lower the learning rate")
+        raise ValueError(f"the loss of step {step} is {float(parts.total.detach())}: lower the learning rate")
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(parts.total)
     nn.utils.clip_grad_norm_(model.parameters(), settings.clip)

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
@@ -24,8 +24,8 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, setting
     tensors: dict[str, Tensor] = {}
     for name, parameter in _trained(model):
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
-        for moment in _MOMENTS:
-            tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
+        for moment, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{moment}/{name}"] = value.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".partial")
     save_file(tensors, scratch, {"step": str(step), "settings": _canonical(settings)})
@@ -44,13 +44,15 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, setting
         about = file.metadata() or {}
         if about.get("settings") != _canonical(settings):
             raise ValueError(f"{path} was made with other settings: give them again, or another folder")
-        known = {key.removeprefix("weight/") for key in file.keys() if key.startswith("weight/")}  # noqa: SIM118 - no iterator
+        keys = set(file.keys())
+        known = {key.removeprefix("weight/") for key in keys if key.startswith("weight/")}
         if known != {name for name, _ in _trained(model)}:
             raise ValueError(f"{path} belongs to another model: its parameters have other names")
         for name, parameter in _trained(model):
             parameter.data.copy_(file.get_tensor(f"weight/{name}"))
-            restored: dict[str, Any] = {moment: file.get_tensor(f"{moment}/{name}") for moment in _MOMENTS}
-            optimizer.state[parameter] = restored
+            moments = [moment for moment in _MOMENTS if f"{moment}/{name}" in keys]
+            if moments:  # a parameter outside the loss has none
+                optimizer.state[parameter] = {moment: file.get_tensor(f"{moment}/{name}") for moment in moments}
     return int(about["step"])
 
 

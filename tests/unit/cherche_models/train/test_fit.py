@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cherche_models import hub
+from cherche_models.losses import JointLoss
+from cherche_models.train import Example, Settings, Teacher, data, fit
+from tests import checkpoints
+
+PAIRS = [("brain", "brain cell"), ("index", "search index"), ("token", "token weight"), ("heart", "a heart of protein")]
+EXAMPLES = [Example(q, d, tuple(o for _, o in PAIRS if o != d), source="s") for q, d in PAIRS]
+SETTINGS = Settings(steps=12, negatives=1, learning_rate=3e-3, save_every=4, query_length=16, document_length=16)
+LOSS = JointLoss(query_flops=1e-3, document_flops=1e-3, flops_steps=4, maxsim_scale=2.0)
+BATCHES = data.mixed(EXAMPLES, {"s": 1}, batch=3, seed=5)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return checkpoints.masked_lm(tmp_path_factory.mktemp("base"))
+
+
+def _model(base, architecture="joint"):
+    torch.manual_seed(0)
+    head = {"new_head": True, "dim": 8} if architecture != "splade" else {}
+    return hub.load(base, device="cpu", dtype="fp32", architecture=architecture, **head)
+
+
+@pytest.mark.parametrize("architecture", ["joint", "splade", "colbert"])
+def test_the_loss_falls(base, architecture):
+    model = _model(base, architecture)
+    settings = replace(SETTINGS, steps=80)
+    losses = fit(model, BATCHES, LOSS, settings)
+    assert len(losses) == 80
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_losses(base):
+    first = fit(_model(base), BATCHES, LOSS, SETTINGS)
+    assert fit(_model(base), BATCHES, LOSS, SETTINGS) == first
+    assert fit(_model(base), BATCHES, LOSS, replace(SETTINGS, seed=1)) != first
+
+
+def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights(base, tmp_path):
+    whole = _model(base)
+    expected = fit(whole, BATCHES, LOSS, SETTINGS)
+
+    def interrupt(step, _):
+        if step == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path, report=interrupt)
+    resumed = _model(base)
+    assert fit(resumed, BATCHES, LOSS, SETTINGS, folder=tmp_path) == expected[8:]
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_state_of_another_run_is_refused(base, tmp_path):
+    fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path)
+    with pytest.raises(ValueError, match="made with other settings"):
+        fit(_model(base), BATCHES, LOSS, replace(SETTINGS, seed=1), folder=tmp_path)
+    with pytest.raises(ValueError, match="belongs to another model"):
+        fit(_model(base, "splade"), BATCHES, LOSS, SETTINGS, folder=tmp_path)
+
+
+def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
+    teacher = Teacher(checkpoints.encoder(tmp_path / "teacher", seed=7), temperature=0.1, max_length=16)
+    parts = []
+    loss = JointLoss(sparse=0.0, maxsim=1.0, teacher=50.0, maxsim_scale=2.0)
+    settings = replace(SETTINGS, steps=40)
+    fit(
+        _model(base),
+        BATCHES,
+        loss,
+        settings,
+        teacher=teacher,
+        report=lambda _, p: parts.append(p["maxsim_teacher"]),
+    )
+    assert sum(parts[-5:]) < sum(parts[:5])
+    teacher.save(tmp_path / "vectors.safetensors")
+    other = Teacher(checkpoints.encoder(tmp_path / "other", seed=8), temperature=0.1, max_length=16)
+    before = other.scores(["brain"], ["brain cell"])
+    other.load(tmp_path / "vectors.safetensors")
+    torch.testing.assert_close(other.scores(["brain"], ["brain cell"]), teacher.scores(["brain"], ["brain cell"]))
+    assert not torch.allclose(before, other.scores(["brain"], ["brain cell"]))
+
+
+def test_a_loss_that_asks_for_a_missing_teacher_is_refused(base):
+    with pytest.raises(ValueError, match="there is no teacher"):
+        fit(_model(base), BATCHES, JointLoss(teacher=1.0), SETTINGS)
+
+
+def test_a_broken_loss_names_its_step(base):
+    model = _model(base)
+    with torch.no_grad():
+        model.projection.linear.weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="loss of step 0 is nan"):
+        fit(model, BATCHES, LOSS, SETTINGS)
+    assert not model.training
+
+
+def test_the_rate_rises_then_falls_to_nothing():
+    rates = [Settings(steps=10, learning_rate=1.0, warmup=0.2).rate(step) for step in range(11)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[10] == 0.0
