@@ -104,9 +104,9 @@ async def prepare_query(request: SearchRequest, meta: IndexMeta, context: Contex
     if request.query_mode == "doc_only":
         await _check_table(sparse, request.text)
     reranker, unreranked = _reranker(meta, context) if request.rerank else (None, "")
-    encoded = await encode_query(request, meta, context, sparse=sparse, reranker=reranker)
+    encoded, error = await encode_query(request, meta, context, sparse=sparse, reranker=reranker)
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
-    return PreparedQuery(encoded, boost, unreranked)
+    return PreparedQuery(encoded, boost, str(error) if error else unreranked)
 
 
 async def rerank_hits(hits: Sequence[EngineHit], query: TokenEmbeddings, weight: float, context: Context) -> Ranked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
 from sidecar.protocols import Encoded, Encoder
 from sidecar.types import IndexMeta, SearchRequest, SparseClause
+
+_STAGES = ("tokenize", "queue", "encode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,38 @@ async def encode_query(
     *,
     sparse: Encoder | None,
     reranker: Encoder | None,
+) -> tuple[EncodedQuery, ChercheError | None]:
+    """Encode a query for the stages that will run, None for those that will not; one pass a model.
+
+    Returns
+    -------
+    EncodedQuery, and what kept the reranker from encoding, where that costs only the rerank.
+
+    Raises
+    ------
+    ChercheError
+        Of the sparse model.
+    """
+    if reranker is None or (reranker is sparse and request.query_mode != "doc_only"):
+        return await _encode(request, meta, context, sparse, reranker), None
+    first = await _encode(request, meta, context, sparse, None)
+    try:
+        late = await _encode(request, meta, context, None, reranker)
+    except ChercheError as error:
+        return first, error
+    both = replace(
+        first,
+        embeddings=late.embeddings,
+        tokens=late.tokens,
+        timings={stage: first.timings[stage] + late.timings[stage] for stage in _STAGES},
+        warnings=first.warnings or late.warnings,
+    )
+    return both, None
+
+
+async def _encode(
+    request: SearchRequest, meta: IndexMeta, context: Context, sparse: Encoder | None, reranker: Encoder | None
 ) -> EncodedQuery:
-    """Encode a query for the stages that will run; None for those that will not."""
     needs_pass = sparse is not None and request.query_mode != "doc_only"
     passed = await _encode_one(sparse, request.text, context) if sparse is not None and needs_pass else None
     if reranker is None:
@@ -176,11 +208,7 @@ def _kept_texts(encoder: Encoder, tokens: Tokens) -> tuple[str, ...]:
 
 def _timings(*passes: Encoded | None) -> dict[str, float]:
     distinct = {id(one): one for one in passes if one is not None}.values()
-    return {
-        "tokenize": sum(one.tokenize for one in distinct),
-        "queue": sum(one.queue for one in distinct),
-        "encode": sum(one.encode for one in distinct),
-    }
+    return {stage: sum(getattr(one, stage) for one in distinct) for stage in _STAGES}
 
 
 def _truncation(one: Encoded | None) -> tuple[str, ...]:

@@ -63,7 +63,11 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
     """Search, and keep what explains the hits."""
     started = context.clock()
     planned = await plan(request, context)
-    encoded, planned = await _encode(request, planned, context)
+    encoded, error = await encode_query(
+        request, planned.meta, context, sparse=planned.sparse, reranker=planned.reranker
+    )
+    if error is not None:
+        planned = replace(planned, reranker=None, skipped=failed_open(error))
     asked = context.clock()
     query = _engine_query(request, planned, encoded, context, with_terms)
     page = await context.engine.search(request.index, query)
@@ -90,28 +94,6 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
         query_terms=len(clauses),
     )
     return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
-
-
-async def _encode(request: SearchRequest, planned: Plan, context: Context) -> tuple[EncodedQuery, Plan]:
-    """Encode the query; what fails for the reranker alone only costs the rerank."""
-    sparse, reranker = planned.sparse, planned.reranker
-    one_pass = reranker is sparse and request.query_mode != "doc_only"
-    if reranker is None or one_pass:
-        return await encode_query(request, planned.meta, context, sparse=sparse, reranker=reranker), planned
-    first = await encode_query(request, planned.meta, context, sparse=sparse, reranker=None)
-    try:
-        late = await encode_query(request, planned.meta, context, sparse=None, reranker=reranker)
-    except ChercheError as error:
-        return first, replace(planned, reranker=None, skipped=failed_open(error))
-    timings = {stage: first.timings.get(stage, 0.0) + seconds for stage, seconds in late.timings.items()}
-    both = replace(
-        first,
-        embeddings=late.embeddings,
-        tokens=late.tokens,
-        timings=timings,
-        warnings=first.warnings or late.warnings,
-    )
-    return both, planned
 
 
 def _engine_query(
