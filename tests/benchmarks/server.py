@@ -1,9 +1,10 @@
 """What the server adds to a call over the same call in process: ``python -m tests.benchmarks.server``.
 
 Both ways encode one short query, with the same batcher in front of the same fake model that takes no
-time, so that the difference is gRPC, conversion, interceptor and scheduling alone. Client and server
-are two processes, or one with ``--same-process``; rounds of both ways alternate. Prints JSON:
-milliseconds, calls a second.
+time, so that the difference is gRPC, conversion, interceptor and scheduling alone. A health check,
+which does nothing, shows what gRPC itself takes on this machine now. Client and server are two
+processes, or one with ``--same-process``; rounds of all ways alternate. Prints JSON: milliseconds,
+calls a second.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ async def compare(client: Client, concurrency: int, calls: int, rounds: int) -> 
     async def in_process() -> None:
         await batcher.encode([TEXT], "query", lane="query")
 
-    measured: dict[str, list[tuple[list[float], float]]] = {"grpc": [], "in_process": []}
-    ways: dict[str, Call] = {"grpc": over_grpc, "in_process": in_process}
+    ways: dict[str, Call] = {"grpc": over_grpc, "in_process": in_process, "health_check": client.is_serving}
+    measured: dict[str, list[tuple[list[float], float]]] = {name: [] for name in ways}
     for way in ways.values():
         await latencies(way, concurrency, calls // 4)
     for _ in range(rounds):
