@@ -11,7 +11,7 @@ from tests import checkpoints
 PAIRS = [("brain", "brain cell"), ("index", "search index"), ("token", "token weight"), ("heart", "a heart of protein")]
 EXAMPLES = [Example(q, d, tuple(o for _, o in PAIRS if o != d), source="s") for q, d in PAIRS]
 SETTINGS = Settings(steps=12, negatives=1, learning_rate=3e-3, save_every=4, query_length=16, document_length=16)
-LOSS = JointLoss(query_flops=1e-3, document_flops=1e-3, flops_steps=4, maxsim_scale=2.0)
+LOSS = JointLoss(query_flops=1e-3, document_flops=1e-3, flops_steps=4, maxsim_scale=5.0)
 BATCHES = data.mixed(EXAMPLES, {"s": 1}, batch=3, seed=5)
 
 
