@@ -80,6 +80,11 @@ class Context:
         deadline = None if timeout is None else self.clock() + timeout
         return replace(self, engine=self.engine.as_caller(identity), deadline=deadline)
 
+    def within(self, share: float) -> Context:
+        """The same context with a share of the time that is left: for work a search can do without."""
+        left = self.remaining()
+        return self if left is None else replace(self, deadline=self.clock() + share * left)
+
     def remaining(self) -> float | None:
         """Seconds left, never below 0; None without a deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - self.clock())

@@ -18,6 +18,7 @@ from sidecar.protocols import Encoded, Encoder
 from sidecar.types import IndexMeta, SearchRequest, SparseClause
 
 _STAGES = ("tokenize", "queue", "encode")
+_SHARE = 0.5  # of the time left, for a pass that only the rerank needs: the first stage comes after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ async def encode_query(
         return await _encode(request, meta, context, sparse, reranker), None
     first = await _encode(request, meta, context, sparse, None)
     try:
-        late = await _encode(request, meta, context, None, reranker)
+        late = await _encode(request, meta, context.within(_SHARE), None, reranker)
     except ChercheError as error:
         return first, error
     both = replace(

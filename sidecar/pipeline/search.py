@@ -29,6 +29,7 @@ from sidecar.types import (
 )
 
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
+_SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
     query = _engine_query(request, planned, encoded, context, with_terms)
     page = await context.engine.search(request.index, query)
     answered = context.clock()
-    ranked, codes = await _rank(page, planned, encoded, context)
+    ranked, codes = await _rank(page, planned, encoded, context.within(_SHARE))
     _refuse_another_order(ranked.outcome, planned)
     done = context.clock()
     token, ended = await _next_page(request, planned, page, query.size, ranked, context)
