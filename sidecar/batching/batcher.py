@@ -20,6 +20,7 @@ from sidecar.types import Kind
 Outcome = Encoded | ChercheError
 
 _TOKENIZE_AT_ONCE = 256
+_SHORT = 512  # characters that are read sooner than a thread begins
 _RETRY_BOUNDS = (0.1, 60.0)
 
 
@@ -147,7 +148,7 @@ class Batcher:
         return self._model.idf(tokens)
 
     async def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
-        """Tokens only, off the event loop.
+        """Tokens only; all but short texts off the event loop.
 
         Raises
         ------
@@ -226,6 +227,8 @@ class Batcher:
                 lambda error: encoding_failure(self._info.name, error),
             )
 
+        if sum(map(len, texts)) <= _SHORT:
+            return read(texts)
         parts = [texts[at : at + _TOKENIZE_AT_ONCE] for at in range(0, len(texts), _TOKENIZE_AT_ONCE)]
         tokens: list[Tokens | ChercheError] = []
         for part in parts:

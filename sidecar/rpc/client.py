@@ -62,6 +62,11 @@ class Client:
     limits : Limits
     channel : grpc.aio.Channel or None
         Instead of an unencrypted one to `address`.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a secret that no header can carry.
     """
 
     def __init__(
@@ -78,9 +83,9 @@ class Client:
         self._limits = limits or Limits()
         metadata = []
         if token:
-            metadata.append(("authorization", f"Bearer {token}"))
+            metadata.append(("authorization", f"Bearer {outgoing.header('token', token)}"))
         if authorization:
-            metadata.append((CLUSTER_AUTHORIZATION, authorization))
+            metadata.append((CLUSTER_AUTHORIZATION, outgoing.header("authorization", authorization)))
         self._channel = channel or open_channel(address, None, self._limits.request_bytes)
         self._calls = Calls(address, tuple(metadata), timeout)
         self._encoder = encoder_pb2_grpc.EncoderServiceStub(self._channel)

@@ -65,7 +65,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     ) -> encoder_pb2.EncodeDocumentsResponse:
         """Encode a batch of documents."""
         wanted = self._wanted(request.model, "document", request.outputs, request.max_length, request.prune)
-        results, timings = await self._encode(request.items, wanted, context.time_remaining())
+        results, timings = await self._encode(request.items, wanted, self._services.remaining(context))
         weights, codes = await _unblocked(len(results), partial(_columns, results, wanted))
         self._count("EncodeDocuments", results)
         return self._services.fitting(
@@ -86,7 +86,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     ) -> encoder_pb2.EncodeQueriesResponse:
         """Encode a batch of queries."""
         wanted = self._wanted(request.model, "query", request.outputs, 0, request.prune)
-        results, timings = await self._encode(request.items, wanted, context.time_remaining())
+        results, timings = await self._encode(request.items, wanted, self._services.remaining(context))
         weights, codes = await _unblocked(len(results), partial(_columns, results, wanted))
         self._count("EncodeQueries", results)
         return self._services.fitting(

@@ -21,7 +21,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
     async def SetupIndex(self, request: index_pb2.SetupIndexRequest, context: Call) -> index_pb2.SetupIndexResponse:
         """Add the mapping to an index."""
-        ours = self._services.context(context)
+        ours = self._services.patient(context)
         options = convert.options_from_pb(request.options)
         result = await pipeline.setup(_named(request.index), options, ours, dry_run=request.dry_run)
         return convert.setup_to_pb(result)
@@ -39,7 +39,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             return
         if first.WhichOneof("message") != "target":
             raise invalid("the feed does not begin with its target", "send the target first, then documents")
-        ours = self._services.context(context)
+        ours = self._services.patient(context)
         target = first.target
         documents = _documents(request_iterator)
         answers = pipeline.ingest(documents, _named(target.index), ours, refresh=target.refresh)
@@ -52,14 +52,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
     async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
         """Take out what setup and feed put in."""
-        documents, remains = await pipeline.remove(_named(request.index), self._services.context(context))
+        documents, remains = await pipeline.remove(_named(request.index), self._services.patient(context))
         return index_pb2.RemoveIndexResponse(documents=documents, remains=remains)
 
     async def DumpIndex(
         self, request: index_pb2.DumpIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.DumpIndexResponse]:
         """Stream what is stored beside each document."""
-        ours = self._services.context(context)
+        ours = self._services.patient(context)
         async for document in ours.engine.scan(_named(request.index)):
             yield convert.dumped_to_pb(document)
 

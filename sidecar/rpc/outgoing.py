@@ -21,6 +21,19 @@ Send = Callable[[Sequence[Text]], Awaitable[EncodeResult]]
 Problem = Callable[[T, int, Limits], ChercheError | None]
 
 
+def header(name: str, value: str) -> str:
+    """The value, if a header can carry it.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, not repeating the value.
+    """
+    if not (value.isascii() and value.isprintable()):
+        raise invalid(f"the {name} holds characters that no header can carry", "use printable ASCII")
+    return value
+
+
 def text_problem(text: Text, place: int, limits: Limits) -> ChercheError | None:
     """Why a text cannot be sent."""
     return _problem(text.text, text.id, item_name("text", place, text.id), limits)

@@ -205,6 +205,7 @@ def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
     registry = Registry(loader, settings.default_model, options, lambda name: BatchMetrics(metrics, name))
 
     def tell() -> None:
+        metrics.model_ready.clear()
         for model in registry.list():
             metrics.model_ready.labels(model.name).set(model.state is ModelState.READY)
 

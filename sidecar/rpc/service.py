@@ -21,6 +21,8 @@ from sidecar.types import Identity
 Call: TypeAlias = Any
 """grpc's context of a call; its type stubs do not know all of it."""
 
+_MARGIN = 0.05
+
 T = TypeVar("T")
 R = TypeVar("R")
 M = TypeVar("M", bound=Message)
@@ -49,7 +51,17 @@ class Services:
 
     def context(self, call: Call) -> Context:
         """The pipeline's context for a call: its identity and its deadline."""
+        return self.base.for_caller(self.identity(call), self.remaining(call))
+
+    def patient(self, call: Call) -> Context:
+        """The context of a call that only its caller bounds: a stream, or work on a whole index."""
         return self.base.for_caller(self.identity(call), call.time_remaining())
+
+    def remaining(self, call: Call) -> float:
+        """Seconds that a unary call may take: a little less than there are, so that its answer still arrives."""
+        told: float | None = call.time_remaining()
+        left = self.limits.deadline if told is None else min(told, self.limits.deadline)
+        return left - min(_MARGIN, left / 10)
 
     def identity(self, call: Call) -> Identity:
         """The cluster credentials that the caller forwards; anonymous without."""

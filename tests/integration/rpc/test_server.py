@@ -132,14 +132,22 @@ async def test_a_token_is_asked_for(engine: Engine) -> None:
     settings = Settings(token=SecretStr("s3cret"))
     async with running_server(engine, settings=settings) as server:
         assert await server.client.list_models()
-        for token in ("", "other", "\u2028"):
+        for token in ("", "other", "s3cret "):
             with pytest.raises(ChercheError) as caught:
-                async with Client(server.address, token=token if token.isascii() else "x", timeout=5) as stranger:
+                async with Client(server.address, token=token, timeout=5) as stranger:
                     await stranger.list_models()
             assert caught.value.code is Code.UNAUTHENTICATED
             assert "CHERCHE_TOKEN" in caught.value.next_step
         async with Client(server.address, timeout=5) as probe:
             assert await probe.is_serving()
+
+
+@pytest.mark.parametrize("secret", ["s\u00e9cret", "two\nlines"])
+def test_secrets_that_no_header_carries_are_refused_unseen(secret: str) -> None:
+    for name in ("token", "authorization"):
+        with pytest.raises(ChercheError) as caught:
+            Client("127.0.0.1:1", **{name: secret})  # type: ignore[arg-type]  # one of the two
+        assert secret not in str(caught.value)
 
 
 async def test_loading_models_can_be_forbidden(engine: Engine) -> None:
@@ -379,7 +387,19 @@ async def test_the_servers_own_deadline_bounds_calls_without_one(engine: Engine,
                 await encoder_pb2_grpc.EncoderServiceStub(channel).EncodeQueries(request)
         model.gate.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert "took longer than the deadline" in (caught.value.details() or "")
+    assert "model 'fake' did not answer in time" in (caught.value.details() or "")
+
+
+async def test_work_that_knows_no_deadline_is_bounded_too(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def endless(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("sidecar.pipeline.report", endless)
+    hasty = Settings(limits=Limits(deadline=0.1))
+    async with running_server(engine, settings=hasty) as server, Client(server.address, timeout=10) as patient:
+        with pytest.raises(ChercheError, match="GetIndex took longer than the deadline") as caught:
+            await patient.get_index("a")
+    assert caught.value.code is Code.DEADLINE_EXCEEDED
 
 
 async def test_a_cancelled_call_frees_its_place(engine: Engine, model: FakeModel) -> None:
