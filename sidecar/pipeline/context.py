@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from cherche_models import codec, scores
 from cherche_models.types import TokenEmbeddings
+from sidecar.pipeline.cache import CodesCache
 from sidecar.pipeline.pages import PageSigner
 from sidecar.protocols import Encoders, Engine
 from sidecar.types import Identity
@@ -64,6 +65,8 @@ class Context:
         As `numpy_maxsim`, on the device the sidecar was given.
     sleep : callable
         Waits so many seconds of that clock.
+    codes : CodesCache
+        Of texts that were encoded for a rerank; shared by all calls.
     """
 
     engine: Engine
@@ -74,6 +77,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     maxsim: MaxSim = numpy_maxsim
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    codes: CodesCache = field(default_factory=CodesCache)
 
     def for_caller(self, identity: Identity, timeout: float | None = None) -> Context:
         """The same context with a caller's credentials and the time the caller has."""

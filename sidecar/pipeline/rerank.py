@@ -13,7 +13,7 @@ from cherche_models import codec, fuse
 from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import encode_documents
+from sidecar.pipeline.encode import document_length, encode_documents
 from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoded, Encoder
 from sidecar.types import EngineHit, Hit, IndexMeta, RerankOutcome, RerankStatus, ScoreParts
@@ -105,18 +105,25 @@ def _ranked(hits: Sequence[EngineHit], maxsim: fuse.Values, base: RerankOutcome)
 async def codes_on_the_fly(
     hits: Sequence[EngineHit], encoder: Encoder, meta: IndexMeta, context: Context
 ) -> list[bytes | None]:
-    """Encode the hits' own text where the index stores no codes; None where that gives none.
+    """Encode the hits' own text where the index stores no codes, unless it was lately; None where that gives none.
 
     Raises
     ------
     ChercheError
         DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or UNAVAILABLE of the encoder.
     """
-    texts = {place: found for place, hit in enumerate(hits) if (found := _texts(hit, meta))}
-    encoded = await encode_documents(encoder, list(texts.values()), meta, context, lane="query")
+    shares, length = [field.token_share for field in meta.fields], document_length(meta, encoder)
+    texts = [_texts(hit, meta) for hit in hits]
+    keys = [context.codes.key(encoder.info, length, shares, parts) if parts else "" for parts in texts]
+    codes = {key: context.codes.get(key) for key in keys}
+    fresh = {key: parts for key, parts in zip(keys, texts, strict=True) if parts and codes[key] is None}
+    encoded = await encode_documents(encoder, list(fresh.values()), meta, context, lane="query")
     packed = await asyncio.to_thread(lambda: [_packed(one) for one in encoded])
-    codes = dict(zip(texts, packed, strict=True))
-    return [codes.get(place) for place in range(len(hits))]
+    for key, data in zip(fresh, packed, strict=True):
+        codes[key] = data
+        if data is not None:
+            context.codes.put(key, data)
+    return [codes[key] for key in keys]
 
 
 def _texts(hit: EngineHit, meta: IndexMeta) -> list[str]:

@@ -438,6 +438,17 @@ async def test_an_index_without_stored_codes_is_reranked_on_the_fly(world: Any) 
     fused(result)
 
 
+async def test_a_text_is_encoded_on_the_fly_once(world: Any) -> None:
+    await filled(world, codec="none")
+    first = await ask(world, rerank=True, rerank_window=20)
+    assert ("document", 20) in world.encoder.calls
+    world.encoder.calls.clear()
+    assert (await ask(world, rerank=True, rerank_window=20)).hits == first.hits
+    assert world.encoder.calls == [("query", 1)]
+    await ask(world, rerank=True, rerank_window=25)
+    assert ("document", 5) in world.encoder.calls
+
+
 async def test_on_the_fly_hits_without_text_and_poison_are_counted(world: Any) -> None:
     await filled(world)
     world.engine.metas[world.index] = None
