@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.protocols import Engine
+from sidecar.rpc.values import Text
 from sidecar.testing import FakeModel, RunningServer, running_server
 from sidecar.types import IndexOptions, SourceDocument
 
@@ -43,3 +46,21 @@ async def fed(server: RunningServer) -> RunningServer:
     results = [result async for result in server.client.index_documents("cars", documents)]
     assert [result.outcome for result in results] == ["encoded"] * 4
     return server
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # set by the thread of a model, which knows no events
+            await asyncio.sleep(0.001)
+
+
+async def occupied(server: RunningServer, model: FakeModel) -> asyncio.Task[Any]:
+    """A call that the model holds on to."""
+    model.gate.clear()
+    task = asyncio.create_task(server.client.encode_queries([Text("blocker")]))
+    await until(lambda: model.waiting)
+    return task
+
+
+def waiting(server: RunningServer) -> int:
+    return server.sidecar.registry.ready()[0].waiting  # type: ignore[attr-defined]  # a Batcher
