@@ -123,6 +123,8 @@ class Calls:
         code = to_code(failure.code().name)
         if code is Code.UNAVAILABLE:
             return unavailable(f"no sidecar answers at {self._address}", "start one with: cherche serve")
+        if code is Code.CANCELLED:  # not by this side: that raises CancelledError
+            return unavailable(f"the sidecar at {self._address} is being stopped", "try again, or another sidecar")
         if code is Code.DEADLINE_EXCEEDED:
             return self._silent()
         details = failure.details() or failure.code().name
