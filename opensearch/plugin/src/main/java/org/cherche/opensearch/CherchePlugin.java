@@ -11,17 +11,25 @@ import org.opensearch.common.settings.ClusterSettings;
 import org.opensearch.common.settings.Setting;
 import org.opensearch.common.settings.Settings;
 import org.opensearch.common.unit.TimeValue;
+import org.opensearch.core.common.breaker.CircuitBreaker;
 import org.opensearch.core.common.io.stream.NamedWriteableRegistry;
 import org.opensearch.core.common.settings.SecureString;
 import org.opensearch.core.xcontent.NamedXContentRegistry;
 import org.opensearch.env.Environment;
 import org.opensearch.env.NodeEnvironment;
+import org.opensearch.indices.breaker.BreakerSettings;
 import org.opensearch.ingest.Processor;
+import org.opensearch.monitor.jvm.JvmInfo;
+import org.opensearch.plugins.CircuitBreakerPlugin;
 import org.opensearch.plugins.IngestPlugin;
 import org.opensearch.plugins.Plugin;
 import org.opensearch.plugins.ReloadablePlugin;
+import org.opensearch.plugins.SearchPipelinePlugin;
+import org.opensearch.plugins.SearchPlugin;
 import org.opensearch.repositories.RepositoriesService;
 import org.opensearch.script.ScriptService;
+import org.opensearch.search.pipeline.SearchRequestProcessor;
+import org.opensearch.search.pipeline.SearchResponseProcessor;
 import org.opensearch.threadpool.ExecutorBuilder;
 import org.opensearch.threadpool.ScalingExecutorBuilder;
 import org.opensearch.threadpool.ThreadPool;
@@ -29,9 +37,16 @@ import org.opensearch.transport.client.Client;
 import org.opensearch.watcher.ResourceWatcherService;
 
 /** Term weights at ingest, hybrid queries and MaxSim rerank, through sidecars that are called over gRPC. */
-public final class CherchePlugin extends Plugin implements IngestPlugin, ReloadablePlugin {
+public final class CherchePlugin extends Plugin
+    implements
+        IngestPlugin,
+        SearchPipelinePlugin,
+        SearchPlugin,
+        CircuitBreakerPlugin,
+        ReloadablePlugin {
 
     private final Path config;
+    private CircuitBreaker rerankBreaker;
     private Node node;
 
     public CherchePlugin(Settings settings, Path config) {
@@ -78,16 +93,52 @@ public final class CherchePlugin extends Plugin implements IngestPlugin, Reloada
             endpoints -> sidecar.connect(with(sidecar.address(), endpoints)),
             endpoints -> endpoints.forEach(Endpoints::parse)
         );
-        node = new Node(clusterService, new ChercheSettings(settings, cluster), sidecar, new StoredParts.Reader(client));
+        node = new Node(
+            client,
+            clusterService,
+            names,
+            xContent,
+            new ChercheSettings(settings, cluster),
+            ChercheSettings.QUERY_CACHE.get(settings),
+            sidecar,
+            new Budget(rerankBreaker, threadPool)
+        );
         return List.of();
     }
 
     @Override
+    public BreakerSettings getCircuitBreaker(Settings settings) {
+        long heap = JvmInfo.jvmInfo().getMem().getHeapMax().getBytes();
+        return BreakerSettings.updateFromSettings(new BreakerSettings(Budget.BREAKER, heap / 10, 1.0), settings);
+    }
+
+    @Override
+    public void setCircuitBreaker(CircuitBreaker breaker) {
+        rerankBreaker = breaker;
+    }
+
+    @Override
     public Map<String, Processor.Factory> getProcessors(Processor.Parameters parameters) {
-        return Map.of(
-            EncodeProcessor.TYPE,
-            (factories, tag, description, options) -> new EncodeProcessor.Factory(node).create(factories, tag, description, options)
-        );
+        return Map.of(EncodeProcessor.TYPE, new EncodeProcessor.Factory(this::node));
+    }
+
+    @Override
+    public Map<String, org.opensearch.search.pipeline.Processor.Factory<SearchRequestProcessor>> getRequestProcessors(
+        SearchPipelinePlugin.Parameters parameters
+    ) {
+        return Map.of(QueryProcessor.TYPE, new QueryProcessor.Factory(this::node));
+    }
+
+    @Override
+    public Map<String, org.opensearch.search.pipeline.Processor.Factory<SearchResponseProcessor>> getResponseProcessors(
+        SearchPipelinePlugin.Parameters parameters
+    ) {
+        return Map.of(RerankProcessor.TYPE, new RerankProcessor.Factory(this::node));
+    }
+
+    @Override
+    public List<SearchExtSpec<?>> getSearchExts() {
+        return List.of(new SearchExtSpec<>(ChercheExt.NAME, ChercheExt::new, ChercheExt::parse));
     }
 
     /** A token that was changed in the keystore is used from the next call on. */
@@ -102,6 +153,10 @@ public final class CherchePlugin extends Plugin implements IngestPlugin, Reloada
         if (node != null) {
             node.sidecar().close();
         }
+    }
+
+    private Node node() {
+        return node;
     }
 
     private Sidecar.Address address(Settings settings) {

@@ -323,13 +323,7 @@ final class EncodeProcessor extends AbstractProcessor {
         return Base64.getEncoder().encodeToString(bytes.toByteArray());
     }
 
-    static final class Factory implements Processor.Factory {
-
-        private final Node node;
-
-        Factory(Node node) {
-            this.node = node;
-        }
+    record Factory(Node.Later node) implements Processor.Factory {
 
         @Override
         public EncodeProcessor create(
@@ -342,7 +336,7 @@ final class EncodeProcessor extends AbstractProcessor {
             boolean ignoreMissing = ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "ignore_missing", false);
             String deadline = ConfigurationUtils.readOptionalStringProperty(TYPE, tag, config, "deadline");
             TimeValue parsed = deadline == null ? null : TimeValue.parseTimeValue(deadline, "deadline");
-            return new EncodeProcessor(tag, description, node, onUnavailable, ignoreMissing, parsed);
+            return new EncodeProcessor(tag, description, node.get(), onUnavailable, ignoreMissing, parsed);
         }
     }
 }

@@ -1,25 +1,53 @@
 package org.cherche.opensearch;
 
+import java.util.function.Supplier;
+import org.opensearch.action.search.SearchRequest;
 import org.opensearch.cluster.ClusterState;
 import org.opensearch.cluster.metadata.IndexAbstraction;
 import org.opensearch.cluster.metadata.IndexMetadata;
+import org.opensearch.cluster.metadata.IndexNameExpressionResolver;
 import org.opensearch.cluster.service.ClusterService;
+import org.opensearch.core.index.Index;
+import org.opensearch.core.xcontent.NamedXContentRegistry;
+import org.opensearch.index.IndexNotFoundException;
+import org.opensearch.transport.client.Client;
 
 /** What the processors of one node share. */
 final class Node {
 
+    /** The node's parts, which exist before any pipeline is created and after the plugin's factories are. */
+    interface Later extends Supplier<Node> {}
+
     private final ClusterService clusterService;
+    private final IndexNameExpressionResolver names;
     private final ChercheSettings settings;
     private final Sidecar sidecar;
+    private final Budget budget;
     private final StoredParts.Reader stored;
+    private final QueryRewriter rewriter;
     private final Stats stats = new Stats();
+    private final Reranker reranker = new Reranker(this);
+    private final Shadow shadow;
     private final Lanes lanes;
 
-    Node(ClusterService clusterService, ChercheSettings settings, Sidecar sidecar, StoredParts.Reader stored) {
+    Node(
+        Client client,
+        ClusterService clusterService,
+        IndexNameExpressionResolver names,
+        NamedXContentRegistry xContent,
+        ChercheSettings settings,
+        int queryCache,
+        Sidecar sidecar,
+        Budget budget
+    ) {
         this.clusterService = clusterService;
+        this.names = names;
         this.settings = settings;
         this.sidecar = sidecar;
-        this.stored = stored;
+        this.budget = budget;
+        this.stored = new StoredParts.Reader(client);
+        this.rewriter = new QueryRewriter(this, xContent, queryCache);
+        this.shadow = new Shadow(this, client);
         this.lanes = new Lanes(settings::ingestConcurrency);
     }
 
@@ -31,8 +59,24 @@ final class Node {
         return sidecar;
     }
 
+    Budget budget() {
+        return budget;
+    }
+
     StoredParts.Reader stored() {
         return stored;
+    }
+
+    QueryRewriter rewriter() {
+        return rewriter;
+    }
+
+    Reranker reranker() {
+        return reranker;
+    }
+
+    Shadow shadow() {
+        return shadow;
     }
 
     Stats stats() {
@@ -41,10 +85,6 @@ final class Node {
 
     Lanes lanes() {
         return lanes;
-    }
-
-    ClusterState state() {
-        return clusterService.state();
     }
 
     /**
@@ -60,5 +100,27 @@ final class Node {
             throw new IllegalStateException("index [" + name + "] is not set up for cherche: run cherche setup " + name);
         }
         return setup;
+    }
+
+    /** The one setup of all indices that a search reads; null where one has none, or another. */
+    IndexSetup setupForReading(SearchRequest request) {
+        IndexSetup common = null;
+        try {
+            for (Index index : names.concreteIndices(state(), request)) {
+                IndexMetadata metadata = state().metadata().index(index);
+                IndexSetup setup = metadata == null ? null : IndexSetup.of(metadata);
+                if (setup == null || common != null && !common.json().equals(setup.json())) {
+                    return null;
+                }
+                common = setup;
+            }
+        } catch (IndexNotFoundException e) {
+            return null; // the search itself says so, in the words its caller knows
+        }
+        return common;
+    }
+
+    private ClusterState state() {
+        return clusterService.state();
     }
 }

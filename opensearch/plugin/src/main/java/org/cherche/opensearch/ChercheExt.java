@@ -1,0 +1,70 @@
+package org.cherche.opensearch;
+
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.opensearch.core.common.io.stream.StreamInput;
+import org.opensearch.core.common.io.stream.StreamOutput;
+import org.opensearch.core.xcontent.XContentBuilder;
+import org.opensearch.core.xcontent.XContentParser;
+import org.opensearch.search.SearchExtBuilder;
+
+/** {@code ext.cherche}: a request's options on the way in, what became of the search on the way out. */
+final class ChercheExt extends SearchExtBuilder {
+
+    static final String NAME = "cherche";
+
+    private final Map<String, Object> values;
+
+    ChercheExt(Map<String, Object> values) {
+        this.values = values;
+    }
+
+    ChercheExt(StreamInput in) throws IOException {
+        this.values = in.readMap();
+    }
+
+    static ChercheExt parse(XContentParser parser) throws IOException {
+        return new ChercheExt(parser.map());
+    }
+
+    /** The one among a list, null where there is none. */
+    static ChercheExt among(List<SearchExtBuilder> exts) {
+        for (SearchExtBuilder ext : exts) {
+            if (ext instanceof ChercheExt own) {
+                return own;
+            }
+        }
+        return null;
+    }
+
+    Map<String, Object> values() {
+        return values;
+    }
+
+    @Override
+    public String getWriteableName() {
+        return NAME;
+    }
+
+    @Override
+    public void writeTo(StreamOutput out) throws IOException {
+        out.writeMap(values);
+    }
+
+    @Override
+    public XContentBuilder toXContent(XContentBuilder builder, Params params) throws IOException {
+        return builder.field(NAME, values);
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(values);
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof ChercheExt ext && ext.values.equals(values);
+    }
+}

@@ -1,0 +1,88 @@
+package org.cherche.opensearch;
+
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.cherche.opensearch.Options.Mode;
+import org.cherche.opensearch.Stats.Count;
+import org.opensearch.action.search.SearchRequest;
+import org.opensearch.action.search.SearchResponse;
+import org.opensearch.core.action.ActionListener;
+import org.opensearch.search.SearchHit;
+import org.opensearch.transport.client.Client;
+
+/** Runs a search a second time, hybrid and reranked, and logs both orders. The user's page has left by then. */
+final class Shadow {
+
+    private static final Logger LOG = LogManager.getLogger(Shadow.class);
+
+    private final Node node;
+    private final Client client;
+
+    Shadow(Node node, Client client) {
+        this.node = node;
+        this.client = client;
+    }
+
+    void compare(SearchRequest request, SearchResponse shown, Options options, Reranker.Settings settings) {
+        var copy = new SearchRequest(request).pipeline("_none");
+        copy.source(request.source().shallowCopy());
+        List<String> before = ids(shown);
+        long took = shown.getTook().millis();
+        long started = System.nanoTime();
+        var open = new Reranker.Settings(settings.deadline(), false, false);
+        node.stats().one(Count.SHADOW_SEARCHES);
+        node.rewriter().rewrite(copy, on(options), ActionListener.wrap(
+            state -> client.search(copy, ActionListener.wrap(
+                found -> node.reranker().rerank(found, state, open, ActionListener.wrap(
+                    page -> LOG.info("shadow {}", report(before, took, page, (System.nanoTime() - started) / 1_000_000)),
+                    Shadow::failed
+                )),
+                error -> {
+                    state.hold.release();
+                    failed(error);
+                }
+            )),
+            Shadow::failed
+        ));
+    }
+
+    /** Orders, overlap and latency; ids only, no text. */
+    static Map<String, Object> report(List<String> before, long took, SearchResponse page, long millis) {
+        List<String> after = ids(page);
+        Map<String, Object> report = new LinkedHashMap<>();
+        report.put("shown", before);
+        report.put("hybrid", after);
+        report.put("overlap", overlap(before, after));
+        report.put("shown_ms", took);
+        report.put("hybrid_ms", millis);
+        ChercheExt ext = ChercheExt.among(page.getInternalResponse().getSearchExtBuilders());
+        report.put("rerank_status", ext == null ? "" : ext.values().get("rerank_status"));
+        return report;
+    }
+
+    /** Share of the longer list that both have; 1 for two empty ones. */
+    static double overlap(List<String> one, List<String> other) {
+        Set<String> shared = new HashSet<>(one);
+        shared.retainAll(other);
+        int longer = Math.max(one.size(), other.size());
+        return longer == 0 ? 1.0 : (double) shared.size() / longer;
+    }
+
+    private static Options on(Options options) {
+        return options.override(new java.util.HashMap<>(Map.of("mode", Mode.ON.name())));
+    }
+
+    private static List<String> ids(SearchResponse response) {
+        return Stream.of(response.getHits().getHits()).map(SearchHit::getId).toList();
+    }
+
+    private static void failed(Exception error) {
+        LOG.warn("a shadow search failed; the user's own did not", error);
+    }
+}

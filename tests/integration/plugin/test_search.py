@@ -1,0 +1,193 @@
+"""A plain search through the pipeline ranks as the sidecar's own search does, and stays the user's search."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from sidecar.errors import ChercheError
+from sidecar.types import SearchRequest
+from tests.integration.plugin.bulk import bulk, ids, ingest_pipeline, search, search_pipeline
+from tests.integration.plugin.conftest import Cluster
+
+pytestmark = pytest.mark.java
+
+WORDS = [*(f"word{n}" for n in range(30)), "car", "automobile", "film", "movie"]
+QUERIES = ["car word1", "movie word2 word3", "film", "word5 word6 word7 word8", "automobile film word9"]
+DOCUMENTS = 150
+
+
+def match(text: str) -> dict[str, Any]:
+    return {"multi_match": {"query": text, "fields": ["title", "text"]}}
+
+
+def own(cluster: Cluster, text: str, **options: Any) -> SearchRequest:
+    """The sidecar's own search with the same lexical clause."""
+    return SearchRequest(cluster.index, text, match_set="union", body={"query": match(text)}, **options)
+
+
+@pytest.fixture
+async def fed(cluster: Cluster) -> Cluster:
+    rng = random.Random(3)
+    sources = {
+        f"d{n:03}": {
+            "title": " ".join(rng.choices(WORDS, k=3)),
+            "text": " ".join(rng.choices(WORDS, k=rng.randint(4, 30))),
+            "kind": rng.choice(["book", "paper"]),
+            "year": rng.randint(2000, 2010),
+        }
+        for n in range(DOCUMENTS)
+    }
+    await bulk(cluster, sources, await ingest_pipeline(cluster))
+    return cluster
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+async def test_it_ranks_as_the_sidecar_does(fed: Cluster, rerank: bool) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": rerank, "rerank_window": 50})
+    for text in QUERIES:
+        reply = await search(fed, {"query": match(text), "size": 20}, pipeline)
+        wanted = await fed.server.client.search(own(fed, text, rerank=rerank, rerank_window=50, size=20))
+        assert reply["ext"]["cherche"]["query_status"] == "REWRITTEN"
+        assert reply["ext"]["cherche"]["rerank_status"] == ("APPLIED" if rerank else "NOT_REQUESTED")
+        assert ids(reply) == [hit.id for hit in wanted.hits]
+        scores = [hit["_score"] for hit in reply["hits"]["hits"]]
+        assert scores == pytest.approx([hit.score for hit in wanted.hits], rel=1e-5)
+
+
+async def test_scores_before_the_rerank_are_kept(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    text = QUERIES[0]
+    reply = await search(fed, {"query": match(text), "_source": False, "track_total_hits": False}, pipeline)
+    wanted = await fed.server.client.search(own(fed, text, rerank=True))
+    assert "total" not in reply["hits"]
+    for hit, other in zip(reply["hits"]["hits"], wanted.hits, strict=True):
+        assert "_source" not in hit
+        assert hit["fields"] == {
+            "cherche_first_stage": [pytest.approx(other.parts.first_stage, rel=1e-5)],
+            "cherche_maxsim": [pytest.approx(other.parts.maxsim, rel=1e-5)],
+        }
+
+
+async def test_pages_are_cuts_of_one_order(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "rerank_window": 40})
+    body = {"query": match("car film word1 word2")}
+    whole = ids(await search(fed, {**body, "size": 100}, pipeline))
+    pages = [await search(fed, {**body, "size": 15, "from": start}, pipeline) for start in range(0, 90, 15)]
+    assert [id for page in pages for id in ids(page)] == whole[:90]
+    statuses = [page["ext"]["cherche"]["rerank_status"] for page in pages]
+    assert statuses == ["APPLIED"] * 3 + ["OUTSIDE_WINDOW"] * 3
+
+
+async def test_totals_and_facets_are_those_of_the_users_query(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    body = {
+        "query": {"bool": {"must": [match("car word1")], "filter": [{"term": {"kind.keyword": "book"}}]}},
+        "aggs": {"years": {"terms": {"field": "year"}}},
+        "track_total_hits": True,
+        "highlight": {"fields": {"text": {}}},
+    }
+    plain, hybrid = await search(fed, body), await search(fed, body, pipeline)
+    assert hybrid["hits"]["total"] == plain["hits"]["total"]
+    assert hybrid["aggregations"] == plain["aggregations"]
+    assert {hit["_source"]["kind"] for hit in hybrid["hits"]["hits"]} == {"book"}
+    assert any("highlight" in hit for hit in hybrid["hits"]["hits"])
+
+
+async def test_a_filter_binds_what_the_sparse_clause_finds(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed, {"match_set": "union"})
+    clauses = {
+        "must": [match("automobile")],
+        "filter": [{"term": {"kind.keyword": "book"}}],
+        "must_not": [{"range": {"year": {"lt": 2005}}}],
+    }
+    plain = await search(fed, {"query": {"bool": clauses}, "size": 100})
+    union = await search(fed, {"query": {"bool": clauses}, "size": 100}, pipeline)
+    assert set(ids(plain)) <= set(ids(union))
+    for hit in union["hits"]["hits"]:
+        assert (hit["_source"]["kind"], hit["_source"]["year"] >= 2005) == ("book", True)
+
+
+async def test_a_sorted_search_is_left_alone(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    body = {"query": match("car"), "sort": [{"year": "desc"}, "_id"]}
+    reply = await search(fed, body, pipeline, **{"_source": "false"})
+    assert ids(reply) == ids(await search(fed, body))
+    assert reply["ext"]["cherche"]["rerank_status"] == "SKIPPED_SORT"
+
+
+async def test_collapse_keeps_its_groups(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    collapse = {"field": "year", "inner_hits": {"name": "same", "size": 2}}
+    reply = await search(fed, {"query": match("car word1"), "collapse": collapse}, pipeline)
+    assert reply["ext"]["cherche"]["rerank_status"] == "APPLIED"
+    for hit in reply["hits"]["hits"]:
+        assert hit["fields"]["year"] == [hit["_source"]["year"]]
+        assert {inner["_source"]["year"] for inner in hit["inner_hits"]["same"]["hits"]["hits"]} == set(
+            hit["fields"]["year"]
+        )
+
+
+@pytest.mark.parametrize("body", [{"size": 0}, {"query": {"match": {"text": "nowhere"}}}, {"from": 140, "size": 5}])
+async def test_empty_pages(fed: Cluster, body: dict[str, Any]) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "lexical"})
+    reply = await search(fed, {"query": match("car"), **body}, pipeline)
+    assert ids(reply) == []
+    assert "rerank_status" in reply["ext"]["cherche"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"match_all": {}}, "NO_TEXT"),
+        ({"term": {"kind.keyword": "book"}}, "NO_TEXT"),
+        ({"match": {"text": " "}}, "NO_TEXT"),
+    ],
+)
+async def test_a_search_without_text_is_left_alone(fed: Cluster, query: dict[str, Any], status: str) -> None:
+    reply = await search(fed, {"query": query}, await search_pipeline(fed))
+    assert reply["ext"]["cherche"]["query_status"] == status
+    assert ids(reply) == ids(await search(fed, {"query": query}))
+
+
+async def test_a_request_has_its_own_options(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    body = {"query": match("car word1")}
+    off = await search(fed, {**body, "ext": {"cherche": {"mode": "off"}}}, pipeline)
+    assert ids(off) == ids(await search(fed, body))
+    assert off["ext"]["cherche"]["query_status"] == "OFF"
+    text = await search(fed, {"query": {"match_all": {}}, "ext": {"cherche": {"text": "car word1"}}}, pipeline)
+    assert text["ext"]["cherche"]["query_status"] == "REWRITTEN"
+    weighed = await search(fed, {**body, "ext": {"cherche": {"rerank_weight": 0.125}}}, pipeline)
+    assert weighed["ext"]["cherche"]["rerank_weight"] == 0.125
+    with pytest.raises(ChercheError, match="knows"):
+        await search(fed, {**body, "ext": {"cherche": {"wight": 1}}}, pipeline)
+
+
+async def test_codes_are_never_returned(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "rerank_window": 5})
+    reply = await search(fed, {"query": match("car word1 word2 film"), "size": 20}, pipeline)
+    assert len(ids(reply)) == 20
+    assert "cherche_codes" not in str(reply)
+
+
+async def test_the_kill_switch(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    body = {"query": match("car word1")}
+    await fed.settings(enabled=False)
+    off = await search(fed, body, pipeline)
+    assert off["ext"]["cherche"]["query_status"] == "OFF"
+    assert ids(off) == ids(await search(fed, body))
+    await fed.settings(enabled=True)
+    assert (await search(fed, body, pipeline))["ext"]["cherche"]["query_status"] == "REWRITTEN"
+
+
+async def test_a_second_search_of_a_text_needs_no_encoding(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    body = {"query": match("car word4")}
+    first = await search(fed, body, pipeline)
+    passes = len(fed.model.batches)
+    assert ids(await search(fed, body, pipeline)) == ids(first)
+    assert len(fed.model.batches) == passes
