@@ -21,7 +21,12 @@ ATTEMPTS = 4
 PATIENCE = 3600.0
 """Seconds for calls whose work grows with a model or an index."""
 _FIRST_PAUSE = 0.1
+_LOST = "Internal error from Core"
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # grpc-stubs forgets it
+
+
+class ReasonLost(ChercheError):
+    """A stream that the sidecar ended while it was being written to: grpc.aio then loses the status that says why."""
 
 
 class Calls:
@@ -127,6 +132,10 @@ class Calls:
             return unavailable(f"the sidecar at {self._address} is being stopped", "try again, or another sidecar")
         if code is Code.DEADLINE_EXCEEDED:
             return self._silent()
+        if code is Code.INTERNAL and failure.details() == _LOST:
+            return ReasonLost(
+                Code.UNAVAILABLE, f"the sidecar at {self._address} ended the stream", "run the same again"
+            )
         details = failure.details() or failure.code().name
         return ChercheError(code, f"the sidecar at {self._address} refused: {details}")
 

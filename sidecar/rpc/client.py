@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.config import Limits, Settings
+from sidecar.errors import precondition
 from sidecar.pb.cherche.v1 import (
     encoder_pb2,
     encoder_pb2_grpc,
@@ -24,7 +25,7 @@ from sidecar.pb.cherche.v1 import (
     search_pb2_grpc,
 )
 from sidecar.rpc import outgoing
-from sidecar.rpc.calls import PATIENCE, Calls, open_channel
+from sidecar.rpc.calls import PATIENCE, Calls, ReasonLost, open_channel
 from sidecar.rpc.convert import encode, index, search
 from sidecar.rpc.convert.models import model_from_pb
 from sidecar.rpc.names import CLUSTER_AUTHORIZATION
@@ -189,11 +190,15 @@ class Client:
                 yield encoder_pb2.StreamDocumentsRequest(item=item)
 
         call = self._calls.stream(self._encoder.StreamDocuments, requests())
-        async with aclosing(_answers(self._calls, call, sieve)) as responses:
-            async for response in responses:
-                for place, text, error in sieve.refused():
-                    yield EncodedText(place, text.id, error)
-                yield encode.streamed_from_pb(response, sieve.original(response.item.index))
+        try:
+            async with aclosing(_answers(self._calls, call, sieve)) as responses:
+                async for response in responses:
+                    for place, text, error in sieve.refused():
+                        yield EncodedText(place, text.id, error)
+                    yield encode.streamed_from_pb(response, sieve.original(response.item.index))
+        except ReasonLost:
+            await self.encode_documents([], model=model, outputs=outputs, max_length=max_length, prune=prune)
+            raise
         for place, text, error in sieve.refused():
             yield EncodedText(place, text.id, error)
 
@@ -253,13 +258,23 @@ class Client:
                 yield index_pb2.IndexDocumentsRequest(document=source)
 
         call = self._calls.stream(self._index.IndexDocuments, requests())
-        async with aclosing(_answers(self._calls, call, sieve)) as responses:
-            async for response in responses:
-                for _, document, error in sieve.refused():
-                    yield IngestResult(document.id, "failed", error)
-                yield index.ingested_from_pb(response)
+        try:
+            async with aclosing(_answers(self._calls, call, sieve)) as responses:
+                async for response in responses:
+                    for _, document, error in sieve.refused():
+                        yield IngestResult(document.id, "failed", error)
+                    yield index.ingested_from_pb(response)
+        except ReasonLost:
+            await self._check_feedable(name)
+            raise
         for _, document, error in sieve.refused():
             yield IngestResult(document.id, "failed", error)
+
+    async def _check_feedable(self, name: str) -> None:
+        """Raise what a feed into an index would be told, where the index cannot take one."""
+        report = await self.get_index(name)
+        if report.findings and not report.served:
+            raise precondition(report.findings[0])
 
     async def remove_index(self, name: str) -> tuple[int, tuple[str, ...]]:
         """Take everything out again; documents changed, and what stays behind unused."""
