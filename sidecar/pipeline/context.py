@@ -65,7 +65,7 @@ class Context:
         As `numpy_maxsim`, on the device the sidecar was given.
     sleep : callable
         Waits so many seconds of that clock.
-    codes : CodesCache
+    codes_cache : CodesCache
         Of texts that were encoded for a rerank; shared by all calls.
     """
 
@@ -77,7 +77,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     maxsim: MaxSim = numpy_maxsim
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    codes: CodesCache = field(default_factory=CodesCache)
+    codes_cache: CodesCache = field(default_factory=CodesCache)
 
     def for_caller(self, identity: Identity, timeout: float | None = None) -> Context:
         """The same context with a caller's credentials and the time the caller has."""

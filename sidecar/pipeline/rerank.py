@@ -114,15 +114,15 @@ async def codes_on_the_fly(
     """
     shares, length = [field.token_share for field in meta.fields], document_length(meta, encoder)
     texts = [_texts(hit, meta) for hit in hits]
-    keys = [context.codes.key(encoder.info, length, shares, parts) if parts else "" for parts in texts]
-    codes = {key: context.codes.get(key) for key in keys}
+    keys = [context.codes_cache.key(encoder.info, length, shares, parts) if parts else "" for parts in texts]
+    codes = {key: context.codes_cache.get(key) for key in keys}
     fresh = {key: parts for key, parts in zip(keys, texts, strict=True) if parts and codes[key] is None}
     encoded = await encode_documents(encoder, list(fresh.values()), meta, context, lane="query")
     packed = await asyncio.to_thread(lambda: [_packed(one) for one in encoded])
     for key, data in zip(fresh, packed, strict=True):
         codes[key] = data
         if data is not None:
-            context.codes.put(key, data)
+            context.codes_cache.put(key, data)
     return [codes[key] for key in keys]
 
 

@@ -1,26 +1,32 @@
-"""Whole flows over the file engine and batched models: what the parts promise must hold together."""
+"""Whole flows over both engines and batched models: what the parts promise must hold together."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import urllib.request
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
 from sidecar.batching import BatchOptions
 from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline import Context, PageSigner, explain, ingest, remove, report, search, setup
 from sidecar.pipeline.context import Limits
+from sidecar.protocols import Engine
 from sidecar.registry import Registry
 from sidecar.testing import FakeModel
 from sidecar.types import (
     Existing,
+    Identity,
     IndexOptions,
     IngestResult,
     RerankStatus,
@@ -30,7 +36,7 @@ from sidecar.types import (
     TextField,
 )
 
-INDEX = "articles"
+ENGINES = ("embedded", "opensearch")
 SYNONYMS = {"automobile": "car", "physician": "doctor", "purchase": "buy"}
 SUBJECTS = ("car", "doctor", "boat", "garden", "winter", "music", "bread", "river")
 VERBS = ("buy", "sell", "paint", "repair", "watch", "carry")
@@ -49,14 +55,14 @@ def corpus(count: int = 60) -> list[SourceDocument]:
 
 @dataclass
 class Bench:
-    """An index in a file, and models behind batchers."""
+    """An index of its own, and models behind batchers."""
 
-    path: Path
+    engine: Engine
     models: Sequence[FakeModel]
+    index: str = "articles"
     options: BatchOptions = field(default_factory=lambda: BatchOptions(tokens=256))
 
     async def __aenter__(self) -> Bench:
-        self.engine = EmbeddedEngine(self.path)
         served = {model.name: model for model in self.models}
         self.registry = Registry(lambda name, _: served[name], self.models[0].name, options=lambda _: self.options)
         for name in served:
@@ -67,7 +73,6 @@ class Bench:
 
     async def __aexit__(self, *_: object) -> None:
         await self.registry.aclose()
-        await self.engine.aclose()
 
     @property
     def passes(self) -> list[int]:
@@ -79,27 +84,67 @@ class Bench:
             model.batches.clear()
 
     async def set_up(self, **options: Any) -> Any:
-        return await setup(INDEX, IndexOptions(**options), self.context, dry_run=False)
+        return await setup(self.index, IndexOptions(**options), self.context, dry_run=False)
 
     async def feed(self, documents: Sequence[SourceDocument], **options: Any) -> list[IngestResult]:
         async def arriving() -> AsyncIterator[SourceDocument]:
             for document in documents:
                 yield document
 
-        async with aclosing(ingest(arriving(), INDEX, self.context, **options)) as results:
+        async with aclosing(ingest(arriving(), self.index, self.context, **options)) as results:
             return [result async for result in results]
 
     async def ask(self, text: str, **options: Any) -> SearchResult:
-        return await search(SearchRequest(INDEX, text, **options), self.context)
+        return await search(SearchRequest(self.index, text, **options), self.context)
 
     async def dump(self) -> list[Existing]:
-        return [document async for document in self.engine.scan(INDEX)]
+        await self.engine.refresh(self.index)
+        return [document async for document in self.engine.scan(self.index)]
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """One joint model; nothing set up yet."""
-    async with Bench(tmp_path / "index.sqlite", [FakeModel(synonyms=SYNONYMS)]) as bench:
+async def embedded(tmp_path: Path) -> AsyncIterator[Engine]:
+    engine = EmbeddedEngine(tmp_path / "index.sqlite")
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture
+async def opensearch(opensearch_url: str) -> AsyncIterator[Engine]:
+    engine = OpenSearchEngine.connect(opensearch_url)
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture
+def engine(engine_name: str, request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn."""
+    found: Engine = request.getfixturevalue(engine_name)
+    return found
+
+
+@pytest.fixture
+def index(engine_name: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name that nobody used; a cluster loses it afterwards."""
+    name = f"cherche-test-{uuid.uuid4().hex[:12]}"
+    yield name
+    if engine_name == "opensearch":
+        url = request.getfixturevalue("opensearch_url").rstrip("/")
+        for suffix in ("", "-other", "-lean"):
+            with suppress(HTTPError):
+                gone = urllib.request.Request(f"{url}/{name}{suffix}", method="DELETE")
+                urllib.request.urlopen(gone, timeout=30).close()
+
+
+@pytest.fixture
+async def bench(engine: Engine, index: str) -> AsyncIterator[Bench]:
+    """One joint model over each engine in turn; nothing set up yet."""
+    async with Bench(engine, [FakeModel(synonyms=SYNONYMS)], index) as bench:
         yield bench
 
 
@@ -125,7 +170,7 @@ async def test_the_sparse_stage_finds_what_bm25_cannot(filled: Bench) -> None:
 
 @pytest.mark.parametrize("boost", [0.25, 1.0])
 async def test_shown_is_scored(filled: Bench, boost: float) -> None:
-    request = SearchRequest(INDEX, "purchase a car", rerank=True, sparse_boost=boost, rerank_weight=0.4, size=30)
+    request = SearchRequest(filled.index, "purchase a car", rerank=True, sparse_boost=boost, rerank_weight=0.4, size=30)
     result, explained = await explain(request, filled.context)
     assert result.rerank.status == RerankStatus.APPLIED
     assert len(result.hits) == len(explained) == 30
@@ -152,9 +197,9 @@ async def test_a_joint_model_passes_once_over_documents_and_queries(bench: Bench
     assert bench.passes == [61]
 
 
-async def test_two_models_pass_once_each(tmp_path: Path) -> None:
+async def test_two_models_pass_once_each(embedded: Engine) -> None:
     models = [FakeModel("sparse", late_interaction=False), FakeModel("late", sparse=False, dim=8)]
-    async with Bench(tmp_path / "index.sqlite", models) as bench:
+    async with Bench(embedded, models) as bench:
         await bench.set_up(reranker="late")
         await bench.feed(corpus())
         assert bench.passes == [60, 60]
@@ -179,19 +224,19 @@ async def test_updates_of_another_field_keep_weights_and_codes(filled: Bench) ->
     changed = []
     for document in corpus():
         source = json.loads(document.raw)
-        changed.append(SourceDocument(document.id, json.dumps({**source, "year": True}).encode()))
+        changed.append(SourceDocument(document.id, json.dumps({**source, "year": -source["year"]}).encode()))
     results = await filled.feed(changed)
     assert {result.outcome for result in results} == {"reused"}
     assert filled.passes == [0]
     for document in await filled.dump():
-        assert document.source["year"] is True
+        assert document.source["year"] < 0
         assert document == replace(before[document.id], source=document.source)
     assert (await filled.ask("car", rerank=True)).rerank.status == RerankStatus.APPLIED
 
 
-async def test_a_feed_that_is_cut_and_resumed_ends_as_an_uninterrupted_one(tmp_path: Path, filled: Bench) -> None:
+async def test_a_feed_that_is_cut_and_resumed_ends_as_an_uninterrupted_one(filled: Bench) -> None:
     whole = await filled.dump()
-    async with Bench(tmp_path / "other.sqlite", [FakeModel(synonyms=SYNONYMS)]) as other:
+    async with Bench(filled.engine, filled.models, f"{filled.index}-other") as other:
         await other.set_up()
         seen = 0
 
@@ -204,7 +249,7 @@ async def test_a_feed_that_is_cut_and_resumed_ends_as_an_uninterrupted_one(tmp_p
                         raise ConnectionResetError
                     yield document
 
-            async with aclosing(ingest(arriving(), INDEX, other.context)) as results:
+            async with aclosing(ingest(arriving(), other.index, other.context)) as results:
                 async for result in results:
                     seen += result.error is None
 
@@ -229,14 +274,14 @@ async def test_poison_and_nan_cost_only_themselves(bench: Bench) -> None:
     for id, error in failed.items():
         assert repr(id) in error.reason
         assert error.next_step
-    stats = await bench.engine.stats(INDEX)
+    stats = await bench.engine.stats(bench.index)
     assert (stats.documents, stats.encoded) == (57, 57)
 
 
-async def test_a_small_queue_slows_a_feed_and_fails_none_of_it(tmp_path: Path) -> None:
+async def test_a_small_queue_slows_a_feed_and_fails_none_of_it(embedded: Engine) -> None:
     """Two feeds and a queue for half a chunk: refusals are certain, failures would be visible."""
     model = FakeModel(latency=0.001)
-    async with Bench(tmp_path / "index.sqlite", [model], BatchOptions(tokens=64, queue_items=32)) as bench:
+    async with Bench(embedded, [model], options=BatchOptions(tokens=64, queue_items=32)) as bench:
         await bench.set_up()
         pauses: list[float] = []
 
@@ -249,13 +294,13 @@ async def test_a_small_queue_slows_a_feed_and_fails_none_of_it(tmp_path: Path) -
         results = await asyncio.gather(*(bench.feed(half) for half in halves))
         assert {result.outcome for half in results for result in half} == {"encoded"}
         assert pauses
-        assert (await bench.engine.stats(INDEX)).encoded == 400
+        assert (await bench.engine.stats(bench.index)).encoded == 400
 
 
 async def test_a_deadline_ends_a_feed_with_an_answer_for_every_document(bench: Bench) -> None:
     await bench.set_up()
     bench.models[0].gate.clear()
-    bench.context = bench.context.for_caller(identity=None, timeout=0.05)  # type: ignore[arg-type]  # a file knows none
+    bench.context = bench.context.for_caller(Identity(), timeout=0.05)
     try:
         results = await bench.feed(corpus(100))
     finally:
@@ -270,14 +315,14 @@ async def test_other_fields_change_what_is_encoded_once_fed_again(filled: Bench)
     assert any("until they are fed again" in warning for warning in result.warnings)
     assert {one.outcome for one in await filled.feed(corpus())} == {"encoded"}
     assert all(document.hash for document in await filled.dump())
-    request = SearchRequest(INDEX, "car", rerank=True)
+    request = SearchRequest(filled.index, "car", rerank=True)
     _, explained = await explain(request, filled.context)
     assert {len(one.notes) for one in explained} == {0}
 
 
 async def test_stale_fields_show_no_tokens(filled: Bench) -> None:
     await filled.set_up(fields=(TextField("title"),))
-    _, explained = await explain(SearchRequest(INDEX, "car", rerank=True), filled.context)
+    _, explained = await explain(SearchRequest(filled.index, "car", rerank=True), filled.context)
     assert explained
     for one in explained:
         assert {match.document_token for match in one.matches} == {""}
@@ -302,6 +347,7 @@ async def test_pages_are_one_order(filled: Bench, mode: Any, rerank: bool) -> No
         assert statuses == [RerankStatus.APPLIED] * 2 + [RerankStatus.OUTSIDE_WINDOW] * (len(statuses) - 2)
 
 
+@pytest.mark.parametrize("engine_name", ["embedded"], indirect=True)
 async def test_a_page_of_an_index_that_changed_says_so(filled: Bench) -> None:
     token = (await filled.ask("car", paginate=True, size=3)).next_page_token
     await filled.feed([SourceDocument("new", b'{"text": "a new car"}')])
@@ -312,19 +358,19 @@ async def test_a_page_of_an_index_that_changed_says_so(filled: Bench) -> None:
 
 async def test_an_index_that_never_heard_of_us_is_reranked_on_the_fly(filled: Bench) -> None:
     stored = await filled.ask("buy a car", mode="bm25", rerank=True)
-    await remove(INDEX, filled.context)
-    assert (await report(INDEX, filled.context)).meta is None
+    await remove(filled.index, filled.context)
+    assert (await report(filled.index, filled.context)).meta is None
     filled.forget_passes()
     result = await filled.ask("buy a car", mode="bm25", rerank=True)
     assert (result.rerank.status, ids(result)) == (RerankStatus.APPLIED, ids(stored))
     assert result.fingerprint.sparse == ""
-    with pytest.raises(ChercheError, match="run: cherche setup articles"):
+    with pytest.raises(ChercheError, match=f"run: cherche setup {filled.index}"):
         await filled.ask("buy a car")
 
 
-async def test_codes_that_are_not_stored_rank_the_same(tmp_path: Path, filled: Bench) -> None:
+async def test_codes_that_are_not_stored_rank_the_same(filled: Bench) -> None:
     stored = await filled.ask("buy a car", rerank=True, rerank_weight=0.9)
-    async with Bench(tmp_path / "lean.sqlite", [FakeModel(synonyms=SYNONYMS)]) as lean:
+    async with Bench(filled.engine, filled.models, f"{filled.index}-lean") as lean:
         await lean.set_up(codec="none")
         await lean.feed(corpus())
         assert {document.codes for document in await lean.dump()} == {None}
@@ -337,7 +383,7 @@ async def test_no_time_left_is_the_first_stages_order(filled: Bench) -> None:
     """The query waits behind a pass that does not end; on the fly the hits' texts do."""
     plain = await filled.ask("buy a car", mode="bm25")
     filled.models[0].gate.clear()
-    filled.context = filled.context.for_caller(identity=None, timeout=0.2)  # type: ignore[arg-type]  # a file knows none
+    filled.context = filled.context.for_caller(Identity(), timeout=2.0)
     try:
         result = await filled.ask("buy a car", mode="bm25", rerank=True)
     finally:
@@ -360,7 +406,9 @@ async def test_a_search_that_is_cancelled_at_any_point_leaves_nothing_behind(fil
 
 
 async def test_doc_only_agrees_with_the_document_frequencies_of_the_index(filled: Bench) -> None:
-    result, explained = await explain(SearchRequest(INDEX, "river in the town", query_mode="doc_only"), filled.context)
+    result, explained = await explain(
+        SearchRequest(filled.index, "river in the town", query_mode="doc_only"), filled.context
+    )
     weights = {term.token: term.query_weight for one in explained for term in one.terms}
     names = {word: f"h{filled.models[0].token_id(word) - 6}" for word in ("river", "town")}
     assert weights[names["river"]] > weights[names["town"]] > 0
@@ -370,7 +418,7 @@ async def test_doc_only_agrees_with_the_document_frequencies_of_the_index(filled
 
 
 async def test_what_setup_projects_is_what_a_feed_writes(filled: Bench) -> None:
-    planned = await setup(INDEX, IndexOptions(), filled.context, dry_run=True)
+    planned = await setup(filled.index, IndexOptions(), filled.context, dry_run=True)
     packed = sum(len(d.terms or b"") + len(d.codes or b"") for d in await filled.dump())
     postings = sum(result.terms for result in await filled.feed(corpus())) * 4
     assert planned.projected_bytes == pytest.approx(packed + postings, rel=0.05)
@@ -383,3 +431,30 @@ async def test_a_document_too_large_is_refused_and_its_neighbours_are_not(filled
     assert [result.outcome for result in results] == ["failed", "encoded"]
     assert results[0].error is not None
     assert "has 512 bytes, the limit is 200" in results[0].error.reason
+
+
+@pytest.mark.parametrize("engine_name", ["opensearch"], indirect=True)
+async def test_another_order_and_facets_are_the_clusters(filled: Bench) -> None:
+    body = {"sort": [{"year": "desc"}], "aggs": {"years": {"stats": {"field": "year"}}}, "track_total_hits": True}
+    result = await filled.ask("car", rerank=True, body=body)
+    assert (result.rerank.status, result.rerank.reranked) == (RerankStatus.SKIPPED_SORT, 0)
+    years = [hit.source["year"] for hit in result.hits]
+    assert years == sorted(years, reverse=True)
+    assert result.aggregations is not None
+    assert result.aggregations["years"]["count"] == result.total == 8
+    assert [hit.extra["sort"] for hit in result.hits] == [[year] for year in years]
+
+
+@pytest.mark.parametrize("engine_name", ["opensearch"], indirect=True)
+async def test_pages_leave_no_point_in_time_open(filled: Bench, opensearch_url: str) -> None:
+    def open_now() -> int:
+        url = f"{opensearch_url.rstrip('/')}/_search/point_in_time/_all"
+        with urllib.request.urlopen(url, timeout=30) as reply:
+            return len(json.load(reply).get("pits", []))
+
+    before = open_now()
+    page = await filled.ask("town", size=25, paginate=True, rerank=True)
+    assert open_now() == before + 1
+    while token := page.next_page_token:
+        page = await filled.ask("town", size=25, paginate=True, rerank=True, page_token=token)
+    assert open_now() == before
