@@ -204,10 +204,14 @@ def print_report(report: Mapping[str, Any]) -> None:
     table(columns, rows, f"{report['queries']} queries")
     if report["significance"]:
         pairs = [
-            (f"{s['b']} − {s['a']}", f"{s['difference']:+.4f}", f"{s['p_value']:.4f}", s["wins"], s["losses"])
+            (f"{s['b']} − {s['a']}", f"{s['difference']:+.4f}", _p(s["p_value"]), s["wins"], s["losses"])
             for s in report["significance"]
         ]
         table((_PAIRED, "difference", "p", "wins", "losses"), pairs, "paired randomisation test")
+
+
+def _p(value: float) -> str:
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def write_runs(folder: Path, trials: Mapping[str, Trial]) -> None:

@@ -88,7 +88,12 @@ def _draw(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
     from rich.text import Text
 
     drawn = Table(
-        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns)
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="bold cyan",
+        show_header=any(columns),
     )
     for position, column in enumerate(columns):
         right = bool(rows) and all(_is_number(row[position]) for row in rows)

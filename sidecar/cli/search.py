@@ -120,7 +120,7 @@ def _printer(
             return
         print_hits(result.hits)
         for explanation in explanations:
-            print_explanation(explanation, result.hits)
+            print_explanation(explanation, result)
         session.output.note(_footer(result))
 
     return text
@@ -149,10 +149,10 @@ def _row(hit: Hit, reranked: bool) -> list[object]:
     ]
 
 
-def print_explanation(explanation: Explanation, hits: Sequence[Hit]) -> None:
+def print_explanation(explanation: Explanation, result: SearchResult) -> None:
     """The parts of one hit's score, term by term and token by token."""
-    hit = next(hit for hit in hits if hit.id == explanation.id)
-    click.echo(f"\n{hit.rank}. {hit.id}: {_sum_of(hit)}")
+    hit = next(hit for hit in result.hits if hit.id == explanation.id)
+    click.echo(f"\n{hit.rank}. {hit.id}: {_sum_of(hit, result.rerank.weight)}")
     if explanation.terms:
         rows = [
             (t.token, f"{t.query_weight:.3f}", f"{t.document_weight:.3f}", f"{t.contribution:.4f}")
@@ -170,13 +170,15 @@ def print_explanation(explanation: Explanation, hits: Sequence[Hit]) -> None:
         click.echo(note)
 
 
-def _sum_of(hit: Hit) -> str:
+def _sum_of(hit: Hit, weight: float) -> str:
     parts = hit.parts
     first = f"{parts.lexical:.4f} lexical + {parts.sparse:.4f} sparse = {parts.first_stage:.4f}"
     if parts.maxsim_scaled is None or parts.first_stage_scaled is None:
         return first
-    scaled = f"first stage scaled {parts.first_stage_scaled:.4f}, MaxSim scaled {parts.maxsim_scaled:.4f}"
-    return f"{first}; {scaled}, fused {hit.score:.4f}"
+    fused = (
+        f"{1 - weight:g} · {parts.first_stage_scaled:.4f} + {weight:g} · {parts.maxsim_scaled:.4f} = {hit.score:.4f}"
+    )
+    return f"{first}; first stage and MaxSim, scaled: {fused}"
 
 
 def _footer(result: SearchResult) -> str:

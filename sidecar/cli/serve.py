@@ -22,6 +22,8 @@ def _path() -> click.Path:
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one.  [default: 50551]")
 @click.option("--metrics-port", type=click.IntRange(-1, 65535), help="Prometheus metrics; -1 for none.")
+@click.option("--gateway-host", help="Address of the JSON gateway.  [default: 127.0.0.1]")
+@click.option("--gateway-port", type=click.IntRange(-1, 65535), help="JSON over HTTP; 0 for a free port.  [default: -1, none]")
 @click.option("--tls-cert", type=_path(), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=_path(), help="Private key, PEM.")
 @click.option("--tls-client-ca", type=_path(), help="Only clients of this authority may connect.")
@@ -41,7 +43,7 @@ def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # n
     from sidecar import config
     from sidecar.rpc.serve import serve as run
 
-    settings = config.load(serve_flags(models, flags))
+    settings = config.load(serve_flags(models, {**flags, "engine": session.engine, "url": session.url}))
     asyncio.run(run(settings))
 
 
@@ -50,6 +52,7 @@ def serve_flags(models: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any
     told = dict(flags)
     told["tls"] = {name: told.pop(f"tls_{name}") for name in ("cert", "key", "client_ca")}
     told["metrics"] = {"port": told.pop("metrics_port")}
+    told["gateway"] = {name: told.pop(f"gateway_{name}") for name in ("host", "port")}
     told["models"] = dict(_named(model) for model in models) or None
     if told["url"] and not told["engine"]:
         told["engine"] = "opensearch"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from sidecar.cli.output import Output, table
+
+COLOR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+SCRIPT = """
+from sidecar.cli.output import Output, table
+table(("name", "score"), [("a", "1.5"), ("[b]", "20.5")], "title")
+Output().note("a message")
+progress = Output().progress()
+progress("half way")
+progress.close()
+"""
+
+
+def on_a_terminal(**variables: str) -> str:
+    """What the script writes where both streams are a terminal."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", **variables}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    written = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(master)
+    assert process.wait() == 0
+    return written.decode()
+
+
+def test_a_terminal_gets_a_drawn_table_and_progress() -> None:
+    written = on_a_terminal()
+    assert "─" in written
+    assert "half way" in written
+    assert COLOR.search(written)
+    assert "[b]" in written  # no markup of rich's
+
+
+def test_no_color_is_obeyed() -> None:
+    written = on_a_terminal(NO_COLOR="1")
+    assert "─" in written
+    assert not COLOR.search(written)
+
+
+def test_elsewhere_columns_are_aligned_and_progress_is_silent() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert done.stdout == "title\nname  score\na     1.5\n[b]   20.5\n"
+    assert done.stderr == "a message\n"
+
+
+def test_json_is_one_value_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True).data({"text": "é"}, lambda: table(("a",), []))
+    assert json.loads(capsys.readouterr().out) == {"text": "é"}
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(quiet=True).note("a message")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from sidecar import config
+from sidecar.cli.serve import serve_flags
+
+ABSENT = dict.fromkeys(
+    [
+        "engine",
+        "url",
+        "host",
+        "port",
+        "metrics_port",
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "token_file",
+        "cluster_ca",
+        "insecure",
+        "device",
+        "dtype",
+        "log_level",
+    ]
+)
+
+
+def test_flags_that_were_not_given_change_nothing() -> None:
+    assert config.load(serve_flags((), ABSENT)) == config.load()
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CHERCHE_PORT", "1")
+    monkeypatch.setenv("CHERCHE_METRICS__PORT", "2")
+    certificate = tmp_path / "cert.pem"
+    flags = {**ABSENT, "port": 3, "metrics_port": 4, "tls_cert": certificate, "url": "https://cluster:9200"}
+    settings = config.load(serve_flags(("a=hub/id", f"b={tmp_path}"), flags))
+    assert (settings.port, settings.metrics.port, settings.tls.cert) == (3, 4, certificate)
+    assert settings.models == {"a": "hub/id", "b": str(tmp_path.resolve())}
+    assert settings.engine == "opensearch"
+
+
+@pytest.mark.parametrize("model", ["splade", "=path", "name="])
+def test_a_model_needs_a_name_and_a_source(model: str) -> None:
+    with pytest.raises(click.UsageError, match="NAME=PATH"):
+        serve_flags((model,), ABSENT)
