@@ -45,6 +45,12 @@ class Backbone(nn.Module):
         return int(self.model.config.hidden_size)
 
     @property
+    def tokens(self) -> int:
+        """Token ids that have an embedding."""
+        model: Any = self.model
+        return int(model.get_input_embeddings().num_embeddings)
+
+    @property
     def max_length(self) -> int:
         """Positions that the encoder knows, special tokens included."""
         config = self.model.config
@@ -154,7 +160,10 @@ def load(
     return backbone
 
 
-_NO_HEAD = "this checkpoint has no masked-LM head, so it cannot weigh vocabulary terms: use a masked-LM checkpoint"
+_NO_HEAD = (
+    "this checkpoint has no masked-LM head of a known kind (BERT, DistilBERT, RoBERTa, ELECTRA, ModernBERT and "
+    "their likes), so it cannot weigh vocabulary terms"
+)
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 _POOLED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})
 

@@ -22,6 +22,7 @@ from cherche_models.types import Tokens
 Kind = Literal["document", "query"]
 
 _PIECE = 1 << 16
+_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 _BREAK = re.compile(r"(?<=\S)(?=\s)")
 
 
@@ -173,6 +174,10 @@ def load(folder: Path) -> Tokenizer:
     CheckpointError
         If the folder has none, or none that is fast.
     """
+    if not any((folder / name).is_file() for name in _FILES):
+        raise CheckpointError(
+            f"{folder} has no tokenizer ({', '.join(_FILES)})", "put a tokenizer.json beside the weights"
+        )
     try:
         loaded = AutoTokenizer.from_pretrained(str(folder), use_fast=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -218,7 +223,7 @@ def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
         if len(text) - start <= size:
             end = len(text)
         else:
-            found = _BREAK.search(text, start + size - 1, start + 2 * size)
+            found = _BREAK.search(text, start + max(size - 1, 1), start + 2 * size)
             end = found.start() if found else min(start + 2 * size, len(text))
         yield text[start:end]
         start = end

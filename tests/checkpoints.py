@@ -11,7 +11,24 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
-WORDS = "neural sparse search index query document token weight the of and a in brain cell protein heart".split()
+WORDS = [
+    "neural",
+    "sparse",
+    "search",
+    "index",
+    "query",
+    "document",
+    "token",
+    "weight",
+    "the",
+    "of",
+    "and",
+    "in",
+    "brain",
+    "cell",
+    "protein",
+    "heart",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "[Q] ", "[D] "]
 HIDDEN, POSITIONS = 32, 64
 
@@ -31,7 +48,9 @@ def make_tokenizer(folder: Path) -> None:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
     )
-    names = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")}
+    names = {
+        name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    }
     PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=POSITIONS, **names).save_pretrained(folder)
 
 

@@ -45,6 +45,11 @@ class Model(nn.Module, ABC):
     document, query : TextFormat or None
         None for the longest input of the backbone, and no prompt.
 
+    Raises
+    ------
+    ValueError
+        If the tokenizer has tokens that the backbone has no embedding for.
+
     Attributes
     ----------
     formats : dict from kind to TextFormat
@@ -66,6 +71,11 @@ class Model(nn.Module, ABC):
         query: TextFormat | None = None,
     ) -> None:
         super().__init__()
+        if len(tokenizer) > backbone.tokens:
+            raise ValueError(
+                f"the tokenizer has {len(tokenizer)} tokens, the backbone {backbone.tokens} embeddings: "
+                "they do not belong together"
+            )
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.runtime: Runtime = TorchRuntime(backbone)

@@ -66,8 +66,8 @@ class InferenceFree(Splade):
         if kind == "document":
             return super().forward(input_ids, attention_mask, kind)
         present = torch.zeros(input_ids.shape[0], self.table.shape[0], device=input_ids.device)
-        present.scatter_(1, input_ids, attention_mask.float(), reduce="add")
-        return Output(weights=present.clamp(max=1.0) * self.table)
+        present.scatter_reduce_(1, input_ids, attention_mask.float(), "amax")
+        return Output(weights=present * self.table)
 
     def encode_tokens(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
         """Encode tokenized texts; queries without a forward pass."""

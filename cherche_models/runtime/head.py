@@ -48,7 +48,8 @@ def max_logits(hidden: Tensor, decoder: Tensor, chunk: int = VOCABULARY_CHUNK) -
         Transformed hidden states, padding hidden.
     decoder : Tensor, shape (vocabulary, hidden)
     chunk : int
-        Vocabulary rows multiplied at once; memory is batch x length x chunk.
+        Vocabulary rows multiplied at once; memory is batch x length x chunk. With
+        gradients, texts are multiplied one by one instead: length x vocabulary.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def max_logits(hidden: Tensor, decoder: Tensor, chunk: int = VOCABULARY_CHUNK) -
     [[6.0, -1.0]]
     """
     if torch.is_grad_enabled() and (hidden.requires_grad or decoder.requires_grad):
-        best: Tensor = _MaxLogits.apply(hidden, decoder, chunk)
+        best: Tensor = _MaxLogits.apply(hidden, decoder)
         return best
     batch, length, width = hidden.shape
     flat = hidden.reshape(-1, width)
@@ -71,32 +72,29 @@ def max_logits(hidden: Tensor, decoder: Tensor, chunk: int = VOCABULARY_CHUNK) -
 
 
 class _MaxLogits(torch.autograd.Function):
-    """Keeps one token position per (text, term) instead of all logits.
+    """Keeps no logits, and looks for positions only where a gradient arrives.
 
-    Most terms get no gradient, because ReLU cut them: the backward pass visits
-    only those that do.
+    Most terms get none, because ReLU cut them: the backward pass multiplies
+    again the few that do, text by text. Texts one by one keep a product in the
+    cache. Under autocast the product is taken in its type.
     """
 
     @staticmethod
-    def forward(ctx: _Context, hidden: Tensor, decoder: Tensor, chunk: int) -> Tensor:
-        batch, vocabulary = hidden.shape[0], decoder.shape[0]
-        best = hidden.new_empty(batch, vocabulary)
-        at = torch.empty(batch, vocabulary, dtype=torch.long, device=hidden.device)
-        for start in range(0, vocabulary, chunk):
-            values, positions = (hidden @ decoder[start : start + chunk].T).max(dim=1)
-            best[:, start : start + chunk] = values
-            at[:, start : start + chunk] = positions
-        ctx.save_for_backward(hidden, decoder, at)
+    def forward(ctx: _Context, hidden: Tensor, decoder: Tensor) -> Tensor:
+        best = torch.stack([(text @ decoder.T).amax(dim=0) for text in hidden])
+        ctx.save_for_backward(hidden, decoder)
         return best
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        hidden, decoder, at = ctx.saved_tensors
-        texts, terms = gradient.nonzero(as_tuple=True)
-        values = gradient[texts, terms].unsqueeze(-1).to(hidden.dtype)
-        rows = texts * hidden.shape[1] + at[texts, terms]
-        flat = hidden.reshape(-1, hidden.shape[2])
-        to_hidden = torch.zeros_like(flat).index_add_(0, rows, values * decoder[terms])
-        to_decoder = torch.zeros_like(decoder).index_add_(0, terms, values * flat[rows])
-        return to_hidden.view_as(hidden), to_decoder, None
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, decoder = ctx.saved_tensors
+        to_hidden, to_decoder = torch.zeros_like(hidden), torch.zeros_like(decoder)
+        for text, own, row in zip(hidden, to_hidden, gradient, strict=True):
+            terms = row.nonzero().squeeze(1)
+            used = decoder[terms]
+            at = (text.to(used.dtype) @ used.T).argmax(dim=0)
+            values = row[terms].unsqueeze(-1)
+            own.index_add_(0, at, (values * used).to(own.dtype))
+            to_decoder.index_add_(0, terms, (values * text[at]).to(to_decoder.dtype))
+        return to_hidden, to_decoder

@@ -82,13 +82,8 @@ def maxsim(queries: Sequence[TokenEmbeddings], documents: PackedTensor) -> Score
             f"{documents.vectors.shape[1]}: different rerankers"
         )
     rows = max(1, _SIMILARITIES // documents.vectors.shape[0])
-    parts = np.split(packed.vectors, _cuts(len(packed.vectors), rows))
-    best = torch.cat(
-        [
-            _best(torch.from_numpy(part), documents)
-            for part in np.split(packed.vectors, _cuts(len(packed.vectors), rows))
-        ]
-    )
+    parts = np.split(packed.vectors, range(rows, len(packed.vectors), rows))
+    best = torch.cat([_best(torch.from_numpy(part), documents) for part in parts])
     owners = torch.repeat_interleave(torch.arange(len(queries)), torch.from_numpy(np.diff(packed.offsets))).to(
         best.device
     )
@@ -102,7 +97,3 @@ def _best(tokens: Tensor, documents: PackedTensor) -> Tensor:
     similarity = (tokens.to(documents.vectors) @ documents.vectors.T).float()
     best = similarity.new_full((tokens.shape[0], documents.documents), -torch.inf)
     return best.scatter_reduce_(1, documents.owners.expand_as(similarity), similarity, "amax")
-
-
-def _cuts(length: int, size: int) -> list[int]:
-    return list(range(size, length, size))

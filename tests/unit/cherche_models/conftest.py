@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cherche_models import hub
+from cherche_models.models import Joint, Splade
+from tests import checkpoints
+
+
+@pytest.fixture(scope="session")
+def masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random masked-LM checkpoint."""
+    return checkpoints.masked_lm(tmp_path_factory.mktemp("masked_lm"))
+
+
+@pytest.fixture(scope="session")
+def splade(masked_lm: Path) -> Splade:
+    model = hub.load(masked_lm, device="cpu", dtype="fp32")
+    assert isinstance(model, Splade)
+    return model
+
+
+@pytest.fixture(scope="session")
+def joint(masked_lm: Path) -> Joint:
+    model = hub.load(masked_lm, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=16)
+    assert isinstance(model, Joint)
+    return model
