@@ -68,7 +68,7 @@ class Limits(_Section):
     document_bytes: int = Field(default=1 << 20, ge=1)
     """Largest document; a larger one is refused, its neighbours are not."""
     request_bytes: int = Field(default=64 << 20, ge=1 << 10)
-    """Largest gRPC message."""
+    """Largest gRPC message, and largest HTTP request or answer."""
     items: int = Field(default=4096, ge=1)
     """Most items of one request."""
     query_characters: int = Field(default=8192, ge=1)
@@ -101,6 +101,15 @@ class Metrics(_Section):
     """Address they are served on."""
     port: int = Field(default=9464, ge=-1, le=65535)
     """Their port; 0 for a free one, -1 for none."""
+
+
+class Gateway(_Section):
+    """The JSON dialects over HTTP, with the same token, certificates and limits as gRPC."""
+
+    host: str = "127.0.0.1"
+    """Address the gateway listens on. Anything but loopback needs TLS and a token, or `insecure`."""
+    port: int = Field(default=-1, ge=-1, le=65535)
+    """Its port; 0 for a free one, -1 for no gateway."""
 
 
 class Settings(_Section):
@@ -158,6 +167,7 @@ class Settings(_Section):
     limits: Limits = Field(default_factory=Limits)
     batching: Batching = Field(default_factory=Batching)
     metrics: Metrics = Field(default_factory=Metrics)
+    gateway: Gateway = Field(default_factory=Gateway)
 
     @field_validator("page_token_key")
     @classmethod

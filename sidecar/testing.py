@@ -193,7 +193,7 @@ async def running_server(
     warm: bool = True,
     authorization: str = "",
 ) -> AsyncIterator[RunningServer]:
-    """A real gRPC server on a free loopback port.
+    """A real gRPC server on a free loopback port, with a gateway on another where `settings.gateway.port` is 0.
 
     Parameters
     ----------

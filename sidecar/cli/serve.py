@@ -23,7 +23,9 @@ def _path() -> click.Path:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one.  [default: 50551]")
 @click.option("--metrics-port", type=click.IntRange(-1, 65535), help="Prometheus metrics; -1 for none.")
 @click.option("--gateway-host", help="Address of the JSON gateway.  [default: 127.0.0.1]")
-@click.option("--gateway-port", type=click.IntRange(-1, 65535), help="JSON over HTTP; 0 for a free port.  [default: -1, none]")
+@click.option(
+    "--gateway-port", type=click.IntRange(-1, 65535), help="JSON over HTTP; 0 for a free port.  [default: -1, none]"
+)
 @click.option("--tls-cert", type=_path(), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=_path(), help="Private key, PEM.")
 @click.option("--tls-client-ca", type=_path(), help="Only clients of this authority may connect.")

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import SecretStr
@@ -26,18 +27,22 @@ from sidecar.rpc.server import Server
 from sidecar.rpc.service import Services
 from sidecar.types import Identity
 
+if TYPE_CHECKING:
+    from sidecar.gateway import Gateway
+
 CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A running sidecar; `metrics_port` is -1 where metrics are not served."""
+    """A running sidecar; `metrics_port` is -1 and `gateway_url` empty where they are not served."""
 
     address: str
     registry: Registry
     metrics: Metrics
     metrics_port: int
     settings: Settings
+    gateway_url: str = ""
 
     async def warm(self) -> None:
         """Wait until the models are loaded.
@@ -71,7 +76,13 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with running(settings) as sidecar:
-        log.info("listening", address=sidecar.address, engine=settings.engine, metrics_port=sidecar.metrics_port)
+        log.info(
+            "listening",
+            address=sidecar.address,
+            gateway=sidecar.gateway_url,
+            engine=settings.engine,
+            metrics_port=sidecar.metrics_port,
+        )
         warming, stopping = asyncio.create_task(sidecar.warm()), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -103,6 +114,7 @@ async def in_process(settings: Settings) -> AsyncIterator[Client]:
             "token": SecretStr(secrets.token_urlsafe(32)),
             "tls": type(settings.tls)(),
             "metrics": settings.metrics.model_copy(update={"port": -1}),
+            "gateway": settings.gateway.model_copy(update={"port": -1}),
             "allow_load": True,
             "drain": 1.0,
         }
@@ -141,8 +153,10 @@ async def running(
         metrics = Metrics()
         registry = _registry(settings, metrics, loader or _loader(settings))
         stack.push_async_callback(registry.aclose, settings.drain)
-        server = Server(_services(settings, engine, registry, metrics), settings)
-        stack.push_async_callback(server.stop, settings.drain)
+        services = _services(settings, engine, registry, metrics)
+        server = Server(services, settings)
+        gateway = _gateway(services, settings)
+        stack.push_async_callback(_stop, server, gateway, settings.drain)
         metrics_port = -1
         if settings.metrics.port >= 0:
             exporter = metrics.serve(settings.metrics.host, settings.metrics.port)
@@ -151,7 +165,23 @@ async def running(
         for name, source in settings.served_models.items():
             registry.start(name, source)
         await server.start()
-        yield Sidecar(server.address, registry, metrics, metrics_port, settings)
+        if gateway is not None:
+            await gateway.start()
+        yield Sidecar(server.address, registry, metrics, metrics_port, settings, gateway.url if gateway else "")
+
+
+def _gateway(services: Services, settings: Settings) -> Gateway | None:
+    """The HTTP port, where the settings want one; its modules are imported only then."""
+    if settings.gateway.port < 0:
+        return None
+    from sidecar.gateway import Gateway
+
+    return Gateway(services, settings)
+
+
+async def _stop(server: Server, gateway: Gateway | None, grace: float) -> None:
+    """Drain both ports at the same time."""
+    await asyncio.gather(server.stop(grace), *([gateway.stop()] if gateway else []))
 
 
 def open_engine(settings: Settings) -> Engine:

@@ -1,0 +1,190 @@
+"""What every request passes through: token, size, deadline, a caller that leaves, errors, logs, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sidecar.config import Limits
+from sidecar.errors import ChercheError, Code
+from sidecar.gateway.errors import STATUSES, TOO_LARGE, UNPROCESSABLE, response_of, too_large
+from sidecar.observe import logs
+from sidecar.observe.metrics import Metrics
+
+OPEN = "/healthz"
+OTHER = "other"
+"""Label of paths that are none of ours: a scanner must not make metrics grow."""
+
+CODES: Mapping[int, str] = MappingProxyType(
+    {
+        **{status: code.value for code, status in reversed(list(STATUSES.items()))},
+        TOO_LARGE: Code.INVALID_ARGUMENT.value,
+        UNPROCESSABLE: Code.INVALID_ARGUMENT.value,
+        405: Code.INVALID_ARGUMENT.value,
+    }
+)
+
+
+class _Gone(Exception):
+    """The caller closed the connection."""
+
+
+class Guard:
+    """ASGI middleware that authenticates, bounds, reports and translates errors, as `sidecar.rpc.interceptors.Guard`.
+
+    The body is read before the application runs, so that a caller who leaves afterwards is noticed and the
+    work dropped.
+
+    Parameters
+    ----------
+    app : ASGI application
+    metrics : Metrics
+    limits : Limits
+    token : str
+        What callers present as ``Authorization: Bearer …``; "" asks for nothing.
+    paths : collection of str
+        Those that metrics name.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, limits: Limits, token: str, paths: Collection[str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._limits = limits
+        self._expected = f"Bearer {token}".encode() if token else b""
+        self._paths = frozenset(paths)
+        self._log = logs.get("gateway")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        name = scope["path"] if scope["path"] in self._paths else OTHER
+        started = time.monotonic()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        code = Code.CANCELLED.value
+        with self._metrics.call(name) as ended:
+            try:
+                failure = await self._failure(name, scope, receive, sending)
+                if failure is not None and not status:
+                    await response_of(failure)(scope, receive, sending)
+                code = CODES.get(status, "OK" if status < 400 else Code.INTERNAL.value)
+            except _Gone:
+                pass
+            finally:
+                ended(code)
+                seconds = round(time.monotonic() - started, 6)
+                self._log.info("request", method=name, status=status, code=code, seconds=seconds)
+
+    async def _failure(self, name: str, scope: Scope, receive: Receive, send: Send) -> ChercheError | None:
+        """Let the application answer; what it could not answer."""
+        try:
+            async with asyncio.timeout(self._limits.deadline):
+                self._check_token(name, scope)
+                body = await self._body(Headers(scope=scope), receive)
+                await self._answer(scope, body, receive, send)
+        except ChercheError as error:
+            return error
+        except TimeoutError:
+            return _too_late(name)
+        except _Gone:
+            raise
+        except Exception as error:
+            self._log.exception("defect", method=name)
+            return ChercheError(
+                Code.INTERNAL, f"{name} failed on a defect: {type(error).__name__}", "the server's log says where"
+            )
+        return None
+
+    def _check_token(self, name: str, scope: Scope) -> None:
+        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        if self._expected and name != OPEN and not hmac.compare_digest(given, self._expected):
+            raise ChercheError(
+                Code.UNAUTHENTICATED,
+                "this sidecar wants a token and got none, or another one",
+                "send the header Authorization: Bearer TOKEN, with the server's token",
+            )
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises
+        ------
+        ChercheError
+            413 beyond the limit, before more is read.
+        """
+        announced = headers.get("content-length", "")
+        self._check_size(int(announced) if announced.isdecimal() else 0)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            self._check_size(size)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.request_bytes:
+            raise too_large(
+                f"the request has more than {self._limits.request_bytes:,} bytes",
+                "send fewer texts at once, or raise CHERCHE_LIMITS__REQUEST_BYTES on the server",
+            )
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        answering = asyncio.ensure_future(self._app(_as_json(scope), _replay(body), send))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise _Gone
+            answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+
+def _as_json(scope: Scope) -> Scope:
+    """Every body is JSON, whatever header a connector's template sends or forgets."""
+    kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
+
+
+def _replay(body: bytes) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _too_late(name: str) -> ChercheError:
+    return ChercheError(
+        Code.DEADLINE_EXCEEDED,
+        f"{name} took longer than the deadline",
+        "send less at once, or raise CHERCHE_LIMITS__DEADLINE on the server",
+    )
