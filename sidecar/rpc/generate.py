@@ -52,8 +52,14 @@ def _compile(arguments: list[str]) -> None:
         raise precondition("grpcio-tools is not installed", "pip install --group dev") from error
     bundled = resources.files("grpc_tools") / "_proto"
     status = f"{Path(_googleapis()).parent}"
-    if protoc.main(["protoc", f"--proto_path={bundled}", f"--proto_path={status}", *arguments]):
+    if protoc.main(["protoc", f"--proto_path={bundled}", f"--proto_path={status}", *_plugins(), *arguments]):
         raise precondition("protoc refused the contract", "mend what it printed above")
+
+
+def _plugins() -> list[str]:
+    """Where this environment's plugins are: it need not be on the PATH."""
+    commands = [Path(sys.executable).with_name(f"protoc-gen-{name}") for name in ("mypy", "mypy_grpc")]
+    return [f"--plugin={command.name}={command}" for command in commands if command.exists()]
 
 
 def _googleapis() -> Path:

@@ -6,26 +6,11 @@ import click
 import pytest
 
 from sidecar import config
-from sidecar.cli.serve import serve_flags
+from sidecar.cli.serve import serve, serve_flags
 
-ABSENT = dict.fromkeys(
-    [
-        "engine",
-        "url",
-        "host",
-        "port",
-        "metrics_port",
-        "tls_cert",
-        "tls_key",
-        "tls_client_ca",
-        "token_file",
-        "cluster_ca",
-        "insecure",
-        "device",
-        "dtype",
-        "log_level",
-    ]
-)
+ABSENT = {
+    parameter.name or "": None for parameter in serve.params if parameter.name not in ("models", "as_json", "quiet")
+}
 
 
 def test_flags_that_were_not_given_change_nothing() -> None:
