@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tests.integration.plugin.conftest import Cluster
@@ -51,6 +53,15 @@ async def search_pipeline(
     }
     await cluster.send("PUT", f"/_search/pipeline/{name}", body)
     return name
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Wait for a condition that the cluster or a sidecar brings about."""
+    async with asyncio.timeout(seconds):
+        for _ in itertools.count():
+            if await condition():
+                return
+            await asyncio.sleep(0.02)
 
 
 def ids(reply: Mapping[str, Any]) -> list[str]:

@@ -113,7 +113,7 @@ async def test_a_filter_binds_what_the_sparse_clause_finds(fed: Cluster) -> None
 async def test_a_sorted_search_is_left_alone(fed: Cluster) -> None:
     pipeline = await search_pipeline(fed)
     body = {"query": match("car"), "sort": [{"year": "desc"}, "_id"]}
-    reply = await search(fed, body, pipeline, **{"_source": "false"})
+    reply = await search(fed, body, pipeline, _source="false")
     assert ids(reply) == ids(await search(fed, body))
     assert reply["ext"]["cherche"]["rerank_status"] == "SKIPPED_SORT"
 

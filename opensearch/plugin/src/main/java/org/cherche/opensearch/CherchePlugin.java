@@ -5,12 +5,17 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
+import org.opensearch.action.ActionRequest;
 import org.opensearch.cluster.metadata.IndexNameExpressionResolver;
+import org.opensearch.cluster.node.DiscoveryNodes;
 import org.opensearch.cluster.service.ClusterService;
 import org.opensearch.common.settings.ClusterSettings;
+import org.opensearch.common.settings.IndexScopedSettings;
 import org.opensearch.common.settings.Setting;
 import org.opensearch.common.settings.Settings;
+import org.opensearch.common.settings.SettingsFilter;
 import org.opensearch.common.unit.TimeValue;
+import org.opensearch.core.action.ActionResponse;
 import org.opensearch.core.common.breaker.CircuitBreaker;
 import org.opensearch.core.common.io.stream.NamedWriteableRegistry;
 import org.opensearch.core.common.settings.SecureString;
@@ -20,6 +25,7 @@ import org.opensearch.env.NodeEnvironment;
 import org.opensearch.indices.breaker.BreakerSettings;
 import org.opensearch.ingest.Processor;
 import org.opensearch.monitor.jvm.JvmInfo;
+import org.opensearch.plugins.ActionPlugin;
 import org.opensearch.plugins.CircuitBreakerPlugin;
 import org.opensearch.plugins.IngestPlugin;
 import org.opensearch.plugins.Plugin;
@@ -27,6 +33,8 @@ import org.opensearch.plugins.ReloadablePlugin;
 import org.opensearch.plugins.SearchPipelinePlugin;
 import org.opensearch.plugins.SearchPlugin;
 import org.opensearch.repositories.RepositoriesService;
+import org.opensearch.rest.RestController;
+import org.opensearch.rest.RestHandler;
 import org.opensearch.script.ScriptService;
 import org.opensearch.search.pipeline.SearchRequestProcessor;
 import org.opensearch.search.pipeline.SearchResponseProcessor;
@@ -43,6 +51,7 @@ public final class CherchePlugin extends Plugin
         SearchPipelinePlugin,
         SearchPlugin,
         CircuitBreakerPlugin,
+        ActionPlugin,
         ReloadablePlugin {
 
     private final Path config;
@@ -103,7 +112,7 @@ public final class CherchePlugin extends Plugin
             sidecar,
             new Budget(rerankBreaker, threadPool)
         );
-        return List.of();
+        return List.of(node);
     }
 
     @Override
@@ -153,6 +162,24 @@ public final class CherchePlugin extends Plugin
         if (node != null) {
             node.sidecar().close();
         }
+    }
+
+    @Override
+    public List<ActionHandler<? extends ActionRequest, ? extends ActionResponse>> getActions() {
+        return List.of(new ActionHandler<>(StatsAction.INSTANCE, StatsAction.Transport.class));
+    }
+
+    @Override
+    public List<RestHandler> getRestHandlers(
+        Settings settings,
+        RestController controller,
+        ClusterSettings cluster,
+        IndexScopedSettings indexSettings,
+        SettingsFilter filter,
+        IndexNameExpressionResolver names,
+        Supplier<DiscoveryNodes> nodes
+    ) {
+        return List.of(new StatsAction.Rest());
     }
 
     private Node node() {

@@ -13,7 +13,7 @@ import org.opensearch.index.IndexNotFoundException;
 import org.opensearch.transport.client.Client;
 
 /** What the processors of one node share. */
-final class Node {
+public final class Node {
 
     /** The node's parts, which exist before any pipeline is created and after the plugin's factories are. */
     interface Later extends Supplier<Node> {}

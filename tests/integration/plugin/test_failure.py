@@ -1,0 +1,201 @@
+"""Sidecars that are dead, stopped or slow: searches keep first-stage order and say so, documents are never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from statistics import median
+from typing import Any
+
+import pytest
+
+from sidecar.errors import ChercheError
+from sidecar.types import SourceDocument
+from tests.integration.plugin.bulk import Sources, bulk, failed, ids, ingest_pipeline, search, search_pipeline, until
+from tests.integration.plugin.conftest import Cluster
+from tests.integration.plugin.stand_in import StandIn, stand_in
+
+pytestmark = pytest.mark.java
+
+DEADLINE_MS = 150
+
+
+@pytest.fixture
+def other() -> Iterator[StandIn]:
+    with stand_in() as running:
+        yield running
+
+
+@pytest.fixture
+async def fed(cluster: Cluster) -> Cluster:
+    sources = {f"d{n:02}": {"title": f"car {n}", "text": f"film {'word ' * (n % 9)}number{n}"} for n in range(60)}
+    await bulk(cluster, sources, await ingest_pipeline(cluster))
+    return cluster
+
+
+def body(text: str) -> dict[str, Any]:
+    return {"query": {"multi_match": {"query": text, "fields": ["title", "text"]}}, "size": 10}
+
+
+async def timed(cluster: Cluster, text: str, pipeline: str = "") -> tuple[dict[str, Any], float]:
+    started = time.perf_counter()
+    reply = await search(cluster, body(text), pipeline)
+    return reply, (time.perf_counter() - started) * 1000
+
+
+async def test_a_dead_sidecar_costs_the_order_only(fed: Cluster, other: StandIn) -> None:
+    pipeline = await search_pipeline(fed)
+    await fed.settings(endpoints=[other.address])
+    assert (await search(fed, body("car word"), pipeline))["ext"]["cherche"]["rerank_status"] == "APPLIED"
+    other.kill()
+    for n in range(8):
+        reply, _ = await timed(fed, f"car word {n}", pipeline)
+        assert reply["ext"]["cherche"]["query_status"] == "UNAVAILABLE"
+        assert reply["ext"]["cherche"]["rerank_status"] == "UNAVAILABLE"
+        assert ids(reply) == ids(await search(fed, body(f"car word {n}")))
+    assert (await fed.stats())["breaker_open"] is True
+    other.restart()
+
+    async def is_back() -> bool:
+        return await status(fed, pipeline, "car word") == "APPLIED"
+
+    await until(is_back)
+
+
+async def test_a_black_hole_costs_its_deadline_only(fed: Cluster, other: StandIn) -> None:
+    pipeline = await search_pipeline(fed)
+    await fed.settings(
+        endpoints=[other.address],
+        query__deadline=f"{DEADLINE_MS}ms",
+        rerank__deadline=f"{DEADLINE_MS}ms",
+        breaker__failures=100,
+    )
+    await search(fed, body("car word"), pipeline)
+    plain = median([(await timed(fed, f"car {n}"))[1] for n in range(10)])
+    other.stop()
+    took = []
+    for n in range(7):
+        reply, millis = await timed(fed, f"car word {n}", pipeline)
+        assert reply["ext"]["cherche"]["rerank_status"] == "DEADLINE"
+        assert ids(reply) == ids(await search(fed, body(f"car word {n}")))
+        took.append(millis)
+    assert median(took) - plain <= DEADLINE_MS + 20
+    reply, _ = await timed(fed, "car word", pipeline)  # its weights are remembered: only the rerank is late
+    assert (reply["ext"]["cherche"]["query_status"], reply["ext"]["cherche"]["rerank_status"]) == (
+        "REWRITTEN",
+        "DEADLINE",
+    )
+    assert len(ids(reply)) == 10
+    assert "cherche_codes" not in str(reply)
+    other.resume()
+
+
+async def test_fail_closed_fails(fed: Cluster, other: StandIn) -> None:
+    pipeline = await search_pipeline(fed, rerank={"fail_closed": True})
+    await fed.settings(endpoints=[other.address])
+    other.kill()
+    with pytest.raises(ChercheError, match="cherche_rerank: UNAVAILABLE"):
+        await search(fed, body("car"), pipeline)
+
+
+async def test_one_of_two_sidecars_is_enough(fed: Cluster, other: StandIn) -> None:
+    pipeline = await search_pipeline(fed)
+    await fed.settings(endpoints=[fed.server.address, other.address])
+    statuses = [await status(fed, pipeline, f"car {n}") for n in range(6)]
+    other.stop()
+    statuses += [await status(fed, pipeline, f"film {n}") for n in range(10)]
+    other.kill()
+    statuses += [await status(fed, pipeline, f"word {n}") for n in range(10)]
+    assert statuses == ["APPLIED"] * 26
+
+
+async def status(cluster: Cluster, pipeline: str, text: str) -> str:
+    return str((await search(cluster, body(text), pipeline))["ext"]["cherche"]["rerank_status"])
+
+
+@pytest.mark.parametrize("on_unavailable", ["fail", "defer"])
+async def test_a_sidecar_killed_within_a_bulk(cluster: Cluster, on_unavailable: str) -> None:
+    pipeline = await ingest_pipeline(cluster, on_unavailable=on_unavailable)
+    sources = {f"d{n:03}": {"text": f"document number {n}"} for n in range(400)}
+    with stand_in(latency=0.05) as slow:
+        await cluster.settings(endpoints=[slow.address], ingest__batch_documents=16, ingest__concurrency=2)
+        before = (await cluster.stats())["documents_encoded"]
+        writing = asyncio.create_task(bulk(cluster, sources, pipeline))
+
+        async def is_midway() -> bool:
+            return writing.done() or (await cluster.stats())["documents_encoded"] - before >= 50
+
+        await until(is_midway)
+        slow.kill()
+        items = await writing
+    stored = {one.id: one async for one in cluster.server.client.dump_index(cluster.index)}
+    encoded = {id for id, one in stored.items() if one.state == "ok" and one.terms_digest and one.codes_digest}
+    assert encoded
+    assert len(encoded) < len(sources)
+    if on_unavailable == "fail":
+        assert set(failed(items)) == set(sources) - encoded
+        assert set(stored) == encoded
+        assert {items[id]["status"] for id in failed(items)} <= {503, 504}
+    else:
+        assert failed(items) == {}
+        assert set(stored) == set(sources)
+        assert {one.state for id, one in stored.items() if id not in encoded} == {"pending"}
+    outcomes = await fed_again(cluster, sources)
+    assert {id for id, outcome in outcomes.items() if outcome == "encoded"} == set(sources) - encoded
+    assert {outcomes[id] for id in encoded} == {"unchanged"}
+
+
+async def fed_again(cluster: Cluster, sources: Sources) -> dict[str, str]:
+    """Outcome by id of a feed of all documents: it completes what was deferred or refused."""
+
+    async def documents() -> AsyncIterator[SourceDocument]:
+        for id, source in sources.items():
+            yield SourceDocument(id, json.dumps(source).encode())
+
+    answers = cluster.server.client.index_documents(cluster.index, documents())
+    return {answer.id: answer.outcome async for answer in answers}
+
+
+async def test_stats_tell_what_was_done(fed: Cluster) -> None:
+    before = await fed.stats()
+    pipeline = await search_pipeline(fed)
+    await search(fed, body("car never seen"), pipeline)
+    after = await fed.stats()
+    assert after["queries_rewritten"] == before["queries_rewritten"] + 1
+    assert after["pages_reranked"] == before["pages_reranked"] + 1
+    nodes = (await fed.send("GET", "/_nodes/stats/search_pipeline,breaker"))["nodes"]
+    [node] = nodes.values()
+    per_pipeline = node["search_pipeline"]["pipelines"][pipeline]
+    assert per_pipeline["request"]["count"] == 1
+    assert per_pipeline["response"]["failed"] == 0
+    assert node["breakers"]["cherche_rerank"]["estimated_size_in_bytes"] == 0
+
+
+async def test_a_full_heap_budget_shrinks_the_window(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed)
+    limit = "breaker.cherche_rerank.limit"
+    await fed.send("PUT", "/_cluster/settings", {"persistent": {limit: "24kb"}})
+    try:
+        reply = await search(fed, body("car word film"), pipeline)
+    finally:
+        await fed.send("PUT", "/_cluster/settings", {"persistent": {limit: None}})
+    told = reply["ext"]["cherche"]
+    assert told["rerank_window_shrunk"] is True
+    assert len(ids(reply)) == 10
+    assert told.get("rerank_window", 0) < 60
+
+
+async def test_shadow_shows_the_users_page_and_logs_both_orders(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "mode": "shadow"})
+    before = await fed.stats()
+    reply = await search(fed, body("car word film"), pipeline)
+    assert ids(reply) == ids(await search(fed, body("car word film")))
+    assert reply["ext"]["cherche"]["query_status"] == "SHADOW"
+
+    async def is_compared() -> bool:
+        return bool((await fed.stats())["pages_reranked"] > before["pages_reranked"])
+
+    await until(is_compared)
+    assert (await fed.stats())["shadow_searches"] == before["shadow_searches"] + 1
