@@ -26,6 +26,11 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
         "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
         "models": ("sidecar.cli.models", "models", "List, load, unload and export models."),
+        "print-connector": (
+            "sidecar.cli.print_connector",
+            "print_connector",
+            "Print the requests that let a cluster call the gateway.",
+        ),
         "doctor": ("sidecar.cli.doctor", "doctor", "Check environment, engine, models and an index."),
         "config": ("sidecar.cli.config", "config", "Print the settings in force and where they come from."),
         "cluster": ("sidecar.cli.cluster", "cluster", "Start and stop a development cluster."),

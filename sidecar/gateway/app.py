@@ -13,6 +13,7 @@ from sidecar import __version__
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.gateway.errors import HttpError, Problem, response_of, unprocessable
 from sidecar.gateway.guard import Guard
+from sidecar.gateway.paths import HEALTH
 from sidecar.gateway.routes import router
 from sidecar.gateway.shapes import TAGS
 from sidecar.rpc.server import serving
@@ -59,7 +60,7 @@ def create_app(services: Services, token: str = "") -> FastAPI:
     )
     app.state.services = services
     app.include_router(router)
-    app.add_api_route("/healthz", _health, response_model=None, responses=_HEALTH, operation_id="healthz")
+    app.add_api_route(HEALTH, _health, response_model=None, responses=_HEALTH, operation_id="healthz")
     paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url)}
     app.add_middleware(Guard, metrics=services.metrics, limits=services.limits, token=token, paths=paths)
     return app

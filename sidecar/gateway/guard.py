@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sidecar.config import Limits
 from sidecar.errors import ChercheError, Code
 from sidecar.gateway.errors import STATUSES, TOO_LARGE, UNPROCESSABLE, response_of, too_large
+from sidecar.gateway.paths import HEALTH
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
 
-OPEN = "/healthz"
 OTHER = "other"
 """Label of paths that are none of ours: a scanner must not make metrics grow."""
 
@@ -111,7 +111,7 @@ class Guard:
 
     def _check_token(self, name: str, scope: Scope) -> None:
         given = Headers(scope=scope).get("authorization", "").encode("latin-1")
-        if self._expected and name != OPEN and not hmac.compare_digest(given, self._expected):
+        if self._expected and name != HEALTH and not hmac.compare_digest(given, self._expected):
             raise ChercheError(
                 Code.UNAUTHENTICATED,
                 "this sidecar wants a token and got none, or another one",

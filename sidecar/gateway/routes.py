@@ -9,19 +9,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sidecar.gateway import answers, shapes
 from sidecar.gateway.answers import Ranked, Sparse
 from sidecar.gateway.encode import check_query, encode, matrices, names, pick, rank, require_all
+from sidecar.gateway.paths import (
+    COHERE_RERANK,
+    ELASTICSEARCH_ELSER,
+    ELASTICSEARCH_SPARSE,
+    MULTIVECTOR,
+    OPENSEARCH_SPARSE,
+    TEI_RERANK,
+    TEI_SPARSE,
+)
 from sidecar.gateway.shapes import Naming, Purpose, kind_of, listed
 from sidecar.gateway.wire import array, plain, quoted
 from sidecar.protocols import Lane
 from sidecar.rpc.service import Services
 from sidecar.types import Kind
-
-OPENSEARCH_SPARSE = "/opensearch/v1/sparse"
-ELASTICSEARCH_SPARSE = "/es/v1/sparse"
-ELASTICSEARCH_ELSER = "/es/elser"
-TEI_SPARSE = "/embed_sparse"
-COHERE_RERANK = "/v1/rerank"
-TEI_RERANK = "/rerank"
-MULTIVECTOR = "/v1/multivector"
 
 router = APIRouter()
 

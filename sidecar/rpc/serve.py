@@ -28,7 +28,7 @@ from sidecar.rpc.service import Services
 from sidecar.types import Identity
 
 if TYPE_CHECKING:
-    from sidecar.gateway import Gateway
+    from sidecar.gateway.server import Gateway
 
 CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
 
@@ -174,7 +174,7 @@ def _gateway(services: Services, settings: Settings) -> Gateway | None:
     """The HTTP port, where the settings want one; its modules are imported only then."""
     if settings.gateway.port < 0:
         return None
-    from sidecar.gateway import Gateway
+    from sidecar.gateway.server import Gateway
 
     return Gateway(services, settings)
 

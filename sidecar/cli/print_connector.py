@@ -1,0 +1,70 @@
+"""``cherche print-connector``: what a cluster must be told to call the gateway."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+import click
+
+from sidecar.cli.output import pretty
+from sidecar.cli.session import Session, verb
+from sidecar.gateway.connectors import CONNECTORS, EXAMPLE, Product, Request, Service
+
+
+@verb("print-connector", connects=False)
+@click.argument("product", type=click.Choice(["opensearch", "elasticsearch"]), metavar="opensearch|elasticsearch")
+@click.option("--sparse", is_flag=True, help="Only what term weights need.")
+@click.option("--rerank", is_flag=True, help="Only what reranking needs.")
+@click.option(
+    "--gateway", default=EXAMPLE, show_default=True, metavar="URL", help="The gateway as the cluster sees it."
+)
+@click.option("--model", default="", metavar="NAME", help="A served model; the server's default one without.")
+@click.option(
+    "--service",
+    type=click.Choice(["custom", "hugging_face"]),
+    default="custom",
+    show_default=True,
+    help="Elasticsearch's service; hugging_face for clusters before 8.19.",
+)
+def print_connector(
+    session: Session, product: Product, sparse: bool, rerank: bool, gateway: str, model: str, service: Service
+) -> None:
+    """Print the requests that let a cluster call the gateway.
+
+    For managed clusters and for Elasticsearch, which take no plugin: paste them into Dev Tools, or
+    send them one by one. Writes nothing. Serve the gateway with: cherche serve --gateway-port N.
+    """
+    if product == "opensearch" and service != "custom":
+        raise click.UsageError("--service belongs to elasticsearch: drop it")
+    both = sparse == rerank
+    address, name = _address(gateway), _name(model)
+    found: dict[str, Request] = {}
+    for (of, through, task), make in CONNECTORS.items():
+        if (of, through) == (product, service) and (both or (task == "sparse") == sparse):
+            found |= {f"{request}": request for request in make(address, name)}
+    requests = list(found.values())
+    session.output.data([asdict(request) for request in requests], lambda: _print(requests))
+
+
+def _print(requests: list[Request]) -> None:
+    for request in requests:
+        click.echo(f"# {request.note}\n{request.method} {request.path}\n{pretty(request.body)}\n")
+
+
+def _address(gateway: str) -> str:
+    """The gateway's address without a slash at the end."""
+    parts = urlsplit(gateway)
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.\-:\[\]]+", parts.netloc) or parts.query:
+        raise click.UsageError(f"--gateway {gateway!r} is no address such as {EXAMPLE}")
+    return gateway.rstrip("/")
+
+
+def _name(model: str) -> str:
+    """A model's name that needs no escaping in a template or an address."""
+    if not re.fullmatch(r"[\w.\-/:]*", model, re.ASCII):
+        raise click.UsageError(
+            f"--model {model!r}: only letters, digits, and . _ - / : pass through a template unchanged"
+        )
+    return model
