@@ -43,6 +43,8 @@ class Settings:
     seed : int
     save_every : int
         Steps between saved states.
+    bf16 : bool
+        Multiply in bfloat16; weights, moments and losses stay in float32.
     """
 
     steps: int
@@ -55,6 +57,7 @@ class Settings:
     document_length: int = 256
     seed: int = 0
     save_every: int = 100
+    bf16: bool = False
 
     def rate(self, step: int) -> float:
         """Learning rate of a step.
@@ -144,12 +147,10 @@ def _step(
     queries = [example.query for example in examples]
     documents = candidates(examples, settings.negatives, f"{settings.seed}/{step}")
     targets = _targets(examples, queries, documents, teacher if loss.teacher else None)
-    parts = loss(
-        _forward(model, queries, "query", settings.query_length),
-        _forward(model, documents, "document", settings.document_length),
-        targets,
-        step,
-    )
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bf16):
+        asked = _forward(model, queries, "query", settings.query_length)
+        offered = _forward(model, documents, "document", settings.document_length)
+    parts = loss(asked, offered, targets, step)
     if not bool(torch.isfinite(parts.total)):
         raise ValueError(f"the loss of step {step} is {float(parts.total.detach())}: lower the learning rate")
     optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,103 @@
+"""How much the sparse score and MaxSim count, chosen on training queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cherche_models.evaluate import Collection, evaluate
+from cherche_models.evaluate.stages import Postings, Stages, matrix
+from cherche_models.models.base import Model
+from cherche_models.train.bm25 import BM25
+from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
+
+BOOSTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A choice and the nDCG@10 that it was chosen for.
+
+    Attributes
+    ----------
+    sparse_boost, rerank_weight : float
+    hybrid, reranked : float
+        nDCG@10 with the choice, on the queries it was made on.
+    """
+
+    sparse_boost: float
+    rerank_weight: float
+    hybrid: float
+    reranked: float
+
+
+def stages(model: Model, collection: Collection, queries: Sequence[str], index: BM25, depth: int = 1000) -> Stages:
+    """Encode a collection and some of its queries, and score every stage.
+
+    Parameters
+    ----------
+    model : Model
+        With both heads.
+    collection : Collection
+    queries : sequence of str
+        Ids.
+    index : BM25
+        Over the collection's documents.
+    depth : int
+        BM25 scores further down count 0.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks a head.
+    """
+    ids = list(collection.documents)
+    texts = [collection.queries[query] for query in queries]
+    documents = model.encode(list(collection.texts().values()), "document")
+    asked = model.encode(texts, "query")
+    postings = Postings([_weights(encoding) for encoding in documents])
+    return Stages(
+        ids,
+        queries,
+        matrix([dict(index.search(text, depth)) for text in texts], ids),
+        np.stack([postings.scores(_weights(encoding)) for encoding in asked]),
+        [_embeddings(encoding) for encoding in documents],
+        [_embeddings(encoding) for encoding in asked],
+    )
+
+
+def tune(
+    scored: Stages,
+    collection: Collection,
+    boosts: Sequence[float] = BOOSTS,
+    weights: Sequence[float] = WEIGHTS,
+    window: int = 100,
+) -> Tuned:
+    """The boost with the best hybrid, then the rerank weight with the best rerank of it."""
+    qrels = {query: collection.qrels[query] for query in scored.queries}
+
+    def measure(rankings: dict[str, list[str]]) -> float:
+        return evaluate(rankings, qrels, ["ndcg@10"])["ndcg@10"]
+
+    hybrids = {boost: measure(scored.rank(scored.hybrid(boost))) for boost in boosts}
+    boost = max(hybrids, key=lambda value: hybrids[value])
+    reranked = {
+        weight: measure(rankings) for weight, rankings in scored.rerank(scored.hybrid(boost), weights, window).items()
+    }
+    weight = max(reranked, key=lambda value: reranked[value])
+    return Tuned(boost, weight, hybrids[boost], reranked[weight])
+
+
+def _weights(encoding: Encoding) -> TermWeights:
+    if encoding.weights is None:
+        raise ValueError("the model has no term weights: a hybrid needs them")
+    return encoding.weights
+
+
+def _embeddings(encoding: Encoding) -> TokenEmbeddings:
+    if encoding.embeddings is None:
+        raise ValueError("the model has no token embeddings: a rerank needs them")
+    return encoding.embeddings
