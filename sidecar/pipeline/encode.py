@@ -252,8 +252,8 @@ async def share_tokens(encoder: Encoder, texts: Sequence[str], fields: Sequence[
     ChercheError
         INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
-    frame, *parts = await encoder.tokenize(["", *texts], "document")
-    edge = _leading(frame, parts)
+    frame, probe, *parts = await encoder.tokenize(["", "a", *texts], "document")
+    edge = _leading(frame, probe)
     bodies = [_body(part, frame, edge) for part in parts]
     room = max(0, max_length - len(frame))
     caps = [int(field.token_share * room) if field.token_share else room for field in fields]
@@ -269,10 +269,9 @@ async def share_tokens(encoder: Encoder, texts: Sequence[str], fields: Sequence[
     return Tokens((*ids, *frame.ids[edge:]), (*names, *frame.texts[edge:]), total)
 
 
-def _leading(frame: Tokens, parts: Sequence[Tokens]) -> int:
-    """Special tokens before the text, found by comparing with the empty text."""
-    longest = max(parts, key=len, default=frame)
-    same = (a == b for a, b in zip(frame.ids, longest.ids, strict=False))
+def _leading(frame: Tokens, probe: Tokens) -> int:
+    """Special tokens before the text: where a text that holds none of them departs from the empty one."""
+    same = (a == b for a, b in zip(frame.ids, probe.ids, strict=False))
     return next((i for i, equal in enumerate(same) if not equal), len(frame))
 
 

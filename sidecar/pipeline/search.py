@@ -91,7 +91,7 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
         next_page_token=token,
         aggregations=page.aggregations,
         engine_request=page.request if request.include_engine_request else None,
-        warnings=(*encoded.warnings, *_without_terms(planned, encoded), *page.warnings, *ended),
+        warnings=(*encoded.warnings, *_unused(request, planned, encoded), *page.warnings, *ended),
         query_terms=len(clauses),
     )
     return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
@@ -178,10 +178,14 @@ def _refuse_another_order(outcome: RerankOutcome, planned: Plan) -> None:
     )
 
 
-def _without_terms(planned: Plan, encoded: EncodedQuery) -> tuple[str, ...]:
-    if planned.sparse is None or encoded.clauses:
-        return ()
-    return ("the query has no term weights: the sparse part of every score is 0",)
+def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tuple[str, ...]:
+    """What the caller gave or asked for, and the first stage does without."""
+    unused = []
+    if planned.sparse is not None and not encoded.clauses:
+        unused.append("the query has no term weights: the sparse part of every score is 0")
+    if request.mode == "sparse" and "query" in request.body:
+        unused.append("mode sparse leaves out the query of the search body; what must hold goes into its filter")
+    return tuple(unused)
 
 
 def _visible(hit: Hit, request: SearchRequest, planned: Plan) -> Hit:

@@ -21,6 +21,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline import Context, PageSigner, explain, ingest, remove, report, search, setup
 from sidecar.pipeline.context import Limits
+from sidecar.pipeline.encode import share_tokens
 from sidecar.protocols import Engine
 from sidecar.registry import Registry
 from sidecar.testing import FakeModel
@@ -58,13 +59,13 @@ class Bench:
     """An index of its own, and models behind batchers."""
 
     engine: Engine
-    models: Sequence[FakeModel]
+    models: Sequence[Any]
     index: str = "articles"
     options: BatchOptions = field(default_factory=lambda: BatchOptions(tokens=256))
 
     async def __aenter__(self) -> Bench:
-        served = {model.name: model for model in self.models}
-        self.registry = Registry(lambda name, _: served[name], self.models[0].name, options=lambda _: self.options)
+        served = {model.info.name: model for model in self.models}
+        self.registry = Registry(lambda name, _: served[name], self.models[0].info.name, options=lambda _: self.options)
         for name in served:
             await self.registry.load(name, "in memory")
         self.forget_passes()
@@ -81,7 +82,8 @@ class Bench:
 
     def forget_passes(self) -> None:
         for model in self.models:
-            model.batches.clear()
+            if isinstance(model, FakeModel):
+                model.batches.clear()
 
     async def set_up(self, **options: Any) -> Any:
         return await setup(self.index, IndexOptions(**options), self.context, dry_run=False)
@@ -458,3 +460,56 @@ async def test_pages_leave_no_point_in_time_open(filled: Bench, opensearch_url: 
     while token := page.next_page_token:
         page = await filled.ask("town", size=25, paginate=True, rerank=True, page_token=token)
     assert open_now() == before
+
+
+# The shipped model: real words, sub-words and special tokens
+
+
+DOCSTRINGS = {
+    "shutil.rmtree": "Recursively delete a directory tree. If ignore_errors is set, errors are ignored.",
+    "subprocess.run": "Run command with arguments and return a CompletedProcess instance, capturing output.",
+    "json.loads": "Deserialize s (a str, bytes or bytearray instance) to a Python object; see `parse_constant`.",
+    "special": "[SEP] and [CLS] are what a tokenizer puts around a text; naïve [PAD] too. " + "more of it " * 40,
+}
+
+
+@pytest.fixture
+async def shipped(embedded: Engine) -> AsyncIterator[Bench]:
+    from sidecar.config import shipped_model
+    from sidecar.models import load_model
+
+    model = load_model("cherche-tiny", shipped_model(), device="cpu", dtype="fp32")
+    async with Bench(embedded, [model]) as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (0.2, 0.7)])
+async def test_the_shipped_models_tokens_line_up(shipped: Bench, shares: tuple[float, float]) -> None:
+    title, text = (TextField(name, share) for name, share in zip(("title", "text"), shares, strict=True))
+    await shipped.set_up(fields=(title, text), max_length=40)
+    documents = [
+        SourceDocument(id, json.dumps({"title": id, "text": text}).encode()) for id, text in DOCSTRINGS.items()
+    ]
+    results = await shipped.feed(documents)
+    assert [results[0].truncated, results[-1].truncated] == [False, True]
+    request = SearchRequest(shipped.index, "delete the tokenizer's [SEP]", rerank=True, rerank_weight=1.0)
+    result, explained = await explain(request, shipped.context)
+    assert len(explained) == 4
+    for hit, one in zip(result.hits, explained, strict=True):
+        assert not one.notes
+        assert sum(term.contribution for term in one.terms) == pytest.approx(hit.parts.sparse, rel=1e-5)
+        assert sum(match.similarity for match in one.matches) == pytest.approx(hit.parts.maxsim, abs=1e-5)
+        assert all(match.query_token and match.document_token for match in one.matches)
+    by_id = {one.id: one for one in explained}
+    special = {m.query_token: m.document_token for m in by_id["special"].matches}
+    assert special["token"] == "token"
+    assert {("del", "del"), ("##ete", "##ete")} <= {
+        (m.query_token, m.document_token) for m in by_id["shutil.rmtree"].matches
+    }
+
+
+@pytest.mark.parametrize("texts", [["[SEP] a", "b"], ["a", "[CLS] b"], ["", "[SEP]"], ["x [SEP]", "y"], ["", ""]])
+async def test_special_tokens_in_a_text_are_text(shipped: Bench, texts: list[str]) -> None:
+    encoder = shipped.registry.named("")
+    [joined] = await encoder.tokenize([" ".join(filter(None, texts))], "document")
+    assert await share_tokens(encoder, texts, [TextField("title", 0.5), TextField("text")], 512) == joined

@@ -190,6 +190,13 @@ async def test_a_query_without_weights_says_so(ready: Any, monkeypatch: pytest.M
     assert (await ask(ready, mode="bm25")).warnings == ()
 
 
+async def test_a_query_that_a_mode_does_not_use_is_told(ready: Any) -> None:
+    body = {"query": {"match": {"text": "{{text}}"}}}
+    [warning] = (await ask(ready, mode="sparse", body=body)).warnings
+    assert "mode sparse leaves out the query of the search body" in warning
+    assert (await ask(ready, body=body)).warnings == ()
+
+
 async def test_a_truncated_query_says_so(make_world: Callable[..., Any]) -> None:
     world = await filled(make_world(FakeModel(max_length=10)))
     [warning] = (await ask(world, " ".join(WORDS * 2))).warnings
