@@ -11,16 +11,20 @@ Values = NDArray[np.float64]
 
 
 def min_max(values: Values) -> Values:
-    """Scale to [0, 1] over the finite values; equal values become 0, and so does what is not finite.
+    """Scale to [0, 1] over the finite values; what is not finite becomes 0.
+
+    Equal values become 1, as in OpenSearch's min_max normalisation: a hit alone is the best one.
 
     >>> min_max(np.array([1.0, 3.0, 2.0])).tolist()
     [0.0, 1.0, 0.5]
+    >>> min_max(np.array([3.0])).tolist()
+    [1.0]
     """
     finite = np.isfinite(values)
     if not bool(finite.any()):
         return np.zeros_like(values)
     low, high = float(values[finite].min()), float(values[finite].max())
-    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    scaled = (values - low) / (high - low) if high > low else np.ones_like(values)
     return np.where(finite, scaled, 0.0)
 
 

@@ -10,9 +10,12 @@ def test_min_max_scales_to_the_unit_interval():
     assert fuse.min_max(np.array([-2.0, 0.0, 6.0])).tolist() == [0.0, 0.25, 1.0]
 
 
-@pytest.mark.parametrize("values", [[3.0], [3.0, 3.0], [-np.inf, -np.inf], []])
-def test_values_without_a_spread_say_nothing(values):
-    assert fuse.min_max(np.array(values)).tolist() == [0.0] * len(values)
+@pytest.mark.parametrize(
+    ("values", "scaled"),
+    [([3.0], [1.0]), ([3.0, 3.0], [1.0, 1.0]), ([3.0, -np.inf], [1.0, 0.0]), ([-np.inf, -np.inf], [0.0, 0.0]), ([], [])],
+)
+def test_equal_values_are_all_the_best(values, scaled):
+    assert fuse.min_max(np.array(values)).tolist() == scaled
 
 
 def test_what_is_not_known_gets_nothing_and_moves_nobody():
