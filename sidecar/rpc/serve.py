@@ -30,7 +30,8 @@ from sidecar.types import Identity
 if TYPE_CHECKING:
     from sidecar.gateway.server import Gateway
 
-CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
+# On a CPU a smaller batch pads less, and a query waits less for the one before it.
+CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 16384
 
 
 @dataclass(frozen=True, slots=True)
