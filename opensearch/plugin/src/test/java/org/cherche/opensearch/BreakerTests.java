@@ -1,0 +1,50 @@
+package org.cherche.opensearch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+
+class BreakerTests {
+
+    private final AtomicLong now = new AtomicLong();
+    private final Breaker breaker = new Breaker(2, 100, now::get);
+
+    @Test
+    void opensAfterFailuresInARow() {
+        breaker.failed();
+        breaker.succeeded();
+        breaker.failed();
+        assertTrue(breaker.tryCall());
+        breaker.failed();
+        assertFalse(breaker.tryCall());
+        assertTrue(breaker.isOpen());
+        assertEquals(1, breaker.opened());
+    }
+
+    @Test
+    void triesOneCallAfterThePause() {
+        breaker.failed();
+        breaker.failed();
+        now.set(100);
+        assertTrue(breaker.tryCall());
+        assertFalse(breaker.tryCall());
+        breaker.failed();
+        assertFalse(breaker.tryCall());
+        now.set(200);
+        assertTrue(breaker.tryCall());
+        breaker.succeeded();
+        assertTrue(breaker.tryCall());
+        assertTrue(breaker.tryCall());
+        assertFalse(breaker.isOpen());
+    }
+
+    @Test
+    void aSmallerBoundHoldsAtOnce() {
+        breaker.failed();
+        breaker.allow(1);
+        assertTrue(breaker.isOpen());
+    }
+}

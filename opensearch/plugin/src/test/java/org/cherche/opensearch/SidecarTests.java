@@ -1,0 +1,216 @@
+package org.cherche.opensearch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import cherche.v1.Plugin.PrepareQueryRequest;
+import cherche.v1.Plugin.PrepareQueryResponse;
+import cherche.v1.PluginServiceGrpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Metadata;
+import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerCredentials;
+import io.grpc.ServerInterceptor;
+import io.grpc.Status;
+import io.grpc.TlsServerCredentials;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.okhttp.OkHttpServerBuilder;
+import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyStore;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import javax.net.ssl.KeyManagerFactory;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.opensearch.common.settings.Settings;
+import org.opensearch.common.unit.TimeValue;
+import org.opensearch.core.action.ActionListener;
+import org.opensearch.threadpool.ScalingExecutorBuilder;
+import org.opensearch.threadpool.ThreadPool;
+
+class SidecarTests {
+
+    private static final char[] PASSWORD = "changeit".toCharArray();
+
+    @TempDir
+    Path folder;
+
+    private final ThreadPool pool = new ThreadPool(
+        Settings.builder().put("node.name", "test").build(),
+        new ScalingExecutorBuilder(Sidecar.POOL, 1, 4, TimeValue.timeValueSeconds(10))
+    );
+    private final List<AutoCloseable> opened = new ArrayList<>();
+    private final AtomicReference<String> authorization = new AtomicReference<>("");
+    private final Breaker breaker = new Breaker(3, TimeUnit.HOURS.toNanos(1), System::nanoTime);
+
+    @AfterEach
+    void close() throws Exception {
+        for (AutoCloseable one : opened) {
+            one.close();
+        }
+        assertTrue(ThreadPool.terminate(pool, 10, TimeUnit.SECONDS));
+    }
+
+    /** A server that answers a query with its own text; the text {@code sleep} is never answered. */
+    private String server(ServerCredentials credentials) throws IOException {
+        var health = new HealthStatusManager();
+        health.setStatus(PluginServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+        var address = new InetSocketAddress(InetAddress.getLoopbackAddress(), 0);
+        Server server = OkHttpServerBuilder.forPort(address, credentials)
+            .addService(health.getHealthService())
+            .addService(new PluginServiceGrpc.PluginServiceImplBase() {
+                @Override
+                public void prepareQuery(PrepareQueryRequest request, StreamObserver<PrepareQueryResponse> observer) {
+                    if (!request.getText().equals("sleep")) {
+                        observer.onNext(PrepareQueryResponse.newBuilder().setClauseJson(request.getTextBytes()).build());
+                        observer.onCompleted();
+                    }
+                }
+            })
+            .intercept(new ServerInterceptor() {
+                @Override
+                public <Q, R> ServerCall.Listener<Q> interceptCall(ServerCall<Q, R> call, Metadata headers, ServerCallHandler<Q, R> next) {
+                    String given = headers.get(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER));
+                    authorization.set(given == null ? "" : given);
+                    return next.startCall(call, headers);
+                }
+            })
+            .build()
+            .start();
+        opened.add(server::shutdownNow);
+        return "127.0.0.1:" + server.getPort();
+    }
+
+    private Sidecar sidecar(Sidecar.Address address) {
+        var sidecar = new Sidecar(address, breaker, pool);
+        opened.add(sidecar);
+        return sidecar;
+    }
+
+    private static Sidecar.Address plain(String... endpoints) {
+        return new Sidecar.Address(List.of(endpoints), false, null, "");
+    }
+
+    private String ask(Sidecar sidecar, String text) throws Exception {
+        var answer = new CompletableFuture<String>();
+        sidecar.call(
+            stub -> stub.prepareQuery(PrepareQueryRequest.newBuilder().setText(text).build()),
+            TimeValue.timeValueMillis(text.equals("sleep") ? 50 : 20_000),
+            ActionListener.wrap(
+                response -> answer.complete(response.getClauseJson().toStringUtf8() + " in " + pool.getThreadContext().getHeader("who")),
+                answer::completeExceptionally
+            )
+        );
+        return answer.get(30, TimeUnit.SECONDS);
+    }
+
+    private Status.Code failure(Sidecar sidecar, String text) {
+        var error = assertThrows(ExecutionException.class, () -> ask(sidecar, text));
+        return Status.fromThrowable(error.getCause()).getCode();
+    }
+
+    private static String closed() throws IOException {
+        try (var socket = new ServerSocket(0)) {
+            return "127.0.0.1:" + socket.getLocalPort();
+        }
+    }
+
+    @Test
+    void answersInTheCallersContext() throws Exception {
+        Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
+        try (var ignored = pool.getThreadContext().stashContext()) {
+            pool.getThreadContext().putHeader("who", "ada");
+            assertEquals("hello in ada", ask(sidecar, "hello"));
+        }
+        assertEquals("", authorization.get());
+    }
+
+    @Test
+    void presentsItsToken() throws Exception {
+        var address = new Sidecar.Address(List.of(server(InsecureServerCredentials.create())), false, null, "secret");
+        ask(sidecar(address), "hello");
+        assertEquals("Bearer secret", authorization.get());
+    }
+
+    @Test
+    void theBreakerStopsCallsThatWouldFail() throws Exception {
+        Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
+        ask(sidecar, "hello");
+        for (int call = 0; call < 3; call++) {
+            assertEquals(Status.Code.DEADLINE_EXCEEDED, failure(sidecar, "sleep"));
+        }
+        assertTrue(breaker.isOpen());
+        assertEquals(Status.Code.UNAVAILABLE, failure(sidecar, "hello"));
+    }
+
+    @Test
+    void aDeadEndpointIsPassedBy() throws Exception {
+        Sidecar sidecar = sidecar(plain(closed(), server(InsecureServerCredentials.create()), closed()));
+        for (int call = 0; call < 10; call++) {
+            assertEquals("hello in null", ask(sidecar, "hello"));
+        }
+    }
+
+    @Test
+    void goesOverToOtherEndpoints() throws Exception {
+        Sidecar sidecar = sidecar(plain(closed()));
+        assertEquals(Status.Code.UNAVAILABLE, failure(sidecar, "hello"));
+        sidecar.connect(plain(server(InsecureServerCredentials.create())));
+        assertEquals("hello in null", ask(sidecar, "hello"));
+    }
+
+    @Test
+    void trustsTheAuthorityItWasGivenAlone() throws Exception {
+        KeyStore keys = certificate();
+        String endpoint = server(tls(keys));
+        Path authority = folder.resolve("ca.pem");
+        byte[] encoded = keys.getCertificate("sidecar").getEncoded();
+        String body = Base64.getMimeEncoder(64, new byte[] { '\n' }).encodeToString(encoded);
+        Files.writeString(authority, "-----BEGIN CERTIFICATE-----\n" + body + "\n-----END CERTIFICATE-----\n");
+        assertEquals("hello in null", ask(sidecar(new Sidecar.Address(List.of(endpoint), true, authority, "")), "hello"));
+        assertEquals(Status.Code.UNAVAILABLE, failure(sidecar(new Sidecar.Address(List.of(endpoint), true, null, "")), "hello"));
+        assertEquals(Status.Code.UNAVAILABLE, failure(sidecar(plain(endpoint)), "hello"));
+    }
+
+    @Test
+    void endpointsAreHostAndPort() {
+        assertEquals(9000, Endpoints.parse("[::1]:9000").getPort());
+        for (String wrong : List.of("host", "host:", ":1", "host:0", "host:x", "host:70000")) {
+            assertThrows(IllegalArgumentException.class, () -> Endpoints.parse(wrong), wrong);
+        }
+    }
+
+    private KeyStore certificate() throws Exception {
+        Path store = folder.resolve("keys.p12");
+        String keytool = Path.of(System.getProperty("java.home"), "bin", "keytool").toString();
+        int ended = new ProcessBuilder(
+            keytool, "-genkeypair", "-alias", "sidecar", "-keyalg", "EC", "-dname", "CN=sidecar",
+            "-ext", "san=ip:127.0.0.1", "-validity", "2", "-storetype", "PKCS12",
+            "-keystore", store.toString(), "-storepass", new String(PASSWORD)
+        ).redirectErrorStream(true).start().waitFor();
+        assertEquals(0, ended);
+        return KeyStore.getInstance(store.toFile(), PASSWORD);
+    }
+
+    private static ServerCredentials tls(KeyStore keys) throws Exception {
+        var factory = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        factory.init(keys, PASSWORD);
+        return TlsServerCredentials.newBuilder().keyManager(factory.getKeyManagers()).build();
+    }
+}
