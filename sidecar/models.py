@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from cherche_models.types import Encoding, Tokens
+from cherche_models import codec, scores
+from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 from sidecar.config import shipped_model
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.pipeline.context import MaxSim, numpy_maxsim
 from sidecar.protocols import ModelInfo
 from sidecar.types import Kind
 
@@ -117,6 +120,42 @@ def export_model(source: str | Path, folder: str | Path, form: str) -> None:
 
     model = _loading(lambda: hub.load(source, device="cpu", dtype="fp32"))
     _loading(lambda: hub.export(model, folder, cast("Format", form)))
+
+
+def maxsim_on(device: str | None = None) -> MaxSim:
+    """MaxSim where the models run: torch on an accelerator, numpy on a CPU.
+
+    The device is looked for at the first call, when a model has brought torch in already.
+
+    Parameters
+    ----------
+    device : str or None
+        None for the best there is.
+
+    Raises
+    ------
+    ValueError
+        At the first call, if torch cannot reach the named device.
+    """
+    chosen = functools.cache(lambda: _maxsim(device))
+    return lambda query, codes: chosen()(query, codes)
+
+
+def _maxsim(device: str | None) -> MaxSim:
+    from cherche_models.runtime.device import pick_device
+
+    place = pick_device(device)
+    if place.type == "cpu":
+        return numpy_maxsim
+
+    def on_device(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> scores.Scores:
+        from cherche_models.runtime import torch_maxsim
+
+        packed, _ = codec.unpack_many(codes, query.dim)
+        found: scores.Scores = torch_maxsim.maxsim([query], torch_maxsim.PackedTensor.of(packed, place))[0]
+        return found
+
+    return on_device
 
 
 def default_model_path() -> str:

@@ -17,6 +17,7 @@ from sidecar.batching import BatchOptions
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
 from sidecar.observe import logs
+from sidecar.models import maxsim_on
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.pipeline import Context, PageSigner
 from sidecar.pipeline import Limits as PipelineLimits
@@ -213,7 +214,7 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
     limits = settings.limits
     bounds = PipelineLimits(limits.document_bytes, limits.query_characters, limits.window)
     key = settings.secret("page_token_key").encode() or secrets.token_bytes(32)
-    context = Context(engine, registry, PageSigner(key), limits=bounds)
+    context = Context(engine, registry, PageSigner(key), limits=bounds, maxsim=maxsim_on(_told(settings.device)))
     return Services(context, registry, limits, metrics, settings.may_load)
 
 
