@@ -15,7 +15,7 @@ from sidecar.gateway.errors import HttpError, Problem, response_of, unprocessabl
 from sidecar.gateway.guard import Guard
 from sidecar.gateway.paths import HEALTH
 from sidecar.gateway.routes import router
-from sidecar.gateway.shapes import TAGS
+from sidecar.gateway.shapes import TAG
 from sidecar.rpc.server import serving
 from sidecar.rpc.service import Services
 
@@ -112,7 +112,7 @@ async def _mistaken(request: Request, error: Exception) -> Response:
 
 def _where(location: tuple[int | str, ...]) -> tuple[str, list[int]]:
     """A mistake's address as people write it, and the text it is about."""
-    parts = [part for part in location[1:] if part not in TAGS]
+    parts = [part for part in location[1:] if not str(part).startswith(TAG)]
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
     return text or str(location[0]), [part for part in parts if isinstance(part, int)][:1]
 

@@ -136,7 +136,7 @@ async def encode(
         if not text.strip():
             continue
         try:
-            services.check_text(item_name(kind, place, ""), text)
+            _check_text(services, item_name(kind, place, ""), text)
             sound[place] = text
         except ChercheError as error:
             failures[place] = error
@@ -154,6 +154,16 @@ async def encode(
     services.metrics.stages(timings)
     services.count(method, [failures.get(place) for place in range(len(texts))], len(outcome.truncated))
     return outcome
+
+
+def _check_text(services: Services, name: str, text: str) -> None:
+    """As gRPC, whose strings cannot hold what JSON's escapes can: half a surrogate pair."""
+    services.check_text(name, text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        reason = f"{name} is no Unicode text: a lone surrogate at character {error.start}"
+        raise invalid(reason, "send the pair, or leave it out") from None
 
 
 def require_all(outcome: Outcome, *, uncut: bool = False) -> None:

@@ -11,8 +11,8 @@ from sidecar.types import Kind
 Naming = Literal["word", "escaped", "id"]
 """How a term is written: as the model's token, percent-encoded without dots, or as a decimal id."""
 
-TAGS = frozenset({"one", "many", "text", "object", "array"})
-"""Which branch of a union a value took: noise in the address of a mistake."""
+TAG = "#"
+"""Begins the name of a union's branch: noise in the address of a mistake."""
 
 _KINDS: dict[str, Kind] = {
     "query": "query",
@@ -49,8 +49,8 @@ Purpose = Annotated[
 """Whether texts are searched with or searched for; in any casing."""
 
 Texts = Annotated[
-    Annotated[str, Tag("one")] | Annotated[list[str], Tag("many")],
-    Discriminator(lambda value: "one" if isinstance(value, str) else "many"),
+    Annotated[str, Tag("#one")] | Annotated[list[str], Tag("#many")],
+    Discriminator(lambda value: "#one" if isinstance(value, str) else "#many"),
 ]
 
 
@@ -86,8 +86,8 @@ class OpenSearchSparse(_Body):
 
 
 OpenSearchBody = Annotated[
-    Annotated[OpenSearchSparse, Tag("object")] | Annotated[list[str], Tag("array")],
-    Discriminator(lambda value: "array" if isinstance(value, list) else "object"),
+    Annotated[OpenSearchSparse, Tag("#object")] | Annotated[list[str], Tag("#array")],
+    Discriminator(lambda value: "#array" if isinstance(value, list) else "#object"),
 ]
 
 
@@ -125,8 +125,8 @@ class CohereRerank(_Body):
     query: str = Field(pattern=r"\S")
     documents: list[
         Annotated[
-            Annotated[str, Tag("text")] | Annotated[CohereDocument, Tag("object")],
-            Discriminator(lambda value: "text" if isinstance(value, str) else "object"),
+            Annotated[str, Tag("#text")] | Annotated[CohereDocument, Tag("#object")],
+            Discriminator(lambda value: "#text" if isinstance(value, str) else "#object"),
         ]
     ]
     model: str | None = None

@@ -1,0 +1,286 @@
+"""What goes wrong: statuses that a cluster retries only where that helps, and errors that name the text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from sidecar import config
+from sidecar.errors import ChercheError
+from sidecar.testing import FakeModel
+from tests.integration.gateway.conftest import Answer, Http, Serve, fake_model
+from tests.integration.rpc.conftest import until
+
+
+def problem(answer: Answer) -> tuple[int, str]:
+    body = answer.json
+    assert answer.headers["content-type"] == "application/json"
+    assert {"error", "error_type", "reason", "next_step"} <= set(body)
+    assert isinstance(body["error"], str), "TEI's and Elasticsearch's readers want a string"
+    assert body["reason"]
+    assert body["next_step"]
+    return answer.status, body["error_type"]
+
+
+def throttled(answer: Answer) -> bool:
+    return answer.headers.get("x-amzn-errortype", "").startswith("ThrottlingException")
+
+
+SPARSE = [
+    ("/opensearch/v1/sparse", "input"),
+    ("/es/v1/sparse", "input"),
+    ("/es/elser", "inputs"),
+    ("/embed_sparse", "inputs"),
+    ("/v1/multivector", "input"),
+]
+
+
+@pytest.mark.parametrize(("path", "key"), SPARSE)
+async def test_poison_is_named_and_never_retried(http: Http, path: str, key: str) -> None:
+    got = await http(path, {key: ["a", "poison", "b", "notanumber"]})
+    assert problem(got)[0] == 422
+    assert [one["index"] for one in got.json["items"]] == [1, 3]
+    assert "document 1" in got.json["reason"]
+    assert not throttled(got)
+    assert "retry-after" not in got.headers
+    assert (await http(path, {key: ["a", "b"]})).status == 200
+
+
+async def test_a_text_that_is_too_large_is_named(serve: Serve) -> None:
+    async with serve(fake_model(), limits=config.Limits(document_bytes=100)) as http:
+        got = await http("/opensearch/v1/sparse", {"input": ["a", "a " * 60]})
+        assert problem(got) == (422, "INVALID_ARGUMENT")
+        assert [one["index"] for one in got.json["items"]] == [1]
+        assert "CHERCHE_LIMITS__DOCUMENT_BYTES" in got.json["next_step"]
+        ranked = await http("/v1/rerank", {"query": "a", "documents": ["a", "a " * 60]})
+        assert [one["index"] for one in ranked.json["results"]] == [0, 1]
+        assert ranked.headers["x-cherche-unscored"] == "1"
+
+
+async def test_a_poisonous_query_is_refused(http: Http) -> None:
+    assert problem(await http("/v1/rerank", {"query": "poison", "documents": ["a"]}))[0] == 422
+    assert problem(await http("/v1/rerank", {"query": " ", "documents": ["a"]}))[0] == 422
+    assert problem(await http("/rerank", {"query": "a " * 5000, "texts": ["a"]}))[0] == 413
+
+
+async def test_a_rerank_of_poison_alone_is_refused(http: Http) -> None:
+    got = await http("/v1/rerank", {"query": "a", "documents": ["", "poison"]})
+    assert problem(got)[0] == 422
+    assert [one["index"] for one in got.json["items"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/opensearch/v1/sparse", b"", 422, "body"),
+        ("/opensearch/v1/sparse", b"{", 400, "not JSON"),
+        ("/opensearch/v1/sparse", b"\xff\xfe\xfd", 400, ""),
+        ("/opensearch/v1/sparse", b'"a"', 422, "body"),
+        ("/opensearch/v1/sparse", {}, 422, "input"),
+        ("/opensearch/v1/sparse", ["a", 3], 422, "[1]"),
+        ("/opensearch/v1/sparse", {"input": ["a", None]}, 422, "input[1]"),
+        ("/opensearch/v1/sparse", b'{"input":["a","\\ud800"]}', 422, "document 1"),
+        ("/opensearch/v1/sparse", {"input": ["a"], "model": "other"}, 404, "other"),
+        ("/opensearch/v1/sparse?naming=latin", {"input": ["a"]}, 422, "naming"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 0}, 422, "top_n"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", {"title": "b"}]}, 422, "documents[1].text"),
+        ("/rerank", {"query": "a", "texts": "a"}, 422, "texts"),
+        ("/rerank", b"[" * 100_000, 400, ""),
+        ("/nowhere", {}, 404, "/nowhere"),
+    ],
+)
+async def test_mistakes_are_named(http: Http, path: str, body: object, status: int, said: str) -> None:
+    got = await http(path, body)
+    assert problem(got)[0] == status
+    assert said in got.json["reason"]
+    assert not throttled(got)
+
+
+async def test_another_method_is_refused(http: Http) -> None:
+    got = await http.get("/v1/rerank")
+    assert problem(got)[0] == 405
+    assert got.headers["allow"] == "POST"
+
+
+async def test_users_texts_do_not_return_in_errors(http: Http) -> None:
+    got = await http("/opensearch/v1/sparse", {"input": ["a", ["my secret"]]})
+    assert b"secret" not in got.body
+
+
+async def test_a_full_queue_is_throttled(serve: Serve) -> None:
+    model = fake_model()
+    limits = config.Limits(queue_items=2)
+    async with serve(model, limits=limits) as http:
+        model.gate.clear()
+        first = asyncio.create_task(http("/opensearch/v1/sparse", {"input": ["a"]}))
+        await until(lambda: model.waiting)
+        second = asyncio.create_task(http("/opensearch/v1/sparse", {"input": ["b", "c"]}))
+        await until(lambda: waiting(http) >= 2)
+        for path, body in [("/opensearch/v1/sparse", {"input": ["d"]}), ("/rerank", {"query": "a", "texts": ["b"]})]:
+            got = await http(path, body)
+            assert problem(got) == (429, "RESOURCE_EXHAUSTED")
+            assert throttled(got)
+            assert int(got.headers["retry-after"]) >= 1
+            assert got.json["retry_after"] >= 1
+        model.gate.set()
+        assert [(await first).status, (await second).status] == [200, 200]
+
+
+async def test_a_model_that_loads_is_waited_for(serve: Serve) -> None:
+    model = fake_model()
+    model.gate.clear()
+    async with serve(model, warm=False) as http:
+        for path, body in [("/opensearch/v1/sparse", {"input": ["a"]}), ("/rerank", {"query": "a", "texts": ["b"]})]:
+            got = await http(path, body)
+            assert problem(got) == (503, "UNAVAILABLE")
+            assert throttled(got)
+            assert "retry-after" in got.headers
+        assert (await http.get("/healthz")).status == 503
+        model.gate.set()
+        await http.server.sidecar.warm()
+        assert (await http.get("/healthz")).body == b'{"status":"SERVING"}'
+
+
+async def test_the_deadline_is_kept(serve: Serve) -> None:
+    model = fake_model()
+    async with serve(model, limits=config.Limits(deadline=0.3)) as http:
+        model.gate.clear()
+        got = await http("/opensearch/v1/sparse", {"input": ["a"]})
+        assert problem(got) == (504, "DEADLINE_EXCEEDED")
+        model.gate.set()
+
+
+async def test_a_caller_that_leaves_frees_its_place(serve: Serve) -> None:
+    model = fake_model()
+    async with serve(model) as http:
+        model.gate.clear()
+        holding = asyncio.create_task(http("/opensearch/v1/sparse", {"input": ["hold"]}))
+        await until(lambda: model.waiting)
+        connection = http.connect()
+        body = json.dumps({"input": ["gone"] * 5})
+        await asyncio.to_thread(connection.request, "POST", "/opensearch/v1/sparse", body)
+        await until(lambda: waiting(http) >= 5)
+        connection.close()
+        await until(
+            lambda: sample(http, "cherche_requests_total", method="/opensearch/v1/sparse", code="CANCELLED") == 1
+        )
+        passes = len(model.batches)
+        model.gate.set()
+        assert (await holding).status == 200
+        assert (await http("/opensearch/v1/sparse", {"input": ["next"]})).status == 200
+        assert all(len(batch) == 1 for batch in model.batches[passes:]), "the five are not encoded"
+
+
+async def test_a_request_that_is_too_large_is_refused_before_it_is_read(serve: Serve) -> None:
+    async with serve(fake_model(), limits=config.Limits(request_bytes=2048)) as http:
+        assert problem(await http("/opensearch/v1/sparse", {"input": ["a " * 2000]})) == (413, "INVALID_ARGUMENT")
+        announced = await asyncio.to_thread(announce, http, 1 << 30)
+        assert announced == 413
+        assert problem(await http("/v1/multivector", {"input": ["a b c d e f g h i j k l"]}))[0] == 413
+        assert (await http("/opensearch/v1/sparse", {"input": ["a"]})).status == 200
+
+
+def announce(http: Http, size: int) -> int:
+    connection = http.connect()
+    try:
+        connection.putrequest("POST", "/opensearch/v1/sparse")
+        connection.putheader("content-length", str(size))
+        connection.endheaders()
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+async def test_too_many_texts_are_refused(serve: Serve) -> None:
+    async with serve(fake_model(), limits=config.Limits(items=3)) as http:
+        for path, body in [
+            ("/opensearch/v1/sparse", {"input": ["a"] * 4}),
+            ("/v1/rerank", {"query": "a", "documents": ["a"] * 4}),
+        ]:
+            assert problem(await http(path, body)) == (400, "INVALID_ARGUMENT")
+
+
+async def test_a_defect_is_a_typed_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sidecar.gateway import encode
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with serve(fake_model()) as http:
+        monkeypatch.setattr(encode, "leaving_weights", broken)
+        assert problem(await http("/es/elser", {"inputs": ["a"]})) == (500, "INTERNAL")
+
+
+async def test_the_token_is_that_of_grpc(serve: Serve) -> None:
+    async with serve(fake_model(), token="s3cret") as http:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "s3cret"}):
+            got = await http("/es/elser", {"inputs": ["a"]}, **headers)
+            assert problem(got) == (401, "UNAUTHENTICATED")
+            assert got.headers["www-authenticate"] == "Bearer"
+        assert (await http("/es/elser", {"inputs": ["a"]}, authorization="Bearer s3cret")).status == 200
+        assert (await http.get("/openapi.json")).status == 401
+        assert (await http.get("/healthz")).status == 200
+
+
+async def test_requests_are_counted_like_calls(http: Http) -> None:
+    await http("/opensearch/v1/sparse", {"input": ["a", ""]})
+    await http("/opensearch/v1/sparse", {"input": ["a", "poison"]})
+    await http("/v1/rerank", {"query": "a", "documents": ["a", "poison"]})
+    await http("/some/scanner.php", {})
+    path = "/opensearch/v1/sparse"
+    await until(lambda: sample(http, "cherche_requests_total", method="other", code="NOT_FOUND") == 1)
+    assert sample(http, "cherche_requests_total", method=path, code="OK") == 1
+    assert sample(http, "cherche_requests_total", method=path, code="INVALID_ARGUMENT") == 1
+    assert sample(http, "cherche_items_total", method=path, outcome="ok") == 3
+    assert sample(http, "cherche_items_total", method=path, outcome="failed") == 1
+    assert sample(http, "cherche_items_total", method="/v1/rerank", outcome="failed") == 1
+    assert (sample(http, "cherche_stage_duration_seconds_count", stage="rerank") or 0) >= 1
+
+
+async def test_queries_overtake_documents(serve: Serve) -> None:
+    model = fake_model()
+    async with serve(model, batching=config.Batching(tokens=64, max_wait=60)) as http:
+        model.gate.clear()
+        holding = asyncio.create_task(http("/es/elser", {"inputs": ["hold"]}))
+        await until(lambda: model.waiting)
+        documents = asyncio.create_task(http("/opensearch/v1/sparse", {"input": ["w " * 50] * 4}))
+        await until(lambda: waiting(http) >= 4)
+        query = asyncio.create_task(http("/opensearch/v1/sparse", {"input": ["q"], "content_type": "query"}))
+        await until(lambda: sample(http, "cherche_queue_texts", model="fake", lane="query") == 1)
+        passes = len(model.batches)
+        model.gate.set()
+        assert [(await one).status for one in (holding, query, documents)] == [200, 200, 200]
+        assert model.batches[passes:][1] == [3], "the query goes before the documents that came first"
+
+
+async def test_a_gateway_beyond_loopback_does_not_start_unprotected(serve: Serve) -> None:
+    with pytest.raises(ChercheError, match=r"0\.0\.0\.0"):
+        async with serve(fake_model(), gateway=config.Gateway(host="0.0.0.0", port=0)):
+            pass
+
+
+async def test_a_port_that_is_taken_is_named(http: Http, serve: Serve) -> None:
+    port = int(http.server.sidecar.gateway_url.rpartition(":")[2])
+    with pytest.raises(ChercheError, match="CHERCHE_GATEWAY__PORT"):
+        async with serve(FakeModel(), gateway=config.Gateway(port=port)):
+            pass
+
+
+async def test_a_request_in_flight_survives_the_drain(serve: Serve) -> None:
+    model = fake_model()
+    async with serve(model) as http:
+        model.gate.clear()
+        flying = asyncio.create_task(http("/es/elser", {"inputs": ["a"]}))
+        await until(lambda: model.waiting)
+        asyncio.get_running_loop().call_later(0.2, model.gate.set)
+    assert (await flying).status == 200
+
+
+def sample(http: Http, name: str, **labels: str) -> float | None:
+    return http.server.sidecar.metrics.registry.get_sample_value(name, labels)
+
+
+def waiting(http: Http) -> float:
+    return sum(sample(http, "cherche_queue_texts", model="fake", lane=lane) or 0 for lane in ("query", "ingest"))

@@ -1,0 +1,69 @@
+"""Requests made from the OpenAPI document, right ones and wrong ones, against a real port."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+
+from sidecar import config
+from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.testing import FakeModel, running_server
+
+TOKEN = "s3cret"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway in a loop of its own, as schemathesis calls it from this thread."""
+    path: Path = tmp_path_factory.mktemp("gateway") / "index.sqlite"
+    urls: list[str] = []
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        engine = EmbeddedEngine(path)
+        told = config.Settings(gateway=config.Gateway(port=0), token=TOKEN)
+        try:
+            async with running_server(engine, [FakeModel()], settings=told) as server:
+                urls.append(server.sidecar.gateway_url)
+                started.set()
+                await stop.wait()
+        finally:
+            started.set()
+            await engine.aclose()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert started.wait(60)
+    yield urls[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(60)
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def document(gateway: str) -> Any:
+    return schemathesis.openapi.from_url(f"{gateway}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+schema = schemathesis.pytest.from_fixture("document")
+
+
+@schema.parametrize()
+@settings(
+    max_examples=25,
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_the_gateway_keeps_its_document(case: schemathesis.Case) -> None:
+    case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"})
