@@ -140,7 +140,7 @@ def load(
     """
     _check_files(folder, allow_pickle)
     try:
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
         model, info = _from_pretrained(folder, config, vocabulary, dtype, allow_pickle)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
@@ -193,6 +193,7 @@ def _from_pretrained(
             config=config,
             dtype=dtype,
             trust_remote_code=False,
+            local_files_only=True,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
             **unused,

@@ -32,8 +32,14 @@ _LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
     (pylate.matches, pylate.load),
     (stanford.matches, stanford.load),
 )
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "linear.pt")
+_WEIGHTS = ("*.safetensors", "linear.pt")
+_PICKLES = ("pytorch_model*.bin",)
 _TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
+_SETTINGS = (
+    *("config.json", "modules.json", "router_config.json", "sentence_*_config.json", "metadata.json"),
+    *("config_sentence_transformers.json", "cherche.json", "artifact.metadata", "idf.json"),
+    *("tokenizer*.json", "vocab.*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"),
+)
 _VOLATILE = frozenset(
     {"__version__", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "sparse_boost", "rerank_weight"}
 )
@@ -90,7 +96,7 @@ def load(
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
     target = pick_device(device)
     request = Request(architecture, pick_dtype(dtype, target), allow_pickle, new_head, dim)
-    folder = resolve(source, revision)
+    folder = resolve(source, revision, allow_pickle=allow_pickle)
     model = _loader(folder)(folder, request)
     settings.apply_tuned(model, folder)
     model.digest = digest(folder, model.architecture)
@@ -98,7 +104,7 @@ def load(
     return model.to(target)
 
 
-def resolve(source: str | Path, revision: str | None = None) -> Path:
+def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bool = False) -> Path:
     """The folder of a model: `source` itself, or its copy in the hub's cache.
 
     Raises
@@ -111,8 +117,9 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
         return folder
     if isinstance(source, Path) or _is_path(str(source)):
         raise CheckpointError(f"{source} is not a folder", "name a model's folder, or an id on the hub")
+    wanted = [*_TEXTS, *_WEIGHTS, *(_PICKLES if allow_pickle else ())]
     try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=[*_TEXTS, *_WEIGHTS]))
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{source} is neither a folder here nor a model that the hub gives out ({error})",
@@ -215,11 +222,11 @@ def _is_path(source: str) -> bool:
 
 
 def _model_files(root: Path) -> Iterator[Path]:
-    """Files that a loader reads: of the root and its direct sub-folders, but no other runtime's copies."""
-    known = [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]
-    for folder in known:
-        for pattern in (*_WEIGHTS, *_TEXTS):
-            yield from sorted(path for path in folder.glob(pattern) if path.is_file())
+    """Files that a loader reads: of the root and the modules in its direct sub-folders."""
+    for folder in [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]:
+        safe = any(folder.glob("*.safetensors"))
+        for pattern in (*_WEIGHTS, *(() if safe else _PICKLES), *_SETTINGS):
+            yield from (path for path in folder.glob(pattern) if path.is_file())
 
 
 def _is_module(folder: Path) -> bool:

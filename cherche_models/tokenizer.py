@@ -179,7 +179,9 @@ def load(folder: Path) -> Tokenizer:
             f"{folder} has no tokenizer ({', '.join(_FILES)})", "put a tokenizer.json beside the weights"
         )
     try:
-        loaded = AutoTokenizer.from_pretrained(str(folder), use_fast=True, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(
+            str(folder), use_fast=True, trust_remote_code=False, local_files_only=True
+        )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise CheckpointError(
             f"{folder} has no tokenizer that can be read ({error})", "put a tokenizer.json beside the weights"

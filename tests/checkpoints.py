@@ -11,24 +11,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
-WORDS = [
-    "neural",
-    "sparse",
-    "search",
-    "index",
-    "query",
-    "document",
-    "token",
-    "weight",
-    "the",
-    "of",
-    "and",
-    "in",
-    "brain",
-    "cell",
-    "protein",
-    "heart",
-]
+WORDS = (
+    *("neural", "sparse", "search", "index", "query", "document", "token", "weight"),
+    *("the", "of", "and", "in", "brain", "cell", "protein", "heart"),
+)
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "[Q] ", "[D] "]
 HIDDEN, POSITIONS = 32, 64
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
-from cherche_models.runtime.batches import Batch, collate, plan
+from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, Tokens
@@ -158,7 +158,7 @@ class Model(nn.Module, ABC):
         """
         results = [self.empty()] * len(tokens)
         with torch.inference_mode():
-            for positions in plan(tokens):
+            for positions in plan(tokens, CPU_TOKENS if self.device.type == "cpu" else ACCELERATOR_TOKENS):
                 batch = collate(
                     [tokens[i] for i in positions], self.tokenizer, self.formats[kind], self.device, positions
                 )

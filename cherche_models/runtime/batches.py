@@ -12,7 +12,7 @@ from torch import Tensor
 from cherche_models.tokenizer import TextFormat, Tokenizer
 from cherche_models.types import Tokens, lengths
 
-BATCH_TOKENS = 2048
+CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,7 @@ class Batch:
         return torch.arange(width, device=self.input_ids.device) < sizes.unsqueeze(1)
 
 
-def plan(tokens: Sequence[Tokens], budget: int = BATCH_TOKENS) -> list[list[int]]:
+def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS) -> list[list[int]]:
     """Positions of the texts of each batch: longest first, at most `budget` tokens with padding.
 
     A text longer than the budget has a batch of its own; one without tokens has none.

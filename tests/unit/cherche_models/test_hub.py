@@ -238,6 +238,7 @@ def test_the_digest_covers_what_changes_results_and_nothing_else(joint: Joint, t
     first = hub.digest(tmp_path)
     assert len(first) == 64
     (tmp_path / "README.md").write_text("a card")
+    (tmp_path / "trainer_state.json").write_text("{}")
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "config.json").write_text("{}")
     _edit(tmp_path / "cherche.json", sparse_boost=9.0)
