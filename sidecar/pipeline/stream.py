@@ -48,23 +48,29 @@ async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, 
     A failure of the source is raised once what came before it is answered.
     """
     running: deque[asyncio.Task[R]] = deque()
-    reading = asyncio.create_task(_next(source))
+    reading: asyncio.Task[tuple[T, ...]] | None = None
+    last: asyncio.Task[tuple[T, ...]] | None = None
     try:
         while True:
-            idle = reading.done()
-            awaited: list[asyncio.Task[Any]] = [*list(running)[:1], *([] if idle else [reading])]
+            if reading is None and last is None and len(running) < _IN_FLIGHT:
+                reading = asyncio.create_task(_next(source))
+            awaited: list[asyncio.Task[Any]] = [*list(running)[:1], *([] if reading is None else [reading])]
             if not awaited:
                 break
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if not idle and reading.done() and reading.exception() is None:
-                running.extend(asyncio.create_task(work(item)) for item in reading.result())
+            if reading is not None and reading.done():
+                if _is_last(reading):
+                    last = reading
+                else:
+                    running.extend(asyncio.create_task(work(item)) for item in reading.result())
+                reading = None
             if running and running[0].done():
+                # While the answer is held, `reading` may end: only the lines above take its item.
                 yield running.popleft().result()
-            if _has_more(reading) and len(running) < _IN_FLIGHT:
-                reading = asyncio.create_task(_next(source))
-        await reading
+        if last is not None:
+            await last
     finally:
-        await _end(*running, reading)
+        await _end(*running, *([] if reading is None else [reading]))
 
 
 @dataclass(slots=True)
@@ -114,8 +120,9 @@ async def _next(source: AsyncIterator[T]) -> tuple[T, ...]:
         return ()
 
 
-def _has_more(reading: asyncio.Task[tuple[T, ...]]) -> bool:
-    return reading.done() and reading.exception() is None and bool(reading.result())
+def _is_last(reading: asyncio.Task[tuple[T, ...]]) -> bool:
+    """Whether a finished reading found the end of the source, or its failure."""
+    return reading.exception() is not None or not reading.result()
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

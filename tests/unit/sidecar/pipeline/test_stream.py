@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -183,3 +184,52 @@ async def test_cancelling_leaks_no_task() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not others()
+
+
+async def test_an_item_that_arrives_while_an_answer_is_held_is_answered_too() -> None:
+    arrive = asyncio.Event()
+
+    async def late() -> AsyncIterator[str]:
+        yield "a"
+        await arrive.wait()
+        yield "b"
+        yield "c"
+
+    async def work(item: str) -> str:
+        return item
+
+    found = []
+    async with aclosing(in_order(late(), work)) as answers:
+        async for answer in answers:
+            found.append(answer)
+            arrive.set()
+            for _ in range(5):  # the next item is read while this answer is still in the caller's hands
+                await asyncio.sleep(0)
+    assert found == ["a", "b", "c"]
+    assert not others()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_nothing_is_lost_whatever_the_pace(seed: int) -> None:
+    pace = random.Random(seed)
+
+    async def pause() -> None:
+        for _ in range(pace.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def paced() -> AsyncIterator[str]:
+        for number in range(40):
+            await pause()
+            yield str(number)
+
+    async def work(chunk: list[str]) -> list[str]:
+        await pause()
+        return chunk
+
+    found: list[str] = []
+    arriving = chunks(paced(), len, BOUNDS)
+    async with aclosing(arriving), aclosing(in_order(arriving, work)) as answers:
+        async for chunk in answers:
+            found += chunk
+            await pause()
+    assert found == [str(number) for number in range(40)]
