@@ -48,6 +48,14 @@ Purpose = Annotated[
 ]
 """Whether texts are searched with or searched for; in any casing."""
 
+
+def _whole(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """2.0 is a whole number in JSON, true is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
+
 Texts = Annotated[
     Annotated[str, Tag("#one")] | Annotated[list[str], Tag("#many")],
     Discriminator(lambda value: "#one" if isinstance(value, str) else "#many"),
@@ -66,6 +74,28 @@ def kind_of(purpose: Purpose | None) -> Kind:
 def listed(texts: str | list[str]) -> list[str]:
     """One text is a list of one."""
     return [texts] if isinstance(texts, str) else texts
+
+
+class Address(BaseModel):
+    """What an address may add to any dialect; a misspelt key is refused, as it would change an index unnoticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(default="", description="A served model; the default one without.")
+
+
+class SparseAddress(Address):
+    """The same, and how terms are written."""
+
+    naming: Naming = Field(
+        default="word", description="Terms as the model's tokens, percent-encoded without dots, or as decimal ids."
+    )
+
+
+class AimedAddress(SparseAddress):
+    """The same, for bodies that cannot say what they hold."""
+
+    input_type: Purpose | None = Field(default=None, description="query or document.")
 
 
 class _Body(BaseModel):
@@ -130,7 +160,7 @@ class CohereRerank(_Body):
         ]
     ]
     model: str | None = None
-    top_n: int | None = Field(default=None, ge=1, strict=True, description="All documents without it.")
+    top_n: Count | None = Field(default=None, description="All documents without it.")
     return_documents: bool | None = Field(default=None, strict=True)
 
 
@@ -140,7 +170,7 @@ class TeiRerank(_Body):
     query: str = Field(pattern=r"\S")
     texts: list[str]
     return_text: bool | None = Field(default=None, strict=True)
-    top_n: int | None = Field(default=None, ge=1, strict=True, description="All texts without it.")
+    top_n: Count | None = Field(default=None, description="All texts without it.")
     truncate: bool | None = Field(default=None, strict=True, description="false refuses texts that would be cut.")
 
 

@@ -84,6 +84,7 @@ async def test_a_rerank_of_poison_alone_is_refused(http: Http) -> None:
         ("/opensearch/v1/sparse", b'{"input":["a","\\ud800"]}', 422, "document 1"),
         ("/opensearch/v1/sparse", {"input": ["a"], "model": "other"}, 404, "other"),
         ("/opensearch/v1/sparse?naming=latin", {"input": ["a"]}, 422, "naming"),
+        ("/opensearch/v1/sparse?nameing=id", {"input": ["a"]}, 422, "nameing"),
         ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 0}, 422, "top_n"),
         ("/v1/rerank", {"query": "a", "documents": ["a", {"title": "b"}]}, 422, "documents[1].text"),
         ("/rerank", {"query": "a", "texts": "a"}, 422, "texts"),

@@ -1,0 +1,111 @@
+"""The JSON under opensearch/connectors is what print-connector prints, and its README tells the defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from click.testing import CliRunner
+
+from sidecar.cli import cherche
+from sidecar.config import Limits
+from sidecar.gateway import paths
+from sidecar.gateway.connectors import CONNECTORS, EXAMPLE, files
+
+FOLDER = Path(__file__).parents[2] / "opensearch" / "connectors"
+
+
+def printed(*arguments: str) -> str:
+    done = CliRunner().invoke(cherche, ["print-connector", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_connectors_are_fresh() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")} == files()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (("opensearch", "--sparse"), "opensearch-sparse.json"),
+        (("opensearch", "--rerank"), "opensearch-rerank.json"),
+        (("elasticsearch", "--sparse"), "elasticsearch-sparse.json"),
+        (("elasticsearch", "--rerank"), "elasticsearch-rerank.json"),
+        (("elasticsearch", "--sparse", "--service", "hugging_face"), "elasticsearch-hugging-face-sparse.json"),
+        (("elasticsearch", "--rerank", "--service", "hugging_face"), "elasticsearch-hugging-face-rerank.json"),
+    ],
+)
+def test_the_files_are_what_the_verb_prints(arguments: tuple[str, ...], file: str) -> None:
+    assert json.loads(printed(*arguments, "--json")) == json.loads((FOLDER / file).read_text(encoding="utf-8"))
+
+
+def test_both_tasks_are_printed_without_a_choice_and_nothing_twice() -> None:
+    requests = json.loads(printed("opensearch", "--json"))
+    parts = [json.loads(printed("opensearch", task, "--json")) for task in ("--sparse", "--rerank")]
+    assert {json.dumps(one) for one in requests} == {json.dumps(one) for part in parts for one in part}
+    assert len({json.dumps(one) for one in requests}) == len(requests)
+
+
+def test_the_text_can_be_pasted() -> None:
+    text = printed("opensearch", "--sparse")
+    blocks = [block.split("\n", 2) for block in text.strip().split("\n\n")]
+    assert [block[1].split()[0] for block in blocks] == ["PUT", "PUT", "PUT", "POST", "POST", "PUT"]
+    for note, _, body in blocks:
+        assert note.startswith("# ")
+        assert json.loads(body)
+
+
+@pytest.mark.parametrize("make", CONNECTORS.values(), ids=lambda make: make.__name__)
+def test_the_trusted_pattern_matches_every_address_that_is_called(make: object) -> None:
+    assert callable(make)
+    requests = make(EXAMPLE, "splade")
+    text = json.dumps([request.body for request in requests])
+    urls = re.findall(rf"{re.escape(EXAMPLE)}[^\"]*", text)
+    assert urls
+    known = {value for name, value in vars(paths).items() if name.isupper()}
+    assert {urlsplit(url).path for url in urls} <= known
+    [*patterns] = re.findall(r"\"(\^[^\"]*)\"", text)
+    for pattern in patterns:
+        assert all(re.fullmatch(json.loads(f'"{pattern}"'), url) for url in urls)
+        assert not re.fullmatch(json.loads(f'"{pattern}"'), f"https://evil.example/{EXAMPLE}")
+        assert not re.fullmatch(json.loads(f'"{pattern}"'), EXAMPLE.replace(".", "x") + "/a"), "dots are escaped"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("opensearch", "--gateway", "sidecar:50552"),
+        ("opensearch", "--gateway", 'https://a"b'),
+        ("opensearch", "--gateway", "https://a?b=c"),
+        ("opensearch", "--model", "a b"),
+        ("opensearch", "--model", '"'),
+        ("opensearch", "--service", "hugging_face"),
+        ("solr",),
+    ],
+)
+def test_what_would_not_pass_through_a_template_is_refused(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(cherche, ["print-connector", *arguments])
+    assert done.exit_code == 2
+    assert not done.stdout
+
+
+def test_the_readme_tells_the_defaults() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]*) \|", text.partition("## Limits")[2], re.MULTILINE))
+    limits = Limits()
+    assert rows["a request, an answer"] == f"{limits.request_bytes >> 20} MiB"
+    assert rows["a text"] == f"{limits.document_bytes >> 20} MiB"
+    assert rows["texts of a request"] == f"{limits.items:,}"
+    assert rows["a query to rerank for"] == f"{limits.query_characters:,} characters"
+    assert rows["texts waiting for the model"] == f"{limits.queue_items:,}"
+    assert rows["a request's time"] == f"{limits.deadline:g} s"
+    assert {f"`{method} {path}`" for method, path in _documented()} <= set(re.findall(r"`[A-Z]+ /[^`]*`", text))
+
+
+def _documented() -> set[tuple[str, str]]:
+    known = {value for name, value in vars(paths).items() if name.isupper()}
+    return {("GET" if path == paths.HEALTH else "POST", path) for path in known}
