@@ -19,7 +19,7 @@ from sidecar.cli.failures import FAILURE, error_json, failure
 from sidecar.cli.lines import BadLine, Reader
 from sidecar.cli.output import Progress, table
 from sidecar.cli.session import Session, verb
-from sidecar.errors import ChercheError
+from sidecar.errors import ChercheError, Code
 from sidecar.types import IngestResult, SourceDocument
 
 if TYPE_CHECKING:
@@ -120,7 +120,12 @@ class Run:
         finally:
             self.outcomes["unacknowledged"] += len(self.waiting)
             self.progress.close()
-        return None
+        return self._unacknowledged() if self.waiting else None
+
+    def _unacknowledged(self) -> ChercheError:
+        count, example = len(self.waiting), next(iter(self.waiting))
+        reason = f"{count} documents were sent and never acknowledged, such as {example!r}"
+        return ChercheError(Code.INTERNAL, reason, "feed again: what is stored already is skipped")
 
     async def _documents(self, stream: IO[bytes]) -> AsyncIterator[SourceDocument]:
         """The good lines; bad ones go to the ledger. Reading happens off the event loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ PATIENCE = 3600.0
 """Seconds for calls whose work grows with a model or an index."""
 _FIRST_PAUSE = 0.1
 _LOST = "Internal error from Core"
-_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # grpc-stubs forgets it
+_END = object()
 
 
 class ReasonLost(ChercheError):
@@ -92,16 +92,17 @@ class Calls:
         ------
         ChercheError
         """
+        messages = aiter(call)  # call.read() would drop what had arrived before the status did
         try:
-            while (response := await self._next(call, owes)) is not _EOF:
+            while (response := await self._next(messages, owes)) is not _END:
                 yield response
         except grpc.aio.AioRpcError as failure:
             raise self.error(failure) from None
         finally:
             call.cancel()
 
-    async def _next(self, call: Any, owes: Callable[[], bool]) -> Any:  # noqa: ANN401  # grpc's call
-        reading = asyncio.ensure_future(call.read())
+    async def _next(self, messages: AsyncIterator[Any], owes: Callable[[], bool]) -> Any:  # noqa: ANN401
+        reading = asyncio.ensure_future(anext(messages, _END))
         try:
             while True:
                 done, _ = await asyncio.wait([reading], timeout=self._timeout)

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sidecar.rpc.client import Client
 from sidecar.testing import NAN, POISON, FakeModel
+from sidecar.types import IngestResult
 from tests.unit.sidecar.cli.conftest import Command, serving
 
 GOOD = {"_id": "first", "title": "Good", "text": "a good document"}
@@ -126,3 +129,18 @@ def test_a_sidecar_that_stops_answering_ends_the_feed(command: Command, monkeypa
         command.model.gate.set()
     assert json.loads(result.stdout)["unacknowledged"] == 1
     assert json.loads(result.stderr.splitlines()[-1])["error"]["code"] == "DEADLINE_EXCEEDED"
+
+
+def test_an_answer_that_never_came_is_no_success(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = Client.index_documents
+
+    async def forgetful(*arguments: Any, **options: Any) -> AsyncGenerator[IngestResult, None]:
+        async for result in answered(*arguments, **options):
+            if result.id != "first":
+                yield result
+
+    monkeypatch.setattr(Client, "index_documents", forgetful)
+    command("setup", "articles")
+    result = command("feed", "articles", command.write("corpus.jsonl", [GOOD, LAST]), "--json", code=1)
+    assert json.loads(result.stdout)["unacknowledged"] == 1
+    assert "never acknowledged, such as 'first'" in result.stderr
