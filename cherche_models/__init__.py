@@ -17,12 +17,9 @@ __all__ = [
     "models",
     "naming",
     "prune",
-    "rank",
-    "retrieve",
     "scores",
     "train",
     "types",
-    "utils",
 ]
 
 

@@ -30,7 +30,8 @@ class SparseEmbed(Splade):
     """Term weights, and one vector per kept term.
 
     Rows of `Encoding.embeddings` run parallel to its `weights`: they belong to
-    terms, so MaxSim does not apply; score them by `cherche_models.rank`.
+    terms, so MaxSim does not apply: the score is the sum, over the terms that
+    query and document share, of the dot product of their vectors.
 
     Parameters
     ----------
