@@ -264,14 +264,7 @@ async def rank(services: Services, query: Outcome, documents: Outcome) -> Rankin
 
 def _codes(documents: Outcome) -> dict[int, bytes | ChercheError]:
     texts = {place: one for place, one in enumerate(documents.encoded) if one is not None}
-    return {place: _packed(place, one) for place, one in texts.items()}
-
-
-def _packed(place: int, encoded: Encoded) -> bytes | ChercheError:
-    try:
-        return scorable_codes(encoded, item_name("document", place, ""))
-    except ValueError as error:
-        return ChercheError(Code.INTERNAL, f"document {place}: {error}", "check the model with: cherche doctor")
+    return {place: scorable_codes(one, item_name("document", place, "")) for place, one in texts.items()}
 
 
 def names(encoder: Encoder, how: Naming) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from cherche_models import codec, grid
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.encode import storable_weights
 from sidecar.protocols import Encoded
 from sidecar.types import Kind, Timings
@@ -34,7 +34,10 @@ def scorable_codes(encoded: Encoded, name: str) -> bytes | ChercheError:
     embeddings = encoded.encoding.embeddings
     if embeddings is None or not len(embeddings):
         return invalid(f"{name} has no token to compare with", "give it words")
-    return codec.pack_codes(embeddings)
+    try:
+        return codec.pack_codes(embeddings)
+    except ValueError as error:
+        return ChercheError(Code.INTERNAL, f"{name}: {error}", "check the model with: cherche doctor")
 
 
 def slowest(encoded: Sequence[Encoded], total: float) -> Timings:

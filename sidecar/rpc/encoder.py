@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
-
-from cherche_models import codec, grid
+from cherche_models import codec
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc
-from sidecar.pipeline.encode import name_of, storable_weights
+from sidecar.pipeline.encode import name_of
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
+from sidecar.pipeline.texts import leaving_weights, slowest
 from sidecar.protocols import Encoded, Encoder, Lane
 from sidecar.rpc.convert.columns import codes_to_pb, fingerprint_to_pb, item_to_pb, timings_to_pb, weights_to_pb
 from sidecar.rpc.names import item_name, naming
@@ -163,7 +162,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         for place, result in zip(sound, finished, strict=True):
             named = item_name(wanted.kind, first + place, texts[place].id)
             results[place] = naming(result, named) if isinstance(result, ChercheError) else result
-        timings = _timings([e for e in encoded if isinstance(e, Encoded)], clock() - started)
+        timings = slowest([e for e in encoded if isinstance(e, Encoded)], clock() - started)
         self._services.metrics.stages(timings)
         return [results[place] for place in range(len(texts))], timings
 
@@ -211,20 +210,13 @@ def _finish(encoded: Encoded, wanted: _Wanted) -> _Result | ChercheError:
     """Prune and pack what is wanted of one text."""
     encoding = encoded.encoding
     try:
-        weights = _weights(encoding.weights, wanted) if wanted.weights and encoding.weights is not None else None
+        sparse = encoding.weights if wanted.weights else None
+        weights = None if sparse is None else leaving_weights(sparse, wanted.kind, wanted.prune)
         embeddings = encoding.embeddings if wanted.codes else None
         codes = None if embeddings is None else codec.pack_codes(embeddings, CODEC)
     except ValueError as error:
         return ChercheError(Code.INTERNAL, str(error), "check the model with: cherche doctor")
     return _Result(encoded, weights, codes)
-
-
-def _weights(weights: TermWeights, wanted: _Wanted) -> TermWeights:
-    """On the grid for documents; as the model gave them for queries."""
-    if wanted.kind == "document":
-        return storable_weights(weights, wanted.prune)
-    kept = np.flatnonzero(grid.storable(weights.weights))
-    return wanted.prune(TermWeights(weights.ids[kept], weights.weights[kept]))
 
 
 def _columns(
@@ -262,16 +254,6 @@ def _fingerprint(wanted: _Wanted) -> Fingerprint:
     sparse = sparse_fingerprint(info, max_length=length, prune=str(wanted.prune), naming=NAMING)
     codes = codes_fingerprint(info, max_length=length, codec=CODEC)
     return Fingerprint(sparse if info.sparse else "", codes if info.late_interaction else "")
-
-
-def _timings(encoded: Sequence[Encoded], total: float) -> Timings:
-    """The slowest text's stages: what the call waited for."""
-    return Timings(
-        tokenize=max((one.tokenize for one in encoded), default=0.0),
-        queue=max((one.queue for one in encoded), default=0.0),
-        encode=max((one.encode for one in encoded), default=0.0),
-        total=total,
-    )
 
 
 def _prune(text: str) -> Prune:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cherche_models import codec, scores
-from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pb.cherche.v1 import reranker_pb2, reranker_pb2_grpc
 from sidecar.pipeline import Context
+from sidecar.pipeline.texts import scorable_codes
 from sidecar.protocols import Encoded, Encoder
 from sidecar.rpc.convert.columns import codes_from_pb, item_to_pb, timings_to_pb
 from sidecar.rpc.names import item_name, naming
@@ -120,14 +120,12 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
 
 
 def _coded(place: int, id: str, encoded: Encoded | ChercheError) -> _Document:
-    """A text as the codes an index would hold, so that both ways give the same score."""
     name = item_name("document", place, id)
     if isinstance(encoded, ChercheError):
         return _Document(id, error=naming(encoded, name))
-    embeddings: TokenEmbeddings | None = encoded.encoding.embeddings
-    if embeddings is None or not len(embeddings):
-        return _Document(id, error=invalid(f"{name} has no token to compare with", "give it words"))
-    codes = codec.pack_codes(embeddings)
+    codes = scorable_codes(encoded, name)
+    if isinstance(codes, ChercheError):
+        return _Document(id, error=codes)
     return _Document(id, codes, truncated=encoded.tokens.truncated, tokens=len(encoded.tokens))
 
 
