@@ -137,8 +137,12 @@ def maxsim_on(device: str | None = None) -> MaxSim:
     ValueError
         At the first call, if torch cannot reach the named device.
     """
-    chosen = functools.cache(lambda: _maxsim(device))
-    return lambda query, codes: chosen()(query, codes)
+    chosen = functools.cache(functools.partial(_maxsim, device))
+
+    def maxsim(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> scores.Scores:
+        return chosen()(query, codes)
+
+    return maxsim
 
 
 def _maxsim(device: str | None) -> MaxSim:
