@@ -13,7 +13,6 @@ import yaml
 
 from sidecar import config
 
-
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "sidecar" / "Dockerfile"
 

@@ -12,7 +12,13 @@ def test_min_max_scales_to_the_unit_interval():
 
 @pytest.mark.parametrize(
     ("values", "scaled"),
-    [([3.0], [1.0]), ([3.0, 3.0], [1.0, 1.0]), ([3.0, -np.inf], [1.0, 0.0]), ([-np.inf, -np.inf], [0.0, 0.0]), ([], [])],
+    [
+        ([3.0], [1.0]),
+        ([3.0, 3.0], [1.0, 1.0]),
+        ([3.0, -np.inf], [1.0, 0.0]),
+        ([-np.inf, -np.inf], [0.0, 0.0]),
+        ([], []),
+    ],
 )
 def test_equal_values_are_all_the_best(values, scaled):
     assert fuse.min_max(np.array(values)).tolist() == scaled
