@@ -46,7 +46,7 @@ class Recipe:
     Attributes
     ----------
     dim : int
-        Width of a token embedding.
+        Width of a token embedding: so many principal components of what was trained.
     document_length, query_length : int
         Tokens that the model reads in use.
     held_out : int
@@ -54,7 +54,12 @@ class Recipe:
     titles, sentences, docstrings : int
         Examples of each kind.
     shares : dict of source → share of a batch
-    batch : int
+    batch, negatives : int
+        Queries of a step, and hard negatives drawn for each.
+    document_cut : int
+        Tokens of a document read in training.
+    learning_rate, head_rate : float
+        As in `Settings`.
     depth : int
         Hard negatives kept for an example.
     seed : int
@@ -67,8 +72,12 @@ class Recipe:
     titles: int = 800
     sentences: int = 2000
     docstrings: int = 1200
-    shares: tuple[tuple[str, float], ...] = (("judged", 6), ("title", 2), ("sentence", 5), ("docstring", 3))
-    batch: int = 16
+    shares: tuple[tuple[str, float], ...] = (("judged", 5), ("title", 1), ("sentence", 4), ("docstring", 2))
+    batch: int = 12
+    negatives: int = 1
+    document_cut: int = 192
+    learning_rate: float = 5e-4
+    head_rate: float = 2.0
     depth: int = 6
     seed: int = 0
 
@@ -77,21 +86,43 @@ _DEFAULT = Recipe()
 
 
 def joint_from(base: Path, recipe: Recipe) -> Joint:
-    """The base with a new projection; punctuation owns no embedding in documents."""
+    """The base with a projection that changes nothing yet; punctuation owns no embedding in documents."""
     torch.manual_seed(recipe.seed)
-    model = hub.load(base, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=recipe.dim)
+    model = hub.load(base, device="cpu", dtype="fp32", architecture="joint", new_head=True)
     if not isinstance(model, Joint):
         raise TypeError(f"{base} gave a {model.architecture} model, a joint one was asked for")
+    width = model.backbone.hidden_size
     marks = (model.tokenizer.id_of(mark) for mark in string.punctuation)
-    projection = Projection(model.backbone.hidden_size, recipe.dim, [mark for mark in marks if mark is not None])
-    torch.nn.init.orthogonal_(projection.linear.weight)
-    model.projection = projection
+    model.projection = Projection(width, width, [mark for mark in marks if mark is not None])
+    torch.nn.init.eye_(model.projection.linear.weight)
     longest = model.backbone.max_length
     model.formats = {
         "document": replace(model.formats["document"], max_length=min(recipe.document_length, longest)),
         "query": replace(model.formats["query"], max_length=min(recipe.query_length, longest)),
     }
     return model
+
+
+def narrow(model: Joint, texts: Sequence[str], dim: int) -> None:
+    """Fold the first principal components of token embeddings into the projection, in place.
+
+    Training needs no choice of the width: the fewest components that keep the
+    similarities are found afterwards.
+
+    Parameters
+    ----------
+    model : Joint
+    texts : sequence of str
+        Documents whose token embeddings are analysed.
+    dim : int
+        Components kept.
+    """
+    encodings = model.encode(texts, "document", min(256, model.formats["document"].max_length))
+    rows = [torch.from_numpy(e.embeddings.vectors) for e in encodings if e.embeddings is not None]
+    _, _, components = torch.linalg.svd(torch.cat(rows), full_matrices=False)
+    wide = model.projection
+    model.projection = Projection(wide.linear.in_features, dim, wide.skip.tolist())
+    model.projection.linear.weight.data = components[:dim] @ wide.linear.weight.data
 
 
 def examples(collection: Collection, queries: Sequence[str], library: Path, recipe: Recipe) -> list[Example]:
@@ -134,25 +165,45 @@ def _drawn(found: Iterable[Example], count: int, seed: int) -> list[Example]:
 
 
 def train(
-    model: Joint,
-    found: Sequence[Example],
-    teacher: Teacher,
-    loss: JointLoss,
-    settings: Settings,
-    recipe: Recipe,
-    folder: Path,
+    model: Joint, found: Sequence[Example], teacher: Teacher, settings: Settings, recipe: Recipe, folder: Path
 ) -> None:
     """Fit the model, printing each fiftieth step to stderr."""
-    teacher.learn(text for e in found for text in (e.query, e.positive, *e.negatives))
     present = {example.source for example in found}
     shares = {source: share for source, share in recipe.shares if source in present}
 
     def report(step: int, parts: dict[str, float]) -> None:
         if step % 50 == 0:
-            print(step, *(f"{name} {value:.3f}" for name, value in parts.items()), file=sys.stderr)
+            print(step, *(f"{name} {value:.3f}" for name, value in parts.items()), file=sys.stderr, flush=True)
 
     batches = data.mixed(found, shares, recipe.batch, recipe.seed)
-    fit(model, batches, loss, settings, teacher=teacher, folder=folder, report=report)
+    fit(model, batches, loss_for(settings.steps), settings, teacher=teacher, folder=folder, report=report)
+
+
+def loss_for(steps: int) -> JointLoss:
+    """The recipe's loss: sparsity grows over the first half of the run.
+
+    Dot products of term weights are several times as large as MaxSim: scaled down,
+    they are as sure of themselves as the teacher, and the weights keep their size.
+    """
+    return JointLoss(
+        maxsim=1.5, teacher=1.0, sparse_scale=0.3, query_flops=6e-3, document_flops=1e-2, flops_steps=steps // 2
+    )
+
+
+def prepare(
+    collection: Collection, queries: Sequence[str], library: Path, teacher: Teacher, recipe: Recipe, folder: Path
+) -> list[Example]:
+    """Examples and the teacher's vectors, made once and then read from the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written, vectors = folder / "examples.jsonl", folder / "teacher.safetensors"
+    if not written.exists():
+        data.write(written, examples(collection, queries, library, recipe))
+    found = list(data.read(written))
+    if vectors.exists():
+        teacher.load(vectors)
+    teacher.learn(text for e in found for text in (e.query, e.positive, *e.negatives))
+    teacher.save(vectors)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -161,33 +212,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = Recipe(dim=asked.dim, held_out=asked.held_out, seed=asked.seed)
     collection = read(asked.data, "train")
     aside = held_out(collection.qrels, recipe.held_out, recipe.seed)
-    queries = list(collection.queries) if asked.all else [q for q in collection.queries if q not in set(aside)]
-    found = examples(collection, queries, asked.library, recipe)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    data.write(asked.out / "examples.jsonl", found)
+    queries = [query for query in collection.queries if query not in set(aside)]
     teacher = Teacher(asked.teacher, max_length=128)
+    found = prepare(collection, queries, asked.library, teacher, recipe, asked.out)
     model = joint_from(asked.base, recipe)
     settings = Settings(
-        steps=asked.steps, learning_rate=asked.learning_rate, document_length=160, seed=asked.seed, bf16=asked.bf16
+        steps=asked.steps,
+        negatives=recipe.negatives,
+        learning_rate=recipe.learning_rate,
+        head_rate=recipe.head_rate,
+        document_length=recipe.document_cut,
+        seed=recipe.seed,
+        bf16=asked.bf16,
     )
-    train(model, found, teacher, loss_for(asked.steps), settings, recipe, asked.out)
-    tuned = None
-    if asked.sparse_boost is None or asked.rerank_weight is None:
-        index = BM25({key: _fields(document) for key, document in collection.documents.items()})
-        tuned = tune(stages(model, collection, aside, index), collection)
-    model.sparse_boost = tuned.sparse_boost if tuned else asked.sparse_boost
-    model.rerank_weight = tuned.rerank_weight if tuned else asked.rerank_weight
+    train(model, found, teacher, settings, recipe, asked.out)
+    narrow(model, list(collection.texts().values())[:200], recipe.dim)
+    index = BM25({key: _fields(document) for key, document in collection.documents.items()})
+    tuned = tune(stages(model, collection, aside, index), collection)
+    model.sparse_boost, model.rerank_weight = tuned.sparse_boost, tuned.rerank_weight
     hub.save(model, asked.out / "cherche-tiny", dtype="fp16")
-    print(
-        json.dumps(
-            {"recipe": asdict(recipe), "held_out": len(aside), "tuned": asdict(tuned) if tuned else None}, indent=2
-        )
-    )
-
-
-def loss_for(steps: int) -> JointLoss:
-    """The recipe's loss: sparsity grows over the first half of the run."""
-    return JointLoss(teacher=1.0, query_flops=1e-3, document_flops=1e-3, flops_steps=steps // 2)
+    print(json.dumps({"recipe": asdict(recipe), "held_out": len(aside), "tuned": asdict(tuned)}, indent=2))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -200,16 +244,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="where states, examples and cherche-tiny go")
     parser.add_argument("--dim", type=int, default=_DEFAULT.dim)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--held-out", type=int, default=_DEFAULT.held_out)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16")
-    parser.add_argument(
-        "--all", action="store_true", help="train on the held-out queries too, once everything is chosen"
-    )
-    parser.add_argument("--sparse-boost", type=float, help="given with --rerank-weight: nothing is tuned")
-    parser.add_argument("--rerank-weight", type=float)
     return parser
 
 
