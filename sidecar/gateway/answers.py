@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fastapi import Response
 
 from cherche_models.types import Floats, TermWeights
-from sidecar.gateway.encode import Outcome, Ranking, fingerprint, term_weights
+from sidecar.gateway.encode import Outcome, fingerprint, term_weights
+from sidecar.gateway.rerank import Documents, Ranking
 from sidecar.gateway.shapes import Naming
 from sidecar.gateway.wire import array, mapping, numbers, quoted
 from sidecar.types import Kind
@@ -47,7 +48,7 @@ class Sparse:
 class Ranked:
     """Scores of a request's documents, ready to be written."""
 
-    documents: Outcome
+    documents: Documents
     ranking: Ranking
     scores: list[str]
 
@@ -59,8 +60,8 @@ class Ranked:
         """With what made the scores, and which documents have none."""
         made_with = fingerprint(self.documents.encoder, "late_interaction")
         response = _response(content, self.documents, made_with)
-        if self.ranking.unscored:
-            response.headers["x-cherche-unscored"] = _places(self.ranking.unscored)
+        if self.documents.failures:
+            response.headers["x-cherche-unscored"] = _places(self.documents.failures)
         return response
 
 
@@ -70,7 +71,7 @@ async def sparse(outcome: Outcome, kind: Kind, how: Naming, spelled: Sequence[st
     return Sparse(outcome, await asyncio.to_thread(lambda: [_pairs(one, spelled) for one in weights]), how)
 
 
-def ranked(documents: Outcome, ranking: Ranking) -> Ranked:
+def ranked(documents: Documents, ranking: Ranking) -> Ranked:
     """Numbers of all scores."""
     return Ranked(documents, ranking, numbers(ranking.scores))
 
@@ -93,7 +94,7 @@ def _matrix(matrix: Floats) -> str:
     return array(array(numbers(row)) for row in matrix)
 
 
-def _response(content: str, outcome: Outcome, made_with: str) -> Response:
+def _response(content: str, outcome: Outcome | Documents, made_with: str) -> Response:
     stages = ((stage, getattr(outcome.timings, stage)) for stage in _STAGES)
     headers = {
         "x-cherche-model": quoted(outcome.encoder.info.name)[1:-1],

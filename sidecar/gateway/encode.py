@@ -18,7 +18,7 @@ from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.gateway.shapes import Naming
 from sidecar.gateway.wire import quoted
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
-from sidecar.pipeline.texts import leaving_weights, scorable_codes, slowest
+from sidecar.pipeline.texts import leaving_weights, slowest
 from sidecar.protocols import Encoded, Encoder, Lane
 from sidecar.registry import ModelState
 from sidecar.rpc.names import item_name, naming
@@ -57,15 +57,6 @@ class Outcome:
         return [place for place, one in enumerate(self.encoded) if one is not None and one.tokens.truncated]
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Places by falling score; `unscored` ones stand last with the floor score."""
-
-    order: list[int]
-    scores: Floats
-    unscored: dict[int, ChercheError]
-
-
 def pick(services: Services, name: str, head: Head) -> Encoder:
     """The named model, else the default, else the only other one that has the head.
 
@@ -97,24 +88,6 @@ def pick(services: Services, name: str, head: Head) -> Encoder:
         raise precondition(f"no served model has a {_CALLED[head]} head", "start with: cherche serve --model NAME=PATH")
     names = ", ".join(encoder.info.name for encoder in able)
     raise precondition(f"several models have a {_CALLED[head]} head: {names}", "name one: model in body or address")
-
-
-def check_query(services: Services, query: str) -> None:
-    """Refuse what is no query.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT for one of blanks; 413 for one that is too long.
-    """
-    most = services.limits.query_characters
-    if not query.strip():
-        raise unprocessable(invalid("the query is empty", "say what the documents are compared with"))
-    if len(query) > most:
-        raise too_large(
-            f"the query has {len(query):,} characters, the limit is {most:,}",
-            "shorten it, or raise CHERCHE_LIMITS__QUERY_CHARACTERS on the server",
-        )
 
 
 async def encode(
@@ -174,13 +147,18 @@ def require_all(outcome: Outcome, *, uncut: bool = False) -> None:
     ChercheError
         422 naming every failed text; with `uncut`, also those that were cut.
     """
-    failures = dict(outcome.failures)
-    if uncut:
-        longest = outcome.encoder.info.max_document_length
-        for place in outcome.truncated:
-            failures[place] = invalid(f"text {place} is longer than {longest} tokens", "shorten it, or truncate")
+    failures = {**outcome.failures, **(cut(outcome.encoder, outcome.truncated) if uncut else {})}
     if failures:
         raise failed_items(failures, len(outcome.encoded))
+
+
+def cut(encoder: Encoder, truncated: Sequence[int]) -> dict[int, ChercheError]:
+    """Why texts that were cut are not wanted so, by place."""
+    longest = encoder.info.max_document_length
+    return {
+        place: invalid(f"text {place} is longer than {longest} tokens", "shorten it, or let it be truncated")
+        for place in truncated
+    }
 
 
 async def term_weights(outcome: Outcome, kind: Kind) -> list[TermWeights]:
@@ -227,44 +205,6 @@ def matrices(services: Services, outcome: Outcome) -> list[Floats]:
             "send fewer texts at once, or use EncoderService over gRPC, whose codes are a tenth of that",
         )
     return found
-
-
-async def rank(services: Services, query: Outcome, documents: Outcome) -> Ranking:
-    """MaxSim of each document with the query, over codes as an index would hold them.
-
-    A document that cannot be scored, or is empty, gets a score below all others: every document must be in
-    the answer, and one bad document must not cost a search its ranking.
-
-    Raises
-    ------
-    ChercheError
-        422 for a query without tokens, or where no document at all can be scored though some have text.
-    """
-    require_all(query)
-    embeddings = query.encoded[0].encoding.embeddings if query.encoded[0] is not None else None
-    if embeddings is None or not len(embeddings):
-        raise unprocessable(invalid("the query has no token to compare with", "give it words"))
-    started = services.base.clock()
-    codes = await asyncio.to_thread(_codes, documents)
-    unscored = dict(documents.failures)
-    unscored |= {place: one for place, one in codes.items() if isinstance(one, ChercheError)}
-    packed = {place: one for place, one in codes.items() if isinstance(one, bytes)}
-    if unscored and not packed:
-        raise failed_items(unscored, len(documents.encoded))
-    scores = np.full(len(documents.encoded), -np.inf, np.float32)
-    if packed:
-        scores[list(packed)] = await asyncio.to_thread(services.base.maxsim, embeddings, list(packed.values()))
-    finite = np.isfinite(scores)
-    # Rows have length 1, so no similarity is below -1 and no sum below -tokens.
-    floor = min(-float(len(embeddings)), float(scores[finite].min(initial=0.0))) - 1.0
-    scores[~finite] = floor
-    services.metrics.stages(Timings(rerank=services.base.clock() - started))
-    return Ranking(np.argsort(-scores, kind="stable").tolist(), scores, unscored)
-
-
-def _codes(documents: Outcome) -> dict[int, bytes | ChercheError]:
-    texts = {place: one for place, one in enumerate(documents.encoded) if one is not None}
-    return {place: scorable_codes(one, item_name("document", place, "")) for place, one in texts.items()}
 
 
 def names(encoder: Encoder, how: Naming) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from sidecar.gateway import answers, shapes
 from sidecar.gateway.answers import Ranked, Sparse
-from sidecar.gateway.encode import check_query, encode, matrices, names, pick, rank, require_all
+from sidecar.gateway.encode import encode, matrices, names, pick, require_all
 from sidecar.gateway.paths import (
     COHERE_RERANK,
     ELASTICSEARCH_ELSER,
@@ -18,6 +18,7 @@ from sidecar.gateway.paths import (
     TEI_RERANK,
     TEI_SPARSE,
 )
+from sidecar.gateway.rerank import check_query, rank, read
 from sidecar.gateway.shapes import Naming, kind_of, listed
 from sidecar.gateway.wire import array, plain, quoted
 from sidecar.protocols import Lane
@@ -98,7 +99,7 @@ async def cohere_rerank(body: shapes.CohereRerank, services: Shared, address: Pl
         document = f',"document":{{"text":{quoted(texts[place])}}}' if body.return_documents else ""
         return f'{{"index":{place},"relevance_score":{score}{document}}}'
 
-    warnings = [f"{error} (scored below all others)" for _, error in sorted(ranked.ranking.unscored.items())]
+    warnings = [f"{error} (scored below all others)" for _, error in sorted(ranked.documents.failures.items())]
     meta = f',"meta":{plain({"warnings": warnings})}' if warnings else ""
     return ranked.response(f'{{"results":{ranked.results(result, body.top_n)}{meta}}}')
 
@@ -146,15 +147,13 @@ async def _sparse(
 async def _ranked(
     services: Services, method: str, query: str, texts: list[str], model: str, *, uncut: bool = False
 ) -> Ranked:
-    """Scores of all texts; in the lane of queries, as somebody waits for them."""
+    """Scores of all texts."""
     encoder = pick(services, model, "late_interaction")
     check_query(services, query)
     services.check_items(len(texts))
     asked = await encode(services, method, encoder, [query], "query", "query")
-    documents = await encode(services, method, encoder, texts, "document", "query")
-    if uncut:
-        require_all(documents, uncut=True)
-    return answers.ranked(documents, await rank(services, asked, documents))
+    documents = await read(services, method, encoder, texts)
+    return answers.ranked(documents, await rank(services, asked, documents, uncut=uncut))
 
 
 def _lane(kind: Kind) -> Lane:

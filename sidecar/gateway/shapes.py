@@ -56,6 +56,9 @@ def _whole(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
 
 Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
 
+Asked = Annotated[str, Field(pattern=r"[^\s\x1c-\x1f\x85]", description="Not of blanks alone.")]
+"""A query; the controls are blanks to Python, but not to JSON Schema."""
+
 Texts = Annotated[
     Annotated[str, Tag("#one")] | Annotated[list[str], Tag("#many")],
     Discriminator(lambda value: "#one" if isinstance(value, str) else "#many"),
@@ -152,7 +155,7 @@ class CohereDocument(_Body):
 class CohereRerank(_Body):
     """What a Cohere client, an ml-commons connector or Elasticsearch's `custom` service sends."""
 
-    query: str = Field(pattern=r"\S")
+    query: Asked
     documents: list[
         Annotated[
             Annotated[str, Tag("#text")] | Annotated[CohereDocument, Tag("#object")],
@@ -167,7 +170,7 @@ class CohereRerank(_Body):
 class TeiRerank(_Body):
     """What a client of TEI's `/rerank`, or Elasticsearch's `hugging_face` service, sends."""
 
-    query: str = Field(pattern=r"\S")
+    query: Asked
     texts: list[str]
     return_text: bool | None = Field(default=None, strict=True)
     top_n: Count | None = Field(default=None, description="All texts without it.")

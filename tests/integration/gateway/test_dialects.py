@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sidecar.rpc.values import Text
+from sidecar.testing import FakeModel
 from tests.integration.gateway.conftest import Http, Serve, fake_model, spelled
 
 # log1p(1) and log1p(2) on the 9-bit grid of an index, 0.693359375 and 1.09765625, as the shortest float32.
@@ -173,6 +174,21 @@ async def test_every_document_is_in_the_answer(http: Http) -> None:
     assert ["document 3" in warnings[0], "document 5" in warnings[1], len(warnings)] == [True, True, 2]
     assert got.headers["x-cherche-unscored"] == "3,5"
     assert [one["relevance_score"] for one in results] == sorted(scores.values(), reverse=True)
+
+
+async def test_a_document_is_encoded_for_one_rerank_only(http: Http, model: FakeModel) -> None:
+    long = " ".join(["a"] * 500)
+    first = await http("/v1/rerank", {"query": "a", "documents": ["b a", long, ""]})
+    passes = len(model.batches)
+    again = await http("/rerank", {"query": "a", "texts": ["", long, "b a", "c"]})
+    encoded = sorted(length for batch in model.batches[passes:] for length in batch)
+    assert encoded == [3, 3], "the query and the one new document"
+    scores = {one["index"]: one["relevance_score"] for one in first.json["results"]}
+    ranked = {one["index"]: one["score"] for one in again.json}
+    assert (ranked[1], ranked[2]) == (scores[1], scores[0])
+    assert first.headers["x-cherche-truncated"] == again.headers["x-cherche-truncated"] == "1"
+    refused = await http("/rerank", {"query": "a", "texts": ["b a", long], "truncate": False})
+    assert (refused.status, [one["index"] for one in refused.json["items"]]) == (422, [1])
 
 
 async def test_only_empty_documents_all_get_the_floor(http: Http) -> None:

@@ -8,8 +8,6 @@ import json
 import pytest
 
 from sidecar import config
-from sidecar.errors import ChercheError
-from sidecar.testing import FakeModel
 from tests.integration.gateway.conftest import Answer, Http, Serve, fake_model
 from tests.integration.rpc.conftest import until
 
@@ -254,29 +252,6 @@ async def test_queries_overtake_documents(serve: Serve) -> None:
         model.gate.set()
         assert [(await one).status for one in (holding, query, documents)] == [200, 200, 200]
         assert model.batches[passes:][1] == [3], "the query goes before the documents that came first"
-
-
-async def test_a_gateway_beyond_loopback_does_not_start_unprotected(serve: Serve) -> None:
-    with pytest.raises(ChercheError, match=r"0\.0\.0\.0"):
-        async with serve(fake_model(), gateway=config.Gateway(host="0.0.0.0", port=0)):
-            pass
-
-
-async def test_a_port_that_is_taken_is_named(http: Http, serve: Serve) -> None:
-    port = int(http.server.sidecar.gateway_url.rpartition(":")[2])
-    with pytest.raises(ChercheError, match="CHERCHE_GATEWAY__PORT"):
-        async with serve(FakeModel(), gateway=config.Gateway(port=port)):
-            pass
-
-
-async def test_a_request_in_flight_survives_the_drain(serve: Serve) -> None:
-    model = fake_model()
-    async with serve(model) as http:
-        model.gate.clear()
-        flying = asyncio.create_task(http("/es/elser", {"inputs": ["a"]}))
-        await until(lambda: model.waiting)
-        asyncio.get_running_loop().call_later(0.2, model.gate.set)
-    assert (await flying).status == 200
 
 
 def sample(http: Http, name: str, **labels: str) -> float | None:
