@@ -53,6 +53,9 @@ def document(gateway: str) -> Any:
     return schemathesis.openapi.from_url(f"{gateway}/openapi.json")
 
 
+MOST = 20
+"""Requests of each kind for each path."""
+
 PATHS = [
     "/opensearch/v1/sparse",
     "/es/v1/sparse",
@@ -72,7 +75,7 @@ def test_every_path_is_tried(document: Any) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_the_gateway_keeps_its_document(gateway: str, document: Any, path: str, mode: GenerationMode) -> None:
     @given(case=document[path]["POST"].as_strategy(generation_mode=mode))
-    @settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=MOST, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     def hold(case: schemathesis.Case) -> None:
         case.call_and_validate()
 

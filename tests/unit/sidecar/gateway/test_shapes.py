@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sidecar.gateway.shapes import AimedAddress, CohereRerank, ElasticSparse, OpenSearchSparse, kind_of, listed
+
+
+@pytest.mark.parametrize("key", ["input", "texts", "text_docs"])
+def test_texts_by_any_of_their_names(key: str) -> None:
+    assert OpenSearchSparse.model_validate({key: ["a"]}).input == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [("query", "query"), ("QUERY", "query"), (" Search ", "query"), ("passage", "document"), ("Ingest", "document")],
+)
+def test_purposes_in_any_casing(told: str, kind: str) -> None:
+    assert kind_of(OpenSearchSparse.model_validate({"input": [], "content_type": told}).content_type) == kind
+    assert kind_of(ElasticSparse.model_validate({"input": "a", "input_type": told}).input_type) == kind
+
+
+def test_documents_unless_told_otherwise() -> None:
+    assert kind_of(OpenSearchSparse.model_validate({"input": [], "content_type": None}).content_type) == "document"
+
+
+@pytest.mark.parametrize(("value", "read"), [(2, 2), (2.0, 2), (None, None)])
+def test_a_count_is_a_whole_number(value: Any, read: int | None) -> None:
+    assert CohereRerank.model_validate({"query": "q", "documents": [], "top_n": value}).top_n == read
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, []])
+def test_what_is_no_count_is_refused(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        CohereRerank.model_validate({"query": "q", "documents": [], "top_n": value})
+
+
+@pytest.mark.parametrize("query", ["", " ", "\t\n", "\x1c", "\x85", "\u00a0"])
+def test_a_query_of_blanks_is_refused(query: str) -> None:
+    with pytest.raises(ValidationError):
+        CohereRerank.model_validate({"query": query, "documents": []})
+
+
+def test_keys_of_other_clients_are_ignored_but_not_those_of_an_address() -> None:
+    body = {"query": "q", "documents": ["a"], "max_tokens_per_doc": 9, "rank_fields": ["x"]}
+    assert CohereRerank.model_validate(body).documents == ["a"]
+    with pytest.raises(ValidationError):
+        AimedAddress.model_validate({"nameing": "id"})
+
+
+def test_one_text_is_a_list_of_one() -> None:
+    assert (listed("a"), listed(["a", "b"])) == (["a"], ["a", "b"])
