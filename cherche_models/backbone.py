@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +18,10 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, Pretrained
 from transformers.utils import logging as transformers_logging
 
 from cherche_models.errors import CheckpointError, UnsafeCheckpointError
+
+_Parts: TypeAlias = Any
+"""A transformers model, whose sub-modules are named differently in each family."""
+_Transform = Callable[[_Parts, Tensor], Tensor]
 
 
 class Backbone(nn.Module):
@@ -103,7 +107,7 @@ class Backbone(nn.Module):
         """What the masked-LM head does before its decoder; any leading shape."""
         if self._transform is None:
             raise ValueError(_NO_HEAD)
-        return self._transform(hidden)
+        return self._transform(self.model, hidden)
 
     def save(self, folder: Path, *, encoder_only: bool = False) -> None:
         """Write config.json and model.safetensors; a tied decoder is stored once."""
@@ -216,25 +220,39 @@ def _quiet() -> Iterator[None]:
             reports.enable_progress_bar()
 
 
-def _transform_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor] | None:
+def _transform_of(model: PreTrainedModel) -> _Transform | None:
     """The part of a masked-LM head that comes before its decoder, by family."""
-    parts: Any = model
     if hasattr(model, "cls") and hasattr(model.cls, "predictions"):
-        return _as_function(parts.cls.predictions.transform)
+        return _bert
     if hasattr(model, "vocab_transform"):
-        return lambda hidden: parts.vocab_layer_norm(parts.activation(parts.vocab_transform(hidden)))
+        return _distilbert
     if hasattr(model, "lm_head") and hasattr(model.lm_head, "layer_norm"):
-        return lambda hidden: parts.lm_head.layer_norm(nn.functional.gelu(parts.lm_head.dense(hidden)))
+        return _roberta
     if hasattr(model, "generator_predictions"):
-        return _as_function(parts.generator_predictions)
-    if hasattr(model, "head") and hasattr(model, "decoder"):
-        return _as_function(parts.head)
-    return None
+        return _electra
+    return _modernbert if hasattr(model, "head") and hasattr(model, "decoder") else None
 
 
-def _as_function(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    def call(hidden: Tensor) -> Tensor:
-        output: Tensor = module(hidden)
-        return output
+def _bert(model: _Parts, hidden: Tensor) -> Tensor:
+    transformed: Tensor = model.cls.predictions.transform(hidden)
+    return transformed
 
-    return call
+
+def _distilbert(model: _Parts, hidden: Tensor) -> Tensor:
+    transformed: Tensor = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+    return transformed
+
+
+def _roberta(model: _Parts, hidden: Tensor) -> Tensor:
+    transformed: Tensor = model.lm_head.layer_norm(nn.functional.gelu(model.lm_head.dense(hidden)))
+    return transformed
+
+
+def _electra(model: _Parts, hidden: Tensor) -> Tensor:
+    transformed: Tensor = model.generator_predictions(hidden)
+    return transformed
+
+
+def _modernbert(model: _Parts, hidden: Tensor) -> Tensor:
+    transformed: Tensor = model.head(hidden)
+    return transformed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_transform_and_decoder_give_the_logits_of_the_whole_model(family: str, t
         found = body.decoder(body.transform(body(ids, mask)))
     torch.testing.assert_close(found[mask.bool()], expected[mask.bool()])
     assert body.hidden_size == 16
+
+
+def test_a_copy_transforms_with_its_own_weights(masked_lm: Path) -> None:
+    body = backbone.load(masked_lm, vocabulary=True)
+    other = copy.deepcopy(body)
+    with torch.no_grad():
+        other.model.cls.predictions.transform.dense.weight.zero_()
+    hidden = torch.randn(1, checkpoints.HIDDEN)
+    assert not torch.equal(body.transform(hidden), other.transform(hidden))
 
 
 def test_old_names_of_layer_norms_load(masked_lm: Path, tmp_path: Path) -> None:
