@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -91,6 +92,22 @@ async def test_a_sidecar_in_process_opens_no_gateway(tmp_path: Path, monkeypatch
         )
         async with in_process(settings) as client:  # it would fail on the port
             assert await client.list_models()
+
+
+async def test_no_answer_waits_for_an_acknowledgement(http: Http) -> None:
+    """Nagle's algorithm and a delayed acknowledgement would cost each answer 40 ms."""
+    connection = http.connect()
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        connection.request("POST", "/es/elser", b'{"inputs":["a"]}')
+        assert connection.getresponse().read()
+        return time.perf_counter() - started
+
+    try:
+        assert min([await asyncio.to_thread(seconds) for _ in range(30)]) < 0.03
+    finally:
+        connection.close()
 
 
 async def test_a_request_in_flight_survives_the_drain(serve: Serve) -> None:
