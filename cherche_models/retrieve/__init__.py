@@ -1,0 +1,8 @@
+"""Retrievers over documents in memory: encode, add, search; and pipelines of them."""
+
+from cherche_models.retrieve.base import Retriever
+from cherche_models.retrieve.bm25 import BM25
+from cherche_models.retrieve.pipeline import Searcher
+from cherche_models.retrieve.tfidf import TfIdf
+
+__all__ = ["BM25", "Retriever", "Searcher", "TfIdf"]

@@ -1,0 +1,90 @@
+"""BM25 as Lucene has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cherche_models.retrieve.grams import Analyzer, Vectorizer
+from cherche_models.retrieve.sparse import Rows
+from cherche_models.retrieve.tfidf import Lexical
+
+
+class BM25(Lexical):
+    """BM25, Lucene's variant.
+
+    Each term of a query adds ``ln(1 + (N - df + 0.5) / (df + 0.5)) * (tf / (tf + k1 *
+    (1 - b + b * length / mean length)) + epsilon)`` (Robertson & Zaragoza 2009,
+    "The Probabilistic Relevance Framework", eq. 3.15, without the constant ``k1 + 1``;
+    Kamphuis et al. 2020, "Which BM25 Do You Mean?"). Document frequencies and the mean
+    length are those of the index when it is searched.
+
+    neural-cherche's class of this name scores otherwise: it takes the collection
+    frequency for df, and normalises each term over a batch.
+
+    Parameters
+    ----------
+    key : str
+    on : str or sequence of str
+    count_vectorizer : vectorizer or None
+        Fitted on the first documents; has to give counts.
+    b, k1 : float
+    epsilon : float
+        Added for each document that has the term, whatever its length
+        (delta in Lv & Zhai 2011, "Lower-Bounding Term Frequency Normalization").
+    fit : bool
+        False to leave the vocabulary as it is.
+    analyzer : {"char_wb", "char", "word"} or callable
+    ngram_range : pair of int or None
+        None for 3 to 5 characters, or single words.
+
+    Raises
+    ------
+    ValueError
+        If `b` is outside [0, 1], or `k1` or `epsilon` negative.
+
+    Examples
+    --------
+    >>> documents = [{"id": "a", "text": "the duck"}, {"id": "b", "text": "the cow"}]
+    >>> retriever = BM25(key="id", on="text", analyzer="word").add_documents(documents)
+    >>> [(hit["id"], round(hit["similarity"], 4)) for hit in retriever.search("duck")]
+    [('a', 0.2773)]
+    """
+
+    kind = "bm25"
+
+    def __init__(
+        self,
+        key: str,
+        on: str | Sequence[str],
+        count_vectorizer: Vectorizer | None = None,
+        b: float = 0.75,
+        k1: float = 1.5,
+        epsilon: float = 0.0,
+        fit: bool = True,
+        *,
+        analyzer: Analyzer | Callable[[str], Iterable[str]] = "char_wb",
+        ngram_range: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(key, on, count_vectorizer, fit, analyzer, ngram_range)
+        if not 0 <= b <= 1 or k1 < 0 or epsilon < 0:
+            raise ValueError(f"b {b} has to lie in [0, 1], k1 {k1} and epsilon {epsilon} not below 0")
+        self.b, self.k1, self.epsilon = b, k1, epsilon
+
+    def _weigh(self, rows: Rows) -> Rows:
+        number = rows.shape[0]
+        frequencies = np.bincount(rows.indices, minlength=rows.shape[1])
+        idf = np.log1p((number - frequencies + 0.5) / (frequencies + 0.5))
+        owners = np.repeat(np.arange(number), np.diff(rows.indptr))
+        lengths = np.bincount(owners, rows.data, number)
+        norms = self.k1 * (1 - self.b + self.b * lengths / max(lengths.mean(), 1e-9))
+        saturated = rows.data / (rows.data + norms[owners]) + self.epsilon
+        return sparse.csr_array(
+            ((idf[rows.indices] * saturated).astype(np.float32), rows.indices, rows.indptr), shape=rows.shape
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "b": self.b, "k1": self.k1, "epsilon": self.epsilon}

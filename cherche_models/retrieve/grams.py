@@ -1,0 +1,95 @@
+"""Words and character n-grams, counted over a vocabulary that grows with the documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from cherche_models.retrieve.sparse import Rows, split
+
+Analyzer = Literal["word", "char", "char_wb"]
+
+_WORD = r"(?u)\b\w+\b"
+
+
+class Vectorizer(Protocol):
+    """What a caller may bring: scikit-learn's vectorizers and their likes."""
+
+    def fit_transform(self, texts: list[str], /) -> object:
+        """Learn a vocabulary; give a sparse matrix of texts × terms."""
+
+    def transform(self, texts: list[str], /) -> object:
+        """The same with the vocabulary learned before."""
+
+
+class Grams:
+    """Counts of words or n-grams, accents and case folded.
+
+    scikit-learn cuts the texts; unlike its vectorizers, every batch of documents may
+    bring new terms, so that documents added later are found by their own words.
+
+    Parameters
+    ----------
+    analyzer : {"word", "char", "char_wb"} or callable
+        ``char_wb`` cuts n-grams inside words. A callable gives the terms of a text:
+        a stemmer, or the words of a language without spaces.
+    ngram_range : pair of int or None
+        Shortest and longest; None for single words, or for 3 to 5 characters.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer | Callable[[str], Iterable[str]] = "char_wb",
+        ngram_range: tuple[int, int] | None = None,
+    ) -> None:
+        self.analyzer = analyzer
+        self.ngram_range = ngram_range or ((1, 1) if analyzer == "word" else (3, 5))
+        self.vocabulary: dict[str, int] = {}
+        self._terms = analyzer if callable(analyzer) else _analyzer(analyzer, self.ngram_range)
+
+    def fit_transform(self, texts: Sequence[str]) -> list[Rows]:
+        """Counts of each text; its terms join the vocabulary."""
+        counts = [Counter(self._terms(text)) for text in texts]
+        for count in counts:
+            for term in count:
+                self.vocabulary.setdefault(term, len(self.vocabulary))
+        return self._rows(counts)
+
+    def transform(self, texts: Sequence[str]) -> list[Rows]:
+        """Counts of the terms that the vocabulary knows."""
+        return self._rows([Counter(t for t in self._terms(text) if t in self.vocabulary) for text in texts])
+
+    def _rows(self, counts: list[Counter[str]]) -> list[Rows]:
+        terms = np.array([self.vocabulary[term] for count in counts for term in count], dtype=np.int64)
+        weights = np.array([n for count in counts for n in count.values()], dtype=np.float32)
+        offsets = np.concatenate(([0], np.cumsum([len(count) for count in counts], dtype=np.int64)))
+        return split(weights, terms, offsets, len(self.vocabulary))
+
+
+def vectorized(vectorizer: Vectorizer, texts: Sequence[str], fit: bool) -> list[Rows]:
+    """Rows of a vectorizer of the caller's."""
+    from scipy import sparse
+
+    found: Any = vectorizer.fit_transform(list(texts)) if fit else vectorizer.transform(list(texts))
+    rows = sparse.csr_array(found, dtype=np.float32)
+    return split(rows.data, rows.indices, rows.indptr, rows.shape[1])
+
+
+def _analyzer(analyzer: Analyzer, ngram_range: tuple[int, int]) -> Callable[[str], Iterable[str]]:
+    try:
+        from sklearn.feature_extraction.text import CountVectorizer
+    except ImportError as error:
+        raise ImportError("TfIdf and BM25 need scikit-learn: pip install 'cherche-sidecar[retrieve]'") from error
+    vectorizer = CountVectorizer(
+        analyzer=analyzer, ngram_range=ngram_range, strip_accents="unicode", token_pattern=_WORD
+    )
+    cut: Callable[[str], Iterable[str]] = vectorizer.build_analyzer()
+    return cut

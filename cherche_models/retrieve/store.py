@@ -1,0 +1,94 @@
+"""Indexes on disk: one safetensors file whose header is JSON. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from cherche_models.utils.documents import Key
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes
+    ----------
+    kind : str
+        Of retriever.
+    key : str
+    on : tuple of str
+    settings : dict
+        JSON; the retriever's own.
+    ids : list of str or int
+    """
+
+    kind: str
+    key: str
+    on: tuple[str, ...]
+    settings: dict[str, Any]
+    ids: list[Key]
+
+
+def write(path: Path, header: Header, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a file beside `path`, then put it there."""
+    text = json.dumps(
+        {
+            "version": VERSION,
+            "kind": header.kind,
+            "key": header.key,
+            "on": header.on,
+            "settings": header.settings,
+            "ids": header.ids,
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    try:
+        tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(tensors, scratch, metadata={"cherche": text})
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path, kind: str) -> tuple[Header, dict[str, NDArray[Any]]]:
+    """Read a file.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If it is no index, one of another kind, or of a later version.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("cherche")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no index: {error}") from error
+    if text is None:
+        raise ValueError(f"{path} is no index: it has tensors, but no header of ours")
+    return _header(path, json.loads(text), kind), arrays
+
+
+def _header(path: Path, found: dict[str, Any], kind: str) -> Header:
+    if found["version"] != VERSION:
+        raise ValueError(f"{path} has version {found['version']}, this release reads {VERSION}: upgrade it")
+    if found["kind"] != kind:
+        raise ValueError(f"{path} holds an index of kind {found['kind']!r}, not {kind!r}: load it by that class")
+    return Header(kind, found["key"], tuple(found["on"]), found["settings"], found["ids"])
