@@ -51,7 +51,7 @@ def feed(session: Session, index: str, corpus: str, failed_file: Path | None, no
         stream = sys.stdin.buffer if corpus == "-" else stack.enter_context(_opened(corpus))
         ledger = stack.enter_context(Ledger(failed_file))
         run = Run(ledger, session.output.progress(), "stdin" if corpus == "-" else corpus)
-        error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh))
+        error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh), index=index)
     summary = run.summary(index)
     session.output.data(summary, lambda: _print(summary))
     if ledger.failed:

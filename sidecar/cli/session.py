@@ -80,8 +80,10 @@ class Session:
             async with Client.from_settings(settings) as client:
                 yield client
         else:
+            from sidecar.observe import logs
             from sidecar.rpc.serve import in_process
 
+            logs.configure("critical")  # what goes wrong comes back as the verb's own error
             async with in_process(settings) as client:
                 yield client
 

@@ -21,9 +21,17 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("CHERCHE_PORT", "1")
     monkeypatch.setenv("CHERCHE_METRICS__PORT", "2")
     certificate = tmp_path / "cert.pem"
-    flags = {**ABSENT, "port": 3, "metrics_port": 4, "tls_cert": certificate, "url": "https://cluster:9200"}
+    flags = {
+        **ABSENT,
+        "port": 3,
+        "metrics_port": 4,
+        "gateway_port": 5,
+        "tls_cert": certificate,
+        "url": "https://cluster:9200",
+    }
     settings = config.load(serve_flags(("a=hub/id", f"b={tmp_path}"), flags))
     assert (settings.port, settings.metrics.port, settings.tls.cert) == (3, 4, certificate)
+    assert (settings.gateway.host, settings.gateway.port) == ("127.0.0.1", 5)
     assert settings.models == {"a": "hub/id", "b": str(tmp_path.resolve())}
     assert settings.engine == "opensearch"
 

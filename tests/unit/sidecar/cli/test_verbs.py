@@ -219,3 +219,10 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     result = CliRunner().invoke(cherche, ["config"])
     assert result.exit_code == 1
     assert "CHERCHE_PORT" in result.stderr
+
+
+def test_models_come_and_go(command: Command) -> None:
+    assert command.json("models", "load", "again", "fake")["state"] == "READY"
+    assert [model["name"] for model in command.json("models", "list")["models"]] == ["again", "fake"]
+    command("models", "unload", "again")
+    assert [model["name"] for model in command.json("models", "list")["models"]] == ["fake"]

@@ -1,0 +1,80 @@
+"""Without --server the sidecar lives in the command's own process, and loads what an index remembers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import sidecar.models
+from sidecar.cli import cherche
+from sidecar.errors import precondition
+from sidecar.testing import FakeModel
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Names of the models that were loaded, in order; each a fake that differs from the others."""
+    names: list[str] = []
+
+    def load(name: str, source: str, **_: Any) -> FakeModel:
+        names.append(name)
+        return FakeModel(name=name)
+
+    monkeypatch.setattr(sidecar.models, "load_model", load)
+    monkeypatch.setenv("CHERCHE_EMBEDDED__PATH", str(tmp_path / "index.sqlite"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "1", "text": "ducks swim"}\n')
+    (tmp_path / "model").mkdir()
+    return names
+
+
+def run(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(cherche, arguments, catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_shipped_model_serves_where_none_is_named(loaded: list[str]) -> None:
+    run("setup", "articles")
+    run("feed", "articles", "corpus.jsonl")
+    assert json.loads(run("search", "articles", "ducks", "--json").stdout)["hits"][0]["id"] == "1"
+    assert loaded == ["cherche-tiny"] * 3
+
+
+def test_a_folder_is_remembered_with_the_index(loaded: list[str], tmp_path: Path) -> None:
+    run("setup", "articles", "--model", "./model", "--reranker", "hub/colbert")
+    loaded.clear()
+    assert json.loads(run("feed", "articles", "corpus.jsonl", "--json").stdout)["encoded"] == 1
+    assert loaded == ["cherche-tiny", str(tmp_path / "model"), "hub/colbert"]
+    page = json.loads(run("search", "articles", "ducks", "--rerank", "--json").stdout)
+    assert page["rerank"]["status"] == "APPLIED"
+    assert "all in order" in run("doctor", "articles").stdout
+
+
+def test_a_model_can_be_named_for_one_call(loaded: list[str], tmp_path: Path) -> None:
+    run("encode", "ducks", "--model", "./model")
+    assert loaded == ["cherche-tiny", str(tmp_path / "model")]
+
+
+def test_a_model_that_cannot_be_loaded_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, source: str, **_: Any) -> FakeModel:
+        raise precondition(f"{source} holds no model", "name another folder")
+
+    monkeypatch.setattr(sidecar.models, "load_model", broken)
+    stderr = run("encode", "ducks", code=1).stderr
+    assert stderr.count("holds no model") == 1
+    assert "name another folder" in stderr
+
+
+def test_loading_into_a_sidecar_that_ends_at_once_makes_no_sense() -> None:
+    assert "--server" in run("models", "load", "name", "source", code=2).stderr
+
+
+def test_a_file_that_cannot_be_an_index_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.sqlite").write_text("not a database, but long enough to be looked at as if it were one" * 20)
+    monkeypatch.setenv("CHERCHE_EMBEDDED__PATH", str(tmp_path / "other.sqlite"))
+    assert "other.sqlite" in run("search", "articles", "ducks", code=1).stderr
