@@ -110,6 +110,22 @@ async def test_no_answer_waits_for_an_acknowledgement(http: Http) -> None:
         connection.close()
 
 
+async def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None:
+    async with serve(fake_model(), drain=60) as http:
+        connection = http.connect()
+
+        def ask() -> int:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+        assert await asyncio.to_thread(ask) == 200
+        ending = time.monotonic()
+    assert time.monotonic() - ending < 30
+    connection.close()
+
+
 async def test_a_request_in_flight_survives_the_drain(serve: Serve) -> None:
     model = fake_model()
     async with serve(model) as http:
