@@ -8,6 +8,7 @@ Needs CHERCHE_TEST_DATA and CHERCHE_TEST_MODELS; the opensearch rows need OPENSE
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,16 +65,25 @@ def _anonymous(arguments: Sequence[str]) -> str:
 @contextmanager
 def engines() -> Iterator[dict[str, Cherche]]:
     """The command line on each engine; the embedded one in a folder of its own."""
-    from sidecar.cluster import running_cluster
-
     with tempfile.TemporaryDirectory() as folder:
         embedded = Cherche({"CHERCHE_ENGINE": "embedded", "CHERCHE_EMBEDDED__PATH": f"{folder}/index.sqlite"})
-        with running_cluster(heap="1g") as cluster:
-            url = cluster.urls[0]
+        with cluster_url() as url:
             yield {
                 "embedded": embedded,
                 "opensearch": Cherche({"CHERCHE_ENGINE": "opensearch", "CHERCHE_URL": url}),
             }
+
+
+@contextmanager
+def cluster_url() -> Iterator[str]:
+    """OPENSEARCH_URL, or a cluster of one node that is gone afterwards."""
+    from sidecar.cluster import running_cluster
+
+    if url := os.environ.get("OPENSEARCH_URL"):
+        yield url
+        return
+    with running_cluster(heap="1g") as urls:
+        yield urls[0]
 
 
 def collection(name: str) -> Path:
@@ -141,6 +152,45 @@ def updates() -> dict[str, Any]:
     return figures
 
 
+def replay() -> dict[str, Any]:
+    """The cluster's own sparse scores against sums over the packed terms, with splade-tiny on SciFact."""
+    model, data = str(checkpoint("splade-tiny")), collection("scifact")
+    with cluster_url() as url:
+        cherche = Cherche({"CHERCHE_ENGINE": "opensearch", "CHERCHE_URL": url})
+        cherche("setup", "replay", "--model", model, "--max-length", "512")
+        cherche("feed", "replay", str(data / "corpus.jsonl"), "--failed", os.devnull)
+        pairs, worst, tokens = asyncio.run(_replayed(url, model, data))
+        cherche("remove", "replay", "--yes")
+    return {
+        "pairs": pairs,
+        "largest_relative_difference": worst,
+        "pairs_with_the_token_.": tokens["."],
+        "pairs_with_the_token_##s": tokens["##s"],
+        "commands": cherche.commands,
+    }
+
+
+async def _replayed(url: str, model: str, data: Path) -> tuple[int, float, Counter[str]]:
+    """(Query, hit) pairs looked at, the largest relative difference, and how many pairs share a token."""
+    from cherche_models.evaluate import read_queries
+    from sidecar.config import load
+    from sidecar.rpc.serve import in_process
+    from sidecar.types import SearchRequest
+
+    settings = load({"engine": "opensearch", "url": url, "models": {model: model}})
+    pairs, worst, tokens = 0, 0.0, Counter[str]()
+    async with in_process(settings) as client:
+        for text in list(read_queries(data / "queries.jsonl").values())[:100]:
+            request = SearchRequest("replay", text + " .", mode="sparse", size=10)
+            result, explanations = await client.explain(request)
+            for hit, explained in zip(result.hits, explanations, strict=True):
+                total = sum(term.contribution for term in explained.terms)
+                worst = max(worst, abs(hit.parts.sparse - total) / total)
+                tokens.update(term.token for term in explained.terms)
+                pairs += 1
+    return pairs, worst, tokens
+
+
 def start() -> dict[str, Any]:
     """Seconds of ``cherche --help`` and whether torch was loaded."""
     seconds = []
@@ -161,6 +211,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "splade": splade,
     "tiny": tiny,
     "updates": updates,
+    "replay": replay,
 }
 
 
