@@ -17,9 +17,12 @@ __all__ = [
     "models",
     "naming",
     "prune",
+    "rank",
+    "retrieve",
     "scores",
     "train",
     "types",
+    "utils",
 ]
 
 

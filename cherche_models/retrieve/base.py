@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cherche_models.retrieve import store
-from cherche_models.retrieve.encoder import BATCH, Encoder
+from cherche_models.retrieve.encoder import BATCH, Encoder, ModelEncoder
 from cherche_models.retrieve.pipeline import Searcher
 from cherche_models.utils.batches import batchify
 from cherche_models.utils.documents import Document, Filter, Key, Result, in_order
@@ -124,13 +124,24 @@ class Retriever(Encoder[E], Searcher):
         ValueError
             If `k` is below 1.
         """
+        return self._find(queries_embeddings, k, batch_size, tqdm_bar, filters, self._scores)
+
+    def _find(
+        self,
+        queries_embeddings: Mapping[str, E],
+        k: int | None,
+        batch_size: int,
+        tqdm_bar: bool,
+        filters: Filter | None,
+        score: Callable[[Sequence[E], NDArray[np.bool_] | None], Iterable[Scored]],
+    ) -> list[list[Result]]:
         if k is not None and k < 1:
             raise ValueError(f"k {k} is below 1")
         self._refresh()
         allowed = self._allowed(filters)
         results: list[list[Result]] = []
         for batch in batchify(in_order(queries_embeddings), batch_size, "search", tqdm_bar):
-            scored = self._scores(batch, allowed) if self._ids else [_NOTHING] * len(batch)
+            scored = score(batch, allowed) if self._ids else [_NOTHING] * len(batch)
             results.extend(self._results(positions, scores, k) for positions, scores in scored)
         return results
 
@@ -190,7 +201,7 @@ class Retriever(Encoder[E], Searcher):
         """Bring the documents, all of them, into the form that `_scores` reads."""
 
     @abstractmethod
-    def _scores(self, queries: Sequence[E], allowed: NDArray[np.bool_] | None) -> Iterator[Scored] | list[Scored]:
+    def _scores(self, queries: Sequence[E], allowed: NDArray[np.bool_] | None) -> Iterable[Scored]:
         """What each query matches among the allowed documents; the index is not empty."""
 
     def _refresh(self) -> None:
@@ -216,6 +227,24 @@ class Retriever(Encoder[E], Searcher):
         best = top(scores, k)
         pairs = zip(positions[best].tolist(), scores[best].tolist(), strict=True)
         return [{self.key: self._ids[position], "similarity": score} for position, score in pairs]
+
+
+class ModelRetriever(ModelEncoder[E], Retriever[E]):
+    """A retriever that runs a model; its files name the model that made them."""
+
+    def _settings(self) -> dict[str, Any]:
+        return {"model": self.model.digest}
+
+    @classmethod
+    def _restore(cls, header: store.Header, arguments: Mapping[str, Any]) -> Self:
+        retriever = super()._restore(header, arguments)
+        made, given = header.settings["model"], retriever.model.digest
+        if made and given and made != given:
+            raise ValueError(
+                f"the index was made with the model {made[:12]}, not with {given[:12]}: "
+                "load that one, or encode the documents again"
+            )
+        return retriever
 
 
 _NOTHING: Scored = (np.empty(0, np.int64), np.empty(0, np.float32))

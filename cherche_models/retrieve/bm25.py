@@ -18,7 +18,7 @@ class BM25(Lexical):
 
     Each term of a query adds ``ln(1 + (N - df + 0.5) / (df + 0.5)) * (tf / (tf + k1 *
     (1 - b + b * length / mean length)) + epsilon)`` (Robertson & Zaragoza 2009,
-    "The Probabilistic Relevance Framework", eq. 3.15, without the constant ``k1 + 1``;
+    "The Probabilistic Relevance Framework", without the constant ``k1 + 1``;
     Kamphuis et al. 2020, "Which BM25 Do You Mean?"). Document frequencies and the mean
     length are those of the index when it is searched.
 

@@ -15,11 +15,15 @@ WINDOW = 100
 """Candidates that a stage hands on, where fewer are asked for at the end."""
 
 
-class Ranks(Protocol):
-    """What a pipeline asks of a ranker."""
+class Adds(Protocol):
+    """What wants to see the documents."""
 
     def add_documents(self, documents: Iterable[Document], batch_size: int = ..., tqdm_bar: bool = ...) -> object:
         """Encode documents and keep them."""
+
+
+class Ranks(Adds, Protocol):
+    """What a pipeline asks of a ranker."""
 
     def rank(self, queries: list[str], candidates: list[list[Result]], k: int | None = None) -> list[list[Result]]:
         """Candidates of each query in a better order."""
@@ -71,7 +75,7 @@ class Searcher(ABC):
     def _search(self, queries: list[str], k: int | None, filters: Filter | None) -> list[list[Result]]:
         """One list for each query."""
 
-    def _parts(self) -> list[object]:
+    def _parts(self) -> list[Adds]:
         """Retrievers and rankers that want the documents."""
         return [self]
 
@@ -104,11 +108,10 @@ class Combined(Searcher):
         """Encode documents and add them to every index and ranker of the pipeline, once each."""
         found = list(documents)
         for part in {id(part): part for part in self._parts()}.values():
-            if isinstance(part, Searcher) or hasattr(part, "add_documents"):
-                part.add_documents(found, batch_size, tqdm_bar)
+            part.add_documents(found, batch_size, tqdm_bar)
         return self
 
-    def _parts(self) -> list[object]:
+    def _parts(self) -> list[Adds]:
         return [part for member in self.members for part in member._parts()]
 
     def _members(self, kind: type[Combined]) -> list[Searcher]:
@@ -163,7 +166,7 @@ class Reranked(Combined):
         depth = None if k is None else max(k, WINDOW)
         return self.ranker.rank(queries, self.members[0]._search(queries, depth, filters), k)
 
-    def _parts(self) -> list[object]:
+    def _parts(self) -> list[Adds]:
         return [*super()._parts(), self.ranker]
 
 

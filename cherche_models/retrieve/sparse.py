@@ -38,12 +38,7 @@ class SparseRetriever(Retriever[Rows]):
 
     def _scores(self, queries: Sequence[Rows], allowed: NDArray[np.bool_] | None) -> Iterator[Scored]:
         asked = self._weigh_queries(stack(queries, self._index.shape[0]))
-        found = sparse.csr_array(asked @ self._index)
-        found.sort_indices()
-        for start, end in pairwise(found.indptr.tolist()):
-            positions, scores = found.indices[start:end].astype(np.int64), found.data[start:end].astype(np.float32)
-            kept = scores > 0 if allowed is None else (scores > 0) & allowed[positions]
-            yield positions[kept], scores[kept]
+        return postings_scores(asked, self._index, allowed)
 
     def _arrays(self, embeddings: list[Rows]) -> dict[str, NDArray[Any]]:
         rows = stack(embeddings)
@@ -56,6 +51,16 @@ class SparseRetriever(Retriever[Rows]):
 
     def _embeddings(self, arrays: Mapping[str, NDArray[Any]]) -> list[Rows]:
         return split(arrays["weights"], arrays["terms"], arrays["offsets"], int(arrays["width"][0]))
+
+
+def postings_scores(queries: Rows, index: Rows, allowed: NDArray[np.bool_] | None) -> Iterator[Scored]:
+    """Documents of an index (terms × documents) that share a term with each query, and the dot products above 0."""
+    found = sparse.csr_array(queries @ index)
+    found.sort_indices()
+    for start, end in pairwise(found.indptr.tolist()):
+        positions, scores = found.indices[start:end].astype(np.int64), found.data[start:end].astype(np.float32)
+        kept = scores > 0 if allowed is None else (scores > 0) & allowed[positions]
+        yield positions[kept], scores[kept]
 
 
 def row(terms: NDArray[Any], weights: NDArray[Any], width: int) -> Rows:

@@ -1,0 +1,7 @@
+"""Rankers: candidates of a first stage, in the order of a model."""
+
+from cherche_models.rank.base import Ranker
+from cherche_models.rank.colbert import ColBERT
+from cherche_models.rank.sparse_embed import SparseEmbed
+
+__all__ = ["ColBERT", "Ranker", "SparseEmbed"]

@@ -1,0 +1,38 @@
+"""Dot products of the vectors of shared terms, with the candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cherche_models.models import Model
+from cherche_models.rank.base import Ranker
+from cherche_models.retrieve.sparse_embed import TermVectors, check_sparse_embed, term_scores, term_vectors
+from cherche_models.types import Encoding
+
+
+class SparseEmbed(Ranker[TermVectors]):
+    """Orders candidates by the vectors of the terms they share with the query.
+
+    Parameters
+    ----------
+    key : str
+    on : str or sequence of str
+    model : models.SparseEmbed
+    device : str or None
+        Moves the model there.
+
+    Raises
+    ------
+    ValueError
+        If the model is another.
+    """
+
+    def _check(self, model: Model) -> None:
+        check_sparse_embed(model)
+
+    def _embedding(self, encoding: Encoding) -> TermVectors:
+        return term_vectors(encoding, len(self.model.vocabulary))
+
+    def _score(self, query: TermVectors, documents: list[TermVectors]) -> NDArray[np.float32]:
+        return term_scores(query, documents)

@@ -1,0 +1,140 @@
+"""Measures and collections in the shapes that scripts of neural-cherche hold them in: queries by their text."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cherche_models.evaluate import beir, measures
+from cherche_models.utils.documents import Document, Key, Result, fields, texts_by_id
+
+Qrels = Mapping[str, Mapping[str, int]]
+
+METRICS = ("ndcg@10", "hits@1", "hits@2", "hits@3", "hits@4", "hits@5", "hits@10")
+
+
+def evaluate(
+    scores: Sequence[Sequence[Result]],
+    qrels: Qrels,
+    queries: Sequence[str],
+    metrics: Sequence[str] = METRICS,
+    key: str = "id",
+) -> dict[str, float]:
+    """Mean of each measure over all judged queries; one without a list of results counts 0.
+
+    Parameters
+    ----------
+    scores : sequence of lists of dict
+        What a retriever, ranker or pipeline gave, for each query.
+    qrels : mapping of query text → {document id → relevance}
+    queries : sequence of str
+        In the order of `scores`. Of a repeated query the first list counts.
+    metrics : sequence of str
+        ``ndcg``, ``map``, ``mrr``, ``ndcg@K``, ``recall@K``, ``hits@K``, ``precision@K``.
+    key : str
+        Field of a result that holds the id.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer lists than queries, a measure is unknown, or no
+        query has a relevant document.
+
+    >>> found = [[{"id": "a", "similarity": 2.0}, {"id": "b", "similarity": 1.0}]]
+    >>> evaluate(found, {"ducks": {"b": 1}}, ["ducks"], ["mrr", "hits@1"])
+    {'mrr': 0.5, 'hits@1': 0.0}
+    """
+    if len(scores) != len(queries):
+        raise ValueError(f"{len(scores)} lists of results for {len(queries)} queries: give one for each")
+    numbers = {text: str(number) for number, text in enumerate(qrels)}
+    rankings: dict[str, list[str]] = {}
+    for text, results in zip(queries, scores, strict=True):
+        if text in numbers:
+            rankings.setdefault(numbers[text], [str(result[key]) for result in results])
+    judgements = {numbers[text]: {str(k): relevance for k, relevance in row.items()} for text, row in qrels.items()}
+    return measures.evaluate(rankings, judgements, metrics or METRICS)
+
+
+def load_beir(
+    dataset_name: str, split: str = "test", folder: str | Path = "evaluation_datasets"
+) -> tuple[list[dict[str, str]], list[str], dict[str, dict[str, int]]]:
+    """Documents, queries and judgements of a BEIR collection.
+
+    Parameters
+    ----------
+    dataset_name : str
+        Such as ``scifact``.
+    split : str
+    folder : str or Path
+        Where collections lie; what is not there is downloaded into it.
+
+    Returns
+    -------
+    documents : list of dict
+        Fields ``id``, ``title`` and ``text``.
+    queries : list of str
+        Distinct texts that the split judges.
+    qrels : dict of query text → {document id → relevance}
+    """
+    collection = beir.read(beir.download(dataset_name, Path(folder)), split)
+    documents = [
+        {"id": key, "title": str(document.get("title") or ""), "text": str(document.get("text") or "")}
+        for key, document in collection.documents.items()
+    ]
+    qrels: dict[str, dict[str, int]] = {}
+    for key, judged in collection.qrels.items():
+        qrels.setdefault(collection.queries[key], {}).update(judged)
+    return documents, list(qrels), qrels
+
+
+def get_beir_triples(
+    key: str,
+    on: str | Sequence[str],
+    documents: Iterable[Document],
+    queries: Sequence[str],
+    qrels: Qrels,
+    seed: int | None = None,
+) -> list[tuple[str, str, str]]:
+    """Each query with each of its relevant documents and one drawn at random that is not.
+
+    Judged documents that are not in the collection are left out.
+
+    Parameters
+    ----------
+    key : str
+    on : str or sequence of str
+    documents : iterable of dict
+    queries : sequence of str
+    qrels : mapping of query text → {document id → relevance}
+    seed : int or None
+        Of the draw; None for Python's own random state.
+
+    Raises
+    ------
+    KeyError
+        If a query has no judgements.
+    ValueError
+        If every document answers a query, so that none is left to draw.
+    """
+    texts = texts_by_id(documents, key, fields(on))
+    ids = list(texts)
+    draw = random.Random(random.random() if seed is None else seed)
+    triples: list[tuple[str, str, str]] = []
+    for query in queries:
+        relevant = {document for document, relevance in qrels[query].items() if relevance > 0}
+        triples += [
+            (query, texts[positive], texts[_other(ids, relevant, draw, query)])
+            for positive in sorted(relevant & texts.keys())
+        ]
+    return triples
+
+
+def _other(ids: Sequence[Key], relevant: set[str], draw: random.Random, query: str) -> Key:
+    for _ in range(100):
+        if (found := draw.choice(ids)) not in relevant:
+            return found
+    left = [key for key in ids if key not in relevant]
+    if not left:
+        raise ValueError(f"every document answers the query {query!r}: there is no negative to draw")
+    return draw.choice(left)

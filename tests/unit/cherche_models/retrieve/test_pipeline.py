@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from cherche_models.retrieve import BM25
+
+DOCUMENTS = [
+    {"id": 1, "title": "duck duck", "text": "pond"},
+    {"id": 2, "title": "duck", "text": "a duck swims"},
+    {"id": 3, "title": "cow", "text": "duck"},
+]
+
+
+def on(field: str, key: str = "id") -> BM25:
+    return BM25(key, field, analyzer="word")
+
+
+def test_union_is_reciprocal_rank_fusion() -> None:
+    titles, texts = on("title").add_documents(DOCUMENTS), on("text").add_documents(DOCUMENTS)
+    first, second = ([hit["id"] for hit in index.search("duck")] for index in (titles, texts))
+    assert (first, second) == ([1, 2], [3, 2])
+    found = (titles | texts).search("duck")
+    assert [(hit["id"], hit["similarity"]) for hit in found] == [(2, 2 / 62), (1, 1 / 61), (3, 1 / 61)]
+
+
+def test_intersection_keeps_what_every_member_finds() -> None:
+    search = on("title") & on("text")
+    search.add_documents(DOCUMENTS)
+    assert [hit["id"] for hit in search.search("duck")] == [2]
+    assert search.search(["duck", "zzz"], k=1) == [search.search("duck"), []]
+
+
+def test_members_of_a_kind_are_fused_at_once() -> None:
+    one, two, three = on("title"), on("text"), on("title")
+    assert ((one | two) | three).members == [one, two, three]
+    assert ((one & two) | three).members[1] is three
+    assert repr(one | two).count("BM25") == 2
+
+
+def test_an_index_that_stands_twice_is_filled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = on("text")
+    calls = []
+    monkeypatch.setattr(index, "add", lambda embeddings: calls.append(embeddings) or index)
+    (index | index).add_documents(DOCUMENTS)
+    assert len(calls) == 1
+
+
+def test_fields_of_the_documents_come_back() -> None:
+    index = on("text")
+    search = index + DOCUMENTS
+    search.add_documents(DOCUMENTS)
+    (alone,) = index.search("swims")
+    assert search.search("swims") == [{**DOCUMENTS[1], **alone}]
+    with pytest.raises(KeyError, match="is not among those"):
+        (on("text").add_documents(DOCUMENTS) + DOCUMENTS[:1]).search("swims")
+
+
+def test_k_and_filters_reach_every_stage() -> None:
+    search = on("title") | on("text")
+    search.add_documents(DOCUMENTS)
+    assert [hit["id"] for hit in search.search("duck", k=1)] == [2]
+    assert [hit["id"] for hit in search.search("duck", filters=[1])] == [1]
+    with pytest.raises(ValueError, match="k 0"):
+        search.search("duck", k=0)
+
+
+def test_keys_must_agree() -> None:
+    with pytest.raises(ValueError, match="use one key"):
+        on("text") | on("text", "number")
