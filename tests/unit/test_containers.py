@@ -35,9 +35,11 @@ def test_docker_compose_accepts_it() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_it_builds_the_sidecars_image_and_listens_on_loopback_only() -> None:
+def test_it_builds_both_images_and_listens_on_loopback_only() -> None:
     services = compose()["services"]
-    assert services["opensearch"]["image"] == "opensearchproject/opensearch:3.8.0"
+    engine = services["opensearch"]["build"]
+    arguments = {"OPENSEARCH_VERSION": "${OPENSEARCH_VERSION:-3.8.0}"}
+    assert engine == {"context": ".", "dockerfile": "opensearch/Dockerfile", "args": arguments}
     build = services["sidecar"]["build"]
     assert build == {"context": ".", "dockerfile": "sidecar/Dockerfile"}
     for service in services.values():

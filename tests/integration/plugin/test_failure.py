@@ -17,7 +17,7 @@ from tests.integration.plugin.bulk import Sources, bulk, failed, ids, ingest_pip
 from tests.integration.plugin.conftest import Cluster
 from tests.integration.plugin.stand_in import StandIn, stand_in
 
-pytestmark = pytest.mark.java
+pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
 DEADLINE_MS = 150
 

@@ -12,7 +12,7 @@ from sidecar.types import IndexOptions, SourceDocument
 from tests.integration.plugin.bulk import Sources, bulk, failed, ingest_pipeline
 from tests.integration.plugin.conftest import Cluster
 
-pytestmark = pytest.mark.java
+pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
 AS_WRITTEN: Sources = {
     "plain": {"title": "a title", "text": "some text, with a full stop.", "n": 1},

@@ -12,7 +12,7 @@ from sidecar.types import SearchRequest
 from tests.integration.plugin.bulk import bulk, ids, ingest_pipeline, search, search_pipeline
 from tests.integration.plugin.conftest import Cluster
 
-pytestmark = pytest.mark.java
+pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
 WORDS = [*(f"word{n}" for n in range(30)), "car", "automobile", "film", "movie"]
 QUERIES = ["car word1", "movie word2 word3", "film", "word5 word6 word7 word8", "automobile film word9"]

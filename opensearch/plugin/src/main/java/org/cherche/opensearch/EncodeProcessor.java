@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import org.cherche.opensearch.Stats.Count;
@@ -56,8 +57,16 @@ final class EncodeProcessor extends AbstractProcessor {
         }
     }
 
+    /** A document of the cluster's, and how it is told that it failed. */
+    private record Target(IngestDocument document, Consumer<Exception> onFailure) {
+
+        Map<String, Object> source() {
+            return document.getSourceAndMetadata();
+        }
+    }
+
     /** One document of a batch, and what the index holds of it. */
-    private record Item(IngestDocumentWrapper wrapper, PipelineDocument document, StoredParts stored) {}
+    private record Item(Target target, PipelineDocument document, StoredParts stored) {}
 
     private final Node node;
     private final OnUnavailable onUnavailable;
@@ -91,64 +100,74 @@ final class EncodeProcessor extends AbstractProcessor {
 
     @Override
     public void execute(IngestDocument document, BiConsumer<IngestDocument, Exception> handler) {
-        var wrapper = new IngestDocumentWrapper(0, 0, document, null);
-        batchExecute(List.of(wrapper), done -> handler.accept(wrapper.getIngestDocument(), wrapper.getException()));
+        var failure = new AtomicReference<Exception>();
+        encodeAll(List.of(new Target(document, failure::set)), () -> {
+            Exception error = failure.get();
+            handler.accept(error == null ? document : null, error);
+        });
     }
 
     @Override
     public void batchExecute(List<IngestDocumentWrapper> wrappers, Consumer<List<IngestDocumentWrapper>> handler) {
-        Map<String, List<IngestDocumentWrapper>> byIndex = new LinkedHashMap<>();
+        List<Target> targets = new ArrayList<>();
         for (IngestDocumentWrapper wrapper : wrappers) {
-            if (wrapper.getException() == null && wrapper.getIngestDocument() != null) {
-                byIndex.computeIfAbsent(index(wrapper), ignored -> new ArrayList<>()).add(wrapper);
+            IngestDocument document = wrapper.getIngestDocument();
+            if (wrapper.getException() == null && document != null) {
+                targets.add(new Target(document, error -> wrapper.update(document, error)));
             }
         }
-        if (byIndex.isEmpty()) {
-            handler.accept(wrappers);
-            return;
-        }
-        var left = new AtomicInteger(byIndex.size());
-        byIndex.forEach((index, group) -> {
-            Runnable done = () -> {
-                if (left.decrementAndGet() == 0) {
-                    handler.accept(wrappers);
-                }
-            };
-            encodeGroup(index, group, done);
-        });
+        encodeAll(targets, () -> handler.accept(wrappers));
     }
 
-    private void encodeGroup(String index, List<IngestDocumentWrapper> group, Runnable done) {
+    private void encodeAll(List<Target> targets, Runnable done) {
+        Map<String, List<Target>> byIndex = new LinkedHashMap<>();
+        targets.forEach(target -> byIndex.computeIfAbsent(index(target.source()), ignored -> new ArrayList<>()).add(target));
+        if (byIndex.isEmpty()) {
+            done.run();
+            return;
+        }
+        Runnable oneDone = countdown(byIndex.size(), done);
+        byIndex.forEach((index, group) -> encodeGroup(index, group, oneDone));
+    }
+
+    /** Runs {@code done} when it was itself run so many times. */
+    private static Runnable countdown(int count, Runnable done) {
+        var left = new AtomicInteger(count);
+        return () -> {
+            if (left.decrementAndGet() == 0) {
+                done.run();
+            }
+        };
+    }
+
+    private void encodeGroup(String index, List<Target> group, Runnable done) {
         IndexSetup setup;
         try {
             setup = node.setupForWriting(index);
         } catch (RuntimeException e) {
-            group.forEach(wrapper -> fail(wrapper, e));
+            group.forEach(target -> fail(target, e));
             done.run();
             return;
         }
-        List<IngestDocumentWrapper> texts = group.stream().filter(wrapper -> hasText(wrapper, setup)).toList();
-        node.stored().read(index, setup, texts, known -> {
+        List<Target> texts = group.stream().filter(target -> hasText(target.source(), setup)).toList();
+        node.stored().read(index, setup, texts.stream().map(Target::source).toList(), known -> {
             List<List<Item>> batches = cut(items(texts, setup, known));
             if (batches.isEmpty()) {
                 done.run();
                 return;
             }
-            var left = new AtomicInteger(batches.size());
+            Runnable oneDone = countdown(batches.size(), done);
             for (List<Item> batch : batches) {
                 node.lanes().submit(release -> encode(batch, setup, () -> {
                     release.run();
-                    if (left.decrementAndGet() == 0) {
-                        done.run();
-                    }
+                    oneDone.run();
                 }));
             }
         });
     }
 
     /** A document without any encoded field is left alone where the pipeline says so; else the sidecar says what lacks. */
-    private boolean hasText(IngestDocumentWrapper wrapper, IndexSetup setup) {
-        Map<String, Object> source = wrapper.getIngestDocument().getSourceAndMetadata();
+    private boolean hasText(Map<String, Object> source, IndexSetup setup) {
         boolean found = setup.fields().stream().anyMatch(name -> source.get(root(name, source)) != null);
         if (!found && ignoreMissing) {
             IndexSetup.OWN_FIELDS.forEach(source::remove);
@@ -156,19 +175,19 @@ final class EncodeProcessor extends AbstractProcessor {
         return found || !ignoreMissing;
     }
 
-    private List<Item> items(List<IngestDocumentWrapper> wrappers, IndexSetup setup, Map<String, StoredParts> known) {
+    private List<Item> items(List<Target> targets, IndexSetup setup, Map<String, StoredParts> known) {
         List<Item> items = new ArrayList<>();
-        for (IngestDocumentWrapper wrapper : wrappers) {
+        for (Target target : targets) {
             try {
-                Map<String, Object> source = wrapper.getIngestDocument().getSourceAndMetadata();
+                Map<String, Object> source = target.source();
                 var document = PipelineDocument.newBuilder().setId(id(source)).setSourceJson(texts(source, setup));
                 StoredParts stored = known.get(id(source));
                 if (stored != null) {
                     document.setKnownHash(stored.hash()).setKnownTerms(stored.terms());
                 }
-                items.add(new Item(wrapper, document.build(), stored));
+                items.add(new Item(target, document.build(), stored));
             } catch (RuntimeException e) {
-                fail(wrapper, e);
+                fail(target, e);
             }
         }
         return items;
@@ -236,7 +255,7 @@ final class EncodeProcessor extends AbstractProcessor {
     }
 
     private void write(Item item, PreparedDocument prepared, Map<String, Object> features) {
-        Map<String, Object> source = item.wrapper.getIngestDocument().getSourceAndMetadata();
+        Map<String, Object> source = item.target.source();
         source.put(IndexSetup.WEIGHTS, features);
         source.put(IndexSetup.TERMS, base64(prepared.getTerms()));
         ByteString codes = prepared.getReused() ? item.stored.codes() : prepared.getCodes();
@@ -256,19 +275,19 @@ final class EncodeProcessor extends AbstractProcessor {
     /** Refuses a document, or stores it without weights where it may be encoded later. */
     private void refuse(Item item, Status status) {
         if (onUnavailable == OnUnavailable.DEFER && Sidecar.isTransient(status.getCode())) {
-            Map<String, Object> source = item.wrapper.getIngestDocument().getSourceAndMetadata();
+            Map<String, Object> source = item.target.source();
             IndexSetup.OWN_FIELDS.forEach(source::remove);
             source.put(IndexSetup.STATE, "pending");
             node.stats().one(Count.DOCUMENTS_DEFERRED);
             return;
         }
         String reason = TYPE + ": " + status.getCode() + ": " + status.getDescription();
-        fail(item.wrapper, new OpenSearchStatusException(reason, restStatus(status.getCode())));
+        fail(item.target, new OpenSearchStatusException(reason, restStatus(status.getCode())));
     }
 
-    private void fail(IngestDocumentWrapper wrapper, Exception error) {
+    private void fail(Target target, Exception error) {
         node.stats().one(Count.DOCUMENTS_FAILED);
-        wrapper.update(wrapper.getIngestDocument(), error);
+        target.onFailure.accept(error);
     }
 
     static RestStatus restStatus(Status.Code code) {
@@ -311,8 +330,8 @@ final class EncodeProcessor extends AbstractProcessor {
         return dot < 0 || source.containsKey(name) ? name : name.substring(0, dot);
     }
 
-    private static String index(IngestDocumentWrapper wrapper) {
-        return String.valueOf(wrapper.getIngestDocument().getSourceAndMetadata().get("_index"));
+    private static String index(Map<String, Object> source) {
+        return String.valueOf(source.get("_index"));
     }
 
     private static String id(Map<String, Object> source) {

@@ -13,7 +13,6 @@ import org.opensearch.action.search.SearchResponse;
 import org.opensearch.common.document.DocumentField;
 import org.opensearch.core.action.ActionListener;
 import org.opensearch.index.query.QueryBuilders;
-import org.opensearch.ingest.IngestDocumentWrapper;
 import org.opensearch.search.SearchHit;
 import org.opensearch.search.builder.SearchSourceBuilder;
 import org.opensearch.transport.client.Client;
@@ -29,8 +28,8 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
      */
     record Reader(Client client) {
 
-        void read(String index, IndexSetup setup, List<IngestDocumentWrapper> wrappers, Consumer<Map<String, StoredParts>> then) {
-            String[] ids = wrappers.stream().map(Reader::updatedId).filter(id -> id != null).toArray(String[]::new);
+        void read(String index, IndexSetup setup, List<Map<String, Object>> sources, Consumer<Map<String, StoredParts>> then) {
+            String[] ids = sources.stream().map(Reader::updatedId).filter(id -> id != null).toArray(String[]::new);
             if (ids.length == 0) {
                 then.accept(Map.of());
                 return;
@@ -49,8 +48,7 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
             }));
         }
 
-        private static String updatedId(IngestDocumentWrapper wrapper) {
-            Map<String, Object> source = wrapper.getIngestDocument().getSourceAndMetadata();
+        private static String updatedId(Map<String, Object> source) {
             boolean isUpdated = source.get(IndexSetup.HASH) instanceof String && source.get("_id") instanceof String;
             return isUpdated ? (String) source.get("_id") : null;
         }
