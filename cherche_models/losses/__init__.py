@@ -1,6 +1,6 @@
 """Training losses: pure functions of tensors."""
 
-from cherche_models.losses.distillation import kl_divergence, margin_mse
+from cherche_models.losses.distillation import kl_divergence, margin_mse, token_similarity
 from cherche_models.losses.flops import flops, quadratic
 from cherche_models.losses.joint import JointLoss, Parts, Targets
 from cherche_models.losses.ranking import maxsim_scores, ranking, sparse_scores, unfair
@@ -16,5 +16,6 @@ __all__ = [
     "quadratic",
     "ranking",
     "sparse_scores",
+    "token_similarity",
     "unfair",
 ]

@@ -60,3 +60,31 @@ def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
     column = positives.unsqueeze(1)
     error = (student.gather(1, column) - student) - (teacher.gather(1, column) - teacher)
     return error.square().sum() / max(error.numel() - error.shape[0], 1)
+
+
+def token_similarity(
+    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Squared error of the similarities between query tokens and document tokens.
+
+    MaxSim is made of nothing else, so a student that has its teacher's similarities
+    has its ranking; the widths of the two need not agree.
+
+    Parameters
+    ----------
+    student, teacher : pairs of Tensors, shapes (queries, query tokens, dim), (documents, document tokens, dim)
+        Unit vectors of the same tokens.
+    masks : pair of bool Tensors, shapes (queries, query tokens), (documents, document tokens)
+        Tokens that count.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over all pairs of tokens that count.
+
+    >>> one, mask = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[True]])
+    >>> float(token_similarity((one, one), (one, torch.tensor([[[0.0, 1.0]]])), (mask, mask)))
+    1.0
+    """
+    ours, theirs = (queries[masks[0]] @ documents[masks[1]].T for queries, documents in (student, teacher))
+    return functional.mse_loss(ours, theirs)

@@ -115,8 +115,10 @@ def fit(
         If the loss is not finite (naming the step), if the loss asks for a teacher
         that is not there, or a saved state was made with other settings.
     """
-    if loss.teacher and teacher is None:
+    if (loss.teacher or loss.tokens) and teacher is None:
         raise ValueError("the loss gives the teacher a weight, but there is no teacher")
+    if loss.tokens and teacher is not None and not teacher.shares_vocabulary(model.tokenizer):
+        raise ValueError("the teacher's tokens are not the model's: give their similarities no weight")
     optimizer = _optimizer(model, settings)
     path = folder / "state.safetensors" if folder else None
     start = state.load(path, model, optimizer, settings) if path and path.exists() else 0
@@ -150,10 +152,13 @@ def _step(
     queries = [example.query for example in examples]
     documents = candidates(examples, settings.negatives, f"{settings.seed}/{step}")
     targets = _targets(examples, queries, documents, teacher if loss.teacher else None)
+    asked = _input(model, queries, "query", settings.query_length)
+    offered = _input(model, documents, "document", settings.document_length)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bf16):
-        asked = _forward(model, queries, "query", settings.query_length)
-        offered = _forward(model, documents, "document", settings.document_length)
-    parts = loss(asked, offered, targets, step)
+        outputs: tuple[Output, Output] = model(*asked, "query"), model(*offered, "document")
+        if loss.tokens and teacher is not None:
+            targets = targets._replace(tokens=(teacher.tokens(*asked), teacher.tokens(*offered)))
+    parts = loss(*outputs, targets, step)
     if not bool(torch.isfinite(parts.total)):
         raise ValueError(f"the loss of step {step} is {float(parts.total.detach())}: lower the learning rate")
     optimizer.zero_grad(set_to_none=True)
@@ -189,10 +194,9 @@ def _targets(
     )
 
 
-def _forward(model: Model, texts: Sequence[str], kind: Kind, length: int) -> Output:
+def _input(model: Model, texts: Sequence[str], kind: Kind, length: int) -> tuple[Tensor, Tensor]:
     tokens = model.tokenize(texts, kind, min(length, model.formats[kind].max_length))
-    output: Output = model(*model.collate(tokens, kind), kind)
-    return output
+    return model.collate(tokens, kind)
 
 
 def _optimizer(model: Model, settings: Settings) -> torch.optim.AdamW:

@@ -66,6 +66,22 @@ class Teacher:
                 for position, vector in zip(positions, vectors.half(), strict=True):
                     self._known[_digest(new[position])] = vector.clone()
 
+    def tokens(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Unit vectors of tokens, shape (batch, length, hidden), float32.
+
+        Parameters
+        ----------
+        ids, attention_mask : int64 tensors, shape (batch, length)
+            A student's input: both must have the same vocabulary; see `shares_vocabulary`.
+        """
+        with torch.inference_mode():
+            hidden = self._backbone(ids, attention_mask).float()
+        return torch.nn.functional.normalize(hidden, dim=-1).clone()
+
+    def shares_vocabulary(self, other: tokenizer.Tokenizer) -> bool:
+        """Whether token ids mean the same to a student."""
+        return self._tokenizer.vocabulary == other.vocabulary
+
     def save(self, path: Path) -> None:
         """Keep what was encoded."""
         if self._known:

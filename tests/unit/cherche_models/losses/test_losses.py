@@ -11,6 +11,7 @@ from cherche_models.losses import (
     quadratic,
     ranking,
     sparse_scores,
+    token_similarity,
     unfair,
 )
 from cherche_models.models import Output
@@ -97,6 +98,31 @@ def test_maxsim_ignores_padding_even_where_all_similarities_are_negative():
     padded = torch.cat([documents, torch.full((5, 2, 4), 9.0)], 1)
     wider = torch.cat([document_mask, torch.zeros(5, 2, dtype=torch.bool)], 1)
     torch.testing.assert_close(maxsim_scores(queries, query_mask, padded, wider), scores)
+
+
+def test_token_similarities_are_compared_only_where_both_tokens_count():
+    student, teacher = (
+        (_random(2, 3, 4), _random(3, 5, 4, seed=1)),
+        (_random(2, 3, 6, seed=2), _random(3, 5, 6, seed=3)),
+    )
+    masks = (_random(2, 3, seed=4) > 0, _random(3, 5, seed=5) > 0)
+    errors = [
+        float(student[0][q, i] @ student[1][d, j] - teacher[0][q, i] @ teacher[1][d, j]) ** 2
+        for q, i in masks[0].nonzero().tolist()
+        for d, j in masks[1].nonzero().tolist()
+    ]
+    assert float(token_similarity(student, teacher, masks)) == pytest.approx(sum(errors) / len(errors))
+
+
+def test_the_teachers_tokens_are_asked_for_only_with_a_weight():
+    _, queries, documents = _outputs(requires_grad=False)
+    targets = TARGETS._replace(tokens=(_random(2, 3, 6), _random(4, 5, 6)))
+    with_tokens, without = (
+        JointLoss(tokens=2.0)(queries, documents, targets, 0),
+        JointLoss()(queries, documents, targets, 0),
+    )
+    assert float(without.tokens) == 0.0
+    assert float(with_tokens.total - without.total) == pytest.approx(2 * float(with_tokens.tokens))
 
 
 def _outputs(requires_grad=True):

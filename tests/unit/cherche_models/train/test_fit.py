@@ -90,6 +90,35 @@ def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
     assert not torch.allclose(before, other.scores(["brain"], ["brain cell"]))
 
 
+def test_the_teachers_token_similarities_are_learnt(base, tmp_path):
+    teacher = Teacher(checkpoints.encoder(tmp_path, seed=7), max_length=16)
+    found = []
+    settings = replace(SETTINGS, steps=40)
+    loss = JointLoss(sparse=0.0, maxsim=0.0, tokens=10.0)
+    fit(_model(base), BATCHES, loss, settings, teacher=teacher, report=lambda _, p: found.append(p["tokens"]))
+    assert sum(found[-5:]) < 0.7 * sum(found[:5])
+
+
+def test_frozen_words_stay_as_they_are_and_a_run_resumes_without_them(base, tmp_path):
+    model = _model(base)
+    words = model.backbone.model.get_input_embeddings().weight.requires_grad_(False)
+    before = words.clone()
+    fit(model, BATCHES, LOSS, replace(SETTINGS, steps=4), folder=tmp_path)
+    torch.testing.assert_close(words, before, rtol=0, atol=0)
+    again = _model(base)
+    again.backbone.model.get_input_embeddings().weight.requires_grad_(False)
+    assert fit(again, BATCHES, LOSS, replace(SETTINGS, steps=4), folder=tmp_path) == []
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_teacher_with_other_tokens_has_no_token_similarities_to_give(base, tmp_path, monkeypatch):
+    teacher = Teacher(checkpoints.encoder(tmp_path), max_length=16)
+    monkeypatch.setattr(teacher, "shares_vocabulary", lambda _: False)
+    with pytest.raises(ValueError, match="are not the model's"):
+        fit(_model(base), BATCHES, JointLoss(tokens=1.0), SETTINGS, teacher=teacher)
+
+
 def test_a_loss_that_asks_for_a_missing_teacher_is_refused(base):
     with pytest.raises(ValueError, match="there is no teacher"):
         fit(_model(base), BATCHES, JointLoss(teacher=1.0), SETTINGS)

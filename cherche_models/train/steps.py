@@ -1,0 +1,276 @@
+"""One training step for each model: for those who own the loop and the optimizer.
+
+Texts come as triples of columns: anchor, positive, negative. A step runs the model
+in training mode and leaves it in the mode it was in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from cherche_models.losses import flops, maxsim_scores, ranking, sparse_scores, unfair
+from cherche_models.models.base import Model, Output
+from cherche_models.tokenizer import Kind
+
+Losses = dict[str, Tensor]
+
+
+def train_colbert(
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    anchor: Sequence[str],
+    positive: Sequence[str],
+    negative: Sequence[str],
+    in_batch_negatives: bool = False,
+    step: int | None = None,
+    gradient_accumulation_steps: int = 50,
+) -> Losses:
+    """Rank each positive above its negative by MaxSim.
+
+    Parameters
+    ----------
+    model : Model
+        With token embeddings, in float32.
+    optimizer : torch.optim.Optimizer
+    anchor, positive, negative : sequences of str
+        Of the same length.
+    in_batch_negatives : bool
+        Every other document of the batch is a negative too, positives and negatives
+        alike, but copies of an anchor's own positives are not.
+    step : int or None
+        None steps the optimizer in every call. A number, from 0, steps it once in
+        `gradient_accumulation_steps` calls; call `flush` after the last one.
+    gradient_accumulation_steps : int
+
+    Returns
+    -------
+    dict
+        ``loss``, detached from the graph.
+
+    Raises
+    ------
+    ValueError
+        If the columns differ in length or are empty, the model lacks the head, or
+        the loss is not finite; the weights are then unchanged.
+    """
+    with _training(model):
+        asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
+        loss = ranking(_maxsim(asked, offered), columns, masked)
+        _learn(loss, optimizer, step, gradient_accumulation_steps)
+    return {"loss": loss.detach()}
+
+
+def train_splade(
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    anchor: Sequence[str],
+    positive: Sequence[str],
+    negative: Sequence[str],
+    flops_loss_weight: float = 3e-6,
+    sparse_loss_weight: float = 1.0,
+    in_batch_negatives: bool = False,
+    step: int | None = None,
+    gradient_accumulation_steps: int = 50,
+) -> Losses:
+    """Rank each positive above its negative by the dot product of term weights, and ask for sparsity.
+
+    ``loss = sparse_loss_weight * sparse + flops_loss_weight * flops``, with the FLOPS
+    of Paria et al. 2020 over anchors and over documents, summed. neural-cherche clips
+    a distance from a threshold instead, whose gradient is mostly 0; there is no
+    threshold here, and the weight means more. `losses.quadratic` gives the usual schedule.
+
+    Parameters
+    ----------
+    model : Model
+        With term weights, in float32.
+    optimizer, anchor, positive, negative, in_batch_negatives, step, gradient_accumulation_steps
+        As in `train_colbert`.
+    flops_loss_weight, sparse_loss_weight : float
+
+    Returns
+    -------
+    dict
+        ``sparse``, ``flops`` and ``loss``, detached from the graph.
+
+    Raises
+    ------
+    ValueError
+        As in `train_colbert`.
+    """
+    with _training(model):
+        asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
+        queries, documents = _weights(asked), _weights(offered)
+        sparse = ranking(sparse_scores(queries, documents), columns, masked)
+        cost = flops(queries) + flops(documents)
+        loss = sparse_loss_weight * sparse + flops_loss_weight * cost
+        _learn(loss, optimizer, step, gradient_accumulation_steps)
+    return {"sparse": sparse.detach(), "flops": cost.detach(), "loss": loss.detach()}
+
+
+def train_sparse_embed(
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    anchor: Sequence[str],
+    positive: Sequence[str],
+    negative: Sequence[str],
+    flops_loss_weight: float = 3e-6,
+    sparse_loss_weight: float = 0.1,
+    dense_loss_weight: float = 1.0,
+    in_batch_negatives: bool = False,
+    step: int | None = None,
+    gradient_accumulation_steps: int = 50,
+) -> Losses:
+    """Rank each positive above its negative by the vectors of shared terms and by term weights.
+
+    Parameters
+    ----------
+    model : models.SparseEmbed
+        In float32.
+    optimizer, anchor, positive, negative, in_batch_negatives, step, gradient_accumulation_steps
+        As in `train_colbert`; negatives of the batch count in both rankings.
+    flops_loss_weight, sparse_loss_weight, dense_loss_weight : float
+
+    Returns
+    -------
+    dict
+        ``dense``, ``sparse``, ``flops`` and ``loss``, their weighted sum; detached from the graph.
+
+    Raises
+    ------
+    ValueError
+        As in `train_colbert`.
+    """
+    with _training(model):
+        asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
+        queries, documents = _weights(asked), _weights(offered)
+        dense = ranking(term_scores(asked, offered), columns, masked)
+        sparse = ranking(sparse_scores(queries, documents), columns, masked)
+        cost = flops(queries) + flops(documents)
+        loss = dense_loss_weight * dense + sparse_loss_weight * sparse + flops_loss_weight * cost
+        _learn(loss, optimizer, step, gradient_accumulation_steps)
+    parts = {"dense": dense, "sparse": sparse, "flops": cost, "loss": loss}
+    return {name: part.detach() for name, part in parts.items()}
+
+
+def flush(optimizer: torch.optim.Optimizer, step: int, gradient_accumulation_steps: int = 50) -> bool:
+    """Step the optimizer on what a last, incomplete window has accumulated.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+    step : int
+        Number of the last call.
+    gradient_accumulation_steps : int
+
+    Returns
+    -------
+    bool
+        Whether there was anything: the gradients are then the mean over those calls.
+    """
+    pending = (step + 1) % gradient_accumulation_steps
+    if pending:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(gradient_accumulation_steps / pending)
+        _apply(optimizer)
+    return bool(pending)
+
+
+def term_scores(queries: Output, documents: Output) -> Tensor:
+    """Dot products of the vectors of shared terms, summed, of every query with every document.
+
+    Returns
+    -------
+    Tensor, shape (queries, documents)
+
+    Raises
+    ------
+    ValueError
+        If the outputs have no vectors of terms.
+
+    >>> one, yes = torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)
+    >>> term = Output(None, one, yes, torch.tensor([[7]]))
+    >>> term_scores(term, term).tolist(), term_scores(term, term._replace(terms=torch.tensor([[8]]))).tolist()
+    ([[2.0]], [[0.0]])
+    """
+    (asked, asked_mask, asked_terms), (offered, offered_mask, offered_terms) = _terms(queries), _terms(documents)
+    dim = asked.shape[-1]
+    shared = asked_terms.reshape(-1, 1) == offered_terms.reshape(1, -1)
+    shared = shared & asked_mask.reshape(-1, 1) & offered_mask.reshape(1, -1)
+    products = (asked.reshape(-1, dim) @ offered.reshape(-1, dim).T) * shared
+    return products.view(*asked.shape[:2], *offered.shape[:2]).sum(dim=(1, 3))
+
+
+def _terms(output: Output) -> tuple[Tensor, Tensor, Tensor]:
+    if output.embeddings is None or output.mask is None or output.terms is None:
+        raise ValueError("this model has no vectors of terms: load a sparse_embed one")
+    return output.embeddings, output.mask, output.terms
+
+
+def _weights(output: Output) -> Tensor:
+    if output.weights is None:
+        raise ValueError("this model has no term weights: load a splade one")
+    return output.weights
+
+
+def _maxsim(queries: Output, documents: Output) -> Tensor:
+    if queries.embeddings is None or documents.embeddings is None or queries.terms is not None:
+        raise ValueError("this model has no token embeddings: load a colbert one")
+    if queries.mask is None or documents.mask is None:
+        raise ValueError("token embeddings need the mask of those that count")
+    return maxsim_scores(queries.embeddings, queries.mask, documents.embeddings, documents.mask)
+
+
+def _run(
+    model: Model, anchor: Sequence[str], positive: Sequence[str], negative: Sequence[str], in_batch: bool
+) -> tuple[Output, Output, Tensor, Tensor]:
+    """Outputs of the anchors and of the distinct documents, each positive's column, candidates that do not count."""
+    if not anchor or not len(anchor) == len(positive) == len(negative):
+        raise ValueError(
+            f"{len(anchor)} anchors, {len(positive)} positives, {len(negative)} negatives: give as many of each"
+        )
+    documents = list(dict.fromkeys([*positive, *negative]))
+    known: dict[str, set[str]] = {}
+    for query, document in zip(anchor, positive, strict=True):
+        known.setdefault(query, set()).add(document)
+    masked = unfair(documents, positive, [known[query] for query in anchor])
+    column = {document: i for i, document in enumerate(documents)}
+    if not in_batch:
+        own = torch.tensor([column[document] for document in negative]).unsqueeze(1)
+        masked = masked | torch.ones_like(masked).scatter(1, own, False)
+    columns = torch.tensor([column[document] for document in positive])
+    outputs = _forward(model, anchor, "query"), _forward(model, documents, "document")
+    return (*outputs, columns.to(model.device), masked.to(model.device))
+
+
+def _forward(model: Model, texts: Sequence[str], kind: Kind) -> Output:
+    output: Output = model(*model.collate(model.tokenize(texts, kind), kind), kind)
+    return output
+
+
+def _learn(loss: Tensor, optimizer: torch.optim.Optimizer, step: int | None, window: int) -> None:
+    if not bool(torch.isfinite(loss)):
+        raise ValueError(f"the loss is {float(loss.detach())}: lower the learning rate")
+    torch.autograd.backward(loss if step is None else loss / window)
+    if step is None or (step + 1) % window == 0:
+        _apply(optimizer)
+
+
+def _apply(optimizer: torch.optim.Optimizer) -> None:
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def _training(model: Model) -> Iterator[None]:
+    before = model.training
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(before)
