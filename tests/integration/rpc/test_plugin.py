@@ -1,0 +1,143 @@
+"""PluginService answers what a feed would store and what a search would rank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from cherche_models import codec
+from sidecar.pb.cherche.v1 import plugin_pb2 as pb
+from sidecar.pb.cherche.v1 import plugin_pb2_grpc, search_pb2
+from sidecar.rpc.convert.columns import weights_from_pb
+from sidecar.testing import RunningServer
+from sidecar.types import IndexOptions, SourceDocument
+
+SOURCES = {
+    "a": {"title": "red car", "text": "a car, red."},
+    "b": {"text": ["film", "of a car"]},
+    "c": {"title": "boat", "text": None, "n": 1},
+}
+
+
+@pytest.fixture
+async def plugin(server: RunningServer) -> AsyncIterator[plugin_pb2_grpc.PluginServiceAsyncStub]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield plugin_pb2_grpc.PluginServiceStub(channel)
+
+
+@pytest.fixture
+async def meta(server: RunningServer) -> bytes:
+    await server.client.setup_index("cars", IndexOptions())
+
+    async def documents() -> AsyncIterator[SourceDocument]:
+        for id, source in SOURCES.items():
+            yield SourceDocument(id, json.dumps(source).encode())
+
+    assert [one.error async for one in server.client.index_documents("cars", documents())] == [None] * 3
+    report = await server.client.get_index("cars")
+    assert report.meta is not None
+    return json.dumps(report.meta.to_json()).encode()
+
+
+def request(meta: bytes, **known: pb.PipelineDocument) -> pb.PrepareDocumentsRequest:
+    documents = [
+        known.get(id) or pb.PipelineDocument(id=id, source_json=json.dumps(source).encode())
+        for id, source in SOURCES.items()
+    ]
+    return pb.PrepareDocumentsRequest(meta_json=meta, documents=documents)
+
+
+async def test_documents_are_what_a_feed_stores(server: RunningServer, plugin: Any, meta: bytes) -> None:
+    answer = await plugin.PrepareDocuments(request(meta))
+    stored = {one.id: one async for one in server.client.dump_index("cars")}
+    weights = weights_from_pb(answer.term_weights)
+    for one, features in zip(answer.documents, weights, strict=True):
+        assert one.hash == stored[one.item.id].hash
+        assert len(features) == len(codec.unpack_terms(one.terms))
+        assert codec.codes_header(one.codes).tokens > 0
+    assert weights[0].keys() >= {"%2E"}
+
+
+async def test_a_known_text_needs_no_model(server: RunningServer, plugin: Any, meta: bytes, model: Any) -> None:
+    first = await plugin.PrepareDocuments(request(meta))
+    passes = len(model.batches)
+    known = {
+        one.item.id: pb.PipelineDocument(
+            id=one.item.id,
+            source_json=json.dumps(SOURCES[one.item.id]).encode(),
+            known_hash=one.hash,
+            known_terms=one.terms,
+        )
+        for one in first.documents
+    }
+    again = await plugin.PrepareDocuments(request(meta, **known))
+    assert len(model.batches) == passes
+    assert [(one.reused, one.codes) for one in again.documents] == [(True, b"")] * 3
+    assert weights_from_pb(again.term_weights) == weights_from_pb(first.term_weights)
+    known["a"].known_terms = b"damaged"
+    assert [one.reused for one in (await plugin.PrepareDocuments(request(meta, **known))).documents] == [
+        False,
+        True,
+        True,
+    ]
+
+
+async def test_a_failed_document_fails_alone(plugin: Any, meta: bytes) -> None:
+    poison = pb.PipelineDocument(id="b", source_json=b'{"text": "poison"}')
+    empty = pb.PipelineDocument(id="c", source_json=b"{}")
+    answer = await plugin.PrepareDocuments(request(meta, b=poison, c=empty))
+    assert [one.item.HasField("status") for one in answer.documents] == [False, True, True]
+    assert "has no text in title, text" in answer.documents[2].item.status.message
+
+
+async def test_a_query_is_the_clause_of_a_search(plugin: Any, meta: bytes) -> None:
+    asked = pb.PrepareQueryRequest(meta_json=meta, text="red car", embeddings=True, sparse_boost=2.0)
+    answer = await plugin.PrepareQuery(asked)
+    clause = json.loads(answer.clause_json)["bool"]
+    assert (clause["boost"], len(clause["should"]), answer.terms) == (2.0, 3, 3)
+    assert len(answer.embeddings.data) == 4 * answer.embeddings.tokens * answer.embeddings.dim
+    asked.max_clauses = 1
+    cut = await plugin.PrepareQuery(asked)
+    assert (cut.terms, cut.terms_cut) == (1, 2)
+
+
+async def test_hits_are_reordered_by_their_codes(plugin: Any, meta: bytes) -> None:
+    prepared = (await plugin.PrepareDocuments(request(meta))).documents
+    query = await plugin.PrepareQuery(pb.PrepareQueryRequest(meta_json=meta, text="boat", embeddings=True))
+    hits = [pb.PipelineHit(id="same", score=3 - n, codes=one.codes) for n, one in enumerate(prepared)]
+    asked = pb.RerankHitsRequest(meta_json=meta, query=query.embeddings, hits=[*hits, pb.PipelineHit(id="x")], weight=1)
+    answer = await plugin.RerankHits(asked)
+    assert answer.hits[0].index == 2
+    assert sorted(hit.index for hit in answer.hits) == [0, 1, 2, 3]
+    assert answer.outcome.status == search_pb2.RERANK_STATUS_PARTIAL
+    assert (answer.outcome.reranked, answer.outcome.codes_missing) == (3, 1)
+    assert [hit.HasField("maxsim") for hit in sorted(answer.hits, key=lambda hit: hit.index)] == [True] * 3 + [False]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"meta_json": b"{}"}, grpc.StatusCode.FAILED_PRECONDITION),
+        ({"query": pb.QueryEmbeddings(data=b"1234", tokens=2, dim=2)}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"query": pb.QueryEmbeddings()}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"weight": 1.5}, grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_what_is_no_rerank_is_refused(plugin: Any, meta: bytes, change: Any, code: grpc.StatusCode) -> None:
+    query = await plugin.PrepareQuery(pb.PrepareQueryRequest(meta_json=meta, text="boat", embeddings=True))
+    given = {"meta_json": meta, "query": query.embeddings, "hits": [pb.PipelineHit(id="a")], **change}
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await plugin.RerankHits(pb.RerankHitsRequest(**given))
+    assert refused.value.code() == code
+
+
+async def test_doc_only_without_a_table_says_what_to_do(plugin: Any, meta: bytes) -> None:
+    asked = pb.PrepareQueryRequest(meta_json=meta, text="boat", query_mode=search_pb2.QUERY_MODE_DOC_ONLY)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await plugin.PrepareQuery(asked)
+    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "full or pruned" in str(refused.value.details())
