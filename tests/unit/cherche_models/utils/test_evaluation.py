@@ -8,7 +8,6 @@ import pytest
 from cherche_models import utils
 from cherche_models.retrieve import BM25
 
-
 QRELS = ["query-id\tcorpus-id\tscore", "x\t0\t1", "y\t2\t1", "z\t1\t1", "z\t3\t0", "z\t9\t1"]
 
 
