@@ -14,11 +14,14 @@ from sidecar.cli.demo import MODES, found_beyond_bm25
 from sidecar.demo.searches import SEARCHES
 
 
+pytestmark = pytest.mark.timeout(900)  # half a minute where nothing else runs
+
+
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHERCHE_")}
     command = [sys.executable, "-m", "sidecar.cli", "demo", "--json"]
-    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=False, timeout=290)
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=False, timeout=850)
     assert done.returncode == 0, done.stderr
     value: dict[str, Any] = json.loads(done.stdout)
     return value

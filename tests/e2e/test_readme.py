@@ -77,10 +77,11 @@ def run(step: Step, folder: Path) -> subprocess.CompletedProcess[str]:
     else:
         command = ["bash", "-euo", "pipefail", "-c", step.source]
     return subprocess.run(
-        command, check=False, cwd=folder, capture_output=True, text=True, env=environment(folder), timeout=280
+        command, check=False, cwd=folder, capture_output=True, text=True, env=environment(folder), timeout=600
     )
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_block_does_what_it_says(document: str, tmp_path: Path) -> None:
     path = ROOT / document
