@@ -136,9 +136,7 @@ def unpack_codes(data: bytes) -> TokenEmbeddings:
     return TokenEmbeddings(_decode([data], [header], header.dim))
 
 
-def unpack_many(
-    items: Sequence[bytes | None], dim: int | None = None
-) -> tuple[Packed, dict[int, CodecError]]:
+def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[Packed, dict[int, CodecError]]:
     """Codes of many documents, straight into one matrix.
 
     Parameters
@@ -191,9 +189,7 @@ def codes_header(data: bytes) -> CodesHeader:
     code, dim, tokens = _open(data, _CODES, b"CC", "token codes")
     codec = next((name for name, number in CODECS.items() if number == code), None)
     if codec is None:
-        raise CodecError(
-            f"token codes use codec {code}, which this release does not read: upgrade the sidecar"
-        )
+        raise CodecError(f"token codes use codec {code}, which this release does not read: upgrade the sidecar")
     expected = _CODES.size + tokens * (2 + dim)
     if len(data) != expected:
         raise CodecError(f"token codes are damaged: {expected} bytes announced, {len(data)} present")
@@ -223,9 +219,7 @@ def _decode(items: Sequence[bytes], headers: Sequence[CodesHeader], dim: int) ->
 
 def _check_width(found: int, wanted: int) -> None:
     if found != wanted:
-        raise CodecError(
-            f"token codes have {found} dimensions, {wanted} are wanted: they come from another reranker"
-        )
+        raise CodecError(f"token codes have {found} dimensions, {wanted} are wanted: they come from another reranker")
 
 
 def _open(data: bytes, layout: struct.Struct, magic: bytes, what: str) -> tuple[int, ...]:

@@ -61,11 +61,7 @@ class Prune:
             return
         bounded = self.kind in ("max_ratio", "alpha_mass")
         whole = self.kind == "top_k"
-        if (
-            not 0 < self.value < np.inf
-            or (bounded and self.value > 1)
-            or (whole and self.value != int(self.value))
-        ):
+        if not 0 < self.value < np.inf or (bounded and self.value > 1) or (whole and self.value != int(self.value)):
             wanted = "a whole number ≥ 1" if whole else "in (0, 1]" if bounded else "above 0"
             raise ValueError(f"prune {self.kind}:{self.value}: the value must be {wanted}")
 

@@ -133,6 +133,4 @@ def align(query: TokenEmbeddings, document: TokenEmbeddings) -> Alignment:
 
 def _check_widths(query: int, documents: int) -> None:
     if query != documents:
-        raise ValueError(
-            f"query tokens have {query} dimensions, document tokens {documents}: different rerankers"
-        )
+        raise ValueError(f"query tokens have {query} dimensions, document tokens {documents}: different rerankers")

@@ -149,7 +149,9 @@ class Registry:
         """
         served = self.get(name)
         if served.is_default:
-            raise precondition(f"model {name!r} is the default", "start the sidecar with another default: CHERCHE_MODEL=NAME")
+            raise precondition(
+                f"model {name!r} is the default", "start the sidecar with another default: CHERCHE_MODEL=NAME"
+            )
         if served.state is ModelState.LOADING:
             raise precondition(f"model {name!r} is being loaded", "unload it afterwards")
         batcher = self._batchers.pop(name, None)

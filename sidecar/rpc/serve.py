@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from sidecar.batching import BatchOptions
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
-from sidecar.observe import logs
 from sidecar.models import maxsim_on
+from sidecar.observe import logs
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.pipeline import Context, PageSigner
 from sidecar.pipeline import Limits as PipelineLimits
