@@ -13,7 +13,6 @@ import pytest
 from sidecar.cli.demo import MODES, found_beyond_bm25
 from sidecar.demo.searches import SEARCHES
 
-
 pytestmark = pytest.mark.timeout(900)  # half a minute where nothing else runs
 
 
