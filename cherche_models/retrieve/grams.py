@@ -57,21 +57,22 @@ class Grams:
 
     def fit_transform(self, texts: Sequence[str]) -> list[Rows]:
         """Counts of each text; its terms join the vocabulary."""
-        counts = [Counter(self._terms(text)) for text in texts]
-        for count in counts:
-            for term in count:
-                self.vocabulary.setdefault(term, len(self.vocabulary))
-        return self._rows(counts)
+        return self._rows(texts, lambda term: self.vocabulary.setdefault(term, len(self.vocabulary)))
 
     def transform(self, texts: Sequence[str]) -> list[Rows]:
         """Counts of the terms that the vocabulary knows."""
-        return self._rows([Counter(t for t in self._terms(text) if t in self.vocabulary) for text in texts])
+        return self._rows(texts, self.vocabulary.get)
 
-    def _rows(self, counts: list[Counter[str]]) -> list[Rows]:
-        terms = np.array([self.vocabulary[term] for count in counts for term in count], dtype=np.int64)
-        weights = np.array([n for count in counts for n in count.values()], dtype=np.float32)
-        offsets = np.concatenate(([0], np.cumsum([len(count) for count in counts], dtype=np.int64)))
-        return split(weights, terms, offsets, len(self.vocabulary))
+    def _rows(self, texts: Sequence[str], number: Callable[[str], int | None]) -> list[Rows]:
+        """Text by text, so that no more than one text's terms are held as strings."""
+        terms, weights = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for text in texts:
+            count = Counter(self._terms(text))
+            found = [(i, times) for term, times in count.items() if (i := number(term)) is not None]
+            terms.append(np.array([i for i, _ in found], dtype=np.int64))
+            weights.append(np.array([times for _, times in found], dtype=np.float32))
+        ends = np.cumsum([part.size for part in terms])
+        return split(np.concatenate(weights), np.concatenate(terms), ends, len(self.vocabulary))
 
 
 def vectorized(vectorizer: Vectorizer, texts: Sequence[str], fit: bool) -> list[Rows]:

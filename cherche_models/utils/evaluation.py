@@ -32,6 +32,8 @@ def evaluate(
         In the order of `scores`. Of a repeated query the first list counts.
     metrics : sequence of str
         ``ndcg``, ``map``, ``mrr``, ``ndcg@K``, ``recall@K``, ``hits@K``, ``precision@K``.
+        ``hits@K`` is 1 where a relevant document is among the first K. That of ranx,
+        which neural-cherche reports, counts all of them: it is larger.
     key : str
         Field of a result that holds the id.
 
