@@ -38,6 +38,9 @@ class Settings:
         Times the learning rate, for what lies outside the backbone: a new head starts from nothing.
     warmup : float
         Share of the steps over which the rate rises; afterwards it falls to 0, both linearly.
+    word_rate : float
+        Times the learning rate, for the word embeddings. Adam moves a row that few
+        texts touch as far as one that all touch, so rare words forget what they meant.
     clip : float
         Largest norm of the whole gradient.
     query_length, document_length : int
@@ -54,6 +57,7 @@ class Settings:
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
     head_rate: float = 1.0
+    word_rate: float = 1.0
     warmup: float = 0.1
     clip: float = 1.0
     query_length: int = 64
@@ -200,11 +204,13 @@ def _input(model: Model, texts: Sequence[str], kind: Kind, length: int) -> tuple
 
 
 def _optimizer(model: Model, settings: Settings) -> torch.optim.AdamW:
-    known = {id(parameter) for parameter in model.backbone.parameters()}
+    words = model.backbone.model.get_input_embeddings().weight
+    words.requires_grad_(settings.word_rate > 0)
+    rates = {id(parameter): 1.0 for parameter in model.backbone.parameters()} | {id(words): settings.word_rate}
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for parameter in model.parameters():
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-        share = 1.0 if id(parameter) in known else settings.head_rate
+        share = rates.get(id(parameter), settings.head_rate)
         groups.setdefault((decay, share), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": found, "weight_decay": decay, "share": share} for (decay, share), found in groups.items()],

@@ -58,7 +58,7 @@ class Recipe:
         Queries of a step, and hard negatives drawn for each.
     document_cut : int
         Tokens of a document read in training.
-    learning_rate, head_rate : float
+    learning_rate, head_rate, word_rate : float
         As in `Settings`.
     depth : int
         Hard negatives kept for an example.
@@ -73,16 +73,21 @@ class Recipe:
     sentences: int = 2000
     docstrings: int = 1200
     shares: tuple[tuple[str, float], ...] = (("judged", 5), ("title", 1), ("sentence", 4), ("docstring", 2))
-    batch: int = 12
-    negatives: int = 1
+    batch: int = 8
+    negatives: int = 3
     document_cut: int = 192
     learning_rate: float = 5e-4
     head_rate: float = 2.0
+    word_rate: float = 0.0
     depth: int = 6
     seed: int = 0
 
 
 _DEFAULT = Recipe()
+
+# Dot products of term weights are several times as large as MaxSim: scaled down, they are as
+# sure of themselves as the teacher, and the weights keep their size.
+LOSS = JointLoss(maxsim=1.5, teacher=1.0, sparse_scale=0.3, query_flops=6e-3, document_flops=1e-2, flops_steps=100)
 
 
 def joint_from(base: Path, recipe: Recipe) -> Joint:
@@ -176,18 +181,7 @@ def train(
             print(step, *(f"{name} {value:.3f}" for name, value in parts.items()), file=sys.stderr, flush=True)
 
     batches = data.mixed(found, shares, recipe.batch, recipe.seed)
-    fit(model, batches, loss_for(settings.steps), settings, teacher=teacher, folder=folder, report=report)
-
-
-def loss_for(steps: int) -> JointLoss:
-    """The recipe's loss: sparsity grows over the first half of the run.
-
-    Dot products of term weights are several times as large as MaxSim: scaled down,
-    they are as sure of themselves as the teacher, and the weights keep their size.
-    """
-    return JointLoss(
-        maxsim=1.5, teacher=1.0, sparse_scale=0.3, query_flops=6e-3, document_flops=1e-2, flops_steps=steps // 2
-    )
+    fit(model, batches, LOSS, settings, teacher=teacher, folder=folder, report=report)
 
 
 def prepare(
@@ -221,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         negatives=recipe.negatives,
         learning_rate=recipe.learning_rate,
         head_rate=recipe.head_rate,
+        word_rate=recipe.word_rate,
         document_length=recipe.document_cut,
         seed=recipe.seed,
         bf16=asked.bf16,
@@ -244,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="where states, examples and cherche-tiny go")
     parser.add_argument("--dim", type=int, default=_DEFAULT.dim)
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--held-out", type=int, default=_DEFAULT.held_out)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16")
