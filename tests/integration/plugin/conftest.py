@@ -22,6 +22,7 @@ from sidecar.types import IndexOptions
 
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "opensearch" / "plugin"
+PATIENT = "10s"  # a loaded machine must not make a test fail that is not about time
 SYNONYMS = {"car": "automobile", "film": "movie"}
 
 
@@ -93,7 +94,7 @@ async def cluster(engine: OpenSearchEngine) -> AsyncIterator[Cluster]:
     model = FakeModel(synonyms=SYNONYMS)
     async with running_server(engine, [model]) as server:
         cluster = Cluster(engine, model, server, f"test-{uuid4().hex[:12]}")
-        await cluster.settings(endpoints=[server.address])
+        await cluster.settings(endpoints=[server.address], query__deadline=PATIENT, rerank__deadline=PATIENT)
         await server.client.setup_index(cluster.index, IndexOptions())
         yield cluster
         model.gate.set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.types import IndexOptions, SourceDocument
+from sidecar.types import IndexOptions, SourceDocument, TextField
 from tests.integration.plugin.bulk import Sources, bulk, failed, ingest_pipeline
 from tests.integration.plugin.conftest import Cluster
 
@@ -45,6 +45,21 @@ async def test_it_stores_what_a_feed_stores(cluster: Cluster) -> None:
     written = await stored(cluster, cluster.index)
     assert written == await stored(cluster, fed)
     assert all(one.terms_digest and one.codes_digest for one in written.values())
+
+
+async def test_nested_objects_are_read_by_their_path(cluster: Cluster) -> None:
+    options = IndexOptions(fields=(TextField("head.title"), TextField("parts.body")))
+    through, fed = f"{cluster.index}-through", f"{cluster.index}-fed"
+    for index in (through, fed):
+        await cluster.server.client.setup_index(index, options)
+    parts = [{"body": "first part"}, {"body": ["second", "part"]}, {"image": "none"}]
+    sources: Sources = {
+        "objects": {"head": {"title": "a car"}, "parts": parts},
+        "paths": {"head.title": "a car", "parts.body": "one part"},
+    }
+    assert failed(await bulk(cluster, sources, await ingest_pipeline(cluster), through)) == {}
+    assert set((await feed(cluster, fed, sources)).values()) == {"encoded"}
+    assert await stored(cluster, through) == await stored(cluster, fed)
 
 
 async def test_the_weights_it_stores_are_searched(cluster: Cluster) -> None:
