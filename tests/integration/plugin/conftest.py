@@ -22,7 +22,7 @@ from sidecar.types import IndexOptions
 
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "opensearch" / "plugin"
-PATIENT = "10s"  # a loaded machine must not make a test fail that is not about time
+PATIENT = "25s"  # a loaded machine must not make a test fail that is not about time
 SYNONYMS = {"car": "automobile", "film": "movie"}
 
 
