@@ -29,7 +29,7 @@ DOCUMENTS = {
 
 @pytest.fixture
 def client(opensearch_url: str) -> Iterator[OpenSearch]:
-    with OpenSearch(opensearch_url) as opened:
+    with OpenSearch(opensearch_url, timeout=60) as opened:  # a busy machine takes more than the default 10 s
         yield opened
 
 
