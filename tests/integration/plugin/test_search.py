@@ -110,6 +110,20 @@ async def test_a_filter_binds_what_the_sparse_clause_finds(fed: Cluster) -> None
         assert (hit["_source"]["kind"], hit["_source"]["year"] >= 2005) == ("book", True)
 
 
+async def test_a_filtered_alias_shows_nothing_hidden(fed: Cluster) -> None:
+    alias, pipeline = f"{fed.index}-books", await search_pipeline(fed, {"rerank": True, "match_set": "union"})
+    added = {"add": {"index": fed.index, "alias": alias, "filter": {"term": {"kind.keyword": "book"}}}}
+    await fed.send("POST", "/_aliases", {"actions": [added]})
+    body = {"query": match("car film word1 word2"), "size": 100}
+    whole = await search(fed, body, pipeline)
+    seen = await fed.send("POST", f"/{alias}/_search", body, search_pipeline=pipeline)
+    books = [hit["_id"] for hit in whole["hits"]["hits"] if hit["_source"]["kind"] == "book"]
+    assert seen["ext"]["cherche"]["rerank_status"] == "APPLIED"
+    assert set(ids(seen)) >= set(books)
+    assert {hit["_source"]["kind"] for hit in seen["hits"]["hits"]} == {"book"}
+    assert seen["hits"]["total"]["value"] < whole["hits"]["total"]["value"]
+
+
 async def test_a_sorted_search_is_left_alone(fed: Cluster) -> None:
     pipeline = await search_pipeline(fed)
     body = {"query": match("car"), "sort": [{"year": "desc"}, "_id"]}
