@@ -71,7 +71,8 @@ class Ledger:
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Ledger:
-        self.path.unlink(missing_ok=True)
+        if self.path.is_file():  # never a device: root could remove /dev/null
+            self.path.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -82,6 +83,14 @@ def test_a_stale_file_of_failures_is_removed(command: Command) -> None:
     command.write("corpus.jsonl", [GOOD])
     command("feed", "articles", corpus)
     assert not Path(f"{corpus}.failed.jsonl").exists()
+
+
+def test_failures_may_go_to_a_device(command: Command, tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    os.mkfifo(device)
+    command("setup", "articles")
+    command("feed", "articles", command.write("corpus.jsonl", [GOOD]), "--failed", str(device))
+    assert device.is_fifo()
 
 
 def test_stdin_is_a_corpus(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
