@@ -1,5 +1,5 @@
 """A real OpenSearch for development and tests, assembled from Maven Central."""
 
-from sidecar.cluster.run import Cluster, down, running_cluster, up
+from sidecar.cluster.run import Cluster, Nodes, down, running_cluster, running_nodes, up
 
-__all__ = ["Cluster", "down", "running_cluster", "up"]
+__all__ = ["Cluster", "Nodes", "down", "running_cluster", "running_nodes", "up"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sidecar.cluster import parts
+from sidecar.cluster.parts import OPENSEARCH, Server
 from sidecar.cluster.places import java_home, maven
 from sidecar.errors import invalid, unavailable
 
@@ -20,12 +22,12 @@ _GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencie
 _FETCHED = Path("target") / "dependency"
 
 
-def home_folder(cache: Path) -> Path:
+def home_folder(cache: Path, server: Server = OPENSEARCH) -> Path:
     """Where the assembled server lies."""
-    return cache / f"opensearch-{parts.VERSION}"
+    return cache / f"{server.name}-{server.version}"
 
 
-def assemble(cache: Path, environment: Mapping[str, str]) -> Path:
+def assemble(cache: Path, environment: Mapping[str, str], server: Server = OPENSEARCH) -> Path:
     """Home of an assembled server; fetched the first time, about 120 MB.
 
     The folder appears whole or not at all, so an interrupted call leaves nothing half done,
@@ -36,15 +38,15 @@ def assemble(cache: Path, environment: Mapping[str, str]) -> Path:
     ChercheError
         FAILED_PRECONDITION without Maven or a JDK, UNAVAILABLE where Maven cannot fetch.
     """
-    home = home_folder(cache)
+    home = home_folder(cache, server)
     if home.is_dir():
         return home
     cache.mkdir(parents=True, exist_ok=True, mode=0o755)
     with _locked(cache / "assemble.lock"), tempfile.TemporaryDirectory(dir=cache) as scratch:
         if not home.is_dir():
             os.chmod(scratch, 0o755)
-            fetched = _fetch(Path(scratch), environment)
-            built = _lay_out(fetched, Path(scratch) / "home")
+            fetched = _fetch(Path(scratch), environment, server)
+            built = _lay_out(fetched, Path(scratch) / "home", server)
             built.rename(home)
     return home
 
@@ -63,46 +65,51 @@ def with_plugins(home: Path, plugins: Sequence[Path], target: Path) -> Path:
     return target
 
 
-def _fetch(scratch: Path, environment: Mapping[str, str]) -> Path:
+def _fetch(scratch: Path, environment: Mapping[str, str], server: Server) -> Path:
     """Let Maven resolve every folder of the layout in one run; returns the reactor's folder."""
     build = scratch / "build"
-    for folder, coordinates in parts.folders().items():
+    for folder, coordinates in server.layout().items():
         (build / folder).mkdir(parents=True)
         pom = parts.pom(folder.replace("/", "-"), coordinates)
         (build / folder / "pom.xml").write_text(pom, encoding="utf-8")
-    (build / "pom.xml").write_text(parts.pom("all", modules=parts.folders()), encoding="utf-8")
+    (build / "pom.xml").write_text(parts.pom("all", modules=server.layout()), encoding="utf-8")
     command = [maven(), "-B", "-q", "-ntp", _GOAL, "-DincludeScope=runtime"]
     ran = subprocess.run(
         command,
         cwd=build,
-        env={**environment, "JAVA_HOME": str(java_home(environment))},
+        env={**environment, "JAVA_HOME": str(java_home(environment, server))},
         capture_output=True,
         text=True,
         check=False,
     )
     if ran.returncode:
         raise unavailable(
-            f"Maven could not fetch OpenSearch {parts.VERSION}: {_first_error(ran.stdout + ran.stderr)}",
+            f"Maven could not fetch {server.title} {server.version}: {_first_error(ran.stdout + ran.stderr)}",
             "check the network and the repositories in Maven's settings.xml",
         )
     return build
 
 
-def _lay_out(build: Path, home: Path) -> Path:
-    for folder in parts.folders():
+def _lay_out(build: Path, home: Path, server: Server) -> Path:
+    for folder in server.layout():
         shutil.copytree(build / folder / _FETCHED, home / folder)
-    shared = {jar.name for jar in (home / "lib").iterdir()}
-    for module in parts.MODULES:
+    shared = {_artifact(jar) for jar in (home / "lib").iterdir()}
+    for module in server.modules:
         folder_path = home / "modules" / module.name
         for jar in folder_path.iterdir():
-            if jar.name in shared:
+            if _artifact(jar) in shared:
                 jar.unlink()
-        (folder_path / "plugin-descriptor.properties").write_text(parts.descriptor(module), encoding="utf-8")
-    policy = home / "modules" / "transport-netty4" / "plugin-security.policy"
-    policy.write_text(parts.NETTY_POLICY, encoding="utf-8")
+        (folder_path / "plugin-descriptor.properties").write_text(server.descriptor(module), encoding="utf-8")
+        if module.policy:
+            (folder_path / "plugin-security.policy").write_text(module.grants(), encoding="utf-8")
     for empty in ("bin", "plugins"):  # the server refuses to start without these
         (home / empty).mkdir()
     return home
+
+
+def _artifact(jar: Path) -> str:
+    """Name of a jar without its version: two versions of one would meet on a module's class path."""
+    return re.sub(r"-\d.*", "", jar.name)
 
 
 def _unpack(plugin: Path, plugins: Path) -> None:

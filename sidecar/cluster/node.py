@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.cluster.parts import VERSION
+from sidecar.cluster.parts import OPENSEARCH, Server
 from sidecar.cluster.places import User
 
 _LOG4J = """status = error
@@ -27,12 +27,13 @@ rootLogger.appenderRef.console.ref = console
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A node of a cluster on loopback: its number from 1, its folder and its ports."""
+    """A node of a cluster on loopback: its number from 1, its folder, its ports and what it runs."""
 
     number: int
     folder: Path
     http_port: int
     transport_port: int
+    server: Server = OPENSEARCH
 
     @property
     def name(self) -> str:
@@ -45,13 +46,18 @@ class NodeSpec:
         return f"http://127.0.0.1:{self.http_port}"
 
     @property
+    def snapshots(self) -> Path:
+        """Folder beside the nodes' own that repositories of type ``fs`` may lie in."""
+        return self.folder.parent / "snapshots"
+
+    @property
     def log(self) -> Path:
         """File that takes everything the node prints."""
         return self.folder / "node.log"
 
 
 def configuration(node: NodeSpec, cluster: Sequence[NodeSpec]) -> str:
-    """Text of ``opensearch.yml``.
+    """Text of the server's YAML file.
 
     Disk watermarks are off: on a nearly full development machine they would make every
     index read-only.
@@ -64,49 +70,50 @@ def configuration(node: NodeSpec, cluster: Sequence[NodeSpec]) -> str:
         f"transport.port: {node.transport_port}",
         f"path.data: {node.folder / 'data'}",
         f"path.logs: {node.folder / 'logs'}",
+        f"path.repo: {node.snapshots}",
         "cluster.routing.allocation.disk.threshold_enabled: false",
     ]
     if len(cluster) == 1:
         return "\n".join([*lines, "discovery.type: single-node", ""])
     seeds = ", ".join(f'"127.0.0.1:{other.transport_port}"' for other in cluster)
     names = ", ".join(other.name for other in cluster)
-    lines += [f"discovery.seed_hosts: [{seeds}]", f"cluster.initial_cluster_manager_nodes: [{names}]"]
+    lines += [f"discovery.seed_hosts: [{seeds}]", f"{node.server.managers}: [{names}]"]
     return "\n".join([*lines, ""])
 
 
 def command(java: Path, home: Path, node: NodeSpec, heap: str) -> list[str]:
     """Command line of a node."""
+    server = node.server
     return [
         str(java / "bin" / "java"),
         f"-Xms{heap}",
         f"-Xmx{heap}",
-        f"-javaagent:{home / 'agent' / f'opensearch-agent-{VERSION}.jar'}",
-        "--add-modules=jdk.incubator.vector",
-        "--enable-native-access=ALL-UNNAMED",
+        *(flag.format(home=home) for flag in server.flags),
         f"-Djava.io.tmpdir={node.folder / 'tmp'}",
         "-Dfile.encoding=UTF-8",
-        f"-Dopensearch.path.home={home}",
-        f"-Dopensearch.path.conf={node.folder / 'config'}",
-        "-Dopensearch.distribution.type=tar",
-        "-Dopensearch.bundled_jdk=false",
-        "-Dopensearch.networkaddress.cache.ttl=60",
+        f"-D{server.prefix}.path.home={home}",
+        f"-D{server.prefix}.path.conf={node.folder / 'config'}",
+        f"-D{server.prefix}.distribution.type=tar",
+        f"-D{server.prefix}.bundled_jdk=false",
+        f"-D{server.prefix}.networkaddress.cache.ttl=60",
         "-cp",
         str(home / "lib" / "*"),
-        "org.opensearch.bootstrap.OpenSearch",
+        server.main,
     ]
 
 
 def prepare(node: NodeSpec, cluster: Sequence[NodeSpec], user: User | None) -> None:
     """Write a node's folders and files, and hand them to `user`."""
     config = node.folder / "config"
-    for folder in (config, node.folder / "data", node.folder / "logs", node.folder / "tmp"):
+    for folder in (config, node.folder / "data", node.folder / "logs", node.folder / "tmp", node.snapshots):
         folder.mkdir(parents=True, exist_ok=True)
-    (config / "opensearch.yml").write_text(configuration(node, cluster), encoding="utf-8")
+    (config / f"{node.server.name}.yml").write_text(configuration(node, cluster), encoding="utf-8")
     (config / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
     (config / "jvm.options").touch()
     node.log.touch()
     if user is not None:
         _hand_over(node.folder, user)
+        _hand_over(node.snapshots, user)
 
 
 def start(node: NodeSpec, *, java: Path, home: Path, heap: str, user: User | None) -> int:
@@ -119,7 +126,7 @@ def start(node: NodeSpec, *, java: Path, home: Path, heap: str, user: User | Non
         shell = subprocess.run(
             ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh", *command(java, home, node, heap)],
             cwd=node.folder,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+            env=_environment(node),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -141,7 +148,7 @@ def log_tail(node: NodeSpec, lines: int = 20) -> str:
 
 def runs(pid: int, folder: Path) -> bool:
     """Whether `pid` is still the node of `folder`: a number may have passed to another process."""
-    marker = os.fsencode(f"-Dopensearch.path.conf={folder / 'config'}")
+    marker = os.fsencode(f".path.conf={folder / 'config'}")
     if Path("/proc/self/cmdline").exists():
         try:
             return marker in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -151,10 +158,10 @@ def runs(pid: int, folder: Path) -> bool:
     return marker in shown.stdout
 
 
-def stop(nodes: Mapping[int, Path], timeout: float = 20.0) -> int:
-    """End exactly these nodes (process id → folder), politely first; returns how many ran."""
+def stop(nodes: Mapping[int, Path], timeout: float = 20.0, first: signal.Signals = signal.SIGTERM) -> int:
+    """End exactly these nodes (process id → folder), politely `first`; returns how many ran."""
     running = [pid for pid, folder in nodes.items() if runs(pid, folder)]
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (first, signal.SIGKILL):
         for pid in running:
             if runs(pid, nodes[pid]):
                 os.kill(pid, number)
@@ -171,6 +178,17 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+def _environment(node: NodeSpec) -> dict[str, str]:
+    """What a node sees of our environment, and where Elasticsearch keeps its scratch files."""
+    scratch = str(node.folder / "tmp")
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "ES_TMPDIR": scratch,
+        "LIBFFI_TMPDIR": scratch,
+    }
 
 
 def _hand_over(folder: Path, user: User) -> None:

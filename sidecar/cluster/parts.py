@@ -2,80 +2,193 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
-
-VERSION = "3.8.0"
-LOG4J = "2.25.4"
-JAVA = 21
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A folder under ``modules/``: its artifact, the class that the server loads, what it extends."""
+    """A folder under ``modules/``: its coordinates, the class that the server loads, what it extends and may do."""
 
     name: str
-    artifact: str
+    coordinates: str
     classname: str
     extends: str = ""
+    policy: tuple[str, ...] = ()
+
+    def grants(self) -> str:
+        """Write the ``plugin-security.policy`` of a module."""
+        lines = "".join(f"  permission {permission};\n" for permission in self.policy)
+        return f"grant {{\n{lines}}};\n"
 
 
-MODULES = (
-    Module("transport-netty4", "transport-netty4-client", "org.opensearch.transport.Netty4ModulePlugin"),
-    Module("mapper-extras", "mapper-extras-client", "org.opensearch.index.mapper.MapperExtrasModulePlugin"),
-    Module("lang-painless", "lang-painless", "org.opensearch.painless.PainlessModulePlugin"),
-    Module(
-        "analysis-common",
-        "analysis-common",
-        "org.opensearch.analysis.common.CommonAnalysisModulePlugin",
-        "lang-painless",
-    ),
-    Module(
-        "ingest-common",
-        "ingest-common",
-        "org.opensearch.ingest.common.IngestCommonModulePlugin",
-        "lang-painless",
-    ),
-    Module("reindex", "reindex-client", "org.opensearch.index.reindex.ReindexModulePlugin"),
-    Module(
-        "search-pipeline-common",
-        "search-pipeline-common",
-        "org.opensearch.search.pipeline.common.SearchPipelineCommonModulePlugin",
-        "lang-painless",
-    ),
-    Module("rank-eval", "rank-eval-client", "org.opensearch.index.rankeval.RankEvalModulePlugin"),
-    Module("lang-mustache", "lang-mustache-client", "org.opensearch.script.mustache.MustacheModulePlugin"),
-)
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A product in one version, and how it is started.
 
-SERVER = (
-    f"org.apache.logging.log4j:log4j-core:{LOG4J}",
-    f"org.opensearch:opensearch:{VERSION}",
-    f"org.opensearch:opensearch-cli:{VERSION}",
-    f"org.opensearch:opensearch-plugin-classloader:{VERSION}",
-)
-AGENT = (
-    f"org.opensearch:opensearch-agent:{VERSION}",
-    f"org.opensearch:opensearch-agent-bootstrap:{VERSION}",
-)
-
-# Without this grant the agent blocks node-to-node connections and logs nothing.
-NETTY_POLICY = """grant {
-  permission java.lang.RuntimePermission "accessDeclaredMembers";
-  permission java.net.SocketPermission "*", "accept,connect,resolve";
-  permission java.util.PropertyPermission "*", "write";
-};
-"""
-
-
-def folders() -> dict[str, tuple[str, ...]]:
-    """Folder of the layout → Maven coordinates whose runtime dependencies it holds.
-
-    >>> folders()["modules/reindex"]
-    ('org.opensearch.plugin:reindex-client:3.8.0',)
+    Attributes
+    ----------
+    title, version : str
+        As people write them.
+    prefix : str
+        Of its Java properties.
+    java : tuple of int
+        Feature versions that can run it: the first and the last, 0 for no last one.
+    folders : mapping
+        Folder of the layout → Maven coordinates whose runtime dependencies it holds.
+    modules : tuple of Module
+    flags : tuple of str
+        For Java; ``{home}`` stands for the server's folder.
+    main : str
+        Class to start.
+    managers : str
+        Setting that names the nodes of a first election.
+    variable : str
+        Environment variable with the URL of a cluster to use instead.
     """
-    modules = {f"modules/{module.name}": (f"org.opensearch.plugin:{module.artifact}:{VERSION}",) for module in MODULES}
-    return {"lib": SERVER, "agent": AGENT, **modules}
+
+    title: str
+    version: str
+    prefix: str
+    java: tuple[int, int]
+    folders: Mapping[str, tuple[str, ...]]
+    modules: tuple[Module, ...]
+    flags: tuple[str, ...]
+    main: str
+    managers: str
+    variable: str
+
+    @property
+    def name(self) -> str:
+        """Product in lower case, as in file names and settings."""
+        return self.title.lower()
+
+    def layout(self) -> dict[str, tuple[str, ...]]:
+        """`folders` and those of the modules.
+
+        >>> OPENSEARCH.layout()["modules/reindex"]
+        ('org.opensearch.plugin:reindex-client:3.8.0',)
+        """
+        return {**self.folders, **{f"modules/{module.name}": (module.coordinates,) for module in self.modules}}
+
+    def descriptor(self, module: Module) -> str:
+        """Write the ``plugin-descriptor.properties`` of a module."""
+        return (
+            f"name={module.name}\n"
+            f"description={module.name}\n"
+            f"version={self.version}\n"
+            f"{self.name}.version={self.version}\n"
+            f"java.version={_OLDEST_CLASSES.get(self.name, self.java[0])}\n"
+            f"classname={module.classname}\n"
+            f"extended.plugins={module.extends}\n"
+            "has.native.controller=false\n"
+        )
+
+
+# Without these grants a node starts, refuses every connection and logs nothing.
+_NETTY = (
+    'java.lang.RuntimePermission "accessDeclaredMembers"',
+    'java.net.SocketPermission "*", "accept,connect,resolve"',
+    'java.util.PropertyPermission "*", "write"',
+)
+_PAINLESS = ('java.lang.RuntimePermission "createClassLoader"', 'java.lang.RuntimePermission "getClassLoader"')
+# Elasticsearch reads the version of class files as Java wrote it until 9.
+_OLDEST_CLASSES = {"elasticsearch": "1.8"}
+
+
+def _opensearch(name: str, artifact: str, classname: str, extends: str = "", policy: tuple[str, ...] = ()) -> Module:
+    coordinates = f"org.opensearch.plugin:{artifact}:3.8.0"
+    return Module(name, coordinates, f"org.opensearch.{classname}", extends, policy)
+
+
+def _elasticsearch(name: str, artifact: str, classname: str, policy: tuple[str, ...] = ()) -> Module:
+    coordinates = f"org.elasticsearch.plugin:{artifact}:7.17.29"
+    return Module(name, coordinates, f"org.elasticsearch.{classname}", policy=policy)
+
+
+OPENSEARCH = Server(
+    title="OpenSearch",
+    version="3.8.0",
+    prefix="opensearch",
+    java=(21, 0),
+    folders={
+        "lib": (
+            "org.apache.logging.log4j:log4j-core:2.25.4",
+            "org.opensearch:opensearch:3.8.0",
+            "org.opensearch:opensearch-cli:3.8.0",
+            "org.opensearch:opensearch-plugin-classloader:3.8.0",
+        ),
+        "agent": ("org.opensearch:opensearch-agent:3.8.0", "org.opensearch:opensearch-agent-bootstrap:3.8.0"),
+    },
+    modules=(
+        _opensearch("transport-netty4", "transport-netty4-client", "transport.Netty4ModulePlugin", policy=_NETTY),
+        _opensearch("mapper-extras", "mapper-extras-client", "index.mapper.MapperExtrasModulePlugin"),
+        _opensearch("lang-painless", "lang-painless", "painless.PainlessModulePlugin"),
+        _opensearch(
+            "analysis-common", "analysis-common", "analysis.common.CommonAnalysisModulePlugin", "lang-painless"
+        ),
+        _opensearch("ingest-common", "ingest-common", "ingest.common.IngestCommonModulePlugin", "lang-painless"),
+        _opensearch("reindex", "reindex-client", "index.reindex.ReindexModulePlugin"),
+        _opensearch(
+            "search-pipeline-common",
+            "search-pipeline-common",
+            "search.pipeline.common.SearchPipelineCommonModulePlugin",
+            "lang-painless",
+        ),
+        _opensearch("rank-eval", "rank-eval-client", "index.rankeval.RankEvalModulePlugin"),
+        _opensearch("lang-mustache", "lang-mustache-client", "script.mustache.MustacheModulePlugin"),
+    ),
+    flags=(
+        "-javaagent:{home}/agent/opensearch-agent-3.8.0.jar",
+        "--add-modules=jdk.incubator.vector",
+        "--enable-native-access=ALL-UNNAMED",
+    ),
+    main="org.opensearch.bootstrap.OpenSearch",
+    managers="cluster.initial_cluster_manager_nodes",
+    variable="OPENSEARCH_URL",
+)
+
+# Two modules of 7.17 are on no public repository that Maven reads by default: CodeLibs' builds of
+# 7.10.2 stand in, the last of them there; 7.17 loads them.
+ELASTICSEARCH = Server(
+    title="Elasticsearch",
+    version="7.17.29",
+    prefix="es",
+    java=(17, 23),  # it installs a security manager, which Java 24 took out
+    folders={
+        "lib": (
+            "org.apache.logging.log4j:log4j-core:2.17.1",
+            "org.elasticsearch:elasticsearch:7.17.29",
+            "org.elasticsearch:elasticsearch-plugin-classloader:7.17.29",
+        ),
+    },
+    modules=(
+        _elasticsearch("transport-netty4", "transport-netty4-client", "transport.Netty4Plugin", _NETTY),
+        _elasticsearch("mapper-extras", "mapper-extras-client", "index.mapper.MapperExtrasPlugin"),
+        _elasticsearch("reindex", "reindex-client", "reindex.ReindexPlugin"),
+        Module(
+            "lang-painless",
+            "org.codelibs.elasticsearch.module:lang-painless:7.10.2",
+            "org.elasticsearch.painless.PainlessPlugin",
+            policy=_PAINLESS,
+        ),
+        Module(
+            "analysis-common",
+            "org.codelibs.elasticsearch.module:analysis-common:7.10.2",
+            "org.elasticsearch.analysis.common.CommonAnalysisPlugin",
+            "lang-painless",
+        ),
+    ),
+    flags=(
+        "-Djava.security.manager=allow",
+        "-Dlog4j2.disable.jmx=true",
+        "-Des.distribution.flavor=oss",
+    ),
+    main="org.elasticsearch.bootstrap.Elasticsearch",
+    managers="cluster.initial_master_nodes",
+    variable="ELASTICSEARCH_URL",
+)
 
 
 def pom(name: str, coordinates: Iterable[str] = (), modules: Iterable[str] = ()) -> str:
@@ -87,21 +200,6 @@ def pom(name: str, coordinates: Iterable[str] = (), modules: Iterable[str] = ())
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
         f"<groupId>cherche.cluster</groupId><artifactId>{escape(name)}</artifactId><version>1</version>"
         f"{packaging}<modules>{members}</modules><dependencies>{dependencies}</dependencies></project>\n"
-    )
-
-
-def descriptor(module: Module) -> str:
-    """Write the ``plugin-descriptor.properties`` of a module."""
-    return (
-        f"name={module.name}\n"
-        f"description={module.name}\n"
-        f"version={VERSION}\n"
-        f"opensearch.version={VERSION}\n"
-        f"java.version={JAVA}\n"
-        f"classname={module.classname}\n"
-        "custom.foldername=\n"
-        f"extended.plugins={module.extends}\n"
-        "has.native.controller=false\n"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.cluster.parts import JAVA
+from sidecar.cluster.parts import OPENSEARCH, Server
 from sidecar.errors import precondition
 
 _JVM_FOLDERS = (
@@ -58,7 +58,7 @@ def server_user() -> User | None:
         entry = pwd.getpwnam("nobody")
     except KeyError as error:
         raise precondition(
-            "OpenSearch refuses to run as root and there is no user nobody",
+            "the server refuses to run as root and there is no user nobody",
             "run the command as another user",
         ) from error
     return User(entry.pw_name, entry.pw_uid, entry.pw_gid)
@@ -82,26 +82,28 @@ def check_readable(folder: Path, user: User | None) -> None:
             )
 
 
-def java_home(environment: Mapping[str, str]) -> Path:
-    """Home of a JDK that is new enough: JAVA_HOME first, else the newest in the usual folders.
+def java_home(environment: Mapping[str, str], server: Server = OPENSEARCH) -> Path:
+    """Home of a JDK that runs the server: JAVA_HOME first, else the newest in the usual folders.
 
     Raises
     ------
     ChercheError
         FAILED_PRECONDITION naming what was found instead.
     """
+    oldest, newest = server.java
     named = environment.get("JAVA_HOME")
-    if named and java_version(Path(named)) >= JAVA:
+    if named and _fits(java_version(Path(named)), server):
         return Path(named)
     versions = {home: java_version(home) for home in _java_homes()}
-    best = max(versions, key=versions.__getitem__, default=None)
-    if best is None or versions[best] < JAVA:
-        found = ", ".join(f"{home} ({version})" for home, version in versions.items() if version) or "none"
-        raise precondition(
-            f"OpenSearch needs Java {JAVA} or later; found: {found}",
-            f"install a JDK {JAVA}+ or set JAVA_HOME to one",
-        )
-    return best
+    fitting = {home: version for home, version in versions.items() if _fits(version, server)}
+    if fitting:
+        return max(fitting, key=fitting.__getitem__)
+    found = ", ".join(f"{home} ({version})" for home, version in versions.items() if version) or "none"
+    wanted = f"{oldest} to {newest}" if newest else f"{oldest} or later"
+    raise precondition(
+        f"{server.title} {server.version} needs Java {wanted}; found: {found}",
+        f"install a JDK {oldest}{'' if newest else '+'} or set JAVA_HOME to one",
+    )
 
 
 def java_version(home: Path) -> int:
@@ -128,6 +130,11 @@ def maven() -> str:
             "install Maven, or set OPENSEARCH_URL to a cluster that runs already",
         )
     return found
+
+
+def _fits(version: int, server: Server) -> bool:
+    oldest, newest = server.java
+    return version >= oldest and (not newest or version <= newest)
 
 
 def _java_homes() -> Iterator[Path]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.request import urlopen
 from sidecar.cluster import node as nodes_
 from sidecar.cluster.assemble import assemble, with_plugins
 from sidecar.cluster.node import NodeSpec
+from sidecar.cluster.parts import OPENSEARCH, Server
 from sidecar.cluster.places import cache_folder, check_readable, java_home, server_user
 from sidecar.errors import invalid, unavailable
 
@@ -30,6 +32,52 @@ class Cluster:
 
     urls: tuple[str, ...]
     pids: Mapping[int, Path]
+
+
+@dataclass(slots=True)
+class Nodes:
+    """Nodes of a running cluster, each of which can be lost and come back.
+
+    Attributes
+    ----------
+    specs : tuple of NodeSpec
+    pids : dict
+        Process id → folder, of those that were started and not killed.
+    """
+
+    specs: tuple[NodeSpec, ...]
+    launch: Callable[[NodeSpec], int]
+    pids: dict[int, Path]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Address of every node."""
+        return tuple(spec.url for spec in self.specs)
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder that all nodes may write snapshots to."""
+        return self.specs[0].snapshots
+
+    def url(self, name: str) -> str:
+        """Address of one node."""
+        return self._named(name).url
+
+    def kill(self, name: str) -> None:
+        """End a node at once, as a power cut does, and wait until it is gone."""
+        folder = self._named(name).folder
+        for pid in [pid for pid, own in self.pids.items() if own == folder]:
+            nodes_.stop({pid: folder}, first=signal.SIGKILL)
+            del self.pids[pid]
+
+    def start(self, name: str) -> None:
+        """Start a node that was killed, on what its disk holds, and wait until it answers in the cluster."""
+        spec = self._named(name)
+        self.pids[self.launch(spec)] = spec.folder
+        _wait([spec], self.pids, nodes=len(self.specs))
+
+    def _named(self, name: str) -> NodeSpec:
+        return next(spec for spec in self.specs if spec.name == name)
 
 
 def up(nodes: int = 1, heap: str = "1g", environment: Mapping[str, str] = os.environ) -> Cluster:
@@ -49,7 +97,8 @@ def up(nodes: int = 1, heap: str = "1g", environment: Mapping[str, str] = os.env
     cache = _cache(environment)
     if running := _read_state(cache):
         return running
-    cluster = _start(cache / "dev" / f"nodes-{_checked(nodes)}", nodes, heap, environment, ())
+    started = _start(cache / "dev" / f"nodes-{_checked(nodes)}", nodes, heap, environment)
+    cluster = Cluster(started.urls, started.pids)
     _write_state(cache, cluster)
     return cluster
 
@@ -71,6 +120,7 @@ def running_cluster(
     heap: str = "512m",
     plugins: Sequence[Path] = (),
     environment: Mapping[str, str] = os.environ,
+    server: Server = OPENSEARCH,
 ) -> Iterator[tuple[str, ...]]:
     """URLs of a fresh cluster on free loopback ports; it and its data are gone after the block.
 
@@ -81,50 +131,77 @@ def running_cluster(
         Heap of each node as Java writes it.
     plugins : sequence of Path
         Plugin zips to install.
+    server : Server
+        What the nodes run.
     """
+    with running_nodes(nodes, heap, plugins, environment, server) as running:
+        yield running.urls
+
+
+@contextmanager
+def running_nodes(
+    nodes: int = 3,
+    heap: str = "512m",
+    plugins: Sequence[Path] = (),
+    environment: Mapping[str, str] = os.environ,
+    server: Server = OPENSEARCH,
+) -> Iterator[Nodes]:
+    """As `running_cluster`, with each node in hand: to lose one, and to let it come back."""
     _cache(environment)
     with tempfile.TemporaryDirectory(prefix="cherche-cluster-", ignore_cleanup_errors=True) as scratch:
         os.chmod(scratch, 0o755)
-        cluster = _start(Path(scratch), _checked(nodes), heap, environment, plugins)
+        running = _start(Path(scratch), _checked(nodes), heap, environment, plugins, server)
         try:
-            yield cluster.urls
+            yield running
         finally:
-            nodes_.stop(cluster.pids)
+            nodes_.stop(running.pids)
 
 
-def _start(folder: Path, nodes: int, heap: str, environment: Mapping[str, str], plugins: Sequence[Path]) -> Cluster:
-    java, user, cache = java_home(environment), server_user(), _cache(environment)
-    home = assemble(cache, environment)
+def _start(
+    folder: Path,
+    nodes: int,
+    heap: str,
+    environment: Mapping[str, str],
+    plugins: Sequence[Path] = (),
+    server: Server = OPENSEARCH,
+) -> Nodes:
+    java, user, cache = java_home(environment, server), server_user(), _cache(environment)
+    home = assemble(cache, environment, server)
     check_readable(home, user)
     if plugins:
         home = with_plugins(home, plugins, folder / "home")
     ports = nodes_.free_ports(2 * nodes)
     specs = [
-        NodeSpec(number + 1, folder / f"node-{number + 1}", ports[2 * number], ports[2 * number + 1])
+        NodeSpec(number + 1, folder / f"node-{number + 1}", ports[2 * number], ports[2 * number + 1], server)
         for number in range(nodes)
     ]
+
+    def launch(spec: NodeSpec) -> int:
+        return nodes_.start(spec, java=java, home=home, heap=heap, user=user)
+
     pids: dict[int, Path] = {}
     try:
         for spec in specs:
             nodes_.prepare(spec, specs, user)
-            pids[nodes_.start(spec, java=java, home=home, heap=heap, user=user)] = spec.folder
-        _wait(specs, pids)
+            pids[launch(spec)] = spec.folder
+        _wait(specs, pids, nodes=nodes)
     except BaseException:
         nodes_.stop(pids)
         raise
-    return Cluster(tuple(spec.url for spec in specs), pids)
+    return Nodes(tuple(specs), launch, pids)
 
 
-def _wait(specs: Sequence[NodeSpec], pids: Mapping[int, Path]) -> None:
-    """Poll until every node has joined and the cluster is healthy."""
+def _wait(specs: Sequence[NodeSpec], pids: Mapping[int, Path], *, nodes: int) -> None:
+    """Poll until every node of `specs` sees a healthy cluster of as many `nodes`."""
     deadline = time.monotonic() + START_TIMEOUT
-    while not all(_healthy(spec, len(specs)) for spec in specs):
-        dead = [spec for spec, (pid, folder) in zip(specs, pids.items(), strict=True) if not nodes_.runs(pid, folder)]
+    while not all(_healthy(spec, nodes) for spec in specs):
+        running = {folder for pid, folder in pids.items() if nodes_.runs(pid, folder)}
+        dead = [spec for spec in specs if spec.folder not in running]
         if dead or time.monotonic() > deadline:
             spec = dead[0] if dead else specs[0]
             what = "ended" if dead else f"was not healthy within {START_TIMEOUT:g} s"
             raise unavailable(
-                f"OpenSearch {spec.name} {what}; the end of its log:\n{nodes_.log_tail(spec)}",
+                f"{spec.server.title} {spec.name} {what}; the end of its log:\n{nodes_.log_tail(spec)}",
                 "mend what the log says",
             )
         time.sleep(0.1)

@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from sidecar.cluster import node, parts, places, run
-from sidecar.cluster.assemble import with_plugins
+from sidecar.cluster.assemble import _lay_out, with_plugins
 from sidecar.cluster.node import NodeSpec
 from sidecar.errors import ChercheError, Code
+
+SERVERS = (parts.OPENSEARCH, parts.ELASTICSEARCH)
 
 
 def spec(number: int, folder: Path = Path("/x")) -> NodeSpec:
@@ -60,6 +62,16 @@ def test_a_missing_jdk_says_what_was_found(tmp_path: Path, monkeypatch: pytest.M
     assert "JDK 21" in refused.value.next_step
 
 
+def test_a_product_takes_the_newest_java_that_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new, newest = (jdk(tmp_path / v, f"{v}.0.1") for v in ("17", "21", "25"))
+    monkeypatch.setattr(places, "_java_homes", lambda: iter([old, new, newest]))
+    assert places.java_home({"JAVA_HOME": str(newest)}, parts.ELASTICSEARCH) == new
+    assert places.java_home({"JAVA_HOME": str(old)}, parts.ELASTICSEARCH) == old
+    monkeypatch.setattr(places, "_java_homes", lambda: iter([newest]))
+    with pytest.raises(ChercheError, match=rf"Elasticsearch 7.17.29 needs Java 17 to 23; found: {newest} \(25\)"):
+        places.java_home({}, parts.ELASTICSEARCH)
+
+
 def test_a_missing_maven_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ChercheError, match="mvn") as refused:
@@ -67,8 +79,9 @@ def test_a_missing_maven_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OPENSEARCH_URL" in refused.value.next_step
 
 
-def test_poms_are_xml_and_name_every_part() -> None:
-    for folder, coordinates in parts.folders().items():
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_poms_are_xml_and_name_every_part(server: parts.Server) -> None:
+    for folder, coordinates in server.layout().items():
         tree = ElementTree.fromstring(parts.pom(folder, coordinates))
         names = [element.text for element in tree.iter("{http://maven.apache.org/POM/4.0.0}artifactId")]
         assert names == [folder, *(coordinate.split(":")[1] for coordinate in coordinates)]
@@ -81,6 +94,31 @@ def test_nodes_know_each_other() -> None:
     three = node.configuration(spec(2), [spec(1), spec(2), spec(3)])
     assert 'discovery.seed_hosts: ["127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103"]' in three
     assert "single-node" not in three
+    assert "cluster.initial_cluster_manager_nodes: [node-1, node-2, node-3]" in three
+    other = [NodeSpec(n, Path("/x"), 1, 2, parts.ELASTICSEARCH) for n in (1, 2, 3)]
+    assert "cluster.initial_master_nodes: [node-1, node-2, node-3]" in node.configuration(other[0], other)
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_a_module_never_brings_what_the_server_has(server: parts.Server, tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    for folder in server.layout():
+        jars = build / folder / "target" / "dependency"
+        jars.mkdir(parents=True)
+        for jar in (
+            ("shared-2.0.jar", "shared-extras-2.0.jar") if folder == "lib" else ("shared-1.5.1.jar", "own-1.jar")
+        ):
+            (jars / jar).touch()
+    home = _lay_out(build, tmp_path / "home", server)
+    netty = home / "modules" / "transport-netty4"
+    assert sorted(path.name for path in netty.iterdir()) == [
+        "own-1.jar",
+        "plugin-descriptor.properties",
+        "plugin-security.policy",
+    ]
+    assert f"{server.name}.version={server.version}" in (netty / "plugin-descriptor.properties").read_text()
+    assert "SocketPermission" in (netty / "plugin-security.policy").read_text()
+    assert not (home / "modules" / "reindex" / "plugin-security.policy").exists()
 
 
 def test_the_log_shows_causes_and_not_frames(tmp_path: Path) -> None:
