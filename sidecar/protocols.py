@@ -8,10 +8,12 @@ from typing import Literal, Protocol, Self
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
+from sidecar.life import Candidate, Group, Load, Part, Revision, Room
 from sidecar.types import (
     EngineInfo,
     EnginePage,
     Existing,
+    Gaps,
     Identity,
     IndexMeta,
     IndexStats,
@@ -158,8 +160,51 @@ class Engine(Protocol):
         """Documents in all, encoded, pending."""
         ...
 
+    async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
+        """Documents with text and without weights or codes, by reason; see `Gaps`."""
+        ...
+
     async def sample(self, index: str, size: int) -> list[Existing]:
         """Some documents, for estimates."""
+        ...
+
+    async def groups(self, index: str) -> tuple[Group, ...]:
+        """The concrete indices behind a name, those that are encoded alike together.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND where there is none.
+        """
+        ...
+
+    async def parts(self, index: str) -> tuple[Part, ...]:
+        """The shards behind a name, each with a mark: every write up to it is seen once the index is refreshed."""
+        ...
+
+    def candidates(
+        self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
+    ) -> AsyncIterator[list[Candidate]]:
+        """Documents of a part written after `after` and not after its mark, in that order, page by page.
+
+        With `unfinished` only those that lack weights or codes, or wait for them. Their source holds the
+        encoded fields, with `whole_source` all of them.
+        """
+        ...
+
+    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
+        """Put weights and codes beside documents that are still as they were read; one result each, in order.
+
+        ABORTED where another write came first, NOT_FOUND where the document was deleted.
+        """
+        ...
+
+    async def load(self) -> Load | None:
+        """How busy the cluster is; None where there is none, or where it does not say."""
+        ...
+
+    async def room(self, index: str) -> Room | None:
+        """Free disk and what an index takes; None where that is not known."""
         ...
 
     def scan(self, index: str) -> AsyncIterator[Existing]:

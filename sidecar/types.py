@@ -280,6 +280,25 @@ class IndexStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """Documents that have text and are searched by BM25 alone, or cannot be reranked.
+
+    `untouched` were never encoded; `waiting` were stored while no model answered, or failed; `lost` were
+    encoded, and another write dropped their weights; `without_codes` have weights only, in an index with codes.
+    """
+
+    untouched: int = 0
+    waiting: int = 0
+    lost: int = 0
+    without_codes: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them: no document counts twice."""
+        return self.untouched + self.waiting + self.lost + self.without_codes
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """Seconds spent in each stage."""
 

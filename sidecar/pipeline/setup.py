@@ -19,6 +19,7 @@ from sidecar.types import (
     OWN_FIELDS,
     Existing,
     Fingerprint,
+    Gaps,
     IndexMeta,
     IndexOptions,
     IndexReport,
@@ -129,12 +130,24 @@ async def report(index: str, context: Context) -> IndexReport:
     except ChercheError as error:
         served = False
         findings.append(str(error))
-    if stats.pending:
-        findings.append(f"{stats.pending} documents wait for weights: feed them again")
-    without = stats.documents - stats.encoded - stats.pending
-    if without:
-        findings.append(f"{without} documents have no weights: feed them again")
+    findings += missing(index, await engine.gaps(index, meta))
     return IndexReport(index, meta, stats, info, served, tuple(findings))
+
+
+def missing(index: str, gaps: Gaps) -> list[str]:
+    """What documents lack, for people, with the next step.
+
+    >>> missing("a", Gaps(lost=2))
+    ['2 documents lost their weights to a write that no cherche_encode pipeline saw — run: cherche backfill a']
+    """
+    step = f"run: cherche backfill {index}"
+    said = {
+        "documents wait for weights, because no model answered when they were stored": gaps.waiting,
+        "documents lost their weights to a write that no cherche_encode pipeline saw": gaps.lost,
+        "documents have weights and no token codes": gaps.without_codes,
+        "documents were never encoded": gaps.untouched,
+    }
+    return [f"{count:,} {what} — {step}" for what, count in said.items() if count]
 
 
 async def remove(index: str, context: Context) -> tuple[int, tuple[str, ...]]:
@@ -285,8 +298,9 @@ async def _projected(meta: IndexMeta, context: Context, sample: Sequence[Existin
         return 0.0, ("none of the sampled documents could be encoded: run cherche doctor",)
     skipped = len(sample) - len(encoded)
     note = (f"{skipped} of {len(sample)} sampled documents have no text to encode",) if skipped else ()
-    return sum(map(_stored_bytes, encoded)) / max(1, len(sample)), note
+    return sum(map(stored_bytes, encoded)) / max(1, len(sample)), note
 
 
-def _stored_bytes(part: NeuralPart) -> float:
+def stored_bytes(part: NeuralPart) -> float:
+    """Bytes of postings, packed terms and codes of one document, in one copy."""
     return len(part.weights) * _POSTING_BYTES + len(pack_terms(part.weights)) + len(part.codes or b"")

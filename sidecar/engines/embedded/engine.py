@@ -18,17 +18,19 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.engines.embedded import documents, indices, lexical, schema
+from sidecar.engines.embedded import documents, indices, lexical, revisit, schema
 from sidecar.engines.embedded.documents import Prepared
 from sidecar.engines.embedded.indices import Index
 from sidecar.engines.embedded.postings import Mirror, top
 from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query, projected
 from sidecar.errors import ChercheError, Code, precondition, unavailable
+from sidecar.life import Candidate, Group, Load, Part, Revision, Room
 from sidecar.types import (
     EngineHit,
     EngineInfo,
     EnginePage,
     Existing,
+    Gaps,
     Identity,
     IndexMeta,
     IndexStats,
@@ -162,9 +164,45 @@ class EmbeddedEngine:
         """Documents: all, encoded, pending."""
         return await self._read(lambda db: indices.stats(db, indices.get(db, index)))
 
+    async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
+        """Documents with text and without weights or codes."""
+        return await self._read(lambda db: indices.gaps(db, indices.get(db, index), meta))
+
     async def sample(self, index: str, size: int) -> list[Existing]:
         """Documents from all over the index, the same ones every time."""
         return await self._read(lambda db: documents.sample(db, indices.get(db, index).id, size))
+
+    async def groups(self, index: str) -> tuple[Group, ...]:
+        """The index alone: the file knows no aliases."""
+        return (Group((index,), await self.meta(index)),)
+
+    async def parts(self, index: str) -> tuple[Part, ...]:
+        """The index, whole."""
+        return (await self._read(lambda db: revisit.part(indices.get(db, index))),)
+
+    async def candidates(
+        self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
+    ) -> AsyncIterator[list[Candidate]]:
+        """Documents by rising write count; their source is whole always."""
+        key = (after + 1, "")
+        while page := await self._candidates(part, key, meta, unfinished):
+            yield page
+            key = (page[-1].seq_no, page[-1].id)
+
+    async def _candidates(self, part: Part, key: tuple[int, str], meta: IndexMeta, unfinished: bool) -> list[Candidate]:
+        return await self._read(lambda db: revisit.page(db, part, key, meta, unfinished=unfinished))
+
+    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
+        """One transaction."""
+        return await self._write(lambda db: revisit.revise(db, revisions, self._max_document_bytes))
+
+    async def load(self) -> Load | None:
+        """A file has no other callers to spare."""
+        return None
+
+    async def room(self, index: str) -> Room | None:
+        """Not known: the file system says so when it is full."""
+        return None
 
     async def scan(self, index: str) -> AsyncIterator[Existing]:
         """All documents in rising order of id, read page by page."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidecar.engines.embedded import documents, lexical
 from sidecar.errors import ChercheError, invalid, not_found, precondition
-from sidecar.types import IndexMeta, IndexStats, Json, SetupPlan
+from sidecar.types import Gaps, IndexMeta, IndexStats, Json, SetupPlan
 
 _NAME = re.compile(r"[^A-Z\\/*?\"<>|\s,#:]+")
 
@@ -128,6 +129,22 @@ def stats(connection: sqlite3.Connection, index: Index) -> IndexStats:
         (index.id,),
     ).fetchone()
     return IndexStats(*counted)
+
+
+def gaps(connection: sqlite3.Connection, index: Index, meta: IndexMeta) -> Gaps:
+    """Documents with text and without weights or codes."""
+    reason = (
+        "CASE WHEN hash = '' AND state IS NULL THEN 'untouched' WHEN coalesce(state, '') != 'ok' THEN 'waiting' "
+        "WHEN terms IS NULL THEN 'lost' WHEN codes IS NULL AND ? THEN 'without_codes' END"
+    )
+    rows = connection.execute(
+        f"SELECT source, {reason} AS reason FROM documents WHERE index_id = ? AND reason IS NOT NULL",
+        (bool(meta.fingerprint.codes), index.id),
+    )
+    names = [field.name for field in meta.fields]
+    return Gaps(
+        **Counter(reason for source, reason in rows if any(map(str.strip, lexical.texts(json.loads(source), names))))
+    )
 
 
 def _statements(

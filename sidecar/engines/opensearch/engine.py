@@ -7,20 +7,23 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sidecar.engines.opensearch import lifecycle, mapping, reading
+from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, slices
 from sidecar.engines.opensearch.bulk import Sleep, Writer
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.query import heaviest, lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.revisions import deliver
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.life import Candidate, Group, Load, Part, Revision, Room
 from sidecar.types import (
     WEIGHTS,
     EngineInfo,
     EnginePage,
     Existing,
+    Gaps,
     Identity,
     IndexMeta,
     IndexStats,
@@ -210,6 +213,10 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
         return await lifecycle.stats(self._http, index)
 
+    async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
+        """See `Engine.gaps`."""
+        return await lifecycle.gaps(self._http, index, meta)
+
     async def sample(self, index: str, size: int) -> list[Existing]:
         """See `Engine.sample`."""
         return await reading.sample(self._http, index, size)
@@ -218,6 +225,40 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.scan`."""
         async for document in reading.scan(self._http, await self._dialect(), index):
             yield document
+
+    async def groups(self, index: str) -> tuple[Group, ...]:
+        """See `Engine.groups`."""
+        return mapping.groups(await lifecycle.facts(self._http, index))
+
+    async def parts(self, index: str) -> tuple[Part, ...]:
+        """See `Engine.parts`."""
+        return await slices.parts(self._http, index)
+
+    async def candidates(
+        self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
+    ) -> AsyncIterator[list[Candidate]]:
+        """See `Engine.candidates`."""
+        found = await lifecycle.facts(self._http, part.index) if unfinished else ()
+        only = incomplete.selection(meta, found) if unfinished else None
+        fields = () if whole_source else tuple(field.name for field in meta.fields)
+        codes = bool(meta.fingerprint.codes)
+        pages = slices.candidates(self._http, await self._dialect(), part, after, fields, with_codes=codes, only=only)
+        async for page in pages:
+            yield page
+
+    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
+        """See `Engine.revise`."""
+        return await deliver(self._http, revisions, sleep=self._sleep)
+
+    async def load(self) -> Load | None:
+        """See `Engine.load`."""
+        return await load.load(self._http)
+
+    async def room(self, index: str) -> Room | None:
+        """See `Engine.room`."""
+        found = await lifecycle.facts(self._http, index)
+        settings = await lifecycle.cluster_settings(self._http)
+        return await load.room(self._http, index, settings, max((each.replicas for each in found), default=0))
 
     async def aclose(self) -> None:
         """Close the pool, for all callers."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import mapping
+from sidecar.engines.opensearch import incomplete, mapping
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.types import HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, IndexMeta, IndexStats, SetupPlan
+from sidecar.types import HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, Gaps, IndexMeta, IndexStats, SetupPlan
 
 _REMOVE_BATCH = 10_000
 _REMOVE_TIMEOUT = 600.0
@@ -87,9 +87,17 @@ async def strip(http: Http, dialect: Dialect, index: str) -> int:
 
 async def stats(http: Http, index: str) -> IndexStats:
     """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
-    filters: list[dict[str, Any]] = [_ENCODED, {"exists": {"field": HASH}}, {"term": {STATE: "failed"}}]
+    touched_by_us = {"bool": {"should": [{"exists": {"field": HASH}}, {"exists": {"field": STATE}}]}}
+    filters: list[dict[str, Any]] = [_ENCODED, touched_by_us, {"term": {STATE: "failed"}}]
     (encoded, touched, failed), documents = await count(http, index, filters)
     return IndexStats(documents, encoded, touched - encoded - failed)
+
+
+async def gaps(http: Http, index: str, meta: IndexMeta) -> Gaps:
+    """See `Engine.gaps`."""
+    wanted = incomplete.filters(meta, await facts(http, index))
+    counts, _ = await count(http, index, list(wanted.values()))
+    return Gaps(**dict(zip(wanted, counts, strict=True)))
 
 
 async def count(http: Http, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.errors import Code
-from sidecar.types import IndexStats, StoredDocument
+from sidecar.types import Fingerprint, Gaps, IndexStats, StoredDocument
 
 ODD_IDS = ["a b", "日本", "🙂", "a/b?c", '"', "%41", "é", "_underscore", "x" * 512, "line\nbreak", ".", "*"]
 ODD_TEXTS = [
@@ -132,6 +132,24 @@ async def test_stats_count_all_encoded_and_pending(bench):
     )
     stats = await bench.engine.stats(bench.index)
     assert (stats.documents, stats.encoded, stats.pending) == (3, 2, 1)
+
+
+async def test_gaps_are_documents_with_text_and_without_weights_or_codes(bench):
+    whole = bench.document("whole", "sun", {"sun": 1.0})
+    await bench.fill(
+        whole,
+        bench.document("waiting", "moon"),
+        StoredDocument("deferred", {"text": "moon"}, "", "pending"),
+        StoredDocument("lost", {"text": "moon"}, "hash", "ok"),
+        replace(whole, id="without codes", codes=None),
+        StoredDocument("no text", {"n": 1}, "hash", "pending"),
+    )
+    found = await bench.engine.gaps(bench.index, bench.meta)
+    assert found == Gaps(untouched=0, waiting=2, lost=1, without_codes=1)
+    assert found.total == 4
+    assert (await bench.engine.stats(bench.index)).pending >= 3
+    weights_only = replace(bench.meta, fingerprint=Fingerprint("f" * 64))
+    assert (await bench.engine.gaps(bench.index, weights_only)).without_codes == 0
 
 
 async def test_a_sample_is_no_larger_than_asked_and_holds_documents_of_the_index(bench):

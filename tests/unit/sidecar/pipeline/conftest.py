@@ -21,6 +21,7 @@ from sidecar.types import (
     EngineInfo,
     EnginePage,
     Existing,
+    Gaps,
     Identity,
     IndexMeta,
     IndexOptions,
@@ -110,6 +111,7 @@ class FakeEngine:
     documents: dict[str, StoredDocument] = field(default_factory=dict)
     refused: dict[str, ChercheError] = field(default_factory=dict)
     failures: dict[str, ChercheError] = field(default_factory=dict)
+    missing: Gaps = field(default_factory=Gaps)
     calls: Counter[str] = field(default_factory=Counter)
     queries: list[Query] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -184,6 +186,9 @@ class FakeEngine:
     async def stats(self, index: str) -> IndexStats:
         states = Counter(d.state for d in self.documents.values() if d.hash)
         return IndexStats(len(self.documents), states["ok"], states["pending"])
+
+    async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
+        return self.missing
 
     async def sample(self, index: str, size: int) -> list[Existing]:
         self._called("sample", index)

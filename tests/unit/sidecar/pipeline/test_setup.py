@@ -7,7 +7,7 @@ import pytest
 from sidecar.errors import ChercheError, Code, overloaded
 from sidecar.pipeline import remove, report, setup
 from sidecar.testing import FakeModel
-from sidecar.types import Fingerprint, IndexMeta, IndexOptions, StoredDocument, TextField
+from sidecar.types import Fingerprint, Gaps, IndexMeta, IndexOptions, StoredDocument, TextField
 
 TITLE, TEXT = TextField("title"), TextField("text")
 
@@ -215,14 +215,15 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
     assert "cherche setup articles" in told.findings[0]
 
     await run(world)
-    world.engine.documents["0"] = StoredDocument("0", {}, "h", "ok")
-    world.engine.documents["1"] = StoredDocument("1", {}, "h", "pending")
-    world.engine.documents["2"] = StoredDocument("2", {}, "")
+    world.engine.missing = Gaps(untouched=4, waiting=3, lost=2, without_codes=1)
     told = await report(world.index, world.context)
     assert told.served
+    step = " — run: cherche backfill articles"
     assert told.findings == (
-        "1 documents wait for weights: feed them again",
-        "1 documents have no weights: feed them again",
+        f"3 documents wait for weights, because no model answered when they were stored{step}",
+        f"2 documents lost their weights to a write that no cherche_encode pipeline saw{step}",
+        f"1 documents have weights and no token codes{step}",
+        f"4 documents were never encoded{step}",
     )
 
     world.engine.metas[world.index] = replace(told.meta, fingerprint=Fingerprint("f" * 64, "c" * 64))

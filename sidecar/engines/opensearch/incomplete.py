@@ -1,0 +1,89 @@
+"""Which documents of an index lack what their text should have given them. Pure.
+
+A partial update writes a document anew from its ``_source``, in which weights, terms and codes are not: unless
+an ingest pipeline encodes it again, they are gone and only BM25 finds it. Their hash and state stay behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sidecar.engines.opensearch.mapping import IndexFacts
+from sidecar.types import CODES, HASH, STATE, TERMS, IndexMeta, Json
+
+
+def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:
+    """Query for every document that has text and lacks weights or codes, or waits for them.
+
+    Parameters
+    ----------
+    meta : IndexMeta
+    found : sequence of IndexFacts
+        The concrete indices behind the name; see `lifecycle.facts`.
+    """
+    whole = [_exists(TERMS), _exists(CODES)] if meta.fingerprint.codes else [_exists(TERMS)]
+    return _all(*_has_text(meta, found), none={"bool": {"filter": [{"term": {STATE: "ok"}}, *whole]}})
+
+
+def filters(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, dict[str, Any]]:
+    """The same documents by what is wrong with them: a query for each field of `Gaps`, none twice."""
+    text = _has_text(meta, found)
+    encoded, ok = _exists(HASH), {"term": {STATE: "ok"}}
+    return {
+        "untouched": _all(*text, none={"bool": {"should": [encoded, _exists(STATE)]}}),
+        "waiting": _all(*text, {"bool": {"should": [encoded, _exists(STATE)]}}, none=ok),
+        "lost": _all(*text, ok, none=_exists(TERMS)),
+        "without_codes": _all(*text, ok, _exists(TERMS), none=_exists(CODES))
+        if meta.fingerprint.codes
+        else {"match_none": {}},
+    }
+
+
+def _has_text(meta: IndexMeta, found: Sequence[IndexFacts]) -> list[dict[str, Any]]:
+    """Filter for documents with text; none where a mapping cannot tell, for then all have to be read."""
+    clauses: list[dict[str, Any]] = []
+    for each in found:
+        for field in meta.fields:
+            clause = _field_exists(field.name, each.properties)
+            if clause is None:
+                return []
+            if clause not in clauses:
+                clauses.append(clause)
+    return [{"bool": {"should": clauses, "minimum_should_match": 1}}] if clauses else []
+
+
+def _field_exists(name: str, properties: Json) -> dict[str, Any] | None:
+    """``exists`` for a field, inside the nested documents where it lies; None where it would not find every value.
+
+    >>> parts = {"parts": {"type": "nested", "properties": {"body": {"type": "text"}}}}
+    >>> _field_exists("parts.body", parts)
+    {'nested': {'path': 'parts', 'query': {'exists': {'field': 'parts.body'}}}}
+    """
+    wrappers: list[str] = []
+    spec: Json = {"properties": properties}
+    path = ""
+    for step in name.split("."):
+        spec = spec.get("properties", {}).get(step, {})
+        path = f"{path}.{step}" if path else step
+        if spec.get("type") == "nested":
+            wrappers.append(path)
+    if not _tells(spec):
+        return None
+    query: dict[str, Any] = _exists(name)
+    for path in reversed(wrappers):
+        query = {"nested": {"path": path, "query": query}}
+    return query
+
+
+def _tells(spec: Json) -> bool:
+    kind = spec.get("type")
+    return (kind == "text" and spec.get("index", True) is True) or (kind == "keyword" and "ignore_above" not in spec)
+
+
+def _exists(name: str) -> dict[str, Any]:
+    return {"exists": {"field": name}}
+
+
+def _all(*clauses: Json, none: Json) -> dict[str, Any]:
+    return {"bool": {"filter": list(clauses), "must_not": [none]}}
