@@ -80,6 +80,7 @@ class Tokenizer:
         self.mask_id: int | None = source.mask_token_id
         self.model_max_length = min(int(source.model_max_length), 1 << 31)
         self.vocabulary = _vocabulary(self._backend)
+        self.has_types = "token_type_ids" in source.model_input_names
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -118,9 +119,19 @@ class Tokenizer:
         bodies = self._bodies([style.prompt + text for text in texts], room)
         return [self._finish(body, total, style, limit) for body, total in bodies]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, special tokens left out."""
-        return self._backend.decode(list(ids))
+    def for_pairs(self, max_length: int) -> tokenizers.Tokenizer:
+        """A tokenizer of (query, document) pairs that cuts the longer text first; serves any number of threads."""
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        backend.enable_truncation(max_length, strategy="longest_first")
+        return backend
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True, clean_up: bool = False) -> str:
+        """Text of token ids; cleaned up, without the spaces before punctuation."""
+        return str(
+            self._source.decode(
+                list(ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=clean_up
+            )
+        )
 
     def save(self, folder: Path, max_length: int) -> None:
         """Write the tokenizer's files, to cut at `max_length` in other libraries."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Self, overload
 
 import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
+from cherche_models.models import texts as by_text
+from cherche_models.models.texts import Compat, kind_of
 from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, Tokens
+
+Padding = Literal["max_length", "longest"]
 
 
 class Output(NamedTuple):
@@ -57,6 +63,10 @@ class Model(nn.Module, ABC):
         sha256 of the files it was loaded from; empty for a model made in memory.
     sparse_boost, rerank_weight : float
         Tuned on training data; saved with the model.
+    compat : {"1.4"} or None
+        Scores as that release of neural-cherche has them, defects included.
+    padding : {"max_length", "longest"}
+        How many rows the tensors of `encode` without a kind have for each text.
     """
 
     architecture: ClassVar[str]
@@ -84,6 +94,24 @@ class Model(nn.Module, ABC):
         self.digest = ""
         self.sparse_boost = 1.0
         self.rerank_weight = 0.5
+        self.compat: Compat | None = None
+        self.padding: Padding = "max_length"
+
+    @overload
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output: ...
+
+    @overload
+    def __call__(self, texts: Sequence[str], query_mode: bool = True) -> dict[str, Tensor]: ...
+
+    def __call__(self, *args: object, **options: object) -> object:
+        """Forward pass over tensors; or over texts, to the tensors that `encode` gives without a kind."""
+        named = {**dict(zip(("texts", "query_mode"), args, strict=False)), **options}
+        texts = named.get("texts")
+        if texts is None or isinstance(texts, Tensor):
+            return super().__call__(*args, **options)
+        if not isinstance(texts, Sequence) or isinstance(texts, str):
+            raise TypeError(f"texts is a {type(texts).__name__}: give a list of texts")
+        return by_text.tensors(self, texts, kind_of(bool(named.get("query_mode", True))))
 
     @abstractmethod
     def forward(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output:
@@ -166,9 +194,74 @@ class Model(nn.Module, ABC):
                     results[i] = encoding
         return results
 
-    def encode(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Encoding]:
-        """Tokenize and encode texts; results in order."""
-        return self.encode_tokens(self.tokenize(texts, kind, max_length), kind)
+    @overload
+    def encode(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Encoding]: ...
+
+    @overload
+    def encode(self, texts: Sequence[str], *, query_mode: bool = True) -> dict[str, Tensor]: ...
+
+    def encode(
+        self, texts: Sequence[str], kind: Kind | None = None, max_length: int = 0, *, query_mode: bool = True
+    ) -> list[Encoding] | dict[str, Tensor]:
+        """Tokenize and encode texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        kind : {"document", "query"} or None
+        max_length : int
+            In tokens; 0 for the model's own.
+        query_mode : bool
+            Without a kind: encode queries, or documents.
+
+        Returns
+        -------
+        list of Encoding
+            One for each text, in order.
+        dict of name → Tensor
+            Without a kind: all texts in one tensor, as neural-cherche gives them; no gradients.
+        """
+        if kind is not None:
+            return self.encode_tokens(self.tokenize(texts, kind, max_length), kind)
+        with torch.no_grad():
+            return by_text.tensors(self, texts, kind_of(query_mode))
+
+    def scores(
+        self, queries: Sequence[str], documents: Sequence[str], batch_size: int = 32, tqdm_bar: bool = True
+    ) -> Tensor:
+        """Score of each query with its document: the first with the first, and so on.
+
+        Returns
+        -------
+        Tensor, shape (pairs,)
+
+        Raises
+        ------
+        ValueError
+            If there are more queries than documents, or fewer.
+        """
+        return by_text.pair_scores(self, queries, documents, batch_size, tqdm_bar)
+
+    def save_pretrained(self, path: str | Path) -> Self:
+        """Write the model as `hub.save` does; one of compat 1.4 in neural-cherche's layout."""
+        hub = importlib.import_module("cherche_models.hub")  # which imports this module
+        if self.compat is None:
+            hub.save(self, path)
+        else:
+            hub.export(self, path, format="neural-cherche")
+        return self
+
+    @abstractmethod
+    def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
+        """What a forward pass gave, by the names and in the shapes of neural-cherche."""
+
+    @abstractmethod
+    def pair_scores(self, queries: dict[str, Tensor], documents: dict[str, Tensor]) -> Tensor:
+        """Scores of pairs of `tensors`, shape (pairs,)."""
+
+    def rows(self, kind: Kind) -> int:
+        """Rows that the tensors of `encode` without a kind have at least."""
+        return self.formats[kind].max_length if self.padding == "max_length" else 0
 
     @abstractmethod
     def empty(self) -> Encoding:

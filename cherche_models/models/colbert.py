@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
+from cherche_models.models.texts import widen
 from cherche_models.runtime.batches import Batch
+from cherche_models.runtime.pairs import maxsim_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 
@@ -118,9 +120,20 @@ class ColBERT(Model):
         return Output(embeddings=embeddings, mask=self.projection.mask(input_ids, real, kind))
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
-        """Token embeddings of one batch."""
+        """Token embeddings of one batch; with compat 1.4 and one row of zeros for a text's padding."""
         hidden = self.runtime.hidden_states(batch)
-        return [Encoding(None, rows) for rows in self.projection.rows(hidden, batch, kind)]
+        rows = self.projection.rows(hidden, batch, kind)
+        if self.compat:
+            rows = [_padded(row, length < self.rows(kind)) for row, length in zip(rows, batch.lengths, strict=True)]
+        return [Encoding(None, row) for row in rows]
+
+    def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
+        """``embeddings``, shape (texts, maximum length, dim): rows of zeros for what does not count."""
+        return {"embeddings": padded_rows(output, self.rows(kind))}
+
+    def pair_scores(self, queries: dict[str, Tensor], documents: dict[str, Tensor]) -> Tensor:
+        """MaxSim of each query with its document, shape (pairs,)."""
+        return maxsim_pairs(queries["embeddings"], documents["embeddings"], padding_counts=self.compat is not None)
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """Positions of the tokens that own a row of `Encoding.embeddings`."""
@@ -129,6 +142,17 @@ class ColBERT(Model):
     def empty(self) -> Encoding:
         """No rows."""
         return Encoding(None, self.projection.no_rows())
+
+
+def padded_rows(output: Output, width: int) -> Tensor:
+    """Unit vectors, zeros where there are none, shape (batch, `width` or more, dim)."""
+    if output.embeddings is None or output.mask is None:
+        raise ValueError("the model gave no token embeddings")
+    return widen(output.embeddings * output.mask.unsqueeze(-1), width)
+
+
+def _padded(rows: TokenEmbeddings, has_padding: bool) -> TokenEmbeddings:
+    return TokenEmbeddings(np.pad(rows.vectors, ((0, 1), (0, 0)))) if has_padding else rows
 
 
 def scored_mask(input_ids: Tensor, attention_mask: Tensor, tokenizer: Tokenizer, style: TextFormat) -> Tensor:

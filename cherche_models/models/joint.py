@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cherche_models.backbone import Backbone
 from cherche_models.models.base import Output
-from cherche_models.models.colbert import Projection, scored_mask
+from cherche_models.models.colbert import Projection, padded_rows, scored_mask
 from cherche_models.models.splade import Activation, Pooling, Splade
 from cherche_models.runtime.batches import Batch
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -71,6 +71,10 @@ class Joint(Splade):
         weights = self.sparse_weights(hidden, batch, kind)
         rows = self.projection.rows(hidden, batch, kind)
         return [Encoding(*pair) for pair in zip(weights, rows, strict=True)]
+
+    def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
+        """``sparse_activations`` (texts, vocabulary) and ``embeddings`` (texts, maximum length, dim)."""
+        return {**super().tensors(output, kind), "embeddings": padded_rows(output, self.rows(kind))}
 
     def empty(self) -> Encoding:
         """No terms and no rows."""

@@ -18,6 +18,7 @@ from cherche_models.errors import ItemError
 from cherche_models.models.base import Output
 from cherche_models.models.splade import Activation, Splade
 from cherche_models.runtime.batches import Batch
+from cherche_models.runtime.pairs import term_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
 
@@ -85,7 +86,8 @@ class SparseEmbed(Splade):
         most = min(self.formats[kind].terms or dense.shape[1], dense.shape[1])
         kept, terms = dense.topk(most, dim=1)
         weights = torch.zeros_like(dense).scatter(1, terms, kept)
-        return Output(weights, self.term_embeddings(hidden, mask, terms), kept > 0, terms)
+        counts = kept >= 0 if self.compat else kept > 0  # neural-cherche scores terms without weight too
+        return Output(weights, self.term_embeddings(hidden, mask, terms), counts, terms)
 
     def term_embeddings(self, hidden: Tensor, mask: Tensor, terms: Tensor) -> Tensor:
         """Contextual vectors of terms; logits are computed for these terms alone.
@@ -119,6 +121,25 @@ class SparseEmbed(Splade):
             _encoding(output.weights[row], output.embeddings[row], output.mask[row], output.terms[row], position)
             for row, position in enumerate(batch.positions)
         ]
+
+    def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
+        """Terms of each text by falling weight.
+
+        ``activations`` (texts, terms) are their ids, ``embeddings`` (texts, terms, dim)
+        their vectors, zeros for a term without weight; ``sparse_activations`` (texts, vocabulary).
+        """
+        if output.weights is None or output.embeddings is None or output.mask is None or output.terms is None:
+            raise ValueError("the model gave no vectors of terms")
+        return {
+            "embeddings": output.embeddings * output.mask.unsqueeze(-1),
+            "sparse_activations": output.weights,
+            "activations": output.terms,
+        }
+
+    def pair_scores(self, queries: dict[str, Tensor], documents: dict[str, Tensor]) -> Tensor:
+        """Dot products of the vectors of shared terms, summed for each query and its document, shape (pairs,)."""
+        sides = (queries["activations"], documents["activations"], queries["embeddings"], documents["embeddings"])
+        return term_pairs(*sides)
 
     def empty(self) -> Encoding:
         """No terms."""

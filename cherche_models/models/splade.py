@@ -6,6 +6,7 @@ Formal et al. 2021, "SPLADE v2" (arXiv 2109.10086), eq. 2:
 
 from __future__ import annotations
 
+import string
 from typing import Literal
 
 import torch
@@ -22,6 +23,7 @@ from cherche_models.types import Encoding, TermWeights
 Activation = Literal["relu", "log1p_relu"]
 Pooling = Literal["max", "sum"]
 
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 
 
@@ -109,9 +111,54 @@ class Splade(Model):
         most = self.formats[kind].terms
         return [_largest(weights, most) for weights in found] if most else found
 
+    def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
+        """``sparse_activations``, shape (texts, vocabulary), cut to as many terms as the format says."""
+        if output.weights is None:
+            raise ValueError("the model gave no term weights")
+        most = self.formats[kind].terms
+        return {"sparse_activations": cut(output.weights, most) if most else output.weights}
+
+    def pair_scores(self, queries: dict[str, Tensor], documents: dict[str, Tensor]) -> Tensor:
+        """Dot product of each query with its document, shape (pairs,)."""
+        return (queries["sparse_activations"] * documents["sparse_activations"]).sum(dim=1)
+
+    def decode(
+        self,
+        sparse_activations: Tensor,
+        clean_up_tokenization_spaces: bool = False,
+        skip_special_tokens: bool = True,
+        k_tokens: int = 96,
+    ) -> list[str]:
+        """Largest term weights as text, without punctuation.
+
+        Parameters
+        ----------
+        sparse_activations : Tensor, shape (texts, vocabulary)
+        clean_up_tokenization_spaces, skip_special_tokens : bool
+            As transformers' tokenizers take them.
+        k_tokens : int
+            Most terms of a text.
+        """
+        weights, terms = sparse_activations.topk(min(k_tokens, sparse_activations.shape[1]), dim=-1)
+        texts = (
+            self.tokenizer.decode(ids[row > 0].tolist(), skip_special_tokens, clean_up_tokenization_spaces)
+            for row, ids in zip(weights, terms, strict=True)
+        )
+        return [" ".join(text.translate(_PUNCTUATION).split()) for text in texts]
+
     def empty(self) -> Encoding:
         """No terms."""
         return Encoding(TermWeights.empty(), None)
+
+
+def cut(weights: Tensor, most: int) -> Tensor:
+    """The `most` largest weights of each row, the others 0.
+
+    >>> cut(torch.tensor([[1.0, 3.0, 2.0]]), 2).tolist()
+    [[0.0, 3.0, 2.0]]
+    """
+    best, terms = weights.topk(min(most, weights.shape[1]), dim=1)
+    return torch.zeros_like(weights).scatter(1, terms, best)
 
 
 def activate(logits: Tensor, activation: Activation) -> Tensor:
