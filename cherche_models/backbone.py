@@ -14,7 +14,14 @@ from typing import Any, TypeAlias
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from cherche_models.errors import CheckpointError, UnsafeCheckpointError
@@ -142,10 +149,34 @@ def load(
         If files are missing or damaged, or weights that are needed are not there:
         they would be random.
     """
+    needs = "use a masked-LM checkpoint for term weights, or force architecture='colbert'"
+    kind = AutoModelForMaskedLM if vocabulary else AutoModel
+    backbone = Backbone(_load(folder, kind, dtype, allow_pickle, needs if vocabulary else "use a complete checkpoint"))
+    backbone.eval()
+    return backbone
+
+
+def load_classifier(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Load a cross-encoder: a sequence classification checkpoint with one label; safetensors only.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing or damaged, its head would be random, or it has several labels.
+    """
+    model = _load(folder, AutoModelForSequenceClassification, dtype, False, "use a cross-encoder's checkpoint")
+    if model.config.num_labels != 1:
+        raise CheckpointError(
+            f"{folder} has {model.config.num_labels} labels, and a score is one", "use a cross-encoder with one label"
+        )
+    return model
+
+
+def _load(folder: Path, kind: _Parts, dtype: torch.dtype, allow_pickle: bool, needs: str) -> PreTrainedModel:
     _check_files(folder, allow_pickle)
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-        model, info = _from_pretrained(folder, config, vocabulary, dtype, allow_pickle)
+        model, info = _from_pretrained(folder, config, kind, dtype, allow_pickle)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"{folder} cannot be loaded: {error}",
@@ -155,13 +186,9 @@ def load(
     if missing:
         raise CheckpointError(
             f"{folder} lacks {len(missing)} of the tensors it needs ({', '.join(missing[:3])}), which would be random",
-            "use a masked-LM checkpoint for term weights, or force architecture='colbert'"
-            if vocabulary
-            else "use a complete checkpoint",
+            needs,
         )
-    backbone = Backbone(model)
-    backbone.eval()
-    return backbone
+    return model
 
 
 _NO_HEAD = (
@@ -187,10 +214,9 @@ def _check_files(folder: Path, allow_pickle: bool) -> None:
 
 
 def _from_pretrained(
-    folder: Path, config: PretrainedConfig, vocabulary: bool, dtype: torch.dtype, allow_pickle: bool
+    folder: Path, config: PretrainedConfig, kind: _Parts, dtype: torch.dtype, allow_pickle: bool
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    kind: Any = AutoModelForMaskedLM if vocabulary else AutoModel
-    unused = {"add_pooling_layer": False} if not vocabulary and config.model_type in _POOLED else {}
+    unused = {"add_pooling_layer": False} if kind is AutoModel and config.model_type in _POOLED else {}
     with _quiet():
         model, info = kind.from_pretrained(
             str(folder),

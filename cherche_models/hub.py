@@ -12,11 +12,12 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import neural_cherche, plain, pylate, router, settings, sparse_encoder, stanford
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
-from cherche_models.models import ColBERT, InferenceFree, Joint, Model, Splade
+from cherche_models.models import ColBERT, CrossEncoder, InferenceFree, Joint, Model, Splade
 from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -102,6 +103,44 @@ def load(
     model.digest = digest(folder, model.architecture)
     model.eval()
     return model.to(target)
+
+
+def load_cross_encoder(
+    source: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    max_length: int = 0,
+    revision: str | None = None,
+) -> CrossEncoder:
+    """Load a cross-encoder that sentence-transformers or transformers saved; safetensors only.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder, or the id of a repository on the hub.
+    device, dtype : str or None
+        None for the best there is.
+    max_length : int
+        Tokens of a pair; 0 for the longest that the checkpoint reads.
+    revision : str or None
+        Branch, tag or commit on the hub.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint, it cannot be loaded, or it has several labels.
+    ValueError
+        If the device or type is unknown here, or `max_length` more than the checkpoint reads.
+    """
+    target = pick_device(device)
+    folder = resolve(source, revision)
+    model, words = backbone.load_classifier(folder, pick_dtype(dtype, target)), tokenizer.load(folder)
+    longest = min(backbone.Backbone(model).max_length, words.model_max_length)
+    if max_length > longest:
+        raise ValueError(f"{folder} reads {longest} tokens, not {max_length}")
+    found: CrossEncoder = CrossEncoder(model, words, max_length or longest).eval().to(target)
+    return found
 
 
 def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bool = False) -> Path:

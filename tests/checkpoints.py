@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
 WORDS = (
     *("neural", "sparse", "search", "index", "query", "document", "token", "weight"),
@@ -69,6 +69,21 @@ def encoder(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     BertModel(config(), add_pooling_layer=False).save_pretrained(folder)
     make_tokenizer(folder)
+    return folder
+
+
+def classifier(folder: Path, labels: int = 1, *, types: bool = True) -> Path:
+    """A sequence classification model with a tokenizer: a cross-encoder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(4)
+    shape = config()
+    shape.num_labels = labels
+    BertForSequenceClassification(shape).save_pretrained(folder)
+    make_tokenizer(folder)
+    if types:
+        stored = json.loads((folder / "tokenizer_config.json").read_text())
+        names = ["input_ids", "token_type_ids", "attention_mask"]
+        _write(folder / "tokenizer_config.json", {**stored, "model_input_names": names})
     return folder
 
 

@@ -2,7 +2,8 @@
 
 from cherche_models.evaluate.beir import Collection, download, read, read_corpus, read_qrels, read_queries
 from cherche_models.evaluate.measures import MEASURES, evaluate, judged, per_query
-from cherche_models.evaluate.significance import Comparison, compare
+from cherche_models.evaluate.runs import read_run, write_run
+from cherche_models.evaluate.significance import Comparison, compare, standard_error
 
 __all__ = [
     "MEASURES",
@@ -17,4 +18,7 @@ __all__ = [
     "read_corpus",
     "read_qrels",
     "read_queries",
+    "read_run",
+    "standard_error",
+    "write_run",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ class Comparison:
         Means.
     difference : float
         ``b - a``.
+    standard_error : float or None
+        Of the paired difference; None of a single query.
     p_value : float
         Two-sided, of the paired randomisation test.
     wins, losses, ties : int
@@ -31,6 +33,7 @@ class Comparison:
     a: float
     b: float
     difference: float
+    standard_error: float | None
     p_value: float
     wins: int
     losses: int
@@ -69,11 +72,25 @@ def compare(a: Mapping[str, float], b: Mapping[str, float], *, rounds: int = 100
         a=float(before.mean()),
         b=float(after.mean()),
         difference=float(differences.mean()),
+        standard_error=standard_error(differences.tolist()),
         p_value=_p_value(differences[differences != 0], rounds, seed),
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
     )
+
+
+def standard_error(values: Iterable[float]) -> float | None:
+    """Standard error of a mean over queries: s / sqrt(n), s with n - 1; None of fewer than two values.
+
+    Of 300 queries it is about .02 for nDCG@10. Two systems on the same queries differ by less
+    chance than that: `Comparison.standard_error` is the one of their difference.
+
+    >>> standard_error([0.0, 1.0, 0.0, 1.0]), standard_error([0.5])
+    (0.28867513459481287, None)
+    """
+    column = np.fromiter(values, np.float64)
+    return float(column.std(ddof=1) / np.sqrt(column.size)) if column.size > 1 else None
 
 
 def _p_value(differences: NDArray[np.float64], rounds: int, seed: int) -> float:

@@ -9,19 +9,18 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models.models import Model
-from cherche_models.retrieve.encoder import BATCH, ModelEncoder
+from cherche_models.retrieve.encoder import BATCH, Encoder, ModelEncoder
 from cherche_models.utils.batches import batchify
 from cherche_models.utils.documents import Document, Key, Result, id_of, in_order
 
 E = TypeVar("E")
 
 
-class Ranker(ModelEncoder[E]):
-    """Scores candidates with a model; may keep the embeddings of documents for pipelines."""
+class Ranker(Encoder[E]):
+    """Scores candidates; may keep what it needs of documents, for pipelines."""
 
-    def __init__(self, key: str, on: str | Sequence[str], model: Model, device: str | None = None) -> None:
-        super().__init__(key, on, model, device)
+    def __init__(self, key: str, on: str | Sequence[str]) -> None:
+        super().__init__(key, on)
         self._documents: dict[Key, E] = {}
 
     def __repr__(self) -> str:
@@ -141,3 +140,7 @@ class Ranker(ModelEncoder[E]):
     @abstractmethod
     def _score(self, query: E, documents: list[E]) -> NDArray[np.float32]:
         """Scores, shape (documents,); -inf where nothing can be said."""
+
+
+class ModelRanker(ModelEncoder[E], Ranker[E]):
+    """A ranker that compares embeddings of a model."""

