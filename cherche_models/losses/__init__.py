@@ -1,21 +1,28 @@
 """Training losses: pure functions of tensors."""
 
 from cherche_models.losses.distillation import kl_divergence, margin_mse, token_similarity
-from cherche_models.losses.flops import flops, quadratic
+from cherche_models.losses.flops import Schedule, df_flops, df_weights, flops, grown, l1, quadratic
 from cherche_models.losses.joint import JointLoss, Parts, Targets
-from cherche_models.losses.ranking import maxsim_scores, ranking, sparse_scores, unfair
+from cherche_models.losses.ranking import late_scores, maxsim_scores, ranking, sparse_scores, term_scores, unfair
 
 __all__ = [
     "JointLoss",
     "Parts",
+    "Schedule",
     "Targets",
+    "df_flops",
+    "df_weights",
     "flops",
+    "grown",
     "kl_divergence",
+    "l1",
+    "late_scores",
     "margin_mse",
     "maxsim_scores",
     "quadratic",
     "ranking",
     "sparse_scores",
+    "term_scores",
     "token_similarity",
     "unfair",
 ]

@@ -37,7 +37,7 @@ def kl_divergence(student: Tensor, teacher: Tensor, masked: Tensor | None = None
     )
 
 
-def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
+def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor, masked: Tensor | None = None) -> Tensor:
     """Squared error of the margins between each positive and every other candidate.
 
     Hofstätter et al. 2020, "Improving Efficient Neural Ranking Models with
@@ -48,6 +48,8 @@ def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
     student, teacher : Tensor, shape (queries, documents)
     positives : int64 Tensor, shape (queries,)
         Column of each query's positive.
+    masked : bool Tensor, shape (queries, documents), optional
+        Candidates that the teacher did not score; a query whose positive is masked counts nothing.
 
     Returns
     -------
@@ -59,7 +61,10 @@ def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor) -> Tensor:
     """
     column = positives.unsqueeze(1)
     error = (student.gather(1, column) - student) - (teacher.gather(1, column) - teacher)
-    return error.square().sum() / max(error.numel() - error.shape[0], 1)
+    if masked is None:
+        return error.square().sum() / max(error.numel() - error.shape[0], 1)
+    counted = (~masked & ~masked.gather(1, column)).scatter(1, column, False)
+    return error.masked_fill(~counted, 0.0).square().sum() / counted.sum().clamp(min=1)
 
 
 def token_similarity(

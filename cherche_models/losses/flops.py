@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-__all__ = ["flops", "quadratic"]
+Schedule = Literal["quadratic", "linear", "constant"]
+
+__all__ = ["Schedule", "df_flops", "df_weights", "flops", "grown", "l1", "quadratic"]
 
 
 def flops(weights: Tensor) -> Tensor:
@@ -46,3 +51,79 @@ def quadratic(step: int, steps: int) -> float:
     (0.25, 1.0, 1.0)
     """
     return 1.0 if step >= steps else (step / steps) ** 2
+
+
+def grown(schedule: Schedule, step: int, steps: int) -> float:
+    """Share of a regulariser's final weight by the name of its schedule.
+
+    >>> grown("linear", 5, 10), grown("quadratic", 5, 10), grown("constant", 0, 10)
+    (0.5, 0.25, 1.0)
+    """
+    if schedule == "constant" or step >= steps:
+        return 1.0
+    return step / steps if schedule == "linear" else quadratic(step, steps)
+
+
+def l1(weights: Tensor) -> Tensor:
+    """Mean of the texts' L1 norms.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (batch, vocabulary)
+
+    Returns
+    -------
+    Tensor, scalar
+
+    >>> float(l1(torch.tensor([[1.0, 0.0], [3.0, 2.0]])))
+    3.0
+    """
+    return weights.abs().sum(dim=1).mean()
+
+
+def df_weights(frequencies: Tensor, alpha: float = 0.1, beta: float = 10.0) -> Tensor:
+    """How much the use of each term costs: almost nothing where few documents have it, 1 where all do.
+
+    Porco et al. 2025, "An Alternative to FLOPS Regularization to Effectively
+    Productionize SPLADE-Doc" (arXiv 2505.15070), section 3:
+    ``1 / (1 + (x^(log_alpha 2) - 1)^beta)``.
+
+    Parameters
+    ----------
+    frequencies : Tensor, shape (vocabulary,)
+        Share of the documents that have the term, 0 to 1.
+    alpha : float
+        Share at which the cost is one half.
+    beta : float
+        Steepness.
+
+    Returns
+    -------
+    Tensor, shape (vocabulary,)
+
+    >>> [round(w, 4) for w in df_weights(torch.tensor([0.0, 0.05, 0.1, 1.0])).tolist()]
+    [0.0, 0.0216, 0.5, 1.0]
+    """
+    power = frequencies.clamp(min=1e-9).double() ** math.log(2.0, alpha)
+    return (1.0 / (1.0 + (power - 1.0).clamp(min=0.0) ** beta)).to(frequencies.dtype)
+
+
+def df_flops(weights: Tensor, frequencies: Tensor, alpha: float = 0.1, beta: float = 10.0) -> Tensor:
+    """FLOPS with each term's mean weighed by its document frequency: ``sum_j (c_j mean_i |w_ij|)^2``.
+
+    Plain FLOPS makes each text sparse; this one keeps posting lists short (Porco et al. 2025).
+
+    Parameters
+    ----------
+    weights : Tensor, shape (batch, vocabulary)
+    frequencies : Tensor, shape (vocabulary,)
+        As `df_weights` takes them, as are `alpha` and `beta`.
+
+    Returns
+    -------
+    Tensor, scalar
+
+    >>> float(df_flops(torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([1.0, 0.0])))
+    4.0
+    """
+    return torch.sum((df_weights(frequencies, alpha, beta) * weights.abs().mean(dim=0)) ** 2)

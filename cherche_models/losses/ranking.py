@@ -12,6 +12,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from cherche_models.models.base import Output
+
 
 def ranking(scores: Tensor, positives: Tensor, masked: Tensor | None = None) -> Tensor:
     """Cross entropy of each query's positive against all other candidates.
@@ -113,3 +115,55 @@ def maxsim_scores(queries: Tensor, query_mask: Tensor, documents: Tensor, docume
     similarity = similarity.masked_fill(~document_mask.reshape(1, -1), -torch.inf)
     best = similarity.view(*queries.shape[:2], number, length).amax(dim=-1)
     return best.masked_fill(~query_mask.unsqueeze(-1), 0.0).sum(dim=1)
+
+
+def term_scores(queries: Output, documents: Output) -> Tensor:
+    """Dot products of the vectors of shared terms, summed, of every query with every document.
+
+    Returns
+    -------
+    Tensor, shape (queries, documents)
+
+    Raises
+    ------
+    ValueError
+        If the outputs have no vectors of terms.
+
+    >>> one, yes = torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)
+    >>> term = Output(None, one, yes, torch.tensor([[7]]))
+    >>> term_scores(term, term).tolist(), term_scores(term, term._replace(terms=torch.tensor([[8]]))).tolist()
+    ([[2.0]], [[0.0]])
+    """
+    (asked, asked_mask, asked_terms), (offered, offered_mask, offered_terms) = _terms(queries), _terms(documents)
+    dim = asked.shape[-1]
+    shared = asked_terms.reshape(-1, 1) == offered_terms.reshape(1, -1)
+    shared = shared & asked_mask.reshape(-1, 1) & offered_mask.reshape(1, -1)
+    products = (asked.reshape(-1, dim) @ offered.reshape(-1, dim).T) * shared
+    return products.view(*asked.shape[:2], *offered.shape[:2]).sum(dim=(1, 3))
+
+
+def late_scores(queries: Output, documents: Output) -> Tensor:
+    """Scores by vectors: of shared terms where rows belong to terms (SparseEmbed), else MaxSim.
+
+    Returns
+    -------
+    Tensor, shape (queries, documents)
+
+    Raises
+    ------
+    ValueError
+        If the outputs have no vectors, or no mask of those that count.
+    """
+    if queries.terms is not None:
+        return term_scores(queries, documents)
+    if queries.embeddings is None or documents.embeddings is None:
+        raise ValueError("this model has no token embeddings: load a colbert one")
+    if queries.mask is None or documents.mask is None:
+        raise ValueError("token embeddings need the mask of those that count")
+    return maxsim_scores(queries.embeddings, queries.mask, documents.embeddings, documents.mask)
+
+
+def _terms(output: Output) -> tuple[Tensor, Tensor, Tensor]:
+    if output.embeddings is None or output.mask is None or output.terms is None:
+        raise ValueError("this model has no vectors of terms: load a sparse_embed one")
+    return output.embeddings, output.mask, output.terms

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from cherche_models.losses import flops, maxsim_scores, ranking, sparse_scores, unfair
+from cherche_models.losses import flops, maxsim_scores, ranking, sparse_scores, term_scores, unfair
 from cherche_models.models.base import Model, Output
 from cherche_models.tokenizer import Kind
 
@@ -179,37 +179,6 @@ def flush(optimizer: torch.optim.Optimizer, step: int, gradient_accumulation_ste
                     parameter.grad.mul_(gradient_accumulation_steps / pending)
         _apply(optimizer)
     return bool(pending)
-
-
-def term_scores(queries: Output, documents: Output) -> Tensor:
-    """Dot products of the vectors of shared terms, summed, of every query with every document.
-
-    Returns
-    -------
-    Tensor, shape (queries, documents)
-
-    Raises
-    ------
-    ValueError
-        If the outputs have no vectors of terms.
-
-    >>> one, yes = torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)
-    >>> term = Output(None, one, yes, torch.tensor([[7]]))
-    >>> term_scores(term, term).tolist(), term_scores(term, term._replace(terms=torch.tensor([[8]]))).tolist()
-    ([[2.0]], [[0.0]])
-    """
-    (asked, asked_mask, asked_terms), (offered, offered_mask, offered_terms) = _terms(queries), _terms(documents)
-    dim = asked.shape[-1]
-    shared = asked_terms.reshape(-1, 1) == offered_terms.reshape(1, -1)
-    shared = shared & asked_mask.reshape(-1, 1) & offered_mask.reshape(1, -1)
-    products = (asked.reshape(-1, dim) @ offered.reshape(-1, dim).T) * shared
-    return products.view(*asked.shape[:2], *offered.shape[:2]).sum(dim=(1, 3))
-
-
-def _terms(output: Output) -> tuple[Tensor, Tensor, Tensor]:
-    if output.embeddings is None or output.mask is None or output.terms is None:
-        raise ValueError("this model has no vectors of terms: load a sparse_embed one")
-    return output.embeddings, output.mask, output.terms
 
 
 def _weights(output: Output) -> Tensor:

@@ -4,6 +4,8 @@ import torch
 from cherche_models.losses import (
     JointLoss,
     Targets,
+    df_flops,
+    df_weights,
     flops,
     kl_divergence,
     margin_mse,
@@ -11,6 +13,7 @@ from cherche_models.losses import (
     quadratic,
     ranking,
     sparse_scores,
+    term_scores,
     token_similarity,
     unfair,
 )
@@ -166,3 +169,48 @@ def test_a_model_with_one_head_has_one_loss():
     late = JointLoss()(queries._replace(weights=None), documents._replace(weights=None), TARGETS, 0)
     assert float(late.sparse) == float(late.query_flops) == 0.0
     assert float(late.total) == float(late.maxsim) > 0
+
+
+def test_what_the_teacher_did_not_score_counts_nothing():
+    student, teacher = _random(3, 5), _random(3, 5, seed=1)
+    positives = torch.tensor([0, 1, 2])
+    unscored = torch.ones(3, 5, dtype=torch.bool)
+    unscored[0, [0, 3]] = False
+    unscored[1, [1, 0, 4]] = False
+    error = [
+        float((student[0, 0] - student[0, 3]) - (teacher[0, 0] - teacher[0, 3])),
+        *(float((student[1, 1] - student[1, c]) - (teacher[1, 1] - teacher[1, c])) for c in (0, 4)),
+    ]
+    by_hand = sum(value**2 for value in error) / 3
+    assert float(margin_mse(student, teacher, positives, unscored)) == pytest.approx(by_hand, rel=1e-5)
+    divergences = [
+        torch.nn.functional.kl_div(student[q, c].log_softmax(0), teacher[q, c].softmax(0), reduction="sum")
+        for q, c in ((0, [0, 3]), (1, [1, 0, 4]))
+    ]
+    assert float(kl_divergence(student, teacher, unscored)) == pytest.approx(float(sum(divergences)) / 3, rel=1e-5)
+
+
+def test_term_vectors_are_scored_by_shared_terms_not_by_maxsim():
+    _, queries, documents = _outputs(requires_grad=False)
+    terms = torch.tensor([[1, 2, 3], [4, 5, 6]]), torch.arange(20).view(4, 5)
+    queries, documents = queries._replace(terms=terms[0]), documents._replace(terms=terms[1])
+    parts = JointLoss()(queries, documents, TARGETS, 0)
+    torch.testing.assert_close(parts.maxsim, ranking(term_scores(queries, documents), TARGETS.positives))
+
+
+def test_each_price_of_sparsity_has_its_own_weight_and_they_grow_together():
+    _, queries, documents = _outputs(requires_grad=False)
+    targets = TARGETS._replace(frequencies=torch.linspace(0, 1, 7))
+    bare = JointLoss()(queries, documents, targets, 3)
+    for name in ("query_flops", "document_flops", "query_l1", "document_l1", "document_df_flops"):
+        loss = JointLoss(**{name: 2.0}, flops_steps=6, schedule="linear")
+        parts = loss(queries, documents, targets, 3)
+        assert float(parts.total - bare.total) == pytest.approx(float(getattr(parts, name)), rel=1e-4)
+
+
+def test_df_flops_is_flops_where_every_document_has_every_term():
+    weights = _random(4, 7).abs()
+    torch.testing.assert_close(df_flops(weights, torch.ones(7)), flops(weights))
+    assert float(df_flops(weights, torch.zeros(7))) == 0.0
+    rising = df_weights(torch.linspace(0, 1, 50))
+    assert bool((rising[1:] >= rising[:-1]).all())
