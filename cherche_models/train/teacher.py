@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from cherche_models import backbone, tokenizer
 from cherche_models.runtime.batches import collate, plan
-from cherche_models.tokenizer import TextFormat
+from cherche_models.tokenizer import Kind, TextFormat
 
 
 class Teacher:
-    """Mean-pooled, L2-normalised sentence embeddings, each text encoded once.
+    """L2-normalised sentence embeddings, each text encoded once.
 
     Parameters
     ----------
     folder : Path
-        A Sentence Transformers checkpoint with mean pooling (all-MiniLM-L6-v2 and its like).
+        A Sentence Transformers checkpoint; its pooling (mean, else the first token) and its prompts of
+        queries and documents are read from it.
     temperature : float
         What cosines are divided by.
     max_length : int
@@ -40,31 +44,44 @@ class Teacher:
         self.temperature = temperature
         self._backbone = backbone.load(folder, vocabulary=False, dtype=dtype)
         self._tokenizer = tokenizer.load(folder)
-        self._format = TextFormat(max_length)
+        prompts = _json(folder / "config_sentence_transformers.json").get("prompts", {})
+        self._formats: dict[Kind, TextFormat] = {
+            "query": TextFormat(max_length, prompts.get("query", "")),
+            "document": TextFormat(max_length, prompts.get("document", "")),
+        }
+        self._first = bool(_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token"))
         self._known: dict[str, Tensor] = {}
 
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
         """Cosines over the temperature, shape (queries, documents)."""
-        return self.embed(queries) @ self.embed(documents).T / self.temperature
+        return self.embed(queries, "query") @ self.embed(documents).T / self.temperature
 
-    def embed(self, texts: Sequence[str]) -> Tensor:
+    def embed(self, texts: Sequence[str], kind: Kind = "document") -> Tensor:
         """Unit vectors, shape (texts, hidden), float32."""
-        self.learn(texts)
-        return torch.stack([self._known[_digest(text)] for text in texts]).float()
+        self.learn(texts, kind)
+        return torch.stack([self._known[self._key(text, kind)] for text in texts]).float()
 
-    def learn(self, texts: Iterable[str]) -> None:
+    def learn(self, texts: Iterable[str], kind: Kind = "document") -> None:
         """Encode the texts that are new, so that `embed` finds them."""
-        new = [text for text in dict.fromkeys(texts) if _digest(text) not in self._known]
-        tokens = self._tokenizer.tokenize(new, self._format)
+        new = [text for text in dict.fromkeys(texts) if self._key(text, kind) not in self._known]
+        tokens = self._tokenizer.tokenize(new, self._formats[kind])
         with torch.inference_mode():
             for positions in plan(tokens, budget=4096):
                 batch = collate(
-                    [tokens[i] for i in positions], self._tokenizer, self._format, self._backbone.device, positions
+                    [tokens[i] for i in positions],
+                    self._tokenizer,
+                    self._formats[kind],
+                    self._backbone.device,
+                    positions,
                 )
                 hidden = self._backbone(batch.input_ids, batch.attention_mask).float()
-                vectors = _mean(hidden, batch.attention_mask)
-                for position, vector in zip(positions, vectors.half(), strict=True):
-                    self._known[_digest(new[position])] = vector.clone()
+                vectors = hidden[:, 0] if self._first else _mean(hidden, batch.attention_mask)
+                for position, vector in zip(positions, normalize(vectors, dim=-1).half(), strict=True):
+                    self._known[self._key(new[position], kind)] = vector.clone()
+
+    def _key(self, text: str, kind: Kind) -> str:
+        whole = self._formats[kind].prompt + text
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
     def tokens(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vectors of tokens, shape (batch, length, hidden), float32.
@@ -76,7 +93,7 @@ class Teacher:
         """
         with torch.inference_mode():
             hidden = self._backbone(ids, attention_mask).float()
-        return torch.nn.functional.normalize(hidden, dim=-1).clone()
+        return normalize(hidden, dim=-1).clone()
 
     def shares_vocabulary(self, other: tokenizer.Tokenizer) -> bool:
         """Whether token ids mean the same to a student."""
@@ -98,8 +115,9 @@ class Teacher:
 
 def _mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     mask = attention_mask.unsqueeze(-1)
-    return torch.nn.functional.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+    return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found

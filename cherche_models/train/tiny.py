@@ -195,7 +195,8 @@ def prepare(
     found = list(data.read(written))
     if vectors.exists():
         teacher.load(vectors)
-    teacher.learn(text for e in found for text in (e.query, e.positive, *e.negatives))
+    teacher.learn((e.query for e in found), "query")
+    teacher.learn(text for e in found for text in (e.positive, *e.negatives))
     teacher.save(vectors)
     return found
 
