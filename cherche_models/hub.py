@@ -23,7 +23,7 @@ from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Folder of the models that ship with the library."""
 
-Format = Literal["sentence-transformers", "pylate"]
+Format = Literal["sentence-transformers", "pylate", "neural-cherche"]
 Loader = Callable[[Path, Request], Model]
 
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
@@ -200,8 +200,9 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
     ----------
     model : Model
     folder : str or Path
-    format : {"sentence-transformers", "pylate"}
-        The term weights as a SparseEncoder, or the token embeddings as a ColBERT.
+    format : {"sentence-transformers", "pylate", "neural-cherche"}
+        The term weights as a SparseEncoder, the token embeddings as a ColBERT, or
+        either with neural-cherche's two files.
 
     Raises
     ------
@@ -210,7 +211,9 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
         library has no setting for.
     """
     path = Path(folder)
-    if format == "pylate" and isinstance(model, ColBERT | Joint):
+    if format == "neural-cherche":
+        neural_cherche.save(model, path)
+    elif format == "pylate" and isinstance(model, ColBERT | Joint):
         pylate.check(model)
         pylate.save(model, path, torch.float32)
     elif format == "sentence-transformers" and isinstance(model, Splade):
@@ -250,6 +253,11 @@ def digest(folder: str | Path, architecture: str = "") -> str:
         raise CheckpointError(f"{folder} holds no model files", "name the folder that holds the checkpoint")
     text = json.dumps({"architecture": architecture, "files": parts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def has_formats(folder: Path) -> bool:
+    """Whether a checkpoint says how it reads texts; if not, it is as transformers saves it."""
+    return _loader(folder) is not plain.load or (folder / settings.FILE).is_file()
 
 
 def _loader(folder: Path) -> Loader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self, overload
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
 from cherche_models.models import texts as by_text
+from cherche_models.models.by_name import open_model
 from cherche_models.models.texts import Compat, kind_of
 from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
@@ -96,6 +97,13 @@ class Model(nn.Module, ABC):
         self.rerank_weight = 0.5
         self.compat: Compat | None = None
         self.padding: Padding = "max_length"
+
+    def _open(self, source: object, options: Mapping[str, object]) -> None:
+        """Become the model that `by_name.open_model` loads: a module is what its dictionary holds."""
+        name = options.get("model_name_or_path", source)
+        if not isinstance(name, str | Path):
+            raise TypeError(f"a {type(self).__name__} is made of a checkpoint's name, or of a backbone and a tokenizer")
+        self.__dict__ = vars(open_model(name, self.architecture, options))
 
     @overload
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output: ...

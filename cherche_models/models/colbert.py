@@ -7,6 +7,8 @@ filled up with ``[MASK]``, punctuation of documents left out.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Unpack, overload
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
+from cherche_models.models.by_name import Options
 from cherche_models.models.texts import widen
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.pairs import maxsim_pairs
@@ -81,6 +84,8 @@ class Projection(nn.Module):
 class ColBERT(Model):
     """Token embeddings for MaxSim; a vocabulary head is never run.
 
+    ``ColBERT("folder or hub id", **options)`` loads one: see `by_name.Options`.
+
     Parameters
     ----------
     backbone : Backbone
@@ -95,6 +100,7 @@ class ColBERT(Model):
     architecture = "colbert"
     late_interaction = True
 
+    @overload
     def __init__(
         self,
         backbone: Backbone,
@@ -104,7 +110,27 @@ class ColBERT(Model):
         *,
         dim: int = 128,
         skip: Iterable[int] = (),
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, model_name_or_path: str | Path, *, embedding_size: int = 128, **options: Unpack[Options]
+    ) -> None: ...
+
+    def __init__(  # type: ignore[misc]  # the name may be `backbone` by position or one of **by_name; mypy sees neither
+        self,
+        backbone: Backbone | str | Path | None = None,
+        tokenizer: Tokenizer | None = None,
+        document: TextFormat | None = None,
+        query: TextFormat | None = None,
+        *,
+        dim: int = 128,
+        skip: Iterable[int] = (),
+        **by_name: object,
     ) -> None:
+        if not isinstance(backbone, Backbone) or tokenizer is None:
+            self._open(backbone, by_name)
+            return
         super().__init__(backbone, tokenizer, document, query)
         self.projection = Projection(backbone.hidden_size, dim, skip)
 

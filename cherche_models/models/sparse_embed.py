@@ -8,7 +8,8 @@ being the attention scores.
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
 from cherche_models.models.base import Output
+from cherche_models.models.by_name import Options
 from cherche_models.models.splade import Activation, Splade
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.pairs import term_pairs
@@ -29,6 +31,8 @@ DOCUMENT_TERMS, QUERY_TERMS = 256, 64
 
 class SparseEmbed(Splade):
     """Term weights, and one vector per kept term.
+
+    ``SparseEmbed("folder or hub id", **options)`` loads one: see `by_name.Options`.
 
     Rows of `Encoding.embeddings` run parallel to its `weights`: they belong to
     terms, so MaxSim does not apply: the score is the sum, over the terms that
@@ -51,6 +55,7 @@ class SparseEmbed(Splade):
 
     architecture = "sparse_embed"
 
+    @overload
     def __init__(
         self,
         backbone: Backbone,
@@ -61,7 +66,28 @@ class SparseEmbed(Splade):
         dim: int = 128,
         attention: Attention = "tokens",
         activation: Activation = "relu",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, model_name_or_path: str | Path, *, embedding_size: int = 128, **options: Unpack[Options]
+    ) -> None: ...
+
+    def __init__(  # type: ignore[misc]  # the name may be `backbone` by position or one of **by_name; mypy sees neither
+        self,
+        backbone: Backbone | str | Path | None = None,
+        tokenizer: Tokenizer | None = None,
+        document: TextFormat | None = None,
+        query: TextFormat | None = None,
+        *,
+        dim: int = 128,
+        attention: Attention = "tokens",
+        activation: Activation = "relu",
+        **by_name: object,
     ) -> None:
+        if not isinstance(backbone, Backbone) or tokenizer is None:
+            self._open(backbone, by_name)
+            return
         longest = min(backbone.max_length, tokenizer.model_max_length)
         super().__init__(
             backbone,
@@ -116,9 +142,9 @@ class SparseEmbed(Splade):
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Terms of one batch in rising order of id, and their vectors."""
-        output = self(batch.input_ids, batch.attention_mask, kind)
+        weights, embeddings, mask, terms = _whole(self(batch.input_ids, batch.attention_mask, kind))
         return [
-            _encoding(output.weights[row], output.embeddings[row], output.mask[row], output.terms[row], position)
+            _encoding(weights[row], embeddings[row], mask[row], terms[row], position)
             for row, position in enumerate(batch.positions)
         ]
 
@@ -128,12 +154,11 @@ class SparseEmbed(Splade):
         ``activations`` (texts, terms) are their ids, ``embeddings`` (texts, terms, dim)
         their vectors, zeros for a term without weight; ``sparse_activations`` (texts, vocabulary).
         """
-        if output.weights is None or output.embeddings is None or output.mask is None or output.terms is None:
-            raise ValueError("the model gave no vectors of terms")
+        weights, embeddings, mask, terms = _whole(output)
         return {
-            "embeddings": output.embeddings * output.mask.unsqueeze(-1),
-            "sparse_activations": output.weights,
-            "activations": output.terms,
+            "embeddings": embeddings * mask.unsqueeze(-1),
+            "sparse_activations": weights,
+            "activations": terms,
         }
 
     def pair_scores(self, queries: dict[str, Tensor], documents: dict[str, Tensor]) -> Tensor:
@@ -144,6 +169,12 @@ class SparseEmbed(Splade):
     def empty(self) -> Encoding:
         """No terms."""
         return Encoding(TermWeights.empty(), TokenEmbeddings(torch.empty(0, self.dim).numpy()))
+
+
+def _whole(output: Output) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if output.weights is None or output.embeddings is None or output.mask is None or output.terms is None:
+        raise ValueError("the model gave no vectors of terms")
+    return output.weights, output.embeddings, output.mask, output.terms
 
 
 def _encoding(weights: Tensor, embeddings: Tensor, mask: Tensor, terms: Tensor, position: int) -> Encoding:

@@ -7,7 +7,8 @@ Formal et al. 2021, "SPLADE v2" (arXiv 2109.10086), eq. 2:
 from __future__ import annotations
 
 import string
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
+from cherche_models.models.by_name import Options
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.head import VOCABULARY_CHUNK, hide_padding, max_logits
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -29,6 +31,8 @@ _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 
 class Splade(Model):
     """Term weights over the vocabulary, expanded by the model.
+
+    ``Splade("folder or hub id", **options)`` loads one: see `by_name.Options`.
 
     Parameters
     ----------
@@ -50,6 +54,7 @@ class Splade(Model):
     architecture = "splade"
     sparse = True
 
+    @overload
     def __init__(
         self,
         backbone: Backbone,
@@ -59,7 +64,25 @@ class Splade(Model):
         *,
         activation: Activation = "relu",
         pooling: Pooling = "max",
+    ) -> None: ...
+
+    @overload
+    def __init__(self, model_name_or_path: str | Path, **options: Unpack[Options]) -> None: ...
+
+    def __init__(  # type: ignore[misc]  # the name may be `backbone` by position or one of **by_name; mypy sees neither
+        self,
+        backbone: Backbone | str | Path | None = None,
+        tokenizer: Tokenizer | None = None,
+        document: TextFormat | None = None,
+        query: TextFormat | None = None,
+        *,
+        activation: Activation = "relu",
+        pooling: Pooling = "max",
+        **by_name: object,
     ) -> None:
+        if not isinstance(backbone, Backbone) or tokenizer is None:
+            self._open(backbone, by_name)
+            return
         super().__init__(backbone, tokenizer, document, query)
         self.activation: Activation = activation
         self.pooling: Pooling = pooling
