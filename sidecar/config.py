@@ -134,7 +134,8 @@ class Settings(_Section):
     port: int = Field(default=50551, ge=0, le=65535)
     """Port to listen on; 0 for a free one."""
     server: str = ""
-    """host:port of a running sidecar for the command line to talk to; empty starts one in process."""
+    """A running sidecar for the command line to talk to: host:port, or several as host:port,host:port or
+    dns:///name:port; empty starts one in process."""
     tls: Tls = Field(default_factory=Tls)
     token: SecretStr | None = None
     """What callers must present as ``authorization: Bearer …``, and the command line presents."""
@@ -162,8 +163,10 @@ class Settings(_Section):
     """float32, bfloat16, float16, or auto for the fastest that keeps the ranking."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""
+    notice: float = Field(default=1.0, ge=0)
+    """Seconds that a sidecar told to stop says NOT_SERVING and still answers, so that balancers turn elsewhere."""
     drain: float = Field(default=30.0, ge=0)
-    """Seconds that calls in flight get when the sidecar is told to stop."""
+    """Seconds that calls in flight get afterwards, when new ones are refused."""
     limits: Limits = Field(default_factory=Limits)
     batching: Batching = Field(default_factory=Batching)
     metrics: Metrics = Field(default_factory=Metrics)

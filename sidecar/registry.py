@@ -66,9 +66,15 @@ class Registry:
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Callable[[], None]] = []
         self._log = logs.get("models")
+        self.leaving = False
+
+    def leave(self) -> None:
+        """Have health say that this process ends soon; models answer as before."""
+        self.leaving = True
+        self._changed()
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` in the event loop whenever a model changes its state."""
+        """Call `listener` in the event loop whenever a model changes its state, or all of them leave."""
         self._listeners.append(listener)
 
     def named(self, name: str) -> Encoder:

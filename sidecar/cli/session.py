@@ -24,7 +24,10 @@ T = TypeVar("T")
 Callback = Callable[..., Any]
 Decorator = Callable[[Callback], Callback]
 
-SERVER_HELP = "host:port of a running sidecar; without it one starts in process.  [env: CHERCHE_SERVER]"
+SERVER_HELP = (
+    "A running sidecar, or several (HOST:PORT,HOST:PORT or dns:///NAME:PORT); without it one starts in process.  "
+    "[env: CHERCHE_SERVER]"
+)
 ENGINE_HELP = "Engine of the in-process sidecar.  [env: CHERCHE_ENGINE]"
 URL_HELP = "Cluster of the in-process sidecar.  [env: CHERCHE_URL]"
 

@@ -6,14 +6,12 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
 from google.rpc import status_pb2
 
-from sidecar.config import Tls
-from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.rpc.convert.status import from_status, to_code
 
 DETAILS = "grpc-status-details-bin"
@@ -150,39 +148,3 @@ def _pause(error: ChercheError, attempt: int) -> float | None:
     if error.code is Code.UNAVAILABLE:
         return float(_FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
     return None
-
-
-def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.Channel:
-    """A channel; encrypted for ``https://host:port``, and where `tls` names an authority to trust.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT for a file that cannot be read.
-    """
-    options = [("grpc.max_receive_message_length", message_bytes), ("grpc.max_send_message_length", message_bytes)]
-    scheme, _, host = address.rpartition("://")
-    authority = tls.ca if tls else None
-    if scheme != "https" and authority is None:
-        return grpc.aio.insecure_channel(host, options=options)
-    key, cert = (tls.key, tls.cert) if tls else (None, None)
-    credentials = grpc.ssl_channel_credentials(
-        read_pem(authority) if authority else None,
-        read_pem(key) if key and cert else None,
-        read_pem(cert) if key and cert else None,
-    )
-    return grpc.aio.secure_channel(host, credentials, options=options)
-
-
-def read_pem(path: Path) -> bytes:
-    """The content of a certificate or key file.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT naming the file.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise invalid(f"{path} cannot be read: {error.strerror}", "name a PEM file") from None

@@ -11,7 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.config import Limits, Settings
-from sidecar.errors import precondition
+from sidecar.errors import invalid, precondition
+from sidecar.life import BackfillEvent, BackfillOptions
 from sidecar.pb.cherche.v1 import (
     encoder_pb2,
     encoder_pb2_grpc,
@@ -25,8 +26,9 @@ from sidecar.pb.cherche.v1 import (
     search_pb2_grpc,
 )
 from sidecar.rpc import outgoing
-from sidecar.rpc.calls import PATIENCE, Calls, ReasonLost, open_channel
-from sidecar.rpc.convert import encode, index, search
+from sidecar.rpc.calls import PATIENCE, Calls, ReasonLost
+from sidecar.rpc.channel import is_balanced, open_channel
+from sidecar.rpc.convert import encode, index, life, search
 from sidecar.rpc.convert.models import model_from_pb
 from sidecar.rpc.names import CLUSTER_AUTHORIZATION
 from sidecar.rpc.values import DumpedDocument, EncodedText, EncodeResult, ModelSummary, RerankResult, Text
@@ -47,13 +49,15 @@ Output = Literal["term_weights", "token_codes"]
 class Client:
     """Talks to one sidecar; an async context manager.
 
-    Unary calls are tried again while the sidecar is unavailable or says when to retry, within
-    `timeout`. What cannot be sent (too large, lone surrogates) fails before it is sent, item by item.
+    ``host:port,host:port`` and ``dns:///name:port`` stand for several: calls go in turn to those
+    whose health service says SERVING. Unary calls are tried again while the sidecar is unavailable
+    or says when to retry, within `timeout`. What cannot be sent (too large, lone surrogates) fails
+    before it is sent, item by item.
 
     Parameters
     ----------
     address : str
-        host:port.
+        host:port, several of them with commas between, or dns:///name:port for all that a name stands for.
     token : str
         The sidecar's token.
     authorization : str
@@ -315,12 +319,20 @@ class Client:
         return model_from_pb(response.model)
 
     async def load_model(self, name: str, source: str) -> ModelSummary:
-        """Load a model from a folder on the server or a hub id, and wait until it is warm."""
+        """Load a model from a folder on the server or a hub id, and wait until it is warm.
+
+        Raises
+        ------
+        ChercheError
+            INVALID_ARGUMENT where the address stands for several sidecars.
+        """
+        self._check_single()
         request = model_pb2.LoadModelRequest(name=name, source=source)
         return model_from_pb((await self._calls.unary(self._models.LoadModel, request, PATIENCE)).model)
 
     async def unload_model(self, name: str) -> None:
-        """Free a model."""
+        """Free a model; as `load_model` of one sidecar only."""
+        self._check_single()
         await self._calls.unary(self._models.UnloadModel, model_pb2.UnloadModelRequest(name=name), PATIENCE)
 
     async def is_serving(self, service: str = "") -> bool:
@@ -336,6 +348,13 @@ async def _answers(calls: Calls, call: Any, sieve: outgoing.Sieve[Any]) -> Async
 
     def owes() -> bool:
         return not sieve.asked or sieve.ended or sieve.sent > answered
+    def _check_single(self) -> None:
+        if is_balanced(self.address):
+            raise invalid(
+                f"{self.address} stands for several sidecars, and models are loaded into one",
+                "name each sidecar in turn, or start all of them with the model",
+            )
+
 
     try:
         async with aclosing(calls.responses(call, owes)) as responses:

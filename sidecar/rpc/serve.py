@@ -62,6 +62,11 @@ class Sidecar:
                 "name a checkpoint's folder: cherche serve --model NAME=PATH",
             )
 
+    async def leave(self, seconds: float) -> None:
+        """Say through health that this sidecar ends, and answer for `seconds` more."""
+        self.registry.leave()
+        await asyncio.sleep(seconds)
+
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then drain.
@@ -92,6 +97,8 @@ async def serve(settings: Settings) -> None:
                 warming.result()
                 log.info("serving", address=sidecar.address)
                 await stopping
+                log.info("leaving", seconds=settings.notice)
+                await sidecar.leave(settings.notice)
         finally:
             warming.cancel()
             stopping.cancel()

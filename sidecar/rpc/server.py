@@ -20,7 +20,7 @@ from sidecar.pb.cherche.v1 import (
     search_pb2_grpc,
 )
 from sidecar.registry import ModelState, Registry
-from sidecar.rpc.calls import read_pem
+from sidecar.rpc.channel import read_pem
 from sidecar.rpc.encoder import EncoderServicer
 from sidecar.rpc.index import IndexServicer
 from sidecar.rpc.interceptors import Guard
@@ -57,7 +57,12 @@ def check_exposure(settings: Settings) -> None:
 
 
 def serving(registry: Registry) -> dict[str, bool]:
-    """Whether each service can answer: not before the default model is warm and all others are decided."""
+    """Whether each service can answer: not before the default model is warm and all others are decided.
+
+    A sidecar that is leaving says no everywhere, though it still answers.
+    """
+    if registry.leaving:
+        return dict.fromkeys(("", *SERVICES), False)
     models = registry.list()
     decided = all(model.state is not ModelState.LOADING for model in models)
     default = any(model.is_default and model.state is ModelState.READY for model in models)

@@ -76,6 +76,17 @@ async def test_drain_lets_calls_end_and_refuses_new_ones(engine: Engine, model: 
         await stopping
 
 
+async def test_one_that_leaves_says_so_and_still_answers(engine: Engine) -> None:
+    async with running_server(engine) as server:
+        assert await server.client.is_serving(MODEL)
+        leaving = asyncio.create_task(server.sidecar.leave(3600))
+        for service in ("", SEARCH, MODEL):
+            while await server.client.is_serving(service):  # noqa: ASYNC110  # another process's event
+                await asyncio.sleep(0)
+        assert (await server.client.encode_queries([Text("late")])).items[0].weights
+        leaving.cancel()
+
+
 async def refusal(address: str) -> Code:
     """What a new caller is told, once it is told no."""
     async with asyncio.timeout(10), Client(address, timeout=0.5) as late:

@@ -1,0 +1,148 @@
+"""A channel to one sidecar, or to several with the load spread over those that serve."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from sidecar.config import Tls
+from sidecar.errors import invalid, unavailable
+
+DNS = "dns:///"
+SECURE = "https://"
+_READS = (
+    ("EncoderService", ""),
+    ("RerankerService", ""),
+    ("SearchService", ""),
+    ("IndexService", "GetIndex"),
+    ("ModelService", "ListModels"),
+    ("ModelService", "GetModel"),
+)
+_BALANCED = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.dns_min_time_between_resolutions_ms", 2000),
+)
+
+Options = list[tuple[str, Any]]
+
+
+def is_balanced(address: str) -> bool:
+    """Whether an address may stand for several sidecars: a list, or a name whose records are asked for.
+
+    >>> is_balanced("10.0.0.1:50551,10.0.0.2:50551"), is_balanced("dns:///sidecar:50551"), is_balanced("sidecar:50551")
+    (True, True, False)
+    """
+    return "," in address or address.removeprefix(SECURE).startswith(DNS)
+
+
+def service_config() -> dict[str, Any]:
+    """How gRPC spreads calls: in turn over sidecars whose health service says SERVING.
+
+    What only reads is sent to another sidecar where one cannot be reached; what writes is not
+    repeated here. A tenth of a token a success bounds the repetitions where all are gone (gRPC
+    proposals A6 and A17).
+    """
+    names = [
+        {"service": f"cherche.v1.{service}", **({"method": method} if method else {})} for service, method in _READS
+    ]
+    retry = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.02s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 3,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": ""},
+        "methodConfig": [{"name": names, "retryPolicy": retry}],
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    }
+
+
+def target(address: str) -> str:
+    """What gRPC calls an address; the names of a list are looked up now, once.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for an entry that is not host:port; UNAVAILABLE for a name nobody knows.
+
+    >>> target("sidecar:50551"), target("127.0.0.1:1,127.0.0.2:2")
+    ('sidecar:50551', 'ipv4:127.0.0.1:1,127.0.0.2:2')
+    """
+    plain = address.removeprefix(SECURE).removeprefix("http://")
+    if "," not in plain:
+        return plain
+    found = [_looked_up(entry.strip()) for entry in plain.split(",")]
+    families = {family for family, _ in found}
+    if len(families) > 1:
+        raise invalid(f"{address} mixes IPv4 and IPv6", "give all sidecars as addresses of one kind")
+    scheme = "ipv6" if families == {socket.AF_INET6} else "ipv4"
+    return f"{scheme}:{','.join(entry for _, entry in found)}"
+
+
+def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.Channel:
+    """A channel; encrypted for ``https://host:port``, and where `tls` names an authority to trust.
+
+    Over TLS every sidecar of a list must have the first one's name in its certificate.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a file that cannot be read; as `target`.
+    """
+    options: Options = [
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_send_message_length", message_bytes),
+    ]
+    if is_balanced(address):
+        options += [*_BALANCED, ("grpc.service_config", json.dumps(service_config()))]
+    authority = tls.ca if tls else None
+    if not address.startswith(SECURE) and authority is None:
+        return grpc.aio.insecure_channel(target(address), options=options)
+    if "," in address:
+        options.append(("grpc.ssl_target_name_override", _first_host(address)))
+    key, cert = (tls.key, tls.cert) if tls else (None, None)
+    credentials = grpc.ssl_channel_credentials(
+        read_pem(authority) if authority else None,
+        read_pem(key) if key and cert else None,
+        read_pem(cert) if key and cert else None,
+    )
+    return grpc.aio.secure_channel(target(address), credentials, options=options)
+
+
+def read_pem(path: Path) -> bytes:
+    """The content of a certificate or key file.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise invalid(f"{path} cannot be read: {error.strerror}", "name a PEM file") from None
+
+
+def _looked_up(entry: str) -> tuple[int, str]:
+    """Family and numeric form of one host:port."""
+    host, colon, port = entry.rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise invalid(f"{entry!r} is not host:port", "give sidecars as host:port,host:port")
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise unavailable(f"the host {host!r} cannot be found: {error.strerror}", "check its name") from None
+    return family, f"[{found[0]}]:{port}" if family == socket.AF_INET6 else f"{found[0]}:{port}"
+
+
+def _first_host(address: str) -> str:
+    return address.removeprefix(SECURE).split(",")[0].strip().rpartition(":")[0].strip("[]")

@@ -1,0 +1,120 @@
+"""Several sidecars behind one client: all are used, and each can be restarted under load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sidecar.cluster.node import free_ports
+from sidecar.rpc.client import Client
+from sidecar.rpc.values import Text
+from tests.integration.rpc.conftest import until
+
+SCRIPT = """
+import asyncio, sys
+from sidecar import config
+from sidecar.rpc import serve
+from sidecar.testing import FakeModel
+
+serve._loader = lambda settings: lambda name, source: FakeModel(name)
+name, port, path = sys.argv[1:]
+flags = {"port": int(port), "models": {name: name}, "metrics": {"port": -1}, "embedded": {"path": path}, "notice": 0.5}
+asyncio.run(serve.serve(config.load(flags)))
+"""
+
+
+class Sidecar:
+    """A sidecar in a process of its own, whose default model has its name."""
+
+    def __init__(self, name: str, port: int, folder: Path) -> None:
+        self.name, self.address = name, f"127.0.0.1:{port}"
+        self._arguments = [sys.executable, "-c", SCRIPT, name, str(port), str(folder / f"{name}.sqlite")]
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._arguments, cwd=self._folder, stderr=asyncio.subprocess.PIPE
+        )
+        await self._said("serving")
+
+    async def restart(self) -> float:
+        """End it as a rolling update does, and start it again; seconds until it had ended."""
+        assert self._process is not None
+        began = asyncio.get_running_loop().time()
+        self._process.send_signal(signal.SIGTERM)
+        await self._said("stopped")
+        assert await self._process.wait() == 0
+        took = asyncio.get_running_loop().time() - began
+        await self.start()
+        return took
+
+    async def kill(self) -> None:
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.communicate()
+
+    async def _said(self, event: str) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async with asyncio.timeout(120):
+            async for line in self._process.stderr:
+                if json.loads(line)["event"] == event:
+                    return
+        raise AssertionError(f"{self.name} ended without saying {event!r}")
+
+
+@asynccontextmanager
+async def sidecars(folder: Path) -> AsyncIterator[list[Sidecar]]:
+    ports = free_ports(3)
+    started = [Sidecar(name, port, folder) for name, port in zip("abc", ports, strict=True)]
+    async with AsyncExitStack() as stack:
+        async with asyncio.TaskGroup() as group:
+            for each in started:
+                stack.push_async_callback(each.kill)
+                group.create_task(each.start())
+        yield started
+
+
+async def test_each_is_used_and_each_can_be_restarted_under_load(tmp_path: Path) -> None:
+    async with sidecars(tmp_path) as three:
+        async with Client(",".join(each.address for each in three), timeout=20) as client:
+            answers: Counter[str] = Counter()
+            stopping = asyncio.Event()
+
+            async def ask() -> None:
+                while not stopping.is_set():
+                    answers[(await client.encode_queries([Text("text")])).model] += 1
+                    await asyncio.sleep(0.005)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(4):
+                    group.create_task(ask())
+                await until(lambda: len(answers) == 3)
+                for each in three:
+                    # Watching health and asking at once, a client holds nobody back from leaving.
+                    assert await each.restart() < 15
+                    before = answers[each.name]
+                    await until(lambda each=each, before=before: answers[each.name] > before)
+                stopping.set()
+        assert set(answers) == {"a", "b", "c"}
+
+
+async def test_one_that_is_killed_is_left_out(tmp_path: Path) -> None:
+    async with sidecars(tmp_path) as three, Client(",".join(each.address for each in three), timeout=20) as client:
+        answered: set[str] = set()
+        while len(answered) < 3:
+            answered.add((await client.encode_queries([Text("text")])).model)
+        await three[0].kill()
+        after = [(await client.encode_queries([Text("text")])).model for _ in range(30)]
+    assert set(after) == {"b", "c"}
+    assert pytest.approx(15, abs=3) == after.count("b")
