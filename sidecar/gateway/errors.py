@@ -21,6 +21,7 @@ STATUSES: Mapping[Code, int] = MappingProxyType(
         Code.INVALID_ARGUMENT: 400,
         Code.NOT_FOUND: 404,
         Code.ALREADY_EXISTS: 409,
+        Code.ABORTED: 409,
         Code.FAILED_PRECONDITION: 400,
         Code.PERMISSION_DENIED: 403,
         Code.UNAUTHENTICATED: 401,

@@ -3,6 +3,7 @@
 Whatever has a socket, a device or a clock comes in through `Context`.
 """
 
+from sidecar.pipeline.backfill import backfill
 from sidecar.pipeline.context import Context, Limits
 from sidecar.pipeline.explain import explain
 from sidecar.pipeline.ingest import ingest
@@ -10,4 +11,4 @@ from sidecar.pipeline.pages import PageSigner
 from sidecar.pipeline.search import search
 from sidecar.pipeline.setup import remove, report, setup
 
-__all__ = ["Context", "Limits", "PageSigner", "explain", "ingest", "remove", "report", "search", "setup"]
+__all__ = ["Context", "Limits", "PageSigner", "backfill", "explain", "ingest", "remove", "report", "search", "setup"]

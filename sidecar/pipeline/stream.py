@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -71,6 +71,41 @@ async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, 
             await last
     finally:
         await _end(*running, *([] if reading is None else [reading]))
+
+
+async def beating(source: AsyncIterator[T], seconds: float) -> AsyncGenerator[T | None, None]:
+    """The items of a source, and None whenever none has come for so many seconds."""
+    reading: asyncio.Task[tuple[T, ...]] | None = None
+    try:
+        while True:
+            reading = reading or asyncio.create_task(_next(source))
+            await asyncio.wait([reading], timeout=seconds)
+            if not reading.done():
+                yield None
+                continue
+            item = reading.result()
+            reading = None
+            if not item:
+                return
+            yield item[0]
+    finally:
+        await _end(*([] if reading is None else [reading]))
+
+
+async def in_turn(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """One item of each source, then one more of each, until all have ended."""
+    left = list(sources)
+    try:
+        while left:
+            for source in list(left):
+                item = await _next(source)
+                if item:
+                    yield item[0]
+                else:
+                    left.remove(source)
+    finally:
+        for source in left:
+            await source.aclose()
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
 from sidecar.rpc.convert import index as convert
+from sidecar.rpc.convert import life
 from sidecar.rpc.service import Call, Services
 from sidecar.types import SourceDocument
 
@@ -62,6 +63,16 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         ours = self._services.patient(context)
         async for document in ours.engine.scan(_named(request.index)):
             yield convert.dumped_to_pb(document)
+
+    async def BackfillIndex(
+        self, request: index_pb2.BackfillIndexRequest, context: Call
+    ) -> AsyncIterator[index_pb2.BackfillIndexResponse]:
+        """Encode what an index holds and is not encoded."""
+        ours = self._services.patient(context)
+        events = pipeline.backfill(_named(request.index), life.backfill_from_pb(request), ours)
+        async with aclosing(events):
+            async for event in events:
+                yield life.event_to_pb(event)
 
 
 async def _documents(requests: AsyncIterator[index_pb2.IndexDocumentsRequest]) -> AsyncIterator[SourceDocument]:

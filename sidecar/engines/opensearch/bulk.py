@@ -41,7 +41,9 @@ def item(position: int, document: StoredDocument) -> Item:
     if not document.id or len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
         raise invalid(f"id {document.id[:40]!r} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
     try:
-        lines = "\n".join((_dumps({"index": {"_id": document.id}}), _dumps(_source(document)), ""))
+        lines = "\n".join(
+            (dumps({"index": {"_id": document.id}}), dumps({**document.source, **neural_fields(document)}), "")
+        )
         return Item(position, document.id, lines.encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(f'document "{document.id}" is not JSON: {error}', "mend the value") from error
@@ -71,7 +73,7 @@ def backoff(attempt: int) -> float:
 
 
 class Writer:
-    """One call of `write`: collects a result per document."""
+    """One call of `write`: collects a result per document; without `index` every action names its own."""
 
     def __init__(self, http: Http, index: str, *, sleep: Sleep, max_bytes: int = MAX_BYTES) -> None:
         self._http, self._index, self._sleep, self._max_bytes = http, index, sleep, max_bytes
@@ -85,9 +87,17 @@ class Writer:
                 items.append(item(position, document))
             except ChercheError as error:
                 self._results[position] = WriteResult(document.id, error)
+        return await self.deliver(items, len(documents))
+
+    async def deliver(self, items: Sequence[Item], count: int) -> list[WriteResult]:
+        """Send items; `count` results in order, those of positions without an item noted before."""
         for batch in batches(items, self._max_bytes):
             await self._deliver(batch)
-        return [self._results[position] for position in range(len(documents))]
+        return [self._results[position] for position in range(count)]
+
+    def refuse(self, position: int, result: WriteResult) -> None:
+        """Note the result of a document that has no item."""
+        self._results[position] = result
 
     async def _deliver(self, batch: list[Item]) -> None:
         refused: list[tuple[Item, ChercheError]] = []
@@ -103,9 +113,10 @@ class Writer:
 
     async def _send(self, batch: list[Item]) -> list[tuple[Item, ChercheError]]:
         """Send once; returns what the cluster was too busy for, records everything else."""
-        request = Request("POST", index_path(self._index, "_bulk"), b"".join(each.lines for each in batch))
+        path = index_path(self._index, "_bulk") if self._index else "/_bulk"
+        request = Request("POST", path, b"".join(each.lines for each in batch))
         try:
-            reply = await self._http.send(request, what=f'index "{self._index}"')
+            reply = await self._http.send(request, what=f'index "{self._index}"' if self._index else "bulk")
         except BadRequestShape as error:
             return await self._isolate(batch, error)
         except ChercheError as error:
@@ -150,15 +161,17 @@ def _error_of(each: Item, answer: JsonValue) -> ChercheError | None:
     return of_item(status, answer.get("error", {}), f'document "{each.id}"')
 
 
-def _source(document: StoredDocument) -> dict[str, Any]:
-    source: dict[str, Any] = {**document.source, HASH: document.hash, STATE: document.state}
+def neural_fields(document: StoredDocument) -> dict[str, Any]:
+    """Our own fields of a document as the cluster takes them."""
+    fields: dict[str, Any] = {HASH: document.hash, STATE: document.state}
     if document.features is not None:
-        source[WEIGHTS] = dict(document.features)
+        fields[WEIGHTS] = dict(document.features)
     for name, value in ((TERMS, document.terms), (CODES, document.codes)):
         if value is not None:
-            source[name] = base64.b64encode(value).decode("ascii")
-    return source
+            fields[name] = base64.b64encode(value).decode("ascii")
+    return fields
 
 
-def _dumps(value: JsonValue) -> str:
+def dumps(value: JsonValue) -> str:
+    """One line of JSON, as a bulk wants it."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

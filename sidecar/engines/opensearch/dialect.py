@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 
 from sidecar.engines.opensearch.http import Request, index_path
-from sidecar.errors import precondition
+from sidecar.errors import ChercheError, precondition
 from sidecar.types import Json
 
 KEEP_ALIVE = "5m"
-_OLDEST = (2, 4)
+TITLES = {"opensearch": "OpenSearch", "elasticsearch": "Elasticsearch"}
+# OpenSearch: points in time. Elasticsearch: `linear` of rank_feature and _shard_doc (PR 67670, PR 66093).
+_OLDEST = {"opensearch": (2, 4), "elasticsearch": (7, 12)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,18 @@ class Dialect:
     ----------
     product, version : str
     named_scores : bool
-        ``include_named_queries_score`` (OpenSearch PR#11626, 2.13).
+        ``include_named_queries_score`` (OpenSearch PR#11626, 2.13; Elasticsearch PR 94564, 8.8).
     recovery_source : bool
         ``_source.recovery_source_excludes``.
     segment_replication : bool
         ``_cat/segment_replication``, which tells how far replicas are behind.
     read_preference : str
         Which copy answers a read that must see every acknowledged write; empty for any.
+    states_max_clauses : bool
+        Whether ``indices.query.bool.max_clause_count`` is the limit. Elasticsearch 8 ignores it and allows at
+        least 1,024, more with more heap.
+    sparse_vector : bool
+        The ``sparse_vector`` query with weights of the caller's (Elasticsearch PR 108254, 8.15).
     """
 
     product: str
@@ -36,19 +43,42 @@ class Dialect:
     recovery_source: bool
     segment_replication: bool
     read_preference: str
+    states_max_clauses: bool = True
+    sparse_vector: bool = False
+
+    @property
+    def title(self) -> str:
+        """The product as people write it."""
+        return TITLES[self.product]
+
+    @property
+    def is_elasticsearch(self) -> bool:
+        """Whether the product is Elasticsearch."""
+        return self.product == "elasticsearch"
+
+    @property
+    def scan_order(self) -> list[dict[str, str]]:
+        """Order in which all documents of a point in time are read.
+
+        Elasticsearch keeps ids out of doc values: sorting by them builds fielddata on the heap, is
+        deprecated in 7 and refused by 8 (elastic/elasticsearch#64511).
+        """
+        return [{"_shard_doc": "asc"}] if self.is_elasticsearch else [{"_id": "asc"}]
 
     def open_pit(self, index: str) -> Request:
         """Open a point in time over an index."""
-        path = index_path(index, "_search", "point_in_time")
-        return Request("POST", path, params={"keep_alive": KEEP_ALIVE})
+        rest = ("_pit",) if self.is_elasticsearch else ("_search", "point_in_time")
+        return Request("POST", index_path(index, *rest), params={"keep_alive": KEEP_ALIVE})
 
     def close_pit(self, pit: str) -> Request:
         """Close a point in time."""
+        if self.is_elasticsearch:
+            return Request("DELETE", "/_pit", {"id": pit})
         return Request("DELETE", "/_search/point_in_time", {"pit_id": [pit]})
 
     def pit_id(self, reply: Json) -> str:
         """Id in the reply to `open_pit`."""
-        return str(reply["pit_id"])
+        return str(reply["id" if self.is_elasticsearch else "pit_id"])
 
     def in_pit(self, pit: str) -> dict[str, object]:
         """Part of a search body that searches in a point in time and keeps it alive."""
@@ -65,21 +95,59 @@ def choose(root: Json) -> Dialect:
 
     >>> choose({"version": {"distribution": "opensearch", "number": "2.11.1"}}).named_scores
     False
+    >>> choose({"version": {"number": "8.15.0", "build_flavor": "default"}}).title
+    'Elasticsearch'
     """
     version = root.get("version", {})
     number = str(version.get("number", "unknown"))
-    product = str(version.get("distribution", "elasticsearch"))
+    product = _product(root)
     found = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
-    if product != "opensearch" or found < _OLDEST:
-        raise precondition(
-            f"this release does not speak to {product} {number}",
-            f"use OpenSearch {_OLDEST[0]}.{_OLDEST[1]} or later",
+    if product not in _OLDEST or found < _OLDEST[product]:
+        raise _foreign(product, number)
+    return _opensearch(number, found) if product == "opensearch" else _elasticsearch(number, found)
+
+
+def _product(root: Json) -> str:
+    """Product by what only it says: OpenSearch its distribution, Elasticsearch its build flavor or tagline."""
+    version = root.get("version", {})
+    tagline = str(root.get("tagline", ""))
+    if "distribution" in version:
+        return str(version["distribution"])
+    if "OpenSearch" in tagline:
+        return "opensearch"
+    return "elasticsearch" if "build_flavor" in version or tagline.startswith("You Know") else "an unknown product"
+
+
+def _foreign(product: str, number: str) -> ChercheError:
+    if product == "opensearch" and number.startswith("7."):
+        return precondition(
+            f"OpenSearch calls itself {number}: it hides its version",
+            "set compatibility.override_main_response_version to false",
         )
+    known = " or ".join(f"{TITLES[name]} {oldest[0]}.{oldest[1]}" for name, oldest in _OLDEST.items())
+    said = TITLES.get(product, product)
+    return precondition(f"this release does not speak to {said} {number}", f"use {known} or later")
+
+
+def _opensearch(number: str, found: tuple[int, ...]) -> Dialect:
     return Dialect(
-        product=product,
+        product="opensearch",
         version=number,
         named_scores=found >= (2, 13),
         recovery_source=found >= (3, 0),
         segment_replication=found >= (2, 7),
         read_preference="_primary",
+    )
+
+
+def _elasticsearch(number: str, found: tuple[int, ...]) -> Dialect:
+    return Dialect(
+        product="elasticsearch",
+        version=number,
+        named_scores=found >= (8, 8),
+        recovery_source=False,
+        segment_replication=False,
+        read_preference="",  # copies are refreshed together; _primary went with 7.0
+        states_max_clauses=found < (8, 0),
+        sparse_vector=found >= (8, 15),
     )

@@ -14,6 +14,7 @@ from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.query import heaviest, lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.revisions import deliver
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
@@ -144,7 +145,7 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.remove`."""
         found = await lifecycle.facts(self._http, index)
         await self.refresh(index)
-        changed = await lifecycle.strip(self._http, await self._dialect(), index)
+        changed = await strip(self._http, await self._dialect(), index, sleep=self._sleep)
         for request in mapping.removals(found):
             await self._send(index, request)
         return changed, mapping.leftovers(found)
@@ -243,8 +244,8 @@ which would end up in logs — send them as an identity, or configure a service 
         fields = () if whole_source else tuple(field.name for field in meta.fields)
         codes = bool(meta.fingerprint.codes)
         pages = slices.candidates(self._http, await self._dialect(), part, after, fields, with_codes=codes, only=only)
-        async for page in pages:
-            yield page
+        async for some in pages:
+            yield some
 
     async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
         """See `Engine.revise`."""
@@ -301,6 +302,9 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def _max_clauses(self) -> int:
         if self._known.max_clauses is None:
+            if not (await self._dialect()).states_max_clauses:
+                self._known.max_clauses = DEFAULT_MAX_CLAUSES
+                return DEFAULT_MAX_CLAUSES
             settings = await lifecycle.cluster_settings(self._http)
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
             self._known.max_clauses = int(stated)

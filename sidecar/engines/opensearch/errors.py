@@ -34,6 +34,9 @@ _BLOCKS = (
 )
 
 
+_NO_SCRIPTS = ("script_lang not supported", "cannot execute [inline] scripts", "cannot execute scripts using")
+
+
 class TooManyClauses(ChercheError):
     """The query has more clauses than ``indices.query.bool.max_clause_count`` allows."""
 
@@ -47,11 +50,20 @@ class BadRequestShape(ChercheError):
     """A whole bulk was refused because of one of its items, or because of its size."""
 
 
+class NoScripts(ChercheError):
+    """The cluster runs no scripts of this kind: they are switched off, or Painless is not installed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Code.FAILED_PRECONDITION, reason, "allow inline scripts: script.allowed_types")
+
+
 def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
     """Error of a request that the cluster refused; `what` names the index or the call."""
     kind, reason = root_cause(body)
     if _mentions(body, "too_many_clauses") or _mentions(body, "too_many_nested_clauses"):
         return TooManyClauses(f"{what}: {reason}")
+    if any(phrase in reason for phrase in _NO_SCRIPTS):
+        return NoScripts(f"{what}: {reason}")
     if kind == "action_request_validation_exception" or status == 413:
         return BadRequestShape(Code.INVALID_ARGUMENT, f"{what}: {reason}", "send smaller, valid documents")
     return classify(status, kind, reason, what)
@@ -107,7 +119,7 @@ def _by_status(status: int, text: str) -> ChercheError:
     if status == 404:
         return not_found(text)
     if status == 409:
-        return ChercheError(Code.FAILED_PRECONDITION, text, "run the call again")
+        return ChercheError(Code.ABORTED, text, "run the call again")
     if status in (502, 503, 504):
         return unavailable(text, "wait until the cluster is healthy and try again")
     if 400 <= status < 500:

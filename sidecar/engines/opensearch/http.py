@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
@@ -15,9 +15,11 @@ from opensearchpy.exceptions import ConnectionTimeout, SerializationError, Trans
 from sidecar.engines.opensearch.errors import of_reply
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.observe import logs
 from sidecar.types import Identity, Json
 
 POOL_SIZE = 32
+_MOST_WARNINGS = 100
 _STREAMED_BYTES = 2**20
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -121,7 +123,19 @@ class Http:
 
 
 class _Connection(AIOHttpConnection):
-    """Streams large bodies: aiohttp warns that raw bytes of that size hold up the event loop."""
+    """Streams large bodies (aiohttp warns that raw bytes of that size hold up the event loop), logs warnings."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # opensearch-py's own
+        super().__init__(*arguments, **options)
+        self._told: set[str] = set()
+
+    def _raise_warnings(self, warning_headers: Iterable[str]) -> None:
+        """Log what the cluster warns of, each text once: Elasticsearch says some with every reply."""
+        for header in warning_headers:
+            text = header.partition('"')[2].rpartition('"')[0] or header
+            if text not in self._told and len(self._told) < _MOST_WARNINGS:
+                self._told.add(text)
+                logs.get("engine").warning("the cluster warns", reason=text)
 
     async def perform_request(
         self,

@@ -1,4 +1,4 @@
-"""Setting an index up and taking everything out again."""
+"""Setting an index up, and what it looks like."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from sidecar.engines.opensearch import incomplete, mapping
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, precondition
-from sidecar.types import HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, Gaps, IndexMeta, IndexStats, SetupPlan
+from sidecar.errors import ChercheError, Code
+from sidecar.types import HASH, STATE, TERMS, Gaps, IndexMeta, IndexStats, SetupPlan
 
-_REMOVE_BATCH = 10_000
-_REMOVE_TIMEOUT = 600.0
-_STUCK_ROUNDS = 20
 _ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
-_TOUCHED = {"bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]}}
-_STRIP = "for (name in params.names) { ctx._source.remove(name) }"
 
 Plan = tuple[tuple[Request, ...], SetupPlan]
 
@@ -65,26 +60,6 @@ async def show_writes(http: Http, index: str) -> None:
             raise
 
 
-async def strip(http: Http, dialect: Dialect, index: str) -> int:
-    """Take our fields out of all documents; how many were changed.
-
-    Raises
-    ------
-    ChercheError
-        FAILED_PRECONDITION where documents cannot be changed, or others keep writing them.
-    """
-    changed = stuck = 0
-    while stuck < _STUCK_ROUNDS:
-        updated, conflicts = await _strip_some(http, dialect, index)
-        if not updated and not conflicts:
-            return changed
-        changed, stuck = changed + updated, 0 if updated else stuck + 1
-    raise precondition(
-        f'index "{index}": others keep writing the documents that are to be changed',
-        "stop the feed and run the command again",
-    )
-
-
 async def stats(http: Http, index: str) -> IndexStats:
     """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
     touched_by_us = {"bool": {"should": [{"exists": {"field": HASH}}, {"exists": {"field": STATE}}]}}
@@ -123,7 +98,7 @@ async def cluster_settings(http: Http) -> dict[str, Any]:
 
 
 async def _planned_new(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
-    settings = await _settings_of_new(http, index)
+    settings = await _settings_of_new(http, index) if dialect.recovery_source else {}
     lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
     requests = (mapping.creation(index, meta, lean_recovery=lean),)
     return requests, _shown(requests, 0, mapping.new_index_warnings(index, meta, lean_recovery=lean))
@@ -142,27 +117,6 @@ async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:
         return {}
     default = (await cluster_settings(http)).get("cluster.indices.replication.strategy", "DOCUMENT")
     return {"index.replication.type": default, **_flat(simulated.get("template", {}).get("settings", {}))}
-
-
-async def _strip_some(http: Http, dialect: Dialect, index: str) -> tuple[int, int]:
-    """One round: documents changed, and documents that others changed meanwhile."""
-    body = {
-        "query": _TOUCHED,
-        "max_docs": _REMOVE_BATCH,
-        "conflicts": "proceed",
-        "script": {"lang": "painless", "source": _STRIP, "params": {"names": list(OWN_FIELDS)}},
-    }
-    params = {"refresh": "true", "timeout": "5m"}
-    if dialect.read_preference:
-        params["preference"] = dialect.read_preference
-    request = Request("POST", index_path(index, "_update_by_query"), body, params)
-    reply = await _send(http, index, request, _REMOVE_TIMEOUT)
-    if failures := reply.get("failures"):
-        raise precondition(
-            f'index "{index}": {len(failures)} documents could not be changed, first: {failures[0]}',
-            "mend the cause and run the command again",
-        )
-    return int(reply["updated"]), int(reply["version_conflicts"])
 
 
 async def _send(http: Http, index: str, request: Request, timeout: float | None = None) -> JsonValue:

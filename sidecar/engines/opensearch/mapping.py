@@ -9,6 +9,7 @@ from typing import Any
 
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
+from sidecar.life import Group
 from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, Fingerprint, IndexMeta, IndexStats, Json
 
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
@@ -79,10 +80,28 @@ def read_meta(index: str, found: Sequence[IndexFacts]) -> IndexMeta | None:
             f"{index} stands for indices that were set up differently: {', '.join(f.name for f in found)}",
             "name one of them",
         )
-    if not stored or stored[0] is None:
+    return _meta(index, stored[0]) if stored else None
+
+
+def groups(found: Sequence[IndexFacts]) -> tuple[Group, ...]:
+    """Indices that were set up alike together, in order of their first names.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where a mapping holds something else under ``_meta.cherche``.
+    """
+    together: dict[IndexMeta | None, list[str]] = {}
+    for each in found:
+        together.setdefault(_meta(each.name, each.meta.get("cherche")), []).append(each.name)
+    return tuple(Group(tuple(names), meta) for meta, names in together.items())
+
+
+def _meta(index: str, stored: Json | None) -> IndexMeta | None:
+    if stored is None:
         return None
     try:
-        return IndexMeta.from_json(stored[0])
+        return IndexMeta.from_json(stored)
     except (KeyError, TypeError, ValueError) as error:
         raise precondition(
             f'index "{index}" has a _meta.cherche that this release cannot read: {error!r}',

@@ -34,7 +34,7 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
 
 
 async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existing]:
-    """All documents of one point in time, in rising order of id."""
+    """All documents of one point in time, in the order of the dialect."""
     opened = await http.send(dialect.open_pit(index), what=f'index "{index}"')
     pit = dialect.pit_id(opened)
     try:
@@ -46,7 +46,7 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existi
                 **_DOC_VALUES,
                 **after,
                 "size": SCAN_BATCH,
-                "sort": [{"_id": "asc"}],
+                "sort": dialect.scan_order,
                 "track_total_hits": False,
             }
             reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')

@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -537,3 +538,241 @@ class DumpIndexResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DumpIndexResponse: _TypeAlias = DumpIndexResponse  # noqa: Y015
+
+@_typing.final
+class BackfillIndexRequest(_message.Message):
+    """Asks for a backfill."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    SEARCH_SLOWDOWN_FIELD_NUMBER: _builtins.int
+    IGNORE_DISK_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """Index, alias or data stream."""
+    checkpoint: _builtins.str
+    """As an earlier, unfinished backfill gave it: spares reading again what that one had read."""
+    dry_run: _builtins.bool
+    """Only estimate."""
+    search_slowdown: _builtins.float
+    """Share by which the p99 of the sidecar's own probe searches may rise before the backfill pauses;
+    0 sends no probes; unset for 0.2.
+    """
+    ignore_disk: _builtins.bool
+    """Go on where the disk may not suffice."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        checkpoint: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        search_slowdown: _builtins.float | None = ...,
+        ignore_disk: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "search_slowdown", b"search_slowdown"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "checkpoint", b"checkpoint", "dry_run", b"dry_run", "ignore_disk", b"ignore_disk", "index", b"index", "search_slowdown", b"search_slowdown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__search_slowdown: _TypeAlias = _typing.Literal["search_slowdown"]  # noqa: Y015
+    _WhichOneofArgType__search_slowdown: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__search_slowdown) -> _WhichOneofReturnType__search_slowdown | None: ...
+
+Global___BackfillIndexRequest: _TypeAlias = BackfillIndexRequest  # noqa: Y015
+
+@_typing.final
+class BackfillIndexResponse(_message.Message):
+    """What a backfill will take, how far it is, or a document that it could not do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    NOT_DONE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def estimate(self) -> Global___BackfillEstimate:
+        """From a sample."""
+
+    @_builtins.property
+    def progress(self) -> Global___BackfillProgress:
+        """At least every few seconds."""
+
+    @_builtins.property
+    def not_done(self) -> Global___DocumentNotDone:
+        """One document."""
+
+    def __init__(
+        self,
+        *,
+        estimate: Global___BackfillEstimate | None = ...,
+        progress: Global___BackfillProgress | None = ...,
+        not_done: Global___DocumentNotDone | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "event", b"event", "not_done", b"not_done", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "event", b"event", "not_done", b"not_done", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["estimate", "progress", "not_done"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___BackfillIndexResponse: _TypeAlias = BackfillIndexResponse  # noqa: Y015
+
+@_typing.final
+class BackfillEstimate(_message.Message):
+    """What a backfill will take, from a sample that was encoded for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    TO_ENCODE_FIELD_NUMBER: _builtins.int
+    SAMPLED_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    PEAK_BYTES_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    documents: _builtins.int
+    """Documents of the index."""
+    to_encode: _builtins.int
+    """Those that will be encoded."""
+    sampled: _builtins.int
+    """Documents that were encoded for this estimate."""
+    seconds: _builtins.float
+    """Seconds at the sample's speed."""
+    stored_bytes: _builtins.int
+    """Bytes added for good, in all copies."""
+    peak_bytes: _builtins.int
+    """Bytes until segments are merged."""
+    free_bytes: _builtins.int
+    """Bytes up to the cluster's low disk watermark; unset where that is not known."""
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a reader should know."""
+
+    def __init__(
+        self,
+        *,
+        documents: _builtins.int = ...,
+        to_encode: _builtins.int = ...,
+        sampled: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        stored_bytes: _builtins.int = ...,
+        peak_bytes: _builtins.int = ...,
+        free_bytes: _builtins.int | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes", "free_bytes", b"free_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes", "documents", b"documents", "free_bytes", b"free_bytes", "notes", b"notes", "peak_bytes", b"peak_bytes", "sampled", b"sampled", "seconds", b"seconds", "stored_bytes", b"stored_bytes", "to_encode", b"to_encode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__free_bytes: _TypeAlias = _typing.Literal["free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__free_bytes: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__free_bytes) -> _WhichOneofReturnType__free_bytes | None: ...
+
+Global___BackfillEstimate: _TypeAlias = BackfillEstimate  # noqa: Y015
+
+@_typing.final
+class BackfillProgress(_message.Message):
+    """How far a backfill is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    ENCODED_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    OUTRUN_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """From 1; a later round reads what was written during the one before."""
+    read: _builtins.int
+    """Documents looked at."""
+    encoded: _builtins.int
+    """Documents encoded and written."""
+    kept: _builtins.int
+    """Documents found in order."""
+    outrun: _builtins.int
+    """Documents that others wrote while they were encoded: the newer write won."""
+    gone: _builtins.int
+    """Documents deleted meanwhile."""
+    skipped: _builtins.int
+    """Documents without text."""
+    failed: _builtins.int
+    """Documents that could not be done."""
+    paused: _builtins.str
+    """Why nothing moves at this moment; empty where it does."""
+    checkpoint: _builtins.str
+    """What resumes this backfill; opaque."""
+    finished: _builtins.bool
+    """Set in the last message."""
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a reader should know."""
+
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        read: _builtins.int = ...,
+        encoded: _builtins.int = ...,
+        kept: _builtins.int = ...,
+        outrun: _builtins.int = ...,
+        gone: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        paused: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        checkpoint: _builtins.str = ...,
+        finished: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "encoded", b"encoded", "failed", b"failed", "finished", b"finished", "gone", b"gone", "kept", b"kept", "notes", b"notes", "outrun", b"outrun", "paused", b"paused", "read", b"read", "round", b"round", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillProgress: _TypeAlias = BackfillProgress  # noqa: Y015
+
+@_typing.final
+class DocumentNotDone(_message.Message):
+    """A document that has no weights after the run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    index: _builtins.str
+    """The concrete index that holds it."""
+    skipped: _builtins.bool
+    """It holds no text; else it failed."""
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """Why."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        index: _builtins.str = ...,
+        skipped: _builtins.bool = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index", "skipped", b"skipped", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentNotDone: _TypeAlias = DocumentNotDone  # noqa: Y015

@@ -60,6 +60,11 @@ class IndexServiceStub:
                 request_serializer=cherche_dot_v1_dot_index__pb2.DumpIndexRequest.SerializeToString,
                 response_deserializer=cherche_dot_v1_dot_index__pb2.DumpIndexResponse.FromString,
                 _registered_method=True)
+        self.BackfillIndex = channel.unary_stream(
+                '/cherche.v1.IndexService/BackfillIndex',
+                request_serializer=cherche_dot_v1_dot_index__pb2.BackfillIndexRequest.SerializeToString,
+                response_deserializer=cherche_dot_v1_dot_index__pb2.BackfillIndexResponse.FromString,
+                _registered_method=True)
 
 
 class IndexServiceServicer:
@@ -102,6 +107,14 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackfillIndex(self, request, context):
+        """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
+        since, while others write and search it. Ending the call ends the work; what was done stays done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IndexServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +142,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.DumpIndex,
                     request_deserializer=cherche_dot_v1_dot_index__pb2.DumpIndexRequest.FromString,
                     response_serializer=cherche_dot_v1_dot_index__pb2.DumpIndexResponse.SerializeToString,
+            ),
+            'BackfillIndex': grpc.unary_stream_rpc_method_handler(
+                    servicer.BackfillIndex,
+                    request_deserializer=cherche_dot_v1_dot_index__pb2.BackfillIndexRequest.FromString,
+                    response_serializer=cherche_dot_v1_dot_index__pb2.BackfillIndexResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +285,33 @@ class IndexService:
             '/cherche.v1.IndexService/DumpIndex',
             cherche_dot_v1_dot_index__pb2.DumpIndexRequest.SerializeToString,
             cherche_dot_v1_dot_index__pb2.DumpIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackfillIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cherche.v1.IndexService/BackfillIndex',
+            cherche_dot_v1_dot_index__pb2.BackfillIndexRequest.SerializeToString,
+            cherche_dot_v1_dot_index__pb2.BackfillIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,10 @@ class IndexServiceStub:
     """Takes everything out again that setup and feed put in."""
     DumpIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.DumpIndexRequest, _index_pb2.DumpIndexResponse]
     """Streams what is stored beside each document: for verification and dumps."""
+    BackfillIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]
+    """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
+    since, while others write and search it. Ending the call ends the work; what was done stays done.
+    """
 
 @_typing.type_check_only
 class IndexServiceAsyncStub(IndexServiceStub):
@@ -63,6 +67,10 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """Takes everything out again that setup and feed put in."""
     DumpIndex: _aio.UnaryStreamMultiCallable[_index_pb2.DumpIndexRequest, _index_pb2.DumpIndexResponse]  # type: ignore[assignment]
     """Streams what is stored beside each document: for verification and dumps."""
+    BackfillIndex: _aio.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]  # type: ignore[assignment]
+    """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
+    since, while others write and search it. Ending the call ends the work; what was done stays done.
+    """
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
     """The neural part of an index: its mapping, its documents, its end."""
@@ -108,5 +116,15 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_index_pb2.DumpIndexResponse], _abc.AsyncIterator[_index_pb2.DumpIndexResponse]]:
         """Streams what is stored beside each document: for verification and dumps."""
+
+    @_abc_1.abstractmethod
+    def BackfillIndex(
+        self,
+        request: _index_pb2.BackfillIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_index_pb2.BackfillIndexResponse], _abc.AsyncIterator[_index_pb2.BackfillIndexResponse]]:
+        """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
+        since, while others write and search it. Ending the call ends the work; what was done stays done.
+        """
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

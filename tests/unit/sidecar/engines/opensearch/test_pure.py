@@ -97,7 +97,7 @@ def test_warnings_are_for_indices_that_need_them() -> None:
         (403, "cluster_block_exception", "[FORBIDDEN/13/cluster read-only]", Code.FAILED_PRECONDITION),
         (403, "security_exception", "no permissions", Code.PERMISSION_DENIED),
         (401, "security_exception", "who", Code.UNAUTHENTICATED),
-        (409, "version_conflict_engine_exception", "newer", Code.FAILED_PRECONDITION),
+        (409, "version_conflict_engine_exception", "newer", Code.ABORTED),
         (404, "x", "no", Code.NOT_FOUND),
         (504, "x", "gateway", Code.UNAVAILABLE),
         (500, "x", "bug", Code.INTERNAL),

@@ -1,0 +1,90 @@
+"""How busy a cluster is and what room it has: one request each, read without judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.errors import ChercheError, Code
+from sidecar.life import Load, Room
+from sidecar.types import Json
+
+_UNKNOWN = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
+_LOW = "cluster.routing.allocation.disk.watermark.low"
+_POOLS = ("write", "search")
+_UNITS = {"pb": 2**50, "tb": 2**40, "gb": 2**30, "mb": 2**20, "kb": 2**10, "b": 1}
+_SHOWN = ",".join(
+    f"nodes.*.{part}"
+    for part in ("thread_pool.write", "thread_pool.search", "indices.search.query_total", "indices.search.query_time*")
+)
+
+
+async def load(http: Http) -> Load | None:
+    """What the nodes say of their queues and searches; None for a caller who may not ask."""
+    path = "/_nodes/stats/thread_pool,indices/search"
+    reply = await _asked(http, Request("GET", path, params={"filter_path": _SHOWN}))
+    return None if reply is None else read_load(reply)
+
+
+async def room(http: Http, index: str, settings: Mapping[str, Any], replicas: int) -> Room | None:
+    """Disk that is free on the data nodes, and what an index takes; None for a caller who may not ask.
+
+    Parameters
+    ----------
+    settings : mapping
+        Of the cluster, flat.
+    """
+    disks = await _asked(http, Request("GET", "/_nodes/stats/fs"))
+    stored = await _asked(http, Request("GET", index_path(index, "_stats", "store")))
+    if disks is None or stored is None:
+        return None
+    total = int(stored["_all"]["total"]["store"]["size_in_bytes"])
+    return Room(free_bytes(disks, str(settings.get(_LOW, "85%"))), total, 1 + replicas)
+
+
+def read_load(reply: Json) -> Load:
+    """Sum over the nodes of a ``_nodes/stats`` reply."""
+    nodes = list(reply.get("nodes", {}).values())
+    pools = [node.get("thread_pool", {}).get(pool, {}) for node in nodes for pool in _POOLS]
+    searches = [node.get("indices", {}).get("search", {}) for node in nodes]
+    return Load(
+        rejected=sum(int(pool.get("rejected", 0)) for pool in pools),
+        queued=sum(int(pool.get("queue", 0)) for pool in pools),
+        threads=sum(int(node.get("thread_pool", {}).get("write", {}).get("threads", 0)) for node in nodes),
+        searches=sum(int(one.get("query_total", 0)) for one in searches),
+        search_seconds=sum(int(one.get("query_time_in_millis", 0)) for one in searches) / 1000,
+    )
+
+
+def free_bytes(reply: Json, low: str) -> int:
+    """Bytes up to the low watermark on the data nodes' disks; a disk that nodes share counts once."""
+    disks: dict[tuple[str, str], Json] = {}
+    for node in reply.get("nodes", {}).values():
+        if "data" in node.get("roles", ("data",)):
+            for disk in node.get("fs", {}).get("data", ()):
+                disks[str(node.get("host", "")), str(disk.get("mount", disk.get("path", "")))] = disk
+    return sum(max(0, int(disk["available_in_bytes"]) - _kept_free(disk, low)) for disk in disks.values())
+
+
+def _kept_free(disk: Json, low: str) -> int:
+    """Bytes of a disk that the watermark wants free.
+
+    >>> _kept_free({"total_in_bytes": 1000}, "85%"), _kept_free({"total_in_bytes": 1000}, "1kb")
+    (150, 1024)
+    """
+    if low.endswith("%"):
+        return round(int(disk["total_in_bytes"]) * (1 - float(low[:-1]) / 100))
+    for unit, size in _UNITS.items():
+        if low.lower().endswith(unit):
+            return round(float(low[: -len(unit)]) * size)
+    return round(int(disk["total_in_bytes"]) * (1 - float(low)))
+
+
+async def _asked(http: Http, request: Request) -> Any:  # noqa: ANN401  # a reply
+    try:
+        return await http.send(request, what="cluster")
+    except ChercheError as error:
+        if error.code in _UNKNOWN:
+            return None
+        raise

@@ -1,0 +1,106 @@
+"""Taking our fields out of documents: by a script, or where the cluster runs none, by writing them anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps
+from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.errors import NoScripts
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.errors import ChercheError, Code, precondition
+from sidecar.types import OWN_FIELDS, WEIGHTS, Json
+
+_BATCH = 10_000
+_PAGE = 500
+_TIMEOUT = 600.0
+_STUCK_ROUNDS = 20
+_TOUCHED = {"bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]}}
+_SCRIPT = "for (name in params.names) { ctx._source.remove(name) }"
+
+
+async def strip(http: Http, dialect: Dialect, index: str, *, sleep: Sleep) -> int:
+    """Take our fields out of all documents; how many were changed.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where documents cannot be changed, or others keep writing them.
+    """
+    changed = stuck = 0
+    scripted = True
+    while stuck < _STUCK_ROUNDS:
+        try:
+            updated, conflicts = await (
+                _by_script(http, dialect, index) if scripted else _by_writing(http, index, sleep=sleep)
+            )
+        except NoScripts:
+            scripted = False
+            continue
+        if not updated and not conflicts:
+            return changed
+        changed, stuck = changed + updated, 0 if updated else stuck + 1
+    raise precondition(
+        f'index "{index}": others keep writing the documents that are to be changed',
+        "stop the feed and run the command again",
+    )
+
+
+async def _by_script(http: Http, dialect: Dialect, index: str) -> tuple[int, int]:
+    """One round: documents changed, and documents that others changed meanwhile."""
+    body = {
+        "query": _TOUCHED,
+        "max_docs": _BATCH,
+        "conflicts": "proceed",
+        "script": {"lang": "painless", "source": _SCRIPT, "params": {"names": list(OWN_FIELDS)}},
+    }
+    params = {"refresh": "true", "timeout": "5m"}
+    if dialect.read_preference:
+        params["preference"] = dialect.read_preference
+    request = Request("POST", index_path(index, "_update_by_query"), body, params)
+    reply = await http.send(request, what=f'index "{index}"', timeout=_TIMEOUT)
+    if failures := reply.get("failures"):
+        raise _unchangeable(index, len(failures), failures[0])
+    return int(reply["updated"]), int(reply["version_conflicts"])
+
+
+async def _by_writing(http: Http, index: str, *, sleep: Sleep) -> tuple[int, int]:
+    """One round, as `_by_script`: each document is written without our fields if it is still as it was read."""
+    body = {
+        "query": _TOUCHED,
+        "size": _PAGE,
+        "_source": {"excludes": list(OWN_FIELDS)},
+        "seq_no_primary_term": True,
+        "track_total_hits": False,
+    }
+    found = await http.send(Request("POST", index_path(index, "_search"), body), what=f'index "{index}"')
+    items = [_item(position, raw) for position, raw in enumerate(found["hits"]["hits"])]
+    results = await Writer(http, "", sleep=sleep).deliver(items, len(items))
+    refused = [result.error for result in results if result.error is not None]
+    failures = [error for error in refused if error.code is not Code.ABORTED]
+    if failures:
+        raise _unchangeable(index, len(failures), failures[0])
+    await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
+    return len(items) - len(refused), len(refused)
+
+
+def _item(position: int, raw: Json) -> Item:
+    """An ``index`` action guarded by the document's last write, past any ingest pipeline that would encode it."""
+    action: dict[str, Any] = {
+        "_index": raw["_index"],
+        "_id": raw["_id"],
+        "if_seq_no": raw["_seq_no"],
+        "if_primary_term": raw["_primary_term"],
+        "pipeline": "_none",
+    }
+    if "_routing" in raw:
+        action["routing"] = raw["_routing"]
+    lines = "\n".join((dumps({"index": action}), dumps(raw.get("_source") or {}), ""))
+    return Item(position, str(raw["_id"]), lines.encode())
+
+
+def _unchangeable(index: str, count: int, first: ChercheError | Json) -> ChercheError:
+    return precondition(
+        f'index "{index}": {count} documents could not be changed, first: {first}',
+        "mend the cause and run the command again",
+    )

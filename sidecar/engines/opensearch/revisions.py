@@ -1,0 +1,54 @@
+"""Writing weights and codes beside documents as they stand, unless somebody wrote them meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
+from sidecar.engines.opensearch.http import Http
+from sidecar.errors import ChercheError, invalid
+from sidecar.life import Revision
+from sidecar.types import OWN_FIELDS, WriteResult
+
+# A partial document would be merged: features of the text before would stay. The script is one for all, so
+# that it is compiled once.
+SCRIPT = "for (name in params.names) { ctx._source.remove(name) } ctx._source.putAll(params.fields)"
+
+
+async def deliver(http: Http, revisions: Sequence[Revision], *, sleep: Sleep) -> list[WriteResult]:
+    """Write revisions of any indices in bulk; results in order. ABORTED where the document is not as it was read."""
+    writer = Writer(http, "", sleep=sleep)
+    items = []
+    for position, revision in enumerate(revisions):
+        try:
+            items.append(item(position, revision))
+        except ChercheError as error:
+            writer.refuse(position, WriteResult(revision.candidate.id, error))
+    return await writer.deliver(items, len(revisions))
+
+
+def item(position: int, revision: Revision) -> Item:
+    """An ``update`` action, guarded by the document's last write.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for an id that no JSON holds.
+    """
+    candidate = revision.candidate
+    action: dict[str, Any] = {
+        "_index": candidate.index,
+        "_id": candidate.id,
+        "if_seq_no": candidate.seq_no,
+        "if_primary_term": candidate.term,
+    }
+    if candidate.routing:
+        action["routing"] = candidate.routing
+    params = {"names": OWN_FIELDS, "fields": neural_fields(revision.document)}
+    script = {"lang": "painless", "source": SCRIPT, "params": params}
+    try:
+        lines = "\n".join((dumps({"update": action}), dumps({"script": script}), ""))
+        return Item(position, candidate.id, lines.encode())
+    except (TypeError, ValueError) as error:
+        raise invalid(f"document {candidate.id!r} cannot be written: {error}", "mend its id") from error

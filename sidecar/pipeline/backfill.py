@@ -1,0 +1,225 @@
+"""Encodes what an index holds and is not encoded, while others go on writing and searching it.
+
+Rounds of reading: the first reads every document written up to a mark, each later one what was written since.
+Nothing is written twice, and a document that changes while it is encoded is left to its newer write, which the
+next round reads. The truth is the hash in the index; a checkpoint only spares reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from sidecar.errors import invalid, precondition
+from sidecar.life import (
+    BackfillEvent,
+    BackfillOptions,
+    Candidate,
+    Group,
+    Part,
+    Progress,
+)
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.encode import DocumentEncoder
+from sidecar.pipeline.estimate import check_room, estimate, sample_texts
+from sidecar.pipeline.fingerprint import sha256_of
+from sidecar.pipeline.guard import Guard
+from sidecar.pipeline.revisit import Outcome, revisit
+from sidecar.pipeline.stream import beating, in_order, in_turn
+from sidecar.types import IndexMeta
+
+HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
+MAX_ROUNDS = 20
+_VERSION = 1
+
+
+async def backfill(index: str, options: BackfillOptions, context: Context) -> AsyncGenerator[BackfillEvent, None]:
+    """Encode all documents of an index that lack weights or codes, or whose text changed since.
+
+    Yields
+    ------
+    An Estimate first; then Progress at least every `HEARTBEAT` seconds, the last one `finished`; and a NotDone
+    for every document that could not be encoded.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND; FAILED_PRECONDITION where nothing behind the name is set up, a model is not served or the
+        disk may not suffice; UNAVAILABLE where the cluster does not recover. What was done stays done.
+    """
+    groups = await context.engine.groups(index)
+    encoders = {
+        name: Target.of(group.meta, context) for group in groups if group.meta is not None for name in group.names
+    }
+    if not encoders:
+        raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
+    expected = await estimate(groups, context)
+    yield expected
+    if options.dry_run:
+        return
+    if not options.ignore_disk:
+        check_room(expected)
+    run = Run(index, encoders, await _guard(index, groups, options, context), context, read_checkpoint(options))
+    async with run.guard.watching(), aclosing(run.events()) as events:
+        async for event in events:
+            yield event
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How the documents of one concrete index are encoded."""
+
+    encoder: DocumentEncoder
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, meta: IndexMeta, context: Context) -> Target:
+        """Pick the served models.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION naming the model to serve.
+        """
+        encoder = DocumentEncoder.of(meta, context.encoders)
+        return cls(encoder, encoder.feature_names())
+
+    @property
+    def purpose(self) -> str:
+        """Names the encoding: what was read for another one must be read again."""
+        meta = self.encoder.meta
+        fields = [[one.name, one.token_share] for one in meta.fields]
+        return sha256_of([meta.fingerprint.sparse, meta.fingerprint.codes, fields])[:16]
+
+
+@dataclass(slots=True)
+class Run:
+    """One backfill.
+
+    Attributes
+    ----------
+    targets : mapping
+        Of each concrete index; those without one are left out.
+    read : dict
+        By part and purpose, the last write that was read and answered.
+    failed : set of (index, id, seq_no)
+        Not tried again in this run.
+    """
+
+    index: str
+    targets: Mapping[str, Target]
+    guard: Guard
+    context: Context
+    read: dict[str, int]
+    progress: Progress = field(default_factory=Progress)
+    failed: set[tuple[str, str, int]] = field(default_factory=set)
+    resumed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.resumed = bool(self.read)
+
+    async def events(self) -> AsyncGenerator[BackfillEvent, None]:
+        """All rounds, and what an earlier run left behind."""
+        for number in range(1, MAX_ROUNDS + 1):
+            self.progress = replace(self.progress, round=number)
+            before = self.progress
+            async with aclosing(self._round(unfinished=False)) as events:
+                async for event in events:
+                    yield event
+            if (self.progress.encoded, self.progress.outrun) == (before.encoded, before.outrun):
+                break
+        else:
+            said = f"others kept writing documents without weights for {MAX_ROUNDS} rounds: the last of them wait"
+            self.progress = replace(self.progress, notes=(*self.progress.notes, f"{said} — run: cherche backfill"))
+        if self.resumed:
+            async with aclosing(self._round(unfinished=True)) as events:
+                async for event in events:
+                    yield event
+        await self.context.engine.refresh(self.index)
+        yield replace(self._shown(), checkpoint="", finished=True)
+
+    async def _round(self, *, unfinished: bool) -> AsyncGenerator[BackfillEvent, None]:
+        parts = [part for part in await self.context.engine.parts(self.index) if part.index in self.targets]
+        await self.context.engine.refresh(self.index)
+        pages = in_turn([self._pages(part, unfinished) for part in parts])
+        answers = in_order(pages, self._work)
+        async with aclosing(pages), aclosing(answers), aclosing(beating(answers, HEARTBEAT)) as events:
+            async for answered in events:
+                if answered is not None:
+                    part, page, outcome = answered
+                    self._note(part, page, outcome, keep=not unfinished)
+                    for one in outcome.not_done:
+                        yield one
+                yield self._shown()
+        if not unfinished:
+            self.read |= {self._key(part): part.mark for part in parts}
+
+    async def _pages(self, part: Part, unfinished: bool) -> AsyncGenerator[tuple[Part, list[Candidate]], None]:
+        target = self.targets[part.index]
+        after = -1 if unfinished else self.read.get(self._key(part), -1)
+        pages = self.context.engine.candidates(part, after, target.encoder.meta, unfinished=unfinished)
+        async for page in pages:
+            await self.guard.pass_()
+            yield part, page
+
+    async def _work(self, item: tuple[Part, list[Candidate]]) -> tuple[Part, list[Candidate], Outcome]:
+        part, page = item
+        target = self.targets[part.index]
+        fresh = [one for one in page if (one.index, one.id, one.seq_no) not in self.failed]
+        outcome = await revisit(fresh, target.encoder, target.names, self.context)
+        return part, page, outcome
+
+    def _note(self, part: Part, page: Sequence[Candidate], outcome: Outcome, *, keep: bool) -> None:
+        self.progress = self.progress.plus(outcome.counts)
+        places = {one.id: one.seq_no for one in page}
+        self.failed |= {(one.index, one.id, places[one.id]) for one in outcome.not_done}
+        if outcome.refused:
+            self.guard.throttle.refused()
+        if keep:
+            # Documents of one bulk may share a number, and the page may end among them.
+            self.read[self._key(part)] = page[-1].seq_no - 1
+
+    def _shown(self) -> Progress:
+        notes = (*self.progress.notes, *self.guard.notes)
+        return replace(self.progress, paused=self.guard.paused, notes=notes, checkpoint=write_checkpoint(self.read))
+
+    def _key(self, part: Part) -> str:
+        return f"{part.key}/{self.targets[part.index].purpose}"
+
+
+def write_checkpoint(read: Mapping[str, int]) -> str:
+    """What a later run needs to go on from here."""
+    return json.dumps({"version": _VERSION, "read": dict(sorted(read.items()))}, separators=(",", ":"))
+
+
+def read_checkpoint(options: BackfillOptions) -> dict[str, int]:
+    """Read `write_checkpoint`'s text; nothing of it counts for another index or encoding.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where it is none.
+
+    >>> read_checkpoint(BackfillOptions(checkpoint=write_checkpoint({"a/0/b": 7})))
+    {'a/0/b': 7}
+    """
+    if not options.checkpoint:
+        return {}
+    try:
+        data = json.loads(options.checkpoint)
+        if data["version"] != _VERSION:
+            return {}
+        return {str(key): int(value) for key, value in data["read"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise invalid(
+            f"the checkpoint cannot be read: {error!r}", "run without it: nothing is encoded twice"
+        ) from error
+
+
+async def _guard(index: str, groups: Sequence[Group], options: BackfillOptions, context: Context) -> Guard:
+    first = next(group for group in groups if group.meta is not None)
+    assert first.meta is not None
+    texts = await sample_texts(first.names[0], first.meta, context)
+    return Guard(context, index, texts, first.meta.fields, options)
