@@ -47,7 +47,7 @@ Output = Literal["term_weights", "token_codes"]
 
 
 class Client:
-    """Talks to one sidecar; an async context manager.
+    """Talks to one sidecar, or to several that serve the same; an async context manager.
 
     ``host:port,host:port`` and ``dns:///name:port`` stand for several: calls go in turn to those
     whose health service says SERVING. Unary calls are tried again while the sidecar is unavailable
@@ -292,6 +292,19 @@ class Client:
             async for response in responses:
                 yield index.dumped_from_pb(response)
 
+    async def backfill_index(self, name: str, options: BackfillOptions) -> AsyncGenerator[BackfillEvent, None]:
+        """Encode what an index holds and is not encoded; leaving early ends the work, and what was done stays.
+
+        Raises
+        ------
+        ChercheError
+            As `sidecar.pipeline.backfill`.
+        """
+        call = self._calls.stream(self._index.BackfillIndex, life.backfill_to_pb(name, options))
+        async with aclosing(self._calls.responses(call)) as responses:
+            async for response in responses:
+                yield life.event_from_pb(response)
+
     async def search(self, request: SearchRequest) -> SearchResult:
         """Find hits."""
         outgoing.check_search(request, self._limits)
@@ -335,6 +348,13 @@ class Client:
         self._check_single()
         await self._calls.unary(self._models.UnloadModel, model_pb2.UnloadModelRequest(name=name), PATIENCE)
 
+    def _check_single(self) -> None:
+        if is_balanced(self.address):
+            raise invalid(
+                f"{self.address} stands for several sidecars, and models are loaded into one",
+                "name each sidecar in turn, or start all of them with the model",
+            )
+
     async def is_serving(self, service: str = "") -> bool:
         """Whether a service, such as ``cherche.v1.SearchService``, or all of them can answer now."""
         request = health_pb2.HealthCheckRequest(service=service)
@@ -348,13 +368,6 @@ async def _answers(calls: Calls, call: Any, sieve: outgoing.Sieve[Any]) -> Async
 
     def owes() -> bool:
         return not sieve.asked or sieve.ended or sieve.sent > answered
-    def _check_single(self) -> None:
-        if is_balanced(self.address):
-            raise invalid(
-                f"{self.address} stands for several sidecars, and models are loaded into one",
-                "name each sidecar in turn, or start all of them with the model",
-            )
-
 
     try:
         async with aclosing(calls.responses(call, owes)) as responses:
