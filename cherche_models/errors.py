@@ -37,3 +37,22 @@ class ItemError(ValueError):
         super().__init__(f"text {position} {reason}")
         self.position = position
         self.reason = reason
+
+
+class DataError(ValueError):
+    """A line of training data is no example, or there is none to train on.
+
+    Attributes
+    ----------
+    where : str
+        File and line, or what the data is called.
+    reason : str
+    next_step : str
+        What mends it.
+    """
+
+    def __init__(self, where: str, reason: str, next_step: str) -> None:
+        super().__init__(f"{where}: {reason} — {next_step}")
+        self.where = where
+        self.reason = reason
+        self.next_step = next_step

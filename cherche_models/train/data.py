@@ -7,37 +7,17 @@ import json
 import random
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
 from cherche_models.evaluate import beir
 from cherche_models.evaluate.beir import Document, text_of
 from cherche_models.train.bm25 import BM25
+from cherche_models.train.rows import Example as Example
+from cherche_models.train.rows import parse
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One query and its candidates, all as text.
-
-    Attributes
-    ----------
-    query, positive : str
-    negatives : tuple of str
-        Hard ones; a trainer draws from them.
-    answers : tuple of str
-        Further texts known to answer the query: never used against it.
-    source : str
-        Where it comes from; batches are mixed by source.
-    """
-
-    query: str
-    positive: str
-    negatives: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-    source: str = ""
 
 
 def write(path: Path, examples: Iterable[Example]) -> None:
@@ -47,26 +27,17 @@ def write(path: Path, examples: Iterable[Example]) -> None:
 
 
 def read(path: Path) -> Iterator[Example]:
-    """Examples of a JSONL file: ``query``, ``positive``, ``negatives``, optional ``answers`` and ``source``.
+    """Examples of a JSONL file, one a line; `rows.example` says what a line may hold.
 
     Raises
     ------
-    ValueError
-        Naming file and line of what is not an example.
+    DataError
+        Naming file and line of what is not an example. `stream.lines` goes on instead.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                yield Example(
-                    row["query"],
-                    row["positive"],
-                    tuple(row.get("negatives", ())),
-                    tuple(row.get("answers", ())),
-                    row.get("source", ""),
-                )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path}:{number}: not an example with query and positive ({error!r})") from error
+            if line.strip():
+                yield parse(line, f"{path}:{number}")
 
 
 def triples(rows: Iterable[tuple[str, str, str]]) -> Iterator[Example]:
@@ -189,7 +160,7 @@ def mine(examples: Iterable[Example], index: BM25, texts: Mapping[str, str], *, 
     for example in examples:
         known = {example.positive, *example.answers}
         found = (texts[key] for key, _ in index.search(example.query, depth))
-        yield replace(example, negatives=tuple(text for text in found if text not in known))
+        yield replace(example, negatives=tuple(text for text in found if text not in known), scores=())
 
 
 def mixed(
@@ -216,7 +187,7 @@ def mixed(
     pools = {source: [e for e in examples if e.source == source] for source in shares}
     if empty := [source for source, pool in pools.items() if not pool]:
         raise ValueError(f"no example comes from {empty}; there are {sorted({e.source for e in examples})}")
-    counts = _apportion(shares, batch)
+    counts = apportion(shares, batch)
 
     def at(step: int) -> list[Example]:
         return [
@@ -228,7 +199,12 @@ def mixed(
     return at
 
 
-def _apportion(shares: Mapping[str, float], batch: int) -> dict[str, int]:
+def apportion(shares: Mapping[str, float], batch: int) -> dict[str, int]:
+    """Rows of a batch by share, largest remainder first.
+
+    >>> apportion({"a": 2, "b": 1}, 4)
+    {'a': 3, 'b': 1}
+    """
     whole = sum(shares.values())
     exact = {source: batch * share / whole for source, share in shares.items()}
     counts = {source: int(value) for source, value in exact.items()}
