@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
-from cherche_models.retrieve.grams import Analyzer, Vectorizer
+from cherche_models.models.texts import Compat
+from cherche_models.retrieve.grams import Analyzer, Vectorizer, lenlp_vectorizer
 from cherche_models.retrieve.sparse import Rows
 from cherche_models.retrieve.tfidf import Lexical
+from cherche_models.utils.documents import Key
 
 
 class BM25(Lexical):
@@ -23,7 +26,8 @@ class BM25(Lexical):
     length are those of the index when it is searched.
 
     neural-cherche's class of this name scores otherwise: it takes the collection
-    frequency for df, and normalises each term over a batch.
+    frequency for df, and normalises each term over the documents of one `add`.
+    ``compat="1.4"`` does so too, for what was tuned on those scores.
 
     Parameters
     ----------
@@ -40,9 +44,13 @@ class BM25(Lexical):
     analyzer : {"char_wb", "char", "word"} or callable
     ngram_range : pair of int or None
         None for 3 to 5 characters, or single words.
+    compat : {"1.4"} or None
+        The scores of that release of neural-cherche, by lenlp's vectorizer unless one is given.
 
     Raises
     ------
+    ImportError
+        If compat 1.4 needs lenlp, which is not installed.
     ValueError
         If `b` is outside [0, 1], or `k1` or `epsilon` negative.
 
@@ -68,13 +76,25 @@ class BM25(Lexical):
         *,
         analyzer: Analyzer | Callable[[str], Iterable[str]] = "char_wb",
         ngram_range: tuple[int, int] | None = None,
+        compat: Compat | None = None,
     ) -> None:
-        super().__init__(key, on, count_vectorizer, fit, analyzer, ngram_range)
+        vectorizer = lenlp_vectorizer("CountVectorizer", "char_wb") if compat and not count_vectorizer else None
+        super().__init__(key, on, count_vectorizer or vectorizer, fit, analyzer, ngram_range)
         if not 0 <= b <= 1 or k1 < 0 or epsilon < 0:
             raise ValueError(f"b {b} has to lie in [0, 1], k1 {k1} and epsilon {epsilon} not below 0")
         self.b, self.k1, self.epsilon = b, k1, epsilon
+        self.compat: Compat | None = compat
+        self._adds: dict[Key, int] = {}
+
+    def add(self, documents_embeddings: Mapping[Key, Rows]) -> Self:
+        """Add documents; one that is there already is replaced."""
+        latest = max(self._adds.values(), default=-1) + 1
+        self._adds.update(dict.fromkeys(documents_embeddings, latest))
+        return super().add(documents_embeddings)
 
     def _weigh(self, rows: Rows) -> Rows:
+        if self.compat:
+            return batchwise(rows, np.array([self._adds[key] for key in self._ids]), self.b, self.k1, self.epsilon)
         number = rows.shape[0]
         frequencies = np.bincount(rows.indices, minlength=rows.shape[1])
         idf = np.log1p((number - frequencies + 0.5) / (frequencies + 0.5))
@@ -82,9 +102,38 @@ class BM25(Lexical):
         lengths = np.bincount(owners, rows.data, number)
         norms = self.k1 * (1 - self.b + self.b * lengths / max(lengths.mean(), 1e-9))
         saturated = rows.data / (rows.data + norms[owners]) + self.epsilon
-        return sparse.csr_array(
-            ((idf[rows.indices] * saturated).astype(np.float32), rows.indices, rows.indptr), shape=rows.shape
-        )
+        return _weighted(rows, idf[rows.indices] * saturated)
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "b": self.b, "k1": self.k1, "epsilon": self.epsilon}
+
+
+def batchwise(rows: Rows, batches: NDArray[np.int64], b: float, k1: float, epsilon: float) -> Rows:
+    """Weights as neural-cherche 1.4 has them, whose statistics are those of a batch and of what came before.
+
+    Parameters
+    ----------
+    rows : sparse array, shape (documents, terms)
+        Counts.
+    batches : int array, shape (documents,)
+        Which call of `add` brought each document.
+    b, k1, epsilon : float
+    """
+    weights = np.zeros(rows.nnz)
+    frequencies, number = np.zeros(rows.shape[1]), 0
+    owners = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    for batch in np.unique(batches):
+        own = batches[owners] == batch
+        counts, terms, lengths = rows.data[own], rows.indices[own], np.bincount(owners[own], rows.data[own])
+        frequencies += np.bincount(terms, counts, rows.shape[1])
+        members = int(np.count_nonzero(batches == batch))
+        number += members
+        norms = k1 * (1 - b + b * lengths[owners[own]] / max(counts.sum() / members, 1e-9))
+        idf = np.log((number - frequencies[terms] + 0.5) / (frequencies[terms] + 0.5) + 1)
+        found = (counts * (k1 + 1) / (counts + norms) + epsilon) * idf
+        weights[own] = found / np.maximum(np.sqrt(np.bincount(terms, found**2, rows.shape[1]))[terms], 1e-30)
+    return _weighted(rows, weights)
+
+
+def _weighted(rows: Rows, weights: NDArray[np.float64]) -> Rows:
+    return sparse.csr_array((weights.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)

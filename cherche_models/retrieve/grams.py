@@ -84,6 +84,22 @@ def vectorized(vectorizer: Vectorizer, texts: Sequence[str], fit: bool) -> list[
     return split(rows.data, rows.indices, rows.indptr, rows.shape[1])
 
 
+def lenlp_vectorizer(name: Literal["CountVectorizer", "TfidfVectorizer"], analyzer: str) -> Vectorizer:
+    """What neural-cherche counts with where no vectorizer is given.
+
+    Raises
+    ------
+    ImportError
+        If lenlp is not installed.
+    """
+    try:
+        from lenlp import sparse as lenlp
+    except ImportError as error:
+        raise ImportError("compat 1.4 counts as lenlp does: pip install lenlp, or give a vectorizer") from error
+    made: Vectorizer = getattr(lenlp, name)(normalize=True, ngram_range=(3, 5), analyzer=analyzer)
+    return made
+
+
 def _analyzer(analyzer: Analyzer, ngram_range: tuple[int, int]) -> Callable[[str], Iterable[str]]:
     try:
         from sklearn.feature_extraction.text import CountVectorizer

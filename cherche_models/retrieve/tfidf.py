@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from cherche_models.models.texts import Compat
 from cherche_models.retrieve import store
-from cherche_models.retrieve.grams import Analyzer, Grams, Vectorizer, vectorized
+from cherche_models.retrieve.grams import Analyzer, Grams, Vectorizer, lenlp_vectorizer, vectorized
 from cherche_models.retrieve.sparse import Rows, SparseRetriever
 from cherche_models.tokenizer import Kind
 
@@ -88,6 +89,8 @@ class TfIdf(Lexical):
     analyzer : {"char", "char_wb", "word"} or callable
     ngram_range : pair of int or None
         None for 3 to 5 characters, or single words.
+    compat : {"1.4"} or None
+        The scores of that release of neural-cherche: lenlp's vectorizer unless one is given.
 
     Examples
     --------
@@ -108,8 +111,10 @@ class TfIdf(Lexical):
         *,
         analyzer: Analyzer | Callable[[str], Iterable[str]] = "char",
         ngram_range: tuple[int, int] | None = None,
+        compat: Compat | None = None,
     ) -> None:
-        super().__init__(key, on, tfidf, fit, analyzer, ngram_range)
+        vectorizer = lenlp_vectorizer("TfidfVectorizer", "char") if compat and not tfidf else None
+        super().__init__(key, on, tfidf or vectorizer, fit, analyzer, ngram_range)
         self._idf: NDArray[np.float32] = np.empty(0, np.float32)
 
     def _weigh(self, rows: Rows) -> Rows:
