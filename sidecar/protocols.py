@@ -160,6 +160,10 @@ class Engine(Protocol):
         """Documents in all, encoded, pending."""
         ...
 
+    async def hazards(self, index: str) -> tuple[str, ...]:
+        """What loses data as the index is, each with its next step; nothing where it is sound."""
+        ...
+
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         """Documents with text and without weights or codes, by reason; see `Gaps`."""
         ...

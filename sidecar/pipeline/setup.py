@@ -130,6 +130,7 @@ async def report(index: str, context: Context) -> IndexReport:
     except ChercheError as error:
         served = False
         findings.append(str(error))
+    findings += await engine.hazards(index)
     findings += missing(index, await engine.gaps(index, meta))
     return IndexReport(index, meta, stats, info, served, tuple(findings))
 

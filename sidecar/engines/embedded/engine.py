@@ -164,6 +164,10 @@ class EmbeddedEngine:
         """Documents: all, encoded, pending."""
         return await self._read(lambda db: indices.stats(db, indices.get(db, index)))
 
+    async def hazards(self, index: str) -> tuple[str, ...]:
+        """None: one file has no copies."""
+        return ()
+
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         """Documents with text and without weights or codes."""
         return await self._read(lambda db: indices.gaps(db, indices.get(db, index), meta))

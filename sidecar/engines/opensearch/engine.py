@@ -214,6 +214,10 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
         return await lifecycle.stats(self._http, index)
 
+    async def hazards(self, index: str) -> tuple[str, ...]:
+        """See `Engine.hazards`."""
+        return mapping.hazards(await lifecycle.facts(self._http, index))
+
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         """See `Engine.gaps`."""
         return await lifecycle.gaps(self._http, index, meta)

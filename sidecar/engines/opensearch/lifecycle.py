@@ -101,7 +101,7 @@ async def _planned_new(http: Http, dialect: Dialect, index: str, meta: IndexMeta
     settings = await _settings_of_new(http, index) if dialect.recovery_source else {}
     lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
     requests = (mapping.creation(index, meta, lean_recovery=lean),)
-    return requests, _shown(requests, 0, mapping.new_index_warnings(index, meta, lean_recovery=lean))
+    return requests, _shown(requests, 0, mapping.new_index_warnings(index, meta))
 
 
 async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class IndexFacts:
     properties : mapping
         Field → its mapping.
     excludes, recovery_excludes : tuple of str
-        Patterns of ``_source``.
+        Patterns of what ``_source`` and the recovery source leave out.
     meta : mapping
         The whole ``_meta``, the user's own keys included.
     replicas : int
@@ -58,6 +58,12 @@ class IndexFacts:
     def source_is_lean(self) -> bool:
         """Whether weights, terms and codes stay out of ``_source``."""
         return _covers(self.excludes, HEAVY_FIELDS)
+
+    @property
+    def loses_copies(self) -> bool:
+        """Whether a copy that recovers lacks what we store, without an error anywhere."""
+        left_out = any(_covers(self.recovery_excludes, [name]) for name in HEAVY_FIELDS)
+        return left_out and not self.segment_replication
 
 
 def facts(mapping: Json, settings: Json) -> tuple[IndexFacts, ...]:
@@ -157,11 +163,11 @@ def leftovers(found: Iterable[IndexFacts]) -> tuple[str, ...]:
 def lean_recovery(settings: Json, *, known: bool) -> bool:
     """Whether a new index may leave its fields out of the recovery source.
 
-    Under document replication a copy that rejoins by replaying operations would lose them
-    without an error, so only segment replication, or an index without replicas, allows it.
+    Under document replication a copy that recovers by replayed operations loses them without an
+    error: a replica that rejoins, one that is added, and the only copy of an index without
+    replicas when its shard moves. Under segment replication copies take segments, and keep them.
     """
-    replicas, segment = _replication(settings)
-    return known and (segment or replicas == 0)
+    return known and _segment_replication(settings)
 
 
 def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: IndexStats) -> None:
@@ -198,58 +204,69 @@ def voids(old: Fingerprint, new: Fingerprint) -> bool:
     return old.sparse != new.sparse or bool(old.codes and old.codes != new.codes)
 
 
-def warnings(found: Iterable[IndexFacts]) -> tuple[str, ...]:
+def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
     """What people should know before these indices are set up."""
-    said = []
-    for each in found:
-        if not each.source_is_lean:
-            said.append(
-                f'index "{each.name}" exists and OpenSearch cannot change its _source.excludes: weights, terms '
-                "and codes will be in _source too, which about doubles their size and shows cherche_* fields "
-                "to whoever reads whole documents; an index that setup creates, filled by _reindex, has neither"
-            )
-        if _covers(each.recovery_excludes, HEAVY_FIELDS) and not each.segment_replication:
-            said.append(replica_warning(each.name))
-    return tuple(said)
+    said = [
+        f'index "{each.name}" exists and OpenSearch cannot change its _source.excludes: weights, terms '
+        "and codes will be in _source too, which about doubles their size and shows cherche_* fields "
+        "to whoever reads whole documents; an index that setup creates, filled by _reindex, has neither"
+        for each in found
+        if not each.source_is_lean
+    ]
+    return (*said, *hazards(found))
 
 
-def new_index_warnings(index: str, meta: IndexMeta, *, lean_recovery: bool) -> tuple[str, ...]:
+def hazards(found: Iterable[IndexFacts]) -> tuple[str, ...]:
+    """What loses data as these indices are, each with its next step."""
+    return tuple(
+        f'index "{each.name}" leaves weights or codes out of the recovery source under document replication: a copy '
+        "that recovers, or a shard that moves, loses them without an error — set up a new index, feed it and search "
+        "it instead; until then add no replicas and move no shards"
+        for each in found
+        if each.loses_copies
+    )
+
+
+def new_index_warnings(index: str, meta: IndexMeta) -> tuple[str, ...]:
     """What people should know of an index that setup creates."""
     fields = ", ".join(field.name for field in meta.fields)
-    english = (
-        f'index "{index}" is new: BM25 reads {fields} as English; for another language create the index with '
-        "your own analyzer first"
-    )
-    return (english, replica_warning(index)) if lean_recovery else (english,)
-
-
-def replica_warning(name: str) -> str:
-    """Why an index without recovery source must not get replicas under document replication."""
     return (
-        f'index "{name}" keeps weights and codes out of the recovery source: give it replicas only '
-        "under index.replication.type SEGMENT, else copies lose them"
+        f'index "{index}" is new: BM25 reads {fields} as English; for another language create the index with '
+        "your own analyzer first",
     )
 
 
 def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
     source = mapping.get("_source", {})
-    replicas, segment = _replication(settings)
     return IndexFacts(
         name=name,
         properties=mapping.get("properties", {}),
         excludes=tuple(source.get("excludes", ())),
-        recovery_excludes=tuple(source.get("recovery_source_excludes", ())),
+        recovery_excludes=_left_out_of_recovery(source),
         meta=mapping.get("_meta") or {},
-        replicas=replicas,
-        segment_replication=segment,
+        replicas=_replicas(settings),
+        segment_replication=_segment_replication(settings),
     )
 
 
-def _replication(settings: Json) -> tuple[int, bool]:
-    """Replicas and segment replication in flat settings; the server's defaults where they are silent."""
+def _left_out_of_recovery(source: Json) -> tuple[str, ...]:
+    """Patterns of what the recovery source lacks, however the mapping says it."""
+    if str(source.get("recovery_source_enabled", True)).lower() == "false":
+        return ("*",)
+    excludes = tuple(source.get("recovery_source_excludes", ()))
+    includes = source.get("recovery_source_includes", ())
+    return (*excludes, *(name for name in HEAVY_FIELDS if includes and not _covers(includes, [name])))
+
+
+def _replicas(settings: Json) -> int:
+    """Replicas in flat settings; the server's default where they are silent."""
     expands = str(settings.get("index.auto_expand_replicas", "false")) != "false"
-    replicas = 1 if expands else int(settings.get("index.number_of_replicas", 1))
-    return replicas, settings.get("index.replication.type", "DOCUMENT") == "SEGMENT"
+    return 1 if expands else int(settings.get("index.number_of_replicas", 1))
+
+
+def _segment_replication(settings: Json) -> bool:
+    """Whether flat settings ask for segment replication; the server's default where they are silent."""
+    return bool(settings.get("index.replication.type", "DOCUMENT") == "SEGMENT")
 
 
 def _covers(patterns: Sequence[str], names: Iterable[str]) -> bool:

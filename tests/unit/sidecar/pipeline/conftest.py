@@ -112,6 +112,7 @@ class FakeEngine:
     refused: dict[str, ChercheError] = field(default_factory=dict)
     failures: dict[str, ChercheError] = field(default_factory=dict)
     missing: Gaps = field(default_factory=Gaps)
+    dangers: tuple[str, ...] = ()
     calls: Counter[str] = field(default_factory=Counter)
     queries: list[Query] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -186,6 +187,9 @@ class FakeEngine:
     async def stats(self, index: str) -> IndexStats:
         states = Counter(d.state for d in self.documents.values() if d.hash)
         return IndexStats(len(self.documents), states["ok"], states["pending"])
+
+    async def hazards(self, index: str) -> tuple[str, ...]:
+        return self.dangers
 
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         return self.missing

@@ -216,10 +216,12 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
 
     await run(world)
     world.engine.missing = Gaps(untouched=4, waiting=3, lost=2, without_codes=1)
+    world.engine.dangers = ("it loses copies — set up another",)
     told = await report(world.index, world.context)
     assert told.served
     step = " — run: cherche backfill articles"
     assert told.findings == (
+        "it loses copies — set up another",
         f"3 documents wait for weights, because no model answered when they were stored{step}",
         f"2 documents lost their weights to a write that no cherche_encode pipeline saw{step}",
         f"1 documents have weights and no token codes{step}",

@@ -54,8 +54,7 @@ def test_a_foreign_meta_is_a_typed_error(stored: Any) -> None:
     ("settings", "safe"),
     [
         ({}, False),
-        ({"index.number_of_replicas": "0"}, True),
-        ({"index.number_of_replicas": "0", "index.auto_expand_replicas": "0-1"}, False),
+        ({"index.number_of_replicas": "0"}, False),
         ({"index.replication.type": "SEGMENT"}, True),
         ({"index.replication.type": "DOCUMENT", "index.number_of_replicas": "2"}, False),
     ],
@@ -79,8 +78,29 @@ def test_warnings_are_for_indices_that_need_them() -> None:
     assert mapping.warnings([facts(lean)]) == ()
     assert "_source.excludes" in mapping.warnings([facts({"_source": {"excludes": ["cherche_codes"]}})])[0]
     bare = {"_source": {"excludes": ["cherche_*"], "recovery_source_excludes": ["*"]}}
-    assert "SEGMENT" in mapping.warnings([facts(bare)])[0]
+    assert "recovery source" in mapping.warnings([facts(bare)])[0]
     assert mapping.warnings([facts(bare, **{"index.replication.type": "SEGMENT"})]) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "loses"),
+    [
+        ({}, False),
+        ({"excludes": ["*"]}, False),
+        ({"recovery_source_excludes": ["title"]}, False),
+        ({"recovery_source_excludes": ["cherche_codes"]}, True),
+        ({"recovery_source_excludes": ["cherche_*"]}, True),
+        ({"recovery_source_enabled": False}, True),
+        ({"recovery_source_enabled": "false"}, True),
+        ({"recovery_source_includes": ["title"]}, True),
+        ({"recovery_source_includes": ["title", "cherche_*"]}, False),
+    ],
+)
+def test_an_index_whose_copies_lose_what_we_store_is_named(source: Any, loses: bool) -> None:
+    said = mapping.hazards([facts({"_source": source})])
+    assert bool(said) is loses
+    assert all("move no shards" in one.rpartition(" — ")[2] for one in said)
+    assert mapping.hazards([facts({"_source": source}, **{"index.replication.type": "SEGMENT"})]) == ()
 
 
 @pytest.mark.parametrize(
