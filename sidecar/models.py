@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -41,14 +42,18 @@ class LoadedModel:
         """What the model is."""
         return self._info
 
-    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
-        """Cut texts into tokens; 0 for the model's own maximum.
+    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False) -> list[Tokens]:
+        """Cut texts into tokens; 0 for the model's own maximum, and see `sidecar.protocols.Model.tokenize`.
 
         Raises
         ------
         ChercheError
             INVALID_ARGUMENT for a lone surrogate, or a maximum that the model does not have.
         """
+        if beyond:
+            style = replace(self._model.formats[kind], masks=0, expand=False)
+            tokenizer = self._model.tokenizer
+            return self._guarded(lambda: tokenizer.tokenize(texts, style, max_length), Code.INVALID_ARGUMENT)
         return self._guarded(lambda: self._model.tokenize(texts, kind, max_length), Code.INVALID_ARGUMENT)
 
     def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:

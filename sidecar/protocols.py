@@ -75,8 +75,11 @@ class Model(Protocol):
         """What the model is."""
         ...
 
-    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
-        """Cut texts into tokens; 0 for the model's own maximum."""
+    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False) -> list[Tokens]:
+        """Cut texts into tokens; 0 for the model's own maximum.
+
+        With `beyond` the maximum may be more than the model reads: for text that is cut into windows afterwards.
+        """
         ...
 
     def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
@@ -212,7 +215,7 @@ class Engine(Protocol):
         ...
 
     def scan(self, index: str) -> AsyncIterator[Existing]:
-        """All documents in rising order of id."""
+        """All documents, each once; in rising order of id, except on Elasticsearch, which does not sort by id."""
         ...
 
     async def aclose(self) -> None:
@@ -222,13 +225,14 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One encoded text and where its time went, in seconds."""
+    """One encoded text and where its time went, in seconds; `chunks` is the rows of each of its windows, if many."""
 
     tokens: Tokens
     encoding: Encoding
     tokenize: float = 0.0
     queue: float = 0.0
     encode: float = 0.0
+    chunks: tuple[int, ...] = ()
 
 
 class Encoder(Protocol):
@@ -239,8 +243,10 @@ class Encoder(Protocol):
         """What the model is."""
         ...
 
-    async def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
-        """Tokens only, off the event loop."""
+    async def tokenize(
+        self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False
+    ) -> list[Tokens]:
+        """Tokens only, off the event loop; `beyond` as in `Model.tokenize`."""
         ...
 
     async def encode(

@@ -112,7 +112,7 @@ class FakeModel:
             return SPECIAL.index(word)
         return len(SPECIAL) + zlib.crc32(word.encode("utf-8", "surrogatepass")) % self.buckets
 
-    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
+    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False) -> list[Tokens]:
         """Lower-cased words between ``[CLS]`` and ``[SEP]``."""
         return [self._tokenize(text, max_length or self.max_length) for text in texts]
 

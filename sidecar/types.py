@@ -68,6 +68,17 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunks:
+    """How documents longer than `max_length` are cut: into at most `most` windows that share `overlap` tokens.
+
+    One window is no cut at all: what lies beyond it is not encoded.
+    """
+
+    most: int = 1
+    overlap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class IndexMeta:
     """How an index is encoded and searched; lives in the mapping's ``_meta.cherche``."""
 
@@ -83,6 +94,7 @@ class IndexMeta:
     rerank_weight: float = 0.5
     rerank_window: int = 100
     version: int = 1
+    chunks: Chunks = Chunks()
 
     def to_json(self) -> dict[str, Any]:
         """The object under ``_meta.cherche``."""
@@ -93,6 +105,7 @@ class IndexMeta:
             "fingerprint": {"sparse": self.fingerprint.sparse, "codes": self.fingerprint.codes},
             "fields": [{"name": f.name, "token_share": f.token_share, "boost": f.boost} for f in self.fields],
             "max_length": self.max_length,
+            "chunks": {"most": self.chunks.most, "overlap": self.chunks.overlap},
             "prune": self.prune,
             "naming": self.naming,
             "codec": self.codec,
@@ -109,6 +122,7 @@ class IndexMeta:
         KeyError, TypeError, ValueError
             If it is not one.
         """
+        chunks = data.get("chunks", {})
         return cls(
             version=int(data["version"]),
             model=str(data["model"]),
@@ -122,6 +136,7 @@ class IndexMeta:
             sparse_boost=float(data["sparse_boost"]),
             rerank_weight=float(data["rerank"]["weight"]),
             rerank_window=int(data["rerank"]["window"]),
+            chunks=Chunks(int(chunks.get("most", 1)), int(chunks.get("overlap", 0))),
         )
 
 
@@ -323,6 +338,8 @@ class IndexOptions:
     sparse_boost: float | None = None
     rerank_weight: float | None = None
     rerank_window: int = 0
+    chunks: int = 0
+    chunk_overlap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

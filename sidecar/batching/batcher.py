@@ -147,7 +147,9 @@ class Batcher:
         """As `Model.idf`."""
         return self._model.idf(tokens)
 
-    async def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
+    async def tokenize(
+        self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False
+    ) -> list[Tokens]:
         """Tokens only; all but short texts off the event loop.
 
         Raises
@@ -155,7 +157,7 @@ class Batcher:
         ChercheError
             Of the first text that cannot be read.
         """
-        tokens = await self._tokenize(texts, kind, max_length)
+        tokens = await self._tokenize(texts, kind, max_length, beyond=beyond)
         for item in tokens:
             if isinstance(item, ChercheError):
                 raise item
@@ -219,10 +221,12 @@ class Batcher:
         seconds = self._jobs.tokens / self._rate / 2 if self._rate else 1.0
         return round(min(max(seconds, _RETRY_BOUNDS[0]), _RETRY_BOUNDS[1]), 1)
 
-    async def _tokenize(self, texts: Sequence[str], kind: Kind, max_length: int) -> list[Tokens | ChercheError]:
+    async def _tokenize(
+        self, texts: Sequence[str], kind: Kind, max_length: int, *, beyond: bool = False
+    ) -> list[Tokens | ChercheError]:
         def read(part: Sequence[str]) -> list[Tokens | ChercheError]:
             return each(
-                lambda some: self._model.tokenize(some, kind, max_length),
+                lambda some: self._model.tokenize(some, kind, max_length, beyond=beyond),
                 part,
                 lambda error: encoding_failure(self._info.name, error),
             )

@@ -23,6 +23,13 @@ from sidecar.types import IndexOptions, SetupResult, TextField
 @click.option("--model", default="", metavar="NAME|PATH|ID", help="Sparse or joint model.  [default: the shipped one]")
 @click.option("--reranker", default="", metavar="NAME|PATH|ID", help="ColBERT model, where --model has no such head.")
 @click.option("--max-length", type=click.IntRange(0), default=0, help="Tokens kept; 0 for the model's maximum.")
+@click.option(
+    "--chunks",
+    type=click.IntRange(0, 64),
+    default=0,
+    help="Windows of --max-length that a longer document is cut into; 0 for one: the rest is left out.",
+)
+@click.option("--chunk-overlap", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 16]")
 @click.option("--prune", default="none", show_default=True, help="Such as top_k:128 or max_ratio:0.1.")
 @click.option("--codec", type=click.Choice(["int8", "none"]), default="int8", show_default=True, help="Token codes.")
 @click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause.")

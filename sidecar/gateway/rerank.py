@@ -81,7 +81,7 @@ async def read(services: Services, method: str, encoder: Encoder, texts: Sequenc
         As `encode`.
     """
     cache, info = services.base.codes_cache, encoder.info
-    keys = [cache.key(info, info.max_document_length, (), [text]) for text in texts]
+    keys = [cache.key(info, (info.max_document_length,), (), [text]) for text in texts]
     kept = {place: found for place, key in enumerate(keys) if (found := cache.get(key)) is not None}
     fresh = ["" if place in kept else text for place, text in enumerate(texts)]  # an empty text costs nothing
     outcome = await encode(services, method, encoder, fresh, "document", "query")

@@ -34,9 +34,9 @@ class CodesCache:
         self._bytes = 0
 
     @staticmethod
-    def key(model: ModelInfo, max_length: int, shares: Sequence[float], texts: Sequence[str]) -> str:
-        """What decides the codes of a document given as one text per field."""
-        return sha256_of([model.digest, max_length, list(shares), list(texts)])
+    def key(model: ModelInfo, lengths: Sequence[int], shares: Sequence[float], texts: Sequence[str]) -> str:
+        """What decides the codes of a document given as one text per field; `lengths` is how it is cut."""
+        return sha256_of([model.digest, list(lengths), list(shares), list(texts)])
 
     def get(self, key: str) -> bytes | None:
         """The codes, None where they are not kept."""

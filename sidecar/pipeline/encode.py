@@ -13,8 +13,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from cherche_models import codec, grid, naming
 from cherche_models.prune import Prune
-from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
+from cherche_models.types import TermWeights, Tokens
 from sidecar.errors import ChercheError, Code, precondition
+from sidecar.pipeline.chunks import merged, merged_tokens, windows
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.text import join
@@ -98,18 +99,18 @@ class DocumentEncoder:
             return coded
         try:
             weights = storable_weights(_required(weighted.encoding.weights, self.sparse), self.prune)
-            codes = self._codes(coded.encoding.embeddings)
+            codes = self._codes(coded)
         except ValueError as error:
             return ChercheError(Code.INTERNAL, str(error), "check the model with: cherche doctor")
         truncated = weighted.tokens.truncated or (codes is not None and coded.tokens.truncated)
         return NeuralPart(weights, codes, len(weighted.tokens), truncated)
 
-    def _codes(self, embeddings: TokenEmbeddings | None) -> bytes | None:
+    def _codes(self, coded: Encoded) -> bytes | None:
         if self.codes is None:
             return None
-        if embeddings is None:
+        if coded.encoding.embeddings is None:
             raise ValueError(f"model {self.codes.info.name!r} gave no token embeddings")
-        return codec.pack_codes(embeddings)
+        return codec.pack_codes(coded.encoding.embeddings, chunks=coded.chunks)
 
 
 def storable_weights(weights: TermWeights, prune: Prune) -> TermWeights:
@@ -166,29 +167,24 @@ async def encode_documents(
     """One pass over documents given as one text per field; one result each, in order."""
     if not texts:
         return []
-    length = document_length(meta, encoder)
-    if not any(field.token_share for field in meta.fields):
-        joined = [join(parts) for parts in texts]
+    if meta.chunks.most == 1 and not any(field.token_share for field in meta.fields):
+        joined, length = [join(parts) for parts in texts], document_length(meta, encoder)
         return await encoder.encode(joined, "document", lane=lane, max_length=length, timeout=context.remaining())
-    tokens = [await _tokens_or_error(encoder, parts, meta.fields, length) for parts in texts]
-    readable = [one for one in tokens if isinstance(one, Tokens)]
+    cut = [await _windows_or_error(encoder, parts, meta) for parts in texts]
+    readable = [window for one in cut if not isinstance(one, ChercheError) for window in one]
     encoded = iter(await encoder.encode_tokens(readable, "document", lane=lane, timeout=context.remaining()))
-    return [next(encoded) if isinstance(one, Tokens) else one for one in tokens]
+    return [one if isinstance(one, ChercheError) else merged([next(encoded) for _ in one]) for one in cut]
 
 
 async def tokenize_document(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> Tokens:
-    """The tokens that `encode_documents` encodes.
+    """The tokens that `encode_documents` encodes, window after window.
 
     Raises
     ------
     ChercheError
         INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
-    length = document_length(meta, encoder)
-    if any(field.token_share for field in meta.fields):
-        return await share_tokens(encoder, texts, meta.fields, length)
-    [tokens] = await encoder.tokenize([join(texts)], "document", length)
-    return tokens
+    return merged_tokens(await _windows(encoder, texts, meta))
 
 
 def document_length(meta: IndexMeta, encoder: Encoder) -> int:
@@ -197,13 +193,25 @@ def document_length(meta: IndexMeta, encoder: Encoder) -> int:
     return min(meta.max_length or longest, longest)
 
 
-async def _tokens_or_error(
-    encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int
-) -> Tokens | ChercheError:
+async def _windows_or_error(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens] | ChercheError:
     try:
-        return await share_tokens(encoder, texts, fields, max_length)
+        return await _windows(encoder, texts, meta)
     except ChercheError as error:
         return error
+
+
+async def _windows(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens]:
+    """A document that fits is one window, as if there were no chunks."""
+    length = document_length(meta, encoder)
+    fields = meta.fields
+    if any(field.token_share for field in fields):
+        whole = [await share_tokens(encoder, texts, fields, length)]
+    else:
+        texts, fields = [join(texts)], (TextField(""),)
+        whole = await encoder.tokenize(texts, "document", length)
+    if meta.chunks.most == 1 or not whole[0].truncated:
+        return whole
+    return await windows(encoder, texts, fields, length, meta.chunks)
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]], context: Context) -> T:
@@ -252,32 +260,8 @@ async def share_tokens(encoder: Encoder, texts: Sequence[str], fields: Sequence[
     ChercheError
         INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
-    frame, probe, *parts = await encoder.tokenize(["", "a", *texts], "document")
-    edge = _leading(frame, probe)
-    bodies = [_body(part, frame, edge) for part in parts]
-    room = max(0, max_length - len(frame))
-    caps = [int(field.token_share * room) if field.token_share else room for field in fields]
-    ids = list(frame.ids[:edge])
-    names = list(frame.texts[:edge])
-    left = room
-    for (body_ids, body_texts), cap in zip(bodies, caps, strict=True):
-        kept = min(cap, left, len(body_ids))
-        ids += body_ids[:kept]
-        names += body_texts[:kept]
-        left -= kept
-    total = len(frame) + sum(part.total - len(frame) for part in parts)
-    return Tokens((*ids, *frame.ids[edge:]), (*names, *frame.texts[edge:]), total)
-
-
-def _leading(frame: Tokens, probe: Tokens) -> int:
-    """Special tokens before the text: where a text that holds none of them departs from the empty one."""
-    same = (a == b for a, b in zip(frame.ids, probe.ids, strict=False))
-    return next((i for i, equal in enumerate(same) if not equal), len(frame))
-
-
-def _body(part: Tokens, frame: Tokens, edge: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    end = len(part) - (len(frame) - edge)
-    return part.ids[edge:end], part.texts[edge:end]
+    [tokens] = await windows(encoder, texts, fields, max_length)
+    return tokens
 
 
 def _required(weights: TermWeights | None, encoder: Encoder) -> TermWeights:

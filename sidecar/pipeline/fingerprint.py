@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders, ModelInfo
-from sidecar.types import IndexMeta
+from sidecar.types import Chunks, IndexMeta
 
 
 def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value
@@ -22,14 +22,16 @@ def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sparse_fingerprint(model: ModelInfo, *, max_length: int, prune: str, naming: str) -> str:
-    """Of term weights: model and tokenizer files, head and prompts (`digest`), length, pruning, naming."""
-    return sha256_of(["sparse", model.digest, max_length, prune, naming])
+def sparse_fingerprint(
+    model: ModelInfo, *, max_length: int, prune: str, naming: str, chunks: Chunks | None = None
+) -> str:
+    """Of term weights: model and tokenizer files, head and prompts (`digest`), length, pruning, naming, chunks."""
+    return sha256_of(["sparse", model.digest, max_length, prune, naming, *_cut(chunks)])
 
 
-def codes_fingerprint(model: ModelInfo, *, max_length: int, codec: str) -> str:
-    """Of token codes: model and tokenizer files, head and prompts, length, codec."""
-    return sha256_of(["codes", model.digest, max_length, codec])
+def codes_fingerprint(model: ModelInfo, *, max_length: int, codec: str, chunks: Chunks | None = None) -> str:
+    """Of token codes: model and tokenizer files, head and prompts, length, codec, chunks."""
+    return sha256_of(["codes", model.digest, max_length, codec, *_cut(chunks)])
 
 
 def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:
@@ -45,7 +47,9 @@ def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:
     def made(info: ModelInfo) -> bool:
         if not info.sparse or info.max_document_length < meta.max_length:
             return False
-        own = sparse_fingerprint(info, max_length=meta.max_length, prune=meta.prune, naming=meta.naming)
+        own = sparse_fingerprint(
+            info, max_length=meta.max_length, prune=meta.prune, naming=meta.naming, chunks=meta.chunks
+        )
         return own == wanted
 
     return _match(encoders, made, wanted, meta.model, "weights")
@@ -65,9 +69,15 @@ def codes_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder | None:
 
     def made(info: ModelInfo) -> bool:
         length = min(meta.max_length, info.max_document_length)
-        return info.late_interaction and codes_fingerprint(info, max_length=length, codec=meta.codec) == wanted
+        own = codes_fingerprint(info, max_length=length, codec=meta.codec, chunks=meta.chunks)
+        return info.late_interaction and own == wanted
 
     return _match(encoders, made, wanted, meta.reranker or meta.model, "codes")
+
+
+def _cut(chunks: Chunks | None) -> list[list[int]]:
+    """Nothing where documents are not cut, so that such an index keeps the fingerprint it always had."""
+    return [[chunks.most, chunks.overlap]] if chunks is not None and chunks.most > 1 else []
 
 
 def _match(encoders: Encoders, made: Callable[[ModelInfo], bool], wanted: str, name: str, what: str) -> Encoder:

@@ -114,7 +114,8 @@ async def codes_on_the_fly(
     """
     shares, length = [field.token_share for field in meta.fields], document_length(meta, encoder)
     texts = [_texts(hit, meta) for hit in hits]
-    keys = [context.codes_cache.key(encoder.info, length, shares, parts) if parts else "" for parts in texts]
+    lengths = (length, meta.chunks.most, meta.chunks.overlap)
+    keys = [context.codes_cache.key(encoder.info, lengths, shares, parts) if parts else "" for parts in texts]
     codes = {key: context.codes_cache.get(key) for key in keys}
     fresh = {key: parts for key, parts in zip(keys, texts, strict=True) if parts and codes[key] is None}
     encoded = await encode_documents(encoder, list(fresh.values()), meta, context, lane="query")
@@ -138,7 +139,7 @@ def _packed(one: Encoded | ChercheError) -> bytes | None:
     if isinstance(one, ChercheError) or one.encoding.embeddings is None:
         return None
     try:
-        return codec.pack_codes(one.encoding.embeddings)
+        return codec.pack_codes(one.encoding.embeddings, chunks=one.chunks)
     except ValueError:
         return None
 

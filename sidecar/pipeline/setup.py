@@ -17,6 +17,7 @@ from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
 from sidecar.types import (
     OWN_FIELDS,
+    Chunks,
     Existing,
     Fingerprint,
     Gaps,
@@ -30,6 +31,8 @@ from sidecar.types import (
 DEFAULT_CODEC = "int8"
 DEFAULT_WINDOW = 100
 NO_CODES = "none"
+MOST_CHUNKS = 64
+DEFAULT_OVERLAP = 16  # tokens
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 _SAMPLE = 32
 _POSTING_BYTES = 4.0  # measured: 285 weights take 1.1 kB of postings on OpenSearch 3.8.0
@@ -70,14 +73,15 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] 
         )
     prune = _prune(options.prune)
     max_length = _max_length(options.max_length, model)
+    chunks = _chunks(options, max_length)
     codec = _codec(options.codec)
     reranker = _reranker(options, model, context)
     codes = ""
     if reranker is not None and codec != NO_CODES:
         length = min(max_length, reranker.info.max_document_length)
-        codes = codes_fingerprint(reranker.info, max_length=length, codec=codec)
+        codes = codes_fingerprint(reranker.info, max_length=length, codec=codec, chunks=chunks)
     naming = _naming(model)
-    sparse = sparse_fingerprint(model.info, max_length=max_length, prune=prune, naming=naming)
+    sparse = sparse_fingerprint(model.info, max_length=max_length, prune=prune, naming=naming, chunks=chunks)
     tuned = reranker.info if reranker is not None else model.info
     return IndexMeta(
         model=model.info.name,
@@ -91,6 +95,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] 
         sparse_boost=_factor("sparse_boost", options.sparse_boost, model.info.sparse_boost),
         rerank_weight=_share("rerank_weight", options.rerank_weight, tuned.rerank_weight),
         rerank_window=_window(options.rerank_window, context) or DEFAULT_WINDOW,
+        chunks=chunks,
     )
 
 
@@ -109,6 +114,8 @@ def _inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
         reranker=options.reranker or known.reranker,
         fields=fields,
         max_length=options.max_length or known.max_length,
+        chunks=options.chunks or known.chunks.most,
+        chunk_overlap=_known_overlap(options, known),
         sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
         rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
         rerank_window=options.rerank_window or known.rerank_window,
@@ -251,6 +258,25 @@ def _max_length(wanted: int, model: Encoder) -> int:
             f"max_length is {wanted}, model {model.info.name!r} reads {SHORTEST} to {longest} tokens", "choose within"
         )
     return wanted or longest
+
+
+def _chunks(options: IndexOptions, max_length: int) -> Chunks:
+    most = options.chunks or 1
+    if not 1 <= most <= MOST_CHUNKS:
+        raise invalid(f"chunks is {most}", f"cut documents into 1 to {MOST_CHUNKS} windows, or give 0 for the default")
+    if most == 1:
+        return Chunks()
+    default = min(DEFAULT_OVERLAP, max_length // 4)
+    overlap = default if options.chunk_overlap is None else options.chunk_overlap
+    if not 0 <= overlap <= max_length // 2:
+        raise invalid(f"chunk_overlap is {overlap}", f"windows may share 0 to {max_length // 2} of {max_length} tokens")
+    return Chunks(most, overlap)
+
+
+def _known_overlap(options: IndexOptions, known: IndexMeta) -> int | None:
+    if options.chunk_overlap is not None or known.chunks.most == 1:
+        return options.chunk_overlap
+    return known.chunks.overlap
 
 
 def _window(wanted: int, context: Context) -> int:

@@ -44,7 +44,7 @@ pages = st.builds(
 class Encoder:
     """Only what cutting by shares asks for."""
 
-    async def tokenize(self, texts: list[str], kind: str, max_length: int = 0) -> list[Tokens]:
+    async def tokenize(self, texts: list[str], kind: str, max_length: int = 0, *, beyond: bool = False) -> list[Tokens]:
         return MODEL.tokenize(texts, "document", max_length)
 
 

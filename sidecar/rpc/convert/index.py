@@ -13,6 +13,7 @@ from sidecar.rpc.convert.search import source_bytes
 from sidecar.rpc.convert.status import clean
 from sidecar.rpc.values import DumpedDocument
 from sidecar.types import (
+    Chunks,
     EngineInfo,
     Existing,
     IndexMeta,
@@ -47,6 +48,8 @@ def options_from_pb(options: pb.IndexOptions) -> IndexOptions:
         sparse_boost=options.sparse_boost or None,
         rerank_weight=options.rerank_weight if options.HasField("rerank_weight") else None,
         rerank_window=options.rerank_window,
+        chunks=options.chunks,
+        chunk_overlap=options.chunk_overlap if options.HasField("chunk_overlap") else None,
     )
 
 
@@ -58,7 +61,13 @@ def options_to_pb(options: IndexOptions) -> pb.IndexOptions:
     ChercheError
         INVALID_ARGUMENT for a negative length or window, which the wire cannot carry.
     """
-    for name, value in (("max_length", options.max_length), ("rerank_window", options.rerank_window)):
+    counts = {
+        "max_length": options.max_length,
+        "rerank_window": options.rerank_window,
+        "chunks": options.chunks,
+        "chunk_overlap": options.chunk_overlap or 0,
+    }
+    for name, value in counts.items():
         if value < 0:
             raise invalid(f"{name} is {value}", "give 0 for the default, or more")
     return pb.IndexOptions(
@@ -71,6 +80,8 @@ def options_to_pb(options: IndexOptions) -> pb.IndexOptions:
         sparse_boost=options.sparse_boost or 0.0,
         rerank_weight=options.rerank_weight,
         rerank_window=options.rerank_window,
+        chunks=options.chunks,
+        chunk_overlap=options.chunk_overlap,
     )
 
 
@@ -199,6 +210,8 @@ def _options_of(meta: IndexMeta) -> pb.IndexOptions:
         sparse_boost=meta.sparse_boost,
         rerank_weight=meta.rerank_weight,
         rerank_window=meta.rerank_window,
+        chunks=meta.chunks.most,
+        chunk_overlap=meta.chunks.overlap,
     )
 
 
@@ -215,4 +228,5 @@ def _meta_of(response: pb.GetIndexResponse) -> IndexMeta:
         sparse_boost=options.sparse_boost,
         rerank_weight=options.rerank_weight,
         rerank_window=options.rerank_window,
+        chunks=Chunks(options.chunks or 1, options.chunk_overlap),
     )

@@ -47,7 +47,7 @@ def test_codes_keep_their_shape(shape):
     vectors = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     data = codec.pack_codes(TokenEmbeddings(vectors))
     assert codec.unpack_codes(data).vectors.shape == shape
-    assert codec.codes_header(data) == codec.CodesHeader("int8", shape[1], shape[0])
+    assert codec.codes_header(data) == codec.CodesHeader("int8", shape[1], shape[0], (shape[0],))
 
 
 def test_zero_vectors_stay_zero():
@@ -100,7 +100,7 @@ def test_damaged_terms(data, reason):
         (TERMS, "not token codes"),
         (CODES[:-1], "18 bytes announced, 17 present"),
         (CODES + b"\x00", "18 bytes announced, 19 present"),
-        (b"CC\x02" + CODES[3:], "version 2, this release reads 1"),
+        (b"CC\x03" + CODES[3:], "version 3, this release reads 1"),
         (CODES[:3] + b"\x09" + CODES[4:], "codec 9"),
         (CODES[:10] + b"\x00\x7c" + CODES[12:], "scale"),
         (CODES[:10] + b"\x01\xfc" + CODES[12:], "scale"),
@@ -140,3 +140,26 @@ def test_the_querys_width_decides():
 def test_nothing_to_unpack(items):
     packed, failures = codec.unpack_many(items, dim=4)
     assert (packed.vectors.shape, len(packed), failures) == ((0, 4), len(items), {})
+
+
+def test_rows_of_a_chunked_document_stand_back_to_back() -> None:
+    rows = TokenEmbeddings(np.random.default_rng(1).standard_normal((7, 3)).astype(np.float32))
+    whole, chunked = codec.pack_codes(rows), codec.pack_codes(rows, chunks=(2, 5))
+    assert codec.pack_codes(rows, chunks=(7,)) == whole
+    assert len(chunked) == len(whole) + 2 * 4 + 2
+    assert chunked[3 : len(whole)] == whole[3:]
+    assert (codec.codes_header(whole).chunks, codec.codes_header(chunked).chunks) == ((7,), (2, 5))
+    assert np.array_equal(codec.unpack_codes(chunked).vectors, codec.unpack_codes(whole).vectors)
+    packed, failures = codec.unpack_many([whole, chunked, None, chunked])
+    assert (packed.offsets.tolist(), failures) == ([0, 7, 14, 14, 21], {})
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 10, 30])
+def test_damaged_chunks_are_refused(cut: int) -> None:
+    rows = TokenEmbeddings(np.eye(4, dtype=np.float32))
+    data = codec.pack_codes(rows, chunks=(1, 3))
+    for damaged in (data[:-cut], data[:-10] + b"\x09" + data[-9:], data[:-2] + b"\xff\xff"):
+        with pytest.raises(codec.CodecError, match="damaged"):
+            codec.codes_header(damaged)
+    with pytest.raises(ValueError, match="no parts of 4"):
+        codec.pack_codes(rows, chunks=(1, 2))

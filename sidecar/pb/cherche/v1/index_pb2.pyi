@@ -98,6 +98,8 @@ class IndexOptions(_message.Message):
     SPARSE_BOOST_FIELD_NUMBER: _builtins.int
     RERANK_WEIGHT_FIELD_NUMBER: _builtins.int
     RERANK_WINDOW_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    CHUNK_OVERLAP_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Sparse (or joint) model's name; empty for the default."""
     reranker: _builtins.str
@@ -114,6 +116,12 @@ class IndexOptions(_message.Message):
     """Share of MaxSim after reranking, in [0, 1]; unset for the model's tuned value."""
     rerank_window: _builtins.int
     """Hits that are reranked; 0 for 100."""
+    chunks: _builtins.int
+    """Windows of max_length tokens that a longer document is cut into, at most 64: each is encoded, the
+    largest weight of each term counts, and the codes of all are stored. 0 or 1 for one: the rest is left out.
+    """
+    chunk_overlap: _builtins.int
+    """Tokens that neighbouring windows share, at most half of max_length; unset for 16."""
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextField]:
         """Fields that are encoded, in order; empty for title and text where present."""
@@ -130,13 +138,20 @@ class IndexOptions(_message.Message):
         sparse_boost: _builtins.float = ...,
         rerank_weight: _builtins.float | None = ...,
         rerank_window: _builtins.int = ...,
+        chunks: _builtins.int = ...,
+        chunk_overlap: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "rerank_weight", b"rerank_weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "rerank_weight", b"rerank_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "codec", b"codec", "fields", b"fields", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunks", b"chunks", "codec", b"codec", "fields", b"fields", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__chunk_overlap: _TypeAlias = _typing.Literal["chunk_overlap"]  # noqa: Y015
+    _WhichOneofArgType__chunk_overlap: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap"]  # noqa: Y015
     _WhichOneofReturnType__rerank_weight: _TypeAlias = _typing.Literal["rerank_weight"]  # noqa: Y015
     _WhichOneofArgType__rerank_weight: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chunk_overlap) -> _WhichOneofReturnType__chunk_overlap | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rerank_weight) -> _WhichOneofReturnType__rerank_weight | None: ...
 
 Global___IndexOptions: _TypeAlias = IndexOptions  # noqa: Y015

@@ -51,7 +51,9 @@ class FakeEncoder:
     def info(self) -> ModelInfo:
         return self.model.info
 
-    async def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Tokens]:
+    async def tokenize(
+        self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False
+    ) -> list[Tokens]:
         if any("unreadable" in text for text in texts):
             raise ChercheError(Code.INTERNAL, "this text cannot be cut into tokens")
         return self.model.tokenize(texts, kind, max_length)

@@ -37,12 +37,12 @@ def test_codes_larger_than_the_cache_are_not_kept() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        (replace(INFO, digest="another"), 128, [0.0, 0.0], ["a", "b"]),
-        (INFO, 64, [0.0, 0.0], ["a", "b"]),
-        (INFO, 128, [0.5, 0.0], ["a", "b"]),
-        (INFO, 128, [0.0, 0.0], ["b", "a"]),
+        (replace(INFO, digest="another"), (128,), [0.0, 0.0], ["a", "b"]),
+        (INFO, (64,), [0.0, 0.0], ["a", "b"]),
+        (INFO, (128,), [0.5, 0.0], ["a", "b"]),
+        (INFO, (128,), [0.0, 0.0], ["b", "a"]),
     ],
 )
 def test_what_changes_the_codes_is_in_the_key(other: tuple) -> None:
-    assert CodesCache.key(*other) != CodesCache.key(INFO, 128, [0.0, 0.0], ["a", "b"])
-    assert CodesCache.key(replace(INFO, name="x"), 128, [0.0], ["a"]) == CodesCache.key(INFO, 128, [0.0], ["a"])
+    assert CodesCache.key(*other) != CodesCache.key(INFO, (128,), [0.0, 0.0], ["a", "b"])
+    assert CodesCache.key(replace(INFO, name="x"), (128,), [0.0], ["a"]) == CodesCache.key(INFO, (128,), [0.0], ["a"])

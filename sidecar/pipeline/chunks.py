@@ -1,0 +1,144 @@
+"""Long documents: cut into windows of the model's own tokens, encoded one by one, put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cherche_models.types import Encoding, TermWeights, TokenEmbeddings, Tokens
+from sidecar.errors import ChercheError
+from sidecar.protocols import Encoded, Encoder
+from sidecar.types import Chunks, TextField
+
+WHOLE = Chunks()
+
+
+async def windows(
+    encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int, chunks: Chunks = WHOLE
+) -> list[Tokens]:
+    """The windows of a document given as one text per field, each with the model's special tokens and prompt.
+
+    A field's token share is a bound on its part of all windows together, never more than what the fields before
+    left over; a field without one may take it all.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
+    """
+    beyond = chunks.most > 1
+    reach = max_length * chunks.most if beyond else 0
+    frame, probe, *parts = await encoder.tokenize(["", "a", *texts], "document", reach, beyond=beyond)
+    edge = _leading(frame, probe)
+    room = max(0, max_length - len(frame))
+    space = capacity(room, chunks)
+    ids: list[int] = []
+    names: list[str] = []
+    for part, field in zip(parts, fields, strict=True):
+        body_ids, body_texts = _body(part, frame, edge)
+        cap = int(field.token_share * space) if field.token_share else space
+        kept = min(cap, space - len(ids), len(body_ids))
+        ids += body_ids[:kept]
+        names += body_texts[:kept]
+    lost = sum(part.total - len(frame) for part in parts) - len(ids)
+    cut = [_framed(frame, edge, ids[start:end], names[start:end]) for start, end in spans(len(ids), room, chunks)]
+    return [*cut[:-1], replace(cut[-1], total=cut[-1].total + lost)]
+
+
+def capacity(room: int, chunks: Chunks) -> int:
+    """Tokens of text that all windows hold, where one holds `room`.
+
+    >>> capacity(100, Chunks()), capacity(100, Chunks(4, 20))
+    (100, 340)
+    """
+    return room + (chunks.most - 1) * (room - _overlap(room, chunks))
+
+
+def spans(length: int, room: int, chunks: Chunks) -> Iterator[tuple[int, int]]:
+    """Start and end of each window of a text: as few as hold it, of equal length but for one token.
+
+    >>> list(spans(10, 5, Chunks(4, 1))), list(spans(3, 5, Chunks(4, 1)))
+    ([(0, 4), (3, 7), (6, 10)], [(0, 3)])
+    """
+    overlap = _overlap(room, chunks)
+    count = min(chunks.most, max(1, -(-(length - overlap) // max(1, room - overlap))))
+    size, longer = divmod(length + (count - 1) * overlap, count)
+    start = 0
+    for window in range(count):
+        end = start + size + (window < longer)
+        yield start, end
+        start = end - overlap
+
+
+def merged_tokens(parts: Sequence[Tokens]) -> Tokens:
+    """The tokens of all windows, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Tokens(
+        tuple(i for part in parts for i in part.ids),
+        tuple(text for part in parts for text in part.texts),
+        sum(part.total for part in parts),
+    )
+
+
+def merged(parts: Sequence[Encoded | ChercheError]) -> Encoded | ChercheError:
+    """One encoding of all windows; the first error where one failed.
+
+    Of a term the largest weight counts: SPLADE pools tokens the same way (Formal et al. 2021, eq. 2). Rows of
+    embeddings stand one after the other, so that MaxSim takes, for each query token, the best of all windows.
+    """
+    sound = [part for part in parts if isinstance(part, Encoded)]
+    if len(sound) < len(parts):
+        return next(part for part in parts if isinstance(part, ChercheError))
+    if len(sound) == 1:
+        return sound[0]
+    weights = [part.encoding.weights for part in sound if part.encoding.weights is not None]
+    rows = [part.encoding.embeddings.vectors for part in sound if part.encoding.embeddings is not None]
+    return Encoded(
+        merged_tokens([part.tokens for part in sound]),
+        Encoding(max_pooled(weights) if weights else None, TokenEmbeddings(np.concatenate(rows)) if rows else None),
+        tokenize=max(part.tokenize for part in sound),
+        queue=max(part.queue for part in sound),
+        encode=max(part.encode for part in sound),
+        chunks=tuple(map(len, rows)),
+    )
+
+
+def max_pooled(parts: Sequence[TermWeights]) -> TermWeights:
+    """The largest weight of each term.
+
+    >>> one, two = TermWeights.from_pairs([(1, 0.5), (3, 2.0)]), TermWeights.from_pairs([(1, 1.5)])
+    >>> list(max_pooled([one, two]).items())
+    [(1, 1.5), (3, 2.0)]
+    """
+    ids = np.concatenate([part.ids for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
+    order = np.lexsort((-weights, ids))
+    unique, first = np.unique(ids[order], return_index=True)
+    return TermWeights(unique, weights[order][first])
+
+
+def _overlap(room: int, chunks: Chunks) -> int:
+    """Never more than half a window, so that each brings something new."""
+    return min(chunks.overlap, room // 2)
+
+
+def _framed(frame: Tokens, edge: int, ids: Sequence[int], texts: Sequence[str]) -> Tokens:
+    return Tokens(
+        (*frame.ids[:edge], *ids, *frame.ids[edge:]),
+        (*frame.texts[:edge], *texts, *frame.texts[edge:]),
+        len(frame) + len(ids),
+    )
+
+
+def _leading(frame: Tokens, probe: Tokens) -> int:
+    """Special tokens before the text: where a text that holds none of them departs from the empty one."""
+    same = (a == b for a, b in zip(frame.ids, probe.ids, strict=False))
+    return next((i for i, equal in enumerate(same) if not equal), len(frame))
+
+
+def _body(part: Tokens, frame: Tokens, edge: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    end = len(part) - (len(frame) - edge)
+    return part.ids[edge:end], part.texts[edge:end]
