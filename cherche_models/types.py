@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.uint32]
 Floats = NDArray[np.float32]
+Compat = Literal["1.4"]
+"""Release of neural-cherche whose scores are wanted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

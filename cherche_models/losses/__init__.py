@@ -3,11 +3,15 @@
 from cherche_models.losses.distillation import kl_divergence, margin_mse, token_similarity
 from cherche_models.losses.flops import Schedule, df_flops, df_weights, flops, grown, l1, quadratic
 from cherche_models.losses.joint import JointLoss, Parts, Targets
+from cherche_models.losses.modules import Flops, FlopsScheduler, Ranking
 from cherche_models.losses.ranking import late_scores, maxsim_scores, ranking, sparse_scores, term_scores, unfair
 
 __all__ = [
+    "Flops",
+    "FlopsScheduler",
     "JointLoss",
     "Parts",
+    "Ranking",
     "Schedule",
     "Targets",
     "df_flops",

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from cherche_models.backbone import Backbone
 from cherche_models.models import texts as by_text
 from cherche_models.models.by_name import open_model
-from cherche_models.models.texts import Compat, kind_of
+from cherche_models.models.texts import kind_of
 from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
-from cherche_models.types import Encoding, Tokens
+from cherche_models.types import Compat, Encoding, Tokens
 
 Padding = Literal["max_length", "longest"]
 

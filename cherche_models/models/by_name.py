@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cherche_models.errors import CheckpointError
-from cherche_models.models.texts import Compat
 from cherche_models.tokenizer import Kind, TextFormat
+from cherche_models.types import Compat
 
 if TYPE_CHECKING:
     from cherche_models.models.base import Model, Padding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from cherche_models.utils.batches import batchify
 
 if TYPE_CHECKING:
     from cherche_models.models.base import Model
-
-Compat = Literal["1.4"]
-"""Release of neural-cherche whose scores are wanted."""
 
 
 def kind_of(query_mode: bool) -> Kind:

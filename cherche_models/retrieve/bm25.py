@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cherche_models.models.texts import Compat
 from cherche_models.retrieve.grams import Analyzer, Vectorizer, lenlp_vectorizer
 from cherche_models.retrieve.sparse import Rows
 from cherche_models.retrieve.tfidf import Lexical
+from cherche_models.types import Compat
 from cherche_models.utils.documents import Key
 
 

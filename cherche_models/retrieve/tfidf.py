@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cherche_models.models.texts import Compat
 from cherche_models.retrieve import store
 from cherche_models.retrieve.grams import Analyzer, Grams, Vectorizer, lenlp_vectorizer, vectorized
 from cherche_models.retrieve.sparse import Rows, SparseRetriever
 from cherche_models.tokenizer import Kind
+from cherche_models.types import Compat
 
 
 class Lexical(SparseRetriever):

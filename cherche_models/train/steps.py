@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cherche_models.losses import flops, maxsim_scores, ranking, sparse_scores, term_scores, unfair
+from cherche_models.losses.modules import bounded
 from cherche_models.models.base import Model, Output
 from cherche_models.tokenizer import Kind
 
@@ -73,6 +74,8 @@ def train_splade(
     flops_loss_weight: float = 3e-6,
     sparse_loss_weight: float = 1.0,
     in_batch_negatives: bool = False,
+    threshold_flops: float | None = None,
+    max_flops_loss: float | None = None,
     step: int | None = None,
     gradient_accumulation_steps: int = 50,
 ) -> Losses:
@@ -80,8 +83,8 @@ def train_splade(
 
     ``loss = sparse_loss_weight * sparse + flops_loss_weight * flops``, with the FLOPS
     of Paria et al. 2020 over anchors and over documents, summed. neural-cherche clips
-    a distance from a threshold instead, whose gradient is mostly 0; there is no
-    threshold here, and the weight means more. `losses.quadratic` gives the usual schedule.
+    a distance from a threshold instead, whose gradient is mostly 0; here the weight
+    means more. `losses.quadratic` gives the usual schedule.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ def train_splade(
     optimizer, anchor, positive, negative, in_batch_negatives, step, gradient_accumulation_steps
         As in `train_colbert`.
     flops_loss_weight, sparse_loss_weight : float
+    threshold_flops, max_flops_loss : float or None
+        As `losses.Flops` takes them.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def train_splade(
         asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
         queries, documents = _weights(asked), _weights(offered)
         sparse = ranking(sparse_scores(queries, documents), columns, masked)
-        cost = flops(queries) + flops(documents)
+        cost = bounded(flops(queries) + flops(documents), threshold_flops, max_flops_loss)
         loss = sparse_loss_weight * sparse + flops_loss_weight * cost
         _learn(loss, optimizer, step, gradient_accumulation_steps)
     return {"sparse": sparse.detach(), "flops": cost.detach(), "loss": loss.detach()}
@@ -121,6 +126,8 @@ def train_sparse_embed(
     sparse_loss_weight: float = 0.1,
     dense_loss_weight: float = 1.0,
     in_batch_negatives: bool = False,
+    threshold_flops: float | None = None,
+    max_flops_loss: float | None = None,
     step: int | None = None,
     gradient_accumulation_steps: int = 50,
 ) -> Losses:
@@ -133,6 +140,8 @@ def train_sparse_embed(
     optimizer, anchor, positive, negative, in_batch_negatives, step, gradient_accumulation_steps
         As in `train_colbert`; negatives of the batch count in both rankings.
     flops_loss_weight, sparse_loss_weight, dense_loss_weight : float
+    threshold_flops, max_flops_loss : float or None
+        As `losses.Flops` takes them.
 
     Returns
     -------
@@ -149,7 +158,7 @@ def train_sparse_embed(
         queries, documents = _weights(asked), _weights(offered)
         dense = ranking(term_scores(asked, offered), columns, masked)
         sparse = ranking(sparse_scores(queries, documents), columns, masked)
-        cost = flops(queries) + flops(documents)
+        cost = bounded(flops(queries) + flops(documents), threshold_flops, max_flops_loss)
         loss = dense_loss_weight * dense + sparse_loss_weight * sparse + flops_loss_weight * cost
         _learn(loss, optimizer, step, gradient_accumulation_steps)
     parts = {"dense": dense, "sparse": sparse, "flops": cost, "loss": loss}
