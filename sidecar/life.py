@@ -60,6 +60,8 @@ class Candidate:
         Where it lies: the concrete index, and its routing value or "".
     seq_no, term : int
         Its last write: what a guarded write is guarded by.
+    keeps_weights : bool
+        Whether weights that it has lie in its ``_source``, where a partial document would be merged with them.
     """
 
     id: str
@@ -71,6 +73,7 @@ class Candidate:
     routing: str
     seq_no: int
     term: int
+    keeps_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

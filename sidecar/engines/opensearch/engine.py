@@ -243,11 +243,17 @@ which would end up in logs — send them as an identity, or configure a service 
         self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
     ) -> AsyncIterator[list[Candidate]]:
         """See `Engine.candidates`."""
-        found = await lifecycle.facts(self._http, part.index) if unfinished else ()
-        only = incomplete.selection(meta, found) if unfinished else None
-        fields = () if whole_source else tuple(field.name for field in meta.fields)
-        codes = bool(meta.fingerprint.codes)
-        pages = slices.candidates(self._http, await self._dialect(), part, after, fields, with_codes=codes, only=only)
+        found = await lifecycle.facts(self._http, part.index)
+        pages = slices.candidates(
+            self._http,
+            await self._dialect(),
+            part,
+            after,
+            () if whole_source else tuple(field.name for field in meta.fields),
+            with_codes=bool(meta.fingerprint.codes),
+            lean=all(each.source_is_lean for each in found),
+            only=incomplete.selection(meta, found) if unfinished else None,
+        )
         async for some in pages:
             yield some
 

@@ -11,8 +11,8 @@ from sidecar.errors import ChercheError, invalid
 from sidecar.life import Revision
 from sidecar.types import OWN_FIELDS, WriteResult
 
-# A partial document would be merged: features of the text before would stay. The script is one for all, so
-# that it is compiled once.
+# Where weights lie in ``_source`` a partial document would be merged with them: features of the text before would
+# stay. The script is one for all, so that it is compiled once. Elsewhere no script is needed.
 SCRIPT = "for (name in params.names) { ctx._source.remove(name) } ctx._source.putAll(params.fields)"
 
 
@@ -45,10 +45,13 @@ def item(position: int, revision: Revision) -> Item:
     }
     if candidate.routing:
         action["routing"] = candidate.routing
-    params = {"names": OWN_FIELDS, "fields": neural_fields(revision.document)}
-    script = {"lang": "painless", "source": SCRIPT, "params": params}
+    fields = neural_fields(revision.document)
+    body: dict[str, Any] = {"doc": fields}
+    if candidate.keeps_weights:
+        params = {"names": OWN_FIELDS, "fields": fields}
+        body = {"script": {"lang": "painless", "source": SCRIPT, "params": params}}
     try:
-        lines = "\n".join((dumps({"update": action}), dumps({"script": script}), ""))
+        lines = "\n".join((dumps({"update": action}), dumps(body), ""))
         return Item(position, candidate.id, lines.encode())
     except (TypeError, ValueError) as error:
         raise invalid(f"document {candidate.id!r} cannot be written: {error}", "mend its id") from error

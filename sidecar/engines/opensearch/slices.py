@@ -13,6 +13,7 @@ from typing import Any
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import precondition
 from sidecar.life import Candidate, Part
 from sidecar.types import CODES, HASH, STATE, TERMS, Json
@@ -50,6 +51,7 @@ async def candidates(
     fields: Sequence[str],
     *,
     with_codes: bool,
+    lean: bool,
     only: Json | None = None,
 ) -> AsyncIterator[list[Candidate]]:
     """Documents whose last write is after `after` and not after the part's mark, in that order, page by page.
@@ -60,6 +62,8 @@ async def candidates(
         What of their source is read; nothing for all of it.
     with_codes : bool
         Whether a whole document has token codes.
+    lean : bool
+        Whether the index keeps weights out of ``_source``.
     only : mapping or None
         Query that they must match beside.
     """
@@ -74,7 +78,7 @@ async def candidates(
             )
         raws = reply["hits"]["hits"]
         if raws:
-            yield [_candidate(raw) for raw in raws]
+            yield [_candidate(raw, lean) for raw in raws]
         if len(raws) < PAGE:
             return
         after = raws[-1]["_seq_no"]
@@ -86,7 +90,7 @@ def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: 
         wanted.append({"exists": {"field": CODES}})
     written = {"range": {"_seq_no": {"gt": after, "lte": mark}}}
     heads = [*fields, *(f"{name}.*" for name in fields), HASH, STATE] if fields else []
-    source: Any = {"includes": heads} if heads else {"excludes": ["cherche_weights", TERMS, CODES]}
+    source: Any = {"includes": heads} if heads else {"excludes": list(HEAVY_FIELDS)}
     return {
         "query": {
             "bool": {
@@ -102,18 +106,20 @@ def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: 
     }
 
 
-def _candidate(raw: Json) -> Candidate:
+def _candidate(raw: Json, lean: bool) -> Candidate:
     source = raw.get("_source") or {}
+    hash = str(source.get(HASH, ""))
     return Candidate(
         id=str(raw["_id"]),
         source=without_own(source),
-        hash=str(source.get(HASH, "")),
+        hash=hash,
         state=source.get(STATE),
         whole=_WHOLE in raw.get("matched_queries", ()),
         index=str(raw["_index"]),
         routing=str(raw.get("_routing", "")),
         seq_no=int(raw["_seq_no"]),
         term=int(raw["_primary_term"]),
+        keeps_weights=bool(hash) and not lean,
     )
 
 
