@@ -1,21 +1,20 @@
-"""``make interop``: what we export loads in PyLate, which needs older libraries than ours.
+"""``make interop``: what we export loads in PyLate, and neural-cherche 1.4.3 scores as our compat mode does.
 
-PyLate lives in an environment of its own, kept in the user's cache folder; the two sides meet
-through an exported folder and an ``.npz`` file.
+Both need older libraries than ours and live in an environment of their own; the two sides meet
+through folders and ``.npz`` files.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-REQUIREMENT = "pylate>=1.3"
+from tests.contract import peers
+
 TOLERANCE = 2e-3  # the shipped weights are fp16; PyLate computes in fp32
 TEXTS = (
     "Aspirin prevents stroke.",
@@ -35,33 +34,22 @@ numpy.savez(out, **found)
 """
 
 
-def environment() -> Path:
-    """Python of the second environment; made on first use."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cherche" / "interop"
-    python = root / "bin" / "python"
-    if not python.exists():
-        venv.create(root, with_pip=True)
-    has = subprocess.run([python, "-c", "import pylate"], capture_output=True, check=False)
-    if has.returncode:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
-    return python
-
-
 def main() -> None:
-    """Export the shipped model, encode in both environments, compare row by row."""
+    """Export the shipped model, encode in both environments, compare row by row; then the tests of neural-cherche."""
     from cherche_models import hub
 
+    peers.make()
     model = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu", dtype="fp32")
     with tempfile.TemporaryDirectory() as scratch:
         folder, answers = Path(scratch) / "export", Path(scratch) / "peer.npz"
         hub.export(model, folder, format="pylate")
-        quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        subprocess.run([environment(), "-c", PEER, folder, answers, *TEXTS], check=True, env=quiet)
+        peers.run("-c", PEER, folder, answers, *TEXTS)
         peer = np.load(answers)
         worst = max(_difference(model, kind, peer) for kind in ("query", "document"))
     print(f"PyLate agrees on {2 * len(TEXTS)} texts; largest difference of a component {worst:.1e}")
     if worst > TOLERANCE:
         raise SystemExit(f"the difference is above {TOLERANCE:g}")
+    raise SystemExit(pytest.main(["-q", str(Path(__file__).with_name("test_neural_cherche.py"))]))
 
 
 def _difference(model: object, kind: str, peer: np.lib.npyio.NpzFile) -> float:
