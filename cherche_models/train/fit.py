@@ -2,79 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from cherche_models.losses import JointLoss, Parts, Targets, unfair
+from cherche_models.losses import JointLoss, Parts, Targets
 from cherche_models.models.base import Model, Output
-from cherche_models.tokenizer import Kind
-from cherche_models.train import state
-from cherche_models.train.data import Example
+from cherche_models.train import gradient, state
+from cherche_models.train.batch import Batch, assemble
+from cherche_models.train.optimizer import Average, adamw, set_rate, trained
+from cherche_models.train.processes import Processes
+from cherche_models.train.rows import Example
+from cherche_models.train.settings import Settings as Settings
+from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Teacher
+from cherche_models.train.watch import Best, Watch
 
-Batches = Callable[[int], list[Example]]
 Report = Callable[[int, dict[str, float]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a run goes; a resumed run must have the same.
-
-    Attributes
-    ----------
-    steps : int
-    negatives : int
-        Hard negatives drawn for each query.
-    learning_rate, weight_decay : float
-        Of AdamW; biases and norms do not decay.
-    head_rate : float
-        Times the learning rate, for what lies outside the backbone: a new head starts from nothing.
-    warmup : float
-        Share of the steps over which the rate rises; afterwards it falls to 0, both linearly.
-    word_rate : float
-        Times the learning rate, for the word embeddings. Adam moves a row that few
-        texts touch as far as one that all touch, so rare words forget what they meant.
-    clip : float
-        Largest norm of the whole gradient.
-    query_length, document_length : int
-        Tokens kept in training; the model's own maxima stay as they are.
-    seed : int
-    save_every : int
-        Steps between saved states.
-    bf16 : bool
-        Multiply in bfloat16; weights, moments and losses stay in float32.
-    """
-
-    steps: int
-    negatives: int = 2
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.01
-    head_rate: float = 1.0
-    word_rate: float = 1.0
-    warmup: float = 0.1
-    clip: float = 1.0
-    query_length: int = 64
-    document_length: int = 256
-    seed: int = 0
-    save_every: int = 100
-    bf16: bool = False
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step.
-
-        >>> Settings(steps=10, learning_rate=1.0, warmup=0.2).rate(0)
-        0.5
-        """
-        rise = max(1, math.ceil(self.steps * self.warmup))
-        fall = max(1, self.steps - rise)
-        return self.learning_rate * min((step + 1) / rise, max(0.0, (self.steps - step) / fall))
+_DF_MEMORY = 0.99
 
 
 def fit(
@@ -86,6 +35,8 @@ def fit(
     teacher: Teacher | None = None,
     folder: Path | None = None,
     report: Report | None = None,
+    watch: Watch | None = None,
+    processes: Processes | None = None,
 ) -> list[float]:
     """Train a model in place and leave it in eval mode.
 
@@ -98,15 +49,20 @@ def fit(
     model : Model
         In float32.
     batches : callable
-        Examples of a step, by its number; see `data.mixed`.
+        Examples of a step, by its number; see `stream.shuffled`, `data.mixed`.
     loss : JointLoss
     settings : Settings
     teacher : Teacher, optional
-        Needed where the loss gives it a weight.
+        Needed where the loss gives it a weight and the examples have no scores.
     folder : Path, optional
         Where states are saved, and found again.
     report : callable, optional
         Called with the number and the parts of each step's loss, by the names of `Parts`.
+    watch : Watch, optional
+        Measures while training; the best weights are those that remain.
+    processes : Processes, optional
+        `processes.connected()` where torchrun started several: the batches are
+        then those of all together.
 
     Returns
     -------
@@ -119,100 +75,182 @@ def fit(
         If the loss is not finite (naming the step), if the loss asks for a teacher
         that is not there, or a saved state was made with other settings.
     """
-    if (loss.teacher or loss.tokens) and teacher is None:
-        raise ValueError("the loss gives the teacher a weight, but there is no teacher")
-    if loss.tokens and teacher is not None and not teacher.shares_vocabulary(model.tokenizer):
-        raise ValueError("the teacher's tokens are not the model's: give their similarities no weight")
-    optimizer = _optimizer(model, settings)
-    path = folder / "state.safetensors" if folder else None
-    start = state.load(path, model, optimizer, settings) if path and path.exists() else 0
+    _check(model, loss, settings, teacher, processes or Processes())
+    run = Run(model, loss, settings, teacher, folder, watch, processes or Processes())
+    run.resume()
     losses = []
     model.train()
     try:
-        for step in range(start, settings.steps):
-            parts = _step(model, optimizer, batches(step), loss, settings, teacher, step)
-            losses.append(float(parts.total.detach()))
+        while run.done < settings.steps and not run.stopped:
+            parts = run.step(batches(run.done))
+            losses.append(float(parts.total))
             if report:
-                report(step, {name: float(part.detach()) for name, part in parts._asdict().items()})
-            if path and ((step + 1) % settings.save_every == 0 or step + 1 == settings.steps):
-                state.save(path, model, optimizer, settings, step + 1)
+                report(run.done - 1, {name: float(part) for name, part in parts._asdict().items()})
     finally:
         model.eval()
+    run.finish()
     return losses
 
 
-def _step(
-    model: Model,
-    optimizer: torch.optim.Optimizer,
-    examples: Sequence[Example],
-    loss: JointLoss,
-    settings: Settings,
-    teacher: Teacher | None,
-    step: int,
-) -> Parts:
-    torch.manual_seed(settings.seed * 1_000_003 + step)
-    for group in optimizer.param_groups:
-        group["lr"] = settings.rate(step) * group["share"]
-    queries = [example.query for example in examples]
-    documents = candidates(examples, settings.negatives, f"{settings.seed}/{step}")
-    targets = _targets(examples, queries, documents, teacher if loss.teacher else None)
-    asked = _input(model, queries, "query", settings.query_length)
-    offered = _input(model, documents, "document", settings.document_length)
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bf16):
-        outputs: tuple[Output, Output] = model(*asked, "query"), model(*offered, "document")
-        if loss.tokens and teacher is not None:
-            targets = targets._replace(tokens=(teacher.tokens(*asked), teacher.tokens(*offered)))
-    parts = loss(*outputs, targets, step)
-    if not bool(torch.isfinite(parts.total)):
-        raise ValueError(f"the loss of step {step} is {float(parts.total.detach())}: lower the learning rate")
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(parts.total)
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    optimizer.step()
-    return parts
+def _check(model: Model, loss: JointLoss, settings: Settings, teacher: Teacher | None, processes: Processes) -> None:
+    if model.dtype is not torch.float32:
+        raise ValueError(f"the weights are {model.dtype}: load the model with dtype='fp32' to train it")
+    if loss.is_taught and settings.temperature <= 0:
+        raise ValueError(f"the temperature is {settings.temperature}: scores are divided by it, give a number above 0")
+    if not loss.tokens:
+        return
+    if teacher is None:
+        raise ValueError("the loss gives the teacher's tokens a weight, but there is no teacher")
+    if not teacher.shares_vocabulary(model.tokenizer):
+        raise ValueError("the teacher's tokens are not the model's: give their similarities no weight")
+    if settings.chunk or processes.count > 1:
+        raise ValueError("the teacher's tokens are compared in one piece: leave out chunk and further processes")
 
 
-def candidates(examples: Sequence[Example], negatives: int, seed: str) -> list[str]:
-    """Distinct documents of a batch: all positives first, then the negatives drawn for each query.
+@dataclass(slots=True)
+class Run:
+    """A run between two steps: weights, moments, and how far it is.
 
-    >>> candidates([Example("q", "a", ("b",)), Example("r", "a", ("c", "b"))], 2, "0")
-    ['a', 'b', 'c']
+    Attributes
+    ----------
+    done : int
+        Steps behind it.
+    stopped : bool
+        Whether measuring ended it early.
     """
-    draw = random.Random(seed)
-    drawn = [draw.sample(e.negatives, min(negatives, len(e.negatives))) for e in examples]
-    return list(dict.fromkeys(chain((e.positive for e in examples), sorted(chain(*drawn)))))
+
+    model: Model
+    loss: JointLoss
+    settings: Settings
+    teacher: Teacher | None
+    folder: Path | None
+    watch: Watch | None
+    processes: Processes
+    done: int = 0
+    stopped: bool = False
+    optimizer: torch.optim.Optimizer = field(init=False)
+    average: Average | None = field(init=False)
+    best: Best = field(default_factory=Best)
+    frequencies: Tensor | None = None
+    _saved: int = 0
+
+    def __post_init__(self) -> None:
+        self.processes.align(self.model)
+        self.optimizer = adamw(self.model, self.settings)
+        self.average = Average(self.model, self.settings.ema) if self.settings.ema else None
+
+    def step(self, examples: list[Example]) -> Parts:
+        """See one batch; at the end of its window move the weights, measure and save what is due.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not finite; the weights are then unchanged.
+        """
+        first, end = self.settings.window(self.done)
+        if self.done == first:
+            self.optimizer.zero_grad(set_to_none=True)
+        parts = self._backward(assemble(examples, self.loss, self.settings, self.teacher, self.done), 1 / (end - first))
+        self.done += 1
+        if self.done == end:
+            self._move()
+            self._measure()
+            self._save()
+        return parts
+
+    def resume(self) -> None:
+        """Take up the state that lies in the folder, if there is one."""
+        path = self._path()
+        if path is not None and path.exists():
+            state.load(path, self)
+            self._saved = self.done
+
+    def finish(self) -> None:
+        """Leave the weights that are meant to be used: the best measured, else their average."""
+        if self.best.weights:
+            self.best.restore(self.model)
+        elif self.average is not None:
+            for name, parameter in trained(self.model).items():
+                parameter.data.copy_(self.average.values[name])
+
+    def _backward(self, batch: Batch, share: float) -> Parts:
+        how = gradient.cached if self.settings.chunk or self.processes.count > 1 else gradient.whole
+        batch = batch._replace(targets=_on(batch.targets, self.model.device))
+        if self.loss.tokens:
+            batch = batch._replace(targets=batch.targets._replace(tokens=self._tokens(batch)))
+
+        def scored(queries: Output, documents: Output) -> Parts:
+            targets = batch.targets._replace(frequencies=self._count(documents))
+            parts = self.loss(queries, documents, targets, self.done)
+            if not bool(torch.isfinite(parts.total)):
+                found = float(parts.total.detach())
+                raise ValueError(f"the loss of step {self.done} is {found}: lower the learning rate")
+            if not parts.total.requires_grad:
+                raise ValueError("the loss gives a weight to nothing that this model has: weigh sparse or maxsim")
+            return parts
+
+        return how(self.model, batch, scored, self.settings, self.processes, self.done, share)
+
+    def _count(self, documents: Output) -> Tensor | None:
+        """Running share of documents that have each term; None where nobody asks."""
+        if not self.loss.document_df_flops or documents.weights is None:
+            return None
+        seen = (documents.weights.detach() > 0).float().mean(dim=0)
+        known = self.frequencies
+        self.frequencies = seen if known is None else known.to(seen).lerp(seen, 1.0 - _DF_MEMORY)
+        return self.frequencies
+
+    def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The teacher's vectors of the tokens that the model is about to read."""
+        assert self.teacher is not None
+        asked = gradient.encoded(self.model, batch.queries, "query", self.settings)
+        offered = gradient.encoded(self.model, batch.documents, "document", self.settings)
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            return self.teacher.tokens(*asked), self.teacher.tokens(*offered)
+
+    def _move(self) -> None:
+        parameters = list(trained(self.model).values())
+        if self.processes.count > 1:
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            self.processes.sum(parameter.grad for parameter in parameters if parameter.grad is not None)
+        set_rate(self.optimizer, self.settings.rate(self.done - 1))
+        nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.move()
+
+    def _measure(self) -> None:
+        if self.watch is None or not self.watch.is_due(
+            self.settings.window(self.done - 1)[0], self.done, self.settings.steps
+        ):
+            return
+        self.model.eval()
+        with self.average.in_place() if self.average is not None else nullcontext():
+            found = dict(self.watch.measure(self.model)) if self.processes.is_first else {}
+            found = self.processes.share(found)
+            self.stopped = self.best.consider(found, self.watch, self.done, self.model)
+        self.model.train()
+        if self.watch.report and self.processes.is_first:
+            self.watch.report(self.done, found)
+
+    def _save(self) -> None:
+        path = self._path()
+        due = self.stopped or self.done == self.settings.steps or self.done - self._saved >= self.settings.save_every
+        if path is not None and due and self.processes.is_first:
+            state.save(path, self)
+            self._saved = self.done
+
+    def _path(self) -> Path | None:
+        return self.folder / "state.safetensors" if self.folder else None
 
 
-def _targets(
-    examples: Sequence[Example], queries: Sequence[str], documents: Sequence[str], teacher: Teacher | None
-) -> Targets:
-    column = {document: i for i, document in enumerate(documents)}
-    positives = [example.positive for example in examples]
-    known: dict[str, set[str]] = {}
-    for example in examples:
-        known.setdefault(example.query, set()).update((example.positive, *example.answers))
-    return Targets(
-        torch.tensor([column[positive] for positive in positives]),
-        unfair(documents, positives, [known[query] for query in queries]),
-        None if teacher is None else teacher.scores(queries, documents),
-    )
-
-
-def _input(model: Model, texts: Sequence[str], kind: Kind, length: int) -> tuple[Tensor, Tensor]:
-    tokens = model.tokenize(texts, kind, min(length, model.formats[kind].max_length))
-    return model.collate(tokens, kind)
-
-
-def _optimizer(model: Model, settings: Settings) -> torch.optim.AdamW:
-    words = model.backbone.model.get_input_embeddings().weight
-    words.requires_grad_(settings.word_rate > 0)
-    rates = {id(parameter): 1.0 for parameter in model.backbone.parameters()} | {id(words): settings.word_rate}
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for parameter in model.parameters():
-        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-        share = rates.get(id(parameter), settings.head_rate)
-        groups.setdefault((decay, share), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": found, "weight_decay": decay, "share": share} for (decay, share), found in groups.items()],
-        lr=settings.learning_rate,
+def _on(targets: Targets, device: torch.device) -> Targets:
+    """The same targets, where the model is."""
+    return targets._replace(
+        positives=targets.positives.to(device),
+        masked=targets.masked.to(device),
+        teacher=None if targets.teacher is None else targets.teacher.to(device),
+        unscored=None if targets.unscored is None else targets.unscored.to(device),
     )

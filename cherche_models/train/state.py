@@ -4,36 +4,51 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from cherche_models.train import watch
+from cherche_models.train.optimizer import trained
+from cherche_models.train.settings import Settings
 
 if TYPE_CHECKING:
-    from cherche_models.train.fit import Settings
+    from cherche_models.train.fit import Run
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_FREQUENCIES = "frequencies"
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, step: int) -> None:
-    """Write weights, moments and the next step's number; the old file stays whole until the new one is."""
+def save(path: Path, run: Run) -> None:
+    """Write weights, moments and how far the run is; the old file stays whole until the new one is."""
     tensors: dict[str, Tensor] = {}
-    for name, parameter in _trained(model):
+    for name, parameter in trained(run.model).items():
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
-        for moment, value in optimizer.state.get(parameter, {}).items():
+        for moment, value in run.optimizer.state.get(parameter, {}).items():
             tensors[f"{moment}/{name}"] = value.contiguous()
+    about = {"step": str(run.done), "settings": _canonical(asdict(run.settings)), "stopped": str(int(run.stopped))}
+    if run.average is not None:
+        tensors |= {f"average/{name}": value for name, value in run.average.values.items()}
+        about["moves"] = str(run.average.moves)
+    if run.frequencies is not None:
+        tensors[_FREQUENCIES] = run.frequencies
     path.parent.mkdir(parents=True, exist_ok=True)
+    if run.best.weights:
+        about["best"] = run.best.about()
+        run.best.save(path.parent)
     scratch = path.with_suffix(".partial")
-    save_file(tensors, scratch, {"step": str(step), "settings": _canonical(settings)})
+    save_file(tensors, scratch, about)
     os.replace(scratch, path)
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings) -> int:
-    """Restore what `save` wrote and return the next step's number.
+def load(path: Path, run: Run) -> None:
+    """Put a run where `save` left it.
 
     Raises
     ------
@@ -42,24 +57,44 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, setting
     """
     with safe_open(str(path), framework="pt") as file:
         about = file.metadata() or {}
-        if about.get("settings") != _canonical(settings):
+        if _filled(about.get("settings", "{}")) != _canonical(asdict(run.settings)):
             raise ValueError(f"{path} was made with other settings: give them again, or another folder")
         keys = set(file.keys())
         known = {key.removeprefix("weight/") for key in keys if key.startswith("weight/")}
-        if known != {name for name, _ in _trained(model)}:
+        parameters = trained(run.model)
+        if known != set(parameters):
             raise ValueError(f"{path} belongs to another model: its parameters have other names")
-        for name, parameter in _trained(model):
+        for name, parameter in parameters.items():
             parameter.data.copy_(file.get_tensor(f"weight/{name}"))
-            moments = [moment for moment in _MOMENTS if f"{moment}/{name}" in keys]
+            moments = {moment: file.get_tensor(f"{moment}/{name}") for moment in _MOMENTS if f"{moment}/{name}" in keys}
             if moments:  # a parameter outside the loss has none
-                optimizer.state[parameter] = {moment: file.get_tensor(f"{moment}/{name}") for moment in moments}
-    return int(about["step"])
+                run.optimizer.state[parameter] = _placed(moments, parameter.device)
+            if run.average is not None:
+                run.average.values[name].copy_(file.get_tensor(f"average/{name}"))
+        if _FREQUENCIES in keys:
+            run.frequencies = file.get_tensor(_FREQUENCIES).to(run.model.device)
+    _take(about, run, path.parent)
 
 
-def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Parameters that have moments; tied ones once."""
-    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+def _take(about: Mapping[str, str], run: Run, folder: Path) -> None:
+    run.done = int(about["step"])
+    run.stopped = about.get("stopped") == "1"
+    if run.average is not None:
+        run.average.moves = int(about["moves"])
+    if "best" in about:
+        run.best = watch.read(about["best"], folder)
 
 
-def _canonical(settings: Settings) -> str:
-    return json.dumps(asdict(settings), sort_keys=True)
+def _placed(moments: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Moments beside their weights; the count of steps stays on the CPU, where AdamW keeps it."""
+    return {name: value if name == "step" else value.to(device) for name, value in moments.items()}
+
+
+def _filled(stored: str) -> str:
+    """Settings as they were written, with what was added since at its default."""
+    found: dict[str, Any] = json.loads(stored)
+    return _canonical({**asdict(Settings(steps=0)), **found})
+
+
+def _canonical(settings: Mapping[str, object]) -> str:
+    return json.dumps(settings, sort_keys=True)

@@ -1,0 +1,106 @@
+"""Measure while training, keep the best weights, stop when they stay the best."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cherche_models.models.base import Model
+from cherche_models.train.optimizer import trained
+
+Measure = Callable[[Model], Mapping[str, float]]
+FILE = "best.safetensors"
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is measured how often, and when that ends a run.
+
+    Attributes
+    ----------
+    measure : callable
+        Numbers by name; larger is better.
+    every : int
+        Steps between measurements; the last step is measured too.
+    patience : int
+        Measurements without a new best after which the run stops; 0 for never.
+    metric : str
+        The number that decides; empty for the first.
+    report : callable, optional
+        Called with the number of steps done and what was measured.
+    """
+
+    measure: Measure
+    every: int
+    patience: int = 0
+    metric: str = ""
+    report: Callable[[int, dict[str, float]], None] | None = None
+
+    def is_due(self, before: int, done: int, steps: int) -> bool:
+        """Whether a multiple of `every`, or the end, lies in the steps after `before` up to `done`."""
+        return done // self.every > before // self.every or done == steps
+
+
+@dataclass(slots=True)
+class Best:
+    """The best that a run has measured.
+
+    Attributes
+    ----------
+    value : float or None
+    step : int
+        Steps that were done then.
+    since : int
+        Measurements after it.
+    """
+
+    value: float | None = None
+    step: int = 0
+    since: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def consider(self, found: Mapping[str, float], watch: Watch, step: int, model: Model) -> bool:
+        """Take in a measurement, and the weights if it is the best; True if the run should stop.
+
+        Raises
+        ------
+        ValueError
+            If the number that decides was not measured.
+        """
+        name = watch.metric or next(iter(found))
+        if name not in found:
+            raise ValueError(f"{name!r} was not measured: decide by one of {', '.join(found)}")
+        if self.value is None or found[name] > self.value:
+            self.value, self.step, self.since = found[name], step, 0
+            self.weights = {key: value.detach().cpu().clone() for key, value in trained(model).items()}
+            return False
+        self.since += 1
+        return watch.patience > 0 and self.since >= watch.patience
+
+    def restore(self, model: Model) -> None:
+        """Give the model the best weights, if anything was measured."""
+        for name, parameter in trained(model).items():
+            if name in self.weights:
+                parameter.data.copy_(self.weights[name])
+
+    def about(self) -> str:
+        """Everything but the weights, as JSON."""
+        return json.dumps({"value": self.value, "step": self.step, "since": self.since})
+
+    def save(self, folder: Path) -> None:
+        """Write the weights; the old file stays whole until the new one is."""
+        scratch = folder / f"{FILE}.partial"
+        save_file(self.weights, scratch)
+        os.replace(scratch, folder / FILE)
+
+
+def read(about: str, folder: Path) -> Best:
+    """What `about` and `save` wrote."""
+    stored = json.loads(about)
+    return Best(**stored, weights=load_file(folder / FILE) if stored["value"] is not None else {})
