@@ -45,17 +45,27 @@ async def timed(cluster: Cluster, text: str, pipeline: str = "") -> tuple[dict[s
     return reply, (time.perf_counter() - started) * 1000
 
 
-async def test_a_dead_sidecar_costs_the_order_only(fed: Cluster, other: StandIn) -> None:
+@pytest.mark.parametrize("failures", [5, 100], ids=["paused after five", "tried each time"])
+async def test_a_dead_sidecar_costs_the_order_only(fed: Cluster, other: StandIn, failures: int) -> None:
     pipeline = await search_pipeline(fed)
-    await fed.settings(endpoints=[other.address])
-    assert (await search(fed, body("car word"), pipeline))["ext"]["cherche"]["rerank_status"] == "APPLIED"
+    await fed.settings(endpoints=[other.address], breaker__failures=failures)
+    reranked = await search(fed, body("car word"), pipeline)
+    assert reranked["ext"]["cherche"]["rerank_status"] == "APPLIED"
+    await fed.settings(query__deadline=f"{DEADLINE_MS}ms", rerank__deadline=f"{DEADLINE_MS}ms")
     other.kill()
+    added = []
     for n in range(8):
-        reply, _ = await timed(fed, f"car word {n}", pipeline)
+        reply, millis = await timed(fed, f"car word {n}", pipeline)
+        plain, without = await timed(fed, f"car word {n}")
         assert reply["ext"]["cherche"]["query_status"] == "UNAVAILABLE"
         assert reply["ext"]["cherche"]["rerank_status"] == "UNAVAILABLE"
-        assert ids(reply) == ids(await search(fed, body(f"car word {n}")))
-    assert (await fed.stats())["breaker_open"] is True
+        assert ids(reply) == ids(plain)
+        added.append(millis - without)
+    assert median(added) <= DEADLINE_MS + 20
+    assert (await fed.stats())["breaker_open"] is (failures == 5)
+    again = await search(fed, body("car word"), pipeline)
+    assert again["ext"]["cherche"]["rerank_status"] == "APPLIED", "a query that is remembered needs no sidecar"
+    assert ids(again) == ids(reranked)
     other.restart()
 
     async def is_back() -> bool:
@@ -64,28 +74,27 @@ async def test_a_dead_sidecar_costs_the_order_only(fed: Cluster, other: StandIn)
     await until(is_back)
 
 
-async def test_a_black_hole_costs_its_deadline_only(fed: Cluster, other: StandIn) -> None:
-    pipeline = await search_pipeline(fed)
+@pytest.mark.parametrize("remembered", [False, True], ids=["before the search", "between search and rerank"])
+async def test_a_black_hole_costs_its_deadline_only(fed: Cluster, other: StandIn, remembered: bool) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "maxsim": "sidecar" if remembered else "shards"})
     await fed.settings(endpoints=[other.address], breaker__failures=100)
-    await search(fed, body("car word"), pipeline)
+    texts = [f"car word {n}" for n in range(9)]
+    for text in texts if remembered else ["car"]:
+        assert await status(fed, pipeline, text) == "APPLIED"
     await fed.settings(query__deadline=f"{DEADLINE_MS}ms", rerank__deadline=f"{DEADLINE_MS}ms")
-    plain = median([(await timed(fed, f"car {n}"))[1] for n in range(10)])
     other.stop()
-    took = []
-    for n in range(7):
-        reply, millis = await timed(fed, f"car word {n}", pipeline)
-        assert reply["ext"]["cherche"]["rerank_status"] == "DEADLINE"
-        assert ids(reply) == ids(await search(fed, body(f"car word {n}")))
-        took.append(millis)
-    assert median(took) - plain <= DEADLINE_MS + 20
-    reply, _ = await timed(fed, "car word", pipeline)  # its weights are remembered: only the rerank is late
-    assert (reply["ext"]["cherche"]["query_status"], reply["ext"]["cherche"]["rerank_status"]) == (
-        "REWRITTEN",
-        "DEADLINE",
-    )
-    assert len(ids(reply)) == 10
-    assert "cherche_codes" not in str(reply)
+    added = []
+    for text in texts:
+        reply, millis = await timed(fed, text, pipeline)
+        plain, without = await timed(fed, text)
+        told = reply["ext"]["cherche"]
+        assert (told["query_status"], told["rerank_status"]) == ("REWRITTEN" if remembered else "DEADLINE", "DEADLINE")
+        assert len(ids(reply)) == 10
+        assert remembered or ids(reply) == ids(plain)
+        assert "cherche_codes" not in str(reply)
+        added.append(millis - without)
     other.resume()
+    assert DEADLINE_MS - 20 <= median(added) <= DEADLINE_MS + 20
 
 
 async def test_fail_closed_fails(fed: Cluster, other: StandIn) -> None:
@@ -170,7 +179,7 @@ async def test_stats_tell_what_was_done(fed: Cluster) -> None:
 
 
 async def test_a_full_heap_budget_shrinks_the_window(fed: Cluster) -> None:
-    pipeline = await search_pipeline(fed)
+    pipeline = await search_pipeline(fed, {"rerank": True, "maxsim": "sidecar"})
     limit = "breaker.cherche_rerank.limit"
     await fed.send("PUT", "/_cluster/settings", {"persistent": {limit: "24kb"}})
     try:
@@ -181,6 +190,8 @@ async def test_a_full_heap_budget_shrinks_the_window(fed: Cluster) -> None:
     assert told["rerank_window_shrunk"] is True
     assert len(ids(reply)) == 10
     assert told.get("rerank_window", 0) < 60
+    on_shards = await search(fed, body("car word film"), await search_pipeline(fed))
+    assert on_shards["ext"]["cherche"]["rerank_window"] == 60, "codes that stay on their shards take no heap"
 
 
 async def test_shadow_shows_the_users_page_and_logs_both_orders(fed: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -44,9 +45,9 @@ async def fed(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@pytest.mark.parametrize("rerank", [False, True])
-async def test_it_ranks_as_the_sidecar_does(fed: Cluster, rerank: bool) -> None:
-    pipeline = await search_pipeline(fed, {"rerank": rerank, "rerank_window": 50})
+@pytest.mark.parametrize(("rerank", "maxsim"), [(False, "shards"), (True, "shards"), (True, "sidecar")])
+async def test_it_ranks_as_the_sidecar_does(fed: Cluster, rerank: bool, maxsim: str) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": rerank, "rerank_window": 50, "maxsim": maxsim})
     for text in QUERIES:
         reply = await search(fed, {"query": match(text), "size": 20}, pipeline)
         wanted = await fed.server.client.search(own(fed, text, rerank=rerank, rerank_window=50, size=20))
@@ -180,11 +181,41 @@ async def test_a_request_has_its_own_options(fed: Cluster) -> None:
         await search(fed, {**body, "ext": {"cherche": {"wight": 1}}}, pipeline)
 
 
-async def test_codes_are_never_returned(fed: Cluster) -> None:
-    pipeline = await search_pipeline(fed, {"rerank": True, "rerank_window": 5})
+@pytest.mark.parametrize("maxsim", ["shards", "sidecar"])
+async def test_codes_are_never_returned(fed: Cluster, maxsim: str) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "rerank_window": 5, "maxsim": maxsim})
     reply = await search(fed, {"query": match("car word1 word2 film"), "size": 20}, pipeline)
     assert len(ids(reply)) == 20
     assert "cherche_codes" not in str(reply)
+
+
+async def test_nobody_scores_codes_with_vectors_of_his_own(fed: Cluster) -> None:
+    ext = {"cherche_maxsim_query": {"tokens": 1, "dim": 16}}
+    with pytest.raises(ChercheError, match="the plugin's own"):
+        await search(fed, {"query": match("car"), "ext": ext})
+
+
+@pytest.mark.parametrize("maxsim", ["shards", "sidecar"])
+@pytest.mark.parametrize(
+    ("codes", "reason"),
+    [
+        (None, "1 of 2 hits have no token codes: feed their documents again"),
+        (b"damaged", "1 of 2 hits have codes that cannot be read: these 7 bytes are not token codes"),
+    ],
+)
+async def test_a_hit_without_codes_stays_in_the_page(
+    fed: Cluster, maxsim: str, codes: bytes | None, reason: str
+) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "lexical", "maxsim": maxsim})
+    await bulk(fed, {"other": {"title": "unheard"}}, f"{fed.index}-ingest")
+    foreign = {"title": "unheard of"} | ({} if codes is None else {"cherche_codes": b64encode(codes).decode()})
+    await fed.send("PUT", f"/{fed.index}/_doc/foreign", foreign, refresh="true")
+    reply = await search(fed, {"query": match("unheard")}, pipeline)
+    told = reply["ext"]["cherche"]
+    assert (told["rerank_status"], told["rerank_reason"]) == ("PARTIAL", reason)
+    assert (told["reranked"], told["codes_missing"]) == (1, 1)
+    assert set(ids(reply)) == {"other", "foreign"}
+    assert "cherche_maxsim" not in {hit["_id"]: hit for hit in reply["hits"]["hits"]}["foreign"]["fields"]
 
 
 async def test_the_kill_switch(fed: Cluster) -> None:

@@ -36,6 +36,7 @@ import org.opensearch.repositories.RepositoriesService;
 import org.opensearch.rest.RestController;
 import org.opensearch.rest.RestHandler;
 import org.opensearch.script.ScriptService;
+import org.opensearch.search.fetch.FetchSubPhase;
 import org.opensearch.search.pipeline.SearchRequestProcessor;
 import org.opensearch.search.pipeline.SearchResponseProcessor;
 import org.opensearch.threadpool.ExecutorBuilder;
@@ -147,7 +148,15 @@ public final class CherchePlugin extends Plugin
 
     @Override
     public List<SearchExtSpec<?>> getSearchExts() {
-        return List.of(new SearchExtSpec<>(ChercheExt.NAME, ChercheExt::new, ChercheExt::parse));
+        return List.of(
+            new SearchExtSpec<>(ChercheExt.NAME, ChercheExt::new, ChercheExt::parse),
+            new SearchExtSpec<>(MaxSimQuery.NAME, MaxSimQuery::new, MaxSimQuery::refuse)
+        );
+    }
+
+    @Override
+    public List<FetchSubPhase> getFetchSubPhases(FetchPhaseConstructionContext context) {
+        return List.of(new MaxSimPhase());
     }
 
     /** A token that was changed in the keystore is used from the next call on. */

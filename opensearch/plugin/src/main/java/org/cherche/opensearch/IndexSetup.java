@@ -20,10 +20,13 @@ import org.opensearch.core.common.bytes.BytesReference;
  * @param json the object, as it travels to the sidecar
  * @param fields names of the encoded fields
  * @param window hits that are reranked unless a request says otherwise
+ * @param weight share of MaxSim unless a request says otherwise
+ * @param codec how token codes are packed
  * @param hasCodes whether documents have token codes
  */
-record IndexSetup(ByteString json, List<String> fields, int window, boolean hasCodes) {
+record IndexSetup(ByteString json, List<String> fields, int window, double weight, String codec, boolean hasCodes) {
 
+    static final String INT8 = "int8";
     static final String WEIGHTS = "cherche_weights";
     static final String TERMS = "cherche_terms";
     static final String CODES = "cherche_codes";
@@ -34,7 +37,7 @@ record IndexSetup(ByteString json, List<String> fields, int window, boolean hasC
     private record Version(String uuid, long mapping) {}
 
     private static final Cache<Version, IndexSetup> READ = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
-    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, false);
+    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false);
 
     /**
      * Reads the setup of an index.
@@ -67,9 +70,12 @@ record IndexSetup(ByteString json, List<String> fields, int window, boolean hasC
         for (Object field : (List<?>) meta.get("fields")) {
             fields.add((String) ((Map<?, ?>) field).get("name"));
         }
-        int window = ((Number) ((Map<?, ?>) meta.get("rerank")).get("window")).intValue();
+        Map<?, ?> rerank = (Map<?, ?>) meta.get("rerank");
+        int window = ((Number) rerank.get("window")).intValue();
+        double weight = ((Number) rerank.get("weight")).doubleValue();
         Object codes = ((Map<?, ?>) meta.get("fingerprint")).get("codes");
-        return new IndexSetup(json(meta), List.copyOf(fields), window, codes instanceof String text && !text.isEmpty());
+        boolean hasCodes = codes instanceof String text && !text.isEmpty();
+        return new IndexSetup(json(meta), List.copyOf(fields), window, weight, String.valueOf(meta.get("codec")), hasCodes);
     }
 
     /** Any JSON value as bytes. */

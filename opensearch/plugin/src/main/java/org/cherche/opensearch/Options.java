@@ -20,6 +20,7 @@ import java.util.function.Function;
  * @param rerank whether more hits than the page's are fetched for cherche_rerank, which cuts them again
  * @param window hits to rerank; 0 for the index's setting
  * @param weight share of MaxSim; null for the index's setting
+ * @param maxsim who scores the window
  */
 record Options(
     String text,
@@ -31,11 +32,12 @@ record Options(
     Double sparseBoost,
     boolean rerank,
     int window,
-    Double weight
+    Double weight,
+    Scorer maxsim
 ) {
 
     static final Options DEFAULTS =
-        new Options(null, Mode.ON, 1.0, MatchSet.AUTO, QueryMode.QUERY_MODE_FULL, 0, null, false, 0, null);
+        new Options(null, Mode.ON, 1.0, MatchSet.AUTO, QueryMode.QUERY_MODE_FULL, 0, null, false, 0, null, Scorer.SHARDS);
     static final int MAX_WINDOW = 1_000;
     private static final Set<String> KEYS = Set.of(
         "text",
@@ -47,7 +49,8 @@ record Options(
         "sparse_boost",
         "rerank",
         "rerank_window",
-        "rerank_weight"
+        "rerank_weight",
+        "maxsim"
     );
 
     enum Mode {
@@ -60,6 +63,12 @@ record Options(
         AUTO,
         LEXICAL,
         UNION
+    }
+
+    enum Scorer {
+        /** The shards that hold the codes; the sidecar where they cannot. */
+        SHARDS,
+        SIDECAR
     }
 
     /**
@@ -78,7 +87,8 @@ record Options(
             take(values, "sparse_boost", sparseBoost, value -> within(number(value), Double.MIN_NORMAL, 1e9)),
             take(values, "rerank", rerank, Options::flag),
             take(values, "rerank_window", window, value -> (int) within(number(value), 0, MAX_WINDOW)),
-            take(values, "rerank_weight", weight, value -> within(number(value), 0, 1))
+            take(values, "rerank_weight", weight, value -> within(number(value), 0, 1)),
+            take(values, "maxsim", maxsim, value -> Scorer.valueOf(upper(value)))
         );
     }
 

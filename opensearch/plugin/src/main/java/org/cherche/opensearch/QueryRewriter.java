@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.apache.lucene.search.IndexSearcher;
 import org.cherche.opensearch.Options.Mode;
+import org.cherche.opensearch.Options.Scorer;
 import org.cherche.opensearch.Stats.Count;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.common.cache.Cache;
@@ -132,6 +133,9 @@ final class QueryRewriter {
             state.notReranked("CODES_MISSING", "the index stores no token codes: set it up with a reranker");
         } else if (state.from >= window) {
             state.notReranked("OUTSIDE_WINDOW", "this page starts below the window of " + window + " hits");
+        } else if (scoresOnShards(state)) {
+            state.onShards = true;
+            state.window = window;
         } else {
             Budget.Window fitting = node.budget().reserve(window, Math.min(window, state.from + 1));
             state.hold = fitting.hold();
@@ -144,6 +148,11 @@ final class QueryRewriter {
                 state.notReranked("UNAVAILABLE", "the heap's budget for reranks is used up");
             }
         }
+    }
+
+    private static boolean scoresOnShards(SearchState state) {
+        boolean isReadable = IndexSetup.INT8.equals(state.setup.codec());
+        return state.options.maxsim() == Scorer.SHARDS && isReadable && MaxSimPhase.isAvailable();
     }
 
     private PrepareQueryRequest message(Key key) {
@@ -180,7 +189,14 @@ final class QueryRewriter {
             return;
         }
         state.embeddings = response.getEmbeddings();
-        source.from(0).size(Math.max(state.window, state.from + state.size)).docValueField(IndexSetup.CODES);
+        source.from(0).size(Math.max(state.window, state.from + state.size));
+        if (state.onShards) {
+            List<SearchExtBuilder> exts = new ArrayList<>(source.ext());
+            exts.add(MaxSimQuery.of(state.embeddings, node.settings().rerankDeadline().millis()));
+            source.ext(exts);
+        } else {
+            source.docValueField(IndexSetup.CODES);
+        }
     }
 
     /** The clause's name is for engines that tell its score; here it would show among the user's own. */

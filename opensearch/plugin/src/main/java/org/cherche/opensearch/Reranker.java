@@ -37,6 +37,10 @@ final class Reranker {
 
     void rerank(SearchResponse response, SearchState state, Settings settings, ActionListener<SearchResponse> then) {
         SearchHit[] hits = response.getHits().getHits();
+        if (state.onShards) {
+            rerankOnShards(response, state, settings, then);
+            return;
+        }
         List<PipelineHit> window = window(hits, state);
         if (state.window == 0) {
             finish(response, state, null, Map.of(), settings, then);
@@ -63,6 +67,21 @@ final class Reranker {
             state.notReranked(QueryRewriter.outage(status), String.valueOf(status.getDescription()));
             finish(response, state, null, Map.of(), settings, then);
         }));
+    }
+
+    private void rerankOnShards(
+        SearchResponse response,
+        SearchState state,
+        Settings settings,
+        ActionListener<SearchResponse> then
+    ) {
+        SearchHit[] hits = response.getHits().getHits();
+        if (hits.length == 0) {
+            finish(response, state.notReranked("APPLIED", "there were no hits"), null, Map.of(), settings, then);
+            return;
+        }
+        double weight = state.options.weight() == null ? state.setup.weight() : state.options.weight();
+        apply(response, state, ShardScores.rank(hits, Math.min(state.window, hits.length), weight), settings, then);
     }
 
     private void apply(
@@ -102,16 +121,19 @@ final class Reranker {
             if (state.embeddings == null) {
                 break;
             }
-            ByteString codes = StoredParts.bytes(hit.removeDocumentField(IndexSetup.CODES));
+            ByteString codes = StoredParts.bytes(ShardScores.take(hit, IndexSetup.CODES));
             if (window.size() < state.window) {
                 bytes += codes.size();
-                // the score as JSON shows it: what every other client of the cluster ranks by
-                double score = Double.parseDouble(Float.toString(hit.getScore()));
-                window.add(PipelineHit.newBuilder().setId(hit.getId()).setScore(score).setCodes(codes).build());
+                window.add(PipelineHit.newBuilder().setId(hit.getId()).setScore(score(hit)).setCodes(codes).build());
             }
         }
         node.budget().observe(bytes, window.size());
         return window;
+    }
+
+    /** The score as JSON shows it: what every other client of the cluster ranks by. */
+    static double score(SearchHit hit) {
+        return Double.parseDouble(Float.toString(hit.getScore()));
     }
 
     /** Positions of the hits in their new order, what lies below the window last; null unless each is there once. */

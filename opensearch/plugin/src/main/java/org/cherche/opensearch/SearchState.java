@@ -27,6 +27,8 @@ final class SearchState {
     String rerankReason = "";
     int terms;
     boolean shrunk;
+    /** Whether the shards score the window, rather than a sidecar. */
+    boolean onShards;
     boolean shadow;
 
     SearchState(Options options, IndexSetup setup, int from, int size) {
