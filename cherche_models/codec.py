@@ -11,47 +11,57 @@ Token codes::
 
     magic "CC" | version u8 | codec u8 | dim u16 | tokens u32 | body
 
-    int8 body: one float16 scale per token, then tokens x dim int8
+What a body holds, `cherche_models.bodies` says.
+
+Codes of a document that was cut into chunks have version 2, all rows back to back, and behind the body::
+
+    rows u32 of each chunk | chunks u16
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models import grid
+from cherche_models import bodies, grid
+from cherche_models.bodies import CODECS, Body, Codec, CodecError, Form
+from cherche_models.codebook import Codebook
+from cherche_models.pool import pool
 from cherche_models.scores import Packed, offsets
 from cherche_models.types import Floats, TermWeights, TokenEmbeddings
 
-Codec = Literal["int8"]
-CODECS: dict[Codec, int] = {"int8": 1}
 VERSION = 1
+CHUNKED = 2
 
 _LARGEST_ID = 2**32 - 1
 _WIDEST = 2**16 - 1
-_LARGEST_VALUE = 127 * float(np.finfo(np.float16).max)
-_NOT_A_SCALE = re.compile(rb"[^\x00-\x7b]")  # high bytes of float16: sign 0, exponent below 31
 _TERMS = struct.Struct("<2sBBI")
 _CODES = struct.Struct("<2sBBHI")
 
 
-class CodecError(ValueError):
-    """Bytes that are not what their header says, or whose version this release does not read."""
-
-
 @dataclass(frozen=True, slots=True)
 class CodesHeader:
-    """What the header of token codes says."""
+    """What the header of token codes says.
+
+    Attributes
+    ----------
+    codec : Codec
+    dim, tokens : int
+    chunks : tuple of int
+        Rows of each chunk, in order.
+    codebook : str
+        The beginning of a digest; empty for int8.
+    """
 
     codec: Codec
     dim: int
     tokens: int
+    chunks: tuple[int, ...] = ()
+    codebook: str = ""
 
 
 def pack_terms(weights: TermWeights) -> bytes:
@@ -96,32 +106,85 @@ def unpack_terms(data: bytes) -> TermWeights:
     return TermWeights(ids.astype(np.uint32), weights)
 
 
-def pack_codes(embeddings: TokenEmbeddings, codec: Codec = "int8") -> bytes:
-    """Quantise token embeddings: per token, values scaled by their largest to [-127, 127].
+def pack_codes(
+    embeddings: TokenEmbeddings, codec: str = "int8", chunks: Sequence[int] = (), book: Codebook | None = None
+) -> bytes:
+    """Quantise token embeddings of a document.
 
-    The error of a component is at most half a step: max|v| / 254, times 1 + 2**-11
-    for the float16 scale; for vectors shorter than 0.008 at most 4e-6.
+    int8 scales each token's values by their largest to [-127, 127]: the error of a
+    component is at most half a step, max|v| / 254, times 1 + 2**-11 for the float16
+    scale; for vectors shorter than 0.008 at most 4e-6. The residual codecs keep unit
+    vectors; the error of a residual's component is at most half the gap between two levels,
+    where it lies within the outermost, and bringing the sum to unit length at most doubles
+    a token's.
+
+    Parameters
+    ----------
+    embeddings : TokenEmbeddings, shape (tokens, dim)
+    codec : str
+        With pooling or without, see `Form`.
+    chunks : sequence of int
+        Rows of each chunk of the document, before pooling; none, or one, where it was not cut.
+    book : Codebook or None
+        Needed by the residual codecs.
 
     Raises
     ------
     ValueError
         If a value is NaN, infinite or beyond the scale's range, the vectors are
-        wider than 65,535, or the codec is unknown.
+        wider than 65,535, the codec is unknown, it lacks its codebook, or the chunks
+        do not add up to the rows.
 
     >>> data = pack_codes(TokenEmbeddings(np.array([[1.0, -0.5]], dtype=np.float32)))
     >>> len(data), unpack_codes(data).vectors.round(2).tolist()
     (14, [[1.0, -0.5]])
     """
-    if codec not in CODECS:
-        raise ValueError(f"codec {codec!r} is not one of {', '.join(CODECS)}")
-    vectors = embeddings.vectors
-    if not bool((np.abs(vectors) <= _LARGEST_VALUE).all()):
-        raise ValueError("token embeddings hold NaN, infinite or huge values: the model is broken")
+    wanted = Form.parse(codec)
     if embeddings.dim > _WIDEST:
         raise ValueError(f"token embeddings have {embeddings.dim} dimensions, the codec holds {_WIDEST}")
-    scales, values = _quantise(vectors)
-    header = _CODES.pack(b"CC", VERSION, CODECS[codec], embeddings.dim, len(embeddings))
-    return header + scales.tobytes() + values.tobytes()
+    pooled, sizes = _pooled(embeddings, wanted.pool, chunks)
+    body = bodies.encode(pooled.vectors, wanted.codec, book)
+    version = CHUNKED if len(sizes) > 1 else VERSION
+    header = _CODES.pack(b"CC", version, CODECS[wanted.codec], pooled.dim, len(pooled))
+    return header + body + _trailer(pooled, sizes)
+
+
+def transcode(data: bytes, codec: str, book: Codebook | None = None) -> bytes:
+    """The same document in another codec, without the model.
+
+    Tokens that an earlier pooling joined cannot be told apart again: pooling them once
+    more is on top of it.
+
+    Raises
+    ------
+    CodecError
+        If the codes cannot be read.
+    ValueError
+        As `pack_codes`.
+
+    >>> data = pack_codes(TokenEmbeddings(np.eye(4, dtype=np.float32)))
+    >>> codes_header(transcode(data, "pool2+int8")).tokens
+    2
+    """
+    return pack_codes(TokenEmbeddings(_unit(unpack_codes(data).vectors)), codec, codes_header(data).chunks, book)
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Undo what int8 did to the length of unit vectors; others stay."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Floats = np.where(np.abs(norms - 1) < 0.02, vectors / np.maximum(norms, 0.5), vectors)
+    return unit
+
+
+def _pooled(embeddings: TokenEmbeddings, factor: int, chunks: Sequence[int]) -> tuple[TokenEmbeddings, list[int]]:
+    """Pool each chunk by itself, so that its rows stay its own."""
+    if len(chunks) < 2:
+        return pool(embeddings, factor), []
+    if sum(chunks) != len(embeddings):
+        raise ValueError(f"chunks of {sum(chunks)} rows are no parts of {len(embeddings)} token embeddings")
+    parts = np.split(embeddings.vectors, np.cumsum(chunks)[:-1])
+    pooled = [pool(TokenEmbeddings(part), factor).vectors for part in parts]
+    return TokenEmbeddings(np.concatenate(pooled)), [len(part) for part in pooled]
 
 
 def unpack_codes(data: bytes) -> TokenEmbeddings:
@@ -130,10 +193,11 @@ def unpack_codes(data: bytes) -> TokenEmbeddings:
     Raises
     ------
     CodecError
-        If the bytes are cut, foreign or of a later version or codec.
+        If the bytes are cut, foreign, of a later version or codec, or of a codebook that is unknown here.
     """
-    header = codes_header(data)
-    return TokenEmbeddings(_decode([data], [header], header.dim))
+    body, _ = _body(data)
+    body.check_codebook()
+    return TokenEmbeddings(bodies.decode([body], body.dim))
 
 
 def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[Packed, dict[int, CodecError]]:
@@ -160,22 +224,22 @@ def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[
     >>> packed.offsets.tolist(), {i: str(error) for i, error in failures.items()}
     ([0, 1, 1, 1, 2], {2: 'these 1 bytes are not token codes'})
     """
-    readable: list[tuple[bytes, CodesHeader]] = []
+    readable: list[Body] = []
     sizes, failures = [0] * len(items), {}
     for i, item in enumerate(items):
         if item is None:
             continue
         try:
-            header = codes_header(item)
-            dim = header.dim if dim is None else dim
-            _check_width(header.dim, dim)
+            body, _ = _body(item)
+            body.check_codebook()
+            dim = body.dim if dim is None else dim
+            _check_width(body.dim, dim)
         except CodecError as error:
             failures[i] = error
         else:
-            readable.append((item, header))
-            sizes[i] = header.tokens
-    vectors = _decode([item for item, _ in readable], [header for _, header in readable], dim or 0)
-    return Packed(vectors, offsets(sizes)), failures
+            readable.append(body)
+            sizes[i] = body.tokens
+    return Packed(bodies.decode(readable, dim or 0), offsets(sizes)), failures
 
 
 def codes_header(data: bytes) -> CodesHeader:
@@ -186,35 +250,41 @@ def codes_header(data: bytes) -> CodesHeader:
     CodecError
         If the bytes are cut, foreign, or of a later version or codec, or a scale is not a number.
     """
-    code, dim, tokens = _open(data, _CODES, b"CC", "token codes")
+    body, chunks = _body(data)
+    return CodesHeader(body.codec, body.dim, body.tokens, chunks or (body.tokens,), body.codebook)
+
+
+def _body(data: bytes) -> tuple[Body, tuple[int, ...]]:
+    """The checked body, and the rows of each chunk."""
+    plain, chunks = _peel(data)
+    code, dim, tokens = _open(plain, _CODES, b"CC", "token codes")
     codec = next((name for name, number in CODECS.items() if number == code), None)
     if codec is None:
         raise CodecError(f"token codes use codec {code}, which this release does not read: upgrade the sidecar")
-    expected = _CODES.size + tokens * (2 + dim)
-    if len(data) != expected:
-        raise CodecError(f"token codes are damaged: {expected} bytes announced, {len(data)} present")
-    if _NOT_A_SCALE.search(data[_CODES.size + 1 : _CODES.size + 2 * tokens : 2]):
-        raise CodecError("token codes are damaged: a scale is negative, infinite or NaN")
-    return CodesHeader(codec, dim, tokens)
+    body = Body(codec, dim, tokens, memoryview(plain)[_CODES.size :])
+    body.check()
+    if chunks and sum(chunks) != tokens:
+        raise CodecError(f"token codes are damaged: chunks of {sum(chunks)} rows, {tokens} present")
+    return body, chunks
 
 
-def _quantise(vectors: Floats) -> tuple[NDArray[np.float16], NDArray[np.int8]]:
-    peaks = np.abs(vectors).max(axis=1, initial=0.0) if vectors.size else np.zeros(len(vectors), np.float32)
-    scales = (peaks / 127.0).astype(np.float16)
-    safe = np.where(scales > 0, scales.astype(np.float32), 1.0)
-    values = np.clip(np.rint(vectors / safe[:, None]), -127, 127).astype(np.int8)
-    return scales.astype("<f2"), values
+def _peel(data: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """Codes as if the document had not been cut into chunks, and the rows of each chunk; none where it was not."""
+    if data[:3] != bytes((*b"CC", CHUNKED)):
+        return data, ()
+    count = int.from_bytes(data[-2:], "little")
+    end = len(data) - 2 - 4 * count
+    if count < 2 or end < _CODES.size:
+        raise CodecError(f"token codes are damaged: {count} chunks announced in {len(data)} bytes")
+    return b"CC" + bytes((VERSION,)) + data[3:end], struct.unpack_from(f"<{count}I", data, end)
 
 
-def _decode(items: Sequence[bytes], headers: Sequence[CodesHeader], dim: int) -> Floats:
-    """All rows of int8 bodies: joined first, so that numpy runs once and not per item."""
-    bodies = [_CODES.size + 2 * header.tokens for header in headers]
-    values = np.frombuffer(b"".join(memoryview(d)[at:] for d, at in zip(items, bodies, strict=True)), np.int8)
-    scales = b"".join(memoryview(d)[_CODES.size : at] for d, at in zip(items, bodies, strict=True))
-    steps = np.frombuffer(scales, "<f2").astype(np.float32)
-    vectors = values.astype(np.float32).reshape(steps.size, dim)
-    vectors *= steps[:, None]
-    return vectors
+def _trailer(embeddings: TokenEmbeddings, chunks: Sequence[int]) -> bytes:
+    if len(chunks) < 2:
+        return b""
+    if sum(chunks) != len(embeddings):
+        raise ValueError(f"chunks of {sum(chunks)} rows are no parts of {len(embeddings)} token embeddings")
+    return struct.pack(f"<{len(chunks)}IH", *chunks, len(chunks))
 
 
 def _check_width(found: int, wanted: int) -> None:

@@ -1,0 +1,212 @@
+"""Bodies of token codes: int8, and centroids with residuals of a few bits.
+
+Behind the header that `cherche_models.codec` writes::
+
+    int8       one float16 scale per token, then tokens x dim int8
+    residual   8 bytes of the codebook's digest, one u16 centroid per token, then per token
+               dim values of 4, 2 or 1 bits, the first in the lowest bits
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cherche_models import codebook, residual
+from cherche_models.codebook import Codebook
+from cherche_models.types import Floats
+
+Codec = Literal["int8", "residual4", "residual2", "residual1"]
+CODECS: dict[Codec, int] = {"int8": 1, "residual4": 2, "residual2": 3, "residual1": 4}
+BITS: dict[str, int] = {"residual4": 4, "residual2": 2, "residual1": 1}
+LARGEST_POOL = 16
+HEADER = 10
+
+LARGEST_VALUE = 127 * float(np.finfo(np.float16).max)
+_NOT_A_SCALE = re.compile(rb"[^\x00-\x7b]")  # high bytes of float16: sign 0, exponent below 31
+_DIGEST = 8
+_FORM = re.compile(r"(?:pool([1-9][0-9]?)\+)?(\w+)")
+
+
+class CodecError(ValueError):
+    """Bytes that are not what their header says, or whose version this release does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How documents' token embeddings are stored: written ``int8``, ``residual2``, ``pool2+residual1``.
+
+    Attributes
+    ----------
+    codec : Codec
+    pool : int
+        About so many tokens become one first; 1 for none. See `cherche_models.pool`.
+    """
+
+    codec: Codec
+    pool: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Form:
+        """Read one.
+
+        Raises
+        ------
+        ValueError
+            Naming the codecs there are.
+
+        >>> Form.parse("pool2+residual1"), str(Form.parse("pool1+int8"))
+        (Form(codec='residual1', pool=2), 'int8')
+        """
+        found = _FORM.fullmatch(text)
+        if not found or found[2] not in CODECS:
+            raise ValueError(
+                f"codec {text!r} is not one of {', '.join(CODECS)}, or one of them after pool2+, pool3+, …"
+            )
+        factor = int(found[1] or 1)
+        if factor > LARGEST_POOL:
+            raise ValueError(f"codec {text!r} pools {factor} tokens into one: {LARGEST_POOL} at most")
+        return cls(cast("Codec", found[2]), factor)
+
+    def __str__(self) -> str:
+        return self.codec if self.pool == 1 else f"pool{self.pool}+{self.codec}"
+
+    @property
+    def needs_codebook(self) -> bool:
+        """Whether codes of this form name a codebook."""
+        return self.codec in BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes behind a header, and what the header says of them."""
+
+    codec: Codec
+    dim: int
+    tokens: int
+    data: memoryview
+
+    @property
+    def codebook(self) -> str:
+        """The beginning of its codebook's digest, in hexadecimal; empty for int8."""
+        return self.data[:_DIGEST].hex() if self.codec in BITS else ""
+
+    def check(self) -> None:
+        """Refuse bytes that cannot be read, whatever codebooks are known.
+
+        Raises
+        ------
+        CodecError
+        """
+        expected, present = HEADER + size(self.codec, self.dim, self.tokens), HEADER + len(self.data)
+        if present != expected:
+            raise CodecError(f"token codes are damaged: {expected} bytes announced, {present} present")
+        if self.codec == "int8" and _NOT_A_SCALE.search(self.data[1 : 2 * self.tokens : 2].tobytes()):
+            raise CodecError("token codes are damaged: a scale is negative, infinite or NaN")
+
+    def check_codebook(self) -> None:
+        """Refuse codes whose codebook is unknown here, of another width, or too small for them.
+
+        Raises
+        ------
+        CodecError
+        """
+        if self.codec not in BITS:
+            return
+        book = _book(self.codebook)
+        if book.dim != self.dim:
+            raise CodecError(f"token codes have {self.dim} dimensions, their codebook {book.dim}")
+        ids = np.frombuffer(self.data, "<u2", self.tokens, _DIGEST)
+        if self.tokens and int(ids.max()) >= len(book.centroids):
+            raise CodecError(f"token codes are damaged: a centroid beyond the {len(book.centroids)} of their codebook")
+
+    def split(self) -> tuple[memoryview, memoryview]:
+        """Scales or centroids, and values."""
+        first = _DIGEST if self.codec in BITS else 0
+        return self.data[first : first + 2 * self.tokens], self.data[first + 2 * self.tokens :]
+
+
+def size(codec: Codec, dim: int, tokens: int) -> int:
+    """Bytes of a body.
+
+    >>> size("int8", 64, 180), size("residual2", 64, 180), size("residual1", 64, 90)
+    (11880, 3248, 908)
+    """
+    bits = BITS.get(codec)
+    return _DIGEST + tokens * (2 + residual.width(dim, bits)) if bits else tokens * (2 + dim)
+
+
+def encode(vectors: Floats, codec: Codec, book: Codebook | None) -> bytes:
+    """The body of some tokens.
+
+    Raises
+    ------
+    ValueError
+        If a value cannot be held, or the codebook is missing or another's.
+    """
+    if not bool((np.abs(vectors) <= LARGEST_VALUE).all()):
+        raise ValueError("token embeddings hold NaN, infinite or huge values: the model is broken")
+    if codec not in BITS:
+        scales, values = _quantise(vectors)
+        return scales.tobytes() + values.tobytes()
+    if book is None:
+        raise ValueError(f"the codec {codec} needs a codebook, and the model has none: run cherche codebook")
+    ids, packed = residual.encode(vectors, book, BITS[codec])
+    return bytes.fromhex(book.digest)[:_DIGEST] + ids.astype("<u2").tobytes() + packed.tobytes()
+
+
+def decode(bodies: Sequence[Body], dim: int) -> Floats:
+    """All rows, in order: each kind of body at once, so that numpy runs once and not per item."""
+    kinds = [(body.codec, body.codebook) for body in bodies]
+    distinct = list(dict.fromkeys(kinds))
+    if len(distinct) < 2:
+        return _decode_alike(bodies, dim)
+    ends = np.cumsum([0, *(body.tokens for body in bodies)])
+    vectors = np.empty((int(ends[-1]), dim), np.float32)
+    for kind in distinct:
+        places = [i for i, found in enumerate(kinds) if found == kind]
+        rows = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in places])
+        vectors[rows] = _decode_alike([bodies[i] for i in places], dim)
+    return vectors
+
+
+def centroids(bodies: Sequence[Body]) -> NDArray[np.uint16]:
+    """Centroid ids of residual bodies, one after another."""
+    return np.frombuffer(b"".join(body.split()[0] for body in bodies), "<u2").astype(np.uint16)
+
+
+def _decode_alike(bodies: Sequence[Body], dim: int) -> Floats:
+    halves = [body.split() for body in bodies]
+    heads, tails = b"".join(head for head, _ in halves), b"".join(tail for _, tail in halves)
+    bits = BITS.get(bodies[0].codec) if bodies else None
+    if bits:
+        ids = np.frombuffer(heads, "<u2").astype(np.uint16)
+        packed = np.frombuffer(tails, np.uint8).reshape(ids.size, residual.width(dim, bits))
+        return residual.decode(ids, packed, _book(bodies[0].codebook), bits)
+    steps = np.frombuffer(heads, "<f2").astype(np.float32)
+    vectors = np.frombuffer(tails, np.int8).astype(np.float32).reshape(steps.size, dim)
+    vectors *= steps[:, None]
+    return vectors
+
+
+def _quantise(vectors: Floats) -> tuple[NDArray[np.float16], NDArray[np.int8]]:
+    peaks = np.abs(vectors).max(axis=1, initial=0.0) if vectors.size else np.zeros(len(vectors), np.float32)
+    scales = (peaks / 127.0).astype(np.float16)
+    safe = np.where(scales > 0, scales.astype(np.float32), 1.0)
+    values = np.clip(np.rint(vectors / safe[:, None]), -127, 127).astype(np.int8)
+    return scales.astype("<f2"), values
+
+
+def _book(digest: str) -> Codebook:
+    book = codebook.known(digest)
+    if book is None:
+        raise CodecError(
+            f"token codes are made with the codebook {digest}, which no model here has: "
+            "serve the model they were made with, its codebook.safetensors beside it"
+        )
+    return book
