@@ -1,18 +1,25 @@
-"""Train the models: examples, hard negatives, a teacher, a loop that resumes; or one step at a time."""
+"""Train the models: data of any size, teachers, mining, a loop that resumes; or one step at a time."""
 
 from cherche_models.train.bm25 import BM25
-from cherche_models.train.data import Example
-from cherche_models.train.fit import Settings, fit
+from cherche_models.train.fit import fit
+from cherche_models.train.freeze import freeze
+from cherche_models.train.lora import lora
+from cherche_models.train.rows import Example
+from cherche_models.train.settings import Settings
 from cherche_models.train.steps import flush, train_colbert, train_sparse_embed, train_splade
 from cherche_models.train.teacher import Teacher
+from cherche_models.train.watch import Watch
 
 __all__ = [
     "BM25",
     "Example",
     "Settings",
     "Teacher",
+    "Watch",
     "fit",
     "flush",
+    "freeze",
+    "lora",
     "train_colbert",
     "train_sparse_embed",
     "train_splade",
