@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from cherche_models import backbone, tokenizer
+from cherche_models import backbone, codebook, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import neural_cherche, plain, pylate, router, settings, sparse_encoder, stanford
 from cherche_models.layouts.files import read_json
@@ -101,6 +101,7 @@ def load(
     model = _loader(folder)(folder, request)
     settings.apply_tuned(model, folder)
     model.digest = digest(folder, model.architecture)
+    model.codebook = load_codebook(folder) if model.late_interaction else None
     model.eval()
     return model.to(target)
 
@@ -191,6 +192,8 @@ def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
         settings.write(model, path)
     else:
         raise TypeError(f"a {type(model).__name__} has no layout on disk")
+    if model.codebook is not None:
+        save_codebook(model.codebook, path)
 
 
 def export(model: Model, folder: str | Path, format: Format = "sentence-transformers") -> None:
@@ -233,7 +236,7 @@ def digest(folder: str | Path, architecture: str = "") -> str:
     """What a model computes, as a sha256 in hexadecimal.
 
     Covers weights, tokenizer, heads, prompts and lengths; not the README, library
-    versions, or weights that search tunes. Large files are read once per path,
+    versions, codebooks (codes name theirs), or weights that search tunes. Large files are read once per path,
     size and time of change.
 
     Parameters
@@ -260,6 +263,32 @@ def has_formats(folder: Path) -> bool:
     return _loader(folder) is not plain.load or (folder / settings.FILE).is_file()
 
 
+def load_codebook(folder: Path) -> codebook.Codebook | None:
+    """The codebook of a model's folder, made known to this process; None where it has none.
+
+    Raises
+    ------
+    CheckpointError
+        If there is one that cannot be read.
+    """
+    path = _codebook_folder(folder) / codebook.FILE
+    if not path.is_file():
+        return None
+    try:
+        return codebook.register(codebook.load(path))
+    except ValueError as error:
+        raise CheckpointError(str(error), f"remove {path}, or train it again") from error
+
+
+def save_codebook(book: codebook.Codebook, folder: Path) -> Path:
+    """Put a codebook where `load` finds it: beside the late-interaction head's weights."""
+    return book.save(_codebook_folder(folder))
+
+
+def _codebook_folder(folder: Path) -> Path:
+    return folder / "colbert" if (folder / "colbert").is_dir() else folder
+
+
 def _loader(folder: Path) -> Loader:
     return next((loader for matches, loader in _LAYOUTS if matches(folder)), plain.load)
 
@@ -271,9 +300,9 @@ def _is_path(source: str) -> bool:
 def _model_files(root: Path) -> Iterator[Path]:
     """Files that a loader reads: of the root and the modules in its direct sub-folders."""
     for folder in [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]:
-        safe = any(folder.glob("*.safetensors"))
+        safe = any(path.name != codebook.FILE for path in folder.glob("*.safetensors"))
         for pattern in (*_WEIGHTS, *(() if safe else _PICKLES), *_SETTINGS):
-            yield from (path for path in folder.glob(pattern) if path.is_file())
+            yield from (path for path in folder.glob(pattern) if path.is_file() and path.name != codebook.FILE)
 
 
 def _is_module(folder: Path) -> bool:

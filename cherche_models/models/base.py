@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
+from cherche_models.codebook import Codebook
 from cherche_models.models import texts as by_text
 from cherche_models.models.by_name import open_model
 from cherche_models.models.texts import kind_of
@@ -64,6 +65,8 @@ class Model(nn.Module, ABC):
         sha256 of the files it was loaded from; empty for a model made in memory.
     sparse_boost, rerank_weight : float
         Tuned on training data; saved with the model.
+    codebook : Codebook or None
+        What residual codes of its token embeddings are made with; see `hub.train_codebook`.
     compat : {"1.4"} or None
         Scores as that release of neural-cherche has them, defects included.
     padding : {"max_length", "longest"}
@@ -95,6 +98,7 @@ class Model(nn.Module, ABC):
         self.digest = ""
         self.sparse_boost = 1.0
         self.rerank_weight = 0.5
+        self.codebook: Codebook | None = None
         self.compat: Compat | None = None
         self.padding: Padding = "max_length"
 
