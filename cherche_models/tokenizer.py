@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from cherche_models.errors import CheckpointError, ItemError
+from cherche_models.language import is_foreign, unknown_ids
 from cherche_models.types import Tokens
 
 Kind = Literal["document", "query"]
@@ -124,6 +126,25 @@ class Tokenizer:
         backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
         backend.enable_truncation(max_length, strategy="longest_first")
         return backend
+
+    @cached_property
+    def unknown_ids(self) -> frozenset[int]:
+        """Ids that stand for what the vocabulary cannot write; see `language.unknown_ids`."""
+        byte_level = isinstance(self._backend.decoder, tokenizers.decoders.ByteLevel)
+        return unknown_ids(self.vocabulary, self._source.unk_token_id, byte_level=byte_level)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of ``[CLS]``, ``[MASK]`` and the like, without ``[UNK]``."""
+        return frozenset(self._source.all_special_ids) - {self._source.unk_token_id}
+
+    def is_foreign(self, tokens: Tokens, style: TextFormat) -> bool:
+        """Whether the vocabulary cannot write most of a text: it is of a language that the model does not know."""
+        if self.unknown_ids.isdisjoint(tokens.ids):
+            return False
+        [empty] = self.tokenize([""], style)
+        frame = sum(i not in self.special_ids for i in empty.ids)
+        return is_foreign(tokens.ids, self.unknown_ids, self.special_ids, frame)
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True, clean_up: bool = False) -> str:
         """Text of token ids; cleaned up, without the spaces before punctuation."""

@@ -152,10 +152,13 @@ class Encoding:
         None where the model has no sparse head.
     embeddings : TokenEmbeddings or None
         None where the model has no late-interaction head.
+    foreign : bool
+        The text is of a language that the model does not know, and was not encoded.
     """
 
     weights: TermWeights | None
     embeddings: TokenEmbeddings | None
+    foreign: bool = False
 
 
 def lengths(items: Sequence[Tokens]) -> NDArray[np.int64]:

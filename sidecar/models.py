@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_NOTHING = Tokens((), (), 0)
+
 
 class LoadedModel:
     """A model of `cherche_models` as the sidecar asks for one; see `sidecar.protocols.Model`.
@@ -57,15 +59,22 @@ class LoadedModel:
         return self._guarded(lambda: self._model.tokenize(texts, kind, max_length), Code.INVALID_ARGUMENT)
 
     def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
-        """Encode one batch; results in order.
+        """Encode one batch; results in order. A text of a language that the model does not know gets nothing.
 
         Raises
         ------
         ChercheError
             INTERNAL where the model answers NaN, naming the text's position.
         """
-        found = self._guarded(lambda: self._model.encode_tokens(tokens, kind), Code.INTERNAL)
-        return found if self._info.late_interaction else [Encoding(item.weights, None) for item in found]
+        style = self._model.formats[kind]
+        foreign = [self._model.tokenizer.is_foreign(item, style) for item in tokens]
+        readable = [_NOTHING if skip else item for item, skip in zip(tokens, foreign, strict=True)]
+        found = self._guarded(lambda: self._model.encode_tokens(readable, kind), Code.INTERNAL)
+        late = self._info.late_interaction
+        return [
+            Encoding(item.weights, item.embeddings if late else None, skip)
+            for item, skip in zip(found, foreign, strict=True)
+        ]
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """Positions of the tokens that have a row in `Encoding.embeddings`."""
@@ -200,4 +209,5 @@ def _info(name: str, model: models.Model) -> ModelInfo:
         dtype=dtype_name(model.dtype),
         sparse_boost=model.sparse_boost,
         rerank_weight=model.rerank_weight,
+        codebook=model.codebook.digest if model.codebook is not None else "",
     )

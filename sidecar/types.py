@@ -37,6 +37,16 @@ class RerankStatus:
     DEADLINE = "DEADLINE"
     UNAVAILABLE = "UNAVAILABLE"
     CODES_MISSING = "CODES_MISSING"
+    UNKNOWN_LANGUAGE = "UNKNOWN_LANGUAGE"
+
+
+class SparseStatus:
+    """Names of what can become of the sparse part of a query; the wire's enum has the same."""
+
+    NOT_REQUESTED = "NOT_REQUESTED"
+    APPLIED = "APPLIED"
+    NO_TERMS = "NO_TERMS"
+    UNKNOWN_LANGUAGE = "UNKNOWN_LANGUAGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +344,7 @@ class IndexOptions:
     fields: tuple[TextField, ...] = ()
     max_length: int = 0
     prune: str = "none"
-    codec: str = "int8"
+    codec: str = ""
     sparse_boost: float | None = None
     rerank_weight: float | None = None
     rerank_window: int = 0
@@ -384,6 +394,7 @@ class IngestResult:
     tokens: int = 0
     terms: int = 0
     bytes: int = 0
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +462,16 @@ class RerankOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class SparseOutcome:
+    """What became of the sparse part: terms that were sent, tokens that the query has, and a reason for people."""
+
+    status: str = SparseStatus.NOT_REQUESTED
+    reason: str = ""
+    terms: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """A page of hits."""
 
@@ -465,6 +486,7 @@ class SearchResult:
     engine_request: Json | None = None
     warnings: tuple[str, ...] = ()
     query_terms: int = 0
+    sparse: SparseOutcome = field(default_factory=SparseOutcome)
 
 
 @dataclass(frozen=True, slots=True)

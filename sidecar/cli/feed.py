@@ -144,7 +144,8 @@ class Run:
             self._failed(number, result.id, result.error)
         else:
             self.outcomes[result.outcome] += 1
-            self.totals.update(terms=result.terms, bytes=result.bytes, truncated=result.truncated)
+            seen = {"truncated": result.truncated, "unknown_language": result.foreign}
+            self.totals.update(terms=result.terms, bytes=result.bytes, **seen)
         self._show()
 
     def _failed(self, number: int, identifier: str, error: ChercheError) -> None:
@@ -166,6 +167,7 @@ class Run:
             "documents": documents,
             **{outcome: self.outcomes[outcome] for outcome in _OUTCOMES},
             "truncated": self.totals["truncated"],
+            "unknown_language": self.totals["unknown_language"],
             "terms_per_document": round(self.totals["terms"] / stored, 1) if stored else 0.0,
             "bytes_per_document": round(self.totals["bytes"] / stored, 1) if stored else 0.0,
             "seconds": round(seconds, 3),

@@ -98,7 +98,11 @@ def merged(parts: Sequence[Encoded | ChercheError]) -> Encoded | ChercheError:
     rows = [part.encoding.embeddings.vectors for part in sound if part.encoding.embeddings is not None]
     return Encoded(
         merged_tokens([part.tokens for part in sound]),
-        Encoding(max_pooled(weights) if weights else None, TokenEmbeddings(np.concatenate(rows)) if rows else None),
+        Encoding(
+            max_pooled(weights) if weights else None,
+            TokenEmbeddings(np.concatenate(rows)) if rows else None,
+            all(part.encoding.foreign for part in sound),
+        ),
         tokenize=max(part.tokenize for part in sound),
         queue=max(part.queue for part in sound),
         encode=max(part.encode for part in sound),

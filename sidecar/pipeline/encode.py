@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from cherche_models import codec, grid, naming
+from cherche_models import codebook, codec, grid, naming
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights, Tokens
 from sidecar.errors import ChercheError, Code, precondition
@@ -38,6 +38,7 @@ class NeuralPart:
     codes: bytes | None
     tokens: int
     truncated: bool
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +104,15 @@ class DocumentEncoder:
         except ValueError as error:
             return ChercheError(Code.INTERNAL, str(error), "check the model with: cherche doctor")
         truncated = weighted.tokens.truncated or (codes is not None and coded.tokens.truncated)
-        return NeuralPart(weights, codes, len(weighted.tokens), truncated)
+        return NeuralPart(weights, codes, len(weighted.tokens), truncated, weighted.encoding.foreign)
 
     def _codes(self, coded: Encoded) -> bytes | None:
         if self.codes is None:
             return None
         if coded.encoding.embeddings is None:
             raise ValueError(f"model {self.codes.info.name!r} gave no token embeddings")
-        return codec.pack_codes(coded.encoding.embeddings, chunks=coded.chunks)
+        book = codebook.known(self.codes.info.codebook)
+        return codec.pack_codes(coded.encoding.embeddings, self.meta.codec, chunks=coded.chunks, book=book)
 
 
 def storable_weights(weights: TermWeights, prune: Prune) -> TermWeights:

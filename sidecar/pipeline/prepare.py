@@ -38,6 +38,7 @@ class Prepared:
     reused: bool = False
     truncated: bool = False
     tokens: int = 0
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,13 @@ async def prepare_documents(
         else:
             terms = codec.pack_terms(part.weights)
             results[place] = Prepared(
-                one.hash, part.weights, terms, part.codes, truncated=part.truncated, tokens=part.tokens
+                one.hash,
+                part.weights,
+                terms,
+                part.codes,
+                truncated=part.truncated,
+                tokens=part.tokens,
+                foreign=part.foreign,
             )
     return [result for result in results if result is not None]
 

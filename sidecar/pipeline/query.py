@@ -35,6 +35,10 @@ class EncodedQuery:
         Parallel to `embeddings`.
     timings : mapping of str to float
         Seconds of tokenize, queue, encode.
+    token_count : int
+        Tokens of the query, special ones included, as the model read it; 0 without a pass.
+    foreign, late_foreign : bool
+        The sparse model, or the reranker, does not know its language.
     """
 
     clauses: tuple[SparseClause, ...] = ()
@@ -42,6 +46,9 @@ class EncodedQuery:
     tokens: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    token_count: int = 0
+    foreign: bool = False
+    late_foreign: bool = False
 
 
 def check(request: SearchRequest, context: Context) -> None:
@@ -120,6 +127,7 @@ async def encode_query(
         tokens=late.tokens,
         timings={stage: first.timings[stage] + late.timings[stage] for stage in _STAGES},
         warnings=first.warnings or late.warnings,
+        late_foreign=late.late_foreign,
     )
     return both, None
 
@@ -145,6 +153,9 @@ async def _encode(
         _kept_texts(reranker, late.tokens) if reranker and late else (),
         _timings(passed, late),
         _truncation(passed or late),
+        max((len(one.tokens) for one in (passed, late) if one), default=0),
+        passed is not None and passed.encoding.foreign,
+        late is not None and late.encoding.foreign,
     )
 
 

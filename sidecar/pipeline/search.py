@@ -25,10 +25,14 @@ from sidecar.types import (
     SearchRequest,
     SearchResult,
     SparseClause,
+    SparseOutcome,
+    SparseStatus,
     Timings,
 )
 
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
+_FOREIGN = "model {!r} does not know the language of this query"
+_NO_TERMS = "the query has no term weights: the sparse part of every score is 0"
 _SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
 
 
@@ -93,6 +97,7 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
         engine_request=page.request if request.include_engine_request else None,
         warnings=(*encoded.warnings, *_unused(request, planned, encoded), *page.warnings, *ended),
         query_terms=len(clauses),
+        sparse=_sparse_outcome(planned, encoded, len(clauses)),
     )
     return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
 
@@ -106,7 +111,7 @@ def _engine_query(
         fetched = tuple(dict.fromkeys((*fetched, *(field.name for field in planned.meta.fields))))
     return Query(
         text=request.text,
-        mode=request.mode,
+        mode="bm25" if encoded.foreign else request.mode,
         fields=planned.meta.fields,
         match_set=match_set_of(request.match_set, request.body),
         clauses=encoded.clauses,
@@ -133,6 +138,9 @@ async def _rank(
     inside = page.hits[: planned.window]
     if encoded.embeddings is None or len(encoded.embeddings) == 0:
         outcome = RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker kept no token of this query")
+        if encoded.late_foreign:
+            reason = f"{_FOREIGN.format(planned.reranker.info.name)}; serve a reranker for it"
+            outcome = RerankOutcome(RerankStatus.UNKNOWN_LANGUAGE, reason)
         return Ranked(first_stage(page.hits), _counted(outcome, page, planned)), {}
     try:
         if planned.has_codes:
@@ -151,6 +159,17 @@ async def _rank(
         stored=planned.has_codes,
     )
     return ranked, {hit.id: data for hit, data in zip(inside, codes, strict=True) if data is not None}
+
+
+def _sparse_outcome(planned: Plan, encoded: EncodedQuery, terms: int) -> SparseOutcome:
+    if planned.sparse is None:
+        return SparseOutcome()
+    if encoded.foreign:
+        reason = f"{_FOREIGN.format(planned.sparse.info.name)}: BM25 alone answered; serve a model for it"
+        return SparseOutcome(SparseStatus.UNKNOWN_LANGUAGE, reason, tokens=encoded.token_count)
+    if not terms:
+        return SparseOutcome(SparseStatus.NO_TERMS, "the query has no term weights", tokens=encoded.token_count)
+    return SparseOutcome(SparseStatus.APPLIED, terms=terms, tokens=encoded.token_count)
 
 
 def _counted(outcome: RerankOutcome, page: EnginePage, planned: Plan) -> RerankOutcome:
@@ -182,7 +201,7 @@ def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tup
     """What the caller gave or asked for, and the first stage does without."""
     unused = []
     if planned.sparse is not None and not encoded.clauses:
-        unused.append("the query has no term weights: the sparse part of every score is 0")
+        unused.append(_sparse_outcome(planned, encoded, 0).reason if encoded.foreign else _NO_TERMS)
     if request.mode == "sparse" and "query" in request.body:
         unused.append("mode sparse leaves out the query of the search body; what must hold goes into its filter")
     return tuple(unused)

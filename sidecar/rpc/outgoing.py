@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Generic, TypeVar
 
 from sidecar.config import Limits
@@ -195,4 +195,4 @@ def _surrogate(text: str) -> int:
 
 
 def _moved(item: EncodedText, place: int) -> EncodedText:
-    return EncodedText(place, item.id, item.error, item.weights, item.codes, item.tokens, item.truncated)
+    return replace(item, index=place)

@@ -34,6 +34,8 @@ class EncodedText:
     tokens : int
         Tokens that were read, special ones included.
     truncated : bool
+    foreign : bool
+        The model does not know its language: there are no weights and no codes.
     """
 
     index: int
@@ -43,6 +45,7 @@ class EncodedText:
     codes: bytes | None = None
     tokens: int = 0
     truncated: bool = False
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,11 +100,24 @@ def _rises(offsets: Sequence[int], end: int) -> bool:
 
 
 def item_to_pb(
-    index: int, id: str, error: ChercheError | None = None, *, truncated: bool = False, tokens: int = 0
+    index: int,
+    id: str,
+    error: ChercheError | None = None,
+    *,
+    truncated: bool = False,
+    tokens: int = 0,
+    foreign: bool = False,
 ) -> pb.ItemResult:
     """What became of one item."""
     status = None if error is None else to_status(error)
-    return pb.ItemResult(index=index, id=clean(id), status=status, truncated=truncated, token_count=tokens)
+    return pb.ItemResult(
+        index=index,
+        id=clean(id),
+        status=status,
+        truncated=truncated,
+        token_count=tokens,
+        unknown_language=foreign,
+    )
 
 
 def item_error(item: pb.ItemResult) -> ChercheError | None:

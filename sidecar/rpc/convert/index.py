@@ -44,7 +44,7 @@ def options_from_pb(options: pb.IndexOptions) -> IndexOptions:
         fields=tuple(_field_from_pb(field) for field in options.fields),
         max_length=options.max_length,
         prune=options.prune or "none",
-        codec=options.codec or "int8",
+        codec=options.codec,
         sparse_boost=options.sparse_boost or None,
         rerank_weight=options.rerank_weight if options.HasField("rerank_weight") else None,
         rerank_window=options.rerank_window,
@@ -140,7 +140,8 @@ def report_from_pb(response: pb.GetIndexResponse) -> IndexReport:
 
 def ingested_to_pb(index: int, result: IngestResult) -> pb.IndexDocumentsResponse:
     """What became of the document at `index` of a feed, for the wire."""
-    item = item_to_pb(index, result.id, result.error, truncated=result.truncated, tokens=result.tokens)
+    seen = {"truncated": result.truncated, "foreign": result.foreign}
+    item = item_to_pb(index, result.id, result.error, tokens=result.tokens, **seen)
     return pb.IndexDocumentsResponse(
         item=item, outcome=OUTCOMES[result.outcome], terms=result.terms, bytes=result.bytes
     )
@@ -157,6 +158,7 @@ def ingested_from_pb(response: pb.IndexDocumentsResponse) -> IngestResult:
         outcome=outcome or "failed",
         error=error,
         truncated=response.item.truncated,
+        foreign=response.item.unknown_language,
         tokens=response.item.token_count,
         terms=response.terms,
         bytes=response.bytes,

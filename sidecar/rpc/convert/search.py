@@ -26,6 +26,8 @@ from sidecar.types import (
     ScoreParts,
     SearchRequest,
     SearchResult,
+    SparseOutcome,
+    SparseStatus,
     TermContribution,
     TokenMatch,
 )
@@ -58,6 +60,13 @@ STATUSES: dict[int, str] = {
     pb.RERANK_STATUS_DEADLINE: RerankStatus.DEADLINE,
     pb.RERANK_STATUS_UNAVAILABLE: RerankStatus.UNAVAILABLE,
     pb.RERANK_STATUS_CODES_MISSING: RerankStatus.CODES_MISSING,
+    pb.RERANK_STATUS_UNKNOWN_LANGUAGE: RerankStatus.UNKNOWN_LANGUAGE,
+}
+SPARSE_STATUSES: dict[int, str] = {
+    pb.SPARSE_STATUS_UNSPECIFIED: SparseStatus.NOT_REQUESTED,
+    pb.SPARSE_STATUS_APPLIED: SparseStatus.APPLIED,
+    pb.SPARSE_STATUS_NO_TERMS: SparseStatus.NO_TERMS,
+    pb.SPARSE_STATUS_UNKNOWN_LANGUAGE: SparseStatus.UNKNOWN_LANGUAGE,
 }
 
 
@@ -129,6 +138,7 @@ def result_to_pb(result: SearchResult) -> pb.SearchResponse:
         engine_request_json="" if result.engine_request is None else dumps(result.engine_request),
         warnings=[clean(warning) for warning in result.warnings],
         query_terms=result.query_terms,
+        sparse=_sparse_to_pb(result.sparse),
     )
 
 
@@ -146,6 +156,7 @@ def result_from_pb(response: pb.SearchResponse) -> SearchResult:
         engine_request=json.loads(response.engine_request_json) if response.engine_request_json else None,
         warnings=tuple(response.warnings),
         query_terms=response.query_terms,
+        sparse=_sparse_from_pb(response.sparse),
     )
 
 
@@ -274,6 +285,20 @@ def _hit_from_pb(hit: pb.Hit) -> Hit:
         source=json.loads(hit.source_json) if hit.source_json else {},
         extra=json.loads(hit.extra_json) if hit.extra_json else {},
     )
+
+
+def _sparse_to_pb(outcome: SparseOutcome) -> pb.SparseOutcome:
+    return pb.SparseOutcome(
+        status=_number(SPARSE_STATUSES, outcome.status),
+        reason=clean(outcome.reason),
+        terms=outcome.terms,
+        tokens=outcome.tokens,
+    )
+
+
+def _sparse_from_pb(outcome: pb.SparseOutcome) -> SparseOutcome:
+    status = _known("sparse status", outcome.status, SPARSE_STATUSES)
+    return SparseOutcome(status, outcome.reason, outcome.terms, outcome.tokens)
 
 
 def outcome_to_pb(outcome: RerankOutcome) -> pb.RerankOutcome:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63herche/v1/common.proto\x12\ncherche.v1\x1a\x17google/rpc/status.proto\"]\n\x10TermWeightsBatch\x12\x0f\n\x07offsets\x18\x01 \x03(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x15\n\rfeature_index\x18\x03 \x03(\r\x12\x0f\n\x07weights\x18\x04 \x03(\x02\"t\n\nTokenCodes\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x62yte_offsets\x18\x02 \x03(\x04\x12\x15\n\rtoken_offsets\x18\x03 \x03(\r\x12\x0b\n\x03\x64im\x18\x04 \x01(\r\x12\r\n\x05\x63odec\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\"s\n\nItemResult\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x13\n\x0btoken_count\x18\x05 \x01(\r\"\x80\x01\n\x0cStageTimings\x12\x13\n\x0btokenize_ms\x18\x01 \x01(\x01\x12\x10\n\x08queue_ms\x18\x02 \x01(\x01\x12\x11\n\tencode_ms\x18\x03 \x01(\x01\x12\x11\n\tengine_ms\x18\x04 \x01(\x01\x12\x11\n\trerank_ms\x18\x05 \x01(\x01\x12\x10\n\x08total_ms\x18\x06 \x01(\x01\",\n\x0b\x46ingerprint\x12\x0e\n\x06sparse\x18\x01 \x01(\t\x12\r\n\x05\x63odes\x18\x02 \x01(\t\"$\n\x08TextItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63herche/v1/common.proto\x12\ncherche.v1\x1a\x17google/rpc/status.proto\"]\n\x10TermWeightsBatch\x12\x0f\n\x07offsets\x18\x01 \x03(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x15\n\rfeature_index\x18\x03 \x03(\r\x12\x0f\n\x07weights\x18\x04 \x03(\x02\"t\n\nTokenCodes\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x62yte_offsets\x18\x02 \x03(\x04\x12\x15\n\rtoken_offsets\x18\x03 \x03(\r\x12\x0b\n\x03\x64im\x18\x04 \x01(\r\x12\r\n\x05\x63odec\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\"\x8d\x01\n\nItemResult\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x13\n\x0btoken_count\x18\x05 \x01(\r\x12\x18\n\x10unknown_language\x18\x06 \x01(\x08\"\x80\x01\n\x0cStageTimings\x12\x13\n\x0btokenize_ms\x18\x01 \x01(\x01\x12\x10\n\x08queue_ms\x18\x02 \x01(\x01\x12\x11\n\tencode_ms\x18\x03 \x01(\x01\x12\x11\n\tengine_ms\x18\x04 \x01(\x01\x12\x11\n\trerank_ms\x18\x05 \x01(\x01\x12\x10\n\x08total_ms\x18\x06 \x01(\x01\",\n\x0b\x46ingerprint\x12\x0e\n\x06sparse\x18\x01 \x01(\t\x12\r\n\x05\x63odes\x18\x02 \x01(\t\"$\n\x08TextItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TERMWEIGHTSBATCH']._serialized_end=157
   _globals['_TOKENCODES']._serialized_start=159
   _globals['_TOKENCODES']._serialized_end=275
-  _globals['_ITEMRESULT']._serialized_start=277
-  _globals['_ITEMRESULT']._serialized_end=392
-  _globals['_STAGETIMINGS']._serialized_start=395
-  _globals['_STAGETIMINGS']._serialized_end=523
-  _globals['_FINGERPRINT']._serialized_start=525
-  _globals['_FINGERPRINT']._serialized_end=569
-  _globals['_TEXTITEM']._serialized_start=571
-  _globals['_TEXTITEM']._serialized_end=607
+  _globals['_ITEMRESULT']._serialized_start=278
+  _globals['_ITEMRESULT']._serialized_end=419
+  _globals['_STAGETIMINGS']._serialized_start=422
+  _globals['_STAGETIMINGS']._serialized_end=550
+  _globals['_FINGERPRINT']._serialized_start=552
+  _globals['_FINGERPRINT']._serialized_end=596
+  _globals['_TEXTITEM']._serialized_start=598
+  _globals['_TEXTITEM']._serialized_end=634
 # @@protoc_insertion_point(module_scope)

@@ -122,6 +122,7 @@ class ItemResult(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_LANGUAGE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the request."""
     id: _builtins.str
@@ -130,6 +131,8 @@ class ItemResult(_message.Message):
     """Whether the maximum length cut the text."""
     token_count: _builtins.int
     """Tokens that were encoded, special tokens included."""
+    unknown_language: _builtins.bool
+    """The text is of a language that the model does not know: it has no weights and no codes, and BM25 alone finds it."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Absent when the item succeeded."""
@@ -142,10 +145,11 @@ class ItemResult(_message.Message):
         status: _status_pb2.Status | None = ...,
         truncated: _builtins.bool = ...,
         token_count: _builtins.int = ...,
+        unknown_language: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index", "status", b"status", "token_count", b"token_count", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index", "status", b"status", "token_count", b"token_count", "truncated", b"truncated", "unknown_language", b"unknown_language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

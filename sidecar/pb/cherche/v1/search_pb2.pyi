@@ -100,6 +100,34 @@ MATCH_SET_UNION: MatchSet.ValueType  # 2
 """Either clause."""
 Global___MatchSet: _TypeAlias = MatchSet  # noqa: Y015
 
+class _SparseStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SparseStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SparseStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPARSE_STATUS_UNSPECIFIED: _SparseStatus.ValueType  # 0
+    """Not asked for."""
+    SPARSE_STATUS_APPLIED: _SparseStatus.ValueType  # 1
+    """The query's terms were sent."""
+    SPARSE_STATUS_NO_TERMS: _SparseStatus.ValueType  # 2
+    """The model gave the query no term."""
+    SPARSE_STATUS_UNKNOWN_LANGUAGE: _SparseStatus.ValueType  # 3
+    """The query is of a language that the model does not know: BM25 alone answered."""
+
+class SparseStatus(_SparseStatus, metaclass=_SparseStatusEnumTypeWrapper):
+    """Whether term weights took part, and if not, why."""
+
+SPARSE_STATUS_UNSPECIFIED: SparseStatus.ValueType  # 0
+"""Not asked for."""
+SPARSE_STATUS_APPLIED: SparseStatus.ValueType  # 1
+"""The query's terms were sent."""
+SPARSE_STATUS_NO_TERMS: SparseStatus.ValueType  # 2
+"""The model gave the query no term."""
+SPARSE_STATUS_UNKNOWN_LANGUAGE: SparseStatus.ValueType  # 3
+"""The query is of a language that the model does not know: BM25 alone answered."""
+Global___SparseStatus: _TypeAlias = SparseStatus  # noqa: Y015
+
 class _RerankStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -122,6 +150,8 @@ class _RerankStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RerankSt
     """No reranker could be reached."""
     RERANK_STATUS_CODES_MISSING: _RerankStatus.ValueType  # 7
     """The hits have no codes."""
+    RERANK_STATUS_UNKNOWN_LANGUAGE: _RerankStatus.ValueType  # 8
+    """The query is of a language that the reranker does not know."""
 
 class RerankStatus(_RerankStatus, metaclass=_RerankStatusEnumTypeWrapper):
     """Whether hits were reranked, and if not, why."""
@@ -142,6 +172,8 @@ RERANK_STATUS_UNAVAILABLE: RerankStatus.ValueType  # 6
 """No reranker could be reached."""
 RERANK_STATUS_CODES_MISSING: RerankStatus.ValueType  # 7
 """The hits have no codes."""
+RERANK_STATUS_UNKNOWN_LANGUAGE: RerankStatus.ValueType  # 8
+"""The query is of a language that the reranker does not know."""
 Global___RerankStatus: _TypeAlias = RerankStatus  # noqa: Y015
 
 @_typing.final
@@ -266,6 +298,7 @@ class SearchResponse(_message.Message):
     ENGINE_REQUEST_JSON_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     QUERY_TERMS_FIELD_NUMBER: _builtins.int
+    SPARSE_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """Hits in all, as the engine counted them."""
     total_is_lower_bound: _builtins.bool
@@ -298,6 +331,10 @@ class SearchResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What a reader should know: terms cut by the clause limit, parts left out."""
 
+    @_builtins.property
+    def sparse(self) -> Global___SparseOutcome:
+        """What became of the sparse part."""
+
     def __init__(
         self,
         *,
@@ -312,14 +349,49 @@ class SearchResponse(_message.Message):
         engine_request_json: _builtins.str = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         query_terms: _builtins.int = ...,
+        sparse: Global___SparseOutcome | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "rerank", b"rerank", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "rerank", b"rerank", "sparse", b"sparse", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregations_json", b"aggregations_json", "engine_request_json", b"engine_request_json", "fingerprint", b"fingerprint", "hits", b"hits", "next_page_token", b"next_page_token", "query_terms", b"query_terms", "rerank", b"rerank", "timings", b"timings", "total", b"total", "total_is_lower_bound", b"total_is_lower_bound", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregations_json", b"aggregations_json", "engine_request_json", b"engine_request_json", "fingerprint", b"fingerprint", "hits", b"hits", "next_page_token", b"next_page_token", "query_terms", b"query_terms", "rerank", b"rerank", "sparse", b"sparse", "timings", b"timings", "total", b"total", "total_is_lower_bound", b"total_is_lower_bound", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class SparseOutcome(_message.Message):
+    """What became of the sparse part of a query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    status: Global___SparseStatus.ValueType
+    """In a word."""
+    reason: _builtins.str
+    """In a sentence, with the next step."""
+    terms: _builtins.int
+    """Terms that were sent."""
+    tokens: _builtins.int
+    """Tokens that the query has, special tokens included."""
+    def __init__(
+        self,
+        *,
+        status: Global___SparseStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        terms: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "status", b"status", "terms", b"terms", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SparseOutcome: _TypeAlias = SparseOutcome  # noqa: Y015
 
 @_typing.final
 class Hit(_message.Message):
