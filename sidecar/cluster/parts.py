@@ -92,7 +92,6 @@ _NETTY = (
     'java.net.SocketPermission "*", "accept,connect,resolve"',
     'java.util.PropertyPermission "*", "write"',
 )
-_PAINLESS = ('java.lang.RuntimePermission "createClassLoader"', 'java.lang.RuntimePermission "getClassLoader"')
 # Elasticsearch reads the version of class files as Java wrote it until 9.
 _OLDEST_CLASSES = {"elasticsearch": "1.8"}
 
@@ -149,8 +148,8 @@ OPENSEARCH = Server(
     variable="OPENSEARCH_URL",
 )
 
-# Two modules of 7.17 are on no public repository that Maven reads by default: CodeLibs' builds of
-# 7.10.2 stand in, the last of them there; 7.17 loads them.
+# analysis-common of 7.17 is on no repository that Maven reads by default: CodeLibs' build of 7.10.2, its last
+# there, stands in and loads. Painless is missing: that of 7.10.2 wants classes which 7.16 moved.
 ELASTICSEARCH = Server(
     title="Elasticsearch",
     version="7.17.29",
@@ -168,16 +167,9 @@ ELASTICSEARCH = Server(
         _elasticsearch("mapper-extras", "mapper-extras-client", "index.mapper.MapperExtrasPlugin"),
         _elasticsearch("reindex", "reindex-client", "reindex.ReindexPlugin"),
         Module(
-            "lang-painless",
-            "org.codelibs.elasticsearch.module:lang-painless:7.10.2",
-            "org.elasticsearch.painless.PainlessPlugin",
-            policy=_PAINLESS,
-        ),
-        Module(
             "analysis-common",
             "org.codelibs.elasticsearch.module:analysis-common:7.10.2",
             "org.elasticsearch.analysis.common.CommonAnalysisPlugin",
-            "lang-painless",
         ),
     ),
     flags=(

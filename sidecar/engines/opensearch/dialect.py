@@ -34,7 +34,7 @@ class Dialect:
         Whether ``indices.query.bool.max_clause_count`` is the limit. Elasticsearch 8 ignores it and allows at
         least 1,024, more with more heap.
     sparse_vector : bool
-        The ``sparse_vector`` query with weights of the caller's (Elasticsearch PR 108254, 8.15).
+        The ``sparse_vector`` query with weights of the caller's (elasticsearch-specification SparseVectorQuery, 8.15).
     """
 
     product: str
@@ -102,7 +102,7 @@ def choose(root: Json) -> Dialect:
     number = str(version.get("number", "unknown"))
     product = _product(root)
     found = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
-    if product not in _OLDEST or found < _OLDEST[product]:
+    if product not in _OLDEST or found < _OLDEST[product] or _is_hidden(product, number):
         raise _foreign(product, number)
     return _opensearch(number, found) if product == "opensearch" else _elasticsearch(number, found)
 
@@ -118,8 +118,13 @@ def _product(root: Json) -> str:
     return "elasticsearch" if "build_flavor" in version or tagline.startswith("You Know") else "an unknown product"
 
 
+def _is_hidden(product: str, number: str) -> bool:
+    """Whether OpenSearch gives itself out as the last Elasticsearch before the fork."""
+    return product == "opensearch" and number == "7.10.2"
+
+
 def _foreign(product: str, number: str) -> ChercheError:
-    if product == "opensearch" and number.startswith("7."):
+    if _is_hidden(product, number):
         return precondition(
             f"OpenSearch calls itself {number}: it hides its version",
             "set compatibility.override_main_response_version to false",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, slices
@@ -13,14 +13,20 @@ from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
-from sidecar.engines.opensearch.query import heaviest, lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.query import (
+    RANK_FEATURES,
+    heaviest,
+    holds,
+    lexical_reserve,
+    search_body,
+    sparse_parts_body,
+)
 from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.revisions import deliver
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.life import Candidate, Group, Load, Part, Revision, Room
 from sidecar.types import (
-    WEIGHTS,
     EngineInfo,
     EnginePage,
     Existing,
@@ -47,6 +53,7 @@ class _Known:
     dialect: Dialect | None = None
     max_clauses: int | None = None
 
+    weights: dict[str, str] = field(default_factory=dict)
 
 class OpenSearchEngine:
     """Implements `sidecar.protocols.Engine`.
@@ -119,7 +126,9 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def meta(self, index: str) -> IndexMeta | None:
         """See `Engine.meta`."""
-        return mapping.read_meta(index, await lifecycle.facts(self._http, index))
+        found = await lifecycle.facts(self._http, index)
+        self._known.weights[index] = mapping.weights_kind(index, found)
+        return mapping.read_meta(index, found)
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         """See `Engine.plan`."""
@@ -204,8 +213,9 @@ which would end up in logs — send them as an identity, or configure a service 
         counts: list[int] = []
         total = 0
         for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
+        kind = await self._weights(index)
             names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
-            filters = [{"rank_feature": {"field": f"{WEIGHTS}.{name}", "linear": {}}} for name in names]
+            filters = [holds(name, kind) for name in names]
             buckets, total = await lifecycle.count(self._http, index, filters)
             counts += buckets
         return counts, total
@@ -294,7 +304,8 @@ which would end up in logs — send them as an identity, or configure a service 
         two_parts = query.mode == "hybrid" and bool(clauses)
         named = dialect.named_scores and (two_parts or "sort" in query.body)
         params = {"include_named_queries_score": "true"} if named else {}
-        request = Request("POST", path, {**search_body(query, clauses), **pit}, params)
+        kind = await self._weights(index) if clauses else RANK_FEATURES
+        request = Request("POST", path, {**search_body(query, clauses, kind), **pit}, params)
         reply = await self._send(index, request, query.timeout)
         parts = None
         if two_parts and not named:
@@ -315,6 +326,14 @@ which would end up in logs — send them as an identity, or configure a service 
             if not (await self._dialect()).states_max_clauses:
                 self._known.max_clauses = DEFAULT_MAX_CLAUSES
                 return DEFAULT_MAX_CLAUSES
+    async def _weights(self, index: str) -> str:
+        """Type of the field of the weights; only newer Elasticsearch leaves a choice."""
+        if not (await self._dialect()).sparse_vector:
+            return RANK_FEATURES
+        if index not in self._known.weights:
+            self._known.weights[index] = mapping.weights_kind(index, await lifecycle.facts(self._http, index))
+        return self._known.weights[index]
+
             settings = await lifecycle.cluster_settings(self._http)
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
             self._known.max_clauses = int(stated)

@@ -92,6 +92,8 @@ def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
         return precondition(text, "open the index")
     if "no space left" in reason.lower():
         return precondition(f"{what}: the cluster's disk is full", "free disk space on the data nodes")
+    if "synthetic source" in reason:
+        return precondition(text, "reindex into an index whose index.mapping.source.mode is stored")
     if kind in _BAD_DOCUMENT:
         return invalid(text, "mend the document or the mapping")
     return _by_status(status, text)

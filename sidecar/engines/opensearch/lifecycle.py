@@ -46,7 +46,7 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
             raise
         return await _planned_new(http, dialect, index, meta)
     there = await stats(http, index)
-    mapping.check(index, found, meta, there)
+    mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
     requests = mapping.additions(found, meta)
     return requests, _shown(requests, there.documents, mapping.warnings(found))
 

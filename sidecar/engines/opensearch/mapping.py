@@ -8,13 +8,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sidecar.engines.opensearch.http import Request, index_path
+from sidecar.engines.opensearch.query import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.errors import precondition
 from sidecar.life import Group
 from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, Fingerprint, IndexMeta, IndexStats, Json
 
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
-    WEIGHTS: {"type": "rank_features"},
+    WEIGHTS: {"type": RANK_FEATURES},
     TERMS: {"type": "binary", "doc_values": True},
     CODES: {"type": "binary", "doc_values": True},
     HASH: {"type": "keyword"},
@@ -69,6 +70,23 @@ class IndexFacts:
 def facts(mapping: Json, settings: Json) -> tuple[IndexFacts, ...]:
     """Read the replies to ``GET /index/_mapping`` and ``GET /index/_settings?flat_settings=true``."""
     return tuple(_facts(name, entry["mappings"], settings[name]["settings"]) for name, entry in sorted(mapping.items()))
+
+
+def weights_kind(index: str, found: Sequence[IndexFacts]) -> str:
+    """Type of the field that holds the weights, ``rank_features`` where there is none yet.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where an alias spans indices of both types.
+    """
+    kinds = {each.properties.get(WEIGHTS, PROPERTIES[WEIGHTS]).get("type") for each in found}
+    if len(kinds) > 1:
+        raise precondition(
+            f"{index} stands for indices that hold weights as {' and '.join(sorted(map(str, kinds)))}",
+            "name one of them",
+        )
+    return str(next(iter(kinds), RANK_FEATURES))
 
 
 def read_meta(index: str, found: Sequence[IndexFacts]) -> IndexMeta | None:
@@ -170,8 +188,10 @@ def lean_recovery(settings: Json, *, known: bool) -> bool:
     return known and _segment_replication(settings)
 
 
-def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: IndexStats) -> None:
-    """Refuse a setup that would break what is stored.
+def check(
+    index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: IndexStats, *, sparse_vector: bool = False
+) -> None:
+    """Refuse a setup that would break what is stored; `sparse_vector`: the cluster has queries for such fields.
 
     Raises
     ------
@@ -181,7 +201,8 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: Index
     for each in found:
         for name, spec in PROPERTIES.items():
             kind = each.properties.get(name, spec).get("type", "object")
-            if kind != spec["type"]:
+            asked_for = name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector
+            if kind != spec["type"] and not asked_for:
                 raise precondition(
                     f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}',
                     "it was written before the index was set up: reindex into a new index",
@@ -207,7 +228,7 @@ def voids(old: Fingerprint, new: Fingerprint) -> bool:
 def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
     """What people should know before these indices are set up."""
     said = [
-        f'index "{each.name}" exists and OpenSearch cannot change its _source.excludes: weights, terms '
+        f'index "{each.name}" exists and its _source.excludes cannot be changed: weights, terms '
         "and codes will be in _source too, which about doubles their size and shows cherche_* fields "
         "to whoever reads whole documents; an index that setup creates, filled by _reindex, has neither"
         for each in found

@@ -11,6 +11,7 @@ from sidecar.types import CODES, OWN_FIELDS, TERMS, WEIGHTS, Json, Query, Sparse
 
 LEXICAL, SPARSE = "cherche_lexical", "cherche_sparse"
 TEXT_SLOT = "{{text}}"
+RANK_FEATURES, SPARSE_VECTOR = "rank_features", "sparse_vector"
 TIE_BREAKER = 0.5  # as in the Elasticsearch baseline of BEIR (Thakur et al. 2021)
 
 _OURS = {
@@ -22,7 +23,7 @@ _OURS = {
 _NOT_BODY = ("query", "filter", "_source", "docvalue_fields")
 
 
-def search_body(query: Query, clauses: Sequence[SparseClause]) -> dict[str, Any]:
+def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_FEATURES) -> dict[str, Any]:
     """Write the body of a search.
 
     Parameters
@@ -30,6 +31,8 @@ def search_body(query: Query, clauses: Sequence[SparseClause]) -> dict[str, Any]
     query : Query
     clauses : sequence of SparseClause
         What is left of ``query.clauses`` after `heaviest`.
+    kind : str
+        Type of the field that holds the weights.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def search_body(query: Query, clauses: Sequence[SparseClause]) -> dict[str, Any]
         if key in query.body:
             raise invalid(f"the search body sets {key!r}", f"use {instead} of the request instead")
     body = {key: value for key, value in query.body.items() if key not in _NOT_BODY}
-    body["query"] = _first_stage(query, clauses)
+    body["query"] = _first_stage(query, clauses, kind)
     body["size"], body["from"] = query.size, query.offset
     body["_source"] = _source(query)
     if fields := _docvalue_fields(query):
@@ -56,18 +59,28 @@ def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequen
     return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
 
 
-def sparse_clause(clauses: Sequence[SparseClause], boost: float) -> dict[str, Any]:
+def sparse_clause(clauses: Sequence[SparseClause], boost: float, kind: str = RANK_FEATURES) -> dict[str, Any]:
     """Write Σ query weight · document weight, times `boost`, as a named clause.
 
-    Only ``linear`` keeps the dot product of SPLADE (Formal et al. 2021, eq. 2).
+    Only ``linear`` keeps the dot product of SPLADE (Formal et al. 2021, eq. 2). A ``sparse_vector`` query is
+    that product too, once its pruning is off, which newer Elasticsearch switches on with the field.
     """
     if not clauses:
         return {"match_none": {}}
+    if kind == SPARSE_VECTOR:
+        return {"sparse_vector": {**_vector(clauses), "boost": boost, "_name": SPARSE}}
     features = [
         {"rank_feature": {"field": f"{WEIGHTS}.{clause.name}", "linear": {}, "boost": clause.weight}}
         for clause in clauses
     ]
     return {"bool": {"should": features, "boost": boost, "_name": SPARSE}}
+
+
+def holds(feature: str, kind: str) -> dict[str, Any]:
+    """Write a filter for the documents that hold a feature."""
+    if kind == SPARSE_VECTOR:
+        return {"sparse_vector": _vector((SparseClause(0, feature, 1.0),))}
+    return {"rank_feature": {"field": f"{WEIGHTS}.{feature}", "linear": {}}}
 
 
 def heaviest(clauses: Sequence[SparseClause], limit: int) -> tuple[tuple[SparseClause, ...], int]:
@@ -104,9 +117,13 @@ def fill_slots(value: JsonValue, text: str) -> JsonValue:
     return value
 
 
-def _first_stage(query: Query, clauses: Sequence[SparseClause]) -> dict[str, Any]:
+def _vector(clauses: Sequence[SparseClause]) -> dict[str, Any]:
+    return {"field": WEIGHTS, "query_vector": {clause.name: clause.weight for clause in clauses}, "prune": False}
+
+
+def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
     lexical = {"bool": {"must": [_lexical(query)], "_name": LEXICAL}}
-    sparse = sparse_clause(clauses, query.sparse_boost)
+    sparse = sparse_clause(clauses, query.sparse_boost, kind)
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
     elif query.mode == "bm25" or not clauses:

@@ -50,12 +50,12 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existi
                 "track_total_hits": False,
             }
             reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')
-            raws = reply["hits"]["hits"]
+            pit, raws = reply.get("pit_id", pit), reply["hits"]["hits"]
             for raw in raws:
                 yield existing(raw, raw.get("fields", {}))
             if len(raws) < SCAN_BATCH:
                 return
-            pit, after = reply.get("pit_id", pit), {"search_after": raws[-1]["sort"]}
+            after = {"search_after": raws[-1]["sort"]}
     finally:
         await http.send(dialect.close_pit(pit), what=f'index "{index}"')
 

@@ -105,7 +105,7 @@ async def test_partial_results_are_told() -> None:
 @pytest.mark.parametrize(
     "root",
     [
-        {"version": {"number": "8.15.0"}, "tagline": "You Know, for Search"},
+        {"version": {"number": "7.10.2"}, "tagline": "You Know, for Search"},
         {"version": {"distribution": "opensearch", "number": "1.3.2"}},
         {},
     ],
