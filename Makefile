@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench interop clean
+.PHONY: demo test prove lint proto plugin cluster bench interop chart ray clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -45,6 +45,20 @@ prove: $(READY)
 
 interop: $(READY)
 	$(BIN)/python -m tests.contract.interop
+
+# Lints and renders the chart with helm itself, which Go builds once where it is not installed.
+HELM_VERSION ?= v3.19.4
+chart: $(READY)
+	command -v helm >/dev/null || { \
+	cache="$$($(BIN)/python -c 'import os, pathlib; from sidecar.cluster.places import cache_folder; \
+	print(cache_folder(os.environ, root=os.geteuid() == 0, home=pathlib.Path.home()))')"; \
+	test -x "$$cache/bin/helm" || GOBIN="$$cache/bin" go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION); }
+	CHERCHE_REQUIRE=helm $(BIN)/python -m pytest tests/contract/test_chart.py
+
+# Ray takes 240 MB, so that only this installs it.
+ray: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	CHERCHE_REQUIRE=ray $(BIN)/python -m pytest tests/integration/test_fleet.py
 
 clean:
 	rm -rf $(VENV) build dist

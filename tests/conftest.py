@@ -13,7 +13,7 @@ from hypothesis import settings
 settings.register_profile("cherche", deadline=None)
 settings.load_profile("cherche")
 
-NEEDS = ("data", "models", "java", "browser")
+NEEDS = ("data", "models", "java", "browser", "helm", "ray")
 _REQUIRED = frozenset(filter(None, os.environ.get("CHERCHE_REQUIRE", "").split(",")))
 _TEST_DATA = os.environ.get("CHERCHE_TEST_DATA")
 _TEST_MODELS = os.environ.get("CHERCHE_TEST_MODELS")
