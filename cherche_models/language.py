@@ -18,14 +18,15 @@ FOREIGN = 0.5
 _PIECES, _CHARACTERS = (100, 0.01), (2000, 0.1)
 """Tokens that make a script known: so many, or in a small vocabulary this share of it."""
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>\Z")
+_IDEOGRAPHS = ("CJK", "HANGUL")
 _LETTERS = frozenset({"Lu", "Ll", "Lt", "Lo"})
 
 
 def unknown_ids(vocabulary: Sequence[str], unknown: int | None, *, byte_level: bool = False) -> frozenset[int]:
     """Ids of tokens that say nothing: ``[UNK]``, bytes, fragments of characters, letters of unknown scripts.
 
-    A script is known if the vocabulary has 100 pieces of it with two letters or more
-    (alphabets), or 2,000 tokens in all (Chinese characters).
+    A script is known if it is the vocabulary's most frequent one, if there are 100 pieces
+    of it with two letters or more, or, of Chinese characters and Hangul, 2,000 tokens in all.
 
     Parameters
     ----------
@@ -95,7 +96,9 @@ def _known(tokens: Sequence[tuple[str, str]]) -> set[str]:
     every = Counter(script for script, _ in tokens)
     pieces = Counter(script for script, text in tokens if sum(map(str.isalpha, text)) > 1)
     least, most = (min(count, share * len(tokens)) for count, share in (_PIECES, _CHARACTERS))
-    return {script for script in every if pieces[script] >= max(least, 1) or every[script] >= max(most, 2)}
+    own = {script for script, _ in every.most_common(1)}
+    alphabets = {script for script in every if pieces[script] >= max(least, 1)}
+    return own | alphabets | {script for script in _IDEOGRAPHS if every[script] >= max(most, 2)}
 
 
 def _bytes() -> dict[str, int]:
