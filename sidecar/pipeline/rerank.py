@@ -87,6 +87,8 @@ def _why_unscored(maxsim: fuse.Values, codes: Sequence[bytes | None], dim: int, 
     _, failures = codec.unpack_many(unscored, dim)
     if failures:
         return f"have codes that cannot be read: {failures[min(failures)]}"
+    if len(unscored) == int((~np.isfinite(maxsim)).sum()):
+        return "hold no token that the model knows"
     return "have no token codes: feed their documents again" if stored else "have no text that can be encoded"
 
 

@@ -322,7 +322,7 @@ async def test_hits_without_codes_keep_their_first_stage_share(ready: Any) -> No
     [
         (b"CC", "these 2 bytes are not token codes"),
         (codec.pack_codes(TokenEmbeddings(np.ones((2, 8), np.float32))), "8 dimensions, 16 are wanted"),
-        (codec.pack_codes(TokenEmbeddings(np.empty((0, 16), np.float32))), "have no token codes"),
+        (codec.pack_codes(TokenEmbeddings(np.empty((0, 16), np.float32))), "hold no token that the model knows"),
     ],
 )
 async def test_one_damaged_document_costs_only_itself(ready: Any, damaged: bytes, why: str) -> None:

@@ -1,0 +1,92 @@
+"""Text that the served model cannot read: BM25 finds it, and every answer says why nothing else did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cherche_models import hub
+from sidecar.models import LoadedModel
+from sidecar.protocols import Engine
+from sidecar.rpc.values import Text
+from sidecar.testing import RunningServer, running_server
+from sidecar.types import IndexOptions, RerankStatus, SearchRequest, SourceDocument, SparseStatus
+from tests import languages
+
+DOCUMENTS = {
+    "en": "neural search of the brain",
+    "ru": "поиск по документам",
+    "ja": "深層学習 検索",
+    "mixed": "the heart of the document 検索",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    folder = languages.word_pieces(tmp_path_factory.mktemp("word_pieces"))
+    return LoadedModel("tiny", hub.load(folder, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=8))
+
+
+@pytest.fixture
+async def fed(engine: Engine, model: LoadedModel) -> AsyncIterator[RunningServer]:
+    async def stream() -> AsyncIterator[SourceDocument]:
+        for key, text in DOCUMENTS.items():
+            yield SourceDocument(key, json.dumps({"text": text}).encode())
+
+    async with running_server(engine, [model]) as server:
+        await server.client.setup_index("texts", IndexOptions())
+        results = [result async for result in server.client.index_documents("texts", stream())]
+        assert {result.id: (result.outcome, result.foreign) for result in results} == {
+            "en": ("encoded", False),
+            "ru": ("encoded", True),
+            "ja": ("encoded", True),
+            "mixed": ("encoded", False),
+        }
+        assert {result.id for result in results if not result.terms} == {"ru", "ja"}
+        yield server
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "sparse"])
+async def test_a_foreign_query_is_answered_by_bm25(fed: RunningServer, mode: str) -> None:
+    request = SearchRequest("texts", "поиск документам", mode=mode, rerank=True)
+    result = await fed.client.search(request)
+    assert [hit.id for hit in result.hits] == ["ru"]
+    assert result.sparse.status == SparseStatus.UNKNOWN_LANGUAGE
+    assert (result.sparse.terms, result.query_terms) == (0, 0)
+    assert result.sparse.tokens > 2
+    assert "'tiny' does not know the language" in result.sparse.reason
+    assert result.rerank.status == RerankStatus.UNKNOWN_LANGUAGE
+    assert any("BM25 alone" in warning for warning in result.warnings)
+    assert result.hits[0].parts.sparse == 0
+
+
+async def test_a_known_query_finds_no_foreign_document_by_its_vector(fed: RunningServer) -> None:
+    result = await fed.client.search(SearchRequest("texts", "the heart", mode="sparse", rerank=True))
+    assert {hit.id for hit in result.hits} <= {"en", "mixed"}
+    assert result.sparse.status == SparseStatus.APPLIED
+    assert result.sparse.terms == result.query_terms > 0
+    assert result.rerank.status == RerankStatus.APPLIED
+    lexical = await fed.client.search(SearchRequest("texts", "the heart", mode="bm25"))
+    assert lexical.sparse.status == SparseStatus.NOT_REQUESTED
+
+
+async def test_a_foreign_hit_keeps_its_place_and_is_no_reason_to_feed_again(fed: RunningServer) -> None:
+    result = await fed.client.search(SearchRequest("texts", "document поиск heart of", rerank=True))
+    assert "ru" in {hit.id for hit in result.hits}
+    assert result.rerank.status == RerankStatus.PARTIAL
+    assert "hold no token that the model knows" in result.rerank.reason
+
+
+async def test_encoding_says_which_texts_are_foreign(fed: RunningServer) -> None:
+    encoded = await fed.client.encode_documents([Text(text) for text in DOCUMENTS.values()])
+    assert [item.foreign for item in encoded.items] == [False, True, True, False]
+    assert [bool(item.weights) for item in encoded.items] == [True, False, False, True]
+    queries = await fed.client.encode_queries([Text("検索"), Text("brain")])
+    assert [item.foreign for item in queries.items] == [True, False]
+
+
+async def test_a_foreign_document_is_whole(fed: RunningServer) -> None:
+    report = await fed.client.get_index("texts")
+    assert (report.stats.documents, report.stats.encoded, report.stats.pending) == (4, 4, 0)
