@@ -12,7 +12,7 @@ from sidecar.engines.opensearch.errors import BadRequestShape, of_item
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, StoredDocument, WriteResult
+from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ID_BYTES = 512
@@ -50,6 +50,27 @@ def item(position: int, document: StoredDocument) -> Item:
 
 
 def batches(items: Sequence[Item], max_bytes: int) -> Iterator[list[Item]]:
+def rewritten(position: int, raw: Json, source: Json) -> Item:
+    """Write `source` in place of a document, guarded by its last write, past any ingest pipeline.
+
+    Parameters
+    ----------
+    raw : mapping
+        The document as a search or a get answers it, with sequence number and primary term.
+    """
+    action: dict[str, Any] = {
+        "_index": raw["_index"],
+        "_id": raw["_id"],
+        "if_seq_no": raw["_seq_no"],
+        "if_primary_term": raw["_primary_term"],
+        "pipeline": "_none",
+    }
+    if "_routing" in raw:
+        action["routing"] = raw["_routing"]
+    lines = "\n".join((dumps({"index": action}), dumps(source), ""))
+    return Item(position, str(raw["_id"]), lines.encode())
+
+
     """Cut by bytes, in order; an item that is larger goes alone."""
     batch: list[Item] = []
     size = 0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.engines.opensearch.mapping import PROPERTIES, creation
-from sidecar.types import Fingerprint, IndexMeta, TextField
+from sidecar.engines.opensearch.query import SPARSE_VECTOR
+from sidecar.types import WEIGHTS, Fingerprint, IndexMeta, TextField
 
 _EXAMPLE = IndexMeta(
     model="cherche-tiny",
@@ -26,6 +27,7 @@ def mappings() -> dict[str, dict[str, Any]]:
             "settings": {"index.replication.type": "SEGMENT"},
             **_body(lean_recovery=True),
         },
+        "elasticsearch-sparse-vector.json": _with_sparse_vector(_body(lean_recovery=False)),
         "additions.json": {"properties": dict(PROPERTIES)},
     }
 
@@ -47,6 +49,13 @@ def _body(*, lean_recovery: bool) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise TypeError("a creation request has a JSON body")
     return body
+
+
+def _with_sparse_vector(body: dict[str, Any]) -> dict[str, Any]:
+    """The same index with the weights in a ``sparse_vector`` field; each query turns pruning off."""
+    mappings = body["mappings"]
+    properties = {**mappings["properties"], WEIGHTS: {"type": SPARSE_VECTOR}}
+    return {**body, "mappings": {**mappings, "properties": properties}}
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps
+from sidecar.engines.opensearch.bulk import Sleep, Writer, rewritten
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import NoScripts
 from sidecar.engines.opensearch.http import Http, Request, index_path
@@ -74,7 +72,7 @@ async def _by_writing(http: Http, index: str, *, sleep: Sleep) -> tuple[int, int
         "track_total_hits": False,
     }
     found = await http.send(Request("POST", index_path(index, "_search"), body), what=f'index "{index}"')
-    items = [_item(position, raw) for position, raw in enumerate(found["hits"]["hits"])]
+    items = [rewritten(position, raw, raw.get("_source") or {}) for position, raw in enumerate(found["hits"]["hits"])]
     results = await Writer(http, "", sleep=sleep).deliver(items, len(items))
     refused = [result.error for result in results if result.error is not None]
     failures = [error for error in refused if error.code is not Code.ABORTED]
@@ -82,21 +80,6 @@ async def _by_writing(http: Http, index: str, *, sleep: Sleep) -> tuple[int, int
         raise _unchangeable(index, len(failures), failures[0])
     await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
     return len(items) - len(refused), len(refused)
-
-
-def _item(position: int, raw: Json) -> Item:
-    """An ``index`` action guarded by the document's last write, past any ingest pipeline that would encode it."""
-    action: dict[str, Any] = {
-        "_index": raw["_index"],
-        "_id": raw["_id"],
-        "if_seq_no": raw["_seq_no"],
-        "if_primary_term": raw["_primary_term"],
-        "pipeline": "_none",
-    }
-    if "_routing" in raw:
-        action["routing"] = raw["_routing"]
-    lines = "\n".join((dumps({"index": action}), dumps(raw.get("_source") or {}), ""))
-    return Item(position, str(raw["_id"]), lines.encode())
 
 
 def _unchangeable(index: str, count: int, first: ChercheError | Json) -> ChercheError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
-from sidecar.engines.opensearch.http import Http
-from sidecar.errors import ChercheError, invalid
-from sidecar.life import Revision
+from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields, rewritten
+from sidecar.engines.opensearch.errors import NoScripts
+from sidecar.engines.opensearch.http import Http, Request
+from sidecar.errors import ChercheError, Code, invalid, not_found
+from sidecar.life import Candidate, Revision
 from sidecar.types import OWN_FIELDS, WriteResult
 
 # Where weights lie in ``_source`` a partial document would be merged with them: features of the text before would
@@ -25,7 +26,38 @@ async def deliver(http: Http, revisions: Sequence[Revision], *, sleep: Sleep) ->
             items.append(item(position, revision))
         except ChercheError as error:
             writer.refuse(position, WriteResult(revision.candidate.id, error))
+    results = await writer.deliver(items, len(revisions))
+    unscripted = [position for position, result in enumerate(results) if isinstance(result.error, NoScripts)]
+    if unscripted:
+        again = await _write_anew(http, [revisions[position] for position in unscripted], sleep=sleep)
+        for position, result in zip(unscripted, again, strict=True):
+            results[position] = result
+    return results
+
+
+async def _write_anew(http: Http, revisions: Sequence[Revision], *, sleep: Sleep) -> list[WriteResult]:
+    """As `deliver`, without scripts: each document is read whole and written back, if it is still as it was."""
+    docs = [_address(revision.candidate) for revision in revisions]
+    params = {"_source_excludes": ",".join(OWN_FIELDS)}
+    reply = await http.send(Request("POST", "/_mget", {"docs": docs}, params), what="documents to revise")
+    writer = Writer(http, "", sleep=sleep)
+    items = []
+    for position, (revision, raw) in enumerate(zip(revisions, reply["docs"], strict=True)):
+        candidate = revision.candidate
+        if not raw.get("found"):
+            error = not_found(f'document "{candidate.id}" was deleted')
+        elif (raw["_seq_no"], raw["_primary_term"]) != (candidate.seq_no, candidate.term):
+            error = ChercheError(Code.ABORTED, f'document "{candidate.id}" was written meanwhile', "read it again")
+        else:
+            items.append(rewritten(position, raw, {**raw["_source"], **neural_fields(revision.document)}))
+            continue
+        writer.refuse(position, WriteResult(candidate.id, error))
     return await writer.deliver(items, len(revisions))
+
+
+def _address(candidate: Candidate) -> dict[str, str]:
+    address = {"_index": candidate.index, "_id": candidate.id}
+    return {**address, "routing": candidate.routing} if candidate.routing else address
 
 
 def item(position: int, revision: Revision) -> Item:
