@@ -65,9 +65,7 @@ class Form:
         """
         found = _FORM.fullmatch(text)
         if not found or found[2] not in CODECS:
-            raise ValueError(
-                f"codec {text!r} is not one of {', '.join(CODECS)}, or one of them after pool2+, pool3+, …"
-            )
+            raise ValueError(f"codec {text!r} is not one of {', '.join(CODECS)}, pooled (pool2+int8) or not")
         factor = int(found[1] or 1)
         if factor > LARGEST_POOL:
             raise ValueError(f"codec {text!r} pools {factor} tokens into one: {LARGEST_POOL} at most")

@@ -34,6 +34,23 @@ from cherche_models.pool import pool
 from cherche_models.scores import Packed, offsets
 from cherche_models.types import Floats, TermWeights, TokenEmbeddings
 
+__all__ = [
+    "CHUNKED",
+    "CODECS",
+    "VERSION",
+    "Codec",
+    "CodecError",
+    "CodesHeader",
+    "Form",
+    "codes_header",
+    "pack_codes",
+    "pack_terms",
+    "transcode",
+    "unpack_codes",
+    "unpack_many",
+    "unpack_terms",
+]
+
 VERSION = 1
 CHUNKED = 2
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
-from sidecar.life import Candidate, Group, Load, Part, Revision, Room
+from sidecar.life import Candidate, Found, Group, Load, Part, Placement, Revision, Room, Serving
 from sidecar.types import (
     EngineInfo,
     EnginePage,
@@ -50,6 +50,8 @@ class ModelInfo:
     device, dtype : str
     sparse_boost, rerank_weight : float
         Tuned on training data; what an index is set up with by default.
+    codebook : str
+        Digest of what residual codes are made with; empty where it brings none.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelInfo:
     dtype: str
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
+    codebook: str = ""
 
 
 class Model(Protocol):
@@ -206,6 +209,16 @@ class Engine(Protocol):
         """
         ...
 
+    async def shadows(self) -> Shadows:
+        """What lets another index take the place of one.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION where the engine knows no aliases.
+        """
+        ...
+
     async def load(self) -> Load | None:
         """How busy the cluster is; None where there is none, or where it does not say."""
         ...
@@ -220,6 +233,54 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Close connections and files."""
+        ...
+
+
+class Shadows(Protocol):
+    """An engine's ways to fill an index beside another, and to let it take that one's place."""
+
+    async def serving(self, index: str) -> Serving:
+        """What a name stands for.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND.
+        """
+        ...
+
+    async def create(self, shadow: str, like: str, meta: IndexMeta) -> None:
+        """Make an index with the mappings and settings of another, for another encoding; one that is there stays.
+
+        Raises
+        ------
+        ChercheError
+            ALREADY_EXISTS where there is one that is set up for something else.
+        """
+        ...
+
+    async def found(self, index: str, documents: Sequence[Candidate]) -> dict[str, Found]:
+        """What an index holds under the ids (and routing) of documents; sees every acknowledged write."""
+        ...
+
+    async def place(self, index: str, placements: Sequence[Placement]) -> list[WriteResult]:
+        """Write whole documents over what was found, pipelines left out; ABORTED where that is there no more."""
+        ...
+
+    async def discard(self, documents: Sequence[Candidate]) -> list[WriteResult]:
+        """Delete documents that are still as they were read."""
+        ...
+
+    async def absent(self, index: str, documents: Sequence[Candidate]) -> list[Candidate]:
+        """Those of some documents that an index does not hold; sees every acknowledged write."""
+        ...
+
+    async def announce(self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int]) -> None:
+        """Note in both mappings that an index follows another: how far it was copied, how far it is written."""
+        ...
+
+    async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:
+        """Let an alias stand for other indices, at once."""
         ...
 
 

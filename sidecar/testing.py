@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cherche_models import codebook
 from cherche_models.types import Encoding, Floats, TermWeights, TokenEmbeddings, Tokens
 from sidecar.protocols import Engine, Model, ModelInfo
 from sidecar.types import Kind
@@ -65,6 +66,8 @@ class FakeModel:
         Token counts of each pass so far.
     waiting : bool
         Whether a pass stands before the gate.
+    codebook : bool
+        Whether it brings one, so that its codes can be residuals.
     """
 
     name: str = "fake"
@@ -79,6 +82,7 @@ class FakeModel:
     gate: threading.Event = field(default_factory=threading.Event)
     batches: list[list[int]] = field(default_factory=list)
     waiting: bool = False
+    codebook: bool = False
     _info: ModelInfo = field(init=False)
     _vectors: Floats = field(init=False)
 
@@ -87,6 +91,7 @@ class FakeModel:
         vocabulary = (*SPECIAL, *(f"h{i}" for i in range(self.buckets)))
         vectors = np.random.default_rng(7).standard_normal((len(vocabulary), self.dim), dtype=np.float32)
         self._vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        book = codebook.register(codebook.train(self._vectors, 64)) if self.codebook else None
         self._info = ModelInfo(
             name=self.name,
             architecture=_architecture(self.sparse, self.late_interaction),
@@ -99,6 +104,7 @@ class FakeModel:
             max_query_length=self.max_length,
             device="cpu",
             dtype="float32",
+            codebook=book.digest if book is not None else "",
         )
 
     @property

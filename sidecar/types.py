@@ -106,6 +106,16 @@ class IndexMeta:
     version: int = 1
     chunks: Chunks = Chunks()
 
+    def voided_by(self, new: IndexMeta) -> bool:
+        """Whether what was encoded for this is wrong for `new`.
+
+        Codes may be added to weights, and another codec may follow: codes say themselves which one they are of.
+        Whether the model behind them stayed the same is for the pipeline to see.
+        """
+        old, later = self.fingerprint, new.fingerprint
+        is_recoded = bool(later.codes) and self.codec != new.codec
+        return old.sparse != later.sparse or bool(old.codes and old.codes != later.codes and not is_recoded)
+
     def to_json(self) -> dict[str, Any]:
         """The object under ``_meta.cherche``."""
         return {

@@ -31,7 +31,12 @@ from sidecar.types import IndexOptions, SetupResult, TextField
 )
 @click.option("--chunk-overlap", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 16]")
 @click.option("--prune", default="none", show_default=True, help="Such as top_k:128 or max_ratio:0.1.")
-@click.option("--codec", type=click.Choice(["int8", "none"]), default="int8", show_default=True, help="Token codes.")
+@click.option(
+    "--codec",
+    type=click.Choice(["int8", "residual4", "residual2", "residual1", "none"]),
+    help="Of token codes; residuals of so many bits need a codebook (cherche codebook).  [default: as it is, or int8]",
+)
+@click.option("--pool", type=click.IntRange(1, 16), default=1, help="About so many like tokens become one.")
 @click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause.")
 @click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim.")
 @click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 for 100.")
@@ -43,6 +48,8 @@ def setup(
     model: str,
     reranker: str,
     dry_run: bool,
+    codec: str | None,
+    pool: int,
     **options: Any,  # noqa: ANN401  # fields of IndexOptions, checked by click
 ) -> None:
     """Add the mapping to an index, new or existing.
@@ -51,11 +58,35 @@ def setup(
     fields that exist stay as they are. A model that is a folder or a hub id is remembered by it.
     """
     names = session.model_name(model), session.model_name(reranker)
-    wanted = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""), **options)
+    wanted = IndexOptions(
+        model=names[0],
+        reranker=names[1],
+        fields=parse_fields(fields or ""),
+        codec=codec_form(codec, pool),
+        **options,
+    )
     result = session.run(lambda client: client.setup_index(index, wanted, dry_run=dry_run), models=names)
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
     session.output.data(_json(index, result), lambda: _print(index, result))
+
+
+def codec_form(codec: str | None, pool: int) -> str:
+    """The codec as an index's settings name it; "" where nothing was asked for.
+
+    Raises
+    ------
+    click.UsageError
+        If nothing is to be pooled.
+
+    >>> codec_form("residual2", 2), codec_form(None, 3), codec_form(None, 1)
+    ('pool2+residual2', 'pool3+int8', '')
+    """
+    if pool == 1:
+        return codec or ""
+    if codec == "none":
+        raise click.UsageError("--pool joins tokens of stored codes, and --codec none stores none")
+    return f"pool{pool}+{codec or 'int8'}"
 
 
 def parse_fields(text: str) -> tuple[TextField, ...]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cherche_models.bodies import BITS
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders, ModelInfo
 from sidecar.types import Chunks, IndexMeta
@@ -30,8 +31,9 @@ def sparse_fingerprint(
 
 
 def codes_fingerprint(model: ModelInfo, *, max_length: int, codec: str, chunks: Chunks | None = None) -> str:
-    """Of token codes: model and tokenizer files, head and prompts, length, codec, chunks."""
-    return sha256_of(["codes", model.digest, max_length, codec, *_cut(chunks)])
+    """Of token codes: model and tokenizer files, head and prompts, length, codec and its codebook, chunks."""
+    book = [model.codebook] if codec.rpartition("+")[2] in BITS else []
+    return sha256_of(["codes", model.digest, max_length, codec, *book, *_cut(chunks)])
 
 
 def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:

@@ -18,6 +18,7 @@ from sidecar.life import Candidate, NotDone, Revision
 from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.pipeline.transcode import transcoded
 from sidecar.protocols import Lane
 from sidecar.types import IndexMeta, StoredDocument, WriteResult
 
@@ -111,9 +112,12 @@ async def revisit(
     judged = await asyncio.to_thread(lambda: [judge(one, encoder.meta, limit) for one in page])
     work: list[Work] = []
     revisions: list[Revision] = []
+    recoded = await transcoded([one for one in judged if isinstance(one, Work)], encoder, names, context)
     for candidate, found in zip(page, judged, strict=True):
         if found is None:
             outcome.counts["kept"] += 1
+        elif isinstance(found, Work) and found.candidate.id in recoded:
+            revisions.append(recoded[found.candidate.id])
         elif isinstance(found, Work):
             work.append(found)
         else:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cherche_models.codec import CODECS, pack_terms
+from cherche_models.codec import Form, pack_terms
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import Context
@@ -49,7 +49,7 @@ async def setup(index: str, options: IndexOptions, context: Context, *, dry_run:
     """
     known = await _known(index, context)
     sample = await _sample(index, context)
-    meta = resolve(_inherited(options, known), context, sample)
+    meta = resolve(inherited(options, known), context, sample)
     stale = await _check_change(index, known, meta, context)
     size, warnings = await _projected(meta, context, sample)
     plan = await (context.engine.plan if dry_run else context.engine.setup)(index, meta)
@@ -74,8 +74,8 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] 
     prune = _prune(options.prune)
     max_length = _max_length(options.max_length, model)
     chunks = _chunks(options, max_length)
-    codec = _codec(options.codec)
     reranker = _reranker(options, model, context)
+    codec = _codec(options.codec, reranker)
     codes = ""
     if reranker is not None and codec != NO_CODES:
         length = min(max_length, reranker.info.max_document_length)
@@ -99,7 +99,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] 
     )
 
 
-def _inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
+def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
     """What the options leave open stays as the index has it; numbers tuned for a model only with that model."""
     if known is None:
         return options
@@ -114,6 +114,7 @@ def _inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
         reranker=options.reranker or known.reranker,
         fields=fields,
         max_length=options.max_length or known.max_length,
+        codec=options.codec or (known.codec if same_reranker and known.fingerprint.codes else ""),
         chunks=options.chunks or known.chunks.most,
         chunk_overlap=_known_overlap(options, known),
         sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
@@ -194,6 +195,9 @@ async def _check_change(index: str, known: IndexMeta | None, meta: IndexMeta, co
     encoded = (await context.engine.stats(index)).encoded if is_stale else 0
     if not encoded:
         return ()
+    if old.sparse == new.sparse and _is_recoded(known, meta, context):
+        kept = f"{encoded:,} documents keep their codes of {known.codec}, which are read as they are"
+        return (f"{kept}; they become {meta.codec}, without the model, with: cherche backfill {index}",)
     if old.sparse != new.sparse or (old.codes and old.codes != new.codes):
         what = "weights" if old.sparse != new.sparse else "codes"
         name = known.model if old.sparse != new.sparse else known.reranker or known.model
@@ -203,6 +207,17 @@ async def _check_change(index: str, known: IndexMeta | None, meta: IndexMeta, co
         )
     what = "no codes" if old != new else "the weights of the fields before"
     return (f"{encoded:,} documents have {what} until they are fed again",)
+
+
+def _is_recoded(known: IndexMeta, meta: IndexMeta, context: Context) -> bool:
+    """Whether nothing but the codec changes: what is stored can be read on, and be transcoded."""
+    if not known.fingerprint.codes or not meta.fingerprint.codes or known.codec == meta.codec:
+        return False
+    info = context.encoders.named(meta.reranker or meta.model).info
+    length = min(known.max_length, info.max_document_length)
+    before = codes_fingerprint(info, max_length=length, codec=known.codec, chunks=known.chunks)
+    same_fields = [field.name for field in known.fields] == [field.name for field in meta.fields]
+    return before == known.fingerprint.codes and same_fields
 
 
 def _present_fields(sample: Sequence[Existing]) -> tuple[TextField, ...]:
@@ -223,11 +238,20 @@ def _reranker(options: IndexOptions, model: Encoder, context: Context) -> Encode
     return reranker
 
 
-def _codec(wanted: str) -> str:
+def _codec(wanted: str, reranker: Encoder | None) -> str:
     codec = wanted or DEFAULT_CODEC
-    if codec != NO_CODES and codec not in CODECS:
-        raise invalid(f"codec {codec!r} is not known", f"choose one of {', '.join((*CODECS, NO_CODES))}")
-    return codec
+    if codec == NO_CODES:
+        return codec
+    try:
+        form = Form.parse(codec)
+    except ValueError as error:
+        raise invalid(str(error), f"choose one, or {NO_CODES}") from None
+    if form.needs_codebook and reranker is not None and not reranker.info.codebook:
+        raise precondition(
+            f"model {reranker.info.name!r} has no codebook, which the codec {codec} needs",
+            "train one with: cherche codebook FOLDER CORPUS.jsonl, and serve the model again",
+        )
+    return str(form)
 
 
 def _naming(model: Encoder) -> str:

@@ -191,7 +191,7 @@ def _check(name: str, meta: IndexMeta) -> None:
 def _check_model(index: Index, meta: IndexMeta, counts: IndexStats) -> None:
     """Weights and codes of two models must not meet in one index."""
     before = index.meta
-    if before is not None and before.fingerprint != meta.fingerprint and counts.encoded:
+    if before is not None and before.voided_by(meta) and counts.encoded:
         raise precondition(
             f"index {index.name!r} holds {counts.encoded} documents encoded for {before.model}, not for {meta.model}",
             f"run: cherche remove {index.name}, then set it up and feed it again",

@@ -11,7 +11,7 @@ from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.engines.opensearch.query import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.errors import precondition
 from sidecar.life import Group
-from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, Fingerprint, IndexMeta, IndexStats, Json
+from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, IndexMeta, IndexStats, Json
 
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
@@ -208,21 +208,12 @@ def check(
                     "it was written before the index was set up: reindex into a new index",
                 )
     before = read_meta(index, found)
-    if before is not None and voids(before.fingerprint, meta.fingerprint) and stats.encoded:
+    if before is not None and before.voided_by(meta) and stats.encoded:
         raise precondition(
             f'index "{index}" holds {stats.encoded} documents encoded for the model {before.model} '
             f"({before.fingerprint.sparse[:12]}), not for {meta.model} ({meta.fingerprint.sparse[:12]})",
             f"run: cherche remove {index}, then set it up and feed it again",
         )
-
-
-def voids(old: Fingerprint, new: Fingerprint) -> bool:
-    """Whether what was encoded for `old` is wrong for `new`; codes may be added to weights.
-
-    >>> voids(Fingerprint("a"), Fingerprint("a", "b")), voids(Fingerprint("a", "b"), Fingerprint("a"))
-    (False, True)
-    """
-    return old.sparse != new.sparse or bool(old.codes and old.codes != new.codes)
 
 
 def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ async def test_an_estimate_never_fails_setup(world: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"codec": "int4"}, "codec 'int4' is not known"),
+        ({"codec": "int4"}, "codec 'int4' is not one of int8"),
         ({"prune": "top"}, "prune 'top' is not one of"),
         ({"prune": "max_ratio:2"}, "the value must be in"),
         ({"max_length": 129}, "max_length is 129, model 'fake' reads 8 to 128 tokens"),
