@@ -118,10 +118,10 @@ class Settings(_Section):
     A plain value: constructing it reads neither environment nor files; see `load`.
     """
 
-    engine: Literal["embedded", "opensearch"] = "embedded"
-    """Where documents live."""
+    engine: Literal["embedded", "opensearch", "elasticsearch"] = "embedded"
+    """Where documents live: a file, or a cluster of either name, whose product is found out."""
     url: str = ""
-    """The cluster's address, for the opensearch engine."""
+    """The cluster's address."""
     cluster_ca: Path | None = None
     """Authority of the cluster's certificate, PEM; the system's where empty."""
     embedded: Embedded = Field(default_factory=Embedded)

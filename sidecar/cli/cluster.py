@@ -1,4 +1,4 @@
-"""``cherche cluster``: a real OpenSearch on this machine."""
+"""``cherche cluster``: a real OpenSearch or Elasticsearch on this machine."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from sidecar.cli.session import Session, verb
 def cluster() -> None:
     """Start and stop a development cluster.
 
-    OpenSearch is fetched from Maven Central once and kept in the cache folder: $XDG_CACHE_HOME/cherche,
-    else /var/cache/cherche for root, else ~/.cache/cherche. It needs JDK 21 or later and Maven.
+    The server is fetched from Maven Central once and kept in the cache folder: $XDG_CACHE_HOME/cherche,
+    else /var/cache/cherche for root, else ~/.cache/cherche. It needs Maven and a JDK: 21 or later for
+    OpenSearch 3.8.0, 17 to 23 for Elasticsearch 7.17.29.
     """
 
 
 @verb("up", connects=False)
+@click.option(
+    "--product",
+    type=click.Choice(["opensearch", "elasticsearch"]),
+    default="opensearch",
+    show_default=True,
+    help="What the nodes run.",
+)
 @click.option("--nodes", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Number of nodes.")
 @click.option("--heap", default="1g", show_default=True, help="Heap of each node, as Java writes it.")
-def up(session: Session, nodes: str, heap: str) -> None:
+def up(session: Session, product: str, nodes: str, heap: str) -> None:
     """Start a cluster on loopback and print its URL.
 
-    One that runs already is kept, and OPENSEARCH_URL names one to use instead.
+    One that runs already is kept; OPENSEARCH_URL and ELASTICSEARCH_URL name one to use instead.
     """
     from sidecar.cluster import up as start
+    from sidecar.cluster.parts import ELASTICSEARCH, OPENSEARCH
 
-    session.output.note(f"starting OpenSearch, {nodes} node(s) of {heap} …")
-    started = start(int(nodes), heap)
+    server = ELASTICSEARCH if product == ELASTICSEARCH.name else OPENSEARCH
+    session.output.note(f"starting {server.title} {server.version}, {nodes} node(s) of {heap} …")
+    started = start(int(nodes), heap, server=server)
     result = {"urls": list(started.urls), "pids": sorted(started.pids)}
     session.output.data(result, lambda: click.echo(started.urls[0]))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sidecar.cli.session import Session, is_path, verb
+from sidecar.cli.session import ENGINES, Session, is_path, verb
 
 
 def _path() -> click.Path:
@@ -16,8 +16,8 @@ def _path() -> click.Path:
 
 
 @verb("serve", connects=False)
-@click.option("--engine", type=click.Choice(["embedded", "opensearch"]), help="Where documents live.")
-@click.option("--url", metavar="URL", help="The cluster, for the opensearch engine.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Where documents live.")
+@click.option("--url", metavar="URL", help="The cluster: OpenSearch or Elasticsearch.")
 @click.option("--model", "models", multiple=True, metavar="NAME=PATH|ID", help="A model to serve; repeatable.")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one.  [default: 50551]")

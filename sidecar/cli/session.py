@@ -28,7 +28,8 @@ SERVER_HELP = (
     "A running sidecar, or several (HOST:PORT,HOST:PORT or dns:///NAME:PORT); without it one starts in process.  "
     "[env: CHERCHE_SERVER]"
 )
-ENGINE_HELP = "Engine of the in-process sidecar.  [env: CHERCHE_ENGINE]"
+ENGINES = ("embedded", "opensearch", "elasticsearch")
+ENGINE_HELP = "Engine of the in-process sidecar; a cluster's product is found out.  [env: CHERCHE_ENGINE]"
 URL_HELP = "Cluster of the in-process sidecar.  [env: CHERCHE_URL]"
 
 
@@ -190,7 +191,7 @@ def _output_options() -> list[Decorator]:
 def _server_options() -> list[Decorator]:
     return [
         click.option("--server", metavar="HOST:PORT", help=SERVER_HELP),
-        click.option("--engine", type=click.Choice(["embedded", "opensearch"]), help=ENGINE_HELP),
+        click.option("--engine", type=click.Choice(ENGINES), help=ENGINE_HELP),
         click.option("--url", metavar="URL", help=URL_HELP),
     ]
 

@@ -1,4 +1,4 @@
-"""A real OpenSearch for development and tests, assembled from Maven Central."""
+"""A real OpenSearch or Elasticsearch for development and tests, assembled from Maven Central."""
 
 from sidecar.cluster.run import Cluster, Nodes, down, running_cluster, running_nodes, up
 

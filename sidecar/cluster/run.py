@@ -18,7 +18,7 @@ from urllib.request import urlopen
 from sidecar.cluster import node as nodes_
 from sidecar.cluster.assemble import assemble, with_plugins
 from sidecar.cluster.node import NodeSpec
-from sidecar.cluster.parts import OPENSEARCH, Server
+from sidecar.cluster.parts import ELASTICSEARCH, OPENSEARCH, Server
 from sidecar.cluster.places import cache_folder, check_readable, java_home, server_user
 from sidecar.errors import invalid, unavailable
 
@@ -80,11 +80,16 @@ class Nodes:
         return next(spec for spec in self.specs if spec.name == name)
 
 
-def up(nodes: int = 1, heap: str = "1g", environment: Mapping[str, str] = os.environ) -> Cluster:
-    """Start a cluster that lasts until `down`, or return the one that runs already.
+def up(
+    nodes: int = 1,
+    heap: str = "1g",
+    environment: Mapping[str, str] = os.environ,
+    server: Server = OPENSEARCH,
+) -> Cluster:
+    """Start a cluster that lasts until `down`, or return the one of its product that runs already.
 
     Its data stay under the cache folder and are found again by the next `up` of as many nodes.
-    ``OPENSEARCH_URL`` names a cluster to use instead.
+    ``OPENSEARCH_URL`` and ``ELASTICSEARCH_URL`` name clusters to use instead.
 
     Raises
     ------
@@ -92,23 +97,26 @@ def up(nodes: int = 1, heap: str = "1g", environment: Mapping[str, str] = os.env
         FAILED_PRECONDITION naming what this machine lacks, UNAVAILABLE with the end of the
         node's log where the cluster does not come up.
     """
-    if url := environment.get("OPENSEARCH_URL"):
+    if url := environment.get(server.variable):
         return Cluster((url,), {})
     cache = _cache(environment)
-    if running := _read_state(cache):
+    if running := _read_state(cache, server):
         return running
-    started = _start(cache / "dev" / f"nodes-{_checked(nodes)}", nodes, heap, environment)
+    folder = cache / "dev" / f"{server.name}-{_checked(nodes)}"
+    started = _start(folder, nodes, heap, environment, server=server)
     cluster = Cluster(started.urls, started.pids)
-    _write_state(cache, cluster)
+    _write_state(cache, cluster, server)
     return cluster
 
 
 def down(environment: Mapping[str, str] = os.environ, *, purge: bool = False) -> int:
     """End the nodes that `up` started, and no others; returns how many ran. `purge` deletes their data."""
     cache = _cache(environment)
-    cluster = _read_state(cache)
-    ended = nodes_.stop(cluster.pids) if cluster else 0
-    _state_file(cache).unlink(missing_ok=True)
+    ended = 0
+    for server in (OPENSEARCH, ELASTICSEARCH):
+        cluster = _read_state(cache, server)
+        ended += nodes_.stop(cluster.pids) if cluster else 0
+        _state_file(cache, server).unlink(missing_ok=True)
     if purge and (cache / "dev").is_dir():
         shutil.rmtree(cache / "dev")
     return ended
@@ -229,19 +237,19 @@ def _checked(nodes: int) -> int:
     return nodes
 
 
-def _state_file(cache: Path) -> Path:
-    return cache / "dev" / "cluster.json"
+def _state_file(cache: Path, server: Server) -> Path:
+    return cache / "dev" / f"{server.name}.json"
 
 
-def _write_state(cache: Path, cluster: Cluster) -> None:
+def _write_state(cache: Path, cluster: Cluster, server: Server) -> None:
     state = {"urls": cluster.urls, "pids": {str(pid): str(folder) for pid, folder in cluster.pids.items()}}
-    _state_file(cache).write_text(json.dumps(state), encoding="utf-8")
+    _state_file(cache, server).write_text(json.dumps(state), encoding="utf-8")
 
 
-def _read_state(cache: Path) -> Cluster | None:
+def _read_state(cache: Path, server: Server) -> Cluster | None:
     """The cluster that `up` started, where at least one of its nodes still runs."""
     try:
-        state = json.loads(_state_file(cache).read_text(encoding="utf-8"))
+        state = json.loads(_state_file(cache, server).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     pids = {int(pid): Path(folder) for pid, folder in state["pids"].items()}

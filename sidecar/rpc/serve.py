@@ -206,7 +206,7 @@ def open_engine(settings: Settings) -> Engine:
 
         return EmbeddedEngine(settings.embedded.path, max_document_bytes=settings.limits.document_bytes)
     if not settings.url:
-        raise invalid("the opensearch engine needs the address of a cluster", "give --url, or set CHERCHE_URL")
+        raise invalid(f"the {settings.engine} engine needs the address of a cluster", "give --url, or set CHERCHE_URL")
     from sidecar.engines.opensearch import OpenSearchEngine
 
     account = settings.secret("service_account")

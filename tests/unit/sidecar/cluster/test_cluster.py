@@ -142,9 +142,10 @@ def test_only_our_own_processes_are_ended(tmp_path: Path) -> None:
     assert node.stop({mine.pid: tmp_path}) == 0
 
 
-def test_a_named_cluster_is_used_instead(tmp_path: Path) -> None:
-    environment = {"OPENSEARCH_URL": "http://there:9200", "XDG_CACHE_HOME": str(tmp_path)}
-    assert run.up(environment=environment).urls == ("http://there:9200",)
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_a_named_cluster_is_used_instead(server: parts.Server, tmp_path: Path) -> None:
+    environment = {f"{server.name.upper()}_URL": "http://there:9200", "XDG_CACHE_HOME": str(tmp_path)}
+    assert run.up(environment=environment, server=server).urls == ("http://there:9200",)
     assert run.down(environment) == 0
     assert list(tmp_path.iterdir()) == []
 
