@@ -56,6 +56,11 @@ class Outcome:
         """Places of texts that were cut to the model's length."""
         return [place for place, one in enumerate(self.encoded) if one is not None and one.tokens.truncated]
 
+    @property
+    def foreign(self) -> list[int]:
+        """Places of texts of a language that the model does not know: they got nothing."""
+        return [place for place, one in enumerate(self.encoded) if one is not None and one.encoding.foreign]
+
 
 def pick(services: Services, name: str, head: Head) -> Encoder:
     """The named model, else the default, else the only other one that has the head.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import urllib.request
 from collections.abc import AsyncIterator
 
 import pytest
 
 from cherche_models import hub
+from sidecar import config
 from sidecar.models import LoadedModel
 from sidecar.protocols import Engine
 from sidecar.rpc.values import Text
@@ -90,3 +93,18 @@ async def test_encoding_says_which_texts_are_foreign(fed: RunningServer) -> None
 async def test_a_foreign_document_is_whole(fed: RunningServer) -> None:
     report = await fed.client.get_index("texts")
     assert (report.stats.documents, report.stats.encoded, report.stats.pending) == (4, 4, 0)
+
+
+async def test_the_gateway_names_foreign_texts(engine: Engine, model: LoadedModel) -> None:
+    settings = config.Settings(gateway=config.Gateway(port=0))
+    async with running_server(engine, [model], settings=settings) as server:
+        request = urllib.request.Request(
+            f"{server.sidecar.gateway_url}/opensearch/v1/sparse",
+            json.dumps({"input": ["brain", "検索"]}).encode(),
+            {"content-type": "application/json"},
+        )
+        with await asyncio.to_thread(urllib.request.urlopen, request) as response:
+            first, second = json.load(response)["response"]
+            assert response.headers["x-cherche-unknown-language"] == "1"
+        assert first
+        assert second == {}
