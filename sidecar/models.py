@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -134,6 +134,29 @@ def export_model(source: str | Path, folder: str | Path, form: str) -> None:
 
     model = _loading(lambda: hub.load(source, device="cpu", dtype="fp32"))
     _loading(lambda: hub.export(model, folder, cast("Format", form)))
+
+
+def train_codebook(
+    folder: Path,
+    texts: Iterable[str],
+    centroids: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, wanted: None,
+) -> tuple[Path, str]:
+    """Fit a codebook to a model's token embeddings of some texts and put it into its folder; file and digest.
+
+    Raises
+    ------
+    ChercheError
+        As `load_model`; INVALID_ARGUMENT where model or texts have no tokens to code.
+    """
+    from cherche_models import hub
+    from cherche_models.train.codebook import train_codebook as train
+
+    model = _loading(lambda: hub.load(folder))
+    book = _loading(lambda: train(model, texts, centroids, seed=seed, progress=progress))
+    return hub.save_codebook(book, folder), book.digest
 
 
 def maxsim_on(device: str | None = None) -> MaxSim:

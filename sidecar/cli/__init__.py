@@ -28,6 +28,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
         "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
         "models": ("sidecar.cli.models", "models", "List, load, unload and export models."),
+        "codebook": ("sidecar.cli.codebook", "codebook", "Train a model's codebook for residual codes."),
         "print-connector": (
             "sidecar.cli.print_connector",
             "print_connector",
