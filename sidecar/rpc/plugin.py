@@ -13,6 +13,7 @@ from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
 from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.table import query_table
 from sidecar.rpc.convert.columns import item_to_pb, timings_to_pb, weights_to_pb
 from sidecar.rpc.convert.search import QUERY_MODES, outcome_to_pb
 from sidecar.rpc.convert.status import clean
@@ -86,6 +87,22 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
             ],
             outcome=outcome_to_pb(ranked.outcome),
             timings=timings_to_pb(timings),
+        )
+
+    async def GetQueryTable(self, request: pb.GetQueryTableRequest, context: Call) -> pb.GetQueryTableResponse:
+        """Give the query weights of a model whose queries need no pass."""
+        ours = self._services.context(context)
+        table = await query_table(_meta(request.meta_json), ours)
+        return self._services.fitting(
+            pb.GetQueryTableResponse(
+                vocabulary=[clean(token) for token in table.vocabulary],
+                features=table.features,
+                weights=table.weights.astype("<f4").tobytes(),
+                frame=sorted(table.frame),
+                max_pieces=table.max_pieces,
+                sparse_boost=table.boost,
+                probes=[pb.TokenizerProbe(text=text, ids=ids) for text, ids in table.probes],
+            )
         )
 
 

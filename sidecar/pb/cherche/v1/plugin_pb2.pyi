@@ -425,3 +425,109 @@ class RerankedHit(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__maxsim) -> _WhichOneofReturnType__maxsim | None: ...
 
 Global___RerankedHit: _TypeAlias = RerankedHit  # noqa: Y015
+
+@_typing.final
+class GetQueryTableRequest(_message.Message):
+    """A table for one index."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_JSON_FIELD_NUMBER: _builtins.int
+    meta_json: _builtins.bytes
+    """The object under `_meta.cherche` of the index's mapping, as JSON."""
+    def __init__(
+        self,
+        *,
+        meta_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta_json", b"meta_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQueryTableRequest: _TypeAlias = GetQueryTableRequest  # noqa: Y015
+
+@_typing.final
+class GetQueryTableResponse(_message.Message):
+    """What turns a query text into clauses: cut it into word pieces, and look every distinct piece up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOCABULARY_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    MAX_PIECES_FIELD_NUMBER: _builtins.int
+    SPARSE_BOOST_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    weights: _builtins.bytes
+    """float32, little-endian, by vocabulary id: weight of the clause, 0 for none."""
+    max_pieces: _builtins.int
+    """Pieces of a text that count, after the frame; what follows is cut off."""
+    sparse_boost: _builtins.float
+    """Factor of the sparse clause, unless a request says otherwise."""
+    @_builtins.property
+    def vocabulary(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Word pieces by vocabulary id."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Feature names by vocabulary id; empty where the weight is 0."""
+
+    @_builtins.property
+    def frame(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids that frame every query, and are no terms of it."""
+
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenizerProbe]:
+        """Texts of many scripts, with the ids that this model's tokenizer finds in them: whoever finds
+        others does not cut words as the model does, and asks PrepareQuery instead.
+        """
+
+    def __init__(
+        self,
+        *,
+        vocabulary: _abc.Iterable[_builtins.str] | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        weights: _builtins.bytes = ...,
+        frame: _abc.Iterable[_builtins.int] | None = ...,
+        max_pieces: _builtins.int = ...,
+        sparse_boost: _builtins.float = ...,
+        probes: _abc.Iterable[Global___TokenizerProbe] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "frame", b"frame", "max_pieces", b"max_pieces", "probes", b"probes", "sparse_boost", b"sparse_boost", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQueryTableResponse: _TypeAlias = GetQueryTableResponse  # noqa: Y015
+
+@_typing.final
+class TokenizerProbe(_message.Message):
+    """A text and its terms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """As a user would type it."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Distinct ids, rising, without the frame."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenizerProbe: _TypeAlias = TokenizerProbe  # noqa: Y015

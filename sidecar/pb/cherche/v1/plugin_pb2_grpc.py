@@ -53,6 +53,11 @@ class PluginServiceStub:
                 request_serializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsRequest.SerializeToString,
                 response_deserializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsResponse.FromString,
                 _registered_method=True)
+        self.GetQueryTable = channel.unary_unary(
+                '/cherche.v1.PluginService/GetQueryTable',
+                request_serializer=cherche_dot_v1_dot_plugin__pb2.GetQueryTableRequest.SerializeToString,
+                response_deserializer=cherche_dot_v1_dot_plugin__pb2.GetQueryTableResponse.FromString,
+                _registered_method=True)
 
 
 class PluginServiceServicer:
@@ -83,6 +88,13 @@ class PluginServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetQueryTable(self, request, context):
+        """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PluginServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +112,11 @@ def add_PluginServiceServicer_to_server(servicer, server):
                     servicer.RerankHits,
                     request_deserializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsRequest.FromString,
                     response_serializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsResponse.SerializeToString,
+            ),
+            'GetQueryTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQueryTable,
+                    request_deserializer=cherche_dot_v1_dot_plugin__pb2.GetQueryTableRequest.FromString,
+                    response_serializer=cherche_dot_v1_dot_plugin__pb2.GetQueryTableResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -187,6 +204,33 @@ class PluginService:
             '/cherche.v1.PluginService/RerankHits',
             cherche_dot_v1_dot_plugin__pb2.RerankHitsRequest.SerializeToString,
             cherche_dot_v1_dot_plugin__pb2.RerankHitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQueryTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cherche.v1.PluginService/GetQueryTable',
+            cherche_dot_v1_dot_plugin__pb2.GetQueryTableRequest.SerializeToString,
+            cherche_dot_v1_dot_plugin__pb2.GetQueryTableResponse.FromString,
             options,
             channel_credentials,
             insecure,

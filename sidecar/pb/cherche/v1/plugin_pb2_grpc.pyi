@@ -43,6 +43,8 @@ class PluginServiceStub:
     """Turns a query text into the sparse clause of a first stage, and into what MaxSim needs."""
     RerankHits: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]
     """Reorders the hits of a first stage."""
+    GetQueryTable: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]
+    """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again."""
 
 @_typing.type_check_only
 class PluginServiceAsyncStub(PluginServiceStub):
@@ -59,6 +61,8 @@ class PluginServiceAsyncStub(PluginServiceStub):
     """Turns a query text into the sparse clause of a first stage, and into what MaxSim needs."""
     RerankHits: _aio.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]  # type: ignore[assignment]
     """Reorders the hits of a first stage."""
+    GetQueryTable: _aio.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]  # type: ignore[assignment]
+    """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again."""
 
 class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
@@ -90,5 +94,13 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.RerankHitsResponse, _abc.Awaitable[_plugin_pb2.RerankHitsResponse]]:
         """Reorders the hits of a first stage."""
+
+    @_abc_1.abstractmethod
+    def GetQueryTable(
+        self,
+        request: _plugin_pb2.GetQueryTableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plugin_pb2.GetQueryTableResponse, _abc.Awaitable[_plugin_pb2.GetQueryTableResponse]]:
+        """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again."""
 
 def add_PluginServiceServicer_to_server(servicer: PluginServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,6 +2,7 @@ package org.cherche.opensearch;
 
 import cherche.v1.Plugin.PrepareQueryRequest;
 import cherche.v1.Plugin.PrepareQueryResponse;
+import cherche.v1.Search.QueryMode;
 import io.grpc.Status;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -32,7 +33,7 @@ final class QueryRewriter {
     private record Key(
         IndexSetup setup,
         String text,
-        cherche.v1.Search.QueryMode mode,
+        QueryMode mode,
         int terms,
         Double boost,
         boolean embeddings,
@@ -42,10 +43,12 @@ final class QueryRewriter {
     private final Node node;
     private final NamedXContentRegistry xContent;
     private final Cache<Key, PrepareQueryResponse> cache;
+    private final QueryTables tables;
 
     QueryRewriter(Node node, NamedXContentRegistry xContent, int entries) {
         this.node = node;
         this.xContent = xContent;
+        this.tables = new QueryTables(node);
         this.cache = CacheBuilder.<Key, PrepareQueryResponse>builder().setMaximumWeight(entries).build();
     }
 
@@ -80,18 +83,42 @@ final class QueryRewriter {
             then.onResponse(state);
             return;
         }
+        if (key.mode == QueryMode.QUERY_MODE_DOC_ONLY && !key.embeddings) {
+            tables.get(key.setup, table -> {
+                if (table == null) {
+                    ask(key, state, source, then);
+                } else {
+                    use(table.prepare(key.text, key.boost, key.clauses), key, state, source, then);
+                }
+            });
+            return;
+        }
+        ask(key, state, source, then);
+    }
+
+    private void ask(Key key, SearchState state, SearchSourceBuilder source, ActionListener<SearchState> then) {
         long started = System.nanoTime();
         node.sidecar().call(stub -> stub.prepareQuery(message(key)), node.settings().queryDeadline(), ActionListener.wrap(response -> {
             node.stats().add(Count.QUERY_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
-            cache.put(key, response);
-            apply(response, state, source);
-            then.onResponse(state);
+            use(response, key, state, source, then);
         }, error -> {
             node.stats().one(Count.QUERIES_UNTOUCHED);
             Status status = Status.fromThrowable(error);
             state.untouched(outage(status), String.valueOf(status.getDescription()));
             then.onResponse(state.notReranked(outage(status), "the query could not be encoded"));
         }));
+    }
+
+    private void use(
+        PrepareQueryResponse response,
+        Key key,
+        SearchState state,
+        SearchSourceBuilder source,
+        ActionListener<SearchState> then
+    ) {
+        cache.put(key, response);
+        apply(response, state, source);
+        then.onResponse(state);
     }
 
     /** DEADLINE or UNAVAILABLE. */

@@ -1,0 +1,96 @@
+package org.cherche.opensearch;
+
+import cherche.v1.Plugin.GetQueryTableResponse;
+import cherche.v1.Plugin.PrepareQueryResponse;
+import cherche.v1.Plugin.TokenizerProbe;
+import com.google.protobuf.ByteString;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteOrder;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.opensearch.common.xcontent.XContentFactory;
+import org.opensearch.core.common.bytes.BytesReference;
+
+/** Query weights of a model whose queries need no pass: the sidecar's answer to PrepareQuery, made without it. */
+final class QueryTable {
+
+    private final WordPieces words;
+    private final float[] weights;
+    private final List<String> features;
+    private final Set<Integer> frame;
+    private final int maxPieces;
+    private final double boost;
+
+    private QueryTable(WordPieces words, GetQueryTableResponse table) {
+        this.words = words;
+        this.weights = new float[table.getVocabularyCount()];
+        table.getWeights().asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(weights);
+        this.features = table.getFeaturesList();
+        this.frame = new HashSet<>(table.getFrameList());
+        this.maxPieces = table.getMaxPieces();
+        this.boost = table.getSparseBoost();
+    }
+
+    /** The table, where one of BERT's ways to cut words is the model's: every probe says so; else null. */
+    static QueryTable of(GetQueryTableResponse table) {
+        for (boolean lowercase : new boolean[] { true, false }) {
+            for (boolean stripAccents : new boolean[] { lowercase, !lowercase }) {
+                var words = new WordPieces(table.getVocabularyList(), lowercase, stripAccents);
+                var candidate = new QueryTable(words, table);
+                if (table.getProbesList().stream().allMatch(candidate::agrees)) {
+                    return candidate;
+                }
+            }
+        }
+        return null;
+    }
+
+    private boolean agrees(TokenizerProbe probe) {
+        return List.copyOf(terms(probe.getText())).equals(probe.getIdsList());
+    }
+
+    /** Distinct ids of a text, rising. */
+    private Set<Integer> terms(String text) {
+        List<Integer> ids = words.ids(text);
+        Set<Integer> terms = new TreeSet<>(ids.subList(0, Math.min(ids.size(), maxPieces)));
+        terms.removeAll(frame);
+        return terms;
+    }
+
+    /**
+     * The clause of a text, without embeddings.
+     *
+     * @param ownBoost null for the index's
+     * @param limit most clauses; the heaviest are kept
+     */
+    PrepareQueryResponse prepare(String text, Double ownBoost, int limit) {
+        Comparator<Integer> heaviest = Comparator.comparingDouble(id -> -weights[id]);
+        List<Integer> chosen = terms(text).stream().filter(id -> weights[id] > 0).sorted(heaviest).toList();
+        int cut = Math.max(0, chosen.size() - limit);
+        List<Integer> kept = cut == 0 ? chosen : chosen.subList(0, limit).stream().sorted().toList();
+        var answer = PrepareQueryResponse.newBuilder().setTerms(kept.size()).setTermsCut(cut);
+        if (!kept.isEmpty()) {
+            answer.setClauseJson(clause(kept, ownBoost == null ? boost : ownBoost));
+        }
+        return answer.build();
+    }
+
+    private ByteString clause(List<Integer> ids, double factor) {
+        try (var json = XContentFactory.jsonBuilder()) {
+            json.startObject().startObject("bool").startArray("should");
+            for (int id : ids) {
+                json.startObject().startObject("rank_feature");
+                json.field("field", IndexSetup.WEIGHTS + "." + features.get(id)).startObject("linear").endObject();
+                json.field("boost", (double) weights[id]).endObject().endObject();
+            }
+            json.endArray().field("boost", factor).endObject().endObject();
+            return ByteString.copyFrom(BytesReference.toBytes(BytesReference.bytes(json)));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}
