@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sidecar.errors import ChercheError
@@ -31,12 +31,15 @@ class Part:
     shard : int
     mark : int
         Sequence number: every write up to it is acknowledged, none of them is still on its way. -1 without any.
+    deletions : int
+        Documents deleted so far, as far as its primary remembers: only a difference says something.
     """
 
     index: str
     uuid: str
     shard: int
     mark: int
+    deletions: int = 0
 
     @property
     def key(self) -> str:
@@ -82,6 +85,64 @@ class Revision:
 
     candidate: Candidate
     document: StoredDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an index holds under an id now: its own fields, its hash, and its last write."""
+
+    id: str
+    source: Json
+    hash: str
+    state: State | None
+    seq_no: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A whole document for another index, in place of `over`, or where there is nothing yet."""
+
+    document: StoredDocument
+    routing: str
+    over: Found | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a name stands for.
+
+    Attributes
+    ----------
+    is_alias : bool
+        Only then another index can take the place of these at once.
+    names : tuple of str
+        Concrete indices.
+    replaced : tuple of str
+        Those that they took the place of, and that are kept for a way back.
+    successor : str
+        The index that is being filled to take their place; "" where there is none.
+    read : mapping
+        Sequence numbers by `Part.key` of the replaced index: so far it was copied.
+    marks : mapping
+        The same of the index that serves now: what was written after them was written after the switch.
+    """
+
+    is_alias: bool
+    names: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    successor: str = ""
+    read: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The end of an upgrade's step: what serves the name now, and what was kept."""
+
+    index: str
+    serving: tuple[str, ...]
+    kept: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +303,4 @@ class Progress:
 
 
 BackfillEvent = Estimate | Progress | NotDone
+UpgradeEvent = BackfillEvent | Switched

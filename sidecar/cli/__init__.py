@@ -20,6 +20,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "setup": ("sidecar.cli.setup", "setup", "Add the mapping to an index, new or existing."),
         "feed": ("sidecar.cli.feed", "feed", "Encode and write the documents of a JSONL file."),
         "backfill": ("sidecar.cli.backfill", "backfill", "Encode what an index holds, while it is in use."),
+        "upgrade": ("sidecar.cli.upgrade", "upgrade", "Give an index in use another model."),
         "search": ("sidecar.cli.search", "search", "Search an index."),
         "eval": ("sidecar.cli.eval", "eval_", "Measure search modes with queries and judgements."),
         "compare": ("sidecar.cli.compare", "compare", "Compare two systems query by query."),

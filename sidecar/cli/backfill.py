@@ -17,7 +17,7 @@ from sidecar.cli.output import Progress as Line
 from sidecar.cli.output import size, table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError
-from sidecar.life import BackfillOptions, Estimate, NotDone, Progress
+from sidecar.life import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress
 
 if TYPE_CHECKING:
     from sidecar.rpc.client import Client
@@ -154,21 +154,29 @@ class Run:
         """Take in all messages; the error that ended the run early, if one did."""
         try:
             async for event in client.backfill_index(index, options):
-                if isinstance(event, Estimate):
-                    self.estimate, self.started = event, time.monotonic()
-                elif isinstance(event, NotDone):
-                    assert self.ledger is not None
-                    self.ledger.add(event)
-                else:
-                    self.progress = event
-                    self.checkpoint.write(event.checkpoint)
-                    self.line(self._line(event))
+                self.take(event)
         except ChercheError as error:
             return error
         finally:
-            self.seconds = time.monotonic() - self.started
-            self.line.close()
+            self.end()
         return None
+
+    def take(self, event: BackfillEvent) -> None:
+        """Take in one message."""
+        if isinstance(event, Estimate):
+            self.estimate, self.started = event, time.monotonic()
+        elif isinstance(event, NotDone):
+            assert self.ledger is not None
+            self.ledger.add(event)
+        else:
+            self.progress = event
+            self.checkpoint.write(event.checkpoint)
+            self.line(self._line(event))
+
+    def end(self) -> None:
+        """Stop the clock and wipe the line."""
+        self.seconds = time.monotonic() - self.started
+        self.line.close()
 
     def notes(self) -> tuple[str, ...]:
         """What the sidecar wants people to know."""

@@ -10,5 +10,20 @@ from sidecar.pipeline.ingest import ingest
 from sidecar.pipeline.pages import PageSigner
 from sidecar.pipeline.search import search
 from sidecar.pipeline.setup import remove, report, setup
+from sidecar.pipeline.upgrade import prepare, rollback, switch
 
-__all__ = ["Context", "Limits", "PageSigner", "backfill", "explain", "ingest", "remove", "report", "search", "setup"]
+__all__ = [
+    "Context",
+    "Limits",
+    "PageSigner",
+    "backfill",
+    "explain",
+    "ingest",
+    "prepare",
+    "remove",
+    "report",
+    "rollback",
+    "search",
+    "setup",
+    "switch",
+]

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from sidecar.errors import invalid, precondition
 from sidecar.life import (
@@ -50,10 +51,10 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
         disk may not suffice; UNAVAILABLE where the cluster does not recover. What was done stays done.
     """
     groups = await context.engine.groups(index)
-    encoders = {
+    targets = {
         name: Target.of(group.meta, context) for group in groups if group.meta is not None for name in group.names
     }
-    if not encoders:
+    if not targets:
         raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
     expected = await estimate(groups, context)
     yield expected
@@ -61,18 +62,42 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
         return
     if not options.ignore_disk:
         check_room(expected)
-    run = Run(index, encoders, await _guard(index, groups, options, context), context, read_checkpoint(options))
+    run = Run(index, targets, await guard_of(index, groups, options, context), context, read_checkpoint(options))
     async with run.guard.watching(), aclosing(run.events()) as events:
         async for event in events:
             yield event
 
 
+class Job(Protocol):
+    """What is done with the documents of one concrete index, and for which encoding."""
+
+    @property
+    def meta(self) -> IndexMeta:
+        """The encoding."""
+        ...
+
+    @property
+    def purpose(self) -> str:
+        """Names what is done: what was read for something else must be read again."""
+        ...
+
+    @property
+    def whole_source(self) -> bool:
+        """Whether it needs all fields of a document."""
+        ...
+
+    async def work(self, page: Sequence[Candidate], context: Context) -> Outcome:
+        """Do it with some documents."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How the documents of one concrete index are encoded."""
+    """Documents are encoded where they are."""
 
     encoder: DocumentEncoder
     names: Sequence[str]
+    whole_source: bool = False
 
     @classmethod
     def of(cls, meta: IndexMeta, context: Context) -> Target:
@@ -87,11 +112,24 @@ class Target:
         return cls(encoder, encoder.feature_names())
 
     @property
+    def meta(self) -> IndexMeta:
+        """The encoding of the index."""
+        return self.encoder.meta
+
+    @property
     def purpose(self) -> str:
-        """Names the encoding: what was read for another one must be read again."""
-        meta = self.encoder.meta
-        fields = [[one.name, one.token_share] for one in meta.fields]
-        return sha256_of([meta.fingerprint.sparse, meta.fingerprint.codes, fields])[:16]
+        """The encoding."""
+        return purpose_of(self.meta)
+
+    async def work(self, page: Sequence[Candidate], context: Context) -> Outcome:
+        """See `revisit`."""
+        return await revisit(page, self.encoder, self.names, context)
+
+
+def purpose_of(meta: IndexMeta, *more: str) -> str:
+    """Names an encoding, and what `more` there is to tell."""
+    fields = [[one.name, one.token_share] for one in meta.fields]
+    return sha256_of([meta.fingerprint.sparse, meta.fingerprint.codes, fields, *more])[:16]
 
 
 @dataclass(slots=True)
@@ -106,19 +144,22 @@ class Run:
         By part and purpose, the last write that was read and answered.
     failed : set of (index, id, seq_no)
         Not tried again in this run.
+    sweeps : bool
+        Whether a run that was resumed looks, at its end, for what the one before left behind.
     """
 
     index: str
-    targets: Mapping[str, Target]
+    targets: Mapping[str, Job]
     guard: Guard
     context: Context
     read: dict[str, int]
     progress: Progress = field(default_factory=Progress)
+    sweeps: bool = True
     failed: set[tuple[str, str, int]] = field(default_factory=set)
-    resumed: bool = field(init=False)
+    _resumed: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.resumed = bool(self.read)
+        self._resumed = bool(self.read)
 
     async def events(self) -> AsyncGenerator[BackfillEvent, None]:
         """All rounds, and what an earlier run left behind."""
@@ -133,7 +174,7 @@ class Run:
         else:
             said = f"others kept writing documents without weights for {MAX_ROUNDS} rounds: the last of them wait"
             self.progress = replace(self.progress, notes=(*self.progress.notes, f"{said} — run: cherche backfill"))
-        if self.resumed:
+        if self._resumed and self.sweeps:
             async with aclosing(self._round(unfinished=True)) as events:
                 async for event in events:
                     yield event
@@ -159,7 +200,9 @@ class Run:
     async def _pages(self, part: Part, unfinished: bool) -> AsyncGenerator[tuple[Part, list[Candidate]], None]:
         target = self.targets[part.index]
         after = -1 if unfinished else self.read.get(self._key(part), -1)
-        pages = self.context.engine.candidates(part, after, target.encoder.meta, unfinished=unfinished)
+        pages = self.context.engine.candidates(
+            part, after, target.meta, unfinished=unfinished, whole_source=target.whole_source
+        )
         async for page in pages:
             await self.guard.pass_()
             yield part, page
@@ -168,8 +211,7 @@ class Run:
         part, page = item
         target = self.targets[part.index]
         fresh = [one for one in page if (one.index, one.id, one.seq_no) not in self.failed]
-        outcome = await revisit(fresh, target.encoder, target.names, self.context)
-        return part, page, outcome
+        return part, page, await target.work(fresh, self.context)
 
     def _note(self, part: Part, page: Sequence[Candidate], outcome: Outcome, *, keep: bool) -> None:
         self.progress = self.progress.plus(outcome.counts)
@@ -218,7 +260,8 @@ def read_checkpoint(options: BackfillOptions) -> dict[str, int]:
         ) from error
 
 
-async def _guard(index: str, groups: Sequence[Group], options: BackfillOptions, context: Context) -> Guard:
+async def guard_of(index: str, groups: Sequence[Group], options: BackfillOptions, context: Context) -> Guard:
+    """A guard that probes with beginnings of the index's own texts."""
     first = next(group for group in groups if group.meta is not None)
     assert first.meta is not None
     texts = await sample_texts(first.names[0], first.meta, context)

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.config import Limits, Settings
 from sidecar.errors import invalid, precondition
-from sidecar.life import BackfillEvent, BackfillOptions
+from sidecar.life import BackfillEvent, BackfillOptions, UpgradeEvent
 from sidecar.pb.cherche.v1 import (
     encoder_pb2,
     encoder_pb2_grpc,
@@ -304,6 +304,38 @@ class Client:
         async with aclosing(self._calls.responses(call)) as responses:
             async for response in responses:
                 yield life.event_from_pb(response)
+
+    async def upgrade_index(
+        self,
+        name: str,
+        step: life.Step,
+        options: IndexOptions | None = None,
+        *,
+        shadow: str = "",
+        settings: BackfillOptions | None = None,
+    ) -> AsyncGenerator[UpgradeEvent, None]:
+        """One step of an upgrade; leaving early ends it, and what was copied stays.
+
+        Raises
+        ------
+        ChercheError
+            As `sidecar.pipeline.upgrade`.
+        """
+        told = settings or BackfillOptions()
+        request = index_pb2.UpgradeIndexRequest(
+            index=name,
+            step=life.STEPS[step],
+            options=index.options_to_pb(options or IndexOptions()),
+            shadow=shadow,
+            checkpoint=told.checkpoint,
+            dry_run=told.dry_run,
+            search_slowdown=told.search_slowdown,
+            ignore_disk=told.ignore_disk,
+        )
+        call = self._calls.stream(self._index.UpgradeIndex, request)
+        async with aclosing(self._calls.responses(call)) as responses:
+            async for response in responses:
+                yield life.upgrade_event_from_pb(response)
 
     async def search(self, request: SearchRequest) -> SearchResult:
         """Find hits."""

@@ -74,6 +74,24 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             async for event in events:
                 yield life.event_to_pb(event)
 
+    async def UpgradeIndex(
+        self, request: index_pb2.UpgradeIndexRequest, context: Call
+    ) -> AsyncIterator[index_pb2.UpgradeIndexResponse]:
+        """Fill an index beside the one that serves, switch to it, or back."""
+        ours, index = self._services.patient(context), _named(request.index)
+        settings = life.backfill_from_pb(request)
+        match life.step_of(request):
+            case "prepare":
+                options = convert.options_from_pb(request.options)
+                events = pipeline.prepare(index, options, request.shadow, settings, ours)
+            case "switch":
+                events = pipeline.switch(index, request.shadow, settings, ours)
+            case "rollback":
+                events = pipeline.rollback(index, settings, ours)
+        async with aclosing(events):
+            async for event in events:
+                yield life.upgrade_event_to_pb(event)
+
 
 async def _documents(requests: AsyncIterator[index_pb2.IndexDocumentsRequest]) -> AsyncIterator[SourceDocument]:
     count = 0

@@ -25,6 +25,7 @@ from sidecar.engines.embedded.postings import Mirror, top
 from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query, projected
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.life import Candidate, Group, Load, Part, Revision, Room
+from sidecar.protocols import Shadows
 from sidecar.types import (
     EngineHit,
     EngineInfo,
@@ -199,6 +200,13 @@ class EmbeddedEngine:
     async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
         """One transaction."""
         return await self._write(lambda db: revisit.revise(db, revisions, self._max_document_bytes))
+
+    async def shadows(self) -> Shadows:
+        """None: the file knows no aliases."""
+        raise precondition(
+            "the embedded engine has no aliases, so no index can take another's place",
+            "run cherche remove, setup with the new model and backfill",
+        )
 
     async def load(self) -> Load | None:
         """A file has no other callers to spare."""

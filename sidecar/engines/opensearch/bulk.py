@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sidecar.engines.opensearch.errors import BadRequestShape, of_item
@@ -49,7 +50,6 @@ def item(position: int, document: StoredDocument) -> Item:
         raise invalid(f'document "{document.id}" is not JSON: {error}', "mend the value") from error
 
 
-def batches(items: Sequence[Item], max_bytes: int) -> Iterator[list[Item]]:
 def rewritten(position: int, raw: Json, source: Json) -> Item:
     """Write `source` in place of a document, guarded by its last write, past any ingest pipeline.
 
@@ -71,6 +71,7 @@ def rewritten(position: int, raw: Json, source: Json) -> Item:
     return Item(position, str(raw["_id"]), lines.encode())
 
 
+def batches(items: Sequence[Item], max_bytes: int) -> Iterator[list[Item]]:
     """Cut by bytes, in order; an item that is larger goes alone."""
     batch: list[Item] = []
     size = 0
@@ -96,8 +97,17 @@ def backoff(attempt: int) -> float:
 class Writer:
     """One call of `write`: collects a result per document; without `index` every action names its own."""
 
-    def __init__(self, http: Http, index: str, *, sleep: Sleep, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        http: Http,
+        index: str,
+        *,
+        sleep: Sleep,
+        max_bytes: int = MAX_BYTES,
+        params: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._http, self._index, self._sleep, self._max_bytes = http, index, sleep, max_bytes
+        self._params = params
         self._results: dict[int, WriteResult] = {}
 
     async def write(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
@@ -135,7 +145,7 @@ class Writer:
     async def _send(self, batch: list[Item]) -> list[tuple[Item, ChercheError]]:
         """Send once; returns what the cluster was too busy for, records everything else."""
         path = index_path(self._index, "_bulk") if self._index else "/_bulk"
-        request = Request("POST", path, b"".join(each.lines for each in batch))
+        request = Request("POST", path, b"".join(each.lines for each in batch), self._params)
         try:
             reply = await self._http.send(request, what=f'index "{self._index}"' if self._index else "bulk")
         except BadRequestShape as error:

@@ -23,6 +23,7 @@ from sidecar.engines.opensearch.query import (
 )
 from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.revisions import deliver
+from sidecar.engines.opensearch.shadows import OpenSearchShadows
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.life import Candidate, Group, Load, Part, Revision, Room
@@ -52,8 +53,8 @@ class _Known:
 
     dialect: Dialect | None = None
     max_clauses: int | None = None
-
     weights: dict[str, str] = field(default_factory=dict)
+
 
 class OpenSearchEngine:
     """Implements `sidecar.protocols.Engine`.
@@ -212,8 +213,8 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.document_frequencies`."""
         counts: list[int] = []
         total = 0
-        for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
         kind = await self._weights(index)
+        for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
             names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
             filters = [holds(name, kind) for name in names]
             buckets, total = await lifecycle.count(self._http, index, filters)
@@ -271,6 +272,10 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.revise`."""
         return await deliver(self._http, revisions, sleep=self._sleep)
 
+    async def shadows(self) -> OpenSearchShadows:
+        """See `Engine.shadows`."""
+        return OpenSearchShadows(self._http, await self._dialect(), self._sleep)
+
     async def load(self) -> Load | None:
         """See `Engine.load`."""
         return await load.load(self._http)
@@ -299,12 +304,12 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def _search(self, index: str, query: Query, clauses: Sequence[SparseClause], cut: int) -> EnginePage:
         dialect = await self._dialect()
+        kind = await self._weights(index) if clauses else RANK_FEATURES
         pit = dialect.in_pit(query.pit) if query.pit else {}
         path = "/_search" if query.pit else index_path(index, "_search")
         two_parts = query.mode == "hybrid" and bool(clauses)
         named = dialect.named_scores and (two_parts or "sort" in query.body)
         params = {"include_named_queries_score": "true"} if named else {}
-        kind = await self._weights(index) if clauses else RANK_FEATURES
         request = Request("POST", path, {**search_body(query, clauses, kind), **pit}, params)
         reply = await self._send(index, request, query.timeout)
         parts = None
@@ -321,11 +326,6 @@ which would end up in logs — send them as an identity, or configure a service 
             self._known.dialect = choose(await self._http.send(Request("GET", "/"), what="cluster"))
         return self._known.dialect
 
-    async def _max_clauses(self) -> int:
-        if self._known.max_clauses is None:
-            if not (await self._dialect()).states_max_clauses:
-                self._known.max_clauses = DEFAULT_MAX_CLAUSES
-                return DEFAULT_MAX_CLAUSES
     async def _weights(self, index: str) -> str:
         """Type of the field of the weights; only newer Elasticsearch leaves a choice."""
         if not (await self._dialect()).sparse_vector:
@@ -334,6 +334,11 @@ which would end up in logs — send them as an identity, or configure a service 
             self._known.weights[index] = mapping.weights_kind(index, await lifecycle.facts(self._http, index))
         return self._known.weights[index]
 
+    async def _max_clauses(self) -> int:
+        if self._known.max_clauses is None:
+            if not (await self._dialect()).states_max_clauses:
+                self._known.max_clauses = DEFAULT_MAX_CLAUSES
+                return DEFAULT_MAX_CLAUSES
             settings = await lifecycle.cluster_settings(self._http)
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
             self._known.max_clauses = int(stated)

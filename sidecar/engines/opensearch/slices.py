@@ -32,12 +32,13 @@ async def parts(http: Http, index: str) -> tuple[Part, ...]:
         count is checked.
     """
     reply = await http.send(
-        Request("GET", index_path(index, "_stats", "docs"), params={"level": "shards"}), what=f'index "{index}"'
+        Request("GET", index_path(index, "_stats", "docs,indexing"), params={"level": "shards"}),
+        what=f'index "{index}"',
     )
     if failed := int(reply["_shards"].get("failed", 0)):
         raise precondition(f'index "{index}": {failed} shards do not answer', "wait until the index is yellow or green")
     return tuple(
-        Part(name, stats["uuid"], int(shard), _mark(name, shard, copies))
+        _part(name, stats["uuid"], shard, copies)
         for name, stats in sorted(reply["indices"].items())
         for shard, copies in sorted(stats["shards"].items(), key=lambda item: int(item[0]))
     )
@@ -123,8 +124,9 @@ def _candidate(raw: Json, lean: bool) -> Candidate:
     )
 
 
-def _mark(index: str, shard: str, copies: Sequence[Json]) -> int:
-    primaries = [copy for copy in copies if copy["routing"]["primary"]]
-    if not primaries:
+def _part(index: str, uuid: str, shard: str, copies: Sequence[Json]) -> Part:
+    primary = next((copy for copy in copies if copy["routing"]["primary"]), None)
+    if primary is None:
         raise precondition(f'index "{index}": shard {shard} has no primary', "wait until the index is yellow or green")
-    return int(primaries[0]["seq_no"]["global_checkpoint"])
+    deletions = int(primary["indexing"]["delete_total"])
+    return Part(index, uuid, int(shard), int(primary["seq_no"]["global_checkpoint"]), deletions)

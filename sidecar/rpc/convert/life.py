@@ -1,10 +1,20 @@
-"""Backfills on the wire."""
+"""Backfills and upgrades on the wire."""
 
 from __future__ import annotations
 
-from sidecar.life import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress
+from typing import Literal
+
+from sidecar.errors import invalid
+from sidecar.life import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress, Switched, UpgradeEvent
 from sidecar.pb.cherche.v1 import index_pb2 as pb
 from sidecar.rpc.convert.status import clean, from_status, to_status
+
+Step = Literal["prepare", "switch", "rollback"]
+STEPS: dict[Step, pb.UpgradeStep.ValueType] = {
+    "prepare": pb.UPGRADE_STEP_PREPARE,
+    "switch": pb.UPGRADE_STEP_SWITCH,
+    "rollback": pb.UPGRADE_STEP_ROLL_BACK,
+}
 
 
 def backfill_to_pb(index: str, options: BackfillOptions) -> pb.BackfillIndexRequest:
@@ -18,7 +28,7 @@ def backfill_to_pb(index: str, options: BackfillOptions) -> pb.BackfillIndexRequ
     )
 
 
-def backfill_from_pb(request: pb.BackfillIndexRequest) -> BackfillOptions:
+def backfill_from_pb(request: pb.BackfillIndexRequest | pb.UpgradeIndexRequest) -> BackfillOptions:
     """Options from the wire, defaults filled in."""
     told = request.search_slowdown if request.HasField("search_slowdown") else BackfillOptions().search_slowdown
     return BackfillOptions(request.checkpoint, request.dry_run, told, request.ignore_disk)
@@ -29,15 +39,11 @@ def event_to_pb(event: BackfillEvent) -> pb.BackfillIndexResponse:
     if isinstance(event, Estimate):
         return pb.BackfillIndexResponse(estimate=_estimate_to_pb(event))
     if isinstance(event, NotDone):
-        return pb.BackfillIndexResponse(
-            not_done=pb.DocumentNotDone(
-                id=clean(event.id), index=event.index, skipped=event.why == "skipped", status=to_status(event.error)
-            )
-        )
+        return pb.BackfillIndexResponse(not_done=_not_done_to_pb(event))
     return pb.BackfillIndexResponse(progress=progress_to_pb(event))
 
 
-def event_from_pb(response: pb.BackfillIndexResponse) -> BackfillEvent:
+def event_from_pb(response: pb.BackfillIndexResponse | pb.UpgradeIndexResponse) -> BackfillEvent:
     """One message of a backfill, read back."""
     kind = response.WhichOneof("event")
     if kind == "estimate":
@@ -46,6 +52,40 @@ def event_from_pb(response: pb.BackfillIndexResponse) -> BackfillEvent:
         one = response.not_done
         return NotDone(one.id, one.index, "skipped" if one.skipped else "failed", from_status(one.status))
     return progress_from_pb(response.progress)
+
+
+def step_of(request: pb.UpgradeIndexRequest) -> Step:
+    """Which step is asked for.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where none is.
+    """
+    found = next((step for step, number in STEPS.items() if number == request.step), None)
+    if found is None:
+        raise invalid("no step of the upgrade is named", f"name one of {', '.join(STEPS)}")
+    return found
+
+
+def upgrade_event_to_pb(event: UpgradeEvent) -> pb.UpgradeIndexResponse:
+    """One message of an upgrade."""
+    if isinstance(event, Switched):
+        upgraded = pb.UpgradedIndex(index=event.index, serving=event.serving, kept=event.kept)
+        return pb.UpgradeIndexResponse(upgraded=upgraded)
+    if isinstance(event, Estimate):
+        return pb.UpgradeIndexResponse(estimate=_estimate_to_pb(event))
+    if isinstance(event, NotDone):
+        return pb.UpgradeIndexResponse(not_done=_not_done_to_pb(event))
+    return pb.UpgradeIndexResponse(progress=progress_to_pb(event))
+
+
+def upgrade_event_from_pb(response: pb.UpgradeIndexResponse) -> UpgradeEvent:
+    """One message of an upgrade, read back."""
+    if response.WhichOneof("event") != "upgraded":
+        return event_from_pb(response)
+    upgraded = response.upgraded
+    return Switched(upgraded.index, tuple(upgraded.serving), tuple(upgraded.kept))
 
 
 def progress_to_pb(progress: Progress) -> pb.BackfillProgress:
@@ -82,6 +122,11 @@ def progress_from_pb(progress: pb.BackfillProgress) -> Progress:
         progress.checkpoint,
         progress.finished,
     )
+
+
+def _not_done_to_pb(one: NotDone) -> pb.DocumentNotDone:
+    skipped = one.why == "skipped"
+    return pb.DocumentNotDone(id=clean(one.id), index=one.index, skipped=skipped, status=to_status(one.error))
 
 
 def _estimate_to_pb(estimate: Estimate) -> pb.BackfillEstimate:

@@ -53,6 +53,34 @@ WRITE_OUTCOME_FAILED: WriteOutcome.ValueType  # 4
 """Refused: see the status."""
 Global___WriteOutcome: _TypeAlias = WriteOutcome  # noqa: Y015
 
+class _UpgradeStep:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UpgradeStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpgradeStep.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UPGRADE_STEP_UNSPECIFIED: _UpgradeStep.ValueType  # 0
+    """Not known: refused."""
+    UPGRADE_STEP_PREPARE: _UpgradeStep.ValueType  # 1
+    """Fill an index beside the one that serves; it can be searched by its own name."""
+    UPGRADE_STEP_SWITCH: _UpgradeStep.ValueType  # 2
+    """Catch up and let the alias stand for the prepared index."""
+    UPGRADE_STEP_ROLL_BACK: _UpgradeStep.ValueType  # 3
+    """Catch up and let the alias stand for the index before."""
+
+class UpgradeStep(_UpgradeStep, metaclass=_UpgradeStepEnumTypeWrapper):
+    """One step of an upgrade."""
+
+UPGRADE_STEP_UNSPECIFIED: UpgradeStep.ValueType  # 0
+"""Not known: refused."""
+UPGRADE_STEP_PREPARE: UpgradeStep.ValueType  # 1
+"""Fill an index beside the one that serves; it can be searched by its own name."""
+UPGRADE_STEP_SWITCH: UpgradeStep.ValueType  # 2
+"""Catch up and let the alias stand for the prepared index."""
+UPGRADE_STEP_ROLL_BACK: UpgradeStep.ValueType  # 3
+"""Catch up and let the alias stand for the index before."""
+Global___UpgradeStep: _TypeAlias = UpgradeStep  # noqa: Y015
+
 @_typing.final
 class TextField(_message.Message):
     """A field of a document that is encoded."""
@@ -791,3 +819,135 @@ class DocumentNotDone(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DocumentNotDone: _TypeAlias = DocumentNotDone  # noqa: Y015
+
+@_typing.final
+class UpgradeIndexRequest(_message.Message):
+    """Asks for a step of an upgrade."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    SEARCH_SLOWDOWN_FIELD_NUMBER: _builtins.int
+    IGNORE_DISK_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """An alias of one index."""
+    step: Global___UpgradeStep.ValueType
+    """Which step."""
+    shadow: _builtins.str
+    """Name of the new index; empty for one made of the alias and the fingerprint."""
+    checkpoint: _builtins.str
+    """As in BackfillIndexRequest."""
+    dry_run: _builtins.bool
+    """Only estimate."""
+    search_slowdown: _builtins.float
+    """As in BackfillIndexRequest."""
+    ignore_disk: _builtins.bool
+    """As in BackfillIndexRequest."""
+    @_builtins.property
+    def options(self) -> Global___IndexOptions:
+        """How the new index is to be encoded; what is left open stays as it was."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        step: Global___UpgradeStep.ValueType = ...,
+        options: Global___IndexOptions | None = ...,
+        shadow: _builtins.str = ...,
+        checkpoint: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        search_slowdown: _builtins.float | None = ...,
+        ignore_disk: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "options", b"options", "search_slowdown", b"search_slowdown"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "checkpoint", b"checkpoint", "dry_run", b"dry_run", "ignore_disk", b"ignore_disk", "index", b"index", "options", b"options", "search_slowdown", b"search_slowdown", "shadow", b"shadow", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__search_slowdown: _TypeAlias = _typing.Literal["search_slowdown"]  # noqa: Y015
+    _WhichOneofArgType__search_slowdown: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__search_slowdown) -> _WhichOneofReturnType__search_slowdown | None: ...
+
+Global___UpgradeIndexRequest: _TypeAlias = UpgradeIndexRequest  # noqa: Y015
+
+@_typing.final
+class UpgradeIndexResponse(_message.Message):
+    """What a step will take, how far it is, a document that could not be encoded, or the step's end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    NOT_DONE_FIELD_NUMBER: _builtins.int
+    UPGRADED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def estimate(self) -> Global___BackfillEstimate:
+        """From a sample."""
+
+    @_builtins.property
+    def progress(self) -> Global___BackfillProgress:
+        """At least every few seconds."""
+
+    @_builtins.property
+    def not_done(self) -> Global___DocumentNotDone:
+        """One document: it is copied without weights."""
+
+    @_builtins.property
+    def upgraded(self) -> Global___UpgradedIndex:
+        """The step is done."""
+
+    def __init__(
+        self,
+        *,
+        estimate: Global___BackfillEstimate | None = ...,
+        progress: Global___BackfillProgress | None = ...,
+        not_done: Global___DocumentNotDone | None = ...,
+        upgraded: Global___UpgradedIndex | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "event", b"event", "not_done", b"not_done", "progress", b"progress", "upgraded", b"upgraded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "event", b"event", "not_done", b"not_done", "progress", b"progress", "upgraded", b"upgraded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["estimate", "progress", "not_done", "upgraded"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___UpgradeIndexResponse: _TypeAlias = UpgradeIndexResponse  # noqa: Y015
+
+@_typing.final
+class UpgradedIndex(_message.Message):
+    """How an upgrade's step ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """The alias."""
+    @_builtins.property
+    def serving(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The concrete indices that serve it, or after PREPARE are ready to."""
+
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that are kept for a way back, or after PREPARE still serve."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        serving: _abc.Iterable[_builtins.str] | None = ...,
+        kept: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "kept", b"kept", "serving", b"serving"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpgradedIndex: _TypeAlias = UpgradedIndex  # noqa: Y015

@@ -65,6 +65,11 @@ class IndexServiceStub:
                 request_serializer=cherche_dot_v1_dot_index__pb2.BackfillIndexRequest.SerializeToString,
                 response_deserializer=cherche_dot_v1_dot_index__pb2.BackfillIndexResponse.FromString,
                 _registered_method=True)
+        self.UpgradeIndex = channel.unary_stream(
+                '/cherche.v1.IndexService/UpgradeIndex',
+                request_serializer=cherche_dot_v1_dot_index__pb2.UpgradeIndexRequest.SerializeToString,
+                response_deserializer=cherche_dot_v1_dot_index__pb2.UpgradeIndexResponse.FromString,
+                _registered_method=True)
 
 
 class IndexServiceServicer:
@@ -115,6 +120,14 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpgradeIndex(self, request, context):
+        """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
+        stands for, switches the alias, or takes the switch back. One step a call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IndexServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +160,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.BackfillIndex,
                     request_deserializer=cherche_dot_v1_dot_index__pb2.BackfillIndexRequest.FromString,
                     response_serializer=cherche_dot_v1_dot_index__pb2.BackfillIndexResponse.SerializeToString,
+            ),
+            'UpgradeIndex': grpc.unary_stream_rpc_method_handler(
+                    servicer.UpgradeIndex,
+                    request_deserializer=cherche_dot_v1_dot_index__pb2.UpgradeIndexRequest.FromString,
+                    response_serializer=cherche_dot_v1_dot_index__pb2.UpgradeIndexResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +330,33 @@ class IndexService:
             '/cherche.v1.IndexService/BackfillIndex',
             cherche_dot_v1_dot_index__pb2.BackfillIndexRequest.SerializeToString,
             cherche_dot_v1_dot_index__pb2.BackfillIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpgradeIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cherche.v1.IndexService/UpgradeIndex',
+            cherche_dot_v1_dot_index__pb2.UpgradeIndexRequest.SerializeToString,
+            cherche_dot_v1_dot_index__pb2.UpgradeIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,10 @@ class IndexServiceStub:
     """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
     since, while others write and search it. Ending the call ends the work; what was done stays done.
     """
+    UpgradeIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.UpgradeIndexRequest, _index_pb2.UpgradeIndexResponse]
+    """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
+    stands for, switches the alias, or takes the switch back. One step a call.
+    """
 
 @_typing.type_check_only
 class IndexServiceAsyncStub(IndexServiceStub):
@@ -70,6 +74,10 @@ class IndexServiceAsyncStub(IndexServiceStub):
     BackfillIndex: _aio.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]  # type: ignore[assignment]
     """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
     since, while others write and search it. Ending the call ends the work; what was done stays done.
+    """
+    UpgradeIndex: _aio.UnaryStreamMultiCallable[_index_pb2.UpgradeIndexRequest, _index_pb2.UpgradeIndexResponse]  # type: ignore[assignment]
+    """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
+    stands for, switches the alias, or takes the switch back. One step a call.
     """
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -125,6 +133,16 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_index_pb2.BackfillIndexResponse], _abc.AsyncIterator[_index_pb2.BackfillIndexResponse]]:
         """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
         since, while others write and search it. Ending the call ends the work; what was done stays done.
+        """
+
+    @_abc_1.abstractmethod
+    def UpgradeIndex(
+        self,
+        request: _index_pb2.UpgradeIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_index_pb2.UpgradeIndexResponse], _abc.AsyncIterator[_index_pb2.UpgradeIndexResponse]]:
+        """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
+        stands for, switches the alias, or takes the switch back. One step a call.
         """
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,270 @@
+"""Another model, or another mapping, for an index in use: fill an index beside it, switch its alias, keep a way back.
+
+Nobody waits and nothing is written twice by its owner: what others write meanwhile is copied in rounds of
+ever fewer documents, and what they wrote until the alias was switched in the last of them, afterwards. A
+document that was written under the alias after the switch is newer, and is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from sidecar.errors import precondition
+from sidecar.life import BackfillOptions, Candidate, Group, NotDone, Part, Progress, Switched, UpgradeEvent
+from sidecar.pipeline.backfill import Run, guard_of, read_checkpoint
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.copying import Copy
+from sidecar.pipeline.estimate import SAMPLE, check_room, estimate
+from sidecar.pipeline.setup import inherited, resolve
+from sidecar.protocols import Shadows
+from sidecar.types import IndexMeta, IndexOptions
+
+_QUIET_ROUNDS = 2
+_PAUSE = 0.5  # seconds: a bulk that was on its way to the old index when the alias was switched has arrived
+_COUNTS = 3
+
+
+async def prepare(
+    index: str, options: IndexOptions, shadow: str, settings: BackfillOptions, context: Context
+) -> AsyncGenerator[UpgradeEvent, None]:
+    """Fill an index beside the one that an alias stands for; searches and writes go on.
+
+    Parameters
+    ----------
+    shadow : str
+        Its name; "" for one that names the encoding.
+
+    Yields
+    ------
+    As `backfill`; at the end Switched, with the new index as `serving` though no alias stands for it yet.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION for what is no alias of one index; ALREADY_EXISTS for another index of that name.
+    """
+    shadows = await context.engine.shadows()
+    old = await _only_index(index, shadows)
+    [group] = await context.engine.groups(old)
+    sample = await context.engine.sample(old, SAMPLE)
+    meta = resolve(inherited(options, group.meta), context, sample)
+    if options.model and group.meta is not None and group.meta.fingerprint == meta.fingerprint:
+        raise precondition(
+            f"index {index!r} is encoded with {meta.model!r} and these options already",
+            "name another model, or none to move it to a new index all the same",
+        )
+    new = shadow or f"{index}-{meta.fingerprint.sparse[:8]}"
+    expected = await estimate([Group((old,), meta)], context, everything=True)
+    yield expected
+    if settings.dry_run:
+        return
+    if not settings.ignore_disk:
+        check_room(expected)
+    await shadows.create(new, old, meta)
+    copying = await _Copying.begin(shadows, old, new, meta, settings, context)
+    async with copying.run.guard.watching(), aclosing(copying.catch_up()) as events:
+        async for event in events:
+            yield event
+    await shadows.announce(old, new, copying.positions, {})
+    yield Switched(index, (new,), (old,))
+
+
+async def switch(
+    index: str, shadow: str, settings: BackfillOptions, context: Context
+) -> AsyncGenerator[UpgradeEvent, None]:
+    """Let the prepared index take the place of the one that an alias stands for.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where none is prepared, or where it lacks documents.
+    """
+    shadows = await context.engine.shadows()
+    old = await _only_index(index, shadows)
+    new = shadow or (await shadows.serving(old)).successor
+    if not new:
+        raise precondition(f"no index is prepared to follow {index!r}", f"run: cherche upgrade {index} --model NAME")
+    prepared = await shadows.serving(new)
+    if prepared.replaced != (old,):
+        raise precondition(f"index {new!r} was not prepared to follow {old!r}", f"run: cherche upgrade {index} again")
+    async with aclosing(_switch(index, old, new, prepared.read, settings, context, shadows)) as events:
+        async for event in events:
+            yield event
+
+
+async def rollback(index: str, settings: BackfillOptions, context: Context) -> AsyncGenerator[UpgradeEvent, None]:
+    """Let the index that was replaced serve again, with all that was written since.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where nothing was replaced, or the model before is not served.
+    """
+    shadows = await context.engine.shadows()
+    now = await _only_index(index, shadows)
+    serving = await shadows.serving(now)
+    if len(serving.replaced) != 1:
+        raise precondition(f"index {index!r} took nobody's place", "nothing is to be rolled back")
+    async with aclosing(_switch(index, now, serving.replaced[0], serving.marks, settings, context, shadows)) as events:
+        async for event in events:
+            yield event
+
+
+async def _switch(
+    index: str,
+    old: str,
+    new: str,
+    read: Mapping[str, int],
+    settings: BackfillOptions,
+    context: Context,
+    shadows: Shadows,
+) -> AsyncGenerator[UpgradeEvent, None]:
+    [group] = await context.engine.groups(new)
+    if group.meta is None:
+        raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
+    settings = replace(settings, search_slowdown=0.0)
+    copying = await _Copying.begin(shadows, old, new, group.meta, settings, context, read)
+    async with aclosing(copying.catch_up()) as events:
+        async for event in events:
+            yield event
+    await copying.check()
+    marks = {part.key: part.mark for part in await context.engine.parts(new)}
+    await shadows.announce(old, new, copying.positions, marks)
+    await shadows.switch(index, (old,), (new,))
+    async with aclosing(copying.settle(marks)) as events:
+        async for event in events:
+            yield event
+    yield replace(copying.run.progress, checkpoint="", finished=True)
+    yield Switched(index, (new,), (old,))
+
+
+async def _only_index(index: str, shadows: Shadows) -> str:
+    serving = await shadows.serving(index)
+    if not serving.is_alias:
+        raise precondition(
+            f"{index!r} is an index, and only an alias can be switched to another at once",
+            f"let your clients use an alias: POST /_aliases adds one to {index!r}",
+        )
+    if len(serving.names) != 1:
+        raise precondition(
+            f"{index!r} stands for {len(serving.names)} indices: {', '.join(serving.names)}",
+            "give each an alias of its own and upgrade them one after another",
+        )
+    return serving.names[0]
+
+
+@dataclass(slots=True)
+class _Copying:
+    """The copy from an old index to a new one, through all rounds.
+
+    Attributes
+    ----------
+    deletions : dict
+        By part of the old index, as they were when deleted documents were last looked for.
+    """
+
+    old: str
+    new: str
+    copy: Copy
+    run: Run
+    context: Context
+    shadows: Shadows
+    deletions: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    async def begin(
+        cls,
+        shadows: Shadows,
+        old: str,
+        new: str,
+        meta: IndexMeta,
+        settings: BackfillOptions,
+        context: Context,
+        read: Mapping[str, int] | None = None,
+    ) -> _Copying:
+        copy = Copy.of(shadows, new, meta, context)
+        guard = await guard_of(old, [Group((old,), meta)], settings, context)
+        known = {f"{key}/{copy.purpose}": mark for key, mark in (read or {}).items()}
+        run = Run(old, {old: copy}, guard, context, {**read_checkpoint(settings), **known}, sweeps=False)
+        return cls(old, new, copy, run, context, shadows)
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """How far the old index was copied, by part."""
+        suffix = f"/{self.copy.purpose}"
+        return {key.removesuffix(suffix): mark for key, mark in self.run.read.items() if key.endswith(suffix)}
+
+    async def catch_up(self) -> AsyncGenerator[UpgradeEvent, None]:
+        """Copy until nothing is left, and take out what was deleted."""
+        async with aclosing(self._rounds()) as events:
+            async for event in events:
+                yield event
+        await self._take_out({})
+
+    async def check(self) -> None:
+        """Refuse to switch to an index that lacks documents.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION.
+        """
+        for _ in range(_COUNTS):
+            counts = [(await self._count(name)) for name in (self.old, self.new)]
+            if counts[1] >= counts[0]:
+                return
+            async with aclosing(self._rounds()) as events:
+                async for event in events:
+                    if isinstance(event, NotDone):
+                        continue  # what cannot be placed is missing, and is counted as that
+        raise precondition(
+            f"index {self.new!r} holds {counts[1]:,} documents, {self.old!r} {counts[0]:,}: the alias was not switched",
+            "see the report of the run for those that could not be copied",
+        )
+
+    async def settle(self, marks: Mapping[str, int]) -> AsyncGenerator[UpgradeEvent, None]:
+        """After the switch: copy what the old index was still given, but over nothing that is newer."""
+        quiet = 0
+        while quiet < _QUIET_ROUNDS:
+            before = self.run.progress.encoded
+            self.run.targets = {self.old: replace(self.copy, newer=frozenset(await self._written_after(marks)))}
+            async with aclosing(self._rounds()) as events:
+                async for event in events:
+                    yield event
+            quiet = quiet + 1 if self.run.progress.encoded == before else 0
+            await self.context.sleep(_PAUSE)
+        await self._take_out(marks)
+        await self.context.engine.refresh(self.new)
+
+    async def _rounds(self) -> AsyncGenerator[UpgradeEvent, None]:
+        async with aclosing(self.run.events()) as events:
+            async for event in events:
+                yield replace(event, finished=False) if isinstance(event, Progress) else event
+
+    async def _count(self, name: str) -> int:
+        await self.context.engine.refresh(name)
+        return (await self.context.engine.stats(name)).documents
+
+    async def _written_after(self, marks: Mapping[str, int]) -> list[str]:
+        parts = await self.context.engine.parts(self.new)
+        await self.context.engine.refresh(self.new)
+        return [one.id for part in parts async for page in self._pages(part, marks.get(part.key, -1)) for one in page]
+
+    async def _take_out(self, marks: Mapping[str, int]) -> None:
+        """Delete from the new index what the old one holds no more; with `marks` only what is not newer."""
+        old = {part.key: part.deletions for part in await self.context.engine.parts(self.old)}
+        if old == self.deletions:
+            return
+        parts = await self.context.engine.parts(self.new)
+        await self.context.engine.refresh(self.new)
+        for part in parts:
+            newest = marks.get(part.key, part.mark)
+            async for page in self._pages(part, -1):
+                gone = await self.shadows.absent(self.old, [one for one in page if one.seq_no <= newest])
+                await self.shadows.discard(gone)
+        self.deletions = old
+
+    def _pages(self, part: Part, after: int) -> AsyncIterator[list[Candidate]]:
+        return self.context.engine.candidates(part, after, self.copy.meta)

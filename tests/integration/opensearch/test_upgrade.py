@@ -1,0 +1,200 @@
+"""Another model for an index in use, on a real cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.errors import ChercheError, Code
+from sidecar.life import BackfillOptions, Estimate, Progress, Switched, UpgradeEvent
+from sidecar.testing import FakeModel, RunningServer, running_server
+from sidecar.types import IndexOptions, SearchRequest, TextField
+from tests.integration.opensearch.corpus import Send
+from tests.integration.opensearch.test_backfill import bulk, last, plain, run
+
+FIELDS = (TextField("title"), TextField("text"))
+QUIET = BackfillOptions(search_slowdown=0.0)
+
+
+@dataclass
+class Served:
+    """A sidecar with two models, and an alias of an index that the first one encoded."""
+
+    server: RunningServer
+    send: Send
+    alias: str
+    old: str
+
+    async def step(self, step: Any, model: str = "") -> list[UpgradeEvent]:
+        events = self.server.client.upgrade_index(self.alias, step, IndexOptions(model=model), settings=QUIET)
+        return [event async for event in events]
+
+    async def behind(self) -> list[str]:
+        return list(await self.send("GET", f"/_alias/{self.alias}"))
+
+    async def search(self, text: str, **options: Any) -> Any:
+        return await self.server.client.search(SearchRequest(self.alias, text, **options))
+
+    async def sources(self, index: str = "") -> dict[str, Any]:
+        await self.send("POST", f"/{index or self.alias}/_refresh")
+        reply = await self.send("POST", f"/{index or self.alias}/_search", {"size": 1000})
+        own = list(reply["hits"]["hits"])
+        return {hit["_id"]: hit["_source"].get("title") for hit in own}
+
+
+def end(events: list[UpgradeEvent]) -> Switched:
+    found = events[-1]
+    assert isinstance(found, Switched)
+    return found
+
+
+@pytest.fixture
+async def served(opensearch: OpenSearchEngine, send: Send, index: str) -> AsyncIterator[Served]:
+    async with running_server(opensearch, [FakeModel(name="one"), FakeModel(name="two", buckets=512)]) as server:
+        old = f"{index}-a"
+        settings = {"number_of_shards": 2, "number_of_replicas": 0}
+        mappings = {"properties": {"year": {"type": "integer"}}, "_meta": {"owner": "us"}}
+        await send("PUT", f"/{old}", {"settings": settings, "mappings": mappings, "aliases": {index: {}}})
+        await server.client.setup_index(index, IndexOptions(model="one", fields=FIELDS))
+        await bulk(send, index, plain(200))
+        await run(server, index)
+        yield Served(server, send, index, old)
+        await send("DELETE", f"/{index}-*")
+
+
+@pytest.fixture
+def index() -> str:
+    """The alias: it is gone with its indices."""
+    return f"test-{uuid4().hex[:12]}"
+
+
+async def test_an_alias_is_switched_to_an_index_of_another_model_and_back(served: Served) -> None:
+    events = await served.step("prepare", "two")
+    prepared, copied = end(events), next(e for e in reversed(events) if isinstance(e, Progress))
+    assert isinstance(events[0], Estimate)
+    assert (events[0].documents, events[0].to_encode) == (200, 200)
+    assert copied.encoded == 200
+    assert await served.behind() == [served.old], "it serves until the switch"
+    [new] = prepared.serving
+    mapping = (await served.send("GET", f"/{new}/_mapping"))[new]["mappings"]
+    assert mapping["_meta"]["owner"] == "us"
+    assert mapping["properties"]["year"] == {"type": "integer"}
+    assert (await served.send("GET", f"/{new}/_settings"))[new]["settings"]["index"]["number_of_shards"] == "2"
+
+    assert end(await served.step("switch")) == Switched(served.alias, (new,), (served.old,))
+    assert await served.behind() == [new]
+    report = await served.server.client.get_index(served.alias)
+    assert report.meta is not None
+    assert (report.meta.model, report.stats.encoded) == ("two", 200)
+    assert [hit.id for hit in (await served.search("document 77", mode="sparse", size=1)).hits] == ["77"]
+
+    await bulk(served.send, served.alias, {"77": {"title": "rewritten", "text": "anew"}, "new": {"title": "new"}})
+    await served.send("DELETE", f"/{served.alias}/_doc/5", refresh="true")
+    assert end(await served.step("rollback")).serving == (served.old,)
+    assert await served.behind() == [served.old]
+    titles = await served.sources()
+    assert (titles["77"], titles["new"], "5" in titles, len(titles)) == ("rewritten", "new", False, 200)
+    report = await served.server.client.get_index(served.alias)
+    assert (report.stats.encoded, report.findings) == (200, ())
+
+
+async def test_what_others_write_and_delete_meanwhile_is_there_after_the_switch(served: Served) -> None:
+    stop = asyncio.Event()
+    written: dict[str, str] = {}
+
+    async def write() -> None:
+        number = 0
+        while not stop.is_set():
+            id, title = str(number % 250), f"version {number}"
+            if number % 7:
+                await served.send("PUT", f"/{served.alias}/_doc/{id}", {"title": title, "text": "words"})
+                written[id] = title
+            elif id in written:
+                await served.send("DELETE", f"/{served.alias}/_doc/{id}")
+                written.pop(id)
+            number += 1
+            await asyncio.sleep(0.005)
+
+    writer = asyncio.create_task(write())
+    await served.step("prepare", "two")
+    [new] = end(await served.step("switch")).serving
+    stop.set()
+    await writer
+    titles = await served.sources()
+    assert {id: titles.get(id) for id in written} == written
+    last(await run(served.server, served.alias))
+    report = await served.server.client.get_index(served.alias)
+    assert (report.stats.encoded, report.stats.documents) == (len(titles), len(titles))
+    assert await served.behind() == [new]
+
+
+async def test_searches_go_on_and_no_page_mixes_models(served: Served) -> None:
+    stop = asyncio.Event()
+    pages: list[tuple[str, int]] = []
+
+    async def search() -> None:
+        while not stop.is_set():
+            result = await served.search("words of document 77", rerank=True, size=5)
+            pages.append((result.fingerprint.sparse, len(result.hits)))
+            expected = {hit.parts.sparse > 0 for hit in result.hits}
+            assert expected == {True}, "weights of a query and a document of two models have nothing in common"
+            await asyncio.sleep(0.05)
+
+    searching = asyncio.create_task(search())
+    await served.step("prepare", "two")
+    await served.step("switch")
+    await asyncio.sleep(0.2)
+    stop.set()
+    await searching
+    fingerprints = [fingerprint for fingerprint, _ in pages]
+    assert len(set(fingerprints)) == 2
+    assert fingerprints == sorted(fingerprints, key=fingerprints.index), "once switched, it stays so"
+    assert {count for _, count in pages} == {5}
+
+
+async def test_a_document_without_text_is_copied_all_the_same(served: Served) -> None:
+    await bulk(served.send, served.alias, {"bare": {"year": 1998}, "bad": {"title": "poison"}})
+    events = await served.step("prepare", "two")
+    copied = next(e for e in reversed(events) if isinstance(e, Progress))
+    assert (copied.skipped, copied.failed) == (1, 1)
+    await served.step("switch")
+    assert {"bare", "bad"} <= set(await served.sources())
+
+
+async def test_an_index_that_is_no_alias_is_refused(served: Served) -> None:
+    with pytest.raises(ChercheError, match="only an alias") as caught:
+        async for _ in served.server.client.upgrade_index(served.old, "prepare", IndexOptions(model="two")):
+            pass
+    assert caught.value.code is Code.FAILED_PRECONDITION
+
+
+async def test_nothing_is_switched_that_was_not_prepared(served: Served) -> None:
+    with pytest.raises(ChercheError, match="no index is prepared"):
+        await served.step("switch")
+    with pytest.raises(ChercheError, match="took nobody's place"):
+        await served.step("rollback")
+
+
+async def test_the_same_model_is_no_upgrade(served: Served) -> None:
+    with pytest.raises(ChercheError, match="already"):
+        await served.step("prepare", "one")
+
+
+async def test_an_upgrade_that_was_cut_off_is_taken_up_again(served: Served) -> None:
+    events = served.server.client.upgrade_index(served.alias, "prepare", IndexOptions(model="two"), settings=QUIET)
+    async for event in events:
+        if isinstance(event, Progress) and event.encoded:
+            break
+    await events.aclose()
+    again = await served.step("prepare", "two")
+    copied = next(e for e in reversed(again) if isinstance(e, Progress))
+    assert copied.kept > 0
+    assert copied.encoded + 1 < 200 + copied.kept
+    await served.step("switch")
+    assert len(await served.sources()) == 200
