@@ -7,9 +7,10 @@ import socket
 from typing import Any
 
 import pytest
+import structlog
 
 from sidecar.engines.opensearch import OpenSearchEngine
-from sidecar.engines.opensearch.http import index_path
+from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import ChercheError, Code
 from sidecar.types import Identity, Query, SparseClause, StoredDocument
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Sent, engine, refusal
@@ -231,3 +232,29 @@ async def test_something_that_is_no_cluster() -> None:
             assert refused.value.code == Code.UNAVAILABLE
         finally:
             await wrong.aclose()
+
+
+async def test_what_a_cluster_warns_of_is_logged_once_and_no_python_warning() -> None:
+    said = '299 Elasticsearch-7.17.29-580aff1a "Loading the fielddata on the _id field is deprecated"'
+    root = b'{"version": {"number": "7.17.29", "build_flavor": "default"}}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readline() not in (b"\r\n", b""):
+            pass
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nwarning: {said}\r\nconnection: close\r\n"
+        writer.write(f"{head}content-length: {len(root)}\r\n\r\n".encode() + root)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        ours = OpenSearchEngine.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            with structlog.testing.capture_logs() as logs:
+                for _ in range(3):
+                    await ours._http.send(Request("GET", "/"), what="cluster")
+        finally:
+            await ours.aclose()
+    assert [(line["log_level"], line["reason"]) for line in logs] == [
+        ("warning", "Loading the fielddata on the _id field is deprecated")
+    ]
