@@ -1,0 +1,160 @@
+"""The model card: what a model is made of, how, and what it measures."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cherche_models.losses import JointLoss
+from cherche_models.train.recipe import Recipe
+from cherche_models.train.settings import Settings
+
+_TAGS = {
+    "colbert": ["ColBERT", "late-interaction"],
+    "splade": ["SPLADE", "sparse"],
+    "sparse_embed": ["SparseEmbed", "sparse"],
+    "joint": ["SPLADE", "ColBERT", "sparse", "late-interaction"],
+}
+_LICENSE = re.compile(r"\A---\n.*?^license:\s*(\S+)", re.MULTILINE | re.DOTALL)
+UNKNOWN = "unknown"
+
+
+def write(
+    folder: Path,
+    recipe: Recipe,
+    architecture: str,
+    plan: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    curves: str,
+) -> None:
+    """Write README.md beside a model.
+
+    Parameters
+    ----------
+    folder : Path
+    recipe : Recipe
+    architecture : str
+        What the model is.
+    plan : mapping
+        As `plan.Plan.values` gives it.
+    figures : mapping
+        ``steps``, ``seconds``, ``before``, ``best`` (what was measured), ``at`` (steps) and ``final_loss``.
+    curves : str
+        Name of the picture beside the card; empty for none.
+    """
+    name = recipe.card.name or folder.resolve().name
+    parts = [
+        "\n".join(_head(recipe, architecture)),
+        f"# {name}",
+        recipe.card.description or _sentence(recipe, architecture, plan),
+        _use(architecture),
+        _made_of(recipe, plan),
+        _figures(plan, figures, curves),
+        _settings(recipe),
+        "What the base and the data bring with them (licences, bias, languages) holds for this model too.",
+    ]
+    (folder / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def base_license(base: str) -> str:
+    """The licence that a base's own card names; ``unknown`` where there is none to read."""
+    path = Path(base) / "README.md"
+    found = _LICENSE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found[1] if found else UNKNOWN
+
+
+def _head(recipe: Recipe, architecture: str) -> Iterator[str]:
+    """Fields that a hub reads."""
+    yield "---"
+    yield f"license: {recipe.card.license or UNKNOWN}"
+    yield f"language: {recipe.card.language}"
+    if not Path(recipe.base).is_absolute():
+        yield f"base_model: {recipe.base}"
+    named = [data.dataset for data in recipe.data if data.dataset and not Path(data.dataset).exists()]
+    if named:
+        yield from ("datasets:", *(f"- {name}" for name in named))
+    yield from ("library_name: cherche_models", "tags:", *(f"- {tag}" for tag in _TAGS[architecture]), "---")
+
+
+def _sentence(recipe: Recipe, architecture: str, plan: Mapping[str, Any]) -> str:
+    kinds = {"colbert": "A ColBERT model", "splade": "A SPLADE model", "sparse_embed": "A SparseEmbed model"}
+    kind = kinds.get(architecture, "SPLADE term weights and ColBERT token embeddings from one pass,")
+    return f"{kind} trained from `{_shown(recipe.base)}` on {_count(plan['sources'])}."
+
+
+def _use(architecture: str) -> str:
+    return f"""## Use
+
+```python
+from cherche_models import hub
+
+model = hub.load("FOLDER")  # {architecture}
+model.encode(["a text"], "document")
+```
+
+Beside a cluster: `cherche serve --model NAME=FOLDER`."""
+
+
+def _made_of(recipe: Recipe, plan: Mapping[str, Any]) -> str:
+    rows = [f"| base | `{_shown(recipe.base)}` | {base_license(recipe.base)} |"]
+    if recipe.teacher:
+        teacher = recipe.teacher.sentence_transformer or recipe.teacher.cross_encoder
+        rows.append(f"| teacher | `{_shown(teacher)}` | {base_license(teacher)} |")
+    for data, source in zip(recipe.data, plan["sources"], strict=True):
+        refused = f", {source['refused']:,} lines refused" if source["refused"] else ""
+        count = "a stream" if source["examples"] < 0 else f"{source['examples']:,} examples"
+        rows.append(f"| data | `{_shown(data.name)}`: {count}{refused} | {data.license or UNKNOWN} |")
+    return "\n".join(["## Made of", "", "| | | licence |", "|---|---|---|", *rows])
+
+
+def _figures(plan: Mapping[str, Any], figures: Mapping[str, Any], curves: str) -> str:
+    lines = ["## Figures", ""]
+    if figures["best"]:
+        lines += [f"On {plan['measured_on']}, while training; larger is better:", ""]
+        lines += [f"| | before | after {figures['at']:,} steps |", "|---|---|---|"]
+        lines += [f"| {name} | {plan['before'][name]:.4f} | {value:.4f} |" for name, value in figures["best"].items()]
+    else:
+        lines.append("Nothing was set aside to measure on; the loss of training says little about search.")
+    lines += ["", f"Last loss {figures['final_loss']:.4f}." if figures["final_loss"] is not None else ""]
+    if curves:
+        lines += ["", f"![Loss and measurements by step]({curves})"]
+    return "\n".join([*lines, "", "Made by `cherche train recipe.toml`; for a report, measure with `cherche eval`."])
+
+
+def _settings(recipe: Recipe) -> str:
+    rows = [f"| {name} | {value} |" for name, value in _changed(recipe)]
+    machine = f"Python {platform.python_version()}, torch {torch.__version__}."
+    return "\n".join(
+        ["## Settings", "", "Where they differ from the defaults:", "", "| | |", "|---|---|", *rows, "", machine]
+    )
+
+
+def _changed(recipe: Recipe) -> Iterator[tuple[str, object]]:
+    yield "batch", recipe.batch
+    for table, given, plain in (
+        ("training", recipe.training, Settings(steps=0)),
+        ("loss", recipe.loss, JointLoss()),
+    ):
+        values, defaults = asdict(given), asdict(plain)
+        yield from ((f"{table}.{f.name}", values[f.name]) for f in fields(given) if values[f.name] != defaults[f.name])
+    for name in ("lora", "teacher"):
+        if found := getattr(recipe, name):
+            yield from ((f"{name}.{key}", _shown(str(value))) for key, value in found.model_dump().items() if value)
+    if recipe.train_layers is not None:
+        yield "train_layers", recipe.train_layers
+
+
+def _count(sources: Sequence[Mapping[str, Any]]) -> str:
+    known = [source["examples"] for source in sources if source["examples"] >= 0]
+    return f"{sum(known):,} examples" if len(known) == len(sources) else "a stream of examples"
+
+
+def _shown(source: str) -> str:
+    """A folder by its name alone: where it lay is nobody's business."""
+    return Path(source).name if Path(source).is_absolute() else source

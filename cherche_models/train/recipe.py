@@ -1,0 +1,322 @@
+"""A training run as a file: TOML, checked key by key before anything is loaded."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cherche_models.losses import JointLoss
+from cherche_models.train.settings import Settings
+
+
+class RecipeError(ValueError):
+    """A recipe says something that cannot be run.
+
+    Attributes
+    ----------
+    where : str
+        File and key.
+    reason, next_step : str
+    """
+
+    def __init__(self, where: str, reason: str, next_step: str) -> None:
+        super().__init__(f"{where}: {reason} — {next_step}")
+        self.where = where
+        self.reason = reason
+        self.next_step = next_step
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Data(_Table):
+    """One source of examples: exactly one of `jsonl`, `beir`, `dataset`.
+
+    Attributes
+    ----------
+    jsonl : Path or None
+        A file with one example a line; read where it lies.
+    beir : Path or None
+        A folder with judged queries; hard negatives are mined by BM25.
+    dataset : str
+        A name on the hub, or a folder, for the library `datasets`.
+    split : str
+        Of the folder's judgements, or of the dataset.
+    streaming : bool
+        Read the dataset in order, without downloading it.
+    share : float
+        Part of a batch, relative to the other sources.
+    license : str
+        For the card.
+    """
+
+    jsonl: Path | None = None
+    beir: Path | None = None
+    dataset: str = ""
+    split: str = "train"
+    streaming: bool = False
+    share: float = Field(1.0, gt=0)
+    license: str = ""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if sum(map(bool, (self.jsonl, self.beir, self.dataset))) != 1:
+            raise ValueError("give exactly one of jsonl, beir and dataset")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the card and errors call it."""
+        return str(self.jsonl or self.beir or self.dataset)
+
+
+class Teacher(_Table):
+    """Whose scores are learnt; exactly one of the two.
+
+    Attributes
+    ----------
+    sentence_transformer : str
+        A sentence encoder: it scores every candidate of a batch while training.
+    cross_encoder : str
+        It scores each example's own candidates, once, before training.
+    temperature : float
+        What its scores are divided by.
+    max_length : int
+        Tokens that it reads of a text, or of a pair; 0 for its own maximum, or 512.
+    margin : float or None
+        Negatives scored within this of the positive are left out; None keeps all. Cross-encoders only.
+    """
+
+    sentence_transformer: str = ""
+    cross_encoder: str = ""
+    temperature: float = Field(0.05, gt=0)
+    max_length: int = Field(0, ge=0)
+    margin: float | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if bool(self.sentence_transformer) == bool(self.cross_encoder):
+            raise ValueError("give exactly one of sentence_transformer and cross_encoder")
+        if self.margin is not None and not self.cross_encoder:
+            raise ValueError("margin needs a cross_encoder: it looks at each example's own negatives")
+        return self
+
+
+class Lora(_Table):
+    """Low-rank adapters, merged at the end."""
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Evaluation(_Table):
+    """What is measured while training.
+
+    Attributes
+    ----------
+    held_out : int
+        Examples (for a BEIR source: queries) that are set aside and ranked.
+    beir : Path or None
+        Measured on a folder's queries instead.
+    split : str
+        Of that folder.
+    queries : int
+        At most so many of them.
+    every : int
+        Steps between measurements; 0 for ten in a run.
+    patience : int
+        Measurements without a new best after which the run stops; 0 for never.
+    """
+
+    held_out: int = Field(0, ge=0)
+    beir: Path | None = None
+    split: str = "dev"
+    queries: int = Field(200, ge=1)
+    every: int = Field(0, ge=0)
+    patience: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if bool(self.held_out) == bool(self.beir):
+            raise ValueError("give exactly one of held_out and beir")
+        return self
+
+
+class Card(_Table):
+    """What the card says that nothing else knows."""
+
+    name: str = ""
+    license: str = ""
+    language: str = "en"
+    description: str = ""
+
+
+class Recipe(_Table):
+    """A whole run.
+
+    Attributes
+    ----------
+    base : str
+        Folder or hub id of the checkpoint to start from, or ``cherche-tiny``, the one that ships.
+    architecture : str or None
+        What it becomes; None for what it is.
+    dim : int
+        Width of a new projection to token embeddings.
+    batch : int
+        Queries of a step, over all processes.
+    training : Settings
+    loss : JointLoss
+    data : tuple of Data
+    teacher, lora, evaluation : optional tables
+    train_layers : int or None
+        Train the last so many layers only.
+    device : str
+        Empty for the best there is.
+    card : Card
+    """
+
+    base: str = Field(min_length=1)
+    architecture: Literal["colbert", "splade", "sparse_embed", "joint"] | None = None
+    dim: int = Field(128, ge=1)
+    batch: int = Field(16, ge=1)
+    training: Settings
+    loss: JointLoss = JointLoss()
+    data: tuple[Data, ...] = Field(min_length=1)
+    teacher: Teacher | None = None
+    lora: Lora | None = None
+    evaluation: Evaluation | None = None
+    train_layers: int | None = Field(None, ge=0)
+    device: str = ""
+    card: Card = Card()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problem := next(filter(None, _problems(self)), ""):
+            raise ValueError(problem)
+        return self
+
+
+def read(path: Path) -> Recipe:
+    """The recipe of a TOML file; paths in it are relative to its folder.
+
+    Raises
+    ------
+    RecipeError
+        Naming each key that is unknown, missing or wrong.
+    """
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(str(path), f"cannot be read ({error.strerror})", "name a recipe's file") from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError alike
+        raise RecipeError(str(path), f"is not TOML in UTF-8 ({error})", "mend the line") from error
+    return parse(stored, path)
+
+
+def parse(stored: dict[str, Any], path: Path) -> Recipe:
+    """The recipe of what a TOML file held.
+
+    Raises
+    ------
+    RecipeError
+        As `read`.
+    """
+    try:
+        recipe = Recipe.model_validate(stored)
+    except ValidationError as error:
+        where, reason, step = _worded(error, path)
+        raise RecipeError(where, reason, step) from error
+    return _anchored(recipe, path.parent)
+
+
+def _problems(recipe: Recipe) -> Iterable[str]:
+    training, names = recipe.training, [data.name for data in recipe.data]
+    for name in ("steps", "save_every", "accumulate", "query_length", "document_length"):
+        yield f"training.{name} is {getattr(training, name)}: give at least 1" if getattr(training, name) < 1 else ""
+    for name in ("negatives", "chunk", "seed", "head_rate", "word_rate", "weight_decay"):
+        yield f"training.{name} is {getattr(training, name)}: give at least 0" if getattr(training, name) < 0 else ""
+    yield f"training.ema is {training.ema}: give at least 0, less than 1" if not 0 <= training.ema < 1 else ""
+    yield f"training.warmup is {training.warmup}: give 0 to 1" if not 0 <= training.warmup <= 1 else ""
+    for name in ("learning_rate", "clip", "temperature"):
+        yield f"training.{name} is {getattr(training, name)}: give more than 0" if getattr(training, name) <= 0 else ""
+    yield "the same data stands there twice" if len(set(names)) < len(names) else ""
+    yield (
+        "streaming data cannot be mixed with other data"
+        if len(names) > 1 and any(data.streaming for data in recipe.data)
+        else ""
+    )
+    yield (
+        "lora freezes the layers itself: leave out train_layers"
+        if recipe.lora and recipe.train_layers is not None
+        else ""
+    )
+    yield (
+        "there is a teacher, but loss.teacher and loss.margin are 0: give one a weight"
+        if (recipe.teacher and not recipe.loss.is_taught and recipe.teacher.margin is None)
+        else ""
+    )
+    yield (
+        "a cross_encoder scores data before training: it cannot read a stream"
+        if (recipe.teacher and recipe.teacher.cross_encoder and any(data.streaming for data in recipe.data))
+        else ""
+    )
+    yield (
+        "loss.tokens is for a teacher with the same tokens, in Python only: leave it out" if recipe.loss.tokens else ""
+    )
+
+
+def _anchored(recipe: Recipe, folder: Path) -> Recipe:
+    """The same, its paths taken from the recipe's folder."""
+
+    def place(path: Path | None) -> Path | None:
+        return None if path is None else folder / path.expanduser()
+
+    def named(source: str) -> str:
+        found = folder / Path(source).expanduser()
+        return str(found) if source and found.is_dir() else source
+
+    data = tuple(d.model_copy(update={"jsonl": place(d.jsonl), "beir": place(d.beir)}) for d in recipe.data)
+    changed: dict[str, Any] = {"data": data, "base": named(recipe.base)}
+    if recipe.teacher:
+        both = ("sentence_transformer", "cross_encoder")
+        update = {name: named(getattr(recipe.teacher, name)) for name in both}
+        changed["teacher"] = recipe.teacher.model_copy(update=update)
+    if recipe.evaluation:
+        changed["evaluation"] = recipe.evaluation.model_copy(update={"beir": place(recipe.evaluation.beir)})
+    return recipe.model_copy(update=changed)
+
+
+def _worded(error: ValidationError, path: Path) -> tuple[str, str, str]:
+    """The first problem in our words, and how many there are."""
+    first, *more = error.errors()
+    key = ".".join(str(part) for part in first["loc"]) or "the recipe"
+    rest = f" (and {len(more)} more)" if more else ""
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{path}: {key}", f"unknown key{rest}", f"known here: {', '.join(_known(first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"{path}: {key}", f"missing{rest}", "add it"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{path}: {key}", f"{message[:1].lower()}{message[1:]}{rest}", "correct the recipe"
+
+
+def _known(table: tuple[int | str, ...]) -> list[str]:
+    tables: dict[str, list[str]] = {
+        "training": [f.name for f in fields(Settings)],
+        "loss": [f.name for f in fields(JointLoss)],
+    }
+    models: dict[str, type[BaseModel]] = {
+        "data": Data,
+        "teacher": Teacher,
+        "lora": Lora,
+        "evaluation": Evaluation,
+        "card": Card,
+    }
+    tables |= {name: list(model.model_fields) for name, model in models.items()}
+    return tables[str(table[0])] if table else list(Recipe.model_fields)

@@ -1,0 +1,245 @@
+"""Run a recipe: plan, train, save, draw, and write the card."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from cherche_models import hub
+from cherche_models.models.base import Model
+from cherche_models.train import card, curves, log, sources
+from cherche_models.train.fit import fit
+from cherche_models.train.freeze import freeze
+from cherche_models.train.lora import lora
+from cherche_models.train.optimizer import trained
+from cherche_models.train.plan import Plan, cost
+from cherche_models.train.processes import Processes, connected
+from cherche_models.train.recipe import Recipe
+from cherche_models.train.recipe import read as read_recipe
+from cherche_models.train.sources import Sources
+from cherche_models.train.teacher import Teacher
+from cherche_models.train.watch import Watch
+
+Tell = Callable[[str, Mapping[str, Any]], None]
+"""Called with what happens (``note``, ``plan``, ``step``, ``measured``, ``done``) and what is known of it."""
+
+RUN = "training"
+"""Folder beside the model: states, log, data that was mined or scored."""
+_MEASUREMENTS = 10
+
+
+@dataclass(slots=True)
+class _Prepared:
+    recipe: Recipe
+    model: Model
+    found: Sources
+    teacher: Teacher | None
+    processes: Processes
+    folder: Path
+    tell: Tell
+
+
+def run(path: Path, out: Path, tell: Tell, *, plan_only: bool = False) -> dict[str, Any]:
+    """Run the recipe of a file; the same call goes on where an interrupted one stopped.
+
+    Parameters
+    ----------
+    path : Path
+    out : Path
+        Where the model goes; its folder ``training`` holds what a resumed run needs.
+    tell : callable
+    plan_only : bool
+        Stop once the plan is told.
+
+    Returns
+    -------
+    dict
+        ``plan``, and unless that was all: ``folder``, ``steps``, ``seconds``, ``before``, ``best``, ``at``,
+        ``final_loss``, ``curves``.
+
+    Raises
+    ------
+    RecipeError, DataError, CheckpointError, ValueError, ImportError, OSError
+        What cannot be run, naming the item and the next step.
+    """
+    processes = connected()
+    quiet: Tell = tell if processes.is_first else (lambda *_: None)
+    recipe = read_recipe(path)
+    prepared = _prepare(recipe, out / RUN, processes, quiet)
+    with _adapted(prepared.model, recipe):
+        plan = _plan(prepared)
+        quiet("plan", plan.values())
+        if plan_only:
+            return {"plan": plan.values()}
+        figures = _train(prepared, plan)
+    if processes.is_first:
+        _leave(prepared, plan, figures, path, out)
+    processes.share(None)
+    result = {"plan": plan.values(), "folder": str(out), **figures}
+    quiet("done", result)
+    return result
+
+
+def _prepare(recipe: Recipe, folder: Path, processes: Processes, tell: Tell) -> _Prepared:
+    found = sources.gather(recipe, folder, processes, lambda text: tell("note", {"text": text}))
+    torch.manual_seed(recipe.training.seed)
+    model = hub.load(
+        shipped(recipe.base),
+        device=recipe.device or None,
+        dtype="fp32",
+        architecture=recipe.architecture,
+        new_head=True,
+        dim=recipe.dim,
+    )
+    if recipe.train_layers is not None:
+        freeze(model, recipe.train_layers)
+    teacher = None
+    if recipe.teacher and recipe.teacher.sentence_transformer:
+        told = recipe.teacher
+        length = told.max_length or 512
+        teacher = Teacher(hub.resolve(told.sentence_transformer), temperature=told.temperature, max_length=length)
+    return _Prepared(recipe, model, found, teacher, processes, folder, tell)
+
+
+def shipped(base: str) -> str:
+    """The folder of a model that ships with the library; any other name as it is."""
+    folder = hub.PRETRAINED / base
+    return str(folder) if base and folder.is_dir() else base
+
+
+def _adapted(model: Model, recipe: Recipe) -> AbstractContextManager[object]:
+    if recipe.lora is None:
+        return nullcontext()
+    return lora(model, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout)
+
+
+def _plan(prepared: _Prepared) -> Plan:
+    """Measure, then a few steps at rate 0: time, memory and where the model stands before."""
+    recipe, found, model = prepared.recipe, prepared.found, prepared.model
+    started = time.perf_counter()
+    before = dict(found.measure(model)) if found.measure and prepared.processes.is_first else {}
+    measuring = time.perf_counter() - started
+    measured = cost(model, found.batches, recipe.loss, recipe.training, prepared.teacher, prepared.processes)
+    done = _done(prepared.folder)
+    left = max(0, recipe.training.steps - done)
+    times = -(-left // _every(recipe)) if found.measure else 0
+    known = min(found.sizes) >= 0
+    return Plan(
+        base=recipe.base,
+        architecture=model.architecture,
+        device=str(model.device),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trained=sum(parameter.numel() for parameter in trained(model).values()),
+        sources=_told(found),
+        steps=recipe.training.steps,
+        done=done,
+        batch=recipe.batch,
+        processes=prepared.processes.count,
+        passes=recipe.training.steps * recipe.batch / sum(found.sizes) if known else 0.0,
+        seconds_per_step=measured.seconds_per_step,
+        seconds=left * measured.seconds_per_step + times * measuring,
+        memory=measured.memory,
+        measured_on=found.measured_on,
+        before=before,
+    )
+
+
+def _told(found: Sources) -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "examples": size,
+            "refused": refused.count,
+            "first": [str(error) for error in refused.first[:3]],
+            "ignored": sorted(refused.ignored),
+        }
+        for name, size, refused in zip(found.names, found.sizes, found.refused, strict=True)
+    ]
+
+
+def _every(recipe: Recipe) -> int:
+    asked = recipe.evaluation.every if recipe.evaluation else 0
+    return asked or max(1, recipe.training.steps // _MEASUREMENTS)
+
+
+def _done(folder: Path) -> int:
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(str(path), framework="pt") as file:
+        return int((file.metadata() or {}).get("step", 0))
+
+
+def _train(prepared: _Prepared, plan: Plan) -> dict[str, Any]:
+    recipe, processes, tell = prepared.recipe, prepared.processes, prepared.tell
+    written = log.Log(prepared.folder / "log.jsonl")
+    started = time.perf_counter()
+
+    def report(step: int, parts: dict[str, float]) -> None:
+        seconds = time.perf_counter() - started
+        shown = {name: value for name, value in parts.items() if value and name != "total"}
+        rate = recipe.training.rate(step)
+        if processes.is_first:
+            written.write(step + 1, loss=parts["total"], parts=shown, rate=rate, seconds=round(seconds, 3))
+        tell("step", {"step": step + 1, "steps": plan.steps, "loss": parts["total"], "rate": rate, "seconds": seconds})
+
+    def measured(step: int, values: dict[str, float]) -> None:
+        written.write(step, measured=values)
+        tell("measured", {"step": step, **values})
+
+    watch = None
+    if prepared.found.measure:
+        patience = recipe.evaluation.patience if recipe.evaluation else 0
+        watch = Watch(prepared.found.measure, _every(recipe), patience, report=measured)
+        if processes.is_first and plan.before and not plan.done:
+            measured(0, plan.before)
+    fit(
+        prepared.model,
+        prepared.found.batches,
+        recipe.loss,
+        recipe.training,
+        teacher=prepared.teacher,
+        folder=prepared.folder,
+        report=report,
+        watch=watch,
+        processes=processes,
+    )
+    return {**_found(prepared.folder), "seconds": time.perf_counter() - started, "before": plan.before}
+
+
+def _found(folder: Path) -> dict[str, Any]:
+    """What the log says of the whole run, whatever call it was made in."""
+    entries = list(log.read(folder / "log.jsonl"))
+    losses = [entry for entry in entries if "loss" in entry]
+    measured = [entry for entry in entries if "measured" in entry and entry["step"]]
+    best = max(measured, key=lambda entry: next(iter(entry["measured"].values())), default=None)
+    return {
+        "steps": losses[-1]["step"] if losses else 0,
+        "final_loss": losses[-1]["loss"] if losses else None,
+        "best": best["measured"] if best else {},
+        "at": best["step"] if best else 0,
+    }
+
+
+def _leave(prepared: _Prepared, plan: Plan, figures: dict[str, Any], path: Path, out: Path) -> None:
+    """Model, recipe, curves and card in the folder."""
+    hub.save(prepared.model, out)
+    if path.resolve() != (out / "recipe.toml").resolve():
+        shutil.copyfile(path, out / "recipe.toml")
+    picture = "curves.svg"
+    try:
+        curves.draw(prepared.folder / "log.jsonl", out / picture, out.resolve().name)
+    except ImportError as error:
+        prepared.tell("note", {"text": str(error)})
+        picture = ""
+    figures["curves"] = picture
+    recipe = prepared.recipe.model_copy(update={"base": shipped(prepared.recipe.base)})
+    card.write(out, recipe, prepared.model.architecture, plan.values(), figures, picture)

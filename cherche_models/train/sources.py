@@ -1,0 +1,208 @@
+"""The examples that a recipe names: read where they lie, mined, scored, some set aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, overload
+
+from cherche_models import evaluate, hub
+from cherche_models.errors import DataError
+from cherche_models.train import data, mining, stream
+from cherche_models.train.bm25 import BM25
+from cherche_models.train.held_out import held_out
+from cherche_models.train.measures import OnCollection, OnExamples
+from cherche_models.train.processes import Processes
+from cherche_models.train.recipe import Data, Recipe
+from cherche_models.train.recipe import Teacher as Taught
+from cherche_models.train.rows import Example
+from cherche_models.train.stream import Batches, Indexed, Refused, Streamed
+from cherche_models.train.watch import Measure
+
+Note = Callable[[str], None]
+_DEPTH, _KEEP = 50, 8
+
+
+@dataclass(slots=True)
+class Sources:
+    """Everything that a run reads.
+
+    Attributes
+    ----------
+    batches : callable
+    names : list of str
+    sizes : list of int
+        Examples to train on; -1 for a stream, whose end nobody knows.
+    refused : list of Refused
+    measure : callable or None
+    measured_on : str
+        What `measure` looks at, for people.
+    """
+
+    batches: Batches
+    names: list[str]
+    sizes: list[int]
+    refused: list[Refused]
+    measure: Measure | None = None
+    measured_on: str = ""
+
+
+@dataclass(slots=True)
+class _Read:
+    examples: Sequence[Example]
+    refused: Refused = field(default_factory=Refused)
+    measure: Measure | None = None
+    measured_on: str = ""
+
+
+class Rest(Sequence[Example]):
+    """All examples but those of some queries: one of these is stood in for by its neighbour.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    aside : collection of str
+        Queries.
+    """
+
+    def __init__(self, examples: Sequence[Example], aside: Iterable[str]) -> None:
+        self._examples, self._aside = examples, frozenset(aside)
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, number: int) -> Example: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Example]: ...
+    def __getitem__(self, number: int | slice) -> Example | list[Example]:
+        """The example of a number, or the next that may be trained on.
+
+        Raises
+        ------
+        DataError
+            If every example asks one of the queries that are set aside.
+        """
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        for further in range(len(self)):
+            found = self._examples[(number + further) % len(self)]
+            if found.query not in self._aside:
+                return found
+        raise DataError("the data", "every example is set aside", "lower evaluation.held_out")
+
+
+def gather(recipe: Recipe, folder: Path, processes: Processes, note: Note) -> Sources:
+    """Open what the recipe names; mine and score what must be, once, into `folder`.
+
+    Raises
+    ------
+    DataError
+        If a source holds no example.
+    OSError
+        If a file cannot be read.
+    """
+    names, seed = [source.name for source in recipe.data], recipe.training.seed
+    if recipe.data[0].streaming:
+        streamed = _streamed(recipe.data[0], recipe.batch, seed)
+        measure, measured_on = _on_collection(recipe)
+        return Sources(streamed, names, [-1], [streamed.refused], measure, measured_on)
+    reads = [
+        _read(recipe, source, folder / f"examples-{i}.jsonl", processes, note) for i, source in enumerate(recipe.data)
+    ]
+    measure, measured_on = _on_collection(recipe)
+    if measure is None:
+        measure, measured_on = next(((r.measure, r.measured_on) for r in reads if r.measure), (None, ""))
+    found = {name: read.examples for name, read in zip(names, reads, strict=True)}
+    batches = stream.mixture(found, {d.name: d.share for d in recipe.data}, recipe.batch, seed)
+    return Sources(batches, names, [len(r.examples) for r in reads], [r.refused for r in reads], measure, measured_on)
+
+
+def _read(recipe: Recipe, source: Data, scratch: Path, processes: Processes, note: Note) -> _Read:
+    if source.beir:
+        return _judged(recipe, source.beir, source.split, scratch, processes, note)
+    found = stream.lines(source.jsonl) if source.jsonl else stream.table(_dataset(source), source.dataset)
+    refused = found.refused
+    if recipe.teacher and recipe.teacher.cross_encoder:
+        found = _written(scratch, lambda: _scored(found, recipe.teacher, note), processes)
+    count = recipe.evaluation.held_out if recipe.evaluation else 0
+    if not count:
+        return _Read(found, refused)
+    if count >= len(found):
+        raise DataError(
+            source.name, f"{count} of {len(found)} examples cannot be set aside", "lower evaluation.held_out"
+        )
+    aside = [found[stream.permuted(place, len(found), "held out")] for place in range(count)]
+    training = recipe.training
+    measure = OnExamples(aside, training.query_length, training.document_length)
+    rest = Rest(found, (example.query for example in aside))
+    return _Read(rest, refused, measure, f"{count} examples of {Path(source.name).name} set aside")
+
+
+def _judged(recipe: Recipe, folder: Path, split: str, scratch: Path, processes: Processes, note: Note) -> _Read:
+    """Judged queries of a BEIR folder with negatives that BM25 ranks high."""
+    collection = evaluate.read(folder, split)
+    count = recipe.evaluation.held_out if recipe.evaluation else 0
+    aside = held_out(collection.qrels, count, recipe.training.seed) if count else []
+    queries = [query for query in collection.queries if query not in set(aside)]
+    texts = collection.texts()
+
+    def made() -> Iterator[Example]:
+        note(f"mining negatives for {len(queries):,} queries of {folder.name}")
+        index = BM25({key: (text,) for key, text in texts.items()})
+        mined = data.mine(data.judged(collection, queries), index, texts, depth=_DEPTH)
+        cut = (replace(e, negatives=e.negatives[:_KEEP]) for e in mined)
+        yield from _scored(cut, recipe.teacher, note) if recipe.teacher and recipe.teacher.cross_encoder else cut
+
+    found = _written(scratch, made, processes)
+    measure = OnCollection(collection, aside) if aside else None
+    return _Read(found, found.refused, measure, f"{len(aside)} queries of {folder.name} ({split}) set aside")
+
+
+def _scored(examples: Iterable[Example], teacher: Taught | None, note: Note) -> Iterator[Example]:
+    assert teacher is not None
+    note(f"scoring with {teacher.cross_encoder}")
+    cross = hub.load_cross_encoder(teacher.cross_encoder, max_length=teacher.max_length)
+    scored = mining.score(examples, mining.by_pairs(cross))
+    return scored if teacher.margin is None else mining.drop_false_negatives(scored, teacher.margin)
+
+
+def _written(path: Path, made: Callable[[], Iterable[Example]], processes: Processes) -> Indexed:
+    """Examples that are made once, by the first process, and read from then on."""
+    if processes.is_first and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".partial")
+        data.write(scratch, made())
+        os.replace(scratch, path)
+    processes.share(None)
+    return stream.lines(path)
+
+
+def _on_collection(recipe: Recipe) -> tuple[Measure | None, str]:
+    evaluation = recipe.evaluation
+    if evaluation is None or evaluation.beir is None:
+        return None, ""
+    collection = evaluate.read(evaluation.beir, evaluation.split)
+    queries = list(collection.queries)[: evaluation.queries]
+    about = f"{len(queries)} queries of {evaluation.beir.name} ({evaluation.split})"
+    return OnCollection(collection, queries), about
+
+
+def _streamed(source: Data, batch: int, seed: int) -> Streamed:
+    if source.jsonl:
+        raise DataError(source.name, "a JSONL file is read where it lies", "leave out streaming")
+    rows = _dataset(source)
+    return Streamed(source.dataset, lambda: iter(rows), batch, seed)
+
+
+def _dataset(source: Data) -> Any:  # noqa: ANN401  # a Dataset or an IterableDataset
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError("data from the hub needs datasets — run: pip install 'cherche-sidecar[train]'") from error
+    if (Path(source.dataset) / "state.json").is_file():
+        found = datasets.load_from_disk(source.dataset)
+        return found.to_iterable_dataset() if source.streaming else found
+    return datasets.load_dataset(source.dataset, split=source.split, streaming=source.streaming)
