@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from sidecar.errors import invalid
+from sidecar.fields import value_at
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.types import OWN_FIELDS, Fingerprint, Json, SourceDocument, TextField
 
@@ -104,29 +105,11 @@ def field_texts(name: str, source: Json, fields: Sequence[TextField]) -> list[st
     >>> field_texts("document 1", {"title": "a", "text": ["b", "c"]}, [TextField("title"), TextField("text")])
     ['a', 'b c']
     """
-    texts = [_field_text(name, _value(source, field.name), field.name) for field in fields]
+    texts = [_field_text(name, value_at(source, field.name), field.name) for field in fields]
     if not any(text.strip() for text in texts):
         wanted = ", ".join(field.name for field in fields)
         raise invalid(f"{name} has no text in {wanted}", "fill one of them, or set the index up with other --fields")
     return texts
-
-
-def _value(source: Json, name: str) -> Any:  # noqa: ANN401  # any JSON value
-    """A field by its name, or by a path through objects and lists of objects, as the engine's own mappings name it.
-
-    >>> _value({"parts": [{"body": "a"}, {"body": ["b", "c"]}, {}]}, "parts.body")
-    ['a', 'b', 'c']
-    """
-    head, _, rest = name.partition(".")
-    if name in source or not rest:
-        return source.get(name)
-    inner = source.get(head)
-    if isinstance(inner, Mapping):
-        return _value(inner, rest)
-    if not isinstance(inner, list):
-        return None
-    found = [_value(part, rest) for part in inner if isinstance(part, Mapping)]
-    return [each for value in found if value is not None for each in (value if isinstance(value, list) else [value])]
 
 
 def _field_text(name: str, value: Any, field: str) -> str:  # noqa: ANN401  # any JSON value

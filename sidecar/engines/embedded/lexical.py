@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.engines.embedded.postings import Mirror
+from sidecar.fields import value_at
 from sidecar.types import Json
 
 MAX_WORDS = 1024
@@ -57,7 +58,7 @@ def field_text(value: object) -> str:
 
 def texts(source: Json, fields: Sequence[str]) -> list[str]:
     """What a document puts into the columns of its full-text table."""
-    return [field_text(source.get(name)) for name in fields]
+    return [field_text(value_at(source, name)) for name in fields]
 
 
 def table(index_id: int) -> str:

@@ -1,0 +1,18 @@
+"""A field's text is found the same way here and in the plugin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.fields import value_at
+
+VECTORS = json.loads((Path(__file__).parent / "texts.json").read_text(encoding="utf-8"))["vectors"]
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector['field']} of {json.dumps(vector['source'])}")
+def test_a_field_is_read_by_its_name_or_path(vector: dict[str, Any]) -> None:
+    assert value_at(vector["source"], vector["field"]) == vector["value"]
