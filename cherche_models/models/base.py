@@ -189,7 +189,8 @@ class Model(nn.Module, ABC):
     def encode_tokens(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
         """Encode tokenized texts; results in order.
 
-        Texts of like length share a batch, so little is spent on padding.
+        Texts of like length share a batch, so little is spent on padding; on a CPU documents of
+        equal length, so that a document's encoding depends on nothing but itself.
 
         Raises
         ------
@@ -198,7 +199,7 @@ class Model(nn.Module, ABC):
         """
         results = [self.empty()] * len(tokens)
         with torch.inference_mode():
-            for positions in plan(tokens, CPU_TOKENS if self.device.type == "cpu" else ACCELERATOR_TOKENS):
+            for positions in self._batches(tokens, kind):
                 batch = collate(
                     [tokens[i] for i in positions], self.tokenizer, self.formats[kind], self.device, positions
                 )
@@ -206,14 +207,28 @@ class Model(nn.Module, ABC):
                     results[i] = encoding
         return results
 
+    def _batches(self, tokens: Sequence[Tokens], kind: Kind) -> list[list[int]]:
+        if self.device.type == "cpu":
+            return plan(tokens, CPU_TOKENS, padded=kind == "query")
+        return plan(tokens, ACCELERATOR_TOKENS)
+
     @overload
     def encode(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Encoding]: ...
 
     @overload
-    def encode(self, texts: Sequence[str], *, query_mode: bool = True) -> dict[str, Tensor]: ...
+    def encode(
+        self, texts: Sequence[str], *, query_mode: bool = True, truncation: bool = ..., add_special_tokens: bool = ...
+    ) -> dict[str, Tensor]: ...
 
     def encode(
-        self, texts: Sequence[str], kind: Kind | None = None, max_length: int = 0, *, query_mode: bool = True
+        self,
+        texts: Sequence[str],
+        kind: Kind | None = None,
+        max_length: int = 0,
+        *,
+        query_mode: bool = True,
+        truncation: bool = True,
+        add_special_tokens: bool = False,
     ) -> list[Encoding] | dict[str, Tensor]:
         """Tokenize and encode texts.
 
@@ -225,6 +240,8 @@ class Model(nn.Module, ABC):
             In tokens; 0 for the model's own.
         query_mode : bool
             Without a kind: encode queries, or documents.
+        truncation, add_special_tokens : bool
+            Without effect, as in neural-cherche: the constructor's count.
 
         Returns
         -------

@@ -41,19 +41,24 @@ class Batch:
         return torch.arange(width, device=self.input_ids.device) < sizes.unsqueeze(1)
 
 
-def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS) -> list[list[int]]:
+def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS, *, padded: bool = True) -> list[list[int]]:
     """Positions of the texts of each batch: longest first, at most `budget` tokens with padding.
 
-    A text longer than the budget has a batch of its own; one without tokens has none.
+    A text longer than the budget has a batch of its own; one without tokens has none. Without
+    `padded`, only texts of one length share a batch: attention under a mask adds up in another
+    order, so padding changes the last bits of a text's encoding, and company alone does not.
 
     >>> plan([Tokens((1,) * n, ("a",) * n, n) for n in (2, 9, 3)], budget=10)
     [[1], [2, 0]]
+    >>> plan([Tokens((1,) * n, ("a",) * n, n) for n in (2, 3, 2)], padded=False)
+    [[1], [0, 2]]
     """
     batches: list[list[int]] = []
     width = 0
     sizes = lengths(tokens)
     for i in np.argsort(-sizes, kind="stable")[: int(np.count_nonzero(sizes))].tolist():
-        if not batches or width * (len(batches[-1]) + 1) > budget:
+        full = not batches or width * (len(batches[-1]) + 1) > budget
+        if full or (not padded and sizes[i] != width):
             batches.append([])
             width = int(sizes[i])
         batches[-1].append(i)

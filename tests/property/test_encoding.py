@@ -42,12 +42,16 @@ def test_batch_padding_and_order_change_nothing(joint: Model, texts: list[str], 
 
 
 @settings(deadline=None)
-@given(sizes=st.lists(st.integers(0, 40), max_size=30), budget=st.integers(1, 100))
-def test_a_plan_holds_each_text_that_has_tokens_once_and_keeps_its_budget(sizes: list[int], budget: int) -> None:
-    batches = plan([Tokens((1,) * n, ("a",) * n, n) for n in sizes], budget)
+@given(sizes=st.lists(st.integers(0, 40), max_size=30), budget=st.integers(1, 100), padded=st.booleans())
+def test_a_plan_holds_each_text_that_has_tokens_once_and_keeps_its_budget(
+    sizes: list[int], budget: int, padded: bool
+) -> None:
+    texts = [Tokens((1,) * n, ("a",) * n, n) for n in sizes]
+    batches = plan(texts, budget, padded=padded)
     assert sorted(i for batch in batches for i in batch) == [i for i, n in enumerate(sizes) if n]
     for batch in batches:
         assert len(batch) == 1 or max(sizes[i] for i in batch) * len(batch) <= budget
+        assert padded or len({sizes[i] for i in batch}) == 1
 
 
 @settings(deadline=None)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cherche_models import grid, hub
+from cherche_models import codec, grid, hub
 from cherche_models.models import ColBERT, Joint, Splade
 from cherche_models.scores import maxsim, pack
+from cherche_models.types import TermWeights
 
 FOLDER = hub.PRETRAINED / "cherche-tiny"
 TEXTS = [
@@ -56,7 +57,7 @@ def test_both_heads_come_from_one_pass(model, monkeypatch):
     passes = []
     forward = type(model.backbone).forward
     monkeypatch.setattr(type(model.backbone), "forward", lambda self, *given: passes.append(1) or forward(self, *given))
-    encodings = model.encode(TEXTS[:2], "document")
+    encodings = model.encode([TEXTS[0]] * 2, "document")
     assert isinstance(model, Joint)
     assert len(passes) == 1
     assert all(len(encoding.weights) and len(encoding.embeddings) for encoding in encodings)
@@ -106,3 +107,20 @@ def test_a_paraphrase_without_a_shared_word_is_found_by_both_heads(model):
     assert first > second
     late = maxsim(query.embeddings, pack([document.embeddings for document in documents]))
     assert late[0] > late[1]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", None], ids=["fp32", "as served"])
+def test_a_document_is_the_same_bytes_in_any_company(dtype):
+    served = hub.load(FOLDER, device="cpu", dtype=dtype)
+    words = " ".join(TEXTS).split()
+    texts = [" ".join(words[n % 7 :][: n % 11 + 1] * (n % 5 + 1)) for n in range(40)]
+    alone = [_stored(served.encode([text], "document")[0]) for text in texts]
+    for order in (range(40), range(39, -1, -1), [*range(0, 40, 2), *range(1, 40, 2)]):
+        found = served.encode([texts[i] for i in order], "document")
+        assert [_stored(one) for one in found] == [alone[i] for i in order]
+
+
+def _stored(encoding):
+    weights, kept = encoding.weights, grid.storable(encoding.weights.weights)
+    on_grid = TermWeights(weights.ids[kept], grid.round_to_grid(weights.weights[kept]))
+    return codec.pack_terms(on_grid), codec.pack_codes(encoding.embeddings)
