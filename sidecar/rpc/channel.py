@@ -81,11 +81,10 @@ def target(address: str) -> str:
     if "," not in plain:
         return plain
     found = [_looked_up(entry.strip()) for entry in plain.split(",")]
-    families = {family for family, _ in found}
-    if len(families) > 1:
-        raise invalid(f"{address} mixes IPv4 and IPv6", "give all sidecars as addresses of one kind")
-    scheme = "ipv6" if families == {socket.AF_INET6} else "ipv4"
-    return f"{scheme}:{','.join(entry for _, entry in found)}"
+    for scheme, family in (("ipv4", socket.AF_INET), ("ipv6", socket.AF_INET6)):
+        if all(family in each for each in found):
+            return f"{scheme}:{','.join(each[family] for each in found)}"
+    raise invalid(f"{address} mixes IPv4 and IPv6", "give all sidecars as addresses of one kind")
 
 
 def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.Channel:
@@ -132,16 +131,17 @@ def read_pem(path: Path) -> bytes:
         raise invalid(f"{path} cannot be read: {error.strerror}", "name a PEM file") from None
 
 
-def _looked_up(entry: str) -> tuple[int, str]:
-    """Family and numeric form of one host:port."""
+def _looked_up(entry: str) -> dict[int, str]:
+    """Numeric form of one host:port, by family."""
     host, colon, port = entry.rpartition(":")
     if not (host and colon and port.isdecimal()):
         raise invalid(f"{entry!r} is not host:port", "give sidecars as host:port,host:port")
     try:
-        family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        answers = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except OSError as error:
         raise unavailable(f"the host {host!r} cannot be found: {error.strerror}", "check its name") from None
-    return family, f"[{found[0]}]:{port}" if family == socket.AF_INET6 else f"{found[0]}:{port}"
+    shown = {socket.AF_INET: "{}:{}", socket.AF_INET6: "[{}]:{}"}
+    return {family: shown[family].format(found[0], port) for family, _, _, _, found in reversed(answers)}
 
 
 def _first_host(address: str) -> str:

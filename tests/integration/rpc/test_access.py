@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 from pydantic import SecretStr
 
-from sidecar.config import Metrics, Settings, Tls
+from sidecar.config import Limits, Metrics, Settings, Tls
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.protocols import Engine
@@ -73,14 +73,23 @@ async def test_cluster_credentials_are_forwarded(tmp_path: Path) -> None:
     assert engine.callers == ["Basic dTpw", "Basic dTpw", None]
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
+def certified(folder: Path, names: str) -> tuple[Path, Path]:
+    """A certificate of its own authority, and its key."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    name = ["-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"]
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
     subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
     return cert, key
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return certified(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1,DNS:localhost")
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return certified(tmp_path_factory.mktemp("named"), "DNS:localhost")
 
 
 async def test_tls_with_a_token(engine: Engine, certificate: tuple[Path, Path]) -> None:
@@ -101,6 +110,21 @@ async def test_tls_with_a_token(engine: Engine, certificate: tuple[Path, Path]) 
         async with Client(sidecar.address, token="t", timeout=2) as plain:
             with pytest.raises(ChercheError):
                 await plain.list_models()
+
+
+async def test_names_of_a_list_are_held_against_certificates(engine: Engine, named: tuple[Path, Path]) -> None:
+    """Looked up, a name is an address; what the certificate must have is the name all the same."""
+    cert, key = named
+    settings = Settings(port=0, tls=Tls(cert=cert, key=key), models={"m": "m"}, metrics=Metrics(port=-1))
+    async with running(settings, engine=engine, loader=lambda name, source: FakeModel()) as sidecar:
+        await sidecar.warm()
+        port = sidecar.address.rpartition(":")[2]
+        trusting = Settings(tls=Tls(ca=cert), limits=Limits(deadline=3))
+        async with Client.from_settings(trusting, f"localhost:{port},127.0.0.1:{port}") as client:
+            assert await client.list_models()
+        async with Client.from_settings(trusting, f"127.0.0.1:{port},localhost:{port}") as client:
+            with pytest.raises(ChercheError, match="no sidecar answers"):
+                await client.list_models()
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,24 @@ from sidecar.rpc.client import Client
 
 
 def test_names_of_a_list_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"one": (socket.AF_INET, "10.0.0.1"), "two": (socket.AF_INET, "10.0.0.2"), "six": (socket.AF_INET6, "::1")}
+    v4, v6 = socket.AF_INET, socket.AF_INET6
+    known = {
+        "one": [(v4, "10.0.0.1"), (v4, "10.0.0.9")],
+        "two": [(v4, "10.0.0.2")],
+        "six": [(v6, "::1")],
+        "both": [(v6, "::1"), (v4, "127.0.0.1")],
+    }
 
     def looked_up(host: str, port: int, **_: Any) -> Any:
         if host not in known:
             raise socket.gaierror(-2, "Name or service not known")
-        return [(known[host][0], 1, 6, "", (known[host][1], port))]
+        return [(family, 1, 6, "", (found, port)) for family, found in known[host]]
 
     monkeypatch.setattr(socket, "getaddrinfo", looked_up)
     assert channel.target("one:1, two:2") == "ipv4:10.0.0.1:1,10.0.0.2:2"
     assert channel.target("https://one:1,two:2") == "ipv4:10.0.0.1:1,10.0.0.2:2"
+    assert channel.target("both:1,two:2") == "ipv4:127.0.0.1:1,10.0.0.2:2"
+    assert channel.target("both:1,six:2") == "ipv6:[::1]:1,[::1]:2"
     assert channel.target("six:1,six:2") == "ipv6:[::1]:1,[::1]:2"
     with pytest.raises(ChercheError, match="mixes") as mixed:
         channel.target("one:1,six:2")
