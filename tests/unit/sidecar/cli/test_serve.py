@@ -7,6 +7,9 @@ import pytest
 
 from sidecar import config
 from sidecar.cli.serve import serve, serve_flags
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.errors import ChercheError
+from sidecar.rpc.serve import open_engine
 
 ABSENT = {
     parameter.name or "": None for parameter in serve.params if parameter.name not in ("models", "as_json", "quiet")
@@ -40,3 +43,13 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_model_needs_a_name_and_a_source(model: str) -> None:
     with pytest.raises(click.UsageError, match="NAME=PATH"):
         serve_flags((model,), ABSENT)
+
+
+@pytest.mark.parametrize("name", ["opensearch", "elasticsearch"])
+async def test_either_name_of_a_cluster_opens_its_engine(name: str) -> None:
+    with pytest.raises(ChercheError, match=f"the {name} engine needs the address") as refused:
+        open_engine(config.load({"engine": name}))
+    assert "CHERCHE_URL" in refused.value.next_step
+    opened = open_engine(config.load({"engine": name, "url": "https://cluster:9200"}))
+    assert isinstance(opened, OpenSearchEngine)
+    await opened.aclose()

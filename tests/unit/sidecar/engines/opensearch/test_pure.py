@@ -113,6 +113,12 @@ def test_an_index_whose_copies_lose_what_we_store_is_named(source: Any, loses: b
         (404, "search_context_missing_exception", "gone", Code.FAILED_PRECONDITION),
         (400, "mapper_parsing_exception", "bad", Code.INVALID_ARGUMENT),
         (400, "strict_dynamic_mapping_exception", "bad", Code.INVALID_ARGUMENT),
+        (
+            400,
+            "mapper_parsing_exception",
+            "field [cherche_weights] of type [rank_features] doesn't support synthetic source",
+            Code.FAILED_PRECONDITION,
+        ),
         (503, "cluster_block_exception", "[SERVICE_UNAVAILABLE/1/state not recovered]", Code.UNAVAILABLE),
         (403, "cluster_block_exception", "[FORBIDDEN/13/cluster read-only]", Code.FAILED_PRECONDITION),
         (403, "security_exception", "no permissions", Code.PERMISSION_DENIED),
