@@ -57,6 +57,10 @@ def test_its_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config.load()
     assert (settings.engine, settings.url, settings.host) == ("opensearch", "http://opensearch:9200", "0.0.0.0")
     assert settings.insecure
+    assert (settings.gateway.host, settings.gateway.port) == ("0.0.0.0", 50552)
+    ports = compose()["services"]["sidecar"]["ports"]
+    assert isinstance(ports, list)
+    assert "127.0.0.1:50552:50552" in ports
 
 
 def test_the_image_alone_refuses_to_listen_unprotected(monkeypatch: pytest.MonkeyPatch) -> None:
