@@ -104,6 +104,21 @@ def test_setup_feed_search_remove(client: OpenSearch, index: str, opensearch_url
     assert sources == list(DOCUMENTS.values())
 
 
+def test_doctor_warns_of_an_index_whose_copies_lose_weights(client: OpenSearch, opensearch_url: str) -> None:
+    source = {"excludes": ["cherche_*"], "recovery_source_excludes": ["cherche_*"]}
+    name = f"losing-{uuid.uuid4().hex[:8]}"
+    client.indices.create(index=name, body={"mappings": {"_source": source}})
+    cluster = ["--engine", "opensearch", "--url", opensearch_url]
+    try:
+        run("setup", name, *cluster)
+        told = json.loads(run("doctor", name, *cluster, "--json", code=1))
+    finally:
+        client.indices.delete(index=name)
+    [found] = [check for check in told["checks"] if not check["is_ok"]]
+    assert "recovery source" in found["detail"]
+    assert found["next_step"].startswith("set up a new index")
+
+
 def test_a_cluster_that_is_down_is_unavailable(opensearch_url: str, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"_id": "1", "text": "t"}\n')

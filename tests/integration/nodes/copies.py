@@ -13,6 +13,7 @@ from sidecar.cluster import Nodes
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.engines.opensearch.mapping import creation
+from sidecar.errors import ChercheError
 from sidecar.types import CODES, TERMS, WEIGHTS, StoredDocument
 from tests.integration.opensearch.corpus import META, NAMES, encoded, refused, weights_of
 
@@ -94,14 +95,18 @@ async def create(engine: OpenSearchEngine, index: str, *, lean: bool, **settings
 
 async def send(engine: OpenSearchEngine, method: str, path: str, body: Any = None, **params: str) -> Any:
     """A raw request."""
-    return await engine._http.send(Request(method, path, body, params), what="test", timeout=180)
+    return await engine._http.send(Request(method, path, body, params), what="test", timeout=310)
 
 
 async def green(engine: OpenSearchEngine, index: str = "") -> None:
-    """Wait until every copy is there and nothing moves."""
+    """Wait until every copy is there and nothing moves; a busy machine gets five minutes."""
     path = f"/_cluster/health/{index}" if index else "/_cluster/health"
-    wanted = {"wait_for_status": "green", "wait_for_no_relocating_shards": "true", "timeout": "120s"}
-    assert not (await send(engine, "GET", path, **wanted))["timed_out"]
+    wanted = {"wait_for_status": "green", "wait_for_no_relocating_shards": "true", "timeout": "300s"}
+    try:
+        await send(engine, "GET", path, **wanted)
+    except ChercheError as error:
+        rows = await send(engine, "GET", "/_cat/recovery", format="json", active_only="true")
+        raise AssertionError(f"not green in time; still recovering: {rows}") from error
 
 
 async def node_of(engine: OpenSearchEngine, index: str, *, primary: bool, shard: int = 0) -> str:
