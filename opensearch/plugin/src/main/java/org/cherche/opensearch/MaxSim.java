@@ -22,7 +22,8 @@ final class MaxSim {
     /** Document tokens that share one read of the query. */
     private static final int ROWS = 4;
     private static final int HEADER = 10;
-    private static final int VERSION = 1;
+    private static final int WHOLE = 1;
+    private static final int CHUNKED = 2;
     private static final int INT8 = 1;
 
     private final int tokens;
@@ -129,25 +130,31 @@ final class MaxSim {
         return Float.float16ToFloat((short) little(data, scales + 2 * row));
     }
 
-    /** Rows of the document, if header and body agree. */
+    /** Rows of the document, if header, body and chunks agree. */
     private int check(byte[] data, int start, int length) {
         if (length < HEADER || data[start] != 'C' || data[start + 1] != 'C') {
             throw new IllegalArgumentException("these " + length + " bytes are not token codes");
         }
-        if (data[start + 2] != VERSION) {
-            throw new IllegalArgumentException("token codes have version " + data[start + 2] + ", this release reads " + VERSION);
+        int version = data[start + 2];
+        if (version != WHOLE && version != CHUNKED) {
+            throw new IllegalArgumentException("token codes have version " + version + ", shards read " + WHOLE + " and " + CHUNKED);
         }
         if (data[start + 3] != INT8) {
-            throw new IllegalArgumentException("token codes use codec " + data[start + 3] + ", which shards do not read");
+            throw new IllegalArgumentException(
+                "token codes use codec " + data[start + 3] + ", which shards do not read: run cherche backfill, or search with maxsim sidecar"
+            );
         }
         int found = little(data, start + 4);
-        long count = little(data, start + 6) | (long) little(data, start + 8) << 16;
+        long count = wide(data, start + 6);
+        int body = version == CHUNKED ? length - trailer(data, start, length, count) : length;
         long expected = HEADER + count * (2 + found);
-        if (length != expected) {
-            throw new IllegalArgumentException("token codes are damaged: " + expected + " bytes announced, " + length + " present");
+        if (body != expected) {
+            throw new IllegalArgumentException("token codes are damaged: " + expected + " bytes announced, " + body + " present");
         }
         if (found != dim) {
-            throw new IllegalArgumentException("token codes have " + found + " dimensions, " + dim + " are wanted: they come from another reranker");
+            throw new IllegalArgumentException(
+                "token codes have " + found + " dimensions, " + dim + " are wanted: they come from another reranker"
+            );
         }
         for (int row = 0; row < count; row++) {
             if ((data[start + HEADER + 2 * row + 1] & 0xff) > 0x7b) {
@@ -155,6 +162,27 @@ final class MaxSim {
             }
         }
         return (int) count;
+    }
+
+    /** Bytes behind the body of a document that was cut into chunks: the rows of each, and how many there are. */
+    private static int trailer(byte[] data, int start, int length, long rowsOfDocument) {
+        int chunks = little(data, start + length - 2);
+        int bytes = 2 + 4 * chunks;
+        if (chunks < 2 || length - bytes < HEADER) {
+            throw new IllegalArgumentException("token codes are damaged: " + chunks + " chunks announced in " + length + " bytes");
+        }
+        long sum = 0;
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            sum += wide(data, start + length - bytes + 4 * chunk);
+        }
+        if (sum != rowsOfDocument) {
+            throw new IllegalArgumentException("token codes are damaged: chunks of " + sum + " rows, " + rowsOfDocument + " present");
+        }
+        return bytes;
+    }
+
+    private static long wide(byte[] data, int at) {
+        return little(data, at) | (long) little(data, at + 2) << 16;
     }
 
     private static int little(byte[] data, int at) {

@@ -178,7 +178,7 @@ final class QueryRewriter {
     }
 
     private static boolean scoresOnShards(SearchState state) {
-        boolean isReadable = IndexSetup.INT8.equals(state.setup.codec());
+        boolean isReadable = state.setup.codec().endsWith(IndexSetup.INT8); // pooled or not
         return state.options.maxsim() == Scorer.SHARDS && isReadable && MaxSimPhase.isAvailable();
     }
 
