@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cherche_models import codec, scores
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
@@ -157,6 +157,45 @@ def train_codebook(
     model = _loading(lambda: hub.load(folder))
     book = _loading(lambda: train(model, texts, centroids, seed=seed, progress=progress))
     return hub.save_codebook(book, folder), book.digest
+
+
+def train_model(
+    recipe: str | Path, out: str | Path, tell: Callable[[str, Mapping[str, Any]], None], *, plan_only: bool = False
+) -> None:
+    """Train a model from a recipe.
+
+    Parameters
+    ----------
+    recipe : str or Path
+        A TOML file.
+    out : str or Path
+        Where the model goes.
+    tell : callable
+        Called with what happens and what is known of it; the last is ``done``, or ``plan`` if that is all.
+    plan_only : bool
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where the recipe or its data is wrong, FAILED_PRECONDITION
+        where a checkpoint or an extra is missing.
+    """
+    from cherche_models.errors import DataError
+    from cherche_models.train.recipe import RecipeError
+    from cherche_models.train.run import run
+
+    try:
+        _loading(lambda: run(Path(recipe), Path(out), tell, plan_only=plan_only))
+    except ChercheError as error:
+        if isinstance(error.__cause__, DataError | RecipeError):
+            cause = error.__cause__
+            raise invalid(f"{cause.where}: {cause.reason}", cause.next_step) from cause
+        raise
+    except ImportError as error:
+        reason, _, step = str(error).partition(" — ")
+        raise precondition(reason, step) from error
+    except OSError as error:
+        raise invalid(f"{error.filename or recipe}: {error.strerror or error}", "correct the recipe") from error
 
 
 def maxsim_on(device: str | None = None) -> MaxSim:

@@ -295,10 +295,11 @@ def _anchored(recipe: Recipe, folder: Path) -> Recipe:
 
 def _worded(error: ValidationError, path: Path) -> tuple[str, str, str]:
     """The first problem in our words, and how many there are."""
-    first, *more = error.errors()
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")  # shown first: a misspelt key is missing too
+    first, *more = sorted(error.errors(), key=lambda found: found["type"] not in unknown)
     key = ".".join(str(part) for part in first["loc"]) or "the recipe"
     rest = f" (and {len(more)} more)" if more else ""
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in unknown:
         return f"{path}: {key}", f"unknown key{rest}", f"known here: {', '.join(_known(first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{path}: {key}", f"missing{rest}", "add it"

@@ -28,6 +28,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
         "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
+        "train": ("sidecar.cli.train", "train", "Train a model from a recipe."),
         "models": ("sidecar.cli.models", "models", "List, load, unload and export models."),
         "codebook": ("sidecar.cli.codebook", "codebook", "Train a model's codebook for residual codes."),
         "print-connector": (
