@@ -9,7 +9,9 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cherche_models.rank.fusion import Together
 from cherche_models.retrieve.encoder import BATCH, Encoder, ModelEncoder
+from cherche_models.retrieve.pipeline import Ranks
 from cherche_models.utils.batches import batchify
 from cherche_models.utils.documents import Document, Key, Result, id_of, in_order
 
@@ -26,38 +28,6 @@ class Ranker(Encoder[E]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(key={self.key!r}, on={self.on!r}, documents={len(self._documents)})"
 
-    def encode_candidates_documents(
-        self,
-        documents: Iterable[Document],
-        candidates: Sequence[Sequence[Document]],
-        batch_size: int = BATCH,
-        tqdm_bar: bool = True,
-        query_mode: bool = False,
-    ) -> dict[Key, E]:
-        """Encode each distinct candidate once.
-
-        Parameters
-        ----------
-        documents : iterable of dict
-            Hold the text.
-        candidates : sequence of lists of dict
-            May hold ids alone.
-        batch_size, tqdm_bar, query_mode
-            As in `encode_documents`.
-
-        Raises
-        ------
-        KeyError
-            If a candidate is not among the documents.
-        """
-        wanted = {id_of(candidate, self.key, i) for found in candidates for i, candidate in enumerate(found)}
-        known = {id_of(document, self.key, i): document for i, document in enumerate(documents)}
-        if missing := [key for key in wanted if key not in known]:
-            raise KeyError(f"the candidate {missing[0]!r} is not among the documents ({len(missing)} are missing)")
-        return self.encode_documents(
-            [document for key, document in known.items() if key in wanted], batch_size, tqdm_bar, query_mode
-        )
-
     def add(self, documents_embeddings: Mapping[Key, E]) -> Self:
         """Keep embeddings for `rank`; a document that is there already is replaced."""
         self._documents.update(documents_embeddings)
@@ -66,6 +36,12 @@ class Ranker(Encoder[E]):
     def add_documents(self, documents: Iterable[Document], batch_size: int = BATCH, tqdm_bar: bool = True) -> Self:
         """Encode documents and keep them for `rank`."""
         return self.add(self.encode_documents(documents, batch_size, tqdm_bar))
+
+    def __mul__(self, other: Ranks) -> Together:
+        """Both, fused by reciprocal ranks."""
+        return Together([self, other])
+
+    __or__ = __and__ = __mul__  # both see the same candidates: a union, an intersection and a vote are one
 
     def rank(self, queries: list[str], candidates: list[list[Result]], k: int | None = None) -> list[list[Result]]:
         """Order the candidates of each query, whose documents were added before; as a call does."""

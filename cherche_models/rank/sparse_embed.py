@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +23,25 @@ class SparseEmbed(ModelRanker[TermVectors]):
     model : models.SparseEmbed
     device : str or None
         Moves the model there.
+    tokenizer_parallelism : str
+        Without effect: neural-cherche's.
 
     Raises
     ------
     ValueError
         If the model is another.
     """
+
+    def __init__(
+        self,
+        key: str,
+        on: str | Sequence[str],
+        model: Model,
+        device: str | None = None,
+        *,
+        tokenizer_parallelism: str = "false",
+    ) -> None:
+        super().__init__(key, on, model, device)
 
     def _check(self, model: Model) -> None:
         check_sparse_embed(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
@@ -12,7 +11,16 @@ from cherche_models.models import Model
 from cherche_models.tokenizer import Kind
 from cherche_models.types import Encoding
 from cherche_models.utils.batches import batchify
-from cherche_models.utils.documents import Document, Key, Queries, fields, texts_by_id
+from cherche_models.utils.documents import (
+    Document,
+    Key,
+    Queries,
+    duplicates_queries_warning,
+    fields,
+    id_of,
+    one_by_one,
+    texts_by_id,
+)
 
 E = TypeVar("E")
 
@@ -37,7 +45,7 @@ class Encoder(ABC, Generic[E]):
 
     def encode_documents(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document] | Iterable[Sequence[Document]],
         batch_size: int = BATCH,
         tqdm_bar: bool = True,
         query_mode: bool = False,
@@ -47,8 +55,8 @@ class Encoder(ABC, Generic[E]):
 
         Parameters
         ----------
-        documents : iterable of dict
-            A field that is missing counts as empty.
+        documents : iterable of dict, or of lists of dict
+            A field that is missing counts as empty. In lists, as candidates come, a document may be repeated.
         batch_size : int
             Texts between two steps of the progress bar.
         tqdm_bar : bool
@@ -68,11 +76,43 @@ class Encoder(ABC, Generic[E]):
         ValueError
             If an id is missing or repeated, or a text cannot be encoded (`ItemError`).
         """
-        texts = texts_by_id(documents, self.key, self.on)
+        texts = texts_by_id(one_by_one(documents, self.key), self.key, self.on)
         encoded = self._encode_all(
             list(texts.values()), "query" if query_mode else "document", batch_size, tqdm_bar, desc
         )
         return dict(zip(texts, encoded, strict=True))
+
+    def encode_candidates_documents(
+        self,
+        documents: Iterable[Document],
+        candidates: Sequence[Sequence[Document]],
+        batch_size: int = BATCH,
+        tqdm_bar: bool = True,
+        query_mode: bool = False,
+    ) -> dict[Key, E]:
+        """Encode each distinct candidate once.
+
+        Parameters
+        ----------
+        documents : iterable of dict
+            Hold the text.
+        candidates : sequence of lists of dict
+            May hold ids alone.
+        batch_size, tqdm_bar, query_mode
+            As in `encode_documents`.
+
+        Raises
+        ------
+        KeyError
+            If a candidate is not among the documents.
+        """
+        wanted = {id_of(candidate, self.key, i) for found in candidates for i, candidate in enumerate(found)}
+        known = {id_of(document, self.key, i): document for i, document in enumerate(documents)}
+        if missing := [key for key in wanted if key not in known]:
+            raise KeyError(f"the candidate {missing[0]!r} is not among the documents ({len(missing)} are missing)")
+        return self.encode_documents(
+            [document for key, document in known.items() if key in wanted], batch_size, tqdm_bar, query_mode
+        )
 
     def encode_queries(
         self,
@@ -101,9 +141,7 @@ class Encoder(ABC, Generic[E]):
         asked = [queries] if isinstance(queries, str) else list(queries)
         distinct = list(dict.fromkeys(asked))
         if warn_duplicates and len(distinct) < len(asked):
-            warnings.warn(
-                f"{len(asked) - len(distinct)} queries are repeated: encoded once, answered each", stacklevel=2
-            )
+            duplicates_queries_warning(len(asked) - len(distinct))
         encoded = self._encode_all(distinct, "query" if query_mode else "document", batch_size, tqdm_bar, desc)
         return Queries(dict(zip(distinct, encoded, strict=True)), asked)
 

@@ -25,6 +25,10 @@ class Adds(Protocol):
 class Ranks(Adds, Protocol):
     """What a pipeline asks of a ranker."""
 
+    @property
+    def key(self) -> str:
+        """Field that holds a document's id."""
+
     def rank(self, queries: list[str], candidates: list[list[Result]], k: int | None = None) -> list[list[Result]]:
         """Candidates of each query in a better order."""
 
@@ -82,6 +86,10 @@ class Searcher(ABC):
     def __or__(self, other: Searcher) -> Searcher:
         """Documents that either finds, fused by reciprocal ranks."""
         return Fusion([*self._members(Fusion), *other._members(Fusion)])
+
+    def __mul__(self, other: Searcher) -> Searcher:
+        """As ``|``: the votes of both, which are reciprocal ranks."""
+        return self | other
 
     def __and__(self, other: Searcher) -> Searcher:
         """Documents that both find, fused by reciprocal ranks."""

@@ -47,6 +47,8 @@ class SparseEmbed(ModelRetriever[TermVectors]):
     model : models.SparseEmbed
     device : str or None
         Moves the model there.
+    tokenizer_parallelism : str
+        Without effect: neural-cherche's.
 
     Raises
     ------
@@ -56,7 +58,15 @@ class SparseEmbed(ModelRetriever[TermVectors]):
 
     kind = "sparse_embed"
 
-    def __init__(self, key: str, on: str | Sequence[str], model: Model, device: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        on: str | Sequence[str],
+        model: Model,
+        device: str | None = None,
+        *,
+        tokenizer_parallelism: str = "false",
+    ) -> None:
         super().__init__(key, on, model, device)
         self._index: Rows = stack([])
 

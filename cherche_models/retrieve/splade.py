@@ -24,6 +24,8 @@ class Splade(ModelRetriever[Rows], SparseRetriever):
         queries then need no forward pass.
     device : str or None
         Moves the model there.
+    tokenizer_parallelism : str
+        Without effect: neural-cherche's.
 
     Raises
     ------
@@ -33,7 +35,15 @@ class Splade(ModelRetriever[Rows], SparseRetriever):
 
     kind = "splade"
 
-    def __init__(self, key: str, on: str | Sequence[str], model: Model, device: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        on: str | Sequence[str],
+        model: Model,
+        device: str | None = None,
+        *,
+        tokenizer_parallelism: str = "false",
+    ) -> None:
         super().__init__(key, on, model, device)
 
     def _check(self, model: Model) -> None:

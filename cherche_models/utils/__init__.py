@@ -1,7 +1,7 @@
 """What a training or evaluation script needs besides models, retrievers and rankers."""
 
 from cherche_models.utils.batches import batchify, iter
-from cherche_models.utils.documents import Document, Filter, Key, Queries, Result
+from cherche_models.utils.documents import Document, Filter, Key, Queries, Result, duplicates_queries_warning
 from cherche_models.utils.evaluation import evaluate, get_beir_triples, load_beir
 from cherche_models.utils.freeze import freeze_layers
 from cherche_models.utils.scores import colbert_scores, dense_scores, pairs_dense_scores, sparse_scores
@@ -15,6 +15,7 @@ __all__ = [
     "batchify",
     "colbert_scores",
     "dense_scores",
+    "duplicates_queries_warning",
     "evaluate",
     "freeze_layers",
     "get_beir_triples",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -46,6 +47,28 @@ def text_of(document: Document, on: Sequence[str]) -> str:
     'Ducks They swim.'
     """
     return " ".join(str(document[field]) for field in on if document.get(field) not in (None, ""))
+
+
+def one_by_one(documents: Iterable[Document] | Iterable[Sequence[Document]], key: str) -> list[Document]:
+    """Documents as they come; of lists of candidates each document once.
+
+    >>> one_by_one([[{"id": 1}, {"id": 2}], [{"id": 1}]], "id")
+    [{'id': 1}, {'id': 2}]
+    """
+    found: list[Document] = []
+    listed: dict[Any, Document] = {}
+    for item in documents:
+        if isinstance(item, Mapping):
+            found.append(item)
+        else:
+            for document in item:
+                listed.setdefault(document.get(key), document)
+    return [*found, *listed.values()]
+
+
+def duplicates_queries_warning(repeated: int = 1) -> None:
+    """Warn that queries are repeated."""
+    warnings.warn(f"{repeated} queries are repeated: encoded once, answered each", stacklevel=3)
 
 
 def texts_by_id(documents: Iterable[Document], key: str, on: Sequence[str]) -> dict[Key, str]:
