@@ -207,6 +207,14 @@ class SparseClause:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Concrete indices of another model, and the query's terms as that model weighs them."""
+
+    names: tuple[str, ...]
+    clauses: tuple[SparseClause, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A first stage for an engine.
 
@@ -236,6 +244,10 @@ class Query:
         Open a point in time when `pit` is empty, and return it.
     timeout : float or None
         Seconds the caller still has.
+    names : tuple of str
+        Concrete indices that `clauses` are for, where there are `others`.
+    others : tuple of Scope
+        The same query for indices of other models.
     """
 
     text: str
@@ -253,6 +265,8 @@ class Query:
     pit: str = ""
     keep_pit: bool = False
     timeout: float | None = None
+    names: tuple[str, ...] = ()
+    others: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +288,7 @@ class EnginePage:
     """What the first stage found.
 
     `request` is what was sent: method, path, body. `clauses` is how many of the query's clauses were
-    sent, from the first on; None for all.
+    sent, from the first on; None for all. `indices` are the concrete ones that hold the hits.
     """
 
     hits: tuple[EngineHit, ...]
@@ -285,6 +299,7 @@ class EnginePage:
     request: Json = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     clauses: int | None = None
+    indices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

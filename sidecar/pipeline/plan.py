@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.life import Group
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encoder
 from sidecar.pipeline.membership import check_body, is_sorted
@@ -38,6 +40,10 @@ class Plan:
         Why there is no reranker.
     query_hash : str
         Of everything that decides the order.
+    groups : tuple of Group
+        The concrete indices behind the name; `meta` is that of the first that is set up.
+    others : tuple of (Group, Encoder)
+        Those of other models, whose weights the query is encoded for as well.
     """
 
     meta: IndexMeta
@@ -50,6 +56,8 @@ class Plan:
     reranker: Encoder | None
     skipped: RerankOutcome | None
     query_hash: str
+    groups: tuple[Group, ...] = ()
+    others: tuple[tuple[Group, Encoder], ...] = ()
 
     @property
     def is_windowed(self) -> bool:
@@ -60,6 +68,23 @@ class Plan:
     def has_codes(self) -> bool:
         """Whether the index stores token codes."""
         return bool(self.meta.fingerprint.codes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The concrete indices that this was decided for."""
+        return tuple(name for group in self.groups for name in group.names)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Those that are encoded as `meta` says."""
+        return tuple(
+            name for group in self.groups if _encoding(group.meta) == _encoding(self.meta) for name in group.names
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all groups, for a page token."""
+        return _fingerprint(self.groups, self.meta)
 
 
 async def plan(request: SearchRequest, context: Context) -> Plan:
@@ -73,7 +98,8 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     """
     check(request, context)
     check_body(request.body)
-    stored = await context.engine.meta(request.index)
+    groups = await context.engine.groups(request.index)
+    stored = next((group.meta for group in groups if group.meta is not None), None)
     if stored is None and request.mode != "bm25":
         raise precondition(
             f"index {request.index!r} has no term weights",
@@ -82,17 +108,49 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     meta = stored or _bare_meta(request)
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
     query_hash = _query_hash(request, meta, boost)
-    page = _read_page(request, query_hash, meta, context)
+    page = _read_page(request, query_hash, _fingerprint(groups, meta), context)
     window = page.window if page else request.rerank_window or meta.rerank_window
     offset = page.offset if page else 0
     _check_depth(request, offset, window, context)
     sparse = sparse_encoder(meta, context.encoders) if request.mode != "bm25" else None
-    skipped = _skipped(request, page, offset, window)
+    others = () if sparse is None else _others(groups, meta, context)
+    skipped = _skipped(request, page, offset, window) or _several(groups, meta)
     reranker = None
     if skipped is None:
         reranker, skipped = _reranker(meta, stored is not None, context)
     weight = page.weight if page else _weight(request, stored, reranker)
-    return Plan(meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash)
+    return Plan(meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash, groups, others)
+
+
+def _others(groups: Sequence[Group], meta: IndexMeta, context: Context) -> tuple[tuple[Group, Encoder], ...]:
+    """Groups whose weights are of another model than `meta`'s, those of one model together."""
+    found: dict[str, Group] = {}
+    for group in groups:
+        if group.meta is not None and _encoding(group.meta) != _encoding(meta):
+            before = found.get(_encoding(group.meta))
+            names = (*before.names, *group.names) if before else group.names
+            found[_encoding(group.meta)] = Group(names, group.meta)
+    return tuple(
+        (group, sparse_encoder(group.meta, context.encoders)) for group in found.values() if group.meta is not None
+    )
+
+
+def _several(groups: Sequence[Group], meta: IndexMeta) -> RerankOutcome | None:
+    """Why nothing is reranked where token codes are of several models: their MaxSim cannot be compared."""
+    others = [group.meta for group in groups if group.meta is not None]
+    if len({other.fingerprint.codes for other in others}) < 2:
+        return None
+    reason = f"the indices behind this name have token codes of {len(others)} models: search them one by one"
+    return RerankOutcome(RerankStatus.UNAVAILABLE, reason)
+
+
+def _encoding(meta: IndexMeta | None) -> str:
+    return "" if meta is None else meta.fingerprint.sparse
+
+
+def _fingerprint(groups: Sequence[Group], meta: IndexMeta) -> str:
+    several = dict.fromkeys(fingerprint_text(group.meta.fingerprint) for group in groups if group.meta is not None)
+    return ",".join(several) or fingerprint_text(meta.fingerprint)
 
 
 def failed_open(error: ChercheError) -> RerankOutcome:
@@ -172,11 +230,11 @@ def _query_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
     )
 
 
-def _read_page(request: SearchRequest, query_hash: str, meta: IndexMeta, context: Context) -> Page | None:
+def _read_page(request: SearchRequest, query_hash: str, fingerprint: str, context: Context) -> Page | None:
     if not request.page_token:
         return None
     page = context.signer.read(request.page_token)
-    if page.fingerprint != fingerprint_text(meta.fingerprint):
+    if page.fingerprint != fingerprint:
         raise precondition("the page token expired: the index was set up anew since", "search again without it")
     if page.query != query_hash:
         raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.membership import match_set_of
 from sidecar.pipeline.pages import Page
-from sidecar.pipeline.plan import Plan, failed_open, fingerprint_text, plan
+from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query
 from sidecar.pipeline.rerank import Ranked, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
@@ -22,6 +22,7 @@ from sidecar.types import (
     Query,
     RerankOutcome,
     RerankStatus,
+    Scope,
     SearchRequest,
     SearchResult,
     SparseClause,
@@ -30,6 +31,7 @@ from sidecar.types import (
     Timings,
 )
 
+_ATTEMPTS = 4
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
 _FOREIGN = "model {!r} does not know the language of this query"
 _NO_TERMS = "the query has no term weights: the sparse part of every score is 0"
@@ -65,18 +67,42 @@ async def search(request: SearchRequest, context: Context) -> SearchResult:
 
 
 async def trace(request: SearchRequest, context: Context, *, with_terms: bool = False) -> Trace:
-    """Search, and keep what explains the hits."""
+    """Search, and keep what explains the hits.
+
+    A page whose hits lie in indices that were not known when the query was encoded is thrown away: the alias
+    was switched meanwhile, perhaps to another model, and the search begins again.
+
+    Raises
+    ------
+    ChercheError
+        As `search`; UNAVAILABLE where the name keeps changing.
+    """
+    for _ in range(_ATTEMPTS):
+        planned = await plan(request, context)
+        found = await _trace(request, planned, context, with_terms)
+        if found is not None:
+            return found
+    raise unavailable(f"{request.index!r} was switched to other indices during each search", "search again")
+
+
+async def _trace(request: SearchRequest, planned: Plan, context: Context, with_terms: bool) -> Trace | None:
+    """Search as planned; None where the hits lie in other indices than it was planned for."""
     started = context.clock()
-    planned = await plan(request, context)
     encoded, error = await encode_query(
         request, planned.meta, context, sparse=planned.sparse, reranker=planned.reranker
     )
     if error is not None:
         planned = replace(planned, reranker=None, skipped=failed_open(error))
+    others = await _scopes(request, planned, context)
     asked = context.clock()
     query = _engine_query(request, planned, encoded, context, with_terms)
+    query = replace(query, names=planned.own_names if others else (), others=others)
     page = await context.engine.search(request.index, query)
     answered = context.clock()
+    if not planned.page and planned.sparse is not None and not set(page.indices) <= set(planned.names):
+        if page.pit:
+            await context.engine.close_pit(page.pit)
+        return None
     ranked, codes = await _rank(page, planned, encoded, context.within(_SHARE))
     _refuse_another_order(ranked.outcome, planned)
     done = context.clock()
@@ -95,11 +121,39 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
         next_page_token=token,
         aggregations=page.aggregations,
         engine_request=page.request if request.include_engine_request else None,
-        warnings=(*encoded.warnings, *_unused(request, planned, encoded), *page.warnings, *ended),
+        warnings=(
+            *encoded.warnings,
+            *_unused(request, planned, encoded),
+            *_unlike(request, planned),
+            *page.warnings,
+            *ended,
+        ),
         query_terms=len(clauses),
         sparse=_sparse_outcome(planned, encoded, len(clauses)),
     )
     return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
+
+
+async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tuple[Scope, ...]:
+    """The query's terms for the indices of other models: one pass for each."""
+    scopes = []
+    for group, encoder in planned.others:
+        if group.meta is not None:
+            encoded, _ = await encode_query(request, group.meta, context, sparse=encoder, reranker=None)
+            scopes.append(Scope(group.names, encoded.clauses))
+    return tuple(scopes)
+
+
+def _unlike(request: SearchRequest, planned: Plan) -> tuple[str, ...]:
+    """What a reader should know of indices that are not encoded alike."""
+    said = []
+    if planned.others:
+        named = ", ".join(f"{', '.join(group.names)} ({group.meta.model})" for group, _ in planned.others if group.meta)
+        said.append(f"weights are of several models, and scores of one with another do not compare: {named}")
+    bare = [name for group in planned.groups if group.meta is None for name in group.names]
+    if bare and planned.sparse is not None:
+        said.append(f"{', '.join(bare)}: not set up, so BM25 alone searches there — run: cherche setup {bare[0]}")
+    return tuple(said)
 
 
 def _engine_query(
@@ -239,7 +293,7 @@ async def _next_page(
         page.pit,
         after,
         planned.query_hash,
-        fingerprint_text(planned.meta.fingerprint),
+        planned.fingerprint,
         planned.weight,
         planned.window,
         planned.page.reranked if planned.page else ranked.outcome.status in _REORDERED,

@@ -38,6 +38,7 @@ def page(
         pit=str(reply.get("pit_id", "")),
         request=request,
         warnings=(*warnings, *_doubts(reply)),
+        indices=tuple(sorted({str(raw["_index"]) for raw in found["hits"] if "_index" in raw})),
     )
 
 

@@ -55,7 +55,7 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
 
 def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequence[str]) -> dict[str, Any]:
     """Write a search that scores the sparse clause alone for given ids: for servers without named scores."""
-    wanted = {"bool": {"must": [sparse_clause(clauses, query.sparse_boost)], "filter": [_ids(ids)]}}
+    wanted = {"bool": {"must": [_sparse(query, clauses, RANK_FEATURES)], "filter": [_ids(ids)]}}
     return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
 
 
@@ -67,13 +67,31 @@ def sparse_clause(clauses: Sequence[SparseClause], boost: float, kind: str = RAN
     """
     if not clauses:
         return {"match_none": {}}
+    [(query, body)] = _sum(clauses, kind).items()
+    return {query: {**body, "boost": boost, "_name": SPARSE}}
+
+
+def _sparse(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
+    """The sparse clause; where indices of other models are searched too, each with its own weights."""
+    if not query.others:
+        return sparse_clause(clauses, query.sparse_boost, kind)
+    scopes = [(query.names, clauses), *((other.names, other.clauses) for other in query.others)]
+    sums = [
+        {"bool": {"must": [_sum(some, kind)], "filter": [{"terms": {"_index": list(names)}}]}}
+        for names, some in scopes
+        if some
+    ]
+    return {"bool": {"should": sums, "boost": query.sparse_boost, "_name": SPARSE}} if sums else {"match_none": {}}
+
+
+def _sum(clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
     if kind == SPARSE_VECTOR:
-        return {"sparse_vector": {**_vector(clauses), "boost": boost, "_name": SPARSE}}
+        return {"sparse_vector": _vector(clauses)}
     features = [
         {"rank_feature": {"field": f"{WEIGHTS}.{clause.name}", "linear": {}, "boost": clause.weight}}
         for clause in clauses
     ]
-    return {"bool": {"should": features, "boost": boost, "_name": SPARSE}}
+    return {"bool": {"should": features}}
 
 
 def holds(feature: str, kind: str) -> dict[str, Any]:
@@ -96,9 +114,14 @@ def heaviest(clauses: Sequence[SparseClause], limit: int) -> tuple[tuple[SparseC
 
 
 def lexical_reserve(query: Query) -> int:
-    """Clauses to leave for the lexical part: an estimate, since analyzers run in the cluster."""
+    """Clauses to leave for the lexical part, an estimate, since analyzers run in the cluster; and for other models."""
+    others = sum(len(other.clauses) + 1 for other in query.others)
     if query.mode == "sparse":
-        return 0
+        return others
+    return others + _lexical_clauses(query)
+
+
+def _lexical_clauses(query: Query) -> int:
     return 128 if "query" in query.body else 16 + 2 * len(query.text.split()) * max(1, len(query.fields))
 
 
@@ -123,7 +146,7 @@ def _vector(clauses: Sequence[SparseClause]) -> dict[str, Any]:
 
 def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
     lexical = {"bool": {"must": [_lexical(query)], "_name": LEXICAL}}
-    sparse = sparse_clause(clauses, query.sparse_boost, kind)
+    sparse = _sparse(query, clauses, kind)
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
     elif query.mode == "bm25" or not clauses:

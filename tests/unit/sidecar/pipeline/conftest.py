@@ -12,6 +12,7 @@ import pytest
 
 from cherche_models.types import Tokens
 from sidecar.errors import ChercheError, Code, not_found
+from sidecar.life import Group
 from sidecar.pipeline import Context, PageSigner
 from sidecar.pipeline.setup import resolve
 from sidecar.protocols import Encoded, Lane, ModelInfo
@@ -136,6 +137,9 @@ class FakeEngine:
     async def meta(self, index: str) -> IndexMeta | None:
         self._called("meta", index)
         return self.metas[index]
+
+    async def groups(self, index: str) -> tuple[Group, ...]:
+        return (Group((index,), await self.meta(index)),)
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         self._called("plan")
