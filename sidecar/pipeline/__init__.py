@@ -10,7 +10,6 @@ from sidecar.pipeline.ingest import ingest
 from sidecar.pipeline.pages import PageSigner
 from sidecar.pipeline.search import search
 from sidecar.pipeline.setup import remove, report, setup
-from sidecar.pipeline.upgrade import prepare, rollback, switch
 
 __all__ = [
     "Context",
@@ -19,11 +18,8 @@ __all__ = [
     "backfill",
     "explain",
     "ingest",
-    "prepare",
     "remove",
     "report",
-    "rollback",
     "search",
     "setup",
-    "switch",
 ]

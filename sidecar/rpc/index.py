@@ -8,6 +8,7 @@ from contextlib import aclosing
 from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
+from sidecar.pipeline import upgrade
 from sidecar.rpc.convert import index as convert
 from sidecar.rpc.convert import life
 from sidecar.rpc.service import Call, Services
@@ -83,11 +84,11 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         match life.step_of(request):
             case "prepare":
                 options = convert.options_from_pb(request.options)
-                events = pipeline.prepare(index, options, request.shadow, settings, ours)
+                events = upgrade.prepare(index, options, request.shadow, settings, ours)
             case "switch":
-                events = pipeline.switch(index, request.shadow, settings, ours)
+                events = upgrade.switch(index, request.shadow, settings, ours)
             case "rollback":
-                events = pipeline.rollback(index, settings, ours)
+                events = upgrade.rollback(index, settings, ours)
         async with aclosing(events):
             async for event in events:
                 yield life.upgrade_event_to_pb(event)
