@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import life, nodes, restart
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -206,12 +208,23 @@ def start() -> dict[str, Any]:
     return {"median_seconds": round(statistics.median(seconds), 3), "torch_loaded": loaded.strip() == "True"}
 
 
+def codes() -> dict[str, Any]:
+    """nDCG@10 against bytes per document for each codec, and a picture of it."""
+    from tests.benchmarks import codes as codecs
+
+    return codecs.prove(collection("scifact").parent)
+
+
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "start": start,
     "splade": splade,
     "tiny": tiny,
     "updates": updates,
     "replay": replay,
+    "codes": codes,
+    "life": life.measure,
+    "nodes": nodes.measure,
+    "restart": restart.measure,
 }
 
 
@@ -221,6 +234,7 @@ def main(names: Sequence[str]) -> None:
     if unknown:
         raise SystemExit(f"unknown section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
     RESULTS.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what a section started ends with it
     for name in names or SECTIONS:
         figures = SECTIONS[name]()
         record = {"section": name, "machine": machine(), "figures": figures}
