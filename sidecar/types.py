@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sidecar.errors import ChercheError
+from sidecar.outcomes import Explanation as Explanation
+from sidecar.outcomes import RerankOutcome as RerankOutcome
+from sidecar.outcomes import RerankStatus as RerankStatus
+from sidecar.outcomes import ScoreParts as ScoreParts
+from sidecar.outcomes import SparseOutcome as SparseOutcome
+from sidecar.outcomes import SparseStatus as SparseStatus
+from sidecar.outcomes import TermContribution as TermContribution
+from sidecar.outcomes import Timings as Timings
+from sidecar.outcomes import TokenMatch as TokenMatch
 
 Json = Mapping[str, Any]
 Mode = Literal["bm25", "sparse", "hybrid"]
@@ -24,29 +33,6 @@ WEIGHTS, TERMS, CODES, HASH, STATE = (
     "cherche_state",
 )
 OWN_FIELDS = (WEIGHTS, TERMS, CODES, HASH, STATE)
-
-
-class RerankStatus:
-    """Names of what can become of a rerank; the wire's enum has the same."""
-
-    NOT_REQUESTED = "NOT_REQUESTED"
-    APPLIED = "APPLIED"
-    PARTIAL = "PARTIAL"
-    SKIPPED_SORT = "SKIPPED_SORT"
-    OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
-    DEADLINE = "DEADLINE"
-    UNAVAILABLE = "UNAVAILABLE"
-    CODES_MISSING = "CODES_MISSING"
-    UNKNOWN_LANGUAGE = "UNKNOWN_LANGUAGE"
-
-
-class SparseStatus:
-    """Names of what can become of the sparse part of a query; the wire's enum has the same."""
-
-    NOT_REQUESTED = "NOT_REQUESTED"
-    APPLIED = "APPLIED"
-    NO_TERMS = "NO_TERMS"
-    UNKNOWN_LANGUAGE = "UNKNOWN_LANGUAGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,18 +335,6 @@ class Gaps:
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Seconds spent in each stage."""
-
-    tokenize: float = 0.0
-    queue: float = 0.0
-    encode: float = 0.0
-    engine: float = 0.0
-    rerank: float = 0.0
-    total: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class IndexOptions:
     """How an index is to be set up; empty, 0 and None stand for what it has, else for the model's defaults."""
 
@@ -450,19 +424,6 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreParts:
-    """Where a score comes from; the three last are None where the hit was not reranked."""
-
-    lexical: float
-    sparse: float
-    first_stage: float
-    first_stage_rank: int
-    maxsim: float | None = None
-    first_stage_scaled: float | None = None
-    maxsim_scaled: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Hit:
     """One hit of the final order; `rank` counts from 1 over the whole order."""
 
@@ -472,28 +433,6 @@ class Hit:
     parts: ScoreParts
     source: Json
     extra: Json = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RerankOutcome:
-    """What became of the rerank, with counts and a reason for people."""
-
-    status: str = RerankStatus.NOT_REQUESTED
-    reason: str = ""
-    window: int = 0
-    reranked: int = 0
-    codes_missing: int = 0
-    weight: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class SparseOutcome:
-    """What became of the sparse part: terms that were sent, tokens that the query has, and a reason for people."""
-
-    status: str = SparseStatus.NOT_REQUESTED
-    reason: str = ""
-    terms: int = 0
-    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,34 +451,3 @@ class SearchResult:
     warnings: tuple[str, ...] = ()
     query_terms: int = 0
     sparse: SparseOutcome = field(default_factory=SparseOutcome)
-
-
-@dataclass(frozen=True, slots=True)
-class TermContribution:
-    """One shared term: `contribution` = sparse_boost · query_weight · document_weight."""
-
-    token: str
-    query_weight: float
-    document_weight: float
-    contribution: float
-
-
-@dataclass(frozen=True, slots=True)
-class TokenMatch:
-    """One query token and the document token that answers it; `document_token` "" where its text was withheld."""
-
-    query_token: str
-    document_token: str
-    document_position: int
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a hit is where it is."""
-
-    id: str
-    terms: tuple[TermContribution, ...]
-    matches: tuple[TokenMatch, ...]
-    sparse_boost: float
-    notes: tuple[str, ...] = ()

@@ -72,7 +72,7 @@ def documents(wanted: int, data: Path | None) -> Iterator[tuple[str, dict[str, s
     for number, place in zip(count(), range(wanted), strict=False):
         again, at = divmod(place, len(corpus))
         id, source = corpus[at]
-        text = f"{source['text']} (version {again} of {number})" if again else source["text"]
+        text = f"Version {again} of {number}. {source['text']}" if again else source["text"]
         yield f"{id}-{again}", {"title": source["title"], "text": text}
 
 
@@ -192,7 +192,6 @@ def backfill(url: str, wanted: int, data: Path | None) -> dict[str, Any]:
         seconds = time.monotonic() - began
         summary = json.loads(said)
         last = cherche.run(*verb)
-        repeated = cherche.repeated()
         texts = cherche.encoded()
     found = stored(url, INDEX)
     lost = [id for id in corpus if id not in found]
@@ -211,7 +210,7 @@ def backfill(url: str, wanted: int, data: Path | None) -> dict[str, Any]:
         "stale_sources": sum(own[id] != corpus[id] for id in found),
         "without_weights": without_weights(url, INDEX),
         "texts_encoded": texts,
-        "texts_encoded_again": repeated,
+        "texts_beyond_one_a_write": texts - wanted - len(updated),
         "of_these_sampled_for_estimates": f"at most {3 * SAMPLED}",
         "of_these_lost_in_the_kill": f"at most {IN_FLIGHT}",
         "writes_per_document_not_updated": dict(sorted(versions.items())),
@@ -220,7 +219,7 @@ def backfill(url: str, wanted: int, data: Path | None) -> dict[str, Any]:
         and not last["encoded"]
         and without_weights(url, INDEX) == 0
         and set(versions) == {2}
-        and repeated <= 3 * SAMPLED + IN_FLIGHT,
+        and texts <= wanted + len(updated) + 3 * SAMPLED + IN_FLIGHT,
     }
 
 
