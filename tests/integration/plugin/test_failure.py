@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError
-from sidecar.types import SourceDocument
+from sidecar.life import BackfillOptions
+from sidecar.types import Gaps, SourceDocument
 from tests.integration.plugin.bulk import Sources, bulk, failed, ids, ingest_pipeline, search, search_pipeline, until
 from tests.integration.plugin.conftest import Cluster
 from tests.integration.plugin.stand_in import StandIn, stand_in
@@ -147,9 +148,22 @@ async def test_a_sidecar_killed_within_a_bulk(cluster: Cluster, on_unavailable: 
         assert failed(items) == {}
         assert set(stored) == set(sources)
         assert {one.state for id, one in stored.items() if id not in encoded} == {"pending"}
+        await mended_by_backfill(cluster, len(sources) - len(encoded))
+        encoded = set(sources)
     outcomes = await fed_again(cluster, sources)
     assert {id for id, outcome in outcomes.items() if outcome == "encoded"} == set(sources) - encoded
     assert {outcomes[id] for id in encoded} == {"unchanged"}
+
+
+async def mended_by_backfill(cluster: Cluster, waiting: int) -> None:
+    """All that waits is counted, and nothing waits after a backfill."""
+    meta = await cluster.engine.meta(cluster.index)
+    assert meta is not None
+    assert await cluster.engine.gaps(cluster.index, meta) == Gaps(waiting=waiting)
+    options = BackfillOptions(search_slowdown=0.0, ignore_disk=True)
+    async for _ in cluster.server.client.backfill_index(cluster.index, options):
+        pass
+    assert await cluster.engine.gaps(cluster.index, meta) == Gaps()
 
 
 async def fed_again(cluster: Cluster, sources: Sources) -> dict[str, str]:

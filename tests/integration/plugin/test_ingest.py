@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.types import IndexOptions, SourceDocument, TextField
+from cherche_models import codec
+from sidecar.life import BackfillOptions
+from sidecar.types import Gaps, IndexOptions, SearchRequest, SourceDocument, TextField
 from tests.integration.plugin.bulk import Sources, bulk, failed, ingest_pipeline
 from tests.integration.plugin.conftest import Cluster
 
@@ -62,6 +64,51 @@ async def test_nested_objects_are_read_by_their_path(cluster: Cluster) -> None:
     assert await stored(cluster, through) == await stored(cluster, fed)
 
 
+async def test_fields_are_mapped_as_the_pipeline_says(cluster: Cluster) -> None:
+    options = IndexOptions(fields=(TextField("title"), TextField("content.body")))
+    through, fed = f"{cluster.index}-through", f"{cluster.index}-fed"
+    for index in (through, fed):
+        await cluster.server.client.setup_index(index, options)
+    field_map = {"headline": "title", "chapters": {"body": "content.body"}}
+    pipeline = await ingest_pipeline(cluster, field_map=field_map)
+    chapters = [{"body": "first"}, {"body": ["second", "third"]}, {"image": 1}]
+    sources: Sources = {
+        "a": {"headline": "a car", "chapters": chapters},
+        "b": {"title": "own", "content": {"body": "x"}},
+    }
+    assert failed(await bulk(cluster, sources, pipeline, through)) == {}
+    equal: Sources = {
+        "a": {"title": "a car", "content": {"body": ["first", "second", "third"]}},
+        "b": {"title": "own", "content": {"body": "x"}},
+    }
+    assert set((await feed(cluster, fed, equal)).values()) == {"encoded"}
+    written, wanted = await stored(cluster, through), await stored(cluster, fed)
+    assert {id: parts(one) for id, one in written.items()} == {id: parts(one) for id, one in wanted.items()}
+    assert json.loads(written["a"].source_json)["content"] == equal["a"]["content"]
+    wrong = await ingest_pipeline(cluster, field_map={"headline": "heading"})
+    [error] = failed(await bulk(cluster, {"c": {"headline": "x"}}, wrong, through)).values()
+    assert "the index encodes [title, content.body]" in error["reason"]
+
+
+def parts(one: Any) -> tuple[str, ...]:
+    return (one.hash, one.state, one.terms_digest, one.codes_digest)
+
+
+async def test_long_documents_are_cut_into_windows_as_a_feed_cuts_them(cluster: Cluster) -> None:
+    through, fed = f"{cluster.index}-through", f"{cluster.index}-fed"
+    for index in (through, fed):
+        await cluster.server.client.setup_index(index, IndexOptions(chunks=8))
+    assert failed(await bulk(cluster, AS_WRITTEN, await ingest_pipeline(cluster), through)) == {}
+    await feed(cluster, fed, AS_WRITTEN)
+    assert await stored(cluster, through) == await stored(cluster, fed)
+    [long] = (await cluster.engine.read(through, ["long"])).values()
+    assert len(codec.codes_header(long.codes or b"").chunks) == 4
+    found = await cluster.server.client.search(SearchRequest(through, "word399", mode="sparse", rerank=True))
+    assert [hit.id for hit in found.hits] == ["long"]
+    assert found.hits[0].parts.maxsim == pytest.approx(1.0, abs=0.01)
+    assert (found.rerank.status, found.rerank.codes_missing) == ("APPLIED", 0)
+
+
 async def test_the_weights_it_stores_are_searched(cluster: Cluster) -> None:
     fed = f"{cluster.index}-fed"
     await cluster.server.client.setup_index(fed, IndexOptions())
@@ -105,6 +152,46 @@ async def test_an_update_that_leaves_the_text_alone_needs_no_model(cluster: Clus
     changed = await stored(cluster, cluster.index)
     assert len(cluster.model.batches) == passes + 1
     assert changed["plain"].terms_digest != before["plain"].terms_digest
+
+
+async def test_a_document_written_anew_with_the_same_text_needs_no_model(cluster: Cluster) -> None:
+    pipeline = await ingest_pipeline(cluster)
+    await bulk(cluster, AS_WRITTEN, pipeline)
+    before, passes = await stored(cluster, cluster.index), len(cluster.model.batches)
+    again = {id: {**source, "n": 2} for id, source in AS_WRITTEN.items()}
+    assert failed(await bulk(cluster, again, pipeline)) == {}
+    after = await stored(cluster, cluster.index)
+    assert len(cluster.model.batches) == passes
+    assert {id: parts(one) for id, one in after.items()} == {id: parts(one) for id, one in before.items()}
+    assert all(json.loads(one.source_json)["n"] == 2 for one in after.values())
+
+
+async def test_weights_that_an_update_dropped_are_found_and_mended(cluster: Cluster) -> None:
+    pipeline = await ingest_pipeline(cluster)
+    await bulk(cluster, AS_WRITTEN, pipeline)
+    whole = await stored(cluster, cluster.index)
+    client, index = cluster.server.client, cluster.index
+    assert await gaps(cluster) == Gaps()
+    lines = [{"update": {"_id": "plain"}}, {"doc": {"n": 2}}, {"update": {"_id": "lists"}}, {"doc": {"text": "new"}}]
+    body = ("\n".join(map(json.dumps, lines)) + "\n").encode()
+    reply = await cluster.send("POST", f"/{index}/_bulk", body, pipeline=pipeline, refresh="true")
+    assert not reply["errors"]
+    assert await gaps(cluster) == Gaps(lost=2)
+    [finding] = (await client.get_index(index)).findings
+    assert finding.startswith("2 documents lost their weights")
+    assert finding.endswith(f"run: cherche backfill {index}")
+    async for _ in client.backfill_index(index, BackfillOptions(search_slowdown=0.0, ignore_disk=True)):
+        pass
+    assert await gaps(cluster) == Gaps()
+    mended = await stored(cluster, index)
+    assert parts(mended["plain"]) == parts(whole["plain"])
+    assert mended["lists"].terms_digest not in ("", whole["lists"].terms_digest)
+
+
+async def gaps(cluster: Cluster) -> Gaps:
+    meta = await cluster.engine.meta(cluster.index)
+    assert meta is not None
+    return await cluster.engine.gaps(cluster.index, meta)
 
 
 async def test_a_document_without_text_is_refused_or_left_alone(cluster: Cluster) -> None:

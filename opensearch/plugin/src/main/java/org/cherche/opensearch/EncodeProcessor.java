@@ -66,9 +66,21 @@ final class EncodeProcessor extends AbstractProcessor {
     }
 
     /** One document of a batch, and what the index holds of it. */
-    private record Item(Target target, PipelineDocument document, StoredParts stored) {}
+    private record Item(Target target, PipelineDocument document, StoredParts stored) {
+
+        String id() {
+            return document.getId();
+        }
+
+        Item with(StoredParts known) {
+            return known == null
+                ? this
+                : new Item(target, document.toBuilder().setKnownHash(known.hash()).setKnownTerms(known.terms()).build(), known);
+        }
+    }
 
     private final Node node;
+    private final Texts texts;
     private final OnUnavailable onUnavailable;
     private final boolean ignoreMissing;
     private final TimeValue deadline;
@@ -77,12 +89,14 @@ final class EncodeProcessor extends AbstractProcessor {
         String tag,
         String description,
         Node node,
+        Texts texts,
         OnUnavailable onUnavailable,
         boolean ignoreMissing,
         TimeValue deadline
     ) {
         super(tag, description);
         this.node = node;
+        this.texts = texts;
         this.onUnavailable = onUnavailable;
         this.ignoreMissing = ignoreMissing;
         this.deadline = deadline;
@@ -141,51 +155,62 @@ final class EncodeProcessor extends AbstractProcessor {
     }
 
     private void encodeGroup(String index, List<Target> group, Runnable done) {
-        IndexSetup setup;
+        List<List<Item>> batches = List.of();
+        IndexSetup setup = null;
         try {
             setup = node.setupForWriting(index);
+            batches = cut(items(group, setup));
         } catch (RuntimeException e) {
             group.forEach(target -> fail(target, e));
+        }
+        if (batches.isEmpty()) {
             done.run();
             return;
         }
-        List<Target> texts = group.stream().filter(target -> hasText(target.source(), setup)).toList();
-        node.stored().read(index, setup, texts.stream().map(Target::source).toList(), known -> {
-            List<List<Item>> batches = cut(items(texts, setup, known));
-            if (batches.isEmpty()) {
+        Runnable oneDone = countdown(batches.size(), done);
+        for (List<Item> batch : batches) {
+            submit(index, batch, setup, oneDone);
+        }
+    }
+
+    /** Looks up what the index holds and encodes the rest, when it is this batch's turn. */
+    private void submit(String index, List<Item> batch, IndexSetup setup, Runnable done) {
+        node.lanes().submit(release -> {
+            Runnable released = countdown(1, () -> {
+                release.run();
                 done.run();
-                return;
-            }
-            Runnable oneDone = countdown(batches.size(), done);
-            for (List<Item> batch : batches) {
-                node.lanes().submit(release -> encode(batch, setup, () -> {
-                    release.run();
-                    oneDone.run();
-                }));
-            }
+            });
+            List<String> ids = batch.stream().map(Item::id).filter(id -> !id.isEmpty()).toList();
+            orFail(batch, released, () -> node.stored().read(index, setup, ids, known -> {
+                List<Item> all = batch.stream().map(item -> item.with(known.get(item.id()))).toList();
+                encode(all, setup, released);
+            }));
         });
     }
 
-    /** A document without any encoded field is left alone where the pipeline says so; else the sidecar says what lacks. */
-    private boolean hasText(Map<String, Object> source, IndexSetup setup) {
-        boolean found = setup.fields().stream().anyMatch(name -> source.get(root(name, source)) != null);
-        if (!found && ignoreMissing) {
-            IndexSetup.OWN_FIELDS.forEach(source::remove);
+    /** Starts what calls back later; where it cannot even be started, the batch fails instead. */
+    private void orFail(List<Item> batch, Runnable done, Runnable start) {
+        try {
+            start.run();
+        } catch (RuntimeException e) {
+            batch.forEach(item -> fail(item.target, e));
+            done.run();
         }
-        return found || !ignoreMissing;
     }
 
-    private List<Item> items(List<Target> targets, IndexSetup setup, Map<String, StoredParts> known) {
+    private List<Item> items(List<Target> targets, IndexSetup setup) {
         List<Item> items = new ArrayList<>();
         for (Target target : targets) {
             try {
+                texts.map(target.document, setup);
                 Map<String, Object> source = target.source();
-                var document = PipelineDocument.newBuilder().setId(id(source)).setSourceJson(texts(source, setup));
-                StoredParts stored = known.get(id(source));
-                if (stored != null) {
-                    document.setKnownHash(stored.hash()).setKnownTerms(stored.terms());
+                Map<String, Object> found = Texts.of(source, setup);
+                if (found.isEmpty() && ignoreMissing) {
+                    IndexSetup.OWN_FIELDS.forEach(source::remove); // whatever it claims to hold is not of this text
+                    continue;
                 }
-                items.add(new Item(target, document.build(), stored));
+                var document = PipelineDocument.newBuilder().setId(id(source)).setSourceJson(IndexSetup.json(found));
+                items.add(new Item(target, document.build(), null));
             } catch (RuntimeException e) {
                 fail(target, e);
             }
@@ -207,11 +232,27 @@ final class EncodeProcessor extends AbstractProcessor {
         batch.forEach(item -> request.addDocuments(item.document));
         long started = System.nanoTime();
         node.stats().one(Count.INGEST_CALLS);
-        node.sidecar().call(stub -> stub.prepareDocuments(request.build()), deadline(), ActionListener.wrap(response -> {
-            node.stats().add(Count.INGEST_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
-            store(batch, response);
-            done.run();
-        }, error -> failed(batch, setup, error, done)));
+        orFail(batch, done, () -> node.sidecar().call(
+            stub -> stub.prepareDocuments(request.build()),
+            deadline(),
+            new ActionListener<PrepareDocumentsResponse>() {
+                @Override
+                public void onResponse(PrepareDocumentsResponse response) {
+                    node.stats().add(Count.INGEST_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
+                    try {
+                        store(batch, response);
+                    } catch (RuntimeException e) {
+                        batch.forEach(item -> fail(item.target, e));
+                    }
+                    done.run(); // outside: what it throws must not end this batch a second time
+                }
+
+                @Override
+                public void onFailure(Exception error) {
+                    failed(batch, setup, error, done);
+                }
+            }
+        ));
     }
 
     /** A call that failed for what it holds is made again in halves, until what spoils it stands alone. */
@@ -312,24 +353,6 @@ final class EncodeProcessor extends AbstractProcessor {
         return features;
     }
 
-    /** The encoded fields alone: nothing else of a document leaves the cluster. */
-    private static ByteString texts(Map<String, Object> source, IndexSetup setup) {
-        Map<String, Object> texts = new LinkedHashMap<>();
-        for (String name : setup.fields()) {
-            String key = root(name, source);
-            if (source.containsKey(key)) {
-                texts.put(key, source.get(key));
-            }
-        }
-        return IndexSetup.json(texts);
-    }
-
-    /** The key under which a field, {@code a.b} too, lies in a document. */
-    private static String root(String name, Map<String, Object> source) {
-        int dot = name.indexOf('.');
-        return dot < 0 || source.containsKey(name) ? name : name.substring(0, dot);
-    }
-
     private static String index(Map<String, Object> source) {
         return String.valueOf(source.get("_index"));
     }
@@ -351,11 +374,12 @@ final class EncodeProcessor extends AbstractProcessor {
             String description,
             Map<String, Object> config
         ) {
+            Texts texts = Texts.read(TYPE, tag, config);
             OnUnavailable onUnavailable = OnUnavailable.read(tag, config);
             boolean ignoreMissing = ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "ignore_missing", false);
             String deadline = ConfigurationUtils.readOptionalStringProperty(TYPE, tag, config, "deadline");
             TimeValue parsed = deadline == null ? null : TimeValue.parseTimeValue(deadline, "deadline");
-            return new EncodeProcessor(tag, description, node.get(), onUnavailable, ignoreMissing, parsed);
+            return new EncodeProcessor(tag, description, node.get(), texts, onUnavailable, ignoreMissing, parsed);
         }
     }
 }

@@ -23,34 +23,38 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
     private static final Logger LOG = LogManager.getLogger(StoredParts.class);
 
     /**
-     * Reads the parts of documents that come back from the index, as updates do: they carry their hash, but weights,
-     * terms and codes are not in their source. What cannot be read is encoded again, so a failure costs time only.
+     * Reads the parts of documents that may be in the index already. The hash tells whether they are of the same text,
+     * so it does no harm that a search sees only what was refreshed. What cannot be read is encoded again: a failure
+     * costs time only.
      */
     record Reader(Client client) {
 
-        void read(String index, IndexSetup setup, List<Map<String, Object>> sources, Consumer<Map<String, StoredParts>> then) {
-            String[] ids = sources.stream().map(Reader::updatedId).filter(id -> id != null).toArray(String[]::new);
-            if (ids.length == 0) {
+        /** @param then called once, with the parts by id; those that lack something are left out */
+        void read(String index, IndexSetup setup, List<String> ids, Consumer<Map<String, StoredParts>> then) {
+            if (ids.isEmpty()) {
                 then.accept(Map.of());
                 return;
             }
-            var source = new SearchSourceBuilder().query(QueryBuilders.idsQuery().addIds(ids))
-                .size(ids.length)
+            var source = new SearchSourceBuilder().query(QueryBuilders.idsQuery().addIds(ids.toArray(String[]::new)))
+                .size(ids.size())
                 .fetchSource(false)
                 .trackTotalHits(false)
                 .docValueField(IndexSetup.HASH)
                 .docValueField(IndexSetup.TERMS)
                 .docValueField(IndexSetup.CODES);
             var request = new SearchRequest(index).source(source).pipeline("_none").preference("_primary");
-            client.search(request, ActionListener.wrap(found -> then.accept(parts(found, setup)), error -> {
-                LOG.debug("stored weights of [{}] cannot be read; encoding again", index, error);
-                then.accept(Map.of());
-            }));
-        }
+            client.search(request, new ActionListener<>() {
+                @Override
+                public void onResponse(SearchResponse found) {
+                    then.accept(parts(found, setup));
+                }
 
-        private static String updatedId(Map<String, Object> source) {
-            boolean isUpdated = source.get(IndexSetup.HASH) instanceof String && source.get("_id") instanceof String;
-            return isUpdated ? (String) source.get("_id") : null;
+                @Override
+                public void onFailure(Exception error) {
+                    LOG.debug("stored weights of [{}] cannot be read; encoding again", index, error);
+                    then.accept(Map.of());
+                }
+            });
         }
 
         private static Map<String, StoredParts> parts(SearchResponse found, IndexSetup setup) {
@@ -67,9 +71,13 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
         }
     }
 
-    /** Bytes of a binary doc value; empty where there is none. */
+    /** Bytes of a binary doc value; empty where there is none, or where they are no base64. */
     static ByteString bytes(DocumentField field) {
         Object value = field == null ? null : field.getValue();
-        return value instanceof String text ? ByteString.copyFrom(Base64.getDecoder().decode(text)) : ByteString.EMPTY;
+        try {
+            return value instanceof String text ? ByteString.copyFrom(Base64.getDecoder().decode(text)) : ByteString.EMPTY;
+        } catch (IllegalArgumentException e) {
+            return ByteString.EMPTY;
+        }
     }
 }

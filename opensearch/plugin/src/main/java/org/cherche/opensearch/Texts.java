@@ -1,0 +1,112 @@
+package org.cherche.opensearch;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.opensearch.ingest.ConfigurationUtils;
+import org.opensearch.ingest.IngestDocument;
+
+/**
+ * The text of a document, read as a feed reads it ({@code tests/contract/texts.json}): a field by its name, or by a
+ * path through objects and lists of objects.
+ */
+final class Texts {
+
+    /** Source path to the encoded field that takes its text; where both are one, nothing is to be done. */
+    private final Map<String, String> fieldMap;
+
+    private Texts(Map<String, String> fieldMap) {
+        this.fieldMap = fieldMap;
+    }
+
+    /**
+     * Takes {@code field_map} out of a processor's configuration: source field to encoded field, paths dotted or as
+     * objects within objects.
+     */
+    static Texts read(String type, String tag, Map<String, Object> config) {
+        Map<String, Object> given = ConfigurationUtils.readOptionalMap(type, tag, config, "field_map");
+        Map<String, String> flat = new LinkedHashMap<>();
+        try {
+            flatten("", given == null ? Map.of() : given, flat);
+        } catch (IllegalArgumentException e) {
+            throw ConfigurationUtils.newConfigurationException(type, tag, "field_map", e.getMessage());
+        }
+        return new Texts(flat);
+    }
+
+    private static void flatten(String prefix, Map<?, ?> map, Map<String, String> flat) {
+        map.forEach((key, value) -> {
+            String path = prefix + key;
+            if (value instanceof Map<?, ?> inner) {
+                flatten(path + ".", inner, flat);
+            } else if (!(value instanceof String field) || field.isBlank() || key.toString().isBlank()) {
+                throw new IllegalArgumentException("[" + path + "] must name an encoded field, not [" + value + "]");
+            } else if (flat.containsValue(field)) {
+                throw new IllegalArgumentException("[" + field + "] is given two source fields");
+            } else {
+                flat.put(path, field);
+            }
+        });
+    }
+
+    /**
+     * Copies text into the encoded fields that the map names, so that what is searched, fed and encoded again later is
+     * what was encoded.
+     *
+     * @throws IllegalArgumentException where the index encodes no such field, naming the next step
+     */
+    void map(IngestDocument document, IndexSetup setup) {
+        fieldMap.forEach((path, field) -> {
+            if (!setup.fields().contains(field)) {
+                throw new IllegalArgumentException(
+                    "field_map names [" + field + "], but the index encodes " + setup.fields()
+                        + ": correct the pipeline, or set the index up with other --fields"
+                );
+            }
+            Object value = path.equals(field) ? null : at(document.getSourceAndMetadata(), path);
+            if (value != null) {
+                document.setFieldValue(field, value);
+            }
+        });
+    }
+
+    /** The encoded fields alone: nothing else of a document leaves the cluster. */
+    static Map<String, Object> of(Map<String, Object> source, IndexSetup setup) {
+        Map<String, Object> texts = new LinkedHashMap<>();
+        for (String name : setup.fields()) {
+            Object value = at(source, name);
+            if (value != null && !(value instanceof List<?> list && list.isEmpty())) {
+                texts.put(name, value);
+            }
+        }
+        return texts;
+    }
+
+    /** The value under a name or path; null where there is none. */
+    static Object at(Map<?, ?> source, String name) {
+        int dot = name.indexOf('.');
+        if (dot < 0 || source.containsKey(name)) {
+            return source.get(name);
+        }
+        Object inner = source.get(name.substring(0, dot));
+        String rest = name.substring(dot + 1);
+        if (inner instanceof Map<?, ?> object) {
+            return at(object, rest);
+        }
+        return inner instanceof List<?> list ? all(list, rest) : null;
+    }
+
+    private static List<Object> all(List<?> objects, String path) {
+        List<Object> found = new ArrayList<>();
+        for (Object each : objects) {
+            Object value = each instanceof Map<?, ?> object ? at(object, path) : null;
+            if (value instanceof List<?> many) {
+                found.addAll(many);
+            } else if (value != null) {
+                found.add(value);
+            }
+        }
+        return found;
+    }
+}
