@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cherche_models import backbone, tokenizer
 from cherche_models.layouts import settings
-from cherche_models.layouts.files import read_json
+from cherche_models.layouts.files import read_json, read_list
 from cherche_models.layouts.request import Request
 from cherche_models.models import ColBERT, Joint, Model, SparseEmbed, Splade
+from cherche_models.models.sparse_embed import DOCUMENT_TERMS, QUERY_TERMS
 from cherche_models.tokenizer import Kind, TextFormat
 
 
@@ -23,15 +25,31 @@ def load(folder: Path, request: Request) -> Model:
     wanted = request.choose("splade", ("colbert", "joint", "sparse_embed"), folder)
     if wanted != "splade":
         request.require_new_head(folder)
-    body = backbone.load(folder, vocabulary=wanted != "colbert", dtype=request.dtype, allow_pickle=request.allow_pickle)
-    words = tokenizer.load(folder)
+    inside = body_of(folder)
+    body = backbone.load(inside, vocabulary=wanted != "colbert", dtype=request.dtype, allow_pickle=request.allow_pickle)
+    words = tokenizer.load(inside)
     styles = settings.formats(folder, default_formats(folder, body, words), words)
     if wanted == "splade":
         return Splade(body, words, styles["document"], styles["query"])
     if wanted == "sparse_embed":
-        return SparseEmbed(body, words, dim=request.dim)
+        styles = with_terms(styles)
+        return SparseEmbed(body, words, styles["document"], styles["query"], dim=request.dim)
     kind = ColBERT if wanted == "colbert" else Joint
     return kind(body, words, styles["document"], styles["query"], dim=request.dim)
+
+
+def body_of(folder: Path) -> Path:
+    """Where the transformer of a Sentence Transformers checkpoint lies; elsewhere the folder itself."""
+    for module in read_list(folder / "modules.json")[:1]:
+        if str(module.get("type", "")).rpartition(".")[2] == "Transformer":
+            return folder / str(module.get("path", ""))
+    return folder
+
+
+def with_terms(styles: dict[Kind, TextFormat]) -> dict[Kind, TextFormat]:
+    """The same formats, with SparseEmbed's bounds on terms where there are none."""
+    bounds: dict[Kind, int] = {"document": DOCUMENT_TERMS, "query": QUERY_TERMS}
+    return {kind: replace(style, terms=style.terms or bounds[kind]) for kind, style in styles.items()}
 
 
 def default_formats(folder: Path, body: backbone.Backbone, words: tokenizer.Tokenizer) -> dict[Kind, TextFormat]:

@@ -22,7 +22,7 @@ from cherche_models.layouts.files import (
     write_json,
     write_tensor,
 )
-from cherche_models.layouts.plain import default_formats
+from cherche_models.layouts.plain import default_formats, with_terms
 from cherche_models.layouts.request import Architecture, Request
 from cherche_models.models import ColBERT, Joint, Model, SparseEmbed, Splade
 
@@ -49,7 +49,7 @@ def load(folder: Path, request: Request) -> Model:
             f"{folder} has the modules {', '.join(kind for kind, _ in found)}",
             "only a masked-LM transformer followed by SpladePooling can be loaded",
         )
-    wanted = request.choose(_holds(folder), _also(folder), folder)
+    wanted = request.choose(_holds(folder), _also(folder, request), folder)
     return build(folder, folder / found[0][1], folder / found[1][1], wanted, request)
 
 
@@ -66,8 +66,11 @@ def build(root: Path, body_folder: Path, pooling: Path, wanted: Architecture, re
     if wanted == "splade":
         return Splade(**texts, **how)
     if wanted == "sparse_embed":
-        return _sparse_embed(root, texts, how)
+        return _sparse_embed(root, texts, how, request)
     projection = root / COLBERT
+    if not projection.is_dir():
+        request.require_new_head(root)
+        return ColBERT(**texts, dim=request.dim) if wanted == "colbert" else Joint(**texts, dim=request.dim, **how)
     stored = read_json(projection / "config.json")
     weight = read_tensor(projection / "model.safetensors", "linear.weight")
     shape: dict[str, Any] = {
@@ -185,7 +188,12 @@ def write_projection(model: Joint, folder: Path, dtype: torch.dtype | None) -> N
     write_tensor(folder / "model.safetensors", "linear.weight", weight.to(dtype or weight.dtype))
 
 
-def _sparse_embed(root: Path, texts: dict[str, Any], how: dict[str, Any]) -> SparseEmbed:
+def _sparse_embed(root: Path, texts: dict[str, Any], how: dict[str, Any], request: Request) -> SparseEmbed:
+    if not (root / SPARSE_EMBED).is_dir():
+        request.require_new_head(root)
+        styles = with_terms({"document": texts["document"], "query": texts["query"]})
+        texts = {**texts, "document": styles["document"], "query": styles["query"]}
+        return SparseEmbed(**texts, dim=request.dim, activation=how["activation"])
     weight = read_tensor(root / SPARSE_EMBED / "model.safetensors", "linear.weight")
     attention = read_json(root / SPARSE_EMBED / "config.json").get("attention", "tokens")
     model = SparseEmbed(**texts, dim=weight.shape[0], attention=attention, activation=how["activation"])
@@ -199,7 +207,10 @@ def _holds(folder: Path) -> Architecture:
     return "sparse_embed" if (folder / SPARSE_EMBED).is_dir() else "splade"
 
 
-def _also(folder: Path) -> tuple[Architecture, ...]:
+def _also(folder: Path, request: Request) -> tuple[Architecture, ...]:
+    """What else the folder can become: all with a new head, else what it has the heads of."""
+    if request.new_head:
+        return ("splade", "colbert", "joint", "sparse_embed")
     return ("splade", "colbert") if (folder / COLBERT).is_dir() else ("splade",)
 
 
