@@ -80,7 +80,7 @@ def triple(model: Any, job: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
 
 
 def colbert(answers: Answers, folder: Path, job: dict[str, Any]) -> None:
-    model = models.ColBERT(job["checkpoint"], embedding_size=16, device="cpu", **job["lengths"])
+    model = models.ColBERT(job["colbert"], device="cpu")
     model.save_pretrained(str(folder / "colbert"))
     encode(answers, "colbert", model, job)
     texts = [document["text"] for document in job["documents"]][: len(job["queries"])]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cherche_models import losses, models, rank, retrieve, utils
+from cherche_models import hub, losses, models, rank, retrieve, utils
 from tests import checkpoints
 from tests.contract import peers
 
@@ -38,9 +38,24 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("neural_cherche")
     base = checkpoints.masked_lm(folder / "base")
     documents = [{"id": i, "text": text} for i, text in enumerate(DOCUMENTS)]
-    asked = {"checkpoint": str(base), "lengths": LENGTHS, "queries": QUERIES, "documents": documents}
+    asked = {"checkpoint": str(base), "colbert": str(with_projection(folder / "with_projection")), "lengths": LENGTHS}
+    asked |= {"queries": QUERIES, "documents": documents}
     (folder / "job.json").write_text(json.dumps(asked))
     peers.run(Path(__file__).with_name("neural_cherche_peer.py"), folder)
+    return folder
+
+
+def with_projection(folder: Path) -> Path:
+    """A ColBERT whose similarities are below 0 as often as above: it leaves out what all hidden states share."""
+    checkpoints.masked_lm(folder)
+    model = hub.load(folder, device="cpu", dtype="fp32")
+    with torch.inference_mode():
+        hidden = model.backbone(*model.collate(model.tokenize(DOCUMENTS, "document"), "document"))
+    shared = torch.nn.functional.normalize(hidden[:, :5].flatten(0, 1).mean(dim=0), dim=0)
+    torch.manual_seed(3)
+    weight = torch.randn(4, checkpoints.HIDDEN)
+    torch.save({"weight": weight - torch.outer(weight @ shared, shared)}, folder / "linear.pt")
+    (folder / "metadata.json").write_text(json.dumps({**LENGTHS, "query_prefix": "[Q] ", "document_prefix": ""}))
     return folder
 
 
