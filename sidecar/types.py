@@ -128,9 +128,9 @@ class IndexMeta:
         KeyError, TypeError, ValueError
             If it is not one.
         """
-        chunks = data.get("chunks", {})
+        version, chunks = int(data["version"]), dict(data.get("chunks", ()))
         return cls(
-            version=int(data["version"]),
+            version=version,
             model=str(data["model"]),
             reranker=str(data.get("reranker", "")),
             fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),

@@ -1,15 +1,17 @@
 """What the plugin stores, ranks and costs beside its sidecar alone: ``python -m tests.benchmarks.plugin``.
 
 A cluster with the plugin (``make plugin`` first), one sidecar with the shipped model, SciFact. Documents go in
-by ``_bulk`` through the ingest pipeline and, into another index, by the sidecar's feed; rounds alternate, so that
-a neighbour's load falls on both. Then every test query is searched both ways. Prints JSON and writes it to
-``results/plugin.json``. Needs CHERCHE_TEST_DATA, Maven and a JDK.
+by ``_bulk`` through the ingest pipeline, by the sidecar's feed, and by a client that has them encoded and writes
+``_bulk`` itself, each into an index of its own; rounds rotate, so that a neighbour's load falls on all. Then
+every test query is searched both ways. Prints JSON and writes it to ``results/plugin.json``. Needs
+CHERCHE_TEST_DATA, Maven and a JDK.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -30,6 +32,7 @@ from sidecar.cluster import running_cluster
 from sidecar.cluster.node import free_ports
 from sidecar.errors import ChercheError
 from sidecar.rpc.client import Client
+from sidecar.rpc.values import Text
 from sidecar.types import IndexOptions, SearchRequest, SourceDocument
 from tests.benchmarks.machine import machine
 
@@ -37,7 +40,7 @@ RESULTS = Path(__file__).parent / "results"
 TARGET = Path(__file__).parents[2] / "opensearch" / "plugin" / "target"
 BULK = 250
 WRITERS = 2
-THROUGH, DIRECT = "through", "direct"
+THROUGH, DIRECT, PLAIN = "through", "direct", "plain"
 
 
 def folder() -> Path:
@@ -80,6 +83,34 @@ def bulk(url: str, documents: Sequence[tuple[str, bytes]]) -> None:
 
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(one, [documents[start : start + BULK] for start in range(0, len(documents), BULK)]))
+
+
+async def encode_and_bulk(url: str, client: Client, documents: Sequence[tuple[str, bytes]]) -> None:
+    """Have documents encoded and write them without the plugin, two bulks at a time; what a bare encoder costs."""
+
+    async def one(part: Sequence[tuple[str, bytes]]) -> None:
+        sources = [json.loads(raw) for _, raw in part]
+        texts = [Text(" ".join(filter(None, (each["title"], each["text"])))) for each in sources]
+        encoded = (await client.encode_documents(texts)).items
+        lines = []
+        for (id, _), source, item in zip(part, sources, encoded, strict=True):
+            if item.error is not None:
+                raise item.error
+            codes = base64.b64encode(item.codes or b"").decode()
+            lines.append(json.dumps({"index": {"_id": id}}))
+            lines.append(json.dumps({**source, "cherche_weights": item.weights, "cherche_codes": codes}))
+        body = ("\n".join(lines) + "\n").encode()
+        reply = await asyncio.to_thread(send, url, "POST", f"/{PLAIN}/_bulk", body)
+        if reply["errors"]:
+            raise SystemExit("a document was refused")
+
+    slots = asyncio.Semaphore(WRITERS)
+
+    async def bounded(part: Sequence[tuple[str, bytes]]) -> None:
+        async with slots:
+            await one(part)
+
+    await asyncio.gather(*(bounded(documents[at : at + BULK]) for at in range(0, len(documents), BULK)))
 
 
 async def feed(client: Client, documents: Sequence[tuple[str, bytes]]) -> None:
@@ -131,28 +162,35 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 
 
 async def ingest(url: str, client: Client, count: int, rounds: int) -> dict[str, Any]:
-    """Write documents both ways in alternating rounds; the first warms up and is not counted."""
+    """Write documents all ways in rotating rounds; the first warms up and is not counted."""
     documents = corpus(count)
-    seconds: dict[str, list[float]] = {THROUGH: [], DIRECT: []}
+    seconds: dict[str, list[float]] = {THROUGH: [], DIRECT: [], PLAIN: []}
     ways: Mapping[str, Callable[[Sequence[tuple[str, bytes]]], Awaitable[Any]]] = {
         THROUGH: lambda part: asyncio.to_thread(bulk, url, part),
         DIRECT: lambda part: feed(client, part),
+        PLAIN: lambda part: encode_and_bulk(url, client, part),
     }
     size = -(-len(documents) // rounds)
     for round_ in range(rounds):
         part = documents[round_ * size : (round_ + 1) * size]
-        for name in (THROUGH, DIRECT) if round_ % 2 else (DIRECT, THROUGH):
+        order = list(ways)
+        for name in order[round_ % len(order) :] + order[: round_ % len(order)]:
             _, took = await timed(partial(ways[name], part))
             seconds[name].append(took / len(part))
     for index in (THROUGH, DIRECT):
         send(url, "POST", f"/{index}/_refresh")
     stored = [{one.id: one async for one in client.dump_index(index)} for index in (THROUGH, DIRECT)]
     rates = {name: round(1 / float(np.median(each[1:])), 1) for name, each in seconds.items()}
-    ratios = [d / t for t, d in zip(seconds[THROUGH][1:], seconds[DIRECT][1:], strict=True)]
+    ratios = {
+        name: [other / own for own, other in zip(seconds[THROUGH][1:], seconds[name][1:], strict=True)]
+        for name in (DIRECT, PLAIN)
+    }
     return {
         "documents": len(documents),
         "documents_per_second": rates,
-        "through_to_direct": round(float(np.median(ratios)), 3),
+        "through_to_direct": round(float(np.median(ratios[DIRECT])), 3),
+        "through_to_encoder_and_bulk": round(float(np.median(ratios[PLAIN])), 3),
+        "rounds_through_to_encoder_and_bulk": [round(ratio, 2) for ratio in ratios[PLAIN]],
         "equal_hashes": sum(one.hash == stored[1][id].hash for id, one in stored[0].items()),
         "equal_bytes": sum(one == stored[1][id] for id, one in stored[0].items()),
     }
@@ -201,7 +239,7 @@ async def measure(urls: Sequence[str], arguments: argparse.Namespace) -> dict[st
                 "response_processors": [{"cherche_rerank": {}}],
             }
             send(url, "PUT", "/_search/pipeline/hybrid", processors)
-            for index in (THROUGH, DIRECT):
+            for index in (THROUGH, DIRECT, PLAIN):
                 await client.setup_index(index, IndexOptions())
             written = await ingest(url, client, arguments.documents, arguments.rounds)
             searched = await compare(urls[-1], client, arguments.queries)

@@ -65,6 +65,8 @@ async def test_a_long_document_is_encoded_whole(make_world: Callable[..., Any]) 
     assert (header.tokens, header.chunks) == (40, (10, 10, 10, 10))
     everything = FakeModel(max_length=128)
     [encoding] = everything.encode(everything.tokenize([" ".join(WORDS)], "document"), "document")
+    assert encoding.weights is not None
+    assert encoding.embeddings is not None
     assert np.array_equal(whole.weights.ids, encoding.weights.ids)
     assert np.allclose(codec.unpack_codes(whole.codes or b"").vectors, encoding.embeddings.vectors, atol=0.01)
 
