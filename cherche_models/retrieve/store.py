@@ -66,8 +66,16 @@ def write(path: Path, header: Header, arrays: Mapping[str, NDArray[Any]]) -> Non
         raise
 
 
-def read(path: Path, kind: str) -> tuple[Header, dict[str, NDArray[Any]]]:
+def read(path: Path, kind: str, *, mapped: bool = False) -> tuple[Header, dict[str, NDArray[Any]]]:
     """Read a file.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        Of retriever.
+    mapped : bool
+        Leave the arrays on disk: they are read-only, and are read where they are touched.
 
     Raises
     ------
@@ -78,12 +86,30 @@ def read(path: Path, kind: str) -> tuple[Header, dict[str, NDArray[Any]]]:
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("cherche")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            names = list(file.keys())
+            arrays = _mapped(path) if mapped else {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no index: {error}") from error
     if text is None:
         raise ValueError(f"{path} is no index: it has tensors, but no header of ours")
     return _header(path, json.loads(text), kind), arrays
+
+
+_TYPES = {"U8": "<u1", "U16": "<u2", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4"}
+
+
+def _mapped(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays of a safetensors file where they lie: a u64 length, a JSON header, then the bytes."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    data = np.memmap(path, np.uint8, "r")[8 + length :]
+    found = {}
+    for name, told in header.items():
+        if name != "__metadata__":
+            start, end = told["data_offsets"]
+            found[name] = data[start:end].view(_TYPES[told["dtype"]]).reshape(told["shape"])
+    return found
 
 
 def _header(path: Path, found: dict[str, Any], kind: str) -> Header:
