@@ -103,7 +103,7 @@ async def test_fail_closed_fails(fed: Cluster, other: StandIn) -> None:
     await fed.settings(endpoints=[other.address])
     other.kill()
     with pytest.raises(ChercheError, match="cherche_rerank: UNAVAILABLE"):
-        await search(fed, body("car"), pipeline)
+        await search(fed, body("car that no query named"), pipeline)  # a remembered one needs no sidecar
 
 
 async def test_one_of_two_sidecars_is_enough(fed: Cluster, other: StandIn) -> None:

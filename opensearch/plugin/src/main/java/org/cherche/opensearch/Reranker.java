@@ -37,7 +37,7 @@ final class Reranker {
 
     void rerank(SearchResponse response, SearchState state, Settings settings, ActionListener<SearchResponse> then) {
         SearchHit[] hits = response.getHits().getHits();
-        if (state.onShards) {
+        if (state.onShards && state.window > 0) {
             rerankOnShards(response, state, settings, then);
             return;
         }
