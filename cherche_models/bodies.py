@@ -3,8 +3,8 @@
 Behind the header that `cherche_models.codec` writes::
 
     int8       one float16 scale per token, then tokens x dim int8
-    residual   8 bytes of the codebook's digest, one u16 centroid per token, then per token
-               dim values of 4, 2 or 1 bits, the first in the lowest bits
+    residual   8 bytes of the codebook's digest, one u16 centroid per token, then per token one
+               u8 length in 128ths and dim values of 4, 2 or 1 bits, the first in the lowest bits
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def size(codec: Codec, dim: int, tokens: int) -> int:
     """Bytes of a body.
 
     >>> size("int8", 64, 180), size("residual2", 64, 180), size("residual1", 64, 90)
-    (11880, 3248, 908)
+    (11880, 3428, 998)
     """
     bits = BITS.get(codec)
     return _DIGEST + tokens * (2 + residual.width(dim, bits)) if bits else tokens * (2 + dim)

@@ -37,7 +37,7 @@ class Codebook:
     centroids : float32 array, shape (centroids, dim)
         Representable in float16: that is how they are stored and digested.
     levels : mapping of bits → float32 array, shape (2 ** bits,)
-        Rising.
+        Values of a component of what is left, brought to length sqrt(dim); rising.
 
     Raises
     ------
@@ -89,6 +89,7 @@ class Codebook:
         tensors["centroids"] = self.centroids.astype(np.float16)
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / FILE, metadata={"format": "np", "digest": self.digest})
+        (folder / FILE).chmod(0o644)  # safetensors leaves it to its owner, and a wheel would keep that
         return folder / FILE
 
 
@@ -138,8 +139,19 @@ def train(vectors: Floats, centroids: int = CENTROIDS, *, seed: int = 0, rounds:
         means = _moved(vectors, Codebook(_half(means), flat), random)
     book = Codebook(_half(means), flat)
     sample = vectors[random.permutation(len(vectors))[: max(1, _LEVEL_SAMPLE // book.dim)]]
-    left = np.sort((sample - book.centroids[book.nearest(sample)]).ravel())
+    left = np.sort(directions(sample - book.centroids[book.nearest(sample)])[0].ravel())
     return Codebook(book.centroids, {bits: _levels(left, 1 << bits) for bits in BITS})
+
+
+def directions(left: Floats) -> tuple[Floats, Floats]:
+    """What is left, brought to length sqrt(dim), and the lengths it had; nothing left points nowhere.
+
+    Levels of directions fit texts of any kind; those of residuals as they are would be too narrow
+    for texts that are far from every centroid.
+    """
+    norms: Floats = np.linalg.norm(left, axis=1).astype(np.float32)
+    factors = np.sqrt(left.shape[1]) / np.where(norms > 0, norms, np.inf)
+    return (left * factors[:, None]).astype(np.float32), norms
 
 
 def _half(vectors: Floats) -> Floats:

@@ -131,8 +131,8 @@ def pack_codes(
     int8 scales each token's values by their largest to [-127, 127]: the error of a
     component is at most half a step, max|v| / 254, times 1 + 2**-11 for the float16
     scale; for vectors shorter than 0.008 at most 4e-6. The residual codecs keep unit
-    vectors; the error of a residual's component is at most half the gap between two levels,
-    where it lies within the outermost, and bringing the sum to unit length at most doubles
+    vectors; the error of a component of a residual's direction is at most half the gap between two
+    levels, where it lies within the outermost, and bringing the sum to unit length at most doubles
     a token's.
 
     Parameters

@@ -1,4 +1,8 @@
-"""Token embeddings as a centroid and a few bits per dimension of what is left (ColBERTv2, section 3.3)."""
+"""Token embeddings as a centroid and a few bits per dimension of what is left (ColBERTv2, section 3.3).
+
+The length of what is left has a byte of its own, and the bits are of its direction: so codes of
+texts unlike those that the codebook was trained on lose little more than others.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,26 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models.codebook import Codebook
+from cherche_models.codebook import Codebook, directions
 from cherche_models.types import Floats
 
 Bytes = NDArray[np.uint8]
 _BLOCK = 1 << 15
 _UNIT = 0.02
+_STEP = 128
 
 
 def width(dim: int, bits: int) -> int:
-    """Bytes of one token's residual.
+    """Bytes of one token's residual: its length, and its direction.
 
     >>> width(64, 2), width(5, 1)
-    (16, 1)
+    (17, 2)
     """
-    return -(-dim * bits // 8)
+    return 1 + -(-dim * bits // 8)
 
 
 def encode(vectors: Floats, book: Codebook, bits: int) -> tuple[NDArray[np.uint16], Bytes]:
-    """Nearest centroids, and residuals as the nearest levels, packed from the low bits up.
+    """Nearest centroids, and residuals: lengths in 128ths, directions as the nearest levels, low bits first.
 
     Returns
     -------
@@ -44,8 +49,10 @@ def encode(vectors: Floats, book: Codebook, bits: int) -> tuple[NDArray[np.uint1
         raise ValueError("residual codes hold vectors of length 1, and these are not: use the codec int8")
     ids = book.nearest(vectors)
     levels = book.levels[bits]
-    codes = np.searchsorted((levels[1:] + levels[:-1]) / 2, vectors - book.centroids[ids]).astype(np.uint8)
-    return ids, _pack(codes, bits)
+    left, norms = directions(vectors - book.centroids[ids])
+    codes = np.searchsorted((levels[1:] + levels[:-1]) / 2, left).astype(np.uint8)
+    lengths = np.minimum(np.rint(norms * _STEP), 255).astype(np.uint8)
+    return ids, np.concatenate([lengths[:, None], _pack(codes, bits)], axis=1)
 
 
 def decode(ids: NDArray[np.uint16], packed: Bytes, book: Codebook, bits: int) -> Floats:
@@ -54,11 +61,13 @@ def decode(ids: NDArray[np.uint16], packed: Bytes, book: Codebook, bits: int) ->
     A table of all bytes turns each byte into its 8 / bits values at once.
     """
     table = _table(book.levels[bits].tobytes(), bits)
+    unit = 1 / (_STEP * np.sqrt(book.dim))
     vectors = np.empty((len(ids), book.dim), np.float32)
     for start in range(0, len(ids), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        found = table[packed[rows]].reshape(len(packed[rows]), packed.shape[1] * table.shape[1])[:, : book.dim]
-        found = found + book.centroids[ids[rows]]
+        block = packed[rows, 1:]
+        found = table[block].reshape(len(block), block.shape[1] * table.shape[1])[:, : book.dim]
+        found = found * (packed[rows, :1] * np.float32(unit)) + book.centroids[ids[rows]]
         norms = np.sqrt(np.einsum("td,td->t", found, found))
         np.divide(found, np.maximum(norms, 1e-12)[:, None], out=vectors[rows])
     return vectors
@@ -66,7 +75,7 @@ def decode(ids: NDArray[np.uint16], packed: Bytes, book: Codebook, bits: int) ->
 
 def _pack(codes: Bytes, bits: int) -> Bytes:
     each = 8 // bits
-    size = width(codes.shape[1], bits)
+    size = width(codes.shape[1], bits) - 1
     padded = np.zeros((len(codes), size * each), np.uint8)
     padded[:, : codes.shape[1]] = codes
     shifted = padded.reshape(len(codes), size, each) << (bits * np.arange(each, dtype=np.uint8))

@@ -32,6 +32,7 @@ from cherche_models.models import Joint
 from cherche_models.models.colbert import Projection
 from cherche_models.train import data
 from cherche_models.train.bm25 import BM25
+from cherche_models.train.codebook import train_codebook
 from cherche_models.train.data import Example
 from cherche_models.train.fit import Settings, fit
 from cherche_models.train.held_out import held_out
@@ -226,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     index = BM25({key: _fields(document) for key, document in collection.documents.items()})
     tuned = tune(stages(model, collection, aside, index), collection)
     model.sparse_boost, model.rerank_weight = tuned.sparse_boost, tuned.rerank_weight
+    train_codebook(model, collection.texts().values())
     hub.save(model, asked.out / "cherche-tiny", dtype="fp16")
     print(json.dumps({"recipe": asdict(recipe), "held_out": len(aside), "tuned": asdict(tuned)}, indent=2))
 

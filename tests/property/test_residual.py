@@ -30,9 +30,11 @@ documents = st.builds(lambda seed, tokens: TokenEmbeddings(unit(seed, tokens)), 
 def test_a_residual_is_half_a_gap_away_at_most(document, form):
     levels = BOOK.levels[bodies.BITS[form]]
     found = codec.unpack_codes(codec.pack_codes(document, form, book=BOOK)).vectors
-    left = document.vectors - BOOK.centroids[BOOK.nearest(document.vectors)]
+    left, norms = codebook.directions(document.vectors - BOOK.centroids[BOOK.nearest(document.vectors)])
     beyond = np.maximum(np.maximum(left - levels[-1], levels[0] - left), 0)
-    bound = 2 * np.linalg.norm(np.maximum(np.diff(levels).max() / 2, beyond), axis=1)
+    off = np.linalg.norm(np.maximum(np.diff(levels).max() / 2, beyond), axis=1) / DIM**0.5
+    longest = np.abs(levels).max()  # of a direction as its levels have it
+    bound = 2 * (norms * off + longest / 256)
     assert (np.linalg.norm(found - document.vectors, axis=1) <= bound + 1e-5).all()
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
@@ -106,15 +108,17 @@ def test_damaged_codes_are_an_error_or_unit_vectors(document, form, wounds):
 
 
 def test_the_layout_of_residual_codes():
-    """Two tokens, 2 bits: digest, centroids, then the first dimension in the lowest bits."""
-    flat = {bits: np.linspace(-0.5, 0.5, 1 << bits).astype(np.float32) for bits in codebook.BITS}
-    book = codebook.register(codebook.Codebook(np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32), flat))
+    """Two tokens, 2 bits: digest, centroids, then length and direction, the first dimension in the lowest bits."""
+    even = {bits: np.linspace(-1.5, 1.5, 1 << bits).astype(np.float32) for bits in codebook.BITS}
+    book = codebook.register(codebook.Codebook(np.array([[1, 0, 0, 0], [0, 0.5, 0, 0]], np.float32), even))
     data = codec.pack_codes(TokenEmbeddings(np.eye(4, dtype=np.float32)[:2]), "residual2", book=book)
     assert data[:10] == b"CC\x01\x03\x04\x00\x02\x00\x00\x00"
     assert data[10:18].hex() == book.digest[:16]
     assert data[18:22] == b"\x00\x00\x01\x00"
-    values = [[(byte >> shift) & 3 for shift in (0, 2, 4, 6)] for byte in data[22:]]
-    assert all(value in (1, 2) for row in values for value in row)
+    (none, _), (half, direction) = data[22:24], data[24:]
+    assert (none, half) == (0, 64)
+    left = [even[2][(direction >> shift) & 3] for shift in (0, 2, 4, 6)]
+    assert left == [-0.5, 1.5, -0.5, -0.5]  # 0 lies between two levels and falls to the lower one
 
 
 def test_chunks_are_pooled_by_themselves():
@@ -167,6 +171,6 @@ def test_training_lessens_what_is_left_and_repeats_itself():
     assert np.linalg.norm(vectors - book.centroids[book.nearest(vectors)], axis=1).mean() < 0.25
     assert codebook.train(vectors, 16).digest == book.digest
     ids, packed = residual.encode(vectors, book, 4)
-    assert (ids.shape, packed.shape) == ((300,), (300, 6))
+    assert (ids.shape, packed.shape) == ((300,), (300, 7))
     with pytest.raises(ValueError, match="give more text"):
         codebook.train(vectors, 301)
