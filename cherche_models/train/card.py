@@ -116,7 +116,8 @@ def _made_of(recipe: Recipe, plan: Mapping[str, Any]) -> str:
 def _figures(plan: Mapping[str, Any], figures: Mapping[str, Any], curves: str) -> str:
     lines = ["## Figures", ""]
     if figures["best"]:
-        lines += [f"On {plan['measured_on']}, while training; larger is better:", ""]
+        lines += [f"On {plan['measured_on']}, the best of the measurements while training, which flatters a little;"]
+        lines += ["larger is better:", ""]
         lines += [f"| | before | after {figures['at']:,} steps |", "|---|---|---|"]
         lines += [f"| {name} | {plan['before'][name]:.4f} | {value:.4f} |" for name, value in figures["best"].items()]
     else:

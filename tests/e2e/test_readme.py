@@ -46,7 +46,7 @@ def console_steps(body: str, line: int) -> list[Step]:
     for offset, text in enumerate(body.splitlines()):
         if text.startswith("$ "):
             found.append(Step(line + offset, "console", text[2:], ""))
-        elif text.startswith("> ") and found and not found[-1].expected:
+        elif (text.startswith("> ") or text == ">") and found and not found[-1].expected:
             last = found.pop()
             found.append(Step(last.line, "console", f"{last.source}\n{text[2:]}", ""))
         else:
