@@ -23,6 +23,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "upgrade": ("sidecar.cli.upgrade", "upgrade", "Give an index in use another model."),
         "search": ("sidecar.cli.search", "search", "Search an index."),
         "eval": ("sidecar.cli.eval", "eval_", "Measure search modes with queries and judgements."),
+        "tune": ("sidecar.cli.tune", "tune", "Fit an index's sparse boost, rerank weight and window."),
         "compare": ("sidecar.cli.compare", "compare", "Compare two systems query by query."),
         "remove": ("sidecar.cli.remove", "remove", "Take everything out again that setup and feed put in."),
         "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
