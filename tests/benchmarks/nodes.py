@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,12 +46,14 @@ class Story:
 
     async def begin(self, engine: OpenSearchEngine) -> None:
         """Make the index and write the first documents."""
-        settings = {"number_of_shards": 3, "number_of_replicas": self.replicas, "replication.type": self.replication}
+        settings = {
+            "number_of_shards": 3,
+            "number_of_replicas": self.replicas,
+            "replication.type": self.replication,
+            "store.stats_refresh_interval": "0s",  # else the size is that of ten seconds ago
+        }
         await create(engine, self.name, lean=self.is_lean, **settings)
-        documents = self.corpus.more(WRITES)
-        began = time.perf_counter()
-        await self.corpus.write(engine, documents)
-        self.figures["bulk_seconds"] = round(time.perf_counter() - began, 2)
+        await self.corpus.write(engine, self.corpus.more(WRITES))
         await send(engine, "POST", f"/{self.name}/_flush")
         self.figures["bytes_per_document"] = round(await self.size(engine) / WRITES)
 
@@ -164,10 +165,6 @@ async def tell(nodes: Nodes) -> dict[str, Any]:
             if not story.replicas:
                 await add_replica(engine, story)
         await snapshot(engine, nodes, stories)
-        for story in stories:
-            await send(engine, "POST", f"/{story.name}/_forcemerge", max_num_segments="1", flush="true")
-            per_document = await story.size(engine) / len(story.corpus.acknowledged)
-            story.figures["bytes_per_document_merged"] = round(per_document)
     return {story.name: story.result for story in stories}
 
 

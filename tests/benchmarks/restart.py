@@ -95,10 +95,15 @@ class Sidecar:
     async def _said(self, event: str) -> None:
         assert self._process is not None
         assert self._process.stderr is not None
+        line = b""
         async for line in self._process.stderr:
-            if json.loads(line)["event"] == event:
+            if line.startswith(b"{") and json.loads(line)["event"] == event:
                 return
-        raise SystemExit(f"the sidecar at {self.address} ended without saying {event!r}")
+        code = await self._process.wait()
+        said = line.decode(errors="replace").strip()
+        raise RuntimeError(
+            f"the sidecar at {self.address} ended with {code} before it said {event!r}; its last: {said}"
+        )
 
 
 def _give_back(pid: int) -> None:
