@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from cherche_models import backbone, codebook, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import neural_cherche, plain, pylate, router, settings, sparse_encoder, stanford
+from cherche_models.layouts.card import card as made_card
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
-from cherche_models.models import ColBERT, CrossEncoder, InferenceFree, Joint, Model, Splade
+from cherche_models.models import ColBERT, CrossEncoder, InferenceFree, Joint, Model, SparseEmbed, Splade
 from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Folder of the models that ship with the library."""
 
-Format = Literal["sentence-transformers", "pylate", "neural-cherche"]
+Format = Literal["sentence-transformers", "pylate", "neural-cherche", "onnx"]
 Loader = Callable[[Path, Request], Model]
 
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
@@ -36,6 +38,10 @@ _LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
 _WEIGHTS = ("*.safetensors", "linear.pt")
 _PICKLES = ("pytorch_model*.bin",)
 _TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
+_PUSHED = (
+    *("*.safetensors", *_TEXTS, "README.md", "LICENSE*", "*.svg", "*.png"),
+    *("*/*.safetensors", "*/*.json", "*/*.txt", "onnx/model.onnx*"),
+)
 _SETTINGS = (
     *("config.json", "modules.json", "router_config.json", "sentence_*_config.json", "metadata.json"),
     *("config_sentence_transformers.json", "cherche.json", "artifact.metadata", "idf.json"),
@@ -57,6 +63,7 @@ def load(
     allow_pickle: bool = False,
     new_head: bool = False,
     dim: int = 128,
+    runtime: Literal["torch", "onnx"] = "torch",
 ) -> Model:
     """Load a model, whatever library saved it.
 
@@ -83,6 +90,9 @@ def load(
         Accept a random projection where the checkpoint has none: for training.
     dim : int
         Width of such a projection.
+    runtime : {"torch", "onnx"}
+        What multiplies the encoder's matrices; onnx reads ``onnx/model.onnx``, which
+        `export` writes, on the CPU and in float32.
 
     Raises
     ------
@@ -96,13 +106,16 @@ def load(
     if architecture is not None and architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
     target = pick_device(device)
-    request = Request(architecture, pick_dtype(dtype, target), allow_pickle, new_head, dim)
-    folder = resolve(source, revision, allow_pickle=allow_pickle)
+    wanted = "fp32" if runtime == "onnx" and dtype is None else dtype
+    request = Request(architecture, pick_dtype(wanted, target), allow_pickle, new_head, dim)
+    folder = resolve(source, revision, allow_pickle=allow_pickle, onnx=runtime == "onnx")
     model = _loader(folder)(folder, request)
     settings.apply_tuned(model, folder)
     model.digest = digest(folder, model.architecture)
     model.codebook = load_codebook(folder) if model.late_interaction else None
     model.eval()
+    if runtime == "onnx":
+        _use_onnx(model, folder)
     return model.to(target)
 
 
@@ -144,7 +157,7 @@ def load_cross_encoder(
     return found
 
 
-def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bool = False) -> Path:
+def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bool = False, onnx: bool = False) -> Path:
     """The folder of a model: `source` itself, or its copy in the hub's cache.
 
     Raises
@@ -157,7 +170,7 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
         return folder
     if isinstance(source, Path) or _is_path(str(source)):
         raise CheckpointError(f"{source} is not a folder", "name a model's folder, or an id on the hub")
-    wanted = [*_TEXTS, *_WEIGHTS, *(_PICKLES if allow_pickle else ())]
+    wanted = [*_TEXTS, *_WEIGHTS, *(_PICKLES if allow_pickle else ()), *(["onnx/model.onnx*"] if onnx else ())]
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -203,9 +216,10 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
     ----------
     model : Model
     folder : str or Path
-    format : {"sentence-transformers", "pylate", "neural-cherche"}
-        The term weights as a SparseEncoder, the token embeddings as a ColBERT, or
-        either with neural-cherche's two files.
+    format : {"sentence-transformers", "pylate", "neural-cherche", "onnx"}
+        The term weights as a SparseEncoder, the token embeddings as a ColBERT, either
+        with neural-cherche's two files, or the model as `save` writes it and its encoder
+        as a graph beside it, for ``load(folder, runtime="onnx")`` and other runtimes.
 
     Raises
     ------
@@ -216,6 +230,12 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
     path = Path(folder)
     if format == "neural-cherche":
         neural_cherche.save(model, path)
+    elif format == "onnx":
+        _check_onnx(model)
+        from cherche_models.runtime.onnx import export_encoder
+
+        export_encoder(model.backbone, path)
+        save(model, path)
     elif format == "pylate" and isinstance(model, ColBERT | Joint):
         pylate.check(model)
         pylate.save(model, path, torch.float32)
@@ -230,6 +250,71 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
             f"a {model.architecture} model cannot be exported as {format!r}: "
             "pylate takes token embeddings, sentence-transformers term weights"
         )
+
+
+def push_to_hub(
+    model: Model | str | Path,
+    repo_id: str,
+    *,
+    card: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    message: str = "Upload model",
+) -> str:
+    """Upload a model and its card to the hub.
+
+    Parameters
+    ----------
+    model : Model, str or Path
+        A model, or the folder of one: then only files of a model, its card, licence and
+        pictures go up, never a pickle.
+    repo_id : str
+        ``user/name``; made where it is missing.
+    card : str or None
+        README.md; None for the folder's own, else one that says what the model itself tells.
+    private : bool
+        Of a repository that is made.
+    token : str or None
+        None for the one that ``hf auth login`` stored, or HF_TOKEN.
+    message : str
+        Of the commit.
+
+    Returns
+    -------
+    str
+        Address of the commit.
+
+    Raises
+    ------
+    CheckpointError
+        If a folder holds no model that can be loaded, or the hub refuses.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if isinstance(model, Model):
+            folder, described = Path(scratch), model
+            save(model, folder)
+        else:
+            folder, described = Path(model), load(Path(model), device="cpu")
+        own = folder / "README.md"
+        text = card or (own.read_text(encoding="utf-8") if own.is_file() else made_card(described, repo_id))
+        try:
+            hub = HfApi(token=token)
+            hub.create_repo(repo_id, private=private, exist_ok=True)
+            done = hub.upload_folder(
+                repo_id=repo_id, folder_path=str(folder), allow_patterns=list(_PUSHED), commit_message=message
+            )
+            if not own.is_file() or card:
+                done = hub.upload_file(
+                    repo_id=repo_id,
+                    path_or_fileobj=text.encode(),
+                    path_in_repo="README.md",
+                    commit_message="Describe the model",
+                )
+        except (HfHubHTTPError, HFValidationError, OSError) as error:
+            raise CheckpointError(
+                f"the hub does not take {repo_id} ({error})", "check the name, the network and HF_TOKEN"
+            ) from error
+    return str(done.commit_url)
 
 
 def digest(folder: str | Path, architecture: str = "") -> str:
@@ -287,6 +372,21 @@ def save_codebook(book: codebook.Codebook, folder: Path) -> Path:
 
 def _codebook_folder(folder: Path) -> Path:
     return folder / "colbert" if (folder / "colbert").is_dir() else folder
+
+
+def _check_onnx(model: Model) -> None:
+    """SparseEmbed picks its terms inside the pass, so that there is no encoder to replace."""
+    if isinstance(model, SparseEmbed):
+        raise CheckpointError(
+            "a sparse_embed model cannot run on ONNX", "its terms are picked within the pass: use torch"
+        )
+
+
+def _use_onnx(model: Model, folder: Path) -> None:
+    _check_onnx(model)
+    from cherche_models.runtime.onnx import FILE, OnnxRuntime
+
+    model.runtime = OnnxRuntime(model.backbone, folder / FILE)
 
 
 def _loader(folder: Path) -> Loader:
