@@ -178,7 +178,6 @@ async def test_searches_are_probed_on_a_cluster(server: RunningServer, send: Sen
 async def test_an_index_without_a_primary_is_no_answer(server: RunningServer, send: Send, index: str) -> None:
     settings = {"number_of_replicas": 0, "index.routing.allocation.require._name": "nobody"}
     await send("PUT", f"/{index}", {"settings": settings, "mappings": {}}, wait_for_active_shards="0")
+    await server.sidecar.registry.settled()
     with pytest.raises(ChercheError):
-        await server.sidecar.registry.settled()
         await server.client.setup_index(index, FIELDS)
-        await run(server, index)
