@@ -179,6 +179,28 @@ async def running(
         yield Sidecar(server.address, registry, metrics, metrics_port, settings, gateway.url if gateway else "")
 
 
+@asynccontextmanager
+async def pipeline(settings: Settings) -> AsyncIterator[Context]:
+    """Engine and warm models as a sidecar has them, without a port: for work that is not a call.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where a model cannot be loaded; as `open_engine`.
+    """
+    if not structlog.is_configured():
+        logs.configure("error")
+    async with AsyncExitStack() as stack:
+        engine = open_engine(settings)
+        stack.push_async_callback(engine.aclose)
+        metrics = Metrics()
+        registry = _registry(settings, metrics, _loader(settings))
+        stack.push_async_callback(registry.aclose, settings.drain)
+        for name, source in settings.served_models.items():
+            await registry.load(name, source)
+        yield _services(settings, engine, registry, metrics).base
+
+
 def _gateway(services: Services, settings: Settings) -> Gateway | None:
     """The HTTP port, where the settings want one; its modules are imported only then."""
     if settings.gateway.port < 0:
