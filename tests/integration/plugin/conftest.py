@@ -29,18 +29,31 @@ SYNONYMS = {"car": "automobile", "film": "movie"}
 @pytest.fixture(scope="session")
 def plugin_zip(require: Callable[[str, str], None]) -> Path:
     """The plugin, built with its unit tests unless nothing changed since."""
+    return built("3.8.0", PLUGIN / "target", require)
+
+
+@pytest.fixture(scope="session")
+def older_plugin_zip(require: Callable[[str, str], None]) -> Path:
+    """The same for the newest engine whose security plugin is on Maven Central; its unit tests ran with the other."""
+    return built("3.4.0", PLUGIN / "target" / "os3.4.0", require, "-Dmaven.test.skip=true")
+
+
+def built(version: str, target: Path, require: Callable[[str, str], None], *flags: str) -> Path:
+    """Zip of the plugin for an engine; `flags` go to Maven."""
     try:
         environment = {**os.environ, "JAVA_HOME": str(java_home(os.environ))}
-        command = [maven(), "-B", "-q", "-ntp", "-f", str(PLUGIN / "pom.xml"), "package"]
+        command = [maven(), "-B", "-q", "-ntp", "-f", str(PLUGIN / "pom.xml"), "package", *flags]
     except ChercheError as error:
         require("java", str(error))
         raise
-    built = next((PLUGIN / "target").glob("cherche-*+os3.8.0.zip"), None)
-    if built is None or built.stat().st_mtime < max(path.stat().st_mtime for path in sources()):
+    zips = f"cherche-*+os{version}.zip"
+    found = next(target.glob(zips), None)
+    if found is None or found.stat().st_mtime < max(path.stat().st_mtime for path in sources()):
+        command += [f"-Dopensearch.version={version}", f"-Dbuild.folder={target}"]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        built = next((PLUGIN / "target").glob("cherche-*+os3.8.0.zip"))
-    return built
+        found = next(target.glob(zips))
+    return found
 
 
 def sources() -> Iterator[Path]:
