@@ -65,7 +65,7 @@ def peak_bytes(to_encode: int, documents: int, added: float, room: Room) -> int:
     """Bytes of all documents that are written anew, twice: once more while their segments are merged.
 
     >>> peak_bytes(10, 100, 500.0, Room(free=0, store=100_000, copies=2))
-    30000
+    40000
     """
     whole = room.store / max(1, documents) / room.copies + added
     return round(2 * to_encode * whole * room.copies)

@@ -61,16 +61,16 @@ class Sidecar:
 
     def __init__(self, url: str, port: int) -> None:
         self.address = f"127.0.0.1:{port}"
-        self._command = [sys.executable, "-m", "sidecar.cli", "serve", "--url", url, "--port", str(port)]
+        # By nice(1): a preexec_fn would fork, and gRPC's threads of this process do not live through that.
+        serve = [sys.executable, "-m", "sidecar.cli", "serve", "--url", url, "--port", str(port)]
+        self._command = ["nice", "-n", str(NICE), *serve]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> float:
         """Start it in the background of those that serve; seconds until it serves."""
         began = time.perf_counter()
         told = {**os.environ, "OMP_NUM_THREADS": "1", "CHERCHE_METRICS__PORT": "-1", "CHERCHE_LOG_LEVEL": "info"}
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, env=told, stderr=asyncio.subprocess.PIPE, preexec_fn=lambda: os.nice(NICE)
-        )
+        self._process = await asyncio.create_subprocess_exec(*self._command, env=told, stderr=asyncio.subprocess.PIPE)
         await self._said("serving")
         _give_back(self._process.pid)
         self._draining = asyncio.create_task(self._said("stopped"))
