@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cherche_models.types import Floats, TokenEmbeddings
 
@@ -37,16 +38,25 @@ def pool(embeddings: TokenEmbeddings, factor: int) -> TokenEmbeddings:
     return TokenEmbeddings(_means(embeddings.vectors, _clusters(embeddings.vectors, wanted)))
 
 
-def _clusters(vectors: Floats, wanted: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Cluster of each token, numbered by first appearance."""
-    from scipy.cluster.hierarchy import fcluster, linkage  # here, so that only who pools pays for it
+def _clusters(vectors: Floats, wanted: int) -> NDArray[np.int64]:
+    """Cluster of each token, numbered by first appearance.
 
-    labels = fcluster(linkage(vectors, "ward"), wanted, criterion="maxclust")
-    _, first, numbers = np.unique(labels, return_index=True, return_inverse=True)
+    The tree is cut by the order of its merges: cut by height, merges of the same height
+    would all be made, and tokens that are equally unlike would become one.
+    """
+    from scipy.cluster.hierarchy import linkage  # here, so that only who pools pays for it
+
+    tree = linkage(vectors, "ward")
+    tokens = len(vectors)
+    merges = max(tokens - wanted, int((tree[:, 2] == 0).sum()))
+    cluster = list(range(tokens + merges))
+    for merged, (one, other) in reversed(list(enumerate(tree[:merges, :2].astype(np.int64).tolist(), tokens))):
+        cluster[one] = cluster[other] = cluster[merged]
+    _, first, numbers = np.unique(cluster[:tokens], return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[numbers].astype(np.int64)
 
 
-def _means(vectors: Floats, clusters: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
+def _means(vectors: Floats, clusters: NDArray[np.int64]) -> Floats:
     order = np.argsort(clusters, kind="stable")
     counts = np.bincount(clusters)
     sums = np.add.reduceat(vectors[order], np.concatenate(([0], np.cumsum(counts)[:-1])), axis=0)

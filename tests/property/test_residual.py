@@ -73,6 +73,12 @@ def test_pooling_keeps_the_share_it_says_and_unit_vectors(document, factor):
     np.testing.assert_allclose(np.linalg.norm(pooled.vectors, axis=1), 1, atol=1e-5)
 
 
+def test_tokens_that_are_equally_unlike_are_not_all_joined():
+    """Cut by height, a tree of ties would be one cluster."""
+    pooled = pool(TokenEmbeddings(np.eye(16, dtype=np.float32)), 3)
+    assert len(pooled) == 6
+
+
 @given(documents, st.integers(2, 5))
 def test_pooling_joins_what_is_alike(document, factor):
     """Every token is nearer to some pooled vector than random vectors are to one another."""
