@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +15,7 @@ from cherche_models import backbone, codebook, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import neural_cherche, plain, pylate, router, settings, sparse_encoder, stanford
 from cherche_models.layouts.card import card as made_card
-from cherche_models.layouts.files import read_json
+from cherche_models.layouts.digest import PICKLES, WEIGHTS, digest
 from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
 from cherche_models.models import ColBERT, CrossEncoder, InferenceFree, Joint, Model, SparseEmbed, Splade
 from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
@@ -35,22 +33,11 @@ _LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
     (pylate.matches, pylate.load),
     (stanford.matches, stanford.load),
 )
-_WEIGHTS = ("*.safetensors", "linear.pt")
-_PICKLES = ("pytorch_model*.bin",)
 _TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
 _PUSHED = (
     *("*.safetensors", *_TEXTS, "README.md", "LICENSE*", "*.svg", "*.png"),
     *("*/*.safetensors", "*/*.json", "*/*.txt", "onnx/model.onnx*"),
 )
-_SETTINGS = (
-    *("config.json", "modules.json", "router_config.json", "sentence_*_config.json", "metadata.json"),
-    *("config_sentence_transformers.json", "cherche.json", "artifact.metadata", "idf.json"),
-    *("tokenizer*.json", "vocab.*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"),
-)
-_VOLATILE = frozenset(
-    {"__version__", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "sparse_boost", "rerank_weight"}
-)
-_digests: dict[tuple[str, int, int], str] = {}
 
 
 def load(
@@ -170,7 +157,7 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
         return folder
     if isinstance(source, Path) or _is_path(str(source)):
         raise CheckpointError(f"{source} is not a folder", "name a model's folder, or an id on the hub")
-    wanted = [*_TEXTS, *_WEIGHTS, *(_PICKLES if allow_pickle else ()), *(["onnx/model.onnx*"] if onnx else ())]
+    wanted = [*_TEXTS, *WEIGHTS, *(PICKLES if allow_pickle else ()), *(["onnx/model.onnx*"] if onnx else ())]
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -317,32 +304,6 @@ def push_to_hub(
     return str(done.commit_url)
 
 
-def digest(folder: str | Path, architecture: str = "") -> str:
-    """What a model computes, as a sha256 in hexadecimal.
-
-    Covers weights, tokenizer, heads, prompts and lengths; not the README, library
-    versions, codebooks (codes name theirs), or weights that search tunes. Large files are read once per path,
-    size and time of change.
-
-    Parameters
-    ----------
-    folder : str or Path
-    architecture : str
-        Told apart where one folder can be loaded as several.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder holds no such file.
-    """
-    root = Path(folder)
-    parts = {path.relative_to(root).as_posix(): _file_digest(path) for path in _model_files(root)}
-    if not parts:
-        raise CheckpointError(f"{folder} holds no model files", "name the folder that holds the checkpoint")
-    text = json.dumps({"architecture": architecture, "files": parts}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def has_formats(folder: Path) -> bool:
     """Whether a checkpoint says how it reads texts; if not, it is as transformers saves it."""
     return _loader(folder) is not plain.load or (folder / settings.FILE).is_file()
@@ -395,32 +356,3 @@ def _loader(folder: Path) -> Loader:
 
 def _is_path(source: str) -> bool:
     return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source or not source
-
-
-def _model_files(root: Path) -> Iterator[Path]:
-    """Files that a loader reads: of the root and the modules in its direct sub-folders."""
-    for folder in [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]:
-        safe = any(path.name != codebook.FILE for path in folder.glob("*.safetensors"))
-        for pattern in (*_WEIGHTS, *(() if safe else _PICKLES), *_SETTINGS):
-            yield from (path for path in folder.glob(pattern) if path.is_file() and path.name != codebook.FILE)
-
-
-def _is_module(folder: Path) -> bool:
-    return folder.name[0] != "." and folder.name not in ("onnx", "openvino") and (folder / "config.json").is_file()
-
-
-def _file_digest(path: Path) -> str:
-    status = path.stat()
-    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
-    if key not in _digests:
-        _digests[key] = _hash(path)
-    return _digests[key]
-
-
-def _hash(path: Path) -> str:
-    """Hash of a file; of a configuration's meaning, not its spelling."""
-    if path.name.endswith("config.json") or path.name in ("cherche.json", "config_sentence_transformers.json"):
-        meaning = {name: value for name, value in read_json(path).items() if name not in _VOLATILE}
-        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
