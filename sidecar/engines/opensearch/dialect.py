@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.engines.opensearch.http import Request, index_path
@@ -33,6 +34,8 @@ class Dialect:
     states_max_clauses : bool
         Whether ``indices.query.bool.max_clause_count`` is the limit. Elasticsearch 8 ignores it and allows at
         least 1,024, more with more heap.
+    search_pipelines : bool
+        Whether an index may have a default search pipeline (2.9).
     sparse_vector : bool
         The ``sparse_vector`` query with weights of the caller's (elasticsearch-specification SparseVectorQuery, 8.15).
     """
@@ -44,6 +47,7 @@ class Dialect:
     segment_replication: bool
     read_preference: str
     states_max_clauses: bool = True
+    search_pipelines: bool = False
     sparse_vector: bool = False
 
     @property
@@ -64,6 +68,15 @@ class Dialect:
         deprecated in 7 and refused by 8 (elastic/elasticsearch#64511).
         """
         return [{"_shard_doc": "asc"}] if self.is_elasticsearch else [{"_id": "asc"}]
+
+    def search(self, index: str, body: Json, params: Mapping[str, str] | None = None) -> Request:
+        """Search one index past its default pipeline, which would rewrite or cut what is searched for.
+
+        >>> choose({"version": {"distribution": "opensearch", "number": "3.8.0"}}).search("a", {}).params
+        {'search_pipeline': '_none'}
+        """
+        own = {"search_pipeline": "_none"} if self.search_pipelines else {}
+        return Request("POST", index_path(index, "_search"), body, {**own, **(params or {})})
 
     def open_pit(self, index: str) -> Request:
         """Open a point in time over an index."""
@@ -141,6 +154,7 @@ def _opensearch(number: str, found: tuple[int, ...]) -> Dialect:
         named_scores=found >= (2, 13),
         recovery_source=found >= (3, 0),
         segment_replication=found >= (2, 7),
+        search_pipelines=found >= (2, 9),
         read_preference="_primary",
     )
 

@@ -217,13 +217,13 @@ which would end up in logs — send them as an identity, or configure a service 
         for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
             names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
             filters = [holds(name, kind) for name in names]
-            buckets, total = await lifecycle.count(self._http, index, filters)
+            buckets, total = await lifecycle.count(self._http, await self._dialect(), index, filters)
             counts += buckets
         return counts, total
 
     async def stats(self, index: str) -> IndexStats:
         """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
-        return await lifecycle.stats(self._http, index)
+        return await lifecycle.stats(self._http, await self._dialect(), index)
 
     async def hazards(self, index: str) -> tuple[str, ...]:
         """See `Engine.hazards`."""
@@ -231,11 +231,11 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         """See `Engine.gaps`."""
-        return await lifecycle.gaps(self._http, index, meta)
+        return await lifecycle.gaps(self._http, await self._dialect(), index, meta)
 
     async def sample(self, index: str, size: int) -> list[Existing]:
         """See `Engine.sample`."""
-        return await reading.sample(self._http, index, size)
+        return await reading.sample(self._http, await self._dialect(), index, size)
 
     async def scan(self, index: str) -> AsyncIterator[Existing]:
         """See `Engine.scan`."""
@@ -310,13 +310,15 @@ which would end up in logs — send them as an identity, or configure a service 
         two_parts = query.mode == "hybrid" and bool(clauses)
         named = dialect.named_scores and (two_parts or "sort" in query.body)
         params = {"include_named_queries_score": "true"} if named else {}
-        request = Request("POST", path, {**search_body(query, clauses, kind), **pit}, params)
+        body = {**search_body(query, clauses, kind), **pit}
+        request = Request("POST", path, body, params) if pit else dialect.search(index, body, params)
         reply = await self._send(index, request, query.timeout)
         parts = None
         if two_parts and not named:
             ids = [raw["_id"] for raw in reply["hits"]["hits"]]
             body = {**sparse_parts_body(query, clauses, ids), **pit}
-            parts = _scores(await self._send(index, Request("POST", path, body), query.timeout)) if ids else {}
+            request_parts = Request("POST", path, body) if pit else dialect.search(index, body)
+            parts = _scores(await self._send(index, request_parts, query.timeout)) if ids else {}
         warnings = _cut_warnings(cut, len(clauses))
         found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))

@@ -45,7 +45,7 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
         if error.code != Code.NOT_FOUND:
             raise
         return await _planned_new(http, dialect, index, meta)
-    there = await stats(http, index)
+    there = await stats(http, dialect, index)
     mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
     requests = mapping.additions(found, meta)
     return requests, _shown(requests, there.documents, mapping.warnings(found))
@@ -60,27 +60,27 @@ async def show_writes(http: Http, index: str) -> None:
             raise
 
 
-async def stats(http: Http, index: str) -> IndexStats:
+async def stats(http: Http, dialect: Dialect, index: str) -> IndexStats:
     """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
     touched_by_us = {"bool": {"should": [{"exists": {"field": HASH}}, {"exists": {"field": STATE}}]}}
     filters: list[dict[str, Any]] = [_ENCODED, touched_by_us, {"term": {STATE: "failed"}}]
-    (encoded, touched, failed), documents = await count(http, index, filters)
+    (encoded, touched, failed), documents = await count(http, dialect, index, filters)
     return IndexStats(documents, encoded, touched - encoded - failed)
 
 
-async def gaps(http: Http, index: str, meta: IndexMeta) -> Gaps:
+async def gaps(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Gaps:
     """See `Engine.gaps`."""
     wanted = incomplete.filters(meta, await facts(http, index))
-    counts, _ = await count(http, index, list(wanted.values()))
+    counts, _ = await count(http, dialect, index, list(wanted.values()))
     return Gaps(**dict(zip(wanted, counts, strict=True)))
 
 
-async def count(http: Http, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
+async def count(http: Http, dialect: Dialect, index: str, filters: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
     """Documents that match each filter, and documents in all."""
     body: dict[str, Any] = {"size": 0, "track_total_hits": True}
     if filters:
         body["aggs"] = {"counts": {"filters": {"filters": list(filters)}}}
-    reply = await _send(http, index, Request("POST", index_path(index, "_search"), body))
+    reply = await _send(http, index, dialect.search(index, body))
     buckets = reply["aggregations"]["counts"]["buckets"] if filters else []
     return [int(bucket["doc_count"]) for bucket in buckets], int(reply["hits"]["total"]["value"])
 

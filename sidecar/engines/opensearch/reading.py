@@ -60,12 +60,11 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existi
         await http.send(dialect.close_pit(pit), what=f'index "{index}"')
 
 
-async def sample(http: Http, index: str, size: int) -> list[Existing]:
+async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[Existing]:
     """Some documents, spread over the index by a fixed seed."""
     scattered = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
     body = {"query": scattered, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
-    request = Request("POST", index_path(index, "_search"), body)
-    reply = await http.send(request, what=f'index "{index}"')
+    reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
     return [existing(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
 
 
@@ -114,8 +113,7 @@ async def _doc_values(http: Http, dialect: Dialect, index: str, ids: Sequence[st
         **_DOC_VALUES,
     }
     params = {"preference": dialect.read_preference} if dialect.read_preference else {}
-    request = Request("POST", index_path(index, "_search"), body, params)
-    reply = await http.send(request, what=f'index "{index}"')
+    reply = await http.send(dialect.search(index, body, params), what=f'index "{index}"')
     return {raw["_id"]: raw for raw in reply["hits"]["hits"]}
 
 

@@ -30,7 +30,7 @@ async def strip(http: Http, dialect: Dialect, index: str, *, sleep: Sleep) -> in
     while stuck < _STUCK_ROUNDS:
         try:
             updated, conflicts = await (
-                _by_script(http, dialect, index) if scripted else _by_writing(http, index, sleep=sleep)
+                _by_script(http, dialect, index) if scripted else _by_writing(http, dialect, index, sleep=sleep)
             )
         except NoScripts:
             scripted = False
@@ -62,7 +62,7 @@ async def _by_script(http: Http, dialect: Dialect, index: str) -> tuple[int, int
     return int(reply["updated"]), int(reply["version_conflicts"])
 
 
-async def _by_writing(http: Http, index: str, *, sleep: Sleep) -> tuple[int, int]:
+async def _by_writing(http: Http, dialect: Dialect, index: str, *, sleep: Sleep) -> tuple[int, int]:
     """One round, as `_by_script`: each document is written without our fields if it is still as it was read."""
     body = {
         "query": _TOUCHED,
@@ -71,7 +71,7 @@ async def _by_writing(http: Http, index: str, *, sleep: Sleep) -> tuple[int, int
         "seq_no_primary_term": True,
         "track_total_hits": False,
     }
-    found = await http.send(Request("POST", index_path(index, "_search"), body), what=f'index "{index}"')
+    found = await http.send(dialect.search(index, body), what=f'index "{index}"')
     items = [rewritten(position, raw, raw.get("_source") or {}) for position, raw in enumerate(found["hits"]["hits"])]
     results = await Writer(http, "", sleep=sleep).deliver(items, len(items))
     refused = [result.error for result in results if result.error is not None]

@@ -71,7 +71,7 @@ async def candidates(
     preference = f"_shards:{part.shard}" + (f"|{dialect.read_preference}" if dialect.read_preference else "")
     while after < part.mark:
         body = _body(after, part.mark, fields, with_codes, only)
-        request = Request("POST", index_path(part.index, "_search"), body, {"preference": preference})
+        request = dialect.search(part.index, body, {"preference": preference})
         reply = await http.send(request, what=f'index "{part.index}", shard {part.shard}')
         if reply["_shards"].get("failed") or reply.get("timed_out"):
             raise precondition(
