@@ -363,8 +363,25 @@ class SetupResult:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexPart:
+    """Concrete indices behind a name that are encoded alike; `fingerprint` is None where they are not set up."""
+
+    names: tuple[str, ...]
+    model: str
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
 class IndexReport:
-    """How an index was set up and what it holds; `meta` is None where it was not."""
+    """How an index was set up and what it holds.
+
+    Attributes
+    ----------
+    meta : IndexMeta or None
+        Of the first part that is set up; None where none is.
+    parts : tuple of IndexPart
+        What stands behind the name.
+    """
 
     index: str
     meta: IndexMeta | None
@@ -372,6 +389,7 @@ class IndexReport:
     engine: EngineInfo
     served: bool
     findings: tuple[str, ...] = ()
+    parts: tuple[IndexPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from sidecar.errors import ChercheError, Code
 
 if TYPE_CHECKING:
     from sidecar.rpc.client import Client
+    from sidecar.types import IndexPart
 
 PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
 _PROBE = "cherche-doctor"
@@ -96,7 +97,13 @@ async def _engine_and_index(client: Client, index: str | None) -> list[Check]:
     stats = report.stats
     held = f"{stats.documents:,} documents, {stats.encoded:,} encoded, {stats.pending:,} pending"
     found = [Check(f"index {index}", False, finding, _after_dash(finding)) for finding in report.findings]
-    return [engine, Check(f"index {index}", True, held), *found]
+    parts = [Check(f"index {index}", True, _part(part)) for part in report.parts] if len(report.parts) > 1 else []
+    return [engine, Check(f"index {index}", True, held), *parts, *found]
+
+
+def _part(part: IndexPart) -> str:
+    """One way of encoding behind a name."""
+    return f"{', '.join(part.names)}: {part.model or 'BM25 alone'}"
 
 
 def _after_dash(finding: str) -> str:

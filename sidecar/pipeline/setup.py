@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from cherche_models.codec import Form, pack_terms
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.life import Group
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, names_of
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
@@ -23,6 +24,7 @@ from sidecar.types import (
     Gaps,
     IndexMeta,
     IndexOptions,
+    IndexPart,
     IndexReport,
     SetupResult,
     TextField,
@@ -124,23 +126,47 @@ def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
 
 
 async def report(index: str, context: Context) -> IndexReport:
-    """How an index was set up, what it holds, and what should be mended."""
+    """How an index was set up, what it holds, and what should be mended; behind a name of several, of each."""
     engine = context.engine
-    meta = await engine.meta(index)
+    groups = await engine.groups(index)
     stats, info = await engine.stats(index), await engine.info()
-    if meta is None:
+    metas = [group.meta for group in groups if group.meta is not None]
+    parts = tuple(
+        IndexPart(group.names, group.meta.model, group.meta.fingerprint)
+        if group.meta
+        else IndexPart(group.names, "", None)
+        for group in groups
+    )
+    if not metas:
         finding = f"index {index!r} is not set up: run cherche setup {index}"
-        return IndexReport(index, None, stats, info, False, (finding,))
-    findings = []
-    served = True
-    try:
-        DocumentEncoder.of(meta, context.encoders)
-    except ChercheError as error:
-        served = False
-        findings.append(str(error))
+        return IndexReport(index, None, stats, info, False, (finding,), parts)
+    findings = _unserved(metas, context)
+    served = not findings
     findings += await engine.hazards(index)
-    findings += missing(index, await engine.gaps(index, meta))
-    return IndexReport(index, meta, stats, info, served, tuple(findings))
+    for group in groups:
+        findings += await _lacking(index, group, context)
+    return IndexReport(index, metas[0], stats, info, served, tuple(findings), parts)
+
+
+def _unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:
+    """Models that indices need and that are not served."""
+    found = []
+    for meta in metas:
+        try:
+            DocumentEncoder.of(meta, context.encoders)
+        except ChercheError as error:
+            found.append(str(error))
+    return found
+
+
+async def _lacking(index: str, group: Group, context: Context) -> list[str]:
+    """What documents of some indices behind a name lack."""
+    if group.meta is None:
+        names = ", ".join(group.names)
+        return [f"{names}: not set up, only BM25 searches it — run: cherche setup {group.names[0]}"]
+    gaps = [await context.engine.gaps(name, group.meta) for name in group.names]
+    counts = {field.name: sum(getattr(one, field.name) for one in gaps) for field in fields(Gaps)}
+    return missing(index, Gaps(**counts))
 
 
 def missing(index: str, gaps: Gaps) -> list[str]:
@@ -174,8 +200,11 @@ async def _sample(index: str, context: Context) -> list[Existing]:
 
 
 async def _known(index: str, context: Context) -> IndexMeta | None:
+    """How an index is set up; behind a name of several those that are not set up yet do not count."""
     try:
-        return await context.engine.meta(index)
+        groups = await context.engine.groups(index)
+        metas = [group.meta for group in groups if group.meta is not None]
+        return metas[0] if len(metas) == 1 else await context.engine.meta(index) if metas else None
     except ChercheError as error:
         if error.code is Code.NOT_FOUND:
             return None

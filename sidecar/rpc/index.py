@@ -44,7 +44,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         ours = self._services.patient(context)
         target = first.target
         documents = _documents(request_iterator)
-        answers = pipeline.ingest(documents, _named(target.index), ours, refresh=target.refresh)
+        answers = pipeline.ingest(documents, _one(target.index), ours, refresh=target.refresh)
         index = 0
         async with aclosing(answers):
             async for result in answers:
@@ -79,7 +79,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         self, request: index_pb2.UpgradeIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.UpgradeIndexResponse]:
         """Fill an index beside the one that serves, switch to it, or back."""
-        ours, index = self._services.patient(context), _named(request.index)
+        ours, index = self._services.patient(context), _one(request.index)
         settings = life.backfill_from_pb(request)
         match life.step_of(request):
             case "prepare":
@@ -101,6 +101,19 @@ async def _documents(requests: AsyncIterator[index_pb2.IndexDocumentsRequest]) -
         if request.WhichOneof("message") != "document":
             raise invalid(f"message {count} of the feed holds no document", "send the target once, then documents")
         yield SourceDocument(request.document.id, request.document.source_json)
+
+
+def _one(index: str) -> str:
+    """A name that something can be written under.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT.
+    """
+    if "*" in index:
+        raise invalid(f"{index!r} is a pattern, and nothing can be written under it", "name one index or alias")
+    return _named(index)
 
 
 def _named(index: str) -> str:

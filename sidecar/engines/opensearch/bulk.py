@@ -31,8 +31,13 @@ class Item:
     lines: bytes
 
 
-def item(position: int, document: StoredDocument) -> Item:
-    """Write a document as an ``index`` action.
+def item(
+    position: int,
+    document: StoredDocument,
+    operation: str = "index",
+    address: Mapping[str, Any] = MappingProxyType({}),
+) -> Item:
+    """Write a document as an action; `address` is where to, beside its id, and over what.
 
     Raises
     ------
@@ -43,7 +48,11 @@ def item(position: int, document: StoredDocument) -> Item:
         raise invalid(f"id {document.id[:40]!r} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
     try:
         lines = "\n".join(
-            (dumps({"index": {"_id": document.id}}), dumps({**document.source, **neural_fields(document)}), "")
+            (
+                dumps({operation: {**address, "_id": document.id}}),
+                dumps({**document.source, **neural_fields(document)}),
+                "",
+            )
         )
         return Item(position, document.id, lines.encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as error:

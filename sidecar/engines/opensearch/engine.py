@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, slices
+from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, several, slices
 from sidecar.engines.opensearch.bulk import Sleep, Writer
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -129,6 +129,8 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.meta`."""
         found = await lifecycle.facts(self._http, index)
         self._known.weights[index] = mapping.weights_kind(index, found)
+        if len(mapping.groups(found)) > 1 and (written := await several.target(self._http, index, found)):
+            found = (written,)
         return mapping.read_meta(index, found)
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
@@ -156,7 +158,7 @@ which would end up in logs — send them as an identity, or configure a service 
         found = await lifecycle.facts(self._http, index)
         await self.refresh(index)
         changed = await strip(self._http, await self._dialect(), index, sleep=self._sleep)
-        for request in mapping.removals(found):
+        for request in await lifecycle.removals(self._http, index, found):
             await self._send(index, request)
         return changed, mapping.leftovers(found)
 
@@ -166,6 +168,12 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         """See `Engine.write`."""
+        try:
+            group = await several.several(self._http, index)
+            if group is not None:
+                return await several.write(self._http, group, documents, sleep=self._sleep)
+        except ChercheError as error:
+            return [WriteResult(document.id, error) for document in documents]
         return await Writer(self._http, index, sleep=self._sleep).write(documents)
 
     async def refresh(self, index: str) -> None:

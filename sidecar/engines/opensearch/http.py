@@ -189,14 +189,27 @@ def index_path(index: str, *rest: str) -> str:
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT for a name that would reach several indices or none.
+        INVALID_ARGUMENT for a name that would reach something else, or any index at all.
 
-    >>> index_path("articles", "_search")
-    '/articles/_search'
+    >>> index_path("articles", "_search"), index_path(".ds-logs-000001")
+    ('/articles/_search', '/.ds-logs-000001')
     """
-    if not index or index[0] in "_-+." or any(c in index for c in '*,?"<>|\\/# \t\n:'):
-        raise invalid(f"{index!r} is not the name of one index", "name one index or alias")
+    hidden = index.startswith(".") and not index.startswith(".ds-")
+    if not index or hidden or index[0] in "_-+*" or any(c in index for c in ',?"<>|\\/# \t\n:'):
+        raise invalid(
+            f"{index!r} is not the name of an index",
+            "name an index, an alias, a data stream or a pattern such as logs-*",
+        )
     return "/" + "/".join((quote(index, safe=""), *rest))
+
+
+def is_pattern(index: str) -> bool:
+    """Whether a name may stand for indices that are yet to be made.
+
+    >>> is_pattern("logs-*")
+    True
+    """
+    return "*" in index
 
 
 def _no_connection(error: NoConnection, url: str, what: str) -> ChercheError:

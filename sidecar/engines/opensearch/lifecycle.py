@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import incomplete, mapping
+from sidecar.engines.opensearch import incomplete, mapping, templates
 from sidecar.engines.opensearch.dialect import Dialect
-from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
+from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError, Code, not_found
 from sidecar.types import HASH, STATE, TERMS, Gaps, IndexMeta, IndexStats, SetupPlan
 
 _ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
@@ -26,8 +27,10 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
         NOT_FOUND where there is none.
     """
     mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
-    flat = {"flat_settings": "true"}
-    settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=flat))
+    params = {"flat_settings": "true"}
+    settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
+    if not mappings:  # what a pattern gets to which nothing fits
+        raise not_found(f"no index fits {index!r}", f"run: cherche setup '{index}' for those to come")
     return mapping.facts(mappings, settings)
 
 
@@ -39,16 +42,39 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     ChercheError
         As `mapping.check`.
     """
+    found = await _facts_if_any(http, index)
+    template = await templates.behind(http, index, [each.name for each in found], meta)
+    if not found and template is None:
+        return await _planned_new(http, dialect, index, meta)
+    requests: list[Request] = []
+    said: tuple[str, ...] = ()
+    if template is not None:
+        changed = template.setup(meta, recovery_source=dialect.recovery_source)
+        requests += [changed] if changed else []
+        said = templates.warnings(index, template)
+    if not found:
+        requests += [] if is_pattern(index) else [templates.stream(index)]
+        return tuple(requests), _shown(requests, 0, said)
+    there = await stats(http, dialect, index)
+    mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
+    requests += mapping.additions(found, meta)
+    return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found)))
+
+
+async def removals(http: Http, index: str, found: Sequence[mapping.IndexFacts]) -> tuple[Request, ...]:
+    """Requests that take our settings out of indices again, and of what makes the next of them."""
+    template = await templates.behind(http, index, [each.name for each in found])
+    changed = template.removal() if template else None
+    return (*([changed] if changed else []), *mapping.removals(found))
+
+
+async def _facts_if_any(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     try:
-        found = await facts(http, index)
+        return await facts(http, index)
     except ChercheError as error:
         if error.code != Code.NOT_FOUND:
             raise
-        return await _planned_new(http, dialect, index, meta)
-    there = await stats(http, dialect, index)
-    mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
-    requests = mapping.additions(found, meta)
-    return requests, _shown(requests, there.documents, mapping.warnings(found))
+        return ()
 
 
 async def show_writes(http: Http, index: str) -> None:
@@ -116,7 +142,7 @@ async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:
     if simulated.get("overlapping"):
         return {}
     default = (await cluster_settings(http)).get("cluster.indices.replication.strategy", "DOCUMENT")
-    return {"index.replication.type": default, **_flat(simulated.get("template", {}).get("settings", {}))}
+    return {"index.replication.type": default, **flat(simulated.get("template", {}).get("settings", {}))}
 
 
 async def _send(http: Http, index: str, request: Request, timeout: float | None = None) -> JsonValue:
@@ -125,18 +151,3 @@ async def _send(http: Http, index: str, request: Request, timeout: float | None 
 
 def _shown(requests: Sequence[Request], documents: int, warnings: tuple[str, ...]) -> SetupPlan:
     return SetupPlan(tuple(request.to_json() for request in requests), documents, warnings)
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names.
-
-    >>> _flat({"index": {"number_of_replicas": "0"}})
-    {'index.number_of_replicas': '0'}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

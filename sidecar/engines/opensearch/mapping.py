@@ -207,7 +207,7 @@ def check(
                     f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}',
                     "it was written before the index was set up: reindex into a new index",
                 )
-    before = read_meta(index, found)
+    before = read_meta(index, [each for each in found if "cherche" in each.meta])
     if before is not None and before.voided_by(meta) and stats.encoded:
         raise precondition(
             f'index "{index}" holds {stats.encoded} documents encoded for the model {before.model} '

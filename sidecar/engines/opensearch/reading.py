@@ -10,12 +10,15 @@ from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import existing
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
+from sidecar.engines.opensearch.several import Several, located, several
 from sidecar.types import CODES, STATE, TERMS, Existing, Json
 
 READ_BATCH = 500
 SCAN_BATCH = 200
 _ROUNDS = 3
 _DOC_VALUES = {"docvalue_fields": [TERMS, CODES]}
+_HEADS = {"_source_excludes": ",".join(HEAVY_FIELDS)}
+_MOST_HITS = 10_000
 _LEAN = {"_source": {"excludes": list(HEAVY_FIELDS)}}
 
 
@@ -28,8 +31,9 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
     """
     found: dict[str, Existing] = {}
     unique = list(dict.fromkeys(ids))
+    group = await several(http, index) if unique else None
     for start in range(0, len(unique), READ_BATCH):
-        found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH])
+        found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH], group)
     return found
 
 
@@ -68,15 +72,19 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[Ex
     return [existing(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
 
 
-async def _read_batch(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+async def _read_batch(
+    http: Http, dialect: Dialect, index: str, ids: Sequence[str], group: Several | None
+) -> dict[str, Existing]:
     done: dict[str, Existing] = {}
     pending = list(ids)
     for attempt in range(_ROUNDS):
         if attempt:
             await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
-        current = await _get(http, index, pending)
+        current = await (located(http, group, pending, _HEADS) if group else _get(http, index, pending))
         encoded = [id_ for id_, raw in current.items() if raw["_source"].get(STATE) == "ok"]
-        values = await _doc_values(http, dialect, index, encoded) if encoded else {}
+        copies = len(group.names) if group else 1
+        seen = await _doc_values(http, dialect, index, encoded, copies) if encoded else {}
+        values = {id_: seen[key] for id_ in encoded if (key := (current[id_]["_index"], id_)) in seen}
         behind = [id_ for id_ in encoded if _version(values.get(id_)) != _version(current[id_])]
         last = attempt == _ROUNDS - 1
         for id_, raw in current.items():
@@ -90,12 +98,7 @@ async def _read_batch(http: Http, dialect: Dialect, index: str, ids: Sequence[st
 
 
 async def _get(http: Http, index: str, ids: Sequence[str]) -> dict[str, Json]:
-    request = Request(
-        "POST",
-        index_path(index, "_mget"),
-        {"ids": list(ids)},
-        {"_source_excludes": ",".join(HEAVY_FIELDS)},
-    )
+    request = Request("POST", index_path(index, "_mget"), {"ids": list(ids)}, _HEADS)
     reply = await http.send(request, what=f'index "{index}"')
     for doc in reply["docs"]:
         if "error" in doc:  # a missing index or a failed shard: nothing is known, which is not "absent"
@@ -103,10 +106,13 @@ async def _get(http: Http, index: str, ids: Sequence[str]) -> dict[str, Json]:
     return {doc["_id"]: doc for doc in reply["docs"] if doc.get("found")}
 
 
-async def _doc_values(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, Json]:
+async def _doc_values(
+    http: Http, dialect: Dialect, index: str, ids: Sequence[str], copies: int
+) -> dict[tuple[str, str], Json]:
+    """By index and id; each of `copies` indices may hold an id."""
     body = {
         "query": {"ids": {"values": list(ids)}},
-        "size": len(ids),
+        "size": min(_MOST_HITS, len(ids) * copies),
         "_source": False,
         "seq_no_primary_term": True,
         "track_total_hits": False,
@@ -114,7 +120,7 @@ async def _doc_values(http: Http, dialect: Dialect, index: str, ids: Sequence[st
     }
     params = {"preference": dialect.read_preference} if dialect.read_preference else {}
     reply = await http.send(dialect.search(index, body, params), what=f'index "{index}"')
-    return {raw["_id"]: raw for raw in reply["hits"]["hits"]}
+    return {(raw["_index"], raw["_id"]): raw for raw in reply["hits"]["hits"]}
 
 
 def _version(raw: Json | None) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ from sidecar.types import (
     Existing,
     IndexMeta,
     IndexOptions,
+    IndexPart,
     IndexReport,
     IndexStats,
     IngestResult,
@@ -122,6 +123,14 @@ def report_to_pb(report: IndexReport) -> pb.GetIndexResponse:
         is_served=report.served,
         findings=[clean(finding) for finding in report.findings],
         engine=f"{report.engine.product} {report.engine.version}",
+        parts=[
+            pb.IndexPart(
+                indices=part.names,
+                model=part.model,
+                fingerprint=fingerprint_to_pb(part.fingerprint) if part.fingerprint else None,
+            )
+            for part in report.parts
+        ],
     )
 
 
@@ -135,7 +144,13 @@ def report_from_pb(response: pb.GetIndexResponse) -> IndexReport:
         engine=EngineInfo(product, version, 0),
         served=response.is_served,
         findings=tuple(response.findings),
+        parts=tuple(_part_of(part) for part in response.parts),
     )
+
+
+def _part_of(part: pb.IndexPart) -> IndexPart:
+    fingerprint = fingerprint_from_pb(part.fingerprint) if part.HasField("fingerprint") else None
+    return IndexPart(tuple(part.indices), part.model, fingerprint)
 
 
 def ingested_to_pb(index: int, result: IngestResult) -> pb.IndexDocumentsResponse:

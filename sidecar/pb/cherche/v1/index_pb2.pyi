@@ -300,6 +300,7 @@ class GetIndexResponse(_message.Message):
     IS_SERVED_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     is_set_up: _builtins.bool
@@ -326,6 +327,12 @@ class GetIndexResponse(_message.Message):
     def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What should be mended, with the command that does it."""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexPart]:
+        """What stands behind the name: one part for each way of encoding. The fields above that tell of one
+        encoding are the first such part's.
+        """
+
     def __init__(
         self,
         *,
@@ -339,14 +346,49 @@ class GetIndexResponse(_message.Message):
         is_served: _builtins.bool = ...,
         findings: _abc.Iterable[_builtins.str] | None = ...,
         engine: _builtins.str = ...,
+        parts: _abc.Iterable[Global___IndexPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "encoded", b"encoded", "engine", b"engine", "findings", b"findings", "fingerprint", b"fingerprint", "index", b"index", "is_served", b"is_served", "is_set_up", b"is_set_up", "options", b"options", "pending", b"pending"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "encoded", b"encoded", "engine", b"engine", "findings", b"findings", "fingerprint", b"fingerprint", "index", b"index", "is_served", b"is_served", "is_set_up", b"is_set_up", "options", b"options", "parts", b"parts", "pending", b"pending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetIndexResponse: _TypeAlias = GetIndexResponse  # noqa: Y015
+
+@_typing.final
+class IndexPart(_message.Message):
+    """Indices behind a name that are encoded alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDICES_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Sparse (or joint) model's name; empty where they are not set up and only BM25 searches them."""
+    @_builtins.property
+    def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Concrete indices."""
+
+    @_builtins.property
+    def fingerprint(self) -> _common_pb2.Fingerprint:
+        """What they were encoded with; unset where they are not set up."""
+
+    def __init__(
+        self,
+        *,
+        indices: _abc.Iterable[_builtins.str] | None = ...,
+        model: _builtins.str = ...,
+        fingerprint: _common_pb2.Fingerprint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "indices", b"indices", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexPart: _TypeAlias = IndexPart  # noqa: Y015
 
 @_typing.final
 class IndexDocumentsRequest(_message.Message):
@@ -834,8 +876,9 @@ class UpgradeIndexRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     SEARCH_SLOWDOWN_FIELD_NUMBER: _builtins.int
     IGNORE_DISK_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
     index: _builtins.str
-    """An alias of one index."""
+    """An alias of one index, or an index."""
     step: Global___UpgradeStep.ValueType
     """Which step."""
     shadow: _builtins.str
@@ -848,6 +891,10 @@ class UpgradeIndexRequest(_message.Message):
     """As in BackfillIndexRequest."""
     ignore_disk: _builtins.bool
     """As in BackfillIndexRequest."""
+    replace: _builtins.bool
+    """SWITCH only: where `index` is an index and no alias, let an alias of that name take its place. Writes to it
+    are refused for some seconds, and a copy of it is kept.
+    """
     @_builtins.property
     def options(self) -> Global___IndexOptions:
         """How the new index is to be encoded; what is left open stays as it was."""
@@ -863,10 +910,11 @@ class UpgradeIndexRequest(_message.Message):
         dry_run: _builtins.bool = ...,
         search_slowdown: _builtins.float | None = ...,
         ignore_disk: _builtins.bool = ...,
+        replace: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "options", b"options", "search_slowdown", b"search_slowdown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "checkpoint", b"checkpoint", "dry_run", b"dry_run", "ignore_disk", b"ignore_disk", "index", b"index", "options", b"options", "search_slowdown", b"search_slowdown", "shadow", b"shadow", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "checkpoint", b"checkpoint", "dry_run", b"dry_run", "ignore_disk", b"ignore_disk", "index", b"index", "options", b"options", "replace", b"replace", "search_slowdown", b"search_slowdown", "shadow", b"shadow", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__search_slowdown: _TypeAlias = _typing.Literal["search_slowdown"]  # noqa: Y015
     _WhichOneofArgType__search_slowdown: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown"]  # noqa: Y015

@@ -179,8 +179,8 @@ async def test_a_document_that_never_stands_still_counts_as_never_encoded() -> N
         stamp = {"_seq_no": next(numbers), "_primary_term": 1}
         if request.path.endswith("_mget"):
             source = {"title": "x", "cherche_hash": "h", "cherche_state": "ok"}
-            return {"docs": [{"_id": "a", "found": True, "_source": source, **stamp}]}
-        return {"hits": {"hits": [{"_id": "a", "fields": {"cherche_terms": ["dA"]}, **stamp}]}}
+            return {"docs": [{"_index": "books", "_id": "a", "found": True, "_source": source, **stamp}]}
+        return {"hits": {"hits": [{"_index": "books", "_id": "a", "fields": {"cherche_terms": ["dA"]}, **stamp}]}}
 
     found = (await engine(FakeTransport(answer)).read("books", ["a"]))["a"]
     assert (found.source, found.hash, found.state, found.terms) == ({"title": "x"}, "", "pending", None)

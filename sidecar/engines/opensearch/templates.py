@@ -1,0 +1,226 @@
+"""Index templates: what the next indices of a data stream or of a pattern are made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import quote
+
+from sidecar.engines.opensearch import mapping
+from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, PROPERTIES
+from sidecar.errors import ChercheError, Code, precondition
+from sidecar.types import IndexMeta, Json
+
+BACKING = ".ds-"  # how names of a data stream's indices begin
+_UNKNOWN = (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An index template.
+
+    Attributes
+    ----------
+    name : str
+    body : mapping
+        As it is put; empty for one that does not exist yet.
+    composed : mapping
+        Mappings and settings with those of its component templates.
+    """
+
+    name: str
+    body: Json
+    composed: Json
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Names of the indices that are made from it."""
+        return tuple(self.body.get("index_patterns", ()))
+
+    @property
+    def makes_streams(self) -> bool:
+        """Whether what is made from it are data streams."""
+        return "data_stream" in self.body
+
+    @property
+    def path(self) -> str:
+        """Path of its requests."""
+        return f"/_index_template/{quote(self.name, safe='')}"
+
+    def setup(self, meta: IndexMeta, *, recovery_source: bool) -> Request | None:
+        """The request that puts our mapping into it; None where it is there.
+
+        Parameters
+        ----------
+        recovery_source : bool
+            Whether the cluster can leave fields out of the recovery source.
+        """
+        template = self.body.get("template", {})
+        mappings = template.get("mappings", {})
+        source = dict(self.composed.get("mappings", {}).get("_source", {}))
+        source["excludes"] = list(dict.fromkeys((*source.get("excludes", ()), *HEAVY_FIELDS)))
+        if mapping.lean_recovery(flat(self.composed.get("settings", {})), known=recovery_source):
+            source["recovery_source_excludes"] = list(HEAVY_FIELDS)
+        ours = {
+            **mappings,
+            "_source": source,
+            "_meta": {**mappings.get("_meta", {}), "cherche": meta.to_json()},
+            "properties": {**mappings.get("properties", {}), **PROPERTIES},
+        }
+        if ours == mappings:
+            return None
+        return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": ours}})
+
+    def removal(self) -> Request | None:
+        """The request that takes our mapping out again; None where there is none."""
+        template = self.body.get("template", {})
+        mappings = template.get("mappings", {})
+        if "cherche" not in mappings.get("_meta", {}):
+            return None
+        if self.name == own_name(self.patterns):
+            return Request("DELETE", self.path)
+        source = {**mappings.get("_source", {})}
+        source["excludes"] = [name for name in source.get("excludes", ()) if name not in HEAVY_FIELDS]
+        source.pop("recovery_source_excludes", None)
+        left = {
+            **mappings,
+            "_source": source,
+            "_meta": {key: value for key, value in mappings["_meta"].items() if key != "cherche"},
+            "properties": {name: spec for name, spec in mappings["properties"].items() if name not in PROPERTIES},
+        }
+        return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": left}})
+
+
+def own_name(patterns: Sequence[str]) -> str:
+    """Name of the template that setup makes for a pattern which has none.
+
+    >>> own_name(["Logs-*-eu"])
+    'cherche-logs-eu'
+    """
+    words = re.findall(r"[a-z0-9]+", " ".join(patterns).lower())
+    return "-".join(("cherche", *words))
+
+
+async def behind(http: Http, index: str, names: Sequence[str], meta: IndexMeta | None = None) -> Template | None:
+    """The template that makes the next index behind a name: of a data stream, or of a pattern.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Indices behind the name now.
+    meta : IndexMeta or None
+        Of a pattern that is set up: where no template makes its indices, a new one is described.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where a template makes more than the pattern, or is a legacy one.
+    """
+    if is_pattern(index):
+        return await _of_pattern(http, index, meta)
+    if not names:
+        found = await _matching(http, index)
+        return found if found is not None and found.makes_streams else None
+    if index not in names and any(name.startswith(BACKING) for name in names):
+        return await _of_stream(http, index)
+    return None
+
+
+def stream(index: str) -> Request:
+    """The request that makes a data stream."""
+    return Request("PUT", f"/_data_stream{index_path(index)}")
+
+
+def warnings(index: str, template: Template) -> tuple[str, ...]:
+    """What people should know before a template is changed."""
+    patterns = ", ".join(template.patterns)
+    if not template.body.get("template") or template.patterns == (index,):
+        return ()
+    return (f"template {template.name!r} makes all indices of {patterns}: their next ones will be set up as well",)
+
+
+async def _of_stream(http: Http, index: str) -> Template | None:
+    try:
+        reply = await http.send(Request("GET", f"/_data_stream{index_path(index)}"), what=f'index "{index}"')
+    except ChercheError as error:
+        if error.code in _UNKNOWN:  # an alias of a stream, or a caller who may not ask
+            return None
+        raise
+    names = [one["template"] for one in reply["data_streams"] if "template" in one]
+    return await _named(http, names[0]) if names else None
+
+
+async def _of_pattern(http: Http, pattern: str, meta: IndexMeta | None) -> Template | None:
+    found = await _matching(http, pattern)
+    if found is None:
+        return None if meta is None else await _new(http, pattern, meta)
+    if meta is not None and pattern not in found.patterns:
+        wider = found.patterns[0]
+        raise precondition(
+            f"template {found.name!r} makes indices of {', '.join(found.patterns)}, of which {pattern!r} is a part",
+            f"run: cherche setup '{wider}'",
+        )
+    return found
+
+
+async def _new(http: Http, pattern: str, meta: IndexMeta) -> Template:
+    legacy = await http.send(Request("GET", "/_template"), what="templates")
+    for name, body in legacy.items():
+        if any(covers(one, pattern) for one in body.get("index_patterns", ()) if one != "*"):
+            raise precondition(
+                f"legacy template {name!r} makes indices of {pattern!r}, and an index template would hide it",
+                "put an index template in its place and run the command again",
+            )
+    fields = {field.name: dict(mapping.NEW_TEXT) for field in meta.fields}
+    body = {"index_patterns": [pattern], "template": {"mappings": {"properties": fields}}}
+    return Template(own_name([pattern]), body, {})
+
+
+async def _matching(http: Http, name: str) -> Template | None:
+    """Of the templates that would make an index of a name, or of all names of a pattern, the one that wins."""
+    try:
+        reply = await http.send(Request("GET", "/_index_template"), what="templates")
+    except ChercheError as error:
+        if error.code in _UNKNOWN:
+            return None
+        raise
+    bodies: Mapping[str, Any] = {one["name"]: one["index_template"] for one in reply["index_templates"]}
+    found = [key for key, body in bodies.items() if any(covers(one, name) for one in body["index_patterns"])]
+    best = max(found, key=lambda key: int(bodies[key].get("priority", 0)), default=None)
+    return None if best is None else await _named(http, best)
+
+
+async def _named(http: Http, name: str) -> Template:
+    path = quote(name, safe="")
+    reply = await http.send(Request("GET", f"/_index_template/{path}"), what=f"template {name!r}")
+    [found] = reply["index_templates"]
+    composed = await http.send(Request("POST", f"/_index_template/_simulate/{path}"), what=f"template {name!r}")
+    return Template(name, found["index_template"], composed["template"])
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether a template's pattern holds for a name, or for every name of a pattern.
+
+    >>> covers("logs-*", "logs-app-*"), covers("logs-app-*", "logs-*")
+    (True, False)
+    """
+    return fnmatchcase(name, pattern)
+
+
+def flat(settings: Json, prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names.
+
+    >>> flat({"index": {"number_of_replicas": "0"}})
+    {'index.number_of_replicas': '0'}
+    """
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
