@@ -44,7 +44,8 @@ def write(
     plan : mapping
         As `plan.Plan.values` gives it.
     figures : mapping
-        ``steps``, ``seconds``, ``before``, ``best`` (what was measured), ``at`` (steps) and ``final_loss``.
+        ``steps``, ``seconds``, ``before``, ``best`` (what was measured), ``at`` (steps) and ``final_loss``;
+        ``narrow`` where the head was narrowed.
     curves : str
         Name of the picture beside the card; empty for none.
     """
@@ -55,7 +56,7 @@ def write(
         recipe.card.description or _sentence(recipe, architecture, plan),
         _use(architecture),
         _made_of(recipe, plan),
-        _figures(plan, figures, curves),
+        _figures(recipe, plan, figures, curves),
         _settings(recipe),
         "What the base and the data bring with them (licences, bias, languages) holds for this model too.",
     ]
@@ -113,13 +114,16 @@ def _made_of(recipe: Recipe, plan: Mapping[str, Any]) -> str:
     return "\n".join(["## Made of", "", "| | | licence |", "|---|---|---|", *rows])
 
 
-def _figures(plan: Mapping[str, Any], figures: Mapping[str, Any], curves: str) -> str:
+def _figures(recipe: Recipe, plan: Mapping[str, Any], figures: Mapping[str, Any], curves: str) -> str:
     lines = ["## Figures", ""]
     if figures["best"]:
         lines += [f"On {plan['measured_on']}, the best of the measurements while training, which flatters a little;"]
         lines += ["larger is better:", ""]
         lines += [f"| | before | after {figures['at']:,} steps |", "|---|---|---|"]
         lines += [f"| {name} | {plan['before'][name]:.4f} | {value:.4f} |" for name, value in figures["best"].items()]
+        if narrowed := figures.get("narrow"):
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in narrowed.items())
+            lines += ["", f"Narrowed to {recipe.head.narrow} dimensions, as it is stored: {shown}."]
     else:
         lines.append("Nothing was set aside to measure on; the loss of training says little about search.")
     lines += ["", f"Last loss {figures['final_loss']:.4f}." if figures["final_loss"] is not None else ""]
@@ -144,7 +148,10 @@ def _changed(recipe: Recipe) -> Iterator[tuple[str, object]]:
     ):
         values, defaults = asdict(given), asdict(plain)
         yield from ((f"{table}.{f.name}", values[f.name]) for f in fields(given) if values[f.name] != defaults[f.name])
-    for name in ("lora", "teacher"):
+    for name in ("query_length", "document_length"):
+        if getattr(recipe, name):
+            yield name, getattr(recipe, name)
+    for name in ("head", "lora", "teacher"):
         if found := getattr(recipe, name):
             yield from ((f"{name}.{key}", _shown(str(value))) for key, value in found.model_dump().items() if value)
     if recipe.train_layers is not None:

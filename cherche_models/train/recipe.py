@@ -116,6 +116,24 @@ class Lora(_Table):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+class Head(_Table):
+    """The projection to token embeddings.
+
+    Attributes
+    ----------
+    identity : bool
+        Start from one that changes nothing, as wide as the hidden states, whatever the base has.
+    skip_punctuation : bool
+        Documents have no embeddings of punctuation.
+    narrow : int
+        Principal components that are kept once the training is over; 0 for the whole width.
+    """
+
+    identity: bool = False
+    skip_punctuation: bool = False
+    narrow: int = Field(default=0, ge=0)
+
+
 class Evaluation(_Table):
     """What is measured while training.
 
@@ -168,7 +186,11 @@ class Recipe(_Table):
     architecture : str or None
         What it becomes; None for what it is.
     dim : int
-        Width of a new projection to token embeddings.
+        Width of a new projection to token embeddings, where `head.identity` is not asked for.
+    head : Head
+    query_length, document_length : int or None
+        Tokens that the model reads in use; None for what the base reads. What is read while
+        training is cut by those of `training` too.
     batch : int
         Queries of a step, over all processes.
     training : Settings
@@ -185,6 +207,9 @@ class Recipe(_Table):
     base: str = Field(min_length=1)
     architecture: Literal["colbert", "splade", "sparse_embed", "joint"] | None = None
     dim: int = Field(128, ge=1)
+    head: Head = Head()
+    query_length: int | None = Field(None, ge=3)
+    document_length: int | None = Field(None, ge=3)
     batch: int = Field(16, ge=1)
     training: Settings
     loss: JointLoss = JointLoss()
@@ -246,6 +271,11 @@ def _problems(recipe: Recipe) -> Iterable[str]:
     yield f"training.warmup is {training.warmup}: give 0 to 1" if not 0 <= training.warmup <= 1 else ""
     for name in ("learning_rate", "clip", "temperature"):
         yield f"training.{name} is {getattr(training, name)}: give more than 0" if getattr(training, name) <= 0 else ""
+    yield (
+        "head.identity is as wide as the base's hidden states: leave out dim, or narrow it with head.narrow"
+        if recipe.head.identity and "dim" in recipe.model_fields_set
+        else ""
+    )
     yield "the same data stands there twice" if len(set(names)) < len(names) else ""
     yield (
         "streaming data cannot be mixed with other data"
@@ -316,6 +346,7 @@ def _known(table: tuple[int | str, ...]) -> list[str]:
         "data": Data,
         "teacher": Teacher,
         "lora": Lora,
+        "head": Head,
         "evaluation": Evaluation,
         "card": Card,
     }

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from cherche_models import hub
 from cherche_models.models.base import Model
-from cherche_models.train import card, curves, log, sources
+from cherche_models.train import card, curves, head, log, sources
 from cherche_models.train.fit import fit
 from cherche_models.train.freeze import freeze
 from cherche_models.train.lora import lora
@@ -34,6 +34,7 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 RUN = "training"
 """Folder beside the model: states, log, data that was mined or scored."""
 _MEASUREMENTS = 10
+_ANALYSED = 512
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ def run(path: Path, out: Path, tell: Tell, *, plan_only: bool = False) -> dict[s
     -------
     dict
         ``plan``, and unless that was all: ``folder``, ``steps``, ``seconds``, ``before``, ``best``, ``at``,
-        ``final_loss``, ``curves``.
+        ``final_loss``, ``curves``, and ``narrow``, what is measured after narrowing.
 
     Raises
     ------
@@ -99,14 +100,26 @@ def _prepare(recipe: Recipe, folder: Path, processes: Processes, tell: Tell) -> 
         new_head=True,
         dim=recipe.dim,
     )
-    if recipe.train_layers is not None:
-        freeze(model, recipe.train_layers)
+    _shape(model, recipe)
     teacher = None
     if recipe.teacher and recipe.teacher.sentence_transformer:
         told = recipe.teacher
         length = told.max_length or 512
         teacher = Teacher(hub.resolve(told.sentence_transformer), temperature=told.temperature, max_length=length)
     return _Prepared(recipe, model, found, teacher, processes, folder, tell)
+
+
+def _shape(model: Model, recipe: Recipe) -> None:
+    """Head, lengths and frozen layers, as the recipe says."""
+    if recipe.head.identity:
+        head.identity(model)
+    if recipe.head.skip_punctuation:
+        head.skip_punctuation(model)
+    if recipe.head.narrow:
+        head.check_narrow(model, recipe.head.narrow)
+    head.lengthen(model, {"query": recipe.query_length, "document": recipe.document_length})
+    if recipe.train_layers is not None:
+        freeze(model, recipe.train_layers)
 
 
 def shipped(base: str) -> str:
@@ -231,6 +244,8 @@ def _found(folder: Path) -> dict[str, Any]:
 
 def _leave(prepared: _Prepared, plan: Plan, figures: dict[str, Any], path: Path, out: Path) -> None:
     """Model, recipe, curves and card in the folder."""
+    if prepared.recipe.head.narrow:
+        _narrow(prepared, figures)
     hub.save(prepared.model, out)
     if path.resolve() != (out / "recipe.toml").resolve():
         shutil.copyfile(path, out / "recipe.toml")
@@ -243,3 +258,17 @@ def _leave(prepared: _Prepared, plan: Plan, figures: dict[str, Any], path: Path,
     figures["curves"] = picture
     recipe = prepared.recipe.model_copy(update={"base": shipped(prepared.recipe.base)})
     card.write(out, recipe, prepared.model.architecture, plan.values(), figures, picture)
+
+
+def _narrow(prepared: _Prepared, figures: dict[str, Any]) -> None:
+    """Keep the first principal components, and measure what that costs."""
+    dim, found = prepared.recipe.head.narrow, prepared.found
+    texts: dict[str, None] = {}
+    for step in range(prepared.recipe.training.steps):
+        texts |= dict.fromkeys(example.positive for example in found.batches(step))
+        if len(texts) >= _ANALYSED:
+            break
+    head.narrow(prepared.model, list(texts), dim)
+    figures["narrow"] = dict(found.measure(prepared.model)) if found.measure else {}
+    shown = "".join(f"  {name} {value:.4f}" for name, value in figures["narrow"].items())
+    prepared.tell("note", {"text": f"token embeddings narrowed to {dim} dimensions{shown}"})

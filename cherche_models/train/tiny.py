@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import string
 import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
@@ -29,12 +28,12 @@ from cherche_models.evaluate import Collection, read
 from cherche_models.evaluate.beir import Document
 from cherche_models.losses import JointLoss
 from cherche_models.models import Joint
-from cherche_models.models.colbert import Projection
 from cherche_models.train import data
 from cherche_models.train.bm25 import BM25
 from cherche_models.train.codebook import train_codebook
 from cherche_models.train.data import Example
 from cherche_models.train.fit import Settings, fit
+from cherche_models.train.head import identity, lengthen, narrow, skip_punctuation
 from cherche_models.train.held_out import held_out
 from cherche_models.train.teacher import Teacher
 from cherche_models.train.tune import stages, tune
@@ -97,38 +96,11 @@ def joint_from(base: Path, recipe: Recipe) -> Joint:
     model = hub.load(base, device="cpu", dtype="fp32", architecture="joint", new_head=True)
     if not isinstance(model, Joint):
         raise TypeError(f"{base} gave a {model.architecture} model, a joint one was asked for")
-    width = model.backbone.hidden_size
-    marks = (model.tokenizer.id_of(mark) for mark in string.punctuation)
-    model.projection = Projection(width, width, [mark for mark in marks if mark is not None])
-    torch.nn.init.eye_(model.projection.linear.weight)
+    identity(model)
+    skip_punctuation(model)
     longest = model.backbone.max_length
-    model.formats = {
-        "document": replace(model.formats["document"], max_length=min(recipe.document_length, longest)),
-        "query": replace(model.formats["query"], max_length=min(recipe.query_length, longest)),
-    }
+    lengthen(model, {"document": min(recipe.document_length, longest), "query": min(recipe.query_length, longest)})
     return model
-
-
-def narrow(model: Joint, texts: Sequence[str], dim: int) -> None:
-    """Fold the first principal components of token embeddings into the projection, in place.
-
-    Training needs no choice of the width: the fewest components that keep the
-    similarities are found afterwards.
-
-    Parameters
-    ----------
-    model : Joint
-    texts : sequence of str
-        Documents whose token embeddings are analysed.
-    dim : int
-        Components kept.
-    """
-    encodings = model.encode(texts, "document", min(256, model.formats["document"].max_length))
-    rows = [torch.from_numpy(e.embeddings.vectors) for e in encodings if e.embeddings is not None]
-    _, _, components = torch.linalg.svd(torch.cat(rows), full_matrices=False)
-    wide = model.projection
-    model.projection = Projection(wide.linear.in_features, dim, wide.skip.tolist())
-    model.projection.linear.weight.data = components[:dim] @ wide.linear.weight.data
 
 
 def examples(collection: Collection, queries: Sequence[str], library: Path, recipe: Recipe) -> list[Example]:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from cherche_models import hub
 from cherche_models.errors import CheckpointError, UnsafeCheckpointError
+from cherche_models.layouts import digest
 from cherche_models.layouts.request import Architecture
 from cherche_models.models import ColBERT, InferenceFree, Joint, Model, SparseEmbed, Splade
 from cherche_models.tokenizer import TextFormat
@@ -263,7 +264,7 @@ def test_the_digest_covers_what_changes_results_and_nothing_else(joint: Joint, t
 def test_the_digest_reads_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = checkpoints.masked_lm(tmp_path)
     hub.digest(folder)
-    monkeypatch.setattr(hub, "_hash", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(digest, "_hash", lambda path: pytest.fail(f"{path} was read again"))
     hub.digest(folder)
 
 

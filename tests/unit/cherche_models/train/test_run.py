@@ -13,6 +13,7 @@ import torch
 from cherche_models import hub
 from cherche_models.errors import DataError
 from cherche_models.losses import JointLoss
+from cherche_models.models import ColBERT
 from cherche_models.train import Settings, data, log, recipe, stream
 from cherche_models.train.plan import cost
 from cherche_models.train.processes import Processes
@@ -168,6 +169,45 @@ def test_a_sentence_encoder_becomes_a_colbert_taught_by_a_cross_encoder(tmp_path
     assert any(part.get("maxsim_teacher") and part.get("maxsim_margin") for part in parts)
 
 
+def test_a_sentence_encoder_keeps_its_hidden_states_until_they_are_narrowed(tmp_path: Path, pairs: Path) -> None:
+    """What a strong small ColBERT is made of: identity head, teacher and labels, frozen words, sources with shares."""
+    encoder = checkpoints.encoder(tmp_path / "sentences")
+    checkpoints.encoder(pairs / "teacher", seed=3)
+    data.write(pairs / "more.jsonl", EXAMPLES[:3])
+    more = """
+[[data]]
+jsonl = "more.jsonl"
+share = 0.34
+[teacher]
+sentence_transformer = "teacher"
+temperature = 0.1
+[loss]
+teacher = 1.0
+rank = 0.5
+[head]
+identity = true
+skip_punctuation = true
+narrow = 6
+[evaluation]
+held_out = 2
+"""
+    path = written(pairs, encoder, training="word_rate = 0.0", more=more)
+    path.write_text("query_length = 20\ndocument_length = 28\n" + path.read_text().replace("dim = 8\n", ""))
+    told = Told()
+    result = run(path, pairs / "out", told)
+    model = hub.load(pairs / "out", device="cpu", dtype="fp32")
+    assert isinstance(model, ColBERT)
+    assert model.dim == 6
+    assert (model.formats["query"].max_length, model.formats["document"].max_length) == (20, 28)
+    assert model.tokenizer.id_of(".") in model.projection.skip.tolist()
+    start = hub.load(encoder, device="cpu", dtype="fp32", architecture="colbert", new_head=True)
+    torch.testing.assert_close(*(m.backbone.model.get_input_embeddings().weight for m in (model, start)))
+    assert list(result["narrow"]) == list(result["best"])
+    assert "Narrowed to 6 dimensions, as it is stored: mrr" in (pairs / "out" / "README.md").read_text()
+    parts = [entry["parts"] for entry in log.read(pairs / "out" / "training" / "log.jsonl") if "parts" in entry]
+    assert all(part["maxsim"] and part["maxsim_teacher"] for part in parts)
+
+
 def test_a_sentence_encoder_teaches_and_adapters_learn(tmp_path: Path, base: Path, pairs: Path) -> None:
     checkpoints.encoder(pairs / "teacher", seed=3)
     more = '[teacher]\nsentence_transformer = "teacher"\n[loss]\nteacher = 1.0\n[lora]\nrank = 2\n'
@@ -235,6 +275,7 @@ MORE = {
     "[evaluation]\nevery = 3": "give exactly one of held_out and beir",
     '[[data]]\njsonl = "pairs.jsonl"': "the same data stands there twice",
     "[extra]\nx = 1": "extra: unknown key",
+    "[head]\nidentity = true": "leave out dim",
     "train_layers = 1": "card.train_layers: unknown key",
 }
 
