@@ -246,27 +246,47 @@ async def measure(urls: Sequence[str], arguments: argparse.Namespace) -> dict[st
             return {"nodes": len(urls), "ingest": written, "search": searched}
 
 
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
+    wanted = argparse.ArgumentParser(description=__doc__)
+    wanted.add_argument("--nodes", type=int, choices=(1, 3), default=3)
+    wanted.add_argument("--documents", type=int, default=5183)
+    wanted.add_argument("--queries", type=int, default=300)
+    wanted.add_argument("--rounds", type=int, default=9)
+    wanted.add_argument("--heap", default="512m")
+    wanted.add_argument("--plugin", type=Path, default=None)
+    return wanted
+
+
+def built(named: Path | None) -> Path:
+    """The plugin's zip."""
+    found = named or next(TARGET.glob("cherche-*+os3.8.0.zip"), None)
+    if found is None:
+        raise SystemExit("the plugin is not built: run make plugin")
+    return found
+
+
+def prove(arguments: argparse.Namespace | None = None) -> dict[str, Any]:
+    """All figures, on a cluster of this run's own."""
+    chosen = arguments or parser().parse_args([])
+    with running_cluster(chosen.nodes, chosen.heap, [built(chosen.plugin)]) as urls:
+        return asyncio.run(measure(urls, chosen))
+
+
+def write(name: str, figures: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Print a record and write it down."""
+    record = {"section": name, "machine": before, "figures": figures, "load_average_after": machine()["load_average"]}
+    text = json.dumps(record, indent=1)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(text + "\n")
+
+
 def main() -> None:
     """Measure, print and write down."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, choices=(1, 3), default=3)
-    parser.add_argument("--documents", type=int, default=5183)
-    parser.add_argument("--queries", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--heap", default="512m")
-    arguments = parser.parse_args()
-    plugin = next(TARGET.glob("cherche-*+os3.8.0.zip"), None)
-    if plugin is None:
-        raise SystemExit("the plugin is not built: run make plugin")
-    described = machine()
+    arguments, described = parser().parse_args(), machine()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the cluster ends with us
-    with running_cluster(arguments.nodes, arguments.heap, [plugin]) as urls:
-        figures = {"machine": described, **asyncio.run(measure(urls, arguments))}
-    figures["load_average_after"] = machine()["load_average"]
-    text = json.dumps(figures, indent=2)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "plugin.json").write_text(text + "\n", encoding="utf-8")
-    sys.stdout.write(text + "\n")
+    write("plugin", prove(arguments), described)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ in turn, on the same node and one after another, so that a neighbour's load fall
 
 - ``user``: the user's own match, ten hits, no pipeline
 - ``first_stage``: the query that the plugin makes of it, ten hits, sent by the client, no pipeline
+- ``window``: the same with as many hits as the window: what any rerank outside the query phase must fetch
 - ``shards``: through the pipeline, MaxSim on the shards (the default)
 - ``sidecar``: through the pipeline, the window's codes sent to the sidecar
+- ``at_once``: the same, with a sidecar whose reranker answers at once: what the plugin itself costs
 
 The queries are known to the plugin before, so that no figure holds the encoding. Then 1, 8 and 32 clients send
 ``shards`` and ``sidecar`` in turn. Prints JSON and writes it to ``results/plugin_latency.json``. Needs
@@ -36,12 +38,15 @@ from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.rpc.client import Client
 from sidecar.types import IndexOptions, SourceDocument
+from tests.benchmarks.at_once import at_once
 from tests.benchmarks.machine import machine
-from tests.benchmarks.plugin import RESULTS, TARGET, corpus, queries, ready, send, sidecar
+from tests.benchmarks.plugin import built, corpus, queries, ready, send, sidecar, write
 
 INDEX = "latency"
 CLIENTS = (1, 8, 32)
 ROUTES = ("shards", "sidecar")
+# So that a page of 100 hits is no more to send than one of ten.
+ONLY = "filter_path=hits.hits._id,hits.hits._score,ext"
 Body = Mapping[str, Any]
 
 
@@ -55,7 +60,7 @@ class Connection:
         """Reply and seconds."""
         data = json.dumps(body).encode()
         started = time.perf_counter()
-        self._http.request("POST", f"/{INDEX}/_search", data, {"content-type": "application/json"})
+        self._http.request("POST", f"/{INDEX}/_search?{ONLY}", data, {"content-type": "application/json"})
         reply = self._http.getresponse()
         text = reply.read()
         took = time.perf_counter() - started
@@ -65,11 +70,11 @@ class Connection:
 
 
 def bodies(text: str, clause: bytes) -> dict[str, Body]:
-    """The four searches of one text."""
+    """The searches of one text."""
     match = {"multi_match": {"query": text, "fields": ["title", "text"], "tie_breaker": 0.5}}
     both = {"bool": {"should": [match, json.loads(clause)], "minimum_should_match": 1}}
     routes = {name: {"query": match, "search_pipeline": pipeline(name)} for name in ROUTES}
-    return {"user": {"query": match}, "first_stage": {"query": both}, **routes}
+    return {"user": {"query": match}, "first_stage": {"query": both}, "window": {"query": both, "size": 100}, **routes}
 
 
 def pipeline(route: str) -> Body:
@@ -109,13 +114,14 @@ async def prepared(url: str, address: str, count: int, documents: int) -> list[d
 
 
 def alone(url: str, searches: Sequence[Mapping[str, Body]], rounds: int) -> dict[str, Any]:
-    """One client, all four searches in turn; the first round warms up and is not counted."""
+    """One client, all searches in turn; the first round warms up and is not counted."""
     connection = Connection(url)
     took: dict[str, list[float]] = {name: [] for name in searches[0]}
     same, statuses = [], set()
     for round_ in range(rounds + 1):
         for number, each in enumerate(searches):
-            names = list(each)[number % 4 :] + list(each)[: number % 4]
+            start = number % len(each)
+            names = list(each)[start:] + list(each)[:start]
             replies = {}
             for name in names:
                 replies[name], seconds = connection.search(each[name])
@@ -124,12 +130,33 @@ def alone(url: str, searches: Sequence[Mapping[str, Body]], rounds: int) -> dict
             pages = [json.loads(replies[route]) for route in ROUTES]
             same.append(order(pages[0]) == order(pages[1]))
             statuses |= {page["ext"]["cherche"]["rerank_status"] for page in pages}
-    added = {name: paired(took[name], took["first_stage"]) for name in ROUTES}
     return {
         "milliseconds": {name: percentiles(each) for name, each in took.items()},
-        "added_to_first_stage_ms": added,
+        "added_to_first_stage_ms": {name: paired(took[name], took["first_stage"]) for name in ("window", *ROUTES)},
+        "added_to_window_ms": {name: paired(took[name], took["window"]) for name in ROUTES},
         "same_page_on_both_routes": float(np.mean(same)),
         "rerank_statuses": sorted(statuses),
+    }
+
+
+def without_rerank(url: str, searches: Sequence[Mapping[str, Body]], rounds: int) -> dict[str, Any]:
+    """The same window searched with and without the plugin, while the reranker answers at once."""
+    connection = Connection(url)
+    took: dict[str, list[float]] = {"window": [], "sidecar": []}
+    statuses = set()
+    for round_ in range(rounds + 1):
+        for number, each in enumerate(searches):
+            for name in ("window", "sidecar")[:: 1 if number % 2 else -1]:
+                reply, seconds = connection.search(each[name])
+                if name == "sidecar":
+                    statuses.add(json.loads(reply)["ext"]["cherche"]["rerank_status"])
+                if round_:
+                    took[name].append(seconds)
+    if statuses != {"APPLIED"}:
+        raise SystemExit(f"not every page was reranked at once: {sorted(statuses)}")
+    return {
+        "milliseconds": {name: percentiles(each) for name, each in took.items()},
+        "added_to_window_ms": paired(took["sidecar"], took["window"]),
     }
 
 
@@ -180,34 +207,41 @@ def measure(url: str, arguments: argparse.Namespace) -> dict[str, Any]:
         settings |= {f"plugins.cherche.{name}.deadline": "10s" for name in ("query", "rerank")}
         send(url, "PUT", "/_cluster/settings", {"persistent": settings})
         searches = asyncio.run(prepared(url, address, arguments.queries, arguments.documents))
-        return {
+        figures = {
             "documents": arguments.documents,
             "queries": len(searches),
             "one_client": alone(url, searches, arguments.rounds),
             "clients": {str(n): together(url, searches, n, arguments.seconds) for n in CLIENTS},
         }
+    with at_once() as address:
+        send(url, "PUT", "/_cluster/settings", {"persistent": {"plugins.cherche.endpoints": [address]}})
+        return {**figures, "at_once": without_rerank(url, searches, arguments.rounds)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
+    wanted = argparse.ArgumentParser(description=__doc__)
+    wanted.add_argument("--documents", type=int, default=1500)
+    wanted.add_argument("--queries", type=int, default=100)
+    wanted.add_argument("--rounds", type=int, default=5)
+    wanted.add_argument("--seconds", type=float, default=20.0)
+    wanted.add_argument("--heap", default="768m")
+    wanted.add_argument("--plugin", type=Path, default=None)
+    return wanted
+
+
+def prove(arguments: argparse.Namespace | None = None) -> dict[str, Any]:
+    """All figures, on a node of this run's own."""
+    chosen = arguments or parser().parse_args([])
+    with running_cluster(1, chosen.heap, [built(chosen.plugin)]) as urls:
+        return measure(urls[0], chosen)
 
 
 def main() -> None:
     """Measure, print and write down."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=1500)
-    parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--heap", default="768m")
-    parser.add_argument("--plugin", type=Path, default=next(TARGET.glob("cherche-*+os3.8.0.zip"), None))
-    arguments = parser.parse_args()
-    if arguments.plugin is None:
-        raise SystemExit("the plugin is not built: run make plugin")
-    described = machine()
+    arguments, described = parser().parse_args(), machine()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the cluster ends with us
-    with running_cluster(1, arguments.heap, [arguments.plugin]) as urls:
-        figures = {"machine": described, **measure(urls[0], arguments)}
-    figures["load_average_after"] = machine()["load_average"]
-    text = json.dumps(figures, indent=2)
-    (RESULTS / "plugin_latency.json").write_text(text + "\n", encoding="utf-8")
-    sys.stdout.write(text + "\n")
+    write("plugin_latency", prove(arguments), described)
 
 
 if __name__ == "__main__":

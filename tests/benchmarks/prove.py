@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import life, nodes, restart
+from tests.benchmarks import life, nodes, plugin, plugin_latency, restart
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -225,6 +225,8 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "life": life.measure,
     "nodes": nodes.measure,
     "restart": restart.measure,
+    "plugin": plugin.prove,
+    "plugin_latency": plugin_latency.prove,
 }
 
 
