@@ -107,6 +107,7 @@ public final class CherchePlugin extends Plugin
             client,
             clusterService,
             names,
+            writeables,
             xContent,
             new ChercheSettings(settings, cluster),
             ChercheSettings.QUERY_CACHE.get(settings),

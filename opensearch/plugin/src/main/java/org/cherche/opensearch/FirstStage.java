@@ -52,6 +52,16 @@ final class FirstStage {
         return both;
     }
 
+    /**
+     * The user's query with the least score that the user asks for: what the sparse clause adds to a score must not
+     * lift a hit over it.
+     */
+    static QueryBuilder floored(SearchSourceBuilder source) {
+        QueryBuilder query = QueryBuilders.functionScoreQuery(source.query()).setMinScore(source.minScore());
+        source.minScore(-Float.MAX_VALUE); // it cannot be unset
+        return query;
+    }
+
     /** Whether the sparse clause may find hits of its own. */
     static boolean isUnion(MatchSet wanted, SearchSourceBuilder source) {
         return switch (wanted) {

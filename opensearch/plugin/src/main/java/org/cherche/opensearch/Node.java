@@ -1,15 +1,19 @@
 package org.cherche.opensearch;
 
 import java.util.function.Supplier;
+import org.opensearch.action.search.SearchContextId;
 import org.opensearch.action.search.SearchRequest;
+import org.opensearch.action.support.IndicesOptions;
 import org.opensearch.cluster.ClusterState;
 import org.opensearch.cluster.metadata.IndexAbstraction;
 import org.opensearch.cluster.metadata.IndexMetadata;
 import org.opensearch.cluster.metadata.IndexNameExpressionResolver;
 import org.opensearch.cluster.service.ClusterService;
+import org.opensearch.core.common.io.stream.NamedWriteableRegistry;
 import org.opensearch.core.index.Index;
 import org.opensearch.core.xcontent.NamedXContentRegistry;
 import org.opensearch.index.IndexNotFoundException;
+import org.opensearch.search.builder.PointInTimeBuilder;
 import org.opensearch.transport.client.Client;
 
 /** What the processors of one node share. */
@@ -20,6 +24,7 @@ public final class Node {
 
     private final ClusterService clusterService;
     private final IndexNameExpressionResolver names;
+    private final NamedWriteableRegistry writeables;
     private final ChercheSettings settings;
     private final Sidecar sidecar;
     private final Budget budget;
@@ -34,6 +39,7 @@ public final class Node {
         Client client,
         ClusterService clusterService,
         IndexNameExpressionResolver names,
+        NamedWriteableRegistry writeables,
         NamedXContentRegistry xContent,
         ChercheSettings settings,
         int queryCache,
@@ -42,6 +48,7 @@ public final class Node {
     ) {
         this.clusterService = clusterService;
         this.names = names;
+        this.writeables = writeables;
         this.settings = settings;
         this.sidecar = sidecar;
         this.budget = budget;
@@ -106,7 +113,7 @@ public final class Node {
     IndexSetup setupForReading(SearchRequest request) {
         IndexSetup common = null;
         try {
-            for (Index index : names.concreteIndices(state(), request)) {
+            for (Index index : searched(request)) {
                 IndexMetadata metadata = state().metadata().index(index);
                 IndexSetup setup = metadata == null ? null : IndexSetup.of(metadata);
                 if (setup == null || common != null && !common.json().equals(setup.json())) {
@@ -118,6 +125,16 @@ public final class Node {
             return null; // the search itself says so, in the words its caller knows
         }
         return common;
+    }
+
+    /** A point in time names its indices itself, and the request none. */
+    private Index[] searched(SearchRequest request) {
+        PointInTimeBuilder point = request.pointInTimeBuilder();
+        if (point == null) {
+            return names.concreteIndices(state(), request);
+        }
+        String[] indices = SearchContextId.decode(writeables, point.getId()).getActualIndices();
+        return names.concreteIndices(state(), IndicesOptions.strictExpand(), indices);
     }
 
     private ClusterState state() {

@@ -204,7 +204,8 @@ final class QueryRewriter {
         state.terms = response.getTerms();
         if (!response.getClauseJson().isEmpty()) {
             boolean union = FirstStage.isUnion(state.options.matchSet(), source);
-            source.query(FirstStage.hybrid(source.query(), parse(response), union));
+            QueryBuilder users = union || source.minScore() == null ? source.query() : FirstStage.floored(source);
+            source.query(FirstStage.hybrid(users, parse(response), union));
         }
         node.stats().one(Count.QUERIES_REWRITTEN);
         if (state.window == 0) {

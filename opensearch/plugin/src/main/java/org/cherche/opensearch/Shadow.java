@@ -31,7 +31,8 @@ final class Shadow {
 
     void compare(SearchRequest request, SearchResponse shown, Options options, Reranker.Settings settings) {
         var copy = new SearchRequest(request).pipeline("_none");
-        copy.source(request.source().shallowCopy());
+        // the request may bring its pipeline itself: it must not run again
+        copy.source(request.source().shallowCopy().searchPipelineSource(null).pipeline(null));
         List<String> before = ids(shown);
         long took = shown.getTook().millis();
         long started = System.nanoTime();

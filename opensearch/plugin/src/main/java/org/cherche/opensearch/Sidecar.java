@@ -29,6 +29,7 @@ import java.util.function.Function;
 import org.opensearch.common.unit.TimeValue;
 import org.opensearch.common.util.concurrent.ThreadContext;
 import org.opensearch.core.action.ActionListener;
+import org.opensearch.threadpool.Scheduler;
 import org.opensearch.threadpool.ThreadPool;
 
 /**
@@ -42,6 +43,8 @@ class Sidecar implements Closeable {
 
     static final String POOL = "cherche";
     private static final int MESSAGE_BYTES = 64 << 20;
+    /** gRPC's own pause before it tries a dead address again grows to two minutes: too long for searches. */
+    private static final TimeValue RECONNECT = TimeValue.timeValueSeconds(2);
     private static final Metadata.Key<String> AUTHORIZATION =
         Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
@@ -51,16 +54,22 @@ class Sidecar implements Closeable {
     private final ThreadContext context;
     private final ExecutorService executor;
     private final Breaker breaker;
+    private final Scheduler.Cancellable reconnecting;
     private volatile Address address;
     private volatile ManagedChannel channel;
     private volatile PluginServiceFutureStub stub;
 
     Sidecar(Address address, Breaker breaker, ThreadPool pool) {
+        this(address, breaker, pool, RECONNECT);
+    }
+
+    Sidecar(Address address, Breaker breaker, ThreadPool pool, TimeValue reconnect) {
         this.context = pool.getThreadContext();
         this.executor = pool.executor(POOL);
         this.breaker = breaker;
         NameResolverRegistry.getDefaultRegistry().register(new Endpoints());
         connect(address);
+        this.reconnecting = pool.scheduleWithFixedDelay(() -> channel.resetConnectBackoff(), reconnect, POOL);
     }
 
     Breaker breaker() {
@@ -140,6 +149,7 @@ class Sidecar implements Closeable {
 
     @Override
     public void close() {
+        reconnecting.cancel();
         channel.shutdownNow();
     }
 

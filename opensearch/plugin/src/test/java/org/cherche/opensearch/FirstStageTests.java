@@ -14,6 +14,7 @@ import org.opensearch.index.query.MatchQueryBuilder;
 import org.opensearch.index.query.Operator;
 import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
+import org.opensearch.index.query.functionscore.FunctionScoreQueryBuilder;
 import org.opensearch.search.aggregations.AggregationBuilders;
 import org.opensearch.search.builder.SearchSourceBuilder;
 import org.opensearch.search.collapse.CollapseBuilder;
@@ -71,6 +72,15 @@ class FirstStageTests {
         assertEquals("1", both.minimumShouldMatch());
         assertEquals(List.of(match("b")), both.filter());
         assertEquals(List.of(match("c")), both.mustNot());
+    }
+
+    @Test
+    void theLeastScoreBecomesAConditionOfTheUsersQuery() {
+        SearchSourceBuilder source = source().minScore(2.5f);
+        var floored = (FunctionScoreQueryBuilder) FirstStage.floored(source);
+        assertEquals(match("a"), floored.query());
+        assertEquals(2.5f, floored.getMinScore());
+        assertTrue(source.minScore() < 0);
     }
 
     @Test

@@ -109,7 +109,7 @@ class IngestTests {
         var cluster = new ClusterSettings(values, known);
         var service = new ClusterService(values, cluster, pool);
         service.getClusterApplierService().setInitialState(state());
-        node = new Node(client(), service, null, NamedXContentRegistry.EMPTY, new ChercheSettings(values, cluster), 10, sidecar, null);
+        node = new Node(client(), service, null, null, NamedXContentRegistry.EMPTY, new ChercheSettings(values, cluster), 10, sidecar, null);
     }
 
     @AfterEach

@@ -31,6 +31,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -164,6 +165,29 @@ class SidecarTests {
         Sidecar sidecar = sidecar(plain(closed(), server(InsecureServerCredentials.create()), closed()));
         for (int call = 0; call < 10; call++) {
             assertEquals("hello in null", ask(sidecar, "hello"));
+        }
+    }
+
+    @Test
+    void aDeadEndpointIsTriedAgainSoon() throws Exception {
+        var attempts = new CountDownLatch(10);
+        try (var refusing = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
+            var accepting = new Thread(() -> {
+                while (!refusing.isClosed()) {
+                    try {
+                        refusing.accept().close();
+                        attempts.countDown();
+                    } catch (IOException e) {
+                        return; // closed: the test is over
+                    }
+                }
+            });
+            accepting.start();
+            var address = plain("127.0.0.1:" + refusing.getLocalPort());
+            var sidecar = new Sidecar(address, breaker, pool, TimeValue.timeValueMillis(20));
+            opened.add(sidecar);
+            failure(sidecar, "hello");
+            assertTrue(attempts.await(30, TimeUnit.SECONDS), "gRPC's own pauses add up to minutes");
         }
     }
 
