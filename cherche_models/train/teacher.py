@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from cherche_models import backbone, tokenizer
 from cherche_models.runtime.batches import collate, plan
 from cherche_models.tokenizer import Kind, TextFormat
 
+HELD = 100_000
+"""Vectors that a teacher keeps at most, some 200 MB of 384 dimensions: a stream has no end, a memory has."""
+
 
 class Teacher:
-    """L2-normalised sentence embeddings, each text encoded once.
+    """L2-normalised sentence embeddings, each text encoded once while it is remembered.
 
     Parameters
     ----------
@@ -31,6 +35,8 @@ class Teacher:
     max_length : int
         Tokens of a text that are read.
     dtype : torch.dtype
+    held : int
+        Vectors that are kept; those that came first are forgotten first.
     """
 
     def __init__(
@@ -40,8 +46,10 @@ class Teacher:
         temperature: float = 0.05,
         max_length: int = 512,
         dtype: torch.dtype = torch.float32,
+        held: int = HELD,
     ) -> None:
         self.temperature = temperature
+        self._held = held
         self._backbone = backbone.load(folder, vocabulary=False, dtype=dtype)
         self._tokenizer = tokenizer.load(folder)
         prompts = _json(folder / "config_sentence_transformers.json").get("prompts", {})
@@ -59,7 +67,10 @@ class Teacher:
     def embed(self, texts: Sequence[str], kind: Kind = "document") -> Tensor:
         """Unit vectors, shape (texts, hidden), float32."""
         self.learn(texts, kind)
-        return torch.stack([self._known[self._key(text, kind)] for text in texts]).float()
+        found = torch.stack([self._known[self._key(text, kind)] for text in texts]).float()
+        for key in list(islice(self._known, max(0, len(self._known) - self._held))):
+            del self._known[key]
+        return found
 
     def learn(self, texts: Iterable[str], kind: Kind = "document") -> None:
         """Encode the texts that are new, so that `embed` finds them."""

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from cherche_models import hub
 from cherche_models.losses import JointLoss
@@ -88,6 +89,43 @@ def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
     other.load(tmp_path / "vectors.safetensors")
     torch.testing.assert_close(other.scores(["brain"], ["brain cell"]), teacher.scores(["brain"], ["brain cell"]))
     assert not torch.allclose(before, other.scores(["brain"], ["brain cell"]))
+
+
+def test_a_teacher_forgets_what_came_first_and_scores_the_same(tmp_path):
+    folder = checkpoints.encoder(tmp_path / "teacher", seed=7)
+    all_known, few = Teacher(folder, max_length=16), Teacher(folder, max_length=16, held=3)
+    for step in range(6):
+        batch = BATCHES(step)
+        texts = [e.query for e in batch], [e.positive for e in batch]
+        torch.testing.assert_close(few.scores(*texts), all_known.scores(*texts))
+        assert len(few._known) == 3
+    assert len(all_known._known) > 3
+
+
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_bfloat16_multiplies_but_weights_moments_and_losses_stay_float32(base, tmp_path, chunk):
+    plain, mixed = [], []
+    types = set()
+    settings = replace(SETTINGS, chunk=chunk, learning_rate=1e-4)
+    model = _model(base)
+    model.backbone.model.base_model.encoder.layer[0].attention.self.query.register_forward_hook(
+        lambda _, __, made: types.add(made.dtype)
+    )
+    fit(_model(base), BATCHES, LOSS, settings, report=lambda _, p: plain.append(p["total"]))
+    fit(
+        model,
+        BATCHES,
+        LOSS,
+        replace(settings, bf16=True),
+        folder=tmp_path,
+        report=lambda _, p: mixed.append(p["total"]),
+    )
+    assert types == {torch.bfloat16}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    with safe_open(tmp_path / "state.safetensors", framework="pt") as state:
+        assert {state.get_tensor(key).dtype for key in state.keys()} == {torch.float32}  # noqa: SIM118  # no dict
+    assert mixed == pytest.approx(plain, rel=0.03)
+    assert mixed != plain
 
 
 def test_the_teachers_token_similarities_are_learnt(base, tmp_path):
