@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape
 
 
@@ -46,6 +47,8 @@ class Server:
         Setting that names the nodes of a first election.
     variable : str
         Environment variable with the URL of a cluster to use instead.
+    template : mapping or None
+        Index template that a started cluster is given, for what its modules lack.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Server:
     main: str
     managers: str
     variable: str
+    template: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -148,8 +152,14 @@ OPENSEARCH = Server(
     variable="OPENSEARCH_URL",
 )
 
-# analysis-common of 7.17 is on no repository that Maven reads by default: CodeLibs' build of 7.10.2, its last
-# there, stands in and loads. Painless is missing: that of 7.10.2 wants classes which 7.16 moved.
+# Two modules of 7.17 are on no repository that Maven reads by default, and the last builds there (7.10.2, of
+# CodeLibs) want classes that 7.16 moved. So Painless is missing, and "english" is the standard analyzer with
+# English stop words: it does not stem.
+_ENGLISH = {
+    "index_patterns": ["*"],
+    "priority": 0,
+    "template": {"settings": {"analysis": {"analyzer": {"english": {"type": "standard", "stopwords": "_english_"}}}}},
+}
 ELASTICSEARCH = Server(
     title="Elasticsearch",
     version="7.17.29",
@@ -166,11 +176,6 @@ ELASTICSEARCH = Server(
         _elasticsearch("transport-netty4", "transport-netty4-client", "transport.Netty4Plugin", _NETTY),
         _elasticsearch("mapper-extras", "mapper-extras-client", "index.mapper.MapperExtrasPlugin"),
         _elasticsearch("reindex", "reindex-client", "reindex.ReindexPlugin"),
-        Module(
-            "analysis-common",
-            "org.codelibs.elasticsearch.module:analysis-common:7.10.2",
-            "org.elasticsearch.analysis.common.CommonAnalysisPlugin",
-        ),
     ),
     flags=(
         "-Djava.security.manager=allow",
@@ -180,6 +185,7 @@ ELASTICSEARCH = Server(
     main="org.elasticsearch.bootstrap.Elasticsearch",
     managers="cluster.initial_master_nodes",
     variable="ELASTICSEARCH_URL",
+    template=_ENGLISH,
 )
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from sidecar.cluster import node as nodes_
 from sidecar.cluster.assemble import assemble, with_plugins
@@ -193,6 +194,8 @@ def _start(
             nodes_.prepare(spec, specs, user)
             pids[launch(spec)] = spec.folder
         _wait(specs, pids, nodes=nodes)
+        if server.template is not None:
+            _put(f"{specs[0].url}/_index_template/cherche-dev", server.template)
     except BaseException:
         nodes_.stop(pids)
         raise
@@ -213,6 +216,12 @@ def _wait(specs: Sequence[NodeSpec], pids: Mapping[int, Path], *, nodes: int) ->
                 "mend what the log says",
             )
         time.sleep(0.1)
+
+
+def _put(url: str, body: Mapping[str, Any]) -> None:
+    request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"}, method="PUT")
+    with urlopen(request, timeout=30):
+        return
 
 
 def _healthy(spec: NodeSpec, nodes: int) -> bool:

@@ -37,7 +37,7 @@ from sidecar.types import (
     TextField,
 )
 
-ENGINES = ("embedded", "opensearch")
+ENGINES = ("embedded", "opensearch", "elasticsearch")
 SYNONYMS = {"automobile": "car", "physician": "doctor", "purchase": "buy"}
 SUBJECTS = ("car", "doctor", "boat", "garden", "winter", "music", "bread", "river")
 VERBS = ("buy", "sell", "paint", "repair", "watch", "carry")
@@ -124,6 +124,13 @@ async def opensearch(opensearch_url: str) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
+async def elasticsearch(elasticsearch_url: str) -> AsyncIterator[Engine]:
+    engine = OpenSearchEngine.connect(elasticsearch_url)
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture
 def engine(engine_name: str, request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
     found: Engine = request.getfixturevalue(engine_name)
@@ -135,8 +142,8 @@ def index(engine_name: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A name that nobody used; a cluster loses it afterwards."""
     name = f"cherche-test-{uuid.uuid4().hex[:12]}"
     yield name
-    if engine_name == "opensearch":
-        url = request.getfixturevalue("opensearch_url").rstrip("/")
+    if engine_name != "embedded":
+        url = request.getfixturevalue(f"{engine_name}_url").rstrip("/")
         for suffix in ("", "-other", "-lean"):
             with suppress(HTTPError):
                 gone = urllib.request.Request(f"{url}/{name}{suffix}", method="DELETE")
@@ -435,7 +442,7 @@ async def test_a_document_too_large_is_refused_and_its_neighbours_are_not(filled
     assert "has 512 bytes, the limit is 200" in results[0].error.reason
 
 
-@pytest.mark.parametrize("engine_name", ["opensearch"], indirect=True)
+@pytest.mark.parametrize("engine_name", ["opensearch", "elasticsearch"], indirect=True)
 async def test_another_order_and_facets_are_the_clusters(filled: Bench) -> None:
     body = {"sort": [{"year": "desc"}], "aggs": {"years": {"stats": {"field": "year"}}}, "track_total_hits": True}
     result = await filled.ask("car", rerank=True, body=body)

@@ -1,22 +1,24 @@
-"""One bench for both engines: a fresh index, short ways to fill and to search it."""
+"""One bench for all engines: a fresh index, short ways to fill and to search it."""
 
 from __future__ import annotations
 
-import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 import numpy as np
 import pytest
+from opensearchpy import AIOHttpConnection
 
 from cherche_models import codec, grid, naming
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.engines.opensearch.http import Request, _Connection
+from sidecar.errors import ChercheError
 from sidecar.protocols import Engine
 from sidecar.types import (
     EnginePage,
@@ -29,7 +31,8 @@ from sidecar.types import (
     WriteResult,
 )
 
-ENGINES = ("embedded", "opensearch")
+CLUSTERS = ("opensearch", "elasticsearch")
+ENGINES = ("embedded", *CLUSTERS)
 
 # Position = vocabulary id. Names that engines are known to trip over stand beside ordinary ones.
 VOCABULARY = (
@@ -109,20 +112,24 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
-def cluster(request: pytest.FixtureRequest, index: str) -> Iterator[str]:
-    """URL of a cluster that loses the test's index afterwards."""
-    url = str(request.getfixturevalue("opensearch_url")).rstrip("/")
-    yield url
-    with suppress(HTTPError):
-        urllib.request.urlopen(urllib.request.Request(f"{url}/{index}", method="DELETE"), timeout=30).close()
+async def opensearch(opensearch_url: str, index: str) -> AsyncIterator[Engine]:
+    async for engine in connected(opensearch_url, index):
+        yield engine
 
 
 @pytest.fixture
-async def opensearch(cluster: str) -> AsyncIterator[Engine]:
-    from sidecar.engines.opensearch import OpenSearchEngine
+async def elasticsearch(elasticsearch_url: str, index: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    monkeypatch.setattr(_Connection, "_raise_warnings", AIOHttpConnection._raise_warnings)
+    async for engine in connected(elasticsearch_url, index):
+        yield engine
 
-    engine = OpenSearchEngine.connect(cluster)
+
+async def connected(url: str, index: str) -> AsyncIterator[Engine]:
+    """An engine on a cluster, which loses the test's index afterwards."""
+    engine = OpenSearchEngine.connect(url)
     yield engine
+    with suppress(ChercheError):
+        await engine._http.send(Request("DELETE", f"/{index}"), what="test")
     await engine.aclose()
 
 
@@ -145,9 +152,16 @@ async def bench(engine: Engine, index: str) -> Bench:
     return Bench(engine, index)
 
 
+@pytest.fixture(params=CLUSTERS)
+def peer(request: pytest.FixtureRequest) -> Engine:
+    """The engine on each cluster in turn."""
+    found: Engine = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
-async def benches(embedded: Engine, opensearch: Engine, index: str) -> tuple[Bench, Bench]:
-    """The same empty index in both engines."""
-    for engine in (embedded, opensearch):
+async def benches(embedded: Engine, peer: Engine, index: str) -> tuple[Bench, Bench]:
+    """The same empty index in the embedded engine and in a cluster."""
+    for engine in (embedded, peer):
         await engine.setup(index, META)
-    return Bench(embedded, index), Bench(opensearch, index)
+    return Bench(embedded, index), Bench(peer, index)

@@ -1,4 +1,4 @@
-"""An engine on the real cluster, an index name of its own per test, and raw requests."""
+"""An engine on a real cluster of each product, an index name of its own per test, and raw requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,21 @@ from sidecar.errors import ChercheError, Code
 from tests.integration.opensearch.corpus import Send
 
 
+@pytest.fixture(params=["opensearch", "elasticsearch"])
+def product(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-async def opensearch(opensearch_url: str) -> AsyncIterator[OpenSearchEngine]:
-    engine = OpenSearchEngine.connect(opensearch_url)
+def cluster_url(product: str, request: pytest.FixtureRequest) -> str:
+    """URL of a cluster of each product in turn."""
+    return str(request.getfixturevalue(f"{product}_url"))
+
+
+@pytest.fixture
+async def opensearch(cluster_url: str) -> AsyncIterator[OpenSearchEngine]:
+    """The engine, on whichever product it is."""
+    engine = OpenSearchEngine.connect(cluster_url)
     yield engine
     await engine.aclose()
 

@@ -1,4 +1,4 @@
-"""The first stage on a real OpenSearch: scores, membership, pass-through, points in time."""
+"""The first stage on a real cluster of each product: scores, membership, pass-through, points in time."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ async def test_a_single_unsafe_token_is_found(opensearch: OpenSearchEngine, fed:
 @pytest.mark.parametrize("named_scores", [True, False])
 @pytest.mark.parametrize("match_set", ["union", "lexical"])
 async def test_parts_add_up(opensearch: OpenSearchEngine, fed: str, match_set: str, named_scores: bool) -> None:
-    dialect = replace(await opensearch._dialect(), named_scores=named_scores)
+    known = await opensearch._dialect()
+    if named_scores and not known.named_scores:
+        pytest.skip(f"{known.title} {known.version} has no include_named_queries_score")
+    dialect = replace(known, named_scores=named_scores)
     engine = OpenSearchEngine(opensearch._http, known=_Known(dialect))
     page = await engine.search(fed, query(match_set=match_set, sparse_boost=0.7, with_terms=True))
     wanted = TermWeights.from_pairs([(clause.id, clause.weight) for clause in query().clauses])
@@ -235,12 +238,17 @@ async def test_too_many_terms_keep_the_heaviest(opensearch: OpenSearchEngine, fe
     )
 
 
-async def test_a_lexical_part_of_many_clauses_halves_the_sparse_one(opensearch: OpenSearchEngine, fed: str) -> None:
+async def test_a_lexical_part_of_many_clauses_halves_the_sparse_one_where_they_are_counted_together(
+    opensearch: OpenSearchEngine, fed: str, product: str
+) -> None:
     body = {"query": {"bool": {"should": [{"match": {"title": f"word{n}"}} for n in range(600)]}}}
     clauses = tuple(SparseClause(n, f"absent{n}", 1.0) for n in range(800))
     page = await opensearch.search(fed, query(body=body, clauses=clauses))
     assert page.hits
-    assert "400 of 800 query terms left out" in page.warnings[0]
+    if product == "elasticsearch":  # Lucene 8 counts each bool alone
+        assert page.warnings == ()
+    else:
+        assert "400 of 800 query terms left out" in page.warnings[0]
 
 
 async def test_a_broken_query_is_the_callers(opensearch: OpenSearchEngine, fed: str) -> None:
