@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import socket
 from typing import Any
 
@@ -12,6 +14,7 @@ import structlog
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import ChercheError, Code
+from sidecar.observe import logs
 from sidecar.types import Identity, Query, SparseClause, StoredDocument
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Sent, engine, refusal
 
@@ -249,12 +252,12 @@ async def test_what_a_cluster_warns_of_is_logged_once_and_no_python_warning() ->
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         ours = OpenSearchEngine.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        logs.configure(stream=(written := io.StringIO()))
         try:
-            with structlog.testing.capture_logs() as logs:
-                for _ in range(3):
-                    await ours._http.send(Request("GET", "/"), what="cluster")
+            for _ in range(3):
+                await ours._http.send(Request("GET", "/"), what="cluster")
         finally:
+            structlog.reset_defaults()
             await ours.aclose()
-    assert [(line["log_level"], line["reason"]) for line in logs] == [
-        ("warning", "Loading the fielddata on the _id field is deprecated")
-    ]
+    [line] = map(json.loads, written.getvalue().splitlines())
+    assert (line["level"], line["reason"]) == ("warning", "Loading the fielddata on the _id field is deprecated")
