@@ -13,10 +13,19 @@ from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
-from sidecar.pipeline.query import EncodedQuery, check, encode_query
+from sidecar.pipeline.plan import failed_open
+from sidecar.pipeline.query import EncodedQuery, check, encode_query, sparse_outcome, unordered
 from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.protocols import Encoder
-from sidecar.types import EngineHit, IndexMeta, SearchRequest, SourceDocument
+from sidecar.types import (
+    EngineHit,
+    IndexMeta,
+    RerankOutcome,
+    RerankStatus,
+    SearchRequest,
+    SourceDocument,
+    SparseOutcome,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +52,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """An encoded query; `unreranked` says why it has no embeddings."""
+    """An encoded query; `unreranked` says why it has no embeddings where they were asked for."""
 
     encoded: EncodedQuery
     boost: float
-    unreranked: str = ""
+    sparse: SparseOutcome
+    unreranked: RerankOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +120,14 @@ async def prepare_query(request: SearchRequest, meta: IndexMeta, context: Contex
     sparse = sparse_encoder(meta, context.encoders)
     if request.query_mode == "doc_only":
         await _check_table(sparse, request.text)
-    reranker, unreranked = _reranker(meta, context) if request.rerank else (None, "")
+    reranker, unreranked = _reranker(meta, context) if request.rerank else (None, None)
     encoded, error = await encode_query(request, meta, context, sparse=sparse, reranker=reranker)
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
-    return PreparedQuery(encoded, boost, str(error) if error else unreranked)
+    if error is not None:
+        unreranked = failed_open(error)
+    elif reranker is not None:
+        unreranked = unordered(encoded, reranker)
+    return PreparedQuery(encoded, boost, sparse_outcome(encoded, sparse, len(encoded.clauses)), unreranked)
 
 
 async def rerank_hits(hits: Sequence[EngineHit], query: TokenEmbeddings, weight: float, context: Context) -> Ranked:
@@ -150,12 +164,13 @@ async def _check_table(encoder: Encoder, text: str) -> None:
         )
 
 
-def _reranker(meta: IndexMeta, context: Context) -> tuple[Encoder | None, str]:
+def _reranker(meta: IndexMeta, context: Context) -> tuple[Encoder | None, RerankOutcome | None]:
     if not meta.fingerprint.codes:
-        return None, "the index stores no token codes: set it up with a reranker"
+        reason = "the index stores no token codes: set it up with a reranker"
+        return None, RerankOutcome(RerankStatus.CODES_MISSING, reason)
     try:
-        return codes_encoder(meta, context.encoders), ""
+        return codes_encoder(meta, context.encoders), None
     except ChercheError as error:
         if error.code not in (Code.FAILED_PRECONDITION, Code.UNAVAILABLE):
             raise
-        return None, str(error)
+        return None, RerankOutcome(RerankStatus.UNAVAILABLE, str(error))

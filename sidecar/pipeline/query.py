@@ -15,9 +15,18 @@ from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
 from sidecar.protocols import Encoded, Encoder
-from sidecar.types import IndexMeta, SearchRequest, SparseClause
+from sidecar.types import (
+    IndexMeta,
+    RerankOutcome,
+    RerankStatus,
+    SearchRequest,
+    SparseClause,
+    SparseOutcome,
+    SparseStatus,
+)
 
 _STAGES = ("tokenize", "queue", "encode")
+_FOREIGN = "model {!r} does not know the language of this query"
 _SHARE = 0.5  # of the time left, for a pass that only the rerank needs: the first stage comes after it
 
 
@@ -49,6 +58,28 @@ class EncodedQuery:
     token_count: int = 0
     foreign: bool = False
     late_foreign: bool = False
+
+
+def sparse_outcome(encoded: EncodedQuery, sparse: Encoder | None, terms: int) -> SparseOutcome:
+    """What became of the sparse part of a query, `terms` of which were sent."""
+    if sparse is None:
+        return SparseOutcome()
+    if encoded.foreign:
+        reason = f"{_FOREIGN.format(sparse.info.name)}: BM25 alone answered; serve a model for it"
+        return SparseOutcome(SparseStatus.UNKNOWN_LANGUAGE, reason, tokens=encoded.token_count)
+    if not terms:
+        return SparseOutcome(SparseStatus.NO_TERMS, "the query has no term weights", tokens=encoded.token_count)
+    return SparseOutcome(SparseStatus.APPLIED, terms=terms, tokens=encoded.token_count)
+
+
+def unordered(encoded: EncodedQuery, reranker: Encoder) -> RerankOutcome | None:
+    """Why the reranker can order nothing by this query; None where it can."""
+    if encoded.embeddings is not None and len(encoded.embeddings):
+        return None
+    if encoded.late_foreign:
+        reason = f"{_FOREIGN.format(reranker.info.name)}; serve a reranker for it"
+        return RerankOutcome(RerankStatus.UNKNOWN_LANGUAGE, reason)
+    return RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker kept no token of this query")
 
 
 def check(request: SearchRequest, context: Context) -> None:

@@ -15,10 +15,10 @@ from sidecar.pipeline.encode import DocumentEncoder, name_of
 from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
 from sidecar.pipeline.table import query_table
 from sidecar.rpc.convert.columns import item_to_pb, timings_to_pb, weights_to_pb
-from sidecar.rpc.convert.search import QUERY_MODES, outcome_to_pb
+from sidecar.rpc.convert.search import QUERY_MODES, outcome_to_pb, sparse_to_pb
 from sidecar.rpc.convert.status import clean
 from sidecar.rpc.service import Call, Services
-from sidecar.types import EngineHit, IndexMeta, SearchRequest, SourceDocument, Timings
+from sidecar.types import EngineHit, IndexMeta, RerankOutcome, SearchRequest, SourceDocument, Timings
 
 
 class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
@@ -136,7 +136,7 @@ def _query_to_pb(query: PreparedQuery, max_clauses: int, timings: Timings) -> pb
     clauses, cut = heaviest(encoded.clauses, max_clauses) if max_clauses else (encoded.clauses, 0)
     clause = json.dumps(sparse_clause(clauses, query.boost)).encode() if clauses else b""
     embeddings = None
-    if encoded.embeddings is not None:
+    if encoded.embeddings is not None and query.unreranked is None:
         vectors = encoded.embeddings.vectors
         embeddings = pb.QueryEmbeddings(
             data=vectors.astype("<f4").tobytes(), tokens=vectors.shape[0], dim=vectors.shape[1]
@@ -146,9 +146,11 @@ def _query_to_pb(query: PreparedQuery, max_clauses: int, timings: Timings) -> pb
         terms=len(clauses),
         terms_cut=cut,
         embeddings=embeddings,
-        embeddings_missing=clean(query.unreranked),
+        embeddings_missing=clean(query.unreranked.reason) if query.unreranked else "",
         warnings=[clean(warning) for warning in encoded.warnings],
         timings=timings_to_pb(timings),
+        sparse=sparse_to_pb(query.sparse),
+        unreranked=outcome_to_pb(query.unreranked or RerankOutcome()).status,
     )
 
 

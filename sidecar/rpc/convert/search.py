@@ -138,7 +138,7 @@ def result_to_pb(result: SearchResult) -> pb.SearchResponse:
         engine_request_json="" if result.engine_request is None else dumps(result.engine_request),
         warnings=[clean(warning) for warning in result.warnings],
         query_terms=result.query_terms,
-        sparse=_sparse_to_pb(result.sparse),
+        sparse=sparse_to_pb(result.sparse),
     )
 
 
@@ -287,7 +287,8 @@ def _hit_from_pb(hit: pb.Hit) -> Hit:
     )
 
 
-def _sparse_to_pb(outcome: SparseOutcome) -> pb.SparseOutcome:
+def sparse_to_pb(outcome: SparseOutcome) -> pb.SparseOutcome:
+    """What became of the sparse part, for the wire."""
     return pb.SparseOutcome(
         status=_number(SPARSE_STATUSES, outcome.status),
         reason=clean(outcome.reason),

@@ -7,11 +7,14 @@ import json
 import urllib.request
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 
 from cherche_models import hub
 from sidecar import config
 from sidecar.models import LoadedModel
+from sidecar.pb.cherche.v1 import plugin_pb2 as pb
+from sidecar.pb.cherche.v1 import plugin_pb2_grpc, search_pb2
 from sidecar.protocols import Engine
 from sidecar.rpc.values import Text
 from sidecar.testing import RunningServer, running_server
@@ -63,6 +66,24 @@ async def test_a_foreign_query_is_answered_by_bm25(fed: RunningServer, mode: str
     assert result.rerank.status == RerankStatus.UNKNOWN_LANGUAGE
     assert any("BM25 alone" in warning for warning in result.warnings)
     assert result.hits[0].parts.sparse == 0
+
+
+async def test_the_plugin_is_told_of_a_foreign_query(fed: RunningServer, engine: Engine) -> None:
+    meta = await engine.meta("texts")
+    assert meta is not None
+    data = json.dumps(meta.to_json()).encode()
+    async with grpc.aio.insecure_channel(fed.address) as channel:
+        stub = plugin_pb2_grpc.PluginServiceStub(channel)
+        foreign, known = [
+            await stub.PrepareQuery(pb.PrepareQueryRequest(meta_json=data, text=text, embeddings=True))
+            for text in ("поиск документам", "the heart")
+        ]
+    assert (foreign.clause_json, foreign.HasField("embeddings")) == (b"", False)
+    assert foreign.sparse.status == search_pb2.SPARSE_STATUS_UNKNOWN_LANGUAGE
+    assert foreign.unreranked == search_pb2.RERANK_STATUS_UNKNOWN_LANGUAGE
+    assert "does not know the language" in foreign.embeddings_missing
+    assert known.sparse.status == search_pb2.SPARSE_STATUS_APPLIED
+    assert (known.HasField("embeddings"), known.unreranked) == (True, search_pb2.RERANK_STATUS_UNSPECIFIED)
 
 
 async def test_a_known_query_finds_no_foreign_document_by_its_vector(fed: RunningServer) -> None:

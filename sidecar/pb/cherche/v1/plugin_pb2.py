@@ -26,7 +26,7 @@ from sidecar.pb.cherche.v1 import common_pb2 as cherche_dot_v1_dot_common__pb2
 from sidecar.pb.cherche.v1 import search_pb2 as cherche_dot_v1_dot_search__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63herche/v1/plugin.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\x1a\x17\x63herche/v1/search.proto\"]\n\x17PrepareDocumentsRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\x12/\n\tdocuments\x18\x02 \x03(\x0b\x32\x1c.cherche.v1.PipelineDocument\"\\\n\x10PipelineDocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_json\x18\x02 \x01(\x0c\x12\x12\n\nknown_hash\x18\x03 \x01(\t\x12\x13\n\x0bknown_terms\x18\x04 \x01(\x0c\"\xaa\x01\n\x18PrepareDocumentsResponse\x12/\n\tdocuments\x18\x01 \x03(\x0b\x32\x1c.cherche.v1.PreparedDocument\x12\x32\n\x0cterm_weights\x18\x02 \x01(\x0b\x32\x1c.cherche.v1.TermWeightsBatch\x12)\n\x07timings\x18\x03 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"t\n\x10PreparedDocument\x12$\n\x04item\x18\x01 \x01(\x0b\x32\x16.cherche.v1.ItemResult\x12\x0c\n\x04hash\x18\x02 \x01(\t\x12\r\n\x05terms\x18\x03 \x01(\x0c\x12\r\n\x05\x63odes\x18\x04 \x01(\x0c\x12\x0e\n\x06reused\x18\x05 \x01(\x08\"\xcb\x01\n\x13PrepareQueryRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\x12\x0c\n\x04text\x18\x02 \x01(\t\x12)\n\nquery_mode\x18\x03 \x01(\x0e\x32\x15.cherche.v1.QueryMode\x12\x13\n\x0bquery_terms\x18\x04 \x01(\r\x12\x19\n\x0csparse_boost\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bmax_clauses\x18\x06 \x01(\r\x12\x12\n\nembeddings\x18\x07 \x01(\x08\x42\x0f\n\r_sparse_boost\"\xd7\x01\n\x14PrepareQueryResponse\x12\x13\n\x0b\x63lause_json\x18\x01 \x01(\x0c\x12\r\n\x05terms\x18\x02 \x01(\r\x12\x11\n\tterms_cut\x18\x03 \x01(\r\x12/\n\nembeddings\x18\x04 \x01(\x0b\x32\x1b.cherche.v1.QueryEmbeddings\x12\x1a\n\x12\x65mbeddings_missing\x18\x05 \x01(\t\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12)\n\x07timings\x18\x07 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"<\n\x0fQueryEmbeddings\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\"\x99\x01\n\x11RerankHitsRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\x12*\n\x05query\x18\x02 \x01(\x0b\x32\x1b.cherche.v1.QueryEmbeddings\x12%\n\x04hits\x18\x03 \x03(\x0b\x32\x17.cherche.v1.PipelineHit\x12\x13\n\x06weight\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"7\n\x0bPipelineHit\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\r\n\x05\x63odes\x18\x03 \x01(\x0c\"\x92\x01\n\x12RerankHitsResponse\x12%\n\x04hits\x18\x01 \x03(\x0b\x32\x17.cherche.v1.RerankedHit\x12*\n\x07outcome\x18\x02 \x01(\x0b\x32\x19.cherche.v1.RerankOutcome\x12)\n\x07timings\x18\x03 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"K\n\x0bRerankedHit\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x13\n\x06maxsim\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_maxsim\")\n\x14GetQueryTableRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\"\xb3\x01\n\x15GetQueryTableResponse\x12\x12\n\nvocabulary\x18\x01 \x03(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x0f\n\x07weights\x18\x03 \x01(\x0c\x12\r\n\x05\x66rame\x18\x04 \x03(\r\x12\x12\n\nmax_pieces\x18\x05 \x01(\r\x12\x14\n\x0csparse_boost\x18\x06 \x01(\x01\x12*\n\x06probes\x18\x07 \x03(\x0b\x32\x1a.cherche.v1.TokenizerProbe\"+\n\x0eTokenizerProbe\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\r2\xe4\x02\n\rPluginService\x12]\n\x10PrepareDocuments\x12#.cherche.v1.PrepareDocumentsRequest\x1a$.cherche.v1.PrepareDocumentsResponse\x12Q\n\x0cPrepareQuery\x12\x1f.cherche.v1.PrepareQueryRequest\x1a .cherche.v1.PrepareQueryResponse\x12K\n\nRerankHits\x12\x1d.cherche.v1.RerankHitsRequest\x1a\x1e.cherche.v1.RerankHitsResponse\x12T\n\rGetQueryTable\x12 .cherche.v1.GetQueryTableRequest\x1a!.cherche.v1.GetQueryTableResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63herche/v1/plugin.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\x1a\x17\x63herche/v1/search.proto\"]\n\x17PrepareDocumentsRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\x12/\n\tdocuments\x18\x02 \x03(\x0b\x32\x1c.cherche.v1.PipelineDocument\"\\\n\x10PipelineDocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_json\x18\x02 \x01(\x0c\x12\x12\n\nknown_hash\x18\x03 \x01(\t\x12\x13\n\x0bknown_terms\x18\x04 \x01(\x0c\"\xaa\x01\n\x18PrepareDocumentsResponse\x12/\n\tdocuments\x18\x01 \x03(\x0b\x32\x1c.cherche.v1.PreparedDocument\x12\x32\n\x0cterm_weights\x18\x02 \x01(\x0b\x32\x1c.cherche.v1.TermWeightsBatch\x12)\n\x07timings\x18\x03 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"t\n\x10PreparedDocument\x12$\n\x04item\x18\x01 \x01(\x0b\x32\x16.cherche.v1.ItemResult\x12\x0c\n\x04hash\x18\x02 \x01(\t\x12\r\n\x05terms\x18\x03 \x01(\x0c\x12\r\n\x05\x63odes\x18\x04 \x01(\x0c\x12\x0e\n\x06reused\x18\x05 \x01(\x08\"\xcb\x01\n\x13PrepareQueryRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\x12\x0c\n\x04text\x18\x02 \x01(\t\x12)\n\nquery_mode\x18\x03 \x01(\x0e\x32\x15.cherche.v1.QueryMode\x12\x13\n\x0bquery_terms\x18\x04 \x01(\r\x12\x19\n\x0csparse_boost\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bmax_clauses\x18\x06 \x01(\r\x12\x12\n\nembeddings\x18\x07 \x01(\x08\x42\x0f\n\r_sparse_boost\"\xb0\x02\n\x14PrepareQueryResponse\x12\x13\n\x0b\x63lause_json\x18\x01 \x01(\x0c\x12\r\n\x05terms\x18\x02 \x01(\r\x12\x11\n\tterms_cut\x18\x03 \x01(\r\x12/\n\nembeddings\x18\x04 \x01(\x0b\x32\x1b.cherche.v1.QueryEmbeddings\x12\x1a\n\x12\x65mbeddings_missing\x18\x05 \x01(\t\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12)\n\x07timings\x18\x07 \x01(\x0b\x32\x18.cherche.v1.StageTimings\x12)\n\x06sparse\x18\x08 \x01(\x0b\x32\x19.cherche.v1.SparseOutcome\x12,\n\nunreranked\x18\t \x01(\x0e\x32\x18.cherche.v1.RerankStatus\"<\n\x0fQueryEmbeddings\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\"\x99\x01\n\x11RerankHitsRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\x12*\n\x05query\x18\x02 \x01(\x0b\x32\x1b.cherche.v1.QueryEmbeddings\x12%\n\x04hits\x18\x03 \x03(\x0b\x32\x17.cherche.v1.PipelineHit\x12\x13\n\x06weight\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"7\n\x0bPipelineHit\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\r\n\x05\x63odes\x18\x03 \x01(\x0c\"\x92\x01\n\x12RerankHitsResponse\x12%\n\x04hits\x18\x01 \x03(\x0b\x32\x17.cherche.v1.RerankedHit\x12*\n\x07outcome\x18\x02 \x01(\x0b\x32\x19.cherche.v1.RerankOutcome\x12)\n\x07timings\x18\x03 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"K\n\x0bRerankedHit\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x13\n\x06maxsim\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_maxsim\")\n\x14GetQueryTableRequest\x12\x11\n\tmeta_json\x18\x01 \x01(\x0c\"\xb3\x01\n\x15GetQueryTableResponse\x12\x12\n\nvocabulary\x18\x01 \x03(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x0f\n\x07weights\x18\x03 \x01(\x0c\x12\r\n\x05\x66rame\x18\x04 \x03(\r\x12\x12\n\nmax_pieces\x18\x05 \x01(\r\x12\x14\n\x0csparse_boost\x18\x06 \x01(\x01\x12*\n\x06probes\x18\x07 \x03(\x0b\x32\x1a.cherche.v1.TokenizerProbe\"+\n\x0eTokenizerProbe\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\r2\xe4\x02\n\rPluginService\x12]\n\x10PrepareDocuments\x12#.cherche.v1.PrepareDocumentsRequest\x1a$.cherche.v1.PrepareDocumentsResponse\x12Q\n\x0cPrepareQuery\x12\x1f.cherche.v1.PrepareQueryRequest\x1a .cherche.v1.PrepareQueryResponse\x12K\n\nRerankHits\x12\x1d.cherche.v1.RerankHitsRequest\x1a\x1e.cherche.v1.RerankHitsResponse\x12T\n\rGetQueryTable\x12 .cherche.v1.GetQueryTableRequest\x1a!.cherche.v1.GetQueryTableResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,23 +44,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPAREQUERYREQUEST']._serialized_start=570
   _globals['_PREPAREQUERYREQUEST']._serialized_end=773
   _globals['_PREPAREQUERYRESPONSE']._serialized_start=776
-  _globals['_PREPAREQUERYRESPONSE']._serialized_end=991
-  _globals['_QUERYEMBEDDINGS']._serialized_start=993
-  _globals['_QUERYEMBEDDINGS']._serialized_end=1053
-  _globals['_RERANKHITSREQUEST']._serialized_start=1056
-  _globals['_RERANKHITSREQUEST']._serialized_end=1209
-  _globals['_PIPELINEHIT']._serialized_start=1211
-  _globals['_PIPELINEHIT']._serialized_end=1266
-  _globals['_RERANKHITSRESPONSE']._serialized_start=1269
-  _globals['_RERANKHITSRESPONSE']._serialized_end=1415
-  _globals['_RERANKEDHIT']._serialized_start=1417
-  _globals['_RERANKEDHIT']._serialized_end=1492
-  _globals['_GETQUERYTABLEREQUEST']._serialized_start=1494
-  _globals['_GETQUERYTABLEREQUEST']._serialized_end=1535
-  _globals['_GETQUERYTABLERESPONSE']._serialized_start=1538
-  _globals['_GETQUERYTABLERESPONSE']._serialized_end=1717
-  _globals['_TOKENIZERPROBE']._serialized_start=1719
-  _globals['_TOKENIZERPROBE']._serialized_end=1762
-  _globals['_PLUGINSERVICE']._serialized_start=1765
-  _globals['_PLUGINSERVICE']._serialized_end=2121
+  _globals['_PREPAREQUERYRESPONSE']._serialized_end=1080
+  _globals['_QUERYEMBEDDINGS']._serialized_start=1082
+  _globals['_QUERYEMBEDDINGS']._serialized_end=1142
+  _globals['_RERANKHITSREQUEST']._serialized_start=1145
+  _globals['_RERANKHITSREQUEST']._serialized_end=1298
+  _globals['_PIPELINEHIT']._serialized_start=1300
+  _globals['_PIPELINEHIT']._serialized_end=1355
+  _globals['_RERANKHITSRESPONSE']._serialized_start=1358
+  _globals['_RERANKHITSRESPONSE']._serialized_end=1504
+  _globals['_RERANKEDHIT']._serialized_start=1506
+  _globals['_RERANKEDHIT']._serialized_end=1581
+  _globals['_GETQUERYTABLEREQUEST']._serialized_start=1583
+  _globals['_GETQUERYTABLEREQUEST']._serialized_end=1624
+  _globals['_GETQUERYTABLERESPONSE']._serialized_start=1627
+  _globals['_GETQUERYTABLERESPONSE']._serialized_end=1806
+  _globals['_TOKENIZERPROBE']._serialized_start=1808
+  _globals['_TOKENIZERPROBE']._serialized_end=1851
+  _globals['_PLUGINSERVICE']._serialized_start=1854
+  _globals['_PLUGINSERVICE']._serialized_end=2210
 # @@protoc_insertion_point(module_scope)

@@ -219,6 +219,8 @@ class PrepareQueryResponse(_message.Message):
     EMBEDDINGS_MISSING_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    SPARSE_FIELD_NUMBER: _builtins.int
+    UNRERANKED_FIELD_NUMBER: _builtins.int
     clause_json: _builtins.bytes
     """The sparse part as Query DSL: a named `bool` of `rank_feature` clauses; empty without terms."""
     terms: _builtins.int
@@ -227,6 +229,8 @@ class PrepareQueryResponse(_message.Message):
     """Terms that did not fit max_clauses."""
     embeddings_missing: _builtins.str
     """Why there are no embeddings, where there are none."""
+    unreranked: _search_pb2.RerankStatus.ValueType
+    """What becomes of the rerank for want of embeddings that were asked for; its reason is `embeddings_missing`."""
     @_builtins.property
     def embeddings(self) -> Global___QueryEmbeddings:
         """Embeddings, where asked for and where the index has codes."""
@@ -239,6 +243,10 @@ class PrepareQueryResponse(_message.Message):
     def timings(self) -> _common_pb2.StageTimings:
         """Where the time went."""
 
+    @_builtins.property
+    def sparse(self) -> _search_pb2.SparseOutcome:
+        """What becomes of the sparse part."""
+
     def __init__(
         self,
         *,
@@ -249,10 +257,12 @@ class PrepareQueryResponse(_message.Message):
         embeddings_missing: _builtins.str = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         timings: _common_pb2.StageTimings | None = ...,
+        sparse: _search_pb2.SparseOutcome | None = ...,
+        unreranked: _search_pb2.RerankStatus.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "sparse", b"sparse", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause_json", b"clause_json", "embeddings", b"embeddings", "embeddings_missing", b"embeddings_missing", "terms", b"terms", "terms_cut", b"terms_cut", "timings", b"timings", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause_json", b"clause_json", "embeddings", b"embeddings", "embeddings_missing", b"embeddings_missing", "sparse", b"sparse", "terms", b"terms", "terms_cut", b"terms_cut", "timings", b"timings", "unreranked", b"unreranked", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

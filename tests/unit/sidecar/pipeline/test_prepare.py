@@ -10,7 +10,16 @@ from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.prepare import Known, Prepared, prepare_documents, prepare_query, rerank_hits
 from sidecar.testing import FakeModel
-from sidecar.types import EngineHit, IndexMeta, RerankStatus, SearchRequest, SourceDocument
+from sidecar.types import (
+    EngineHit,
+    IndexMeta,
+    RerankOutcome,
+    RerankStatus,
+    SearchRequest,
+    SourceDocument,
+    SparseOutcome,
+    SparseStatus,
+)
 
 DOC = SourceDocument("1", b'{"title": "sea", "text": "the blue sea"}')
 
@@ -71,7 +80,8 @@ async def test_a_joint_model_encodes_a_query_in_one_pass(world: Any) -> None:
     prepared = await query(world, meta, rerank=True)
     assert world.encoder.calls == [("query", 1)]
     assert len(prepared.encoded.clauses) == len(prepared.encoded.embeddings) == 2
-    assert (prepared.boost, prepared.unreranked) == (0.5, "")
+    assert (prepared.boost, prepared.unreranked) == (0.5, None)
+    assert prepared.sparse == SparseOutcome(SparseStatus.APPLIED, terms=2, tokens=prepared.sparse.tokens)
     assert (await query(world, meta, sparse_boost=2.0)).boost == 2.0
 
 
@@ -80,11 +90,15 @@ async def test_what_fails_for_the_reranker_costs_only_the_embeddings(make_world:
     meta = world.set_up(reranker="late")
     world.encoders.encoders[1].refusals = [unavailable("gone")]
     prepared = await query(world, meta, rerank=True)
-    assert (len(prepared.encoded.clauses), prepared.encoded.embeddings, prepared.unreranked) == (2, None, "gone")
+    assert (len(prepared.encoded.clauses), prepared.encoded.embeddings) == (2, None)
+    assert prepared.unreranked == RerankOutcome(RerankStatus.UNAVAILABLE, "gone")
     del world.encoders.encoders[1]
-    assert "cherche serve --model late=PATH" in (await query(world, meta, rerank=True)).unreranked
+    unserved = (await query(world, meta, rerank=True)).unreranked
+    assert unserved.status == RerankStatus.UNAVAILABLE
+    assert "cherche serve --model late=PATH" in unserved.reason
     without = await query(world, replace(meta, fingerprint=replace(meta.fingerprint, codes="")), rerank=True)
-    assert "stores no token codes" in without.unreranked
+    assert without.unreranked.status == RerankStatus.CODES_MISSING
+    assert "stores no token codes" in without.unreranked.reason
 
 
 async def test_without_an_engine_doc_only_needs_the_models_own_table(world: Any) -> None:

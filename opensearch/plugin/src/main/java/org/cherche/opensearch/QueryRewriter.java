@@ -3,6 +3,8 @@ package org.cherche.opensearch;
 import cherche.v1.Plugin.PrepareQueryRequest;
 import cherche.v1.Plugin.PrepareQueryResponse;
 import cherche.v1.Search.QueryMode;
+import cherche.v1.Search.RerankStatus;
+import cherche.v1.Search.SparseStatus;
 import io.grpc.Status;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -116,9 +118,18 @@ final class QueryRewriter {
         SearchSourceBuilder source,
         ActionListener<SearchState> then
     ) {
-        cache.put(key, response);
+        if (isLasting(key, response)) {
+            cache.put(key, response);
+        }
         apply(response, state, source);
         then.onResponse(state);
+    }
+
+    /** Whether the next search of the text would get the same: a reranker that was busy is asked again. */
+    private static boolean isLasting(Key key, PrepareQueryResponse response) {
+        return !key.embeddings
+            || response.hasEmbeddings()
+            || response.getUnreranked() == RerankStatus.RERANK_STATUS_UNKNOWN_LANGUAGE;
     }
 
     /** DEADLINE or UNAVAILABLE. */
@@ -197,23 +208,26 @@ final class QueryRewriter {
     }
 
     private void apply(PrepareQueryResponse response, SearchState state, SearchSourceBuilder source) {
-        state.queryStatus = "REWRITTEN";
-        state.queryReason = response.getTermsCut() > 0
-            ? response.getTermsCut() + " terms did not fit the cluster's clause limit"
-            : String.join("; ", response.getWarningsList());
         state.terms = response.getTerms();
-        if (!response.getClauseJson().isEmpty()) {
+        if (response.getClauseJson().isEmpty()) {
+            boolean isForeign = response.getSparse().getStatus() == SparseStatus.SPARSE_STATUS_UNKNOWN_LANGUAGE;
+            state.untouched(isForeign ? "UNKNOWN_LANGUAGE" : "NO_TERMS", response.getSparse().getReason());
+        } else {
+            state.queryStatus = "REWRITTEN";
+            state.queryReason = response.getTermsCut() > 0
+                ? response.getTermsCut() + " terms did not fit the cluster's clause limit"
+                : String.join("; ", response.getWarningsList());
             boolean union = FirstStage.isUnion(state.options.matchSet(), source);
             QueryBuilder users = union || source.minScore() == null ? source.query() : FirstStage.floored(source);
             source.query(FirstStage.hybrid(users, parse(response), union));
         }
-        node.stats().one(Count.QUERIES_REWRITTEN);
+        node.stats().one(response.getClauseJson().isEmpty() ? Count.QUERIES_UNTOUCHED : Count.QUERIES_REWRITTEN);
         if (state.window == 0) {
             return;
         }
         if (!response.hasEmbeddings()) {
             state.hold.release();
-            state.notReranked("UNAVAILABLE", response.getEmbeddingsMissing());
+            state.notReranked(withoutEmbeddings(response.getUnreranked()), response.getEmbeddingsMissing());
             return;
         }
         state.embeddings = response.getEmbeddings();
@@ -225,6 +239,14 @@ final class QueryRewriter {
         } else {
             source.docValueField(IndexSetup.CODES);
         }
+    }
+
+    /** What a page says of its rerank; sidecars of before tell the reason alone. */
+    private static String withoutEmbeddings(RerankStatus status) {
+        return switch (status) {
+            case RERANK_STATUS_UNSPECIFIED, UNRECOGNIZED -> "UNAVAILABLE";
+            default -> status.name().substring("RERANK_STATUS_".length());
+        };
     }
 
     /** The clause's name is for engines that tell its score; here it would show among the user's own. */
