@@ -117,7 +117,9 @@ class Serving:
     is_alias : bool
         Only then another index can take the place of these at once.
     names : tuple of str
-        Concrete indices.
+        Concrete indices, those of a data stream the oldest first.
+    is_stream : bool
+        Whether it is a data stream: only its next index can be of another encoding.
     replaced : tuple of str
         Those that they took the place of, and that are kept for a way back.
     successor : str
@@ -130,6 +132,7 @@ class Serving:
 
     is_alias: bool
     names: tuple[str, ...]
+    is_stream: bool = False
     replaced: tuple[str, ...] = ()
     successor: str = ""
     read: Mapping[str, int] = field(default_factory=dict)

@@ -283,6 +283,22 @@ class Shadows(Protocol):
         """Let an alias stand for other indices, at once."""
         ...
 
+    async def freeze(self, index: str, *, frozen: bool) -> None:
+        """Refuse all writes to an index, or take them again; once it returns, none is still on its way."""
+        ...
+
+    async def clone(self, index: str, name: str) -> None:
+        """Copy a frozen index, by links to its files; the copy takes writes. An earlier copy of it is replaced."""
+        ...
+
+    async def replace(self, index: str, new: str) -> None:
+        """Delete an index and let an alias of its name stand for another, at once; its own aliases move along."""
+        ...
+
+    async def roll(self, stream: str, meta: IndexMeta) -> str:
+        """Begin the next index of a data stream, with another encoding; its name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:

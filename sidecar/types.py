@@ -274,7 +274,8 @@ class EnginePage:
     """What the first stage found.
 
     `request` is what was sent: method, path, body. `clauses` is how many of the query's clauses were
-    sent, from the first on; None for all. `indices` are the concrete ones that hold the hits.
+    sent, from the first on; None for all. `indices` are the concrete ones that hold the hits. `partial`: not
+    every shard answered.
     """
 
     hits: tuple[EngineHit, ...]
@@ -286,11 +287,12 @@ class EnginePage:
     warnings: tuple[str, ...] = ()
     clauses: int | None = None
     indices: tuple[str, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Product, version and limits of an engine."""
+    """Product as people write it, version and limits of an engine."""
 
     product: str
     version: str

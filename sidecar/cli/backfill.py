@@ -49,6 +49,9 @@ _COUNTS = ("read", "encoded", "kept", "outrun", "gone", "skipped", "failed")
     help="Pause while the p99 of probe searches is this share above what it was before; 0 sends no probes.",
 )
 @click.option("--ignore-disk", is_flag=True, help="Go on where the disk may not suffice.")
+@click.option(
+    "--shadow", is_flag=True, help="Into a new index, with the mapping of today, that takes this one's place."
+)
 def backfill(
     session: Session,
     index: str,
@@ -58,6 +61,7 @@ def backfill(
     report_file: Path | None,
     search_slowdown: float,
     ignore_disk: bool,
+    shadow: bool,
 ) -> None:
     """Encode what an index holds, while it is in use.
 
@@ -66,7 +70,13 @@ def backfill(
     keeps the newer write and is encoded again. Interrupted, by whatever, it goes on when it is run
     again. Documents that were not done are written to a file, one JSON object each: id, index, why,
     code, reason, next_step. Exits with 1 if any failed; those without text do not count.
+
+    With --shadow nothing is written into the index: a new one is filled, without weights in _source,
+    and the alias INDEX is switched to it; the same as cherche upgrade without another model.
     """
+    if shadow:
+        _into_shadow(session, index, BackfillOptions("", dry_run, search_slowdown, ignore_disk))
+        return
     names = (checkpoint_file or Path(f"{index}.backfill.json"), report_file or Path(f"{index}.backfill.jsonl"))
     checkpoint = Checkpoint(names[0])
     options = BackfillOptions("" if dry_run else checkpoint.read(), dry_run, search_slowdown, ignore_disk)
@@ -82,6 +92,21 @@ def backfill(
     if run.progress.failed:
         session.output.note(f"{run.progress.failed} failed: see {names[1]}")
         raise SystemExit(FAILURE)
+
+
+def _into_shadow(session: Session, index: str, settings: BackfillOptions) -> None:
+    """An upgrade to the same model."""
+    from sidecar.cli.upgrade import Steps
+    from sidecar.types import IndexOptions
+
+    steps = Steps(session, index, IndexOptions(), "", settings)
+
+    async def run(client: Client) -> None:
+        if await steps.take(client, "prepare") is not None:
+            await steps.take(client, "switch")
+
+    session.run(run, index=index)
+    steps.show()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def dump(session: Session, index: str) -> None:
     """Print what is stored beside each document.
 
-    One JSON object per document, in rising order of id: id, source, hash, state, and the sha256 of
-    its packed terms and of its codes. Two dumps are equal exactly where two indexes are.
+    One JSON object per document: id, source, hash, state, and the sha256 of its packed terms and of its
+    codes; in rising order of id, except on Elasticsearch, which is not asked to sort by id. Two dumps,
+    sorted, are equal exactly where two indexes are.
     """
     count = session.run(lambda client: _dump(client, index))
     session.output.note(f"{count:,} documents")

@@ -38,6 +38,7 @@ _CHANCE = 0.05
 @click.option("--mode", default="hybrid", show_default=True, help="MODE[:QUERY_MODE][+rerank] that is compared.")
 @click.option("--no-switch", is_flag=True, help="Only prepare and compare.")
 @click.option("--force", is_flag=True, help="Switch even where the comparison says worse.")
+@click.option("--replace", is_flag=True, help="INDEX is an index: let an alias of its name take its place.")
 @click.option("--rollback", is_flag=True, help="Let the index before serve again, with all that was written since.")
 @click.option("--dry-run", is_flag=True, help="Only estimate.")
 @click.option("--search-slowdown", type=click.FloatRange(0), default=0.2, show_default=True, help="As in backfill.")
@@ -54,6 +55,7 @@ def upgrade(
     mode: str,
     no_switch: bool,
     force: bool,
+    replace: bool,
     rollback: bool,
     dry_run: bool,
     search_slowdown: float,
@@ -65,13 +67,17 @@ def upgrade(
     searched with --queries and compared, and the alias is switched at once; what others write
     meanwhile is copied, until after the switch. Without --model the index moves to a new one as it
     is, such as one without weights in _source. The old index stays: --rollback lets it serve again.
+
+    An index that is no alias is prepared the same way. With --replace an alias of its name then takes
+    its place: its writes are refused for some seconds, and a copy of it stays for --rollback. Of a
+    data stream only the next index can have another model: it is begun.
     """
     if qrels is not None and queries is None:
         raise click.UsageError("--qrels judges --queries: give both")
     settings = BackfillOptions(dry_run=dry_run, search_slowdown=search_slowdown, ignore_disk=ignore_disk)
     names = session.model_name(model), session.model_name(reranker)
     options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""))
-    steps = Steps(session, index, options, shadow, settings)
+    steps = Steps(session, index, options, shadow, settings, replace)
     if rollback:
         session.run(lambda client: steps.take(client, "rollback"), index=index)
         return steps.show()
@@ -82,7 +88,7 @@ def upgrade(
         prepared = await steps.take(client, "prepare")
         if prepared is None or dry_run:
             return
-        if judged is not None:
+        if judged is not None and prepared.serving:
             steps.comparison = await compared(session, client, index, prepared.serving[0], variant, *judged)
             check_better(steps.comparison, force=force or no_switch)
         if not no_switch:
@@ -101,6 +107,7 @@ class Steps:
     options: IndexOptions
     shadow: str
     settings: BackfillOptions
+    replace: bool = False
     copied: dict[str, Any] | None = None
     comparison: dict[str, Any] | None = None
     switched: Switched | None = None
@@ -118,7 +125,9 @@ class Steps:
         report = Path(f"{self.index}.upgrade.jsonl")
         told = replace(self.settings, checkpoint=checkpoint.read() if step == "prepare" else "")
         run = Run(checkpoint, self.session.output.progress(), None)
-        events = client.upgrade_index(self.index, step, self.options, shadow=self.shadow, settings=told)
+        events = client.upgrade_index(
+            self.index, step, self.options, shadow=self.shadow, settings=told, replace=self.replace
+        )
         end: Switched | None = None
         with ledger(report, append=bool(told.checkpoint) or step != "prepare") as run.ledger:
             try:

@@ -97,9 +97,15 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     asked = context.clock()
     query = _engine_query(request, planned, encoded, context, with_terms)
     query = replace(query, names=planned.own_names if others else (), others=others)
-    page = await context.engine.search(request.index, query)
+    try:
+        page = await context.engine.search(request.index, query)
+    except ChercheError:
+        if await _is_other_now(request, planned, context):
+            return None
+        raise
     answered = context.clock()
-    if not planned.page and planned.sparse is not None and not set(page.indices) <= set(planned.names):
+    elsewhere = planned.sparse is not None and not set(page.indices) <= set(planned.names)
+    if not planned.page and (elsewhere or (page.partial and await _is_other_now(request, planned, context))):
         if page.pit:
             await context.engine.close_pit(page.pit)
         return None
@@ -132,6 +138,13 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         sparse=_sparse_outcome(planned, encoded, len(clauses)),
     )
     return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
+
+
+async def _is_other_now(request: SearchRequest, planned: Plan, context: Context) -> bool:
+    """Whether the name stands for other indices than those that the search was planned for."""
+    if planned.page:
+        return False
+    return {name for group in await context.engine.groups(request.index) for name in group.names} != set(planned.names)
 
 
 async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tuple[Scope, ...]:

@@ -12,7 +12,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from sidecar.errors import precondition
-from sidecar.life import BackfillOptions, Candidate, Group, NotDone, Part, Progress, Switched, UpgradeEvent
+from sidecar.life import (
+    BackfillOptions,
+    Candidate,
+    Estimate,
+    Group,
+    NotDone,
+    Part,
+    Progress,
+    Serving,
+    Switched,
+    UpgradeEvent,
+)
 from sidecar.pipeline.backfill import Run, guard_of, read_checkpoint
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.copying import Copy
@@ -29,7 +40,9 @@ _COUNTS = 3
 async def prepare(
     index: str, options: IndexOptions, shadow: str, settings: BackfillOptions, context: Context
 ) -> AsyncGenerator[UpgradeEvent, None]:
-    """Fill an index beside the one that an alias stands for; searches and writes go on.
+    """Fill an index beside one, or beside that which an alias stands for; searches and writes go on.
+
+    A data stream's indices stay as they are: nothing is to be prepared for its next one.
 
     Parameters
     ----------
@@ -43,10 +56,16 @@ async def prepare(
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION for what is no alias of one index; ALREADY_EXISTS for another index of that name.
+        FAILED_PRECONDITION for an alias of several indices; ALREADY_EXISTS for another index of that name.
     """
     shadows = await context.engine.shadows()
-    old = await _only_index(index, shadows)
+    serving = await shadows.serving(index)
+    if serving.is_stream:
+        yield await _of_next(index, options, context)
+        if not settings.dry_run:
+            yield Switched(index, (), serving.names)
+        return
+    old = _only_index(index, serving)
     [group] = await context.engine.groups(old)
     sample = await context.engine.sample(old, SAMPLE)
     meta = resolve(inherited(options, group.meta), context, sample)
@@ -72,24 +91,49 @@ async def prepare(
 
 
 async def switch(
-    index: str, shadow: str, settings: BackfillOptions, context: Context
+    index: str,
+    shadow: str,
+    settings: BackfillOptions,
+    context: Context,
+    *,
+    options: IndexOptions | None = None,
+    replace: bool = False,
 ) -> AsyncGenerator[UpgradeEvent, None]:
-    """Let the prepared index take the place of the one that an alias stands for.
+    """Let the prepared index take the place of the one that serves.
+
+    Parameters
+    ----------
+    options : IndexOptions or None
+        Of a data stream's next index, which is begun with them.
+    replace : bool
+        Where `index` is an index itself: an alias of its name takes its place, writes are refused for some
+        seconds, and a copy is kept for a way back.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where none is prepared, or where it lacks documents.
+        FAILED_PRECONDITION where none is prepared, where it lacks documents, or for an index without `replace`.
     """
     shadows = await context.engine.shadows()
-    old = await _only_index(index, shadows)
+    serving = await shadows.serving(index)
+    if serving.is_stream:
+        yield await _roll(index, await _next_meta(index, options or IndexOptions(), context), shadows)
+        return
+    old = _only_index(index, serving)
     new = shadow or (await shadows.serving(old)).successor
     if not new:
         raise precondition(f"no index is prepared to follow {index!r}", f"run: cherche upgrade {index} --model NAME")
     prepared = await shadows.serving(new)
     if prepared.replaced != (old,):
         raise precondition(f"index {new!r} was not prepared to follow {old!r}", f"run: cherche upgrade {index} again")
-    async with aclosing(_switch(index, old, new, prepared.read, settings, context, shadows)) as events:
+    if not serving.is_alias and not replace:
+        raise precondition(
+            f"{index!r} is an index, and only an alias can be switched to {new!r} without a refused write",
+            f"let your clients use an alias of it, or run: cherche upgrade {index} --replace — an alias of that "
+            "name takes its place, and writes are refused for some seconds",
+        )
+    change = _switch if serving.is_alias else _replace
+    async with aclosing(change(index, old, new, prepared.read, settings, context, shadows)) as events:
         async for event in events:
             yield event
 
@@ -103,9 +147,13 @@ async def rollback(index: str, settings: BackfillOptions, context: Context) -> A
         FAILED_PRECONDITION where nothing was replaced, or the model before is not served.
     """
     shadows = await context.engine.shadows()
-    now = await _only_index(index, shadows)
+    found = await shadows.serving(index)
+    if found.is_stream:
+        yield await _roll(index, await _meta_before(index, found, context), shadows)
+        return
+    now = _only_index(index, found)
     serving = await shadows.serving(now)
-    if len(serving.replaced) != 1:
+    if not found.is_alias or len(serving.replaced) != 1:
         raise precondition(f"index {index!r} took nobody's place", "nothing is to be rolled back")
     async with aclosing(_switch(index, now, serving.replaced[0], serving.marks, settings, context, shadows)) as events:
         async for event in events:
@@ -140,13 +188,79 @@ async def _switch(
     yield Switched(index, (new,), (old,))
 
 
-async def _only_index(index: str, shadows: Shadows) -> str:
-    serving = await shadows.serving(index)
-    if not serving.is_alias:
+async def _replace(
+    index: str,
+    old: str,
+    new: str,
+    read: Mapping[str, int],
+    settings: BackfillOptions,
+    context: Context,
+    shadows: Shadows,
+) -> AsyncGenerator[UpgradeEvent, None]:
+    """Let an alias take the place of an index: nothing can follow the switch, so writes are refused before it."""
+    [before], [group] = await context.engine.groups(old), await context.engine.groups(new)
+    if group.meta is None:
+        raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
+    settings = replace(settings, search_slowdown=0.0)
+    copying = await _Copying.begin(shadows, old, new, group.meta, settings, context, read)
+    async with aclosing(copying.catch_up()) as events:
+        async for event in events:
+            yield event
+    kept = f"{old}-before-{before.meta.fingerprint.sparse[:8] if before.meta else 'bare'}"
+    await shadows.freeze(old, frozen=True)
+    try:
+        async with aclosing(copying.catch_up()) as events:
+            async for event in events:
+                yield event
+        await copying.check()
+        await shadows.clone(old, kept)
+        marks = {part.key: part.mark for part in await context.engine.parts(new)}
+        await shadows.announce(kept, new, {}, marks)
+        await shadows.replace(old, new)
+    except BaseException:
+        await shadows.freeze(old, frozen=False)
+        raise
+    yield replace(copying.run.progress, checkpoint="", finished=True)
+    yield Switched(index, (new,), (kept,))
+
+
+async def _of_next(index: str, options: IndexOptions, context: Context) -> Estimate:
+    """What another model for a data stream's next index takes: nothing, but for what people should know."""
+    meta = await _next_meta(index, options, context)
+    documents = (await context.engine.stats(index)).documents
+    said = (
+        f"{index} is a data stream: its next index will be of {meta.model}, those that it has stay as they are, "
+        "and searches encode the query once for each model"
+    )
+    return Estimate(documents, 0, 0, 0.0, 0, 0, notes=(said,))
+
+
+async def _next_meta(index: str, options: IndexOptions, context: Context) -> IndexMeta:
+    known = await context.engine.meta(index)
+    meta = resolve(inherited(options, known), context, await context.engine.sample(index, SAMPLE))
+    if known is not None and known.fingerprint == meta.fingerprint:
         raise precondition(
-            f"{index!r} is an index, and only an alias can be switched to another at once",
-            f"let your clients use an alias: POST /_aliases adds one to {index!r}",
+            f"the newest index of {index!r} is encoded with {meta.model!r} and these options already",
+            "name another model",
         )
+    return meta
+
+
+async def _meta_before(index: str, serving: Serving, context: Context) -> IndexMeta:
+    """The encoding before the one of a data stream's newest index."""
+    metas = [(await context.engine.groups(name))[0].meta for name in reversed(serving.names)]
+    found = next((meta for meta in metas if meta is not None and meta != metas[0]), None)
+    if found is None:
+        raise precondition(f"all indices of {index!r} are encoded alike", "nothing is to be rolled back")
+    return found
+
+
+async def _roll(index: str, meta: IndexMeta, shadows: Shadows) -> Switched:
+    kept = (await shadows.serving(index)).names
+    return Switched(index, (await shadows.roll(index, meta),), kept)
+
+
+def _only_index(index: str, serving: Serving) -> str:
     if len(serving.names) != 1:
         raise precondition(
             f"{index!r} stands for {len(serving.names)} indices: {', '.join(serving.names)}",

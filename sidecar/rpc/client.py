@@ -286,7 +286,7 @@ class Client:
         return response.documents, tuple(response.remains)
 
     async def dump_index(self, name: str) -> AsyncGenerator[DumpedDocument, None]:
-        """What is stored beside each document, in rising order of id."""
+        """What is stored beside each document, in rising order of id (on Elasticsearch in any)."""
         call = self._calls.stream(self._index.DumpIndex, index_pb2.DumpIndexRequest(index=name))
         async with aclosing(self._calls.responses(call)) as responses:
             async for response in responses:
@@ -313,8 +313,14 @@ class Client:
         *,
         shadow: str = "",
         settings: BackfillOptions | None = None,
+        replace: bool = False,
     ) -> AsyncGenerator[UpgradeEvent, None]:
         """One step of an upgrade; leaving early ends it, and what was copied stays.
+
+        Parameters
+        ----------
+        replace : bool
+            Let an alias take the place of an index.
 
         Raises
         ------
@@ -331,6 +337,7 @@ class Client:
             dry_run=told.dry_run,
             search_slowdown=told.search_slowdown,
             ignore_disk=told.ignore_disk,
+            replace=replace,
         )
         call = self._calls.stream(self._index.UpgradeIndex, request)
         async with aclosing(self._calls.responses(call)) as responses:

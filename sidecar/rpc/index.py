@@ -86,7 +86,9 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
                 options = convert.options_from_pb(request.options)
                 events = upgrade.prepare(index, options, request.shadow, settings, ours)
             case "switch":
-                events = upgrade.switch(index, request.shadow, settings, ours)
+                options = convert.options_from_pb(request.options)
+                replace = request.replace
+                events = upgrade.switch(index, request.shadow, settings, ours, options=options, replace=replace)
             case "rollback":
                 events = upgrade.rollback(index, settings, ours)
         async with aclosing(events):

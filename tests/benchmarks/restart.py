@@ -37,7 +37,7 @@ SIDECARS, DOCUMENTS = 3, 400
 SHARE = 0.7
 CLOSED_SECONDS, STEADY_SECONDS = 10.0, 20.0
 CONCURRENCY = 6
-NICE = 5  # of a sidecar that starts
+NICE = 19  # of a sidecar that starts
 READY_SECONDS = 3.0  # as minReadySeconds: a client tries an address again after two
 
 

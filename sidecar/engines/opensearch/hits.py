@@ -39,6 +39,7 @@ def page(
         request=request,
         warnings=(*warnings, *_doubts(reply)),
         indices=tuple(sorted({str(raw["_index"]) for raw in found["hits"] if "_index" in raw})),
+        partial=bool(reply.get("_shards", {}).get("failed")),
     )
 
 

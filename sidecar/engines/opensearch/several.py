@@ -52,7 +52,7 @@ async def several(http: Http, index: str) -> Several | None:
         NOT_FOUND.
     """
     request = Request("GET", index_path(index, "_settings", "index.uuid"))
-    names = tuple(sorted(await http.send(request, what=f'index "{index}"'), key=_age))
+    names = tuple(sorted(await http.send(request, what=f'index "{index}"'), key=age))
     is_stream = any(name.startswith(BACKING) for name in names) and index not in names
     if len(names) < 2 and not is_stream:
         return None
@@ -136,10 +136,10 @@ async def _target(http: Http, index: str) -> str:
     return next((name for name, entry in reply.items() if entry["aliases"][index].get("is_write_index")), "")
 
 
-def _age(name: str) -> tuple[int, str]:
+def age(name: str) -> tuple[int, str]:
     """Order of indices as rollovers number them.
 
-    >>> sorted([".ds-a-2024.09.01-000010", ".ds-a-2024.10.01-000009"], key=_age)[-1]
+    >>> sorted([".ds-a-2024.09.01-000010", ".ds-a-2024.10.01-000009"], key=age)[-1]
     '.ds-a-2024.09.01-000010'
     """
     number = re.search(r"-(\d{6,})$", name)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import lifecycle, mapping
+from sidecar.engines.opensearch import lifecycle, mapping, templates
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
-from sidecar.errors import ChercheError, Code, invalid
+from sidecar.engines.opensearch.several import age
+from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
 from sidecar.life import Candidate, Found, Placement, Serving
 from sidecar.types import HASH, STATE, IndexMeta, Json, WriteResult
 
 UPGRADE = "cherche_upgrade"
+_CLONING = 60.0  # seconds
 _NOT_COPIED = (
     "index.uuid",
     "index.creation_date",
@@ -39,9 +41,12 @@ class OpenSearchShadows:
         """See `Shadows.serving`."""
         found = await lifecycle.facts(self._http, index)
         notes = [each.meta.get(UPGRADE, {}) for each in found]
+        names = tuple(sorted((each.name for each in found), key=age))
+        is_alias = index not in names
         return Serving(
-            is_alias=all(each.name != index for each in found),
-            names=tuple(each.name for each in found),
+            is_alias=is_alias,
+            names=names,
+            is_stream=is_alias and any(name.startswith(templates.BACKING) for name in names),
             replaced=tuple(dict.fromkeys(name for note in notes for name in note.get("replaces", ()))),
             successor=next((note["successor"] for note in notes if "successor" in note), ""),
             read=_numbers(notes, "read"),
@@ -110,6 +115,72 @@ class OpenSearchShadows:
         actions += [{"add": {"index": name, "alias": alias, **added}} for name in new]
         await self._send(alias, Request("POST", "/_aliases", {"actions": actions}))
 
+    async def freeze(self, index: str, *, frozen: bool) -> None:
+        """See `Shadows.freeze`."""
+        if frozen:  # waits for writes that are on their way, which the setting alone does not
+            await self._send(index, Request("PUT", index_path(index, "_block", "write")))
+        else:
+            await self._send(index, Request("PUT", index_path(index, "_settings"), {"index.blocks.write": None}))
+
+    async def clone(self, index: str, name: str) -> None:
+        """See `Shadows.clone`."""
+        await self._delete_copy(index, name)
+        body = {"settings": {"index.blocks.write": None}}
+        await self._send(index, Request("POST", index_path(index, "_clone", name), body), _CLONING)
+        path = f"/_cluster/health{index_path(name)}"
+        params = {"wait_for_status": "yellow", "timeout": f"{_CLONING:g}s"}
+        health = await self._send(name, Request("GET", path, params=params), 2 * _CLONING)
+        if health["timed_out"]:
+            raise unavailable(
+                f'the copy "{name}" of index "{index}" does not start', "wait until the cluster is healthy"
+            )
+
+    async def replace(self, index: str, new: str) -> None:
+        """See `Shadows.replace`."""
+        reply = await self._send(index, Request("GET", index_path(index, "_alias")))
+        actions: list[dict[str, Any]] = [{"remove_index": {"index": index}}]
+        actions.append({"add": {"index": new, "alias": index}})
+        actions += [
+            {"add": {"index": new, "alias": alias, **options}} for alias, options in reply[index]["aliases"].items()
+        ]
+        await self._send(index, Request("POST", "/_aliases", {"actions": actions}))
+
+    async def roll(self, stream: str, meta: IndexMeta) -> str:
+        """See `Shadows.roll`.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION where the stream has no index template.
+        """
+        names = [each.name for each in await lifecycle.facts(self._http, stream)]
+        template = await templates.behind(self._http, stream, names)
+        if template is None:
+            raise precondition(
+                f"no index template makes the indices of {stream!r}, or its name is an alias", "name the data stream"
+            )
+        changed = template.setup(meta, recovery_source=self._dialect.recovery_source)
+        if changed:
+            await self._send(stream, changed)
+        reply = await self._send(stream, Request("POST", index_path(stream, "_rollover")))
+        return str(reply["new_index"])
+
+    async def _delete_copy(self, index: str, name: str) -> None:
+        """Delete what an attempt that was cut off left behind; nothing that is somebody else's."""
+        try:
+            [there] = await lifecycle.facts(self._http, name)
+        except ChercheError as error:
+            if error.code is Code.NOT_FOUND:
+                return
+            raise
+        [original] = await lifecycle.facts(self._http, index)
+        note = original.meta.get(UPGRADE)
+        if note is None or there.meta.get(UPGRADE) != note:
+            raise ChercheError(
+                Code.ALREADY_EXISTS, f'index "{name}" exists and is no copy of "{index}"', "delete or rename it"
+            )
+        await self._send(name, Request("DELETE", index_path(name)))
+
     async def _get(self, index: str, documents: Sequence[Candidate], params: Mapping[str, str]) -> list[Json]:
         if not documents:
             return []
@@ -133,8 +204,8 @@ class OpenSearchShadows:
         body = {"_meta": {**each.meta, UPGRADE: note}}
         await self._send(each.name, Request("PUT", index_path(each.name, "_mapping"), body))
 
-    async def _send(self, index: str, request: Request) -> Any:  # noqa: ANN401  # a reply
-        return await self._http.send(request, what=f'index "{index}"')
+    async def _send(self, index: str, request: Request, timeout: float | None = None) -> Any:  # noqa: ANN401  # a reply
+        return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
 
 
 def creation(mappings: Json, settings: Json, meta: IndexMeta, recovery_source: bool) -> dict[str, Any]:

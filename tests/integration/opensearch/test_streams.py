@@ -217,3 +217,33 @@ async def test_an_alias_of_several_models_is_searched_reported_and_fed(
     assert "another encoding" in outcomes["0"]
     stored = (await send("POST", f"/{new}/_search", {"query": {"ids": {"values": ["9"]}}}))["hits"]["hits"]
     assert len(stored) == 1
+
+
+async def test_the_next_index_of_a_data_stream_is_of_another_model(
+    server: RunningServer, send: Send, stream: str
+) -> None:
+    await append(send, stream, {"1": "moonlight"})
+    await server.client.setup_index(stream, ONE)
+    await run(server, stream)
+
+    async def step(name: Any, model: str = "two") -> list[Any]:
+        return [one async for one in server.client.upgrade_index(stream, name, IndexOptions(model=model))]
+
+    estimate, prepared = await step("prepare")
+    assert (estimate.to_encode, prepared.serving) == (0, ())
+    assert "data stream" in estimate.notes[0]
+    [switched] = await step("switch")
+    assert switched.serving[0].endswith("2")
+    assert await feed(server, stream, {"2": logged("moonlight again")}) == {"2": "encoded"}
+    report = await server.client.get_index(stream)
+    assert ([part.model for part in report.parts], report.findings) == (["one", "two"], ())
+    found = await server.client.search(SearchRequest(stream, "moonlight", size=10))
+    assert all(hit.parts.sparse > 0 for hit in found.hits)
+    assert len(found.hits) == 2
+    with pytest.raises(ChercheError, match="already"):
+        await step("prepare")
+    [back] = await step("rollback")
+    assert back.serving[0].endswith("3")
+    assert await feed(server, stream, {"3": logged("moonlight")}) == {"3": "encoded"}
+    parts = (await server.client.get_index(stream)).parts
+    assert {part.model: len(part.names) for part in parts} == {"one": 2, "two": 1}

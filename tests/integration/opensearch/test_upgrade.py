@@ -31,8 +31,9 @@ class Served:
     alias: str
     old: str
 
-    async def step(self, step: Any, model: str = "") -> list[UpgradeEvent]:
-        events = self.server.client.upgrade_index(self.alias, step, IndexOptions(model=model), settings=QUIET)
+    async def step(self, step: Any, model: str = "", *, name: str = "", **more: Any) -> list[UpgradeEvent]:
+        options = IndexOptions(model=model)
+        events = self.server.client.upgrade_index(name or self.alias, step, options, settings=QUIET, **more)
         return [event async for event in events]
 
     async def behind(self) -> list[str]:
@@ -167,11 +168,70 @@ async def test_a_document_without_text_is_copied_all_the_same(served: Served) ->
     assert {"bare", "bad"} <= set(await served.sources())
 
 
-async def test_an_index_that_is_no_alias_is_refused(served: Served) -> None:
+async def test_an_index_is_switched_only_on_request_and_then_by_an_alias_of_its_name(served: Served) -> None:
+    """Searches go on, no acknowledged write is lost, and the way back is open."""
+    name, stop = served.old, asyncio.Event()
+    await served.send("POST", "/_aliases", {"actions": [{"add": {"index": name, "alias": f"{name}-also"}}]})
+    [new] = end(await served.step("prepare", "two", name=name)).serving
     with pytest.raises(ChercheError, match="only an alias") as caught:
-        async for _ in served.server.client.upgrade_index(served.old, "prepare", IndexOptions(model="two")):
-            pass
+        await served.step("switch", name=name)
     assert caught.value.code is Code.FAILED_PRECONDITION
+    assert "--replace" in caught.value.next_step
+    written: dict[str, str] = {}
+    refused: list[str] = []
+    found: list[int] = []
+
+    async def write() -> None:
+        for number in range(10_000):
+            id, title = str(number % 250), f"version {number}"
+            try:
+                await served.send("PUT", f"/{name}/_doc/{id}", {"title": title, "text": "words"})
+                written[id] = title
+            except ChercheError as error:
+                refused.append(error.reason)
+            await asyncio.sleep(0.005)
+            if stop.is_set():
+                return
+
+    async def search() -> None:
+        while not stop.is_set():
+            result = await served.server.client.search(SearchRequest(name, "words of document 77", size=5))
+            found.append(len(result.hits))
+            await asyncio.sleep(0.02)
+
+    others = [asyncio.create_task(write()), asyncio.create_task(search())]
+    switched = end(await served.step("switch", name=name, replace=True))
+    await asyncio.sleep(0.2)
+    stop.set()
+    await asyncio.gather(*others)
+    [kept] = switched.kept
+    assert switched.serving == (new,)
+    assert list(await served.send("GET", f"/_alias/{name}")) == [new]
+    assert list(await served.send("GET", f"/_alias/{name}-also")) == [new]
+    assert set(found) == {5}
+    assert all("write" in reason for reason in refused), refused
+    titles = await served.sources(name)
+    assert {id: titles.get(id) for id in written} == written
+    assert end(await served.step("rollback", name=name)).serving == (kept,)
+    titles = await served.sources(name)
+    assert {id: titles.get(id) for id in written} == written
+    assert last(await run(served.server, name)).failed == 0
+    report = await served.server.client.get_index(name)
+    assert report.meta is not None
+    assert (report.meta.model, report.stats.encoded, report.findings) == ("one", len(titles), ())
+
+
+async def test_a_replacement_that_fails_leaves_the_index_as_it_was(served: Served) -> None:
+    name = served.old
+    await served.step("prepare", "two", name=name)
+    meta = (await served.server.client.get_index(name)).meta
+    assert meta is not None
+    kept = f"{name}-before-{meta.fingerprint.sparse[:8]}"
+    await served.send("PUT", f"/{kept}")
+    with pytest.raises(ChercheError, match="is no copy"):
+        await served.step("switch", name=name, replace=True)
+    await served.send("PUT", f"/{name}/_doc/new", {"title": "taken again"})
+    assert "new" in await served.sources(name)
 
 
 async def test_nothing_is_switched_that_was_not_prepared(served: Served) -> None:
