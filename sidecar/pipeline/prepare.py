@@ -14,7 +14,7 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.plan import failed_open
-from sidecar.pipeline.query import EncodedQuery, check, encode_query, sparse_outcome, unordered
+from sidecar.pipeline.query import EncodedQuery, check, encode_query, late_part, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.protocols import Encoder
 from sidecar.types import (
@@ -126,7 +126,8 @@ async def prepare_query(request: SearchRequest, meta: IndexMeta, context: Contex
     if error is not None:
         unreranked = failed_open(error)
     elif reranker is not None:
-        unreranked = unordered(encoded, reranker)
+        found = late_part(encoded, reranker)
+        unreranked = found if isinstance(found, RerankOutcome) else None
     return PreparedQuery(encoded, boost, sparse_outcome(encoded, sparse, len(encoded.clauses)), unreranked)
 
 

@@ -72,10 +72,10 @@ def sparse_outcome(encoded: EncodedQuery, sparse: Encoder | None, terms: int) ->
     return SparseOutcome(SparseStatus.APPLIED, terms=terms, tokens=encoded.token_count)
 
 
-def unordered(encoded: EncodedQuery, reranker: Encoder) -> RerankOutcome | None:
-    """Why the reranker can order nothing by this query; None where it can."""
+def late_part(encoded: EncodedQuery, reranker: Encoder) -> TokenEmbeddings | RerankOutcome:
+    """What hits are reranked by, or why nothing is."""
     if encoded.embeddings is not None and len(encoded.embeddings):
-        return None
+        return encoded.embeddings
     if encoded.late_foreign:
         reason = f"{_FOREIGN.format(reranker.info.name)}; serve a reranker for it"
         return RerankOutcome(RerankStatus.UNKNOWN_LANGUAGE, reason)

@@ -11,7 +11,7 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.membership import match_set_of
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.plan import Plan, failed_open, plan
-from sidecar.pipeline.query import EncodedQuery, encode_query
+from sidecar.pipeline.query import EncodedQuery, encode_query, late_part, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
 from sidecar.types import (
@@ -26,14 +26,11 @@ from sidecar.types import (
     SearchRequest,
     SearchResult,
     SparseClause,
-    SparseOutcome,
-    SparseStatus,
     Timings,
 )
 
 _ATTEMPTS = 4
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
-_FOREIGN = "model {!r} does not know the language of this query"
 _NO_TERMS = "the query has no term weights: the sparse part of every score is 0"
 _SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
 
@@ -135,7 +132,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
             *ended,
         ),
         query_terms=len(clauses),
-        sparse=_sparse_outcome(planned, encoded, len(clauses)),
+        sparse=sparse_outcome(encoded, planned.sparse, len(clauses)),
     )
     return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
 
@@ -203,12 +200,9 @@ async def _rank(
         outcome = planned.skipped or RerankOutcome()
         return Ranked(first_stage(page.hits, planned.offset), _counted(outcome, page, planned)), {}
     inside = page.hits[: planned.window]
-    if encoded.embeddings is None or len(encoded.embeddings) == 0:
-        outcome = RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker kept no token of this query")
-        if encoded.late_foreign:
-            reason = f"{_FOREIGN.format(planned.reranker.info.name)}; serve a reranker for it"
-            outcome = RerankOutcome(RerankStatus.UNKNOWN_LANGUAGE, reason)
-        return Ranked(first_stage(page.hits), _counted(outcome, page, planned)), {}
+    embeddings = late_part(encoded, planned.reranker)
+    if isinstance(embeddings, RerankOutcome):
+        return Ranked(first_stage(page.hits), _counted(embeddings, page, planned)), {}
     try:
         if planned.has_codes:
             codes: list[bytes | None] = [hit.codes for hit in inside]
@@ -218,7 +212,7 @@ async def _rank(
         return Ranked(first_stage(page.hits), _counted(failed_open(error), page, planned)), {}
     ranked = await rerank(
         page.hits,
-        encoded.embeddings,
+        embeddings,
         context,
         window=planned.window,
         weight=planned.weight,
@@ -226,17 +220,6 @@ async def _rank(
         stored=planned.has_codes,
     )
     return ranked, {hit.id: data for hit, data in zip(inside, codes, strict=True) if data is not None}
-
-
-def _sparse_outcome(planned: Plan, encoded: EncodedQuery, terms: int) -> SparseOutcome:
-    if planned.sparse is None:
-        return SparseOutcome()
-    if encoded.foreign:
-        reason = f"{_FOREIGN.format(planned.sparse.info.name)}: BM25 alone answered; serve a model for it"
-        return SparseOutcome(SparseStatus.UNKNOWN_LANGUAGE, reason, tokens=encoded.token_count)
-    if not terms:
-        return SparseOutcome(SparseStatus.NO_TERMS, "the query has no term weights", tokens=encoded.token_count)
-    return SparseOutcome(SparseStatus.APPLIED, terms=terms, tokens=encoded.token_count)
 
 
 def _counted(outcome: RerankOutcome, page: EnginePage, planned: Plan) -> RerankOutcome:
@@ -268,7 +251,7 @@ def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tup
     """What the caller gave or asked for, and the first stage does without."""
     unused = []
     if planned.sparse is not None and not encoded.clauses:
-        unused.append(_sparse_outcome(planned, encoded, 0).reason if encoded.foreign else _NO_TERMS)
+        unused.append(sparse_outcome(encoded, planned.sparse, 0).reason if encoded.foreign else _NO_TERMS)
     if request.mode == "sparse" and "query" in request.body:
         unused.append("mode sparse leaves out the query of the search body; what must hold goes into its filter")
     return tuple(unused)
