@@ -115,6 +115,25 @@ def load_model(name: str, source: str | Path, *, device: str | None = None, dtyp
     return LoadedModel(name, _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None)))
 
 
+def load_cross_encoder(source: str | Path) -> Callable[[Sequence[tuple[str, str]]], Sequence[float]]:
+    """What scores pairs of query and document by a cross-encoder.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder, or the id of a repository on the hub.
+
+    Raises
+    ------
+    ChercheError
+        As `load_model`.
+    """
+    from cherche_models import hub
+
+    model = _loading(lambda: hub.load_cross_encoder(source))
+    return lambda pairs: [float(score) for score in model.predict(pairs)]
+
+
 def export_model(source: str | Path, folder: str | Path, form: str) -> None:
     """Write a model as another library loads it.
 

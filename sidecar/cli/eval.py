@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from sidecar.cli.crossed import NAME, Scorer, crossed
 from sidecar.cli.output import table
 from sidecar.cli.search import search_options
 from sidecar.cli.session import Session, verb
@@ -84,6 +85,9 @@ def existing_file() -> click.Path:
 )
 @search_options
 @click.option("--limit", type=click.IntRange(1), help="Only the first queries.")
+@click.option(
+    "--cross-encoder", metavar="MODEL", help="Adds a row: the last mode's hits in the order of this cross-encoder."
+)
 @click.option("--run", "run_folder", type=click.Path(file_okay=False, path_type=Path), help="Write TREC runs here.")
 def eval_(
     session: Session,
@@ -93,6 +97,7 @@ def eval_(
     modes: str,
     query_mode: QueryMode,
     limit: int | None,
+    cross_encoder: str | None,
     run_folder: Path | None,
     **options: Any,  # noqa: ANN401  # fields of SearchRequest, checked by click
 ) -> None:
@@ -101,16 +106,41 @@ def eval_(
     Queries are JSONL with _id and text, judgements are BEIR's or TREC's. Queries run one after
     another, 100 hits each; latency is the caller's, after one unmeasured search. The modes are
     compared by a paired randomisation test. Fails unless every reranked query came back APPLIED.
+    A cross-encoder reads each hit together with the query, here in the caller: no index holds what
+    it would need, so its row says what is left to gain, at which latency.
     """
     variants = [Variant.parse(mode, query_mode) for mode in modes.split(",")]
     texts, judgements = read(queries, qrels, limit)
     base = SearchRequest(index=index, text="", size=DEPTH, **options)
-    trials = session.run(lambda client: measure(session, client, base, variants, texts), index=index)
+    scorer = _scorer(cross_encoder) if cross_encoder else None
+    trials = session.run(lambda client: _trials(session, client, base, variants, texts, scorer), index=index)
     report = evaluated(trials, judgements, len(texts))
     if run_folder is not None:
         write_runs(run_folder, trials)
     session.output.data(report, lambda: print_report(report))
     check_applied([variant for variant in variants if variant.rerank], trials)
+
+
+def _scorer(source: str) -> Scorer:
+    from sidecar.models import load_cross_encoder
+
+    return load_cross_encoder(source)
+
+
+async def _trials(
+    session: Session,
+    client: Client,
+    base: SearchRequest,
+    variants: Sequence[Variant],
+    texts: Mapping[str, str],
+    scorer: Scorer | None,
+) -> dict[str, Trial]:
+    trials = await measure(session, client, base, variants, texts)
+    if scorer is not None:
+        last = variants[-1]
+        trial = trials[f"{last.name}+{NAME}"] = Trial()
+        await crossed(session, client, base, last, texts, scorer, trial)
+    return trials
 
 
 def read(queries: Path, qrels: Path, limit: int | None) -> tuple[dict[str, str], dict[str, dict[str, int]]]:

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cherche_models import hub
+from cherche_models.evaluate import read_run
 from sidecar.cli import cherche
 from sidecar.testing import FakeModel
+from tests import checkpoints
 from tests.unit.sidecar.cli.conftest import Command, serving
 
 
@@ -106,6 +109,24 @@ def test_eval_measures_every_mode_and_compares_them(articles: Command) -> None:
     assert report["modes"]["hybrid+rerank"]["rerank_status"] == {"APPLIED": 2}
     assert len(report["significance"]) == 6
     assert {"a": "bm25", "b": "sparse", "wins": 1, "losses": 0}.items() <= report["significance"][0].items()
+
+
+def test_eval_has_a_row_for_a_cross_encoder(articles: Command, tmp_path: Path) -> None:
+    folder = checkpoints.classifier(tmp_path / "cross")
+    options = ["--modes", "bm25,hybrid", "--cross-encoder", str(folder), "--run", str(tmp_path / "runs")]
+    report = articles.json("eval", "articles", *judged(articles), *options)
+    assert list(report["modes"]) == ["bm25", "hybrid", "hybrid+cross-encoder"]
+    assert len(report["significance"]) == 3
+    runs = {name: read_run(tmp_path / "runs" / f"{name}.run") for name in ("hybrid", "hybrid+cross-encoder")}
+    documents = {d["_id"]: d for d in map(json.loads, (articles.folder / "corpus.jsonl").read_text().splitlines())}
+    model = hub.load_cross_encoder(folder, device="cpu")
+    for query, text in (("q1", "aspirin"), ("q2", "heart")):
+        found = {key: documents[key] for key in runs["hybrid"][query]}
+        pairs = [(text, " ".join(d[f] for f in ("title", "text") if f in d)) for d in found.values()]
+        scored = dict(zip(found, model.predict(pairs).tolist(), strict=True))
+        assert runs["hybrid+cross-encoder"][query] == sorted(found, key=lambda key: -scored[key])
+    refused = articles("eval", "articles", *judged(articles), "--cross-encoder", str(tmp_path), code=1)
+    assert "name the folder that holds the checkpoint" in refused.stderr
 
 
 def test_eval_writes_runs_that_others_can_measure(articles: Command) -> None:
