@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opensearchpy import NotFoundError
 
 from cherche_models import codec
 from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.engines.opensearch.dialect import choose
 from sidecar.engines.opensearch.http import Http
 from sidecar.engines.opensearch.mapping import PROPERTIES
 from sidecar.errors import ChercheError, Code
+from sidecar.life import Placement, Revision
 from sidecar.types import Fingerprint, Identity, IndexMeta, Query, SparseClause, StoredDocument, TextField
 
 RECORDED = json.loads(Path(__file__).with_name("elasticsearch.json").read_text(encoding="utf-8"))
@@ -33,6 +36,7 @@ class Specified:
 
     version: str
     weights: str = "rank_features"
+    absent: set[str] = field(default_factory=set)
     sent: list[tuple[str, Any]] = field(default_factory=list)
     queries: list[Mapping[str, str]] = field(default_factory=list)
 
@@ -56,7 +60,7 @@ class Specified:
         assert headers is not None
         lines = isinstance(body, bytes)
         assert headers["content-type"] == ("application/x-ndjson" if lines else "application/json")
-        said = [json.loads(line) for line in body.splitlines()[::2]] if lines else [body or {}]
+        said = actions(body) if lines else [body or {}]
         for each in said:
             assert set(each) <= set(endpoint["body"]), f"{method} {url} knows no {set(each) - set(endpoint['body'])}"
         self.sent.append((endpoint["request"], said[0]))
@@ -69,14 +73,28 @@ class Specified:
     def _endpoint(self, method: str, url: str) -> Any:
         for endpoint in RECORDED["endpoints"]:
             verb, path = endpoint["request"].split(" ")
-            if verb == method and re.fullmatch(path.replace("{index}", "[^/_][^/]*"), url):
+            if verb == method and re.fullmatch(path.replace("{index}", "[^/_][^/]*").replace("{name}", "[^/]+"), url):
                 return endpoint
         raise AssertionError(f"the specification has no {method} {url}")
 
     def _reply(self, endpoint: Any, url: str, params: Mapping[str, Any], body: Any) -> Any:
+        index = url.split("/")[1]
+        if endpoint["request"] in ("PUT /{index}", "POST /{index}/_clone/{name}"):
+            self.absent.discard(url.split("/")[-1])
+        if index in self.absent:
+            missing = {"type": "index_not_found_exception", "reason": f"no such index [{index}]", "index": index}
+            raise NotFoundError(404, missing["type"], {"error": {"root_cause": [missing], **missing}, "status": 404})
         if url.endswith("/_mapping") and "reply" not in endpoint:
             properties = {**PROPERTIES, "cherche_weights": {"type": self.weights}}
-            return {"books": {"mappings": {"properties": properties, "_meta": {"cherche": META.to_json()}}}}
+            return {index: {"mappings": {"properties": properties, "_meta": {"cherche": META.to_json()}}}}
+        if endpoint["request"] == "GET /{index}/_settings":
+            return {index: endpoint["reply"]["books"]}
+        if url.endswith("_bulk"):
+            return written(actions(body))
+        if url.endswith("_mget"):
+            ids = [doc["_id"] for doc in body.get("docs", ())] or body["ids"]
+            known = {doc["_id"]: doc for doc in endpoint["reply"]["docs"]}
+            return {"docs": [known[id] for id in ids]}
         if not url.endswith("_search"):
             return endpoint["reply"]
         return {**searched(body, params), **({"pit_id": "a newer id"} if "pit" in body else {})}
@@ -84,6 +102,28 @@ class Specified:
     def bodies(self, request: str) -> list[Any]:
         """What was sent to an endpoint."""
         return [body for sent, body in self.sent if sent == request]
+
+
+def actions(body: bytes) -> list[Any]:
+    """The actions of a bulk; all but a deletion bring a line of their own along."""
+    lines = iter(body.splitlines())
+    found = []
+    for line in lines:
+        found.append(json.loads(line))
+        if "delete" not in found[-1]:
+            next(lines)
+    return found
+
+
+def written(said: Sequence[Mapping[str, Any]]) -> Any:
+    """A reply of a bulk that did all of it."""
+    status = {"index": 200, "create": 201, "update": 200, "delete": 200}
+    items = [
+        {name: {"_index": "books", "_id": one["_id"], "status": status[name]}}
+        for each in said
+        for name, one in each.items()
+    ]
+    return {"took": 3, "errors": False, "items": items}
 
 
 def searched(body: Any, params: Mapping[str, Any]) -> Any:
@@ -127,7 +167,7 @@ async def test_every_call_keeps_to_the_specification(version: str) -> None:
     cluster = Specified(version)
     ours = engine(cluster)
     document = StoredDocument("1", {"title": "sun"}, "h", "ok", features={"sun": 1.5}, terms=TERMS)
-    assert (await ours.info()).product == "elasticsearch"
+    assert (await ours.info()).product == "Elasticsearch"
     assert (await ours.setup("books", META)).requests == ()
     assert [result.error for result in await ours.write("books", [document])] == [None]
     await ours.refresh("books")
@@ -195,3 +235,81 @@ async def test_sparse_vectors_are_refused_where_no_query_reads_them(version: str
 @pytest.mark.parametrize(("version", "limit"), [("7.17.29", 4096), ("8.7.1", 1024), ("9.1.0", 1024)])
 async def test_a_limit_that_is_ignored_is_not_believed(version: str, limit: int) -> None:
     assert (await engine(Specified(version)).info()).max_clauses == limit
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_backfill_keeps_to_the_specification(version: str) -> None:
+    cluster = Specified(version)
+    ours = engine(cluster)
+    [part] = await ours.parts("books")
+    assert (part.index, part.uuid, part.shard, part.mark, part.deletions) == ("books", "u", 0, 0, 0)
+    [[candidate]] = [some async for some in ours.candidates(part, -1, META)]
+    [search] = cluster.bodies("POST /{index}/_search")
+    assert cluster.queries[-1]["preference"] == "_shards:0"
+    assert search["sort"] == [{"_seq_no": "asc"}]
+    document = StoredDocument("1", {}, "h", "ok", features={"sun": 1.5}, terms=TERMS)
+    assert [result.error for result in await ours.revise([Revision(candidate, document)])] == [None]
+    assert cluster.bodies("POST /_bulk")[-1] == {
+        "update": {"_index": "books", "_id": "1", "if_seq_no": 0, "if_primary_term": 1}
+    }
+    load, room = await ours.load(), await ours.room("books")
+    assert load is not None
+    assert (load.rejected, load.queued, load.threads, load.searches) == (3, 1, 2, 5)
+    assert room is not None
+    assert (room.free, room.store, room.copies) == (8500 - 1500, 2000, 2)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_upgrade_keeps_to_the_specification(version: str) -> None:
+    cluster = Specified(version, absent={"new", "copy"})
+    ours = engine(cluster)
+    shadows = await ours.shadows()
+    [part] = await ours.parts("books")
+    [[candidate]] = [some async for some in ours.candidates(part, -1, META, whole_source=True)]
+    await shadows.create("new", "books", META)
+    assert set(cluster.bodies("PUT /{index}")[-1]) == {"settings", "mappings"}
+    found = await shadows.found("new", [candidate])
+    document = StoredDocument("1", {"title": "sun"}, "h", "ok", features={"sun": 1.5}, terms=TERMS)
+    for over in (None, found["1"]):
+        assert [result.error for result in await shadows.place("new", [Placement(document, "", over)])] == [None]
+    assert [set(body) for body in cluster.bodies("POST /{index}/_bulk")[-2:]] == [{"create"}, {"index"}]
+    assert await shadows.absent("new", [candidate]) == []
+    assert [result.error for result in await shadows.discard([candidate])] == [None]
+    await shadows.announce("books", "new", {}, {})
+    await shadows.switch("shelf", ["books"], ["new"])
+    await shadows.freeze("books", frozen=True)
+    await shadows.clone("books", "copy")
+    await shadows.freeze("books", frozen=False)
+    await shadows.replace("books", "copy")
+    assert cluster.bodies("POST /_aliases") == [
+        {
+            "actions": [
+                {"remove": {"index": "books", "alias": "shelf"}},
+                {"add": {"index": "new", "alias": "shelf", "is_write_index": True}},
+            ]
+        },
+        {
+            "actions": [
+                {"remove_index": {"index": "books"}},
+                {"add": {"index": "copy", "alias": "books"}},
+                {"add": {"index": "copy", "alias": "shelf"}},
+            ]
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("root", "refusal"),
+    [
+        ({"version": {"number": "7.11.2", "build_flavor": "default"}}, "does not speak to Elasticsearch 7.11.2"),
+        ({"version": {"number": "6.8.23", "build_flavor": "oss"}}, "does not speak to Elasticsearch 6.8.23"),
+        ({"version": {"number": "2.3.0", "distribution": "opensearch"}}, "does not speak to OpenSearch 2.3.0"),
+        ({"version": {"number": "1.0", "distribution": "quickwit"}}, "does not speak to quickwit 1.0"),
+        ({"tagline": "hello"}, "does not speak to an unknown product unknown"),
+    ],
+)
+def test_what_is_not_spoken_to_is_named_with_what_is(root: Any, refusal: str) -> None:
+    with pytest.raises(ChercheError, match=refusal) as refused:
+        choose(root)
+    assert refused.value.code == Code.FAILED_PRECONDITION
+    assert refused.value.next_step == "use OpenSearch 2.4 or Elasticsearch 7.12 or later"

@@ -123,7 +123,7 @@ which would end up in logs — send them as an identity, or configure a service 
     async def info(self) -> EngineInfo:
         """Product, version and clause limit."""
         dialect = await self._dialect()
-        return EngineInfo(dialect.product, dialect.version, await self._max_clauses())
+        return EngineInfo(dialect.title, dialect.version, await self._max_clauses())
 
     async def meta(self, index: str) -> IndexMeta | None:
         """See `Engine.meta`."""

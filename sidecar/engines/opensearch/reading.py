@@ -1,4 +1,4 @@
-"""Reading documents back: by id with every acknowledged write, and all of them in order of id."""
+"""Reading documents back: by id with every acknowledged write, and all of them in the order of `Dialect.scan_order`."""
 
 from __future__ import annotations
 
