@@ -584,7 +584,7 @@ Global___DumpIndexRequest: _TypeAlias = DumpIndexRequest  # noqa: Y015
 
 @_typing.final
 class DumpIndexResponse(_message.Message):
-    """One document as stored, in rising order of id."""
+    """One document as stored; in rising order of id, except on Elasticsearch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
