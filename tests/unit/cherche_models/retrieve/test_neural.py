@@ -5,11 +5,13 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 from cherche_models import rank, retrieve, scores
-from cherche_models.models import Joint, Model
+from cherche_models.models import InferenceFree, Joint, Model, Splade
 from cherche_models.retrieve import BM25, Retriever
 from cherche_models.retrieve import colbert as colbert_module
+from tests import checkpoints
 
 DOCUMENTS = [
     {"id": "a", "text": "neural search of the brain"},
@@ -51,6 +53,18 @@ def test_scores_are_those_of_the_model(retriever: Retriever[object]) -> None:
     assert {hit["id"]: hit["similarity"] for hit in found} == pytest.approx(expected, rel=1e-4, abs=1e-4)
     similarities = [hit["similarity"] for hit in found]
     assert similarities == sorted(similarities, reverse=True)
+
+
+def test_queries_of_an_inference_free_model_are_looked_up(splade: Splade, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = torch.linspace(0.1, 2.0, len(splade.vocabulary))
+    model = InferenceFree(splade.backbone, splade.tokenizer, table).eval()
+    retriever = retrieve.Splade("id", "text", model).add_documents(DOCUMENTS)
+    query = " ".join(checkpoints.WORDS)
+    expected = {key: score for key, score in exact(retriever, query).items() if score > 0}
+    assert expected
+    monkeypatch.setattr(model.backbone, "forward", lambda *_: pytest.fail("a query went through the encoder"))
+    found = retriever.search(query)
+    assert {hit["id"]: hit["similarity"] for hit in found} == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_calls_of_neural_cherche(retriever: Retriever[object]) -> None:
