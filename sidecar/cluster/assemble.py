@@ -23,8 +23,8 @@ _FETCHED = Path("target") / "dependency"
 
 
 def home_folder(cache: Path, server: Server = OPENSEARCH) -> Path:
-    """Where the assembled server lies."""
-    return cache / f"{server.name}-{server.version}"
+    """Where the assembled server lies; made of other parts, it lies elsewhere."""
+    return cache / f"{server.name}-{server.version}-{server.digest}"
 
 
 def assemble(cache: Path, environment: Mapping[str, str], server: Server = OPENSEARCH) -> Path:
@@ -73,7 +73,7 @@ def _fetch(scratch: Path, environment: Mapping[str, str], server: Server) -> Pat
         pom = parts.pom(folder.replace("/", "-"), coordinates)
         (build / folder / "pom.xml").write_text(pom, encoding="utf-8")
     (build / "pom.xml").write_text(parts.pom("all", modules=server.layout()), encoding="utf-8")
-    command = [maven(), "-B", "-q", "-ntp", _GOAL, "-DincludeScope=runtime"]
+    command = [maven(server), "-B", "-q", "-ntp", _GOAL, "-DincludeScope=runtime"]
     ran = subprocess.run(
         command,
         cwd=build,

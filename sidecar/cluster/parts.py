@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -67,6 +68,15 @@ class Server:
     def name(self) -> str:
         """Product in lower case, as in file names and settings."""
         return self.title.lower()
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that change with what the server is made of.
+
+        >>> len(OPENSEARCH.digest)
+        8
+        """
+        return sha256(repr((self.folders, self.modules)).encode()).hexdigest()[:8]
 
     def layout(self) -> dict[str, tuple[str, ...]]:
         """`folders` and those of the modules.

@@ -115,7 +115,7 @@ def java_version(home: Path) -> int:
     return int(found.group(1)) if found else 0
 
 
-def maven() -> str:
+def maven(server: Server = OPENSEARCH) -> str:
     """Path of ``mvn``.
 
     Raises
@@ -127,7 +127,7 @@ def maven() -> str:
     if found is None:
         raise precondition(
             "Maven (mvn) is not on the PATH: it fetches the server from Maven Central",
-            "install Maven, or set OPENSEARCH_URL to a cluster that runs already",
+            f"install Maven, or set {server.variable} to a cluster that runs already",
         )
     return found
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from sidecar.cluster import node, parts, places, run
-from sidecar.cluster.assemble import _lay_out, with_plugins
+from sidecar.cluster.assemble import _lay_out, home_folder, with_plugins
 from sidecar.cluster.node import NodeSpec
 from sidecar.errors import ChercheError, Code
 
@@ -72,11 +73,12 @@ def test_a_product_takes_the_newest_java_that_runs_it(tmp_path: Path, monkeypatc
         places.java_home({}, parts.ELASTICSEARCH)
 
 
-def test_a_missing_maven_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_a_missing_maven_is_named(server: parts.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ChercheError, match="mvn") as refused:
-        places.maven()
-    assert "OPENSEARCH_URL" in refused.value.next_step
+        places.maven(server)
+    assert server.variable in refused.value.next_step
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
@@ -179,3 +181,10 @@ def test_a_zip_that_is_no_plugin_is_named(tmp_path: Path) -> None:
 def test_free_ports_differ() -> None:
     ports = node.free_ports(6)
     assert len(set(ports)) == 6
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_a_server_of_other_parts_is_assembled_anew(server: parts.Server, tmp_path: Path) -> None:
+    fewer = replace(server, modules=server.modules[:-1])
+    assert home_folder(tmp_path, fewer) != home_folder(tmp_path, server)
+    assert home_folder(tmp_path, replace(server, flags=())) == home_folder(tmp_path, server)
