@@ -58,6 +58,7 @@ class Specified:
             assert since is not None, f"{method} {url} knows no parameter {name}"
             assert numbers(self.version) >= numbers(since), f"{name} came with {since}"
         assert headers is not None
+        assert headers["authorization"] == "ApiKey k"
         lines = isinstance(body, bytes)
         assert headers["content-type"] == ("application/x-ndjson" if lines else "application/json")
         said = actions(body) if lines else [body or {}]
@@ -235,6 +236,21 @@ async def test_sparse_vectors_are_refused_where_no_query_reads_them(version: str
 @pytest.mark.parametrize(("version", "limit"), [("7.17.29", 4096), ("8.7.1", 1024), ("9.1.0", 1024)])
 async def test_a_limit_that_is_ignored_is_not_believed(version: str, limit: int) -> None:
     assert (await engine(Specified(version)).info()).max_clauses == limit
+
+
+@pytest.mark.parametrize(
+    ("version", "kept", "reason"),
+    [
+        ("7.17.29", 4096, "the cluster's indices.query.bool.max_clause_count allows no more"),
+        ("8.19.0", 1024, "Elasticsearch 8.19.0 takes 1024 clauses and does not say how many more"),
+    ],
+)
+async def test_terms_left_out_are_told_with_what_the_version_says(version: str, kept: int, reason: str) -> None:
+    clauses = tuple(SparseClause(n, f"t{n}", 1.0) for n in range(5000))
+    page = await engine(Specified(version)).search("books", Query("", "sparse", (), clauses=clauses))
+    assert page.clauses is not None
+    assert page.warnings == (f"{5000 - page.clauses} of 5000 query terms left out, the lightest: {reason}",)
+    assert kept - 32 <= page.clauses <= kept
 
 
 @pytest.mark.parametrize("version", VERSIONS)

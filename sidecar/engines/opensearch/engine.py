@@ -327,7 +327,7 @@ which would end up in logs — send them as an identity, or configure a service 
             body = {**sparse_parts_body(query, clauses, ids), **pit}
             request_parts = Request("POST", path, body) if pit else dialect.search(index, body)
             parts = _scores(await self._send(index, request_parts, query.timeout)) if ids else {}
-        warnings = _cut_warnings(cut, len(clauses))
+        warnings = _cut_warnings(cut, len(clauses), dialect)
         found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
 
@@ -375,10 +375,10 @@ def _scores(reply: JsonValue) -> dict[str, float]:
     return {raw["_id"]: float(raw["_score"]) for raw in reply["hits"]["hits"]}
 
 
-def _cut_warnings(cut: int, kept: int) -> tuple[str, ...]:
+def _cut_warnings(cut: int, kept: int, dialect: Dialect) -> tuple[str, ...]:
     if not cut:
         return ()
-    return (
-        f"{cut} of {cut + kept} query terms left out, the lightest: the cluster's "
-        "indices.query.bool.max_clause_count allows no more",
-    )
+    reason = "the cluster's indices.query.bool.max_clause_count allows no more"
+    if not dialect.states_max_clauses:
+        reason = f"{dialect.title} {dialect.version} takes {DEFAULT_MAX_CLAUSES} clauses and does not say how many more"
+    return (f"{cut} of {cut + kept} query terms left out, the lightest: {reason}",)
