@@ -314,6 +314,18 @@ async def test_an_upgrade_keeps_to_the_specification(version: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_new_index_and_a_new_data_stream_keep_to_the_specification(version: str) -> None:
+    cluster = Specified(version, absent={"books", "logs"})
+    ours = engine(cluster)
+    await ours.setup("books", META)
+    assert set(cluster.bodies("PUT /{index}")[-1]) == {"mappings"}
+    await ours.setup("logs", META)
+    [template] = cluster.bodies("PUT /_index_template/{name}")
+    assert set(template["template"]["mappings"]["properties"]) == {"text", *PROPERTIES}
+    assert len(cluster.bodies("PUT /_data_stream/{name}")) == 1
+
+
 @pytest.mark.parametrize(
     ("root", "refusal"),
     [

@@ -16,6 +16,8 @@ from sidecar.errors import ChercheError, Code, precondition
 from sidecar.types import IndexMeta, Json
 
 BACKING = ".ds-"  # how names of a data stream's indices begin
+# What Elasticsearch 9.2 tells of a template and takes from nobody (elastic/elasticsearch#132083).
+_CLUSTERS_OWN = ("created_date", "created_date_millis", "modified_date", "modified_date_millis")
 _UNKNOWN = (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
 
 
@@ -199,7 +201,8 @@ async def _named(http: Http, name: str) -> Template:
     reply = await http.send(Request("GET", f"/_index_template/{path}"), what=f"template {name!r}")
     [found] = reply["index_templates"]
     composed = await http.send(Request("POST", f"/_index_template/_simulate/{path}"), what=f"template {name!r}")
-    return Template(name, found["index_template"], composed["template"])
+    body = {key: value for key, value in found["index_template"].items() if key not in _CLUSTERS_OWN}
+    return Template(name, body, composed["template"])
 
 
 def covers(pattern: str, name: str) -> bool:
