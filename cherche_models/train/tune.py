@@ -1,4 +1,4 @@
-"""How much the sparse score and MaxSim count, chosen on training queries."""
+"""How much the sparse score and MaxSim count, chosen on queries held out of training."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cherche_models.train.bm25 import BM25
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
 
 BOOSTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+TOLERANCE = 0.0025
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -25,7 +26,7 @@ class Tuned:
     ----------
     sparse_boost, rerank_weight : float
     hybrid, reranked : float
-        nDCG@10 with the choice, on the queries it was made on.
+        Mean nDCG@10 with the choice, on the queries it was made on.
     """
 
     sparse_boost: float
@@ -70,25 +71,30 @@ def stages(model: Model, collection: Collection, queries: Sequence[str], index: 
 
 
 def tune(
-    scored: Stages,
-    collection: Collection,
+    sets: Sequence[tuple[Stages, Collection]],
     boosts: Sequence[float] = BOOSTS,
     weights: Sequence[float] = WEIGHTS,
     window: int = 100,
 ) -> Tuned:
-    """The boost with the best hybrid, then the rerank weight with the best rerank of it."""
-    qrels = {query: collection.qrels[query] for query in scored.queries}
+    """The boost with the best hybrid, then the rerank weight with the best rerank of it.
 
-    def measure(rankings: dict[str, list[str]]) -> float:
-        return evaluate(rankings, qrels, ["ndcg@10"])["ndcg@10"]
-
-    hybrids = {boost: measure(scored.rank(scored.hybrid(boost))) for boost in boosts}
-    boost = max(hybrids, key=lambda value: hybrids[value])
-    reranked = {
-        weight: measure(rankings) for weight, rankings in scored.rerank(scored.hybrid(boost), weights, window).items()
-    }
+    Best is the mean of nDCG@10 over the collections, so that none decides for the others; of boosts
+    that are as good within `TOLERANCE`, the smallest: BM25 is what holds on texts that nobody trained on.
+    """
+    hybrids = {boost: _mean(sets, [scored.rank(scored.hybrid(boost)) for scored, _ in sets]) for boost in boosts}
+    boost = min(value for value in boosts if hybrids[value] >= max(hybrids.values()) - TOLERANCE)
+    ranked = [scored.rerank(scored.hybrid(boost), weights, window) for scored, _ in sets]
+    reranked = {weight: _mean(sets, [rankings[weight] for rankings in ranked]) for weight in weights}
     weight = max(reranked, key=lambda value: reranked[value])
     return Tuned(boost, weight, hybrids[boost], reranked[weight])
+
+
+def _mean(sets: Sequence[tuple[Stages, Collection]], rankings: Sequence[dict[str, list[str]]]) -> float:
+    values = []
+    for (scored, collection), ranking in zip(sets, rankings, strict=True):
+        qrels = {query: collection.qrels[query] for query in scored.queries}
+        values.append(evaluate(ranking, qrels, ["ndcg@10"])["ndcg@10"])
+    return float(np.mean(values))
 
 
 def _weights(encoding: Encoding) -> TermWeights:

@@ -31,17 +31,24 @@ def collection(tmp_path_factory):
     return folder
 
 
-def test_the_recipe_runs_from_files_to_a_model_that_loads(collection, tmp_path, capsys):
+@pytest.fixture
+def arguments(collection, tmp_path):
+    """A run of the recipe on next to nothing."""
     library = tmp_path / "library"
     library.mkdir()
-    (library / "search.py").write_text('"""Search a neural index.\n\nThe query and the document."""\n')
-    main = [
+    for name in SUBJECTS[:4]:
+        text = f'"""Search a neural {name}.\n\nThe query and the document of the {name}."""\n'
+        (library / f"{name}.py").write_text(text)
+    return [
         *("--base", checkpoints.masked_lm(tmp_path / "base")),
         *("--teacher", checkpoints.encoder(tmp_path / "teacher")),
-        *("--data", collection, "--library", library, "--out", tmp_path / "out"),
+        *("--data", collection, "--library", library),
         *("--dim", 8, "--steps", 3, "--held-out", 2),
     ]
-    tiny.main([str(part) for part in main])
+
+
+def test_the_recipe_runs_from_files_to_a_model_that_loads(arguments, tmp_path, capsys):
+    tiny.main([str(part) for part in [*arguments, "--out", tmp_path / "out"]])
     printed = json.loads(capsys.readouterr().out)
     model = hub.load(tmp_path / "out" / "cherche-tiny", device="cpu", dtype="fp32")
     assert isinstance(model, Joint)
@@ -52,6 +59,33 @@ def test_the_recipe_runs_from_files_to_a_model_that_loads(collection, tmp_path, 
     lines = (tmp_path / "out" / "examples.jsonl").read_text().splitlines()
     sources = {json.loads(line)["source"] for line in lines}
     assert sources == {"judged", "title", "sentence", "docstring"}
+
+
+def test_a_second_run_ends_as_the_mean_of_both_and_of_the_base(arguments, tmp_path, capsys):
+    base, first = tmp_path / "base", tmp_path / "first" / "cherche-tiny"
+    tiny.main([str(part) for part in [*arguments, "--out", tmp_path / "first"]])
+    mixed = ["--average", f"{first}=0.35", "--average", f"{base}=0.3"]
+    tiny.main([str(part) for part in [*arguments, "--out", tmp_path / "second", "--recipe", "general", *mixed]])
+    assert json.loads(capsys.readouterr().out.partition("\n}\n")[2])["recipe"]["temperature"] == 0.02
+    second = hub.load(tmp_path / "second" / "cherche-tiny", device="cpu", dtype="fp32")
+    assert isinstance(second, Joint)
+    assert second.dim == 8
+    rows = (tmp_path / "second" / "examples.jsonl").read_text().splitlines()
+    assert all(len(json.loads(row)["negatives"]) <= 12 for row in rows)
+
+
+def test_what_documentation_is_tuned_on_is_not_trained_on(collection, tmp_path):
+    for i in range(9):
+        (tmp_path / f"m{i}.py").write_text(f'"""The query of part {i} here.\n\nAnd its document."""\n')
+    recipe = tiny.Recipe(held_out=3)
+    judged = tiny.documentation(tmp_path, recipe)
+    found = tiny.examples(read(collection, "train"), [], tmp_path, recipe)
+    trained = {example.query for example in found if example.source == "docstring"}
+    assert len(judged.documents) == 9
+    assert len(judged.queries) == 3
+    assert trained.isdisjoint(judged.queries.values())
+    assert len(trained) == 6
+    assert all(query not in str(judged.documents[key]) for key, query in judged.queries.items())
 
 
 def test_held_out_queries_share_no_document_with_the_rest():
@@ -73,7 +107,7 @@ def test_tuning_takes_the_best_of_what_it_measures(collection, tmp_path):
     model = hub.load(checkpoints.masked_lm(tmp_path), device="cpu", dtype="fp32", architecture="joint", new_head=True)
     index = BM25({key: (text,) for key, text in scored_collection.texts().items()})
     scored = stages(model, scored_collection, list(scored_collection.queries), index)
-    tuned = tune(scored, scored_collection, boosts=(0.0, 1000.0), weights=(0.0, 1.0))
+    tuned = tune([(scored, scored_collection)], boosts=(0.0, 1000.0), weights=(0.0, 1.0))
     assert tuned.sparse_boost == 0.0
     assert tuned.hybrid == 1.0
     assert (tuned.rerank_weight, tuned.reranked) == (0.0, 1.0)

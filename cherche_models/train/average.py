@@ -1,0 +1,85 @@
+"""One model from several of one origin: the weighted mean of their parameters.
+
+Fine-tuned weights and those they came from lie in one basin, where the mean of both keeps most of what was
+learnt and loses less of what was known (Wortsman et al. 2022, arXiv:2203.05482 and arXiv:2109.01903).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from cherche_models.models import ColBERT, Joint
+from cherche_models.models.base import Model
+from cherche_models.models.colbert import Projection
+
+
+def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
+    """Mean of models that were trained from one checkpoint, each with its share.
+
+    A projection W scores a pair of tokens by qᵀWᵀWd, so that two of them may differ by a rotation and still be the
+    same: WᵀW is averaged, and the result is its symmetric root, as wide as the hidden states. `head.narrow` makes it
+    narrow again.
+
+    Parameters
+    ----------
+    models : sequence of Model
+    shares : sequence of float
+        Positive; they sum to 1.
+
+    Returns
+    -------
+    Model
+        A copy of the first in float32, with the averaged parameters.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many shares as models, a share is not positive, they do not sum to 1, or a model differs
+        in its architecture or the shape of its parameters.
+    """
+    if len(models) != len(shares) or not models:
+        raise ValueError(f"{len(models)} models and {len(shares)} shares: each model needs one")
+    if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares are {', '.join(map(str, shares))}: give positive ones that sum to 1")
+    mean = deepcopy(models[0]).float()
+    states = [_parameters(model) for model in models]
+    for state in states:
+        _check(states[0], state)
+    mean.load_state_dict({name: _mean([state[name] for state in states], shares) for name in states[0]}, strict=False)
+    if isinstance(mean, ColBERT | Joint):
+        mean.projection = _projection(models, shares, mean.projection)
+    return mean
+
+
+def _parameters(model: Model) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict().items() if not name.startswith("projection.")}
+
+
+def _check(first: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (first, other)]
+    unlike = sorted(name for name in shapes[0].keys() | shapes[1] if shapes[0].get(name) != shapes[1].get(name))
+    if unlike:
+        raise ValueError(f"models differ in {', '.join(unlike[:3])}: average those that came from one checkpoint")
+
+
+def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    if not values[0].is_floating_point():
+        return values[0]
+    return torch.stack([share * value.float() for share, value in zip(shares, values, strict=True)]).sum(0)
+
+
+def _projection(models: Sequence[Model], shares: Sequence[float], first: Projection) -> Projection:
+    weights = [model.projection.linear.weight.float() for model in models if isinstance(model, ColBERT | Joint)]
+    with torch.no_grad():
+        form = torch.stack([share * (w.T @ w) for share, w in zip(shares, weights, strict=True)]).sum(0)
+        values, vectors = torch.linalg.eigh(form)
+        root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    width = first.linear.in_features
+    found = Projection(width, width, first.skip.tolist()).to(root.device)
+    with torch.no_grad():
+        found.linear.weight.copy_(root)
+    return found
