@@ -90,7 +90,8 @@ class Teacher(_Table):
     max_length : int
         Tokens that it reads of a text, or of a pair; 0 for its own maximum, or 512.
     margin : float or None
-        Negatives scored within this of the positive are left out; None keeps all. Cross-encoders only.
+        Mined or given negatives scored within this of the positive, or above it, are left out before
+        training; None keeps all. On a cross-encoder's own scale, or a sentence encoder's cosines.
     """
 
     sentence_transformer: str = ""
@@ -103,9 +104,12 @@ class Teacher(_Table):
     def _is_one(self) -> Self:
         if bool(self.sentence_transformer) == bool(self.cross_encoder):
             raise ValueError("give exactly one of sentence_transformer and cross_encoder")
-        if self.margin is not None and not self.cross_encoder:
-            raise ValueError("margin needs a cross_encoder: it looks at each example's own negatives")
         return self
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it looks at the data before training."""
+        return bool(self.cross_encoder) or self.margin is not None
 
 
 class Lora(_Table):
@@ -293,8 +297,8 @@ def _problems(recipe: Recipe) -> Iterable[str]:
         else ""
     )
     yield (
-        "a cross_encoder scores data before training: it cannot read a stream"
-        if (recipe.teacher and recipe.teacher.cross_encoder and any(data.streaming for data in recipe.data))
+        "a cross_encoder, or a margin, scores data before training: it cannot read a stream"
+        if (recipe.teacher and recipe.teacher.is_ahead and any(data.streaming for data in recipe.data))
         else ""
     )
     yield (

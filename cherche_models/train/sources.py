@@ -19,6 +19,7 @@ from cherche_models.train.recipe import Data, Recipe
 from cherche_models.train.recipe import Teacher as Taught
 from cherche_models.train.rows import Example
 from cherche_models.train.stream import Batches, Indexed, Refused, Streamed
+from cherche_models.train.teacher import Teacher
 from cherche_models.train.watch import Measure
 
 Note = Callable[[str], None]
@@ -125,7 +126,7 @@ def _read(recipe: Recipe, source: Data, scratch: Path, processes: Processes, not
         return _judged(recipe, source.beir, source.split, scratch, processes, note)
     found = stream.lines(source.jsonl) if source.jsonl else stream.table(_dataset(source), source.dataset)
     refused = found.refused
-    if recipe.teacher and recipe.teacher.cross_encoder:
+    if recipe.teacher and recipe.teacher.is_ahead:
         found = _written(scratch, lambda: _scored(found, recipe.teacher, note), processes)
     count = recipe.evaluation.held_out if recipe.evaluation else 0
     if not count:
@@ -154,7 +155,7 @@ def _judged(recipe: Recipe, folder: Path, split: str, scratch: Path, processes: 
         index = BM25({key: (text,) for key, text in texts.items()})
         mined = data.mine(data.judged(collection, queries), index, texts, depth=_DEPTH)
         cut = (replace(e, negatives=e.negatives[:_KEEP]) for e in mined)
-        yield from _scored(cut, recipe.teacher, note) if recipe.teacher and recipe.teacher.cross_encoder else cut
+        yield from _scored(cut, recipe.teacher, note) if recipe.teacher and recipe.teacher.is_ahead else cut
 
     found = _written(scratch, made, processes)
     measure = OnCollection(collection, aside) if aside else None
@@ -163,10 +164,17 @@ def _judged(recipe: Recipe, folder: Path, split: str, scratch: Path, processes: 
 
 def _scored(examples: Iterable[Example], teacher: Taught | None, note: Note) -> Iterator[Example]:
     assert teacher is not None
-    note(f"scoring with {teacher.cross_encoder}")
-    cross = hub.load_cross_encoder(teacher.cross_encoder, max_length=teacher.max_length)
-    scored = mining.score(examples, mining.by_pairs(cross))
+    note(f"scoring with {teacher.cross_encoder or teacher.sentence_transformer}")
+    scored = mining.score(examples, _scorer(teacher))
     return scored if teacher.margin is None else mining.drop_false_negatives(scored, teacher.margin)
+
+
+def _scorer(teacher: Taught) -> mining.Scorer:
+    """Scores of a cross-encoder, or a sentence encoder's cosines."""
+    if teacher.cross_encoder:
+        return mining.by_pairs(hub.load_cross_encoder(teacher.cross_encoder, max_length=teacher.max_length))
+    folder = hub.resolve(teacher.sentence_transformer)
+    return mining.by_teacher(Teacher(folder, temperature=1.0, max_length=teacher.max_length or 512))
 
 
 def _written(path: Path, made: Callable[[], Iterable[Example]], processes: Processes) -> Indexed:

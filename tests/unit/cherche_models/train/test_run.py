@@ -14,7 +14,7 @@ from cherche_models import hub
 from cherche_models.errors import DataError
 from cherche_models.losses import JointLoss
 from cherche_models.models import ColBERT
-from cherche_models.train import Settings, data, log, recipe, stream
+from cherche_models.train import Settings, Teacher, data, log, recipe, stream
 from cherche_models.train.plan import cost
 from cherche_models.train.processes import Processes
 from cherche_models.train.recipe import RecipeError
@@ -218,6 +218,20 @@ def test_a_sentence_encoder_teaches_and_adapters_learn(tmp_path: Path, base: Pat
     assert hub.load(pairs / "out", device="cpu", dtype="fp32").architecture == "splade"
 
 
+def test_a_sentence_encoder_leaves_out_negatives_that_it_likes(base: Path, pairs: Path) -> None:
+    checkpoints.encoder(pairs / "teacher", seed=3)
+    more = '[teacher]\nsentence_transformer = "teacher"\nmargin = 0.01\n'
+    run(written(pairs, base, more=more), pairs / "out", Told())
+    kept = list(data.read(pairs / "out" / "training" / "examples-0.jsonl"))
+    teacher = Teacher(pairs / "teacher")
+    assert 0 < sum(len(e.negatives) for e in kept) < 7 * len(kept)
+    for example, given in zip(kept, EXAMPLES * 3, strict=True):
+        (positive,), (asked,) = teacher.embed([given.positive]), teacher.embed([given.query], "query")
+        cosines = teacher.embed(list(given.negatives)) @ asked
+        liked = [t for t, c in zip(given.negatives, cosines.tolist(), strict=True) if c < positive @ asked - 0.01]
+        assert list(example.negatives) == liked
+
+
 def test_judged_queries_are_mined_and_some_set_aside(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
@@ -270,6 +284,7 @@ def test_a_wrong_recipe_names_the_key_and_the_next_step(line: str, base: Path, t
 
 
 MORE = {
+    '[teacher]\nsentence_transformer = "t"': "loss.teacher and loss.margin are 0",
     "[teacher]\nmargin = 1.0": "give exactly one of sentence_transformer and cross_encoder",
     '[teacher]\ncross_encoder = "c"': "loss.teacher and loss.margin are 0",
     "[evaluation]\nevery = 3": "give exactly one of held_out and beir",
