@@ -102,7 +102,7 @@ def _prepare(recipe: Recipe, folder: Path, processes: Processes, tell: Tell) -> 
     )
     _shape(model, recipe)
     teacher = None
-    if recipe.teacher and recipe.teacher.sentence_transformer:
+    if recipe.teacher and recipe.teacher.sentence_transformer and recipe.loss.is_taught:
         told = recipe.teacher
         length = told.max_length or 512
         teacher = Teacher(hub.resolve(told.sentence_transformer), temperature=told.temperature, max_length=length)
