@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class Code(StrEnum):
@@ -43,10 +44,21 @@ class ChercheError(Exception):
         self.next_step = next_step
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Parts that make it again: an exception's own way forgets all but its message."""
+        return _remade, (type(self), self.args, self.__dict__)
+
     @property
     def retryable(self) -> bool:
         """Whether the same call may succeed later."""
         return self.code in (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+
+
+def _remade(kind: type[ChercheError], args: tuple[Any, ...], fields: dict[str, Any]) -> ChercheError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 def invalid(reason: str, next_step: str = "") -> ChercheError:

@@ -146,6 +146,10 @@ class Engine(Protocol):
         """Write a bulk; one result per document, in order. Only acknowledged documents have no error."""
         ...
 
+    async def identities(self, index: str) -> frozenset[str]:
+        """What a name stands for: a value for each concrete index, another one when it is made anew."""
+        ...
+
     async def refresh(self, index: str) -> None:
         """Make every acknowledged write searchable."""
         ...

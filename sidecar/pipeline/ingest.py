@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cherche_models import codec
 from cherche_models.types import TermWeights
-from sidecar.errors import ChercheError, Code, precondition
+from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
@@ -17,6 +17,7 @@ from sidecar.pipeline.stream import Bounds, chunks, in_order
 from sidecar.protocols import Lane
 from sidecar.types import Existing, IndexMeta, IngestResult, Json, Outcome, SourceDocument, StoredDocument
 
+_ATTEMPTS = 4
 CHUNK = Bounds(items=64, bytes=4 << 20)
 
 
@@ -30,15 +31,43 @@ class _Parsed:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a name stands for, and how its documents are encoded."""
+
+    identities: frozenset[str]
+    encoder: DocumentEncoder
+    names: Sequence[str]
+
+    @classmethod
+    async def of(cls, index: str, context: Context) -> _Target:
+        """Ask the engine.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND or FAILED_PRECONDITION where the index cannot take documents at all.
+        """
+        identities = await context.engine.identities(index)
+        meta = await context.engine.meta(index)
+        if meta is None:
+            raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
+        encoder = DocumentEncoder.of(meta, context.encoders)
+        return cls(identities, encoder, encoder.feature_names())
+
+    def is_still(self, now: _Target) -> bool:
+        """Whether what was written for this one is where it belongs: a rollover does no harm, a switch does."""
+        return self.identities <= now.identities and self.encoder.meta.fingerprint == now.encoder.meta.fingerprint
+
+
 @dataclass(slots=True)
 class _Feed:
-    """One feed: what stays the same from chunk to chunk."""
+    """One feed; `target` is what its next chunk is encoded for."""
 
     index: str
     context: Context
-    encoder: DocumentEncoder
+    target: _Target
     lane: Lane
-    names: list[str]
     seen: set[str] = field(default_factory=set)
 
 
@@ -53,7 +82,8 @@ async def ingest(
     """Index a stream of documents.
 
     A document whose text did not change keeps its weights and codes; one that did not change at
-    all is not written. While a chunk is written the next is encoded. A chunk is what has
+    all is not written. A chunk during which the name was switched to another index is written again
+    there, encoded for it. While a chunk is written the next is encoded. A chunk is what has
     arrived, never waited for, so a caller may await each answer before sending the next document.
 
     Yields
@@ -66,11 +96,7 @@ async def ingest(
     ChercheError
         NOT_FOUND or FAILED_PRECONDITION where the index cannot take documents at all.
     """
-    meta = await context.engine.meta(index)
-    if meta is None:
-        raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
-    encoder = DocumentEncoder.of(meta, context.encoders)
-    feed = _Feed(index, context, encoder, lane, encoder.feature_names())
+    feed = _Feed(index, context, await _Target.of(index, context), lane)
     arriving = chunks(documents, lambda document: len(document.raw), CHUNK)
     answers = in_order(arriving, lambda chunk: _index_chunk(feed, chunk))
     async with aclosing(arriving), aclosing(answers):
@@ -83,17 +109,47 @@ async def ingest(
 
 async def _index_chunk(feed: _Feed, chunk: Sequence[SourceDocument]) -> list[IngestResult]:
     """Results of one chunk, in order. Its ids are taken before the first await: the chunk after it sees them."""
+    repeated = _repeated(feed, chunk)
+    results: list[IngestResult] = []
+    for _ in range(_ATTEMPTS):
+        target = feed.target
+        results = _told(results, await _written(feed, target, chunk, repeated))
+        try:
+            if await feed.context.engine.identities(feed.index) == target.identities:
+                return results
+            feed.target = await _Target.of(feed.index, feed.context)
+        except ChercheError as error:
+            return [_failed(one.id, one.error or error) for one in results]
+        if target.is_still(feed.target):
+            return results
+    restless = unavailable(f"{feed.index!r} was switched to another index during each write", "feed again")
+    return [_failed(one.id, one.error or restless) for one in results]
+
+
+def _told(before: Sequence[IngestResult], now: list[IngestResult]) -> list[IngestResult]:
+    """Results of another attempt; a document that only it found unchanged was written by the one before."""
+    if not before:
+        return now
+    return [
+        one if new.outcome == "unchanged" and one.error is None else new for one, new in zip(before, now, strict=True)
+    ]
+
+
+async def _written(
+    feed: _Feed, target: _Target, chunk: Sequence[SourceDocument], repeated: set[int]
+) -> list[IngestResult]:
+    """One attempt at a chunk."""
     results: dict[int, IngestResult] = {}
     parsed: dict[int, _Parsed] = {}
-    repeated = _repeated(feed, chunk)
-    for place, one in enumerate(await asyncio.to_thread(_parse_all, feed, chunk, repeated)):
+    limit = feed.context.limits.document_bytes
+    for place, one in enumerate(await asyncio.to_thread(_parse_all, target.encoder.meta, limit, chunk, repeated)):
         if isinstance(one, ChercheError):
             results[place] = IngestResult(chunk[place].id, "failed", one)
         else:
             parsed[place] = one
     try:
         existing = await feed.context.engine.read(feed.index, [one.id for one in parsed.values()]) if parsed else {}
-        await _store(feed, parsed, existing, results)
+        await _store(feed, target, parsed, existing, results)
     except ChercheError as error:
         for place, one in parsed.items():
             results.setdefault(place, _failed(one.id, error))
@@ -110,14 +166,15 @@ def _repeated(feed: _Feed, chunk: Sequence[SourceDocument]) -> set[int]:
     return repeated
 
 
-def _parse_all(feed: _Feed, chunk: Sequence[SourceDocument], repeated: set[int]) -> list[_Parsed | ChercheError]:
-    return [_parse(feed, document, place in repeated) for place, document in enumerate(chunk)]
+def _parse_all(
+    meta: IndexMeta, limit: int, chunk: Sequence[SourceDocument], repeated: set[int]
+) -> list[_Parsed | ChercheError]:
+    return [_parse(meta, limit, document, place in repeated) for place, document in enumerate(chunk)]
 
 
-def _parse(feed: _Feed, document: SourceDocument, is_repeated: bool) -> _Parsed | ChercheError:
-    meta = feed.encoder.meta
+def _parse(meta: IndexMeta, limit: int, document: SourceDocument, is_repeated: bool) -> _Parsed | ChercheError:
     try:
-        source = texts_of.parse(document, feed.context.limits.document_bytes)
+        source = texts_of.parse(document, limit)
         if is_repeated:
             reason = f"document {document.id!r} came before in this feed"
             return ChercheError(Code.ALREADY_EXISTS, reason, "give each document its own id")
@@ -129,6 +186,7 @@ def _parse(feed: _Feed, document: SourceDocument, is_repeated: bool) -> _Parsed 
 
 async def _store(
     feed: _Feed,
+    target: _Target,
     parsed: dict[int, _Parsed],
     existing: dict[str, Existing],
     results: dict[int, IngestResult],
@@ -138,19 +196,19 @@ async def _store(
     fresh: dict[int, _Parsed] = {}
     for place, one in parsed.items():
         known = existing.get(one.id)
-        reusable = _reusable(one, known, feed.encoder.meta)
+        reusable = _reusable(one, known, target.encoder.meta)
         if known is None or reusable is None:
             fresh[place] = one
         elif texts_of.same_json(known.source, one.source):
             results[place] = IngestResult(one.id, "unchanged", terms=len(reusable), bytes=_stored_bytes(known))
         else:
-            writes[place] = (_stored(feed, one, reusable, known.codes), "reused", None)
-    parts = await feed.encoder.encode([one.texts for one in fresh.values()], feed.context, lane=feed.lane)
+            writes[place] = (_stored(target, one, reusable, known.codes), "reused", None)
+    parts = await target.encoder.encode([one.texts for one in fresh.values()], feed.context, lane=feed.lane)
     for (place, one), part in zip(fresh.items(), parts, strict=True):
         if isinstance(part, ChercheError):
             results[place] = _failed(one.id, part)
         else:
-            writes[place] = (_stored(feed, one, part.weights, part.codes), "encoded", part)
+            writes[place] = (_stored(target, one, part.weights, part.codes), "encoded", part)
     await _write(feed, writes, results)
 
 
@@ -192,8 +250,8 @@ def _reusable(one: _Parsed, known: Existing | None, meta: IndexMeta) -> TermWeig
     return weights
 
 
-def _stored(feed: _Feed, one: _Parsed, weights: TermWeights, codes: bytes | None) -> StoredDocument:
-    features = {feed.names[i]: weight for i, weight in weights.items()}
+def _stored(target: _Target, one: _Parsed, weights: TermWeights, codes: bytes | None) -> StoredDocument:
+    features = {target.names[i]: weight for i, weight in weights.items()}
     return StoredDocument(one.id, one.source, one.hash, "ok", features, codec.pack_terms(weights), codes)
 
 

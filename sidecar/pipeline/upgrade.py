@@ -326,15 +326,15 @@ class _Copying:
             FAILED_PRECONDITION.
         """
         for _ in range(_COUNTS):
-            counts = [(await self._count(name)) for name in (self.old, self.new)]
-            if counts[1] >= counts[0]:
+            counts = [(await self._count(name)) for name in (self.new, self.old)]
+            if counts[0] + await self._behind() >= counts[1]:
                 return
             async with aclosing(self._rounds()) as events:
                 async for event in events:
                     if isinstance(event, NotDone):
                         continue  # what cannot be placed is missing, and is counted as that
         raise precondition(
-            f"index {self.new!r} holds {counts[1]:,} documents, {self.old!r} {counts[0]:,}: the alias was not switched",
+            f"index {self.new!r} holds {counts[0]:,} documents, {self.old!r} {counts[1]:,}: the alias was not switched",
             "see the report of the run for those that could not be copied",
         )
 
@@ -356,6 +356,12 @@ class _Copying:
         async with aclosing(self.run.events()) as events:
             async for event in events:
                 yield replace(event, finished=False) if isinstance(event, Progress) else event
+
+    async def _behind(self) -> int:
+        """Writes that others made since the last round: what is not copied yet is copied after the switch."""
+        parts = await self.context.engine.parts(self.old)
+        positions = self.positions
+        return sum(max(0, part.mark - positions.get(part.key, -1)) for part in parts)
 
     async def _count(self, name: str) -> int:
         await self.context.engine.refresh(name)

@@ -107,10 +107,11 @@ class Sidecar:
 
 
 def _give_back(pid: int) -> None:
-    """Normal niceness for all threads of a process; takes root, without which it stays as it is."""
+    """This process's niceness for all threads of another; takes root, without which it stays as it is."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
-            os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
+            os.setpriority(os.PRIO_PROCESS, int(task.name), usual)
         except PermissionError:
             return
 

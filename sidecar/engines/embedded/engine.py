@@ -129,6 +129,10 @@ class EmbeddedEngine:
         except ChercheError as error:
             return [WriteResult(item.id, error) for item in items]
 
+    async def identities(self, index: str) -> frozenset[str]:
+        """See `Engine.identities`: one index."""
+        return frozenset((index,))
+
     async def refresh(self, index: str) -> None:
         """Every committed write is searchable; only checks that the index is there."""
         await self._read(lambda db: indices.get(db, index))

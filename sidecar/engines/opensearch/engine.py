@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, several, slices
-from sidecar.engines.opensearch.bulk import Sleep, Writer
+from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
@@ -170,11 +170,13 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.write`."""
         try:
             group = await several.several(self._http, index)
-            if group is not None:
-                return await several.write(self._http, group, documents, sleep=self._sleep)
+            return await several.write(self._http, group, documents, sleep=self._sleep)
         except ChercheError as error:
             return [WriteResult(document.id, error) for document in documents]
-        return await Writer(self._http, index, sleep=self._sleep).write(documents)
+
+    async def identities(self, index: str) -> frozenset[str]:
+        """See `Engine.identities`."""
+        return frozenset((await several.identities(self._http, index)).values())
 
     async def refresh(self, index: str) -> None:
         """See `Engine.refresh`. Under segment replication it waits for the replicas, which copy afterwards.

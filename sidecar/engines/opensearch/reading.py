@@ -31,7 +31,8 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
     """
     found: dict[str, Existing] = {}
     unique = list(dict.fromkeys(ids))
-    group = await several(http, index) if unique else None
+    behind = await several(http, index) if unique else None
+    group = None if behind is None or behind.is_one else behind
     for start in range(0, len(unique), READ_BATCH):
         found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH], group)
     return found

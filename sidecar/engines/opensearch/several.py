@@ -25,7 +25,7 @@ _ADDRESSES = 2000  # of one request
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """What stands behind a name that is not simply an index.
+    """What stands behind a name.
 
     Attributes
     ----------
@@ -33,7 +33,8 @@ class Several:
     names : tuple of str
         Concrete indices, the oldest first.
     target : str
-        The one that new documents go to; "" where the cluster takes none under this name.
+        Where new documents go: the one index that takes them, or the name itself where the cluster must route
+        them; "" where it takes none under this name.
     is_stream : bool
     """
 
@@ -42,21 +43,38 @@ class Several:
     target: str
     is_stream: bool
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one index, by its name or behind an alias."""
+        return len(self.names) == 1 and not self.is_stream
 
-async def several(http: Http, index: str) -> Several | None:
-    """What a name stands for; None for one index, by its name or behind an alias.
+
+async def identities(http: Http, index: str) -> dict[str, str]:
+    """Concrete indices behind a name and their uuids.
 
     Raises
     ------
     ChercheError
         NOT_FOUND.
     """
-    request = Request("GET", index_path(index, "_settings", "index.uuid"))
-    names = tuple(sorted(await http.send(request, what=f'index "{index}"'), key=age))
-    is_stream = any(name.startswith(BACKING) for name in names) and index not in names
-    if len(names) < 2 and not is_stream:
-        return None
-    return Several(index, names, names[-1] if is_stream else await _target(http, index), is_stream)
+    request = Request("GET", index_path(index, "_settings", "index.uuid"), params={"flat_settings": "true"})
+    reply = await http.send(request, what=f'index "{index}"')
+    return {name: str(entry["settings"]["index.uuid"]) for name, entry in reply.items()}
+
+
+async def several(http: Http, index: str) -> Several:
+    """What a name stands for.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND.
+    """
+    names = tuple(sorted(await identities(http, index), key=age))
+    if names == (index,):
+        return Several(index, names, index, False)
+    is_stream = any(name.startswith(BACKING) for name in names)
+    return Several(index, names, names[-1] if is_stream else await _target(http, index, names), is_stream)
 
 
 async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFacts | None:
@@ -64,7 +82,7 @@ async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFa
     if is_pattern(index):
         return None
     group = await several(http, index)
-    return next((each for each in found if group is not None and each.name == group.target), None)
+    return next((each for each in found if each.name == group.target), None)
 
 
 async def located(
@@ -90,11 +108,15 @@ async def located(
 
 
 async def write(http: Http, group: Several, documents: Sequence[StoredDocument], *, sleep: Sleep) -> list[WriteResult]:
-    """Write documents where they lie, new ones under the name; one result each, in order.
+    """Write documents where they lie, new ones where new ones go; one result each, in order.
 
-    One that was written meanwhile by somebody else is ABORTED. One that lies in an index of another encoding
-    is refused: its weights would be of another model than its neighbours'.
+    An alias of one index is written by that index's name: a write that is on its way when the alias is switched
+    stays with what it was encoded for. Of several, a document that was written meanwhile by somebody else is
+    ABORTED, and one that lies in an index of another encoding is refused: its weights would be of another model
+    than its neighbours'.
     """
+    if group.is_one:
+        return await Writer(http, group.target, sleep=sleep).write(documents)
     there = await located(http, group, [one.id for one in documents if one.id], {"_source": "false"})
     kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in await _facts(http, group)}
     writer = Writer(http, group.name, sleep=sleep)
@@ -128,12 +150,17 @@ async def _facts(http: Http, group: Several) -> tuple[IndexFacts, ...]:
     return await lifecycle.facts(http, group.name)
 
 
-async def _target(http: Http, index: str) -> str:
-    """The index that an alias's writes go to; "" where it says none of several."""
+async def _target(http: Http, index: str, names: Sequence[str]) -> str:
+    """The index that an alias's writes go to; its own name where it has a routing; "" where it names none."""
     if is_pattern(index):
         raise invalid(f"{index!r} stands for several indices", "name the one to write to, or an alias of it")
     reply = await http.send(Request("GET", f"/_alias{index_path(index)}"), what=f'index "{index}"')
-    return next((name for name, entry in reply.items() if entry["aliases"][index].get("is_write_index")), "")
+    options = {name: entry["aliases"][index] for name, entry in reply.items()}
+    if any("index_routing" in one for one in options.values()):
+        return index
+    if len(names) == 1:
+        return names[0]
+    return next((name for name, one in options.items() if one.get("is_write_index")), "")
 
 
 def age(name: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.life import BackfillOptions, Estimate, Progress, Switched, UpgradeEvent
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.types import IndexOptions, SearchRequest, TextField
+from sidecar.types import IndexOptions, SearchRequest, SourceDocument, TextField
 from tests.integration.opensearch.corpus import Send
 from tests.integration.opensearch.test_backfill import bulk, last, plain, run
 
@@ -258,3 +259,32 @@ async def test_an_upgrade_that_was_cut_off_is_taken_up_again(served: Served) -> 
     assert copied.encoded + 1 < 200 + copied.kept
     await served.step("switch")
     assert len(await served.sources()) == 200
+
+
+async def test_a_feed_that_runs_across_the_switch_is_encoded_for_the_new_index(served: Served) -> None:
+    switched = asyncio.Event()
+    sent: list[str] = []
+
+    async def documents() -> AsyncIterator[SourceDocument]:
+        number = 0
+        while not switched.is_set() or number < 400:
+            sent.append(str(number))
+            yield SourceDocument(f"fed {number}", json.dumps({"title": f"fed {number}"}).encode())
+            number += 1
+            await asyncio.sleep(0.003)
+
+    async def feed() -> list[str]:
+        answers = served.server.client.index_documents(served.alias, documents())
+        return [one.error.reason if one.error else one.outcome async for one in answers]
+
+    feeding = asyncio.create_task(feed())
+    await served.step("prepare", "two")
+    await served.step("switch")
+    await asyncio.sleep(0.3)
+    switched.set()
+    assert set(await feeding) == {"encoded"}
+    report = await served.server.client.get_index(served.alias)
+    assert report.meta is not None
+    assert (report.meta.model, report.stats.documents) == ("two", 200 + len(sent))
+    again = last(await run(served.server, served.alias))
+    assert (again.encoded, again.kept) == (0, 200 + len(sent)), "each was encoded by the model of its index"

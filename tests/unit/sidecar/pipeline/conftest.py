@@ -164,6 +164,10 @@ class FakeEngine:
         self.documents |= {d.id: d for d in documents if d.id not in self.refused}
         return [WriteResult(d.id, self.refused.get(d.id)) for d in documents]
 
+    async def identities(self, index: str) -> frozenset[str]:
+        self._called("identities")
+        return frozenset((index,))
+
     async def refresh(self, index: str) -> None:
         self._called("refresh", index)
 

@@ -13,6 +13,7 @@ from sidecar.errors import ChercheError, Code, overloaded, unavailable
 from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import PATIENCE
 from sidecar.pipeline.ingest import CHUNK
+from sidecar.pipeline.text import content_hash
 from sidecar.testing import FakeModel
 from sidecar.types import IngestResult, SourceDocument, TextField
 
@@ -314,3 +315,48 @@ async def test_a_model_that_fails_is_not_asked_again(ready: Any) -> None:
     world.encoder.refusals = [unavailable("model 'fake' is being stopped")]
     assert outcomes(await feed(world, doc("1"), doc("2"))) == ["failed", "failed"]
     assert not clock.pauses
+
+
+class Switching:
+    """Lets a name stand for another index, of another encoding, whenever a chunk was written."""
+
+    def __init__(self, world: Any, times: int) -> None:
+        self.world, self.times, self.uuid = world, times, 0
+        self.write, world.engine.write = world.engine.write, self._write
+        world.engine.identities = self._identities
+
+    async def _identities(self, index: str) -> frozenset[str]:
+        return frozenset((f"uuid {self.uuid}",))
+
+    async def _write(self, index: str, documents: Any) -> Any:
+        written = await self.write(index, documents)
+        if self.uuid < self.times:
+            self.uuid += 1
+            self.world.set_up(max_length=10 + self.uuid)
+        return written
+
+
+async def test_a_chunk_during_which_the_index_was_switched_is_encoded_for_the_other(ready: Any) -> None:
+    Switching(ready, 1)
+    assert outcomes(await feed(ready, doc("1"), doc("2", ""))) == ["encoded", "failed"]
+    assert ready.engine.calls["write"] == 2
+    meta = ready.engine.metas[ready.index]
+    assert ready.engine.documents["1"].hash == content_hash(("some words",), meta.fields[1:], meta.fingerprint)
+
+
+async def test_an_index_that_is_switched_again_and_again_is_no_success(ready: Any) -> None:
+    Switching(ready, 100)
+    [result] = await feed(ready, doc("1"))
+    assert result.error is not None
+    assert (result.error.code, "switched" in result.error.reason) == (Code.UNAVAILABLE, True)
+
+
+async def test_a_rollover_during_a_feed_writes_nothing_twice(ready: Any) -> None:
+    names = [frozenset("a"), frozenset("ab")]
+
+    async def identities(index: str) -> frozenset[str]:
+        return names.pop(0) if len(names) > 1 else names[0]
+
+    ready.engine.identities = identities
+    assert outcomes(await feed(ready, doc("1"))) == ["encoded"]
+    assert ready.engine.calls["write"] == 1
