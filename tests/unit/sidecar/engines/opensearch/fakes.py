@@ -34,6 +34,13 @@ class Sent:
 Answer = Callable[[Sent], Any]
 
 
+def _identity(url: str) -> dict[str, Any]:
+    """What an index by its own name answers when it is asked what stands behind it."""
+    if not url.endswith("/_settings/index.uuid"):
+        return {}
+    return {url.split("/")[1]: {"settings": {"index.uuid": "uuid"}}}
+
+
 @dataclass
 class FakeTransport:
     """Asks `answer` for every request; an exception in its place is raised."""
@@ -54,7 +61,7 @@ class FakeTransport:
     ) -> Any:
         request = Sent(method, url, params or {}, body, headers or {}, timeout)
         self.sent.append(request)
-        reply = ROOT if url == "/" else self.answer(request)
+        reply = ROOT if url == "/" else _identity(url) or self.answer(request)
         if isinstance(reply, Exception):
             raise reply
         return reply
