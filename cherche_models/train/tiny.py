@@ -152,7 +152,7 @@ def examples(collection: Collection, queries: Sequence[str], library: Path, reci
     recipe : Recipe
     """
     documents = list(collection.documents.values())
-    index = BM25({key: _fields(document) for key, document in collection.documents.items()})
+    index = BM25(fields_of(collection))
     own = [
         *data.judged(collection, queries),
         *_drawn(data.title_pairs(documents), recipe.titles, recipe.seed),
@@ -201,8 +201,9 @@ def with_dense(found: Iterable[Example], teacher: Teacher, texts: Sequence[str],
     return mixed
 
 
-def _fields(document: Document) -> tuple[str, str]:
-    return str(document.get("title") or ""), str(document.get("text") or "")
+def fields_of(collection: Collection) -> dict[str, tuple[str, str]]:
+    """Title and text of each document, by id."""
+    return {key: (str(d.get("title") or ""), str(d.get("text") or "")) for key, d in collection.documents.items()}
 
 
 def _drawn(found: Iterable[Example], count: int, seed: int) -> list[Example]:
@@ -228,7 +229,13 @@ def train(
 
 
 def prepare(
-    collection: Collection, queries: Sequence[str], library: Path, teacher: Teacher, recipe: Recipe, folder: Path
+    collection: Collection,
+    queries: Sequence[str],
+    library: Path,
+    teacher: Teacher,
+    recipe: Recipe,
+    folder: Path,
+    extra: Sequence[Example] = (),
 ) -> list[Example]:
     """Examples and the teacher's vectors, made once and then read from the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -236,7 +243,8 @@ def prepare(
     if not written.exists():
         made = examples(collection, queries, library, recipe)
         texts = list(collection.texts().values())
-        data.write(written, with_dense(made, teacher, texts, recipe) if recipe.dense else made)
+        own = with_dense(made, teacher, texts, recipe) if recipe.dense else made
+        data.write(written, [*own, *extra])
     found = list(data.read(written))
     if vectors.exists():
         teacher.load(vectors)
@@ -302,8 +310,7 @@ def _joint(model: Model, path: Path) -> Joint:
 
 
 def _scored(model: Joint, collection: Collection, queries: Sequence[str]) -> Stages:
-    index = BM25({key: _fields(document) for key, document in collection.documents.items()})
-    return stages(model, collection, queries, index)
+    return stages(model, collection, queries, BM25(fields_of(collection)))
 
 
 def _share(text: str) -> tuple[Path, float]:
