@@ -33,7 +33,7 @@ class Teacher:
     temperature : float
         What cosines are divided by.
     max_length : int
-        Tokens of a text that are read.
+        Tokens of a text that are read, as far as the encoder can.
     dtype : torch.dtype
     held : int
         Vectors that are kept; those that came first are forgotten first.
@@ -52,10 +52,11 @@ class Teacher:
         self._held = held
         self._backbone = backbone.load(folder, vocabulary=False, dtype=dtype)
         self._tokenizer = tokenizer.load(folder)
+        length = min(max_length, self._backbone.max_length)
         prompts = _json(folder / "config_sentence_transformers.json").get("prompts", {})
         self._formats: dict[Kind, TextFormat] = {
-            "query": TextFormat(max_length, prompts.get("query", "")),
-            "document": TextFormat(max_length, prompts.get("document", "")),
+            "query": TextFormat(length, prompts.get("query", "")),
+            "document": TextFormat(length, prompts.get("document", "")),
         }
         self._first = bool(_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token"))
         self._known: dict[str, Tensor] = {}
