@@ -383,6 +383,8 @@ class IndexReport:
         Of the first part that is set up; None where none is.
     parts : tuple of IndexPart
         What stands behind the name.
+    replaced : tuple of str
+        Indices whose place it took and that are kept for a way back.
     """
 
     index: str
@@ -392,6 +394,7 @@ class IndexReport:
     served: bool
     findings: tuple[str, ...] = ()
     parts: tuple[IndexPart, ...] = ()
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

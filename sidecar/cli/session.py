@@ -107,6 +107,11 @@ class Session:
 
         return asyncio.run(connected())
 
+    async def load_for(self, client: Client, index: str) -> None:
+        """Load what an index was set up with into a sidecar in process; a running one has its own models."""
+        if not self.settings().server:
+            await _load(client, await _models_of(client, index))
+
     def model_name(self, source: str) -> str:
         """The name a model is served under: a folder's is its path, another's is as given.
 
@@ -135,7 +140,9 @@ async def _models_of(client: Client, index: str) -> list[str]:
         raise
     if report.meta is None or report.served:
         return []
-    return [report.meta.model, report.meta.reranker]
+    others = [part.names[0] for part in report.parts[1:] if part.model]
+    needed = [name for other in others if other != index for name in await _models_of(client, other)]
+    return [report.meta.model, report.meta.reranker, *needed]
 
 
 async def _load(client: Client, names: Sequence[str]) -> None:

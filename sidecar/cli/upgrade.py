@@ -79,7 +79,7 @@ def upgrade(
     options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""))
     steps = Steps(session, index, options, shadow, settings, replace)
     if rollback:
-        session.run(lambda client: steps.take(client, "rollback"), index=index)
+        session.run(steps.roll_back, index=index)
         return steps.show()
     variant = Variant.parse(mode)
     judged = _judged(queries, qrels)
@@ -148,6 +148,12 @@ class Steps:
         for note in run.notes():
             self.session.output.note(f"note: {note}")
         return end
+
+    async def roll_back(self, client: Client) -> None:
+        """Let the index before serve again; what was written since is encoded for it."""
+        for name in (await client.get_index(self.index)).replaced:
+            await self.session.load_for(client, name)
+        await self.take(client, "rollback")
 
     def show(self) -> None:
         """Print what came of it."""

@@ -145,7 +145,16 @@ async def report(index: str, context: Context) -> IndexReport:
     findings += await engine.hazards(index)
     for group in groups:
         findings += await _lacking(index, group, context)
-    return IndexReport(index, metas[0], stats, info, served, tuple(findings), parts)
+    return IndexReport(
+        index, metas[0], stats, info, served, tuple(findings), parts, await _replaced(index, groups, context)
+    )
+
+
+async def _replaced(index: str, groups: Sequence[Group], context: Context) -> tuple[str, ...]:
+    """Indices that are kept for a way back, where the name is one that can be switched."""
+    if [group.names for group in groups] == [(index,)]:
+        return ()
+    return (await (await context.engine.shadows()).serving(index)).replaced
 
 
 def _unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:

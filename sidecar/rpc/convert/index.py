@@ -131,6 +131,7 @@ def report_to_pb(report: IndexReport) -> pb.GetIndexResponse:
             )
             for part in report.parts
         ],
+        replaced=report.replaced,
     )
 
 
@@ -145,6 +146,7 @@ def report_from_pb(response: pb.GetIndexResponse) -> IndexReport:
         served=response.is_served,
         findings=tuple(response.findings),
         parts=tuple(_part_of(part) for part in response.parts),
+        replaced=tuple(response.replaced),
     )
 
 

@@ -301,6 +301,7 @@ class GetIndexResponse(_message.Message):
     FINDINGS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     is_set_up: _builtins.bool
@@ -333,6 +334,10 @@ class GetIndexResponse(_message.Message):
         encoding are the first such part's.
         """
 
+    @_builtins.property
+    def replaced(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Indices whose place it took and that are kept for a way back."""
+
     def __init__(
         self,
         *,
@@ -347,10 +352,11 @@ class GetIndexResponse(_message.Message):
         findings: _abc.Iterable[_builtins.str] | None = ...,
         engine: _builtins.str = ...,
         parts: _abc.Iterable[Global___IndexPart] | None = ...,
+        replaced: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "encoded", b"encoded", "engine", b"engine", "findings", b"findings", "fingerprint", b"fingerprint", "index", b"index", "is_served", b"is_served", "is_set_up", b"is_set_up", "options", b"options", "parts", b"parts", "pending", b"pending"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "encoded", b"encoded", "engine", b"engine", "findings", b"findings", "fingerprint", b"fingerprint", "index", b"index", "is_served", b"is_served", "is_set_up", b"is_set_up", "options", b"options", "parts", b"parts", "pending", b"pending", "replaced", b"replaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
