@@ -64,7 +64,7 @@ def unload(session: Session, name: str) -> None:
     "--format",
     "form",
     required=True,
-    type=click.Choice(["sentence-transformers", "pylate"]),
+    type=click.Choice(["sentence-transformers", "pylate", "neural-cherche", "onnx"]),
     help="The library that is to load it.",
 )
 @click.option("--model", default="", metavar="PATH|ID", help="Folder or hub id.  [default: the shipped model]")
@@ -72,7 +72,8 @@ def export(session: Session, folder: Path, form: str, model: str) -> None:
     """Write a model as other libraries load it.
 
     A sparse head goes to sentence-transformers' SparseEncoder layout, a late-interaction head to
-    PyLate's.
+    PyLate's. With onnx the encoder is written as a graph beside the model, for ONNX Runtime on a
+    CPU.
     """
     from sidecar import config
     from sidecar.models import export_model
