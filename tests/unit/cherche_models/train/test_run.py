@@ -15,6 +15,7 @@ from cherche_models.errors import DataError
 from cherche_models.losses import JointLoss
 from cherche_models.models import ColBERT
 from cherche_models.train import Settings, Teacher, data, log, recipe, stream
+from cherche_models.train.__main__ import main
 from cherche_models.train.plan import cost
 from cherche_models.train.processes import Processes
 from cherche_models.train.recipe import RecipeError
@@ -230,6 +231,33 @@ def test_a_sentence_encoder_leaves_out_negatives_that_it_likes(base: Path, pairs
         cosines = teacher.embed(list(given.negatives)) @ asked
         liked = [t for t, c in zip(given.negatives, cosines.tolist(), strict=True) if c < positive @ asked - 0.01]
         assert list(example.negatives) == liked
+
+
+def test_a_recipe_trains_the_last_layers_alone(base: Path, pairs: Path) -> None:
+    told = Told()
+    path = written(pairs, base, "splade")
+    path.write_text("train_layers = 1\n" + path.read_text())
+    run(path, pairs / "out", told)
+    (plan,) = told.of("plan")
+    assert plan["trained"] < plan["parameters"]
+    before, after = (
+        hub.load(f, device="cpu", dtype="fp32", architecture="splade").backbone.model for f in (base, pairs / "out")
+    )
+    same = [
+        torch.equal(*(model.base_model.encoder.layer[layer].output.dense.weight for model in (before, after)))
+        for layer in (0, 1)
+    ]
+    assert same == [True, False]
+
+
+def test_the_library_alone_runs_a_recipe_and_tells_in_json(
+    base: Path, pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(written(pairs, base)), str(pairs / "out")])
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [next(iter(one)) for one in told] == ["plan", *["step"] * 6, "done"]
+    assert told[-1]["done"]["steps"] == 6
+    assert hub.load(pairs / "out", device="cpu").architecture == "colbert"
 
 
 def test_judged_queries_are_mined_and_some_set_aside(base: Path, tmp_path: Path) -> None:
