@@ -178,7 +178,7 @@ def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
     ----------
     model : Model
     folder : str or Path
-        Made where it is missing; files of the same names are overwritten.
+        Made where it is missing; files of the same names are overwritten, another model's codebook removed.
     dtype : str or None
         Stores the weights as ``fp16`` or ``bf16``; None keeps their own type.
     """
@@ -194,6 +194,8 @@ def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
         raise TypeError(f"a {type(model).__name__} has no layout on disk")
     if model.codebook is not None:
         save_codebook(model.codebook, path)
+    else:
+        (_codebook_folder(path) / codebook.FILE).unlink(missing_ok=True)
 
 
 def export(model: Model, folder: str | Path, format: Format = "sentence-transformers") -> None:

@@ -66,7 +66,7 @@ class Model(nn.Module, ABC):
     sparse_boost, rerank_weight : float
         Tuned on training data; saved with the model.
     codebook : Codebook or None
-        What residual codes of its token embeddings are made with; see `hub.train_codebook`.
+        What residual codes of its token embeddings are made with; see `train.codebook`.
     compat : {"1.4"} or None
         Scores as that release of neural-cherche has them, defects included.
     padding : {"max_length", "longest"}

@@ -38,7 +38,7 @@ def fit(
     watch: Watch | None = None,
     processes: Processes | None = None,
 ) -> list[float]:
-    """Train a model in place and leave it in eval mode.
+    """Train a model in place and leave it in eval mode, without the codebook of what it was.
 
     Every random choice of a step follows from the seed and the step's number, so
     a run that was interrupted and called again with the same `folder` goes on to
@@ -88,6 +88,8 @@ def fit(
                 report(run.done - 1, {name: float(part) for name, part in parts._asdict().items()})
     finally:
         model.eval()
+        if run.done:
+            model.codebook = None
     run.finish()
     return losses
 

@@ -31,6 +31,7 @@ def identity(model: Model) -> None:
     width = found.backbone.hidden_size
     found.projection = Projection(width, width, found.projection.skip.tolist()).to(found.device)
     torch.nn.init.eye_(found.projection.linear.weight)
+    found.codebook = None
 
 
 def skip_punctuation(model: Model) -> None:
@@ -82,6 +83,7 @@ def narrow(model: Model, texts: Sequence[str], dim: int) -> None:
     found.projection = Projection(wide.linear.in_features, dim, wide.skip.tolist()).to(found.device)
     with torch.no_grad():
         found.projection.linear.weight.copy_(components[:dim].to(found.device) @ wide.linear.weight)
+    found.codebook = None
 
 
 def check_narrow(model: Model, dim: int) -> None:

@@ -214,6 +214,8 @@ def _train(prepared: _Prepared, plan: Plan) -> dict[str, Any]:
         watch = Watch(prepared.found.measure, _every(recipe), patience, report=measured)
         if processes.is_first and plan.before and not plan.done:
             measured(0, plan.before)
+    if prepared.model.codebook is not None:
+        tell("note", {"text": "the base's codebook will not fit: train one with cherche codebook for residual codes"})
     fit(
         prepared.model,
         prepared.found.batches,

@@ -9,7 +9,9 @@ import pytest
 
 from cherche_models import codebook, codec, hub
 from cherche_models.errors import CheckpointError
-from cherche_models.models import Joint, Splade
+from cherche_models.losses import JointLoss
+from cherche_models.models import Joint, Model, Splade
+from cherche_models.train import Example, Settings, fit, head
 from cherche_models.train.codebook import train_codebook
 from tests import checkpoints
 
@@ -31,6 +33,28 @@ def test_a_model_keeps_its_codebook_and_its_digest(joint: Joint, tmp_path: Path)
     again = hub.load(tmp_path / "again", device="cpu")
     assert again.codebook is not None
     assert again.codebook.digest == book.digest
+
+
+def test_another_model_in_the_same_place_has_not_its_codebook(tmp_path: Path) -> None:
+    """Training, a new head and a narrower one each make another model of it."""
+    base = checkpoints.masked_lm(tmp_path / "base")
+
+    def made() -> Model:
+        model = hub.load(base, device="cpu", dtype="fp32", architecture="colbert", new_head=True, dim=8)
+        train_codebook(model, TEXTS, 8)
+        return model
+
+    pairs = [Example("neural search", TEXTS[0]), Example("a cell", TEXTS[1])]
+    hub.save(made(), tmp_path / "saved")
+    for change in (
+        lambda model: fit(model, lambda _: pairs, JointLoss(), Settings(steps=1)),
+        head.identity,
+        lambda model: head.narrow(model, TEXTS, 4),
+    ):
+        model = made()
+        change(model)
+        hub.save(model, tmp_path / "saved")
+        assert hub.load(tmp_path / "saved", device="cpu").codebook is None
 
 
 def test_codes_of_a_model_come_back_near(joint: Joint, tmp_path: Path) -> None:
