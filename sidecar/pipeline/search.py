@@ -30,6 +30,7 @@ from sidecar.types import (
 )
 
 _ATTEMPTS = 4
+_MOMENT = 0.2  # seconds
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
 _NO_TERMS = "the query has no term weights: the sparse part of every score is 0"
 _SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
@@ -138,10 +139,16 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
 
 
 async def _is_other_now(request: SearchRequest, planned: Plan, context: Context) -> bool:
-    """Whether the name stands for other indices than those that the search was planned for."""
-    if planned.page:
-        return False
-    return {name for group in await context.engine.groups(request.index) for name in group.names} != set(planned.names)
+    """Whether the name stands for other indices than those that the search was planned for.
+
+    A node drops the shards of a deleted index a moment before it says so: what looks the same is asked for again.
+    """
+    for pause in () if planned.page else (0.0, _MOMENT):
+        await context.sleep(pause)
+        now = {name for group in await context.engine.groups(request.index) for name in group.names}
+        if now != set(planned.names):
+            return True
+    return False
 
 
 async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tuple[Scope, ...]:

@@ -10,6 +10,7 @@ import pytest
 from cherche_models import codec
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
+from sidecar.life import Group
 from sidecar.pipeline import ingest, search
 from sidecar.pipeline.context import Limits, numpy_maxsim
 from sidecar.testing import FakeModel
@@ -627,3 +628,52 @@ async def test_a_total_that_is_a_lower_bound_ends_no_page(ready: Any) -> None:
 
 def failing_maxsim(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> Any:
     raise ValueError("no device")
+
+
+# A name that is switched to another index while it is searched
+
+
+class Switched:
+    """An index that is gone for its first search; the name says so from its `told`-th asking on."""
+
+    def __init__(self, world: Any, told: int, answer: Callable[[Any], Any]) -> None:
+        self.world, self.told, self.answer, self.asked, self.searches = world, told, answer, 0, 0
+        self.search, world.engine.search = world.engine.search, self._search
+        world.engine.groups = self._groups
+
+    async def _groups(self, index: str) -> Any:
+        self.asked += 1
+        name = "after" if self.asked >= self.told else "before"
+        return (Group((name,), self.world.engine.metas[index]),)
+
+    async def _search(self, index: str, query: Any) -> Any:
+        self.searches += 1
+        page = await self.search(index, query)
+        return replace(self.answer(page), indices=("before",)) if self.searches == 1 else page
+
+
+def gone(page: Any) -> Any:
+    raise unavailable("all shards failed")
+
+
+def half(page: Any) -> Any:
+    return replace(page, hits=page.hits[:1], partial=True)
+
+
+@pytest.mark.parametrize("answer", [gone, half])
+@pytest.mark.parametrize("told", [2, 3])
+async def test_a_search_that_met_a_switch_is_asked_again(ready: Any, answer: Any, told: int) -> None:
+    switched = Switched(ready, told, answer)
+    assert len((await ask(ready)).hits) == 10
+    assert switched.searches == 2
+
+
+async def test_what_fails_without_a_switch_fails(ready: Any) -> None:
+    switched = Switched(ready, 1000, gone)
+    assert (await refused(ready)).code is Code.UNAVAILABLE
+    assert switched.searches == 1
+
+
+async def test_an_incomplete_page_without_a_switch_is_shown(ready: Any) -> None:
+    Switched(ready, 1000, half)
+    assert len((await ask(ready)).hits) == 1
