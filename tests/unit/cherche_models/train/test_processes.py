@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from cherche_models.models import Output
+from cherche_models.train.batch import assemble
 from cherche_models.train.processes import Processes, _buckets, connected
 from tests.unit.cherche_models.train import worker
 
@@ -53,6 +54,19 @@ def test_two_processes_have_the_losses_and_the_weights_of_one(base: Path, tmp_pa
     for name, value in expected.items():
         if not name.endswith("key.bias"):  # softmax does not see it: its gradient is rounding, which Adam makes large
             torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_the_batch_of_two_processes_has_answers_that_must_not_be_negatives() -> None:
+    """Or the test above would not see whether they are masked across processes."""
+    batch = assemble(worker.EXAMPLES, worker.LOSS, worker.SETTINGS, None, 0)
+    first, last = 0, len(worker.EXAMPLES) - 1
+    half = Processes()
+    half.count = 2
+    assert half.part(len(batch.queries)) == slice(0, 3)
+    column = {text: i for i, text in enumerate(batch.documents)}
+    for one, other in ((first, last), (last, first)):
+        assert batch.targets.masked[one, column[worker.EXAMPLES[other].positive]]
+    assert len(batch.documents) % 2
 
 
 def test_a_killed_run_goes_on_to_the_same_losses(base: Path, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ EXAMPLES = [
     Example(f"the {word}", f"{word} of the document", ("neural search", f"{WORDS[i - 1]} of the document"))
     for i, word in enumerate(WORDS)
 ]
+# The first query again, so that each of its answers must not be a negative of the other, which another process has.
+EXAMPLES.append(Example("the brain", "cell of the document", ("the heart of a cell",)))
 SETTINGS = Settings(
     steps=6, negatives=2, learning_rate=1e-3, save_every=2, query_length=16, document_length=16, ema=0.9, accumulate=1
 )
@@ -43,7 +45,7 @@ def main(base: str, out: str, chunk: str = "0", die: str = "-1") -> None:
             if step == int(die):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        # Five queries and up to eleven documents: neither divides by two.
+        # Six, three and five queries, and documents that do not divide by two.
         batches = [EXAMPLES, EXAMPLES[:3], EXAMPLES[1:]]
         fit(
             model,
