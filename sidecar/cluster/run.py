@@ -162,8 +162,8 @@ def running_nodes(
         running = _start(Path(scratch), _checked(nodes), heap, environment, plugins, server)
         try:
             yield running
-        finally:
-            nodes_.stop(running.pids)
+        finally:  # nobody needs their data: no reason to be polite
+            nodes_.stop(running.pids, first=signal.SIGKILL)
 
 
 def _start(

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from sidecar.cli.cluster import cluster
 from sidecar.cluster import down, running_cluster, up
 from sidecar.cluster.assemble import assemble, home_folder
+from sidecar.cluster.parts import ELASTICSEARCH, OPENSEARCH, Server
 from sidecar.cluster.places import cache_folder, java_home
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
@@ -24,16 +25,18 @@ from sidecar.errors import ChercheError, Code
 from sidecar.types import StoredDocument
 
 pytestmark = pytest.mark.java
+SERVERS = (OPENSEARCH, ELASTICSEARCH)
 
 
 @pytest.fixture(scope="module")
 def environment(require: Callable[[str, str], None]) -> Iterator[dict[str, str]]:
     """An environment whose cache is a copy of the machine's own, so that state files do not meet."""
-    here = {name: value for name, value in os.environ.items() if name != "OPENSEARCH_URL"}
+    here = {name: value for name, value in os.environ.items() if name not in {one.variable for one in SERVERS}}
     cache = cache_folder(here, root=os.geteuid() == 0, home=Path.home())
     try:
-        java_home(here)
-        home = assemble(cache, here)
+        for server in SERVERS:
+            java_home(here, server)
+        homes = [(server, assemble(cache, here, server)) for server in SERVERS]
     except ChercheError as error:
         if error.code != Code.FAILED_PRECONDITION:
             raise
@@ -41,7 +44,8 @@ def environment(require: Callable[[str, str], None]) -> Iterator[dict[str, str]]
         raise
     with tempfile.TemporaryDirectory(prefix="cherche-cache-") as scratch:
         os.chmod(scratch, 0o755)
-        shutil.copytree(home, home_folder(Path(scratch) / "cherche"))
+        for server, home in homes:
+            shutil.copytree(home, home_folder(Path(scratch) / "cherche", server))
         yield {**here, "XDG_CACHE_HOME": scratch}
 
 
@@ -50,18 +54,21 @@ def get(url: str) -> Any:
         return json.load(response)
 
 
-def test_up_keeps_what_runs_and_down_ends_it(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_up_keeps_what_runs_and_down_ends_it(
+    server: Server, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", environment["XDG_CACHE_HOME"])
-    monkeypatch.delenv("OPENSEARCH_URL", raising=False)
+    monkeypatch.delenv(server.variable, raising=False)
     runner = CliRunner()
-    started = runner.invoke(cluster, ["up", "--heap", "512m", "--json", "--quiet"])
+    started = runner.invoke(cluster, ["up", "--product", server.name, "--heap", "512m", "--json", "--quiet"])
     try:
         assert started.exit_code == 0, started.output
         first = json.loads(started.stdout)
-        assert get(first["urls"][0])["version"]["number"] == "3.8.0"
-        again = runner.invoke(cluster, ["up", "--quiet"])
+        assert get(first["urls"][0])["version"]["number"] == server.version
+        again = runner.invoke(cluster, ["up", "--product", server.name, "--quiet"])
         assert again.stdout.strip() == first["urls"][0]
-        assert sorted(up(environment=environment).pids) == first["pids"]
+        assert sorted(up(environment=environment, server=server).pids) == first["pids"]
     finally:
         ended = runner.invoke(cluster, ["down", "--purge", "--json"])
     assert json.loads(ended.stdout) == {"ended": 1}
