@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cherche_models import backbone, tokenizer
+from cherche_models.layouts.files import read_json
+from cherche_models.layouts.plain import body_of
+from cherche_models.layouts.pooling import takes_first
 from cherche_models.runtime.batches import collate, plan
 from cherche_models.tokenizer import Kind, TextFormat
 
@@ -28,7 +29,7 @@ class Teacher:
     Parameters
     ----------
     folder : Path
-        A Sentence Transformers checkpoint; its pooling (mean, else the first token) and its prompts of
+        A Sentence Transformers checkpoint; its pooling (mean, or the first token) and its prompts of
         queries and documents are read from it.
     temperature : float
         What cosines are divided by.
@@ -37,6 +38,11 @@ class Teacher:
     dtype : torch.dtype
     held : int
         Vectors that are kept; those that came first are forgotten first.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is none, or does more than to pool its hidden states by mean or the first token.
     """
 
     def __init__(
@@ -50,15 +56,15 @@ class Teacher:
     ) -> None:
         self.temperature = temperature
         self._held = held
-        self._backbone = backbone.load(folder, vocabulary=False, dtype=dtype)
-        self._tokenizer = tokenizer.load(folder)
+        self._backbone = backbone.load(body_of(folder), vocabulary=False, dtype=dtype)
+        self._tokenizer = tokenizer.load(body_of(folder))
         length = min(max_length, self._backbone.max_length)
-        prompts = _json(folder / "config_sentence_transformers.json").get("prompts", {})
+        prompts = read_json(folder / "config_sentence_transformers.json").get("prompts", {})
         self._formats: dict[Kind, TextFormat] = {
             "query": TextFormat(length, prompts.get("query", "")),
             "document": TextFormat(length, prompts.get("document", "")),
         }
-        self._first = bool(_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token"))
+        self._first = takes_first(folder)
         self._known: dict[str, Tensor] = {}
 
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
@@ -128,8 +134,3 @@ class Teacher:
 def _mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     mask = attention_mask.unsqueeze(-1)
     return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found
