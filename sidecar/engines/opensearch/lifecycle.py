@@ -10,11 +10,12 @@ from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, not_found
+from sidecar.errors import ChercheError, Code, not_found, unavailable
 from sidecar.types import HASH, STATE, TERMS, Gaps, IndexMeta, IndexStats, SetupPlan
 
 _ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
 
+_ATTEMPTS = 5
 Plan = tuple[tuple[Request, ...], SetupPlan]
 
 
@@ -24,11 +25,16 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     Raises
     ------
     ChercheError
-        NOT_FOUND where there is none.
+        NOT_FOUND where there is none; UNAVAILABLE where the name is switched between all pairs of requests.
     """
-    mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
     params = {"flat_settings": "true"}
-    settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
+    for _ in range(_ATTEMPTS):
+        mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
+        settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
+        if set(mappings) == set(settings):
+            break
+    else:
+        raise unavailable(f"{index!r} was switched to other indices again and again", "try again")
     if not mappings:  # what a pattern gets to which nothing fits
         raise not_found(f"no index fits {index!r}", f"run: cherche setup '{index}' for those to come")
     return mapping.facts(mappings, settings)

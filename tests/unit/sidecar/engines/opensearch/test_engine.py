@@ -261,3 +261,20 @@ async def test_what_a_cluster_warns_of_is_logged_once_and_no_python_warning() ->
             await ours.aclose()
     [line] = map(json.loads, written.getvalue().splitlines())
     assert (line["level"], line["reason"]) == ("warning", "Loading the fielddata on the _id field is deprecated")
+
+
+async def test_a_name_that_is_switched_between_two_requests_is_asked_again() -> None:
+    names = iter(["old", "new", "new", "new"])
+
+    def answer(request: Sent) -> Any:
+        return {next(names): {"mappings": {}, "settings": {}}}
+
+    [group] = await engine(FakeTransport(answer)).groups("books")
+    assert group.names == ("new",)
+
+
+async def test_a_name_that_never_stands_still_is_no_answer() -> None:
+    names = iter(map(str, range(100)))
+    with pytest.raises(ChercheError, match="again and again") as restless:
+        await engine(FakeTransport(lambda _: {next(names): {"mappings": {}, "settings": {}}})).groups("books")
+    assert restless.value.code is Code.UNAVAILABLE
