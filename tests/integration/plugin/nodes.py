@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sidecar.cluster import node as nodes_
@@ -55,6 +55,14 @@ def opensearch(version: str) -> Server:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RunningNode:
+    """One node; `keep` changes what its keystore holds."""
+
+    url: str
+    keep: Callable[[Mapping[str, str]], None]
+
+
 @contextmanager
 def running_node(
     plugins: Sequence[Path],
@@ -65,8 +73,8 @@ def running_node(
     files: Mapping[str, bytes] | None = None,
     secrets: Mapping[str, str] | None = None,
     heap: str = "512m",
-) -> Iterator[str]:
-    """URL of one node.
+) -> Iterator[RunningNode]:
+    """One node.
 
     Parameters
     ----------
@@ -86,12 +94,13 @@ def running_node(
         spec = nodes_.NodeSpec(1, folder / "node-1", http, transport, server)
         nodes_.prepare(spec, [spec], user)
         configure(spec.folder / "config", server, settings, files or {}, user)
+        node = RunningNode(spec.url, lambda held: add_secrets(spec.folder / "config", java, home, held, user))
         if secrets:
-            add_secrets(spec.folder / "config", java, home, secrets, user)
+            node.keep(secrets)
         pid = nodes_.start(spec, java=java, home=home, heap=heap, user=user)
         try:
             wait(spec, pid, is_up)
-            yield spec.url
+            yield node
         finally:
             nodes_.stop({pid: spec.folder})
 

@@ -21,7 +21,7 @@ from sidecar.rpc.serve import running
 from sidecar.testing import FakeModel
 from sidecar.types import IndexOptions
 from tests.integration.plugin.bulk import until
-from tests.integration.plugin.nodes import running_node
+from tests.integration.plugin.nodes import RunningNode, running_node
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
@@ -47,7 +47,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def url(plugin_zip: Path, trusted: tuple[Path, Path]) -> Iterator[str]:
+def node(plugin_zip: Path, trusted: tuple[Path, Path]) -> Iterator[RunningNode]:
     """A node that trusts one certificate and knows one token."""
     settings = [
         "plugins.cherche.tls.enabled: true",
@@ -55,8 +55,8 @@ def url(plugin_zip: Path, trusted: tuple[Path, Path]) -> Iterator[str]:
         "plugins.cherche.query.deadline: 20s",
     ]
     files, secrets = {"sidecar.pem": trusted[0].read_bytes()}, {"plugins.cherche.token": TOKEN}
-    with running_node([plugin_zip], answers, settings=settings, files=files, secrets=secrets) as url:
-        yield url
+    with running_node([plugin_zip], answers, settings=settings, files=files, secrets=secrets) as node:
+        yield node
 
 
 def answers(url: str) -> bool:
@@ -91,7 +91,8 @@ async def status(url: str, address: str, text: str) -> dict[str, Any]:
     return dict(reply["ext"]["cherche"])
 
 
-async def test_tls_and_the_token_of_the_keystore(url: str, trusted: tuple[Path, Path], tmp_path: Path) -> None:
+async def test_tls_and_the_token_of_the_keystore(node: RunningNode, trusted: tuple[Path, Path], tmp_path: Path) -> None:
+    url = node.url
     engine = OpenSearchEngine.connect(url)
     async with running(settings(trusted, TOKEN), engine=engine, loader=lambda *_: FakeModel()) as sidecar:
         await sidecar.warm()
@@ -111,4 +112,10 @@ async def test_tls_and_the_token_of_the_keystore(url: str, trusted: tuple[Path, 
             assert told["query_status"] == "UNAVAILABLE", told
             assert reason in told["query_reason"]
             assert TOKEN not in str(told)
+    async with running(settings(trusted, "changed"), engine=engine, loader=lambda *_: FakeModel()) as sidecar:
+        await sidecar.warm()
+        assert (await status(url, sidecar.address, "changed too soon"))["query_status"] == "UNAVAILABLE"
+        node.keep({"plugins.cherche.token": "changed"})
+        assert send(url, "POST", "/_nodes/reload_secure_settings")["_nodes"]["failed"] == 0
+        assert (await status(url, sidecar.address, "changed now"))["query_status"] == "REWRITTEN"
     await engine.aclose()
