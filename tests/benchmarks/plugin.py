@@ -284,7 +284,8 @@ def prove(arguments: argparse.Namespace | None = None) -> dict[str, Any]:
 
 def write(name: str, figures: Mapping[str, Any], before: Mapping[str, Any]) -> None:
     """Print a record and write it down."""
-    record = {"section": name, "machine": before, "figures": figures, "load_average_after": machine()["load_average"]}
+    around = {"load_average_after": machine()["load_average"], "niceness": os.nice(0)}
+    record = {"section": name, "machine": before, "figures": figures, **around}
     text = json.dumps(record, indent=1)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
