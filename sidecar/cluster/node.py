@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.cluster.parts import OPENSEARCH, Server
 from sidecar.cluster.places import User
 
+_PORTS = range(15_000, 32_000)
 _LOG4J = """status = error
 appender.console.type = Console
 appender.console.name = console
@@ -172,12 +174,19 @@ def stop(nodes: Mapping[int, Path], timeout: float = 20.0, first: signal.Signals
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nothing listens on now."""
+    """Ports on loopback that nothing listens on now.
+
+    They lie below those that systems give to outgoing connections, one of which would take a port
+    in the seconds until a node listens on it.
+    """
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(found) < count:
+            each = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", random.SystemRandom().choice(_PORTS)))
+                found.append(each.getsockname()[1])
+    return found
 
 
 def _environment(node: NodeSpec) -> dict[str, str]:
