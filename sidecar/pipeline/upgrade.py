@@ -264,7 +264,8 @@ def _only_index(index: str, serving: Serving) -> str:
     if len(serving.names) != 1:
         raise precondition(
             f"{index!r} stands for {len(serving.names)} indices: {', '.join(serving.names)}",
-            "give each an alias of its own and upgrade them one after another",
+            f"upgrade one after another by its own name, such as: cherche upgrade {serving.names[0]} --replace — the "
+            "alias moves along, and searches encode the query once for each model meanwhile",
         )
     return serving.names[0]
 

@@ -288,3 +288,30 @@ async def test_a_feed_that_runs_across_the_switch_is_encoded_for_the_new_index(s
     assert (report.meta.model, report.stats.documents) == ("two", 200 + len(sent))
     again = last(await run(served.server, served.alias))
     assert (again.encoded, again.kept) == (0, 200 + len(sent)), "each was encoded by the model of its index"
+
+
+async def test_indices_behind_one_alias_are_upgraded_one_after_another(served: Served) -> None:
+    other = f"{served.alias}-b"
+    await served.send("PUT", f"/{other}", {"settings": {"number_of_replicas": 0}})
+    actions = [
+        {"add": {"index": name, "alias": served.alias, "is_write_index": name == other}} for name in (served.old, other)
+    ]
+    await served.send("POST", "/_aliases", {"actions": actions})
+    await served.server.client.setup_index(other, IndexOptions(model="one", fields=FIELDS))
+    await bulk(served.send, other, {"fresh": {"title": "words of a fresh document"}})
+    await run(served.server, other)
+    with pytest.raises(ChercheError, match="stands for 2 indices") as refused:
+        await served.step("prepare", "two")
+    assert "--replace" in refused.value.next_step
+    found = []
+    for name in (other, served.old):
+        await served.step("prepare", "two", name=name)
+        found += end(await served.step("switch", name=name, replace=True)).serving
+        result = await served.search("words of a fresh document", size=300, mode="sparse")
+        assert len(result.hits) == 201
+        assert all(hit.parts.sparse > 0 for hit in result.hits)
+    options = await served.send("GET", f"/_alias/{served.alias}")
+    assert sorted(options) == sorted(found)
+    assert options[found[0]]["aliases"][served.alias]["is_write_index"] is True
+    parts = (await served.server.client.get_index(served.alias)).parts
+    assert [part.model for part in parts] == ["two"]
