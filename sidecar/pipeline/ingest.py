@@ -114,6 +114,8 @@ async def _index_chunk(feed: _Feed, chunk: Sequence[SourceDocument]) -> list[Ing
     for _ in range(_ATTEMPTS):
         target = feed.target
         results = _told(results, await _written(feed, target, chunk, repeated))
+        if all(one.outcome in ("unchanged", "failed") for one in results):
+            return results  # nothing was written that could be in the wrong place
         try:
             if await feed.context.engine.identities(feed.index) == target.identities:
                 return results
