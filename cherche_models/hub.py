@@ -13,7 +13,16 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from cherche_models import backbone, codebook, tokenizer
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts import neural_cherche, plain, pylate, router, settings, sparse_encoder, stanford
+from cherche_models.layouts import (
+    multi_vector,
+    neural_cherche,
+    plain,
+    pylate,
+    router,
+    settings,
+    sparse_encoder,
+    stanford,
+)
 from cherche_models.layouts.card import card as made_card
 from cherche_models.layouts.digest import PICKLES, WEIGHTS, digest
 from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
@@ -30,6 +39,7 @@ _LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
     (router.matches, router.load),
     (neural_cherche.matches, neural_cherche.load),
     (sparse_encoder.matches, sparse_encoder.load),
+    (multi_vector.matches, multi_vector.load),
     (pylate.matches, pylate.load),
     (stanford.matches, stanford.load),
 )
@@ -54,8 +64,8 @@ def load(
 ) -> Model:
     """Load a model, whatever library saved it.
 
-    Known are sentence-transformers' SparseEncoder (with a Router too), PyLate's,
-    Stanford's and neural-cherche's ColBERT, neural-cherche's SPLADE and
+    Known are sentence-transformers' SparseEncoder (with a Router too) and MultiVectorEncoder,
+    PyLate's, Stanford's and neural-cherche's ColBERT, neural-cherche's SPLADE and
     SparseEmbed, our own joint layout, and any masked-LM checkpoint, which is
     taken for SPLADE.
 

@@ -44,7 +44,7 @@ def load(folder: Path, request: Request) -> Model:
     words = tokenizer.load(body_folder)
     stored = read_json(folder / "config_sentence_transformers.json")
     styles = settings.formats(folder, _formats(stored, words, folder, body.max_length), words)
-    weight = _projection([folder / path for kind, path in found if kind == "Dense"])
+    weight = projection([folder / path for kind, path in found if kind == "Dense"])
     skipped = stored.get("skiplist_words")
     skip = (words.id_of(word) for word in (string.punctuation if skipped is None else skipped))
     model = ColBERT(
@@ -99,8 +99,14 @@ def _formats(stored: dict[str, Any], words: tokenizer.Tokenizer, folder: Path, l
     }
 
 
-def _projection(folders: list[Path]) -> Tensor:
-    """The product of Dense modules, shape (dim, hidden): without activation they are one."""
+def projection(folders: list[Path]) -> Tensor:
+    """The product of Dense modules, shape (dim, hidden): without activation they are one.
+
+    Raises
+    ------
+    CheckpointError
+        If one has a bias or an activation, or lacks its file.
+    """
     weights = [_dense(folder) for folder in folders]
     product = weights[0]
     for weight in weights[1:]:
