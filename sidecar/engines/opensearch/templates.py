@@ -32,11 +32,14 @@ class Template:
         As it is put; empty for one that does not exist yet.
     composed : mapping
         Mappings and settings with those of its component templates.
+    copied : str
+        Name of the wider template that it is a copy of, for one that does not exist yet.
     """
 
     name: str
     body: Json
     composed: Json
+    copied: str = ""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -115,12 +118,13 @@ async def behind(http: Http, index: str, names: Sequence[str], meta: IndexMeta |
     names : sequence of str
         Indices behind the name now.
     meta : IndexMeta or None
-        Of a pattern that is set up: where no template makes its indices, a new one is described.
+        Of a pattern that is set up: where no template makes its indices a new one is described, and where one
+        makes others too a copy of that one.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where a template makes more than the pattern, or is a legacy one.
+        FAILED_PRECONDITION where a legacy template makes the pattern's indices.
     """
     if is_pattern(index):
         return await _of_pattern(http, index, meta)
@@ -139,6 +143,9 @@ def stream(index: str) -> Request:
 
 def warnings(index: str, template: Template) -> tuple[str, ...]:
     """What people should know before a template is changed."""
+    if template.copied:
+        said = f"template {template.copied!r} makes other indices too: {template.name!r} is a copy of it for {index}"
+        return (f"{said}, which you will have to change with it",)
     patterns = ", ".join(template.patterns)
     if not template.body.get("template") or template.patterns == (index,):
         return ()
@@ -160,13 +167,12 @@ async def _of_pattern(http: Http, pattern: str, meta: IndexMeta | None) -> Templ
     found = await _matching(http, pattern)
     if found is None:
         return None if meta is None else await _new(http, pattern, meta)
-    if meta is not None and pattern not in found.patterns:
-        wider = found.patterns[0]
-        raise precondition(
-            f"template {found.name!r} makes indices of {', '.join(found.patterns)}, of which {pattern!r} is a part",
-            f"run: cherche setup '{wider}'",
-        )
-    return found
+    if pattern in found.patterns:
+        return found
+    if meta is None:
+        return None
+    body = {**found.body, "index_patterns": [pattern], "priority": int(found.body.get("priority", 0)) + 1}
+    return Template(own_name([pattern]), body, found.composed, copied=found.name)
 
 
 async def _new(http: Http, pattern: str, meta: IndexMeta) -> Template:

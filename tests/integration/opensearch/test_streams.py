@@ -253,3 +253,23 @@ async def test_the_next_index_of_a_data_stream_is_of_another_model(
     assert await feed(server, stream, {"3": logged("moonlight")}) == {"3": "encoded"}
     parts = (await server.client.get_index(stream)).parts
     assert {part.model: len(part.names) for part in parts} == {"one": 2, "two": 1}
+
+
+async def test_a_pattern_within_a_wider_template_gets_a_copy_of_it(
+    server: RunningServer, send: Send, pattern: str
+) -> None:
+    wide, inside, outside = pattern.replace("-*", "*"), pattern.replace("*", "a"), pattern.replace("-*", "other")
+    template = {"settings": {"number_of_replicas": 0}, "mappings": {"properties": {"n": {"type": "short"}}}}
+    await send("PUT", f"/_index_template/{wide[:-1]}", {"index_patterns": [wide], "priority": 7, "template": template})
+    result = await server.client.setup_index(pattern, ONE)
+    assert any("is a copy" in warning for warning in result.warnings)
+    for name in (inside, outside):
+        await send("PUT", f"/{name}")
+    found = {name: (await send("GET", f"/{name}/_mapping"))[name]["mappings"] for name in (inside, outside)}
+    assert [mapping["properties"]["n"]["type"] for mapping in found.values()] == ["short", "short"]
+    assert ["cherche_weights" in mapping["properties"] for mapping in found.values()] == [True, False]
+    await server.client.remove_index(pattern)
+    names = [one["name"] for one in (await send("GET", "/_index_template"))["index_templates"]]
+    assert [name for name in names if wide[:-1] in name] == [wide[:-1]]
+    await send("DELETE", f"/_index_template/{wide[:-1]}")
+    await send("DELETE", f"/{outside}")
