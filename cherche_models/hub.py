@@ -218,7 +218,8 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
     format : {"sentence-transformers", "pylate", "neural-cherche", "onnx"}
         The term weights as a SparseEncoder, the token embeddings as a ColBERT, either
         with neural-cherche's two files, or the model as `save` writes it and its encoder
-        as a graph beside it, for ``load(folder, runtime="onnx")`` and other runtimes.
+        as a graph beside it, for ``load(folder, runtime="onnx")`` and other runtimes. A
+        SparseEncoder has one maximum length in its layout: it cuts queries as documents.
 
     Raises
     ------

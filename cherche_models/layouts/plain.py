@@ -53,14 +53,15 @@ def with_terms(styles: dict[Kind, TextFormat]) -> dict[Kind, TextFormat]:
 
 
 def default_formats(folder: Path, body: backbone.Backbone, words: tokenizer.Tokenizer) -> dict[Kind, TextFormat]:
-    """What sentence-transformers would do with the folder: its maximum length and prompts."""
-    own = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    longest = min(body.max_length, words.model_max_length, own or body.max_length)
+    """What sentence-transformers would do with the folder: its maximum lengths and prompts."""
+    own = read_json(body_of(folder) / "sentence_bert_config.json")
+    longest = min(body.max_length, words.model_max_length, own.get("max_seq_length") or body.max_length)
+    lengths = {kind: min(body.max_length, own.get(f"{kind}_length") or longest) for kind in ("document", "query")}
     stored = read_json(folder / "config_sentence_transformers.json")
     prompts = stored.get("prompts") or {}
     fallback = prompts.get(stored.get("default_prompt_name"), "")
     document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), fallback)
     return {
-        "document": TextFormat(longest, prompt=document or ""),
-        "query": TextFormat(longest, prompt=prompts.get("query", fallback) or ""),
+        "document": TextFormat(lengths["document"], prompt=document or ""),
+        "query": TextFormat(lengths["query"], prompt=prompts.get("query", fallback) or ""),
     }

@@ -63,6 +63,15 @@ def test_what_sparse_encoder_saves_we_load(activation: str, pooling: str, masked
     assert_equal_weights(model, peer)
 
 
+def test_lengths_of_queries_and_documents_are_those_of_sparse_encoder(masked_lm: Path, tmp_path: Path) -> None:
+    peer = sparse_encoder(masked_lm)
+    peer[0].query_length, peer[0].document_length = 4, 9
+    peer.save(str(tmp_path))
+    model = load(tmp_path)
+    assert (model.formats["query"].max_length, model.formats["document"].max_length) == (4, 9)
+    assert_equal_weights(model, sparse_encoder(tmp_path))
+
+
 def test_sparse_encoder_loads_our_export(joint: Joint, tmp_path: Path) -> None:
     formats = TextFormat(40, prompt="document "), TextFormat(40, prompt="query ", expand=True)
     model = Joint(joint.backbone, joint.tokenizer, *formats, dim=8, activation="log1p_relu")
