@@ -56,6 +56,9 @@ def setup(
 
     Prints the engine's requests and the projected size for the documents there are. Documents and
     fields that exist stay as they are. A model that is a folder or a hub id is remembered by it.
+
+    INDEX may be an alias, a data stream or a pattern such as 'logs-*'. For the last two the mapping
+    goes into their index template too, so that indices to come have it.
     """
     names = session.model_name(model), session.model_name(reranker)
     wanted = IndexOptions(
