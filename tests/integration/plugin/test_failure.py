@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from statistics import median
@@ -21,6 +22,7 @@ from tests.integration.plugin.stand_in import StandIn, stand_in
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
 DEADLINE_MS = 150
+LOG = logging.getLogger(__name__)  # counts and milliseconds: --log-cli-level=INFO
 
 
 @pytest.fixture
@@ -62,6 +64,7 @@ async def test_a_dead_sidecar_costs_the_order_only(fed: Cluster, other: StandIn,
         assert reply["ext"]["cherche"]["rerank_status"] == "UNAVAILABLE"
         assert ids(reply) == ids(plain)
         added.append(millis - without)
+    LOG.info("added, median: %.1f ms", median(added))
     assert median(added) <= DEADLINE_MS + 20
     assert (await fed.stats())["breaker_open"] is (failures == 5)
     again = await search(fed, body("car word"), pipeline)
@@ -95,6 +98,7 @@ async def test_a_black_hole_costs_its_deadline_only(fed: Cluster, other: StandIn
         assert "cherche_codes" not in str(reply)
         added.append(millis - without)
     other.resume()
+    LOG.info("added, median: %.1f ms", median(added))
     assert DEADLINE_MS - 20 <= median(added) <= DEADLINE_MS + 20
 
 
@@ -138,6 +142,7 @@ async def test_a_sidecar_killed_within_a_bulk(cluster: Cluster, on_unavailable: 
         items = await writing
     stored = {one.id: one async for one in cluster.server.client.dump_index(cluster.index)}
     encoded = {id for id, one in stored.items() if one.state == "ok" and one.terms_digest and one.codes_digest}
+    LOG.info("%d sent, %d stored, %d encoded, %d reported", len(sources), len(stored), len(encoded), len(failed(items)))
     assert encoded
     assert len(encoded) < len(sources)
     if on_unavailable == "fail":
@@ -192,6 +197,21 @@ async def test_stats_tell_what_was_done(fed: Cluster) -> None:
     assert node["breakers"]["cherche_rerank"]["estimated_size_in_bytes"] == 0
 
 
+async def test_the_nodes_count_what_the_pipeline_refused(cluster: Cluster) -> None:
+    pipeline = await ingest_pipeline(cluster)
+    before = await cluster.stats()
+    sources = {f"d{n}": {"text": f"number {n}" + (" poison" if n == 4 else "")} for n in range(10)}
+    assert list(failed(await bulk(cluster, sources, pipeline))) == ["d4"]
+    [node] = (await cluster.send("GET", "/_nodes/stats/ingest"))["nodes"].values()
+    counted = node["ingest"]["pipelines"][pipeline]
+    assert (counted["count"], counted["failed"], counted["current"]) == (10, 1, 0)
+    [processor] = [each["cherche_encode"] for each in counted["processors"]]
+    assert (processor["stats"]["count"], processor["stats"]["failed"]) == (10, 1)
+    after = await cluster.stats()
+    assert after["documents_encoded"] - before["documents_encoded"] == 9
+    assert after["documents_failed"] - before["documents_failed"] == 1
+
+
 async def test_a_full_heap_budget_shrinks_the_window(fed: Cluster) -> None:
     pipeline = await search_pipeline(fed, {"rerank": True, "maxsim": "sidecar"})
     limit = "breaker.cherche_rerank.limit"
@@ -208,10 +228,15 @@ async def test_a_full_heap_budget_shrinks_the_window(fed: Cluster) -> None:
     assert on_shards["ext"]["cherche"]["rerank_window"] == 60, "codes that stay on their shards take no heap"
 
 
-async def test_shadow_shows_the_users_page_and_logs_both_orders(fed: Cluster) -> None:
-    pipeline = await search_pipeline(fed, {"rerank": True, "mode": "shadow"})
+@pytest.mark.parametrize("inline", [False, True], ids=["named pipeline", "pipeline in the request"])
+async def test_shadow_shows_the_users_page_and_logs_both_orders(fed: Cluster, inline: bool) -> None:
+    options = {"rerank": True, "mode": "shadow"}
     before = await fed.stats()
-    reply = await search(fed, body("car word film"), pipeline)
+    if inline:
+        brought = {"request_processors": [{"cherche_query": options}], "response_processors": [{"cherche_rerank": {}}]}
+        reply = await search(fed, {**body("car word film"), "search_pipeline": brought})
+    else:
+        reply = await search(fed, body("car word film"), await search_pipeline(fed, options))
     assert ids(reply) == ids(await search(fed, body("car word film")))
     assert reply["ext"]["cherche"]["query_status"] == "SHADOW"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cherche_models.types import Encoding, TermWeights, Tokens
 from sidecar.errors import ChercheError
-from sidecar.types import SearchRequest
+from sidecar.testing import FakeModel
+from sidecar.types import Kind, SearchRequest
 from tests.integration.plugin.bulk import bulk, ids, ingest_pipeline, search, search_pipeline
 from tests.integration.plugin.conftest import Cluster
 
@@ -97,6 +100,39 @@ async def test_totals_and_facets_are_those_of_the_users_query(fed: Cluster) -> N
     assert any("highlight" in hit for hit in hybrid["hits"]["hits"])
 
 
+async def test_the_least_score_is_one_of_the_users_query(fed: Cluster) -> None:
+    """What the sparse clause adds must not lift a hit over it, nor the rerank's scores drop one."""
+    pipeline = await search_pipeline(fed)
+    whole = {"query": match("car word1"), "size": 100}
+    scores = sorted(hit["_score"] for hit in (await search(fed, whole))["hits"]["hits"])
+    least = scores[len(scores) // 2]
+    plain = await search(fed, {**whole, "min_score": least})
+    hybrid = await search(fed, {**whole, "min_score": least}, pipeline)
+    assert hybrid["ext"]["cherche"]["rerank_status"] == "APPLIED"
+    assert sorted(ids(hybrid)) == sorted(ids(plain))
+    assert hybrid["hits"]["total"] == plain["hits"]["total"]
+    assert 0 < len(ids(plain)) < len(scores)
+
+
+async def test_a_point_in_time_names_its_index_itself(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "rerank_window": 40})
+    await fed.send("PUT", f"/{fed.index}-other")
+    body = {"query": match("car film word1"), "size": 15}
+    opened = await fed.send("POST", f"/{fed.index}/_search/point_in_time", keep_alive="1m")
+    try:
+        wanted = ids(await search(fed, {**body, "size": 30}, pipeline))
+        await fed.send("PUT", f"/{fed.index}/_doc/new", {"text": "car film word1"}, refresh="true")
+        pages = []
+        for start in (0, 15):
+            page = {**body, "from": start, "pit": {"id": opened["pit_id"], "keep_alive": "1m"}}
+            reply = await fed.send("POST", "/_search", page, search_pipeline=pipeline)
+            assert reply["ext"]["cherche"]["rerank_status"] == "APPLIED"
+            pages += ids(reply)
+        assert pages == wanted
+    finally:
+        await fed.send("DELETE", "/_search/point_in_time", {"pit_id": [opened["pit_id"]]})
+
+
 async def test_a_filter_binds_what_the_sparse_clause_finds(fed: Cluster) -> None:
     pipeline = await search_pipeline(fed, {"match_set": "union"})
     clauses = {
@@ -165,6 +201,39 @@ async def test_a_search_without_text_is_left_alone(fed: Cluster, query: dict[str
     reply = await search(fed, {"query": query}, await search_pipeline(fed))
     assert reply["ext"]["cherche"]["query_status"] == status
     assert ids(reply) == ids(await search(fed, {"query": query}))
+
+
+@pytest.mark.parametrize("maxsim", ["shards", "sidecar"])
+async def test_a_query_of_a_foreign_language_stays_the_users(
+    fed: Cluster, monkeypatch: pytest.MonkeyPatch, maxsim: str
+) -> None:
+    known = FakeModel._encode
+
+    def encode(model: FakeModel, tokens: Tokens, kind: Kind) -> Encoding:
+        is_foreign = kind == "query" and "film" in tokens.texts
+        return Encoding(TermWeights.empty(), None, foreign=True) if is_foreign else known(model, tokens, kind)
+
+    monkeypatch.setattr(FakeModel, "_encode", encode)
+    pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "union", "maxsim": maxsim})
+    query = {"query": match(f"film {maxsim}")}
+    for _ in range(2):  # the second is remembered
+        reply = await search(fed, query, pipeline)
+        told = reply["ext"]["cherche"]
+        assert (told["query_status"], told["rerank_status"]) == ("UNKNOWN_LANGUAGE", "UNKNOWN_LANGUAGE")
+        assert "does not know the language" in told["query_reason"]
+        assert "does not know the language" in told["rerank_reason"]
+        assert ids(reply) == ids(await search(fed, query))
+
+
+async def test_a_reranker_that_was_busy_is_asked_again(fed: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = FakeModel._encode
+    pipeline = await search_pipeline(fed)
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeModel, "_encode", lambda *passed: replace(known(*passed), embeddings=None))
+        told = (await search(fed, {"query": match("word3 busy")}, pipeline))["ext"]["cherche"]
+        assert (told["query_status"], told["rerank_status"]) == ("REWRITTEN", "UNAVAILABLE")
+    told = (await search(fed, {"query": match("word3 busy")}, pipeline))["ext"]["cherche"]
+    assert told["rerank_status"] == "APPLIED"
 
 
 async def test_a_request_has_its_own_options(fed: Cluster) -> None:
