@@ -26,8 +26,9 @@ import numpy as np
 from sidecar import config
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
-from sidecar.life import Candidate, NotDone, Part
+from sidecar.life import Candidate, Estimate, NotDone, Part
 from sidecar.pipeline.backfill import MAX_ROUNDS, Target
+from sidecar.pipeline.estimate import check_room, estimate
 from sidecar.pipeline.revisit import revisit
 from sidecar.protocols import Engine
 from sidecar.rpc.serve import open_engine, pipeline
@@ -62,7 +63,13 @@ class Report:
 
 
 def backfill(
-    index: str, settings: Settings, *, encoders: int = 2, cpus: float = 1.0, tell: Tell | None = None
+    index: str,
+    settings: Settings,
+    *,
+    encoders: int = 2,
+    cpus: float = 1.0,
+    ignore_disk: bool = False,
+    tell: Tell | None = None,
 ) -> Report:
     """Encode what an index holds and is not encoded, on the Ray cluster this process is connected to.
 
@@ -80,6 +87,8 @@ def backfill(
         Actors, each with the models loaded.
     cpus : float
         Processors that Ray reserves for each; on a machine with a GPU give Ray's own settings instead.
+    ignore_disk : bool
+        Go on where the cluster's disk may not suffice.
     tell : callable
         Called with the report so far after every page.
 
@@ -87,12 +96,14 @@ def backfill(
     ------
     ChercheError
         INVALID_ARGUMENT where the engine is this process's own file; FAILED_PRECONDITION without the extra,
-        where nothing behind the name is set up, or where a model is not served.
+        where nothing behind the name is set up, a model is not served, or the disk may not suffice.
     """
     if settings.engine == "embedded":
         raise invalid("a Ray cluster cannot share the embedded engine's file", "name a cluster with --url")
     _import_ray()
     metas = asyncio.run(_with_engine(settings, lambda engine: _metas(index, engine)))
+    if not ignore_disk:
+        check_room(asyncio.run(_estimated(index, settings)))
     report, after = Report(), dict[str, int]()
     for number in range(1, MAX_ROUNDS + 1):
         report.rounds = number
@@ -188,6 +199,13 @@ def _add(report: Report, row: Batch) -> None:
     report.encoders.add(actor)
 
 
+async def _estimated(index: str, settings: Settings) -> Estimate:
+    """What the run will take; encodes a sample here, so that a model which is missing is missed before Ray starts."""
+    async with pipeline(settings) as context:
+        ours = context.for_caller(_identity(settings))
+        return await estimate(await ours.engine.groups(index), ours)
+
+
 async def _metas(index: str, engine: Engine) -> dict[str, IndexMeta]:
     groups = await engine.groups(index)
     metas = {name: group.meta for group in groups if group.meta is not None for name in group.names}
@@ -231,9 +249,10 @@ def _import_ray() -> Any:  # noqa: ANN401  # a module without types
 @click.argument("index")
 @click.option("--encoders", default=2, show_default=True, type=click.IntRange(1), help="Actors with a model each.")
 @click.option("--cpus", default=1.0, show_default=True, type=click.FloatRange(0), help="Processors of each.")
-def main(index: str, encoders: int, cpus: float) -> None:
+@click.option("--ignore-disk", is_flag=True, help="Go on where the disk may not suffice.")
+def main(index: str, encoders: int, cpus: float, ignore_disk: bool) -> None:
     """Encode what INDEX holds and is not encoded, on a Ray cluster; settings as of cherche serve."""
-    report = backfill(index, config.load(), encoders=encoders, cpus=cpus)
+    report = backfill(index, config.load(), encoders=encoders, cpus=cpus, ignore_disk=ignore_disk)
     for one in report.not_done:
         click.echo(f"{one.index} {one.id}: {one.error}", err=True)
     done = {"index": index, "rounds": report.rounds, "encoders": len(report.encoders), **report.counts}
