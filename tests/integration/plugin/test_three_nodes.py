@@ -22,7 +22,7 @@ from tests.integration.plugin.stand_in import StandIn, stand_in
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
-INDEX, DOCUMENTS, QUERIES = "articles", 600, 40
+INDEX, DOCUMENTS, QUERIES = "articles", 600, 25
 WORDS = [*(f"word{n}" for n in range(60)), *SYNONYMS, *SYNONYMS.values()]
 PIPELINE = {
     "request_processors": [{"cherche_query": {"rerank": True, "match_set": "union"}}],
