@@ -9,7 +9,8 @@ the Wikipedia excerpt in gensim 4.4.0's test data (CC BY-SA). Titles and sentenc
 Python's docstrings, are the rest.
 
 First the hidden states are trained as they are, 384 wide; then 128 principal components of them are folded into a
-projection and trained on, twice: each phase starts from a fresh optimizer and another order of the data.
+projection and trained on, from a fresh optimizer and in another order of the data. A third phase of 800 steps lowered
+nDCG@10 on the held-out claims by .02: by then the 559 claims are known by heart.
 """
 
 from __future__ import annotations
@@ -73,7 +74,6 @@ _MIXED: Shares = (("judged", 4), ("sentence", 3), ("title", 1), ("docstring", 1)
 PHASES = (
     Phase(400, 8, 3e-5, 1.0, _SCIENCE),
     Phase(450, 9, 8e-5, 1.5, _MIXED, dim=128, seed=1),
-    Phase(800, 9, 8e-5, 1.5, _MIXED, dim=128, seed=2),
 )
 DATA = replace(tiny.RECIPES["general"], document_length=300, query_length=128)
 _WIKI, _WIKI_TITLES, _WIKI_NEGATIVES = 1500, 700, 5
