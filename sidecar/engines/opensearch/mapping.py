@@ -13,6 +13,7 @@ from sidecar.errors import precondition
 from sidecar.life import Group
 from sidecar.types import CODES, HASH, STATE, TERMS, WEIGHTS, IndexMeta, IndexStats, Json
 
+UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
     WEIGHTS: {"type": RANK_FEATURES},
@@ -45,6 +46,7 @@ class IndexFacts:
         The whole ``_meta``, the user's own keys included.
     replicas : int
     segment_replication : bool
+    refuses_writes : bool
     """
 
     name: str
@@ -54,6 +56,7 @@ class IndexFacts:
     meta: Json
     replicas: int
     segment_replication: bool
+    refuses_writes: bool = False
 
     @property
     def source_is_lean(self) -> bool:
@@ -228,15 +231,22 @@ def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
     return (*said, *hazards(found))
 
 
-def hazards(found: Iterable[IndexFacts]) -> tuple[str, ...]:
+def hazards(found: Sequence[IndexFacts]) -> tuple[str, ...]:
     """What loses data as these indices are, each with its next step."""
-    return tuple(
+    losing = tuple(
         f'index "{each.name}" leaves weights or codes out of the recovery source under document replication: a copy '
         "that recovers, or a shard that moves, loses them without an error — set up a new index, feed it and search "
         "it instead; until then add no replicas and move no shards"
         for each in found
         if each.loses_copies
     )
+    cut_off = tuple(
+        f'index "{each.name}" refuses writes since an upgrade that was to replace it was cut off — run: '
+        f"cherche upgrade {each.name} --replace, or set index.blocks.write to null"
+        for each in found
+        if each.refuses_writes and UPGRADE in each.meta
+    )
+    return (*losing, *cut_off)
 
 
 def new_index_warnings(index: str, meta: IndexMeta) -> tuple[str, ...]:
@@ -258,6 +268,7 @@ def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
         meta=mapping.get("_meta") or {},
         replicas=_replicas(settings),
         segment_replication=_segment_replication(settings),
+        refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
     )
 
 

@@ -11,13 +11,12 @@ from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
-from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
 from sidecar.engines.opensearch.several import age
 from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
 from sidecar.life import Candidate, Found, Placement, Serving
 from sidecar.types import HASH, STATE, IndexMeta, Json, WriteResult
 
-UPGRADE = "cherche_upgrade"
 _CLONING = 60.0  # seconds
 _NOT_COPIED = (
     "index.uuid",

@@ -234,6 +234,15 @@ async def test_a_replacement_that_fails_leaves_the_index_as_it_was(served: Serve
     await served.send("PUT", f"/{name}/_doc/new", {"title": "taken again"})
     assert "new" in await served.sources(name)
 
+    await served.send("DELETE", f"/{kept}")
+    await served.send("PUT", f"/{name}/_block/write")  # as one that was killed leaves it
+    findings = (await served.server.client.get_index(name)).findings
+    assert any("was cut off" in finding for finding in findings)
+    await served.step("prepare", "two", name=name)
+    await served.step("switch", name=name, replace=True)
+    await served.send("PUT", f"/{name}/_doc/newer", {"title": "and again"})
+    assert {"new", "newer"} <= set(await served.sources(name))
+
 
 async def test_nothing_is_switched_that_was_not_prepared(served: Served) -> None:
     with pytest.raises(ChercheError, match="no index is prepared"):

@@ -82,6 +82,13 @@ def test_warnings_are_for_indices_that_need_them() -> None:
     assert mapping.warnings([facts(bare, **{"index.replication.type": "SEGMENT"})]) == ()
 
 
+def test_an_upgrade_that_was_cut_off_is_named_and_a_block_of_somebody_elses_is_not() -> None:
+    blocked = {"index.blocks.write": "true"}
+    [said] = mapping.hazards([facts({"_meta": {mapping.UPGRADE: {"successor": "b"}}}, **blocked)])
+    assert "cherche upgrade books-1 --replace" in said
+    assert mapping.hazards([facts({}, **blocked), facts({"_meta": {mapping.UPGRADE: {}}})]) == ()
+
+
 @pytest.mark.parametrize(
     ("source", "loses"),
     [
