@@ -122,7 +122,7 @@ def main() -> None:
         ours = evaluate(found[name], scifact.qrels, MEASURES) if name in found else None
         rows[name] = {
             "neural-cherche": theirs,
-            "ours": ours and (ours["ndcg@10"], 10 * ours["precision@10"], ours["precision@1"]),
+            "ours": ours and [round(v, 4) for v in (ours["ndcg@10"], 10 * ours["precision@10"], ours["precision@1"])],
         }
     weight = colbert.rerank_weight
     flows = {
