@@ -215,6 +215,13 @@ def codes() -> dict[str, Any]:
     return codecs.prove(collection("scifact").parent)
 
 
+def weighting() -> dict[str, Any]:
+    """A rerank weight for each query against one for all."""
+    from tests.benchmarks import weighting as weights
+
+    return weights.measure(collection("scifact").parent)
+
+
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "start": start,
     "splade": splade,
@@ -222,6 +229,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "updates": updates,
     "replay": replay,
     "codes": codes,
+    "weighting": weighting,
     "life": life.measure,
     "nodes": nodes.measure,
     "restart": restart.measure,
