@@ -1,12 +1,10 @@
-"""The command as a whole: what it loads, how long it takes, and that its reference is fresh."""
+"""The command as a whole: what it loads, and that its reference is fresh."""
 
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -41,15 +39,6 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_verb_loads_torch_to_print_its_help(verb: str) -> None:
     assert not loaded_by(verb, "--help") & {"torch", "transformers", "grpc"}
-
-
-def test_help_takes_less_than_half_a_second() -> None:
-    def seconds() -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "sidecar.cli", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - started
-
-    assert statistics.median(seconds() for _ in range(5)) < 0.5
 
 
 def test_the_list_of_verbs_says_what_each_verb_says() -> None:
