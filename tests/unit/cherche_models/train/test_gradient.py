@@ -37,7 +37,8 @@ def test_chunks_give_the_gradient_of_the_whole(architecture: str, load: Load) ->
         found = gradients(load, architecture, replace(SETTINGS, chunk=chunk))
         assert found.keys() == whole.keys()
         for name, expected in whole.items():
-            torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-5, msg=name)
+            rounding = 1e-5 + 1e-6 * float(expected.abs().max())  # an element is a sum of such as the largest
+            torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=rounding, msg=name)
 
 
 def test_both_passes_of_a_chunk_have_the_same_dropout(load: Load) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def here(base: Path, out: Path, *more: str) -> None:
     """Run the worker in this one."""
     out.mkdir(exist_ok=True)
     worker.main(str(base), str(out), *more)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the others have: sums of several are rounded otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def losses(out: Path, rank: int = 0) -> list[tuple[int, dict[str, float]]]:
