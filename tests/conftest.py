@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Tests start processes while gRPC's threads run; its fork handlers, which such a child does not need, crashed one.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # Time is no property: a busy machine fails nothing.
 settings.register_profile("cherche", deadline=None)
 settings.load_profile("cherche")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -121,6 +122,15 @@ async def replayed(engine: OpenSearchEngine, index: str, node: str) -> int:
     """Operations that the copies on a node were sent one by one in their last recovery."""
     shards = (await send(engine, "GET", f"/{index}/_recovery"))[index]["shards"]
     return sum(int(shard["translog"]["recovered"]) for shard in shards if shard["target"]["name"] == node)
+
+
+async def settled(engine: OpenSearchEngine, corpus: Corpus) -> list[Copy]:
+    """Ask until every copy is whole, for a minute: a replica takes segments some time after its primary's refresh."""
+    end = time.monotonic() + 60
+    while True:
+        copies = await asked(engine, corpus)
+        if all(copy.is_whole for copy in copies) or time.monotonic() > end:
+            return copies
 
 
 async def asked(engine: OpenSearchEngine, corpus: Corpus, index: str = "") -> list[Copy]:

@@ -13,7 +13,18 @@ import pytest
 from sidecar.cluster import Nodes, running_nodes
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
-from tests.integration.nodes.copies import PATIENT, Corpus, asked, create, engine_of, green, node_of, replayed, send
+from tests.integration.nodes.copies import (
+    PATIENT,
+    Corpus,
+    asked,
+    create,
+    engine_of,
+    green,
+    node_of,
+    replayed,
+    send,
+    settled,
+)
 from tests.integration.opensearch.corpus import META
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(600)]
@@ -55,7 +66,7 @@ async def test_a_node_that_missed_writes_comes_back(nodes: Nodes, first: OpenSea
     corpora = [Corpus(index) for index in ("by-document", "by-segment", "losing")]
     for corpus in corpora:
         await corpus.write(first, corpus.more(BEFORE))
-        assert all(copy.is_whole for copy in await asked(first, corpus))
+        assert all(copy.is_whole for copy in await settled(first, corpus))
     lost = await node_of(first, "losing", primary=False)
     living = next(spec.name for spec in nodes.specs if spec.name != lost)
     nodes.kill(lost)
@@ -65,7 +76,7 @@ async def test_a_node_that_missed_writes_comes_back(nodes: Nodes, first: OpenSea
         nodes.start(lost)
         await green(engine)
         for corpus in corpora[:2]:
-            copies = await asked(engine, corpus)
+            copies = await settled(engine, corpus)
             assert len(copies) == 2
             assert all(copy.is_whole for copy in copies), copies
             assert await engine.hazards(corpus.index) == ()
