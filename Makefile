@@ -58,7 +58,7 @@ chart: $(READY)
 # Ray takes 240 MB, so that only this installs it.
 ray: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
-	CHERCHE_REQUIRE=ray $(BIN)/python -m pytest tests/integration/test_fleet.py
+	CHERCHE_REQUIRE=ray $(BIN)/python -m pytest tests/integration/cli/test_backfill_on_ray.py
 
 clean:
 	rm -rf $(VENV) build dist

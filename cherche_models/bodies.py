@@ -12,72 +12,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models import codebook, residual
-from cherche_models.codebook import Codebook
+from cherche_models.codes import (
+    codebook,
+    residual,
+)
+from cherche_models.codes.codebook import Codebook
+from cherche_models.codes.form import BITS, Codec, CodecError
 from cherche_models.types import Floats
 
-Codec = Literal["int8", "residual4", "residual2", "residual1"]
-CODECS: dict[Codec, int] = {"int8": 1, "residual4": 2, "residual2": 3, "residual1": 4}
-BITS: dict[str, int] = {"residual4": 4, "residual2": 2, "residual1": 1}
-LARGEST_POOL = 16
 HEADER = 10
-
 LARGEST_VALUE = 127 * float(np.finfo(np.float16).max)
 _NOT_A_SCALE = re.compile(rb"[^\x00-\x7b]")  # high bytes of float16: sign 0, exponent below 31
 _DIGEST = 8
-_FORM = re.compile(r"(?:pool([1-9][0-9]?)\+)?(\w+)")
-
-
-class CodecError(ValueError):
-    """Bytes that are not what their header says, or whose version this release does not read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How documents' token embeddings are stored: written ``int8``, ``residual2``, ``pool2+residual1``.
-
-    Attributes
-    ----------
-    codec : Codec
-    pool : int
-        About so many tokens become one first; 1 for none. See `cherche_models.pool`.
-    """
-
-    codec: Codec
-    pool: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Form:
-        """Read one.
-
-        Raises
-        ------
-        ValueError
-            Naming the codecs there are.
-
-        >>> Form.parse("pool2+residual1"), str(Form.parse("pool1+int8"))
-        (Form(codec='residual1', pool=2), 'int8')
-        """
-        found = _FORM.fullmatch(text)
-        if not found or found[2] not in CODECS:
-            raise ValueError(f"codec {text!r} is not one of {', '.join(CODECS)}, pooled (pool2+int8) or not")
-        factor = int(found[1] or 1)
-        if factor > LARGEST_POOL:
-            raise ValueError(f"codec {text!r} pools {factor} tokens into one: {LARGEST_POOL} at most")
-        return cls(cast("Codec", found[2]), factor)
-
-    def __str__(self) -> str:
-        return self.codec if self.pool == 1 else f"pool{self.pool}+{self.codec}"
-
-    @property
-    def needs_codebook(self) -> bool:
-        """Whether codes of this form name a codebook."""
-        return self.codec in BITS
 
 
 @dataclass(frozen=True, slots=True)

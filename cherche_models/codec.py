@@ -25,14 +25,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cherche_models import bodies, grid
-from cherche_models.bodies import CODECS, Body, Codec, CodecError, Form
-from cherche_models.codebook import Codebook
-from cherche_models.pool import pool
+from cherche_models import bodies
+from cherche_models.bodies import Body
+from cherche_models.codes.codebook import Codebook
+from cherche_models.codes.form import (
+    CODECS,
+    VERSION,
+    Codec,
+    CodecError,
+    Form,
+    open_header,
+)
+from cherche_models.codes.pool import pool
+from cherche_models.codes.terms import pack_terms, unpack_terms
 from cherche_models.scores import Packed, offsets
-from cherche_models.types import Floats, TermWeights, TokenEmbeddings
+from cherche_models.types import Floats, TokenEmbeddings
 
 __all__ = [
     "CHUNKED",
@@ -51,12 +59,8 @@ __all__ = [
     "unpack_terms",
 ]
 
-VERSION = 1
 CHUNKED = 2
-
-_LARGEST_ID = 2**32 - 1
 _WIDEST = 2**16 - 1
-_TERMS = struct.Struct("<2sBBI")
 _CODES = struct.Struct("<2sBBHI")
 
 
@@ -79,48 +83,6 @@ class CodesHeader:
     tokens: int
     chunks: tuple[int, ...] = ()
     codebook: str = ""
-
-
-def pack_terms(weights: TermWeights) -> bytes:
-    """Pack term weights; for vocabularies up to 65,536 at most 4 bytes a term, 3 more in all, and the header.
-
-    Raises
-    ------
-    ValueError
-        If a weight cannot be stored on the grid.
-
-    >>> len(pack_terms(TermWeights.from_pairs([(5, 1.0), (300, 0.5)])))
-    15
-    """
-    codes = grid.encode(weights.weights)
-    ids = weights.ids.astype(np.int64)
-    deltas = ids - np.concatenate(([0], ids))[:-1]
-    return _TERMS.pack(b"CT", VERSION, 0, len(weights)) + codes.astype("<u2").tobytes() + _varints(deltas)
-
-
-def unpack_terms(data: bytes) -> TermWeights:
-    """Read packed terms back, exactly.
-
-    Raises
-    ------
-    CodecError
-        If the bytes are cut, foreign or of a later version.
-
-    >>> list(unpack_terms(pack_terms(TermWeights.from_pairs([(5, 1.0), (300, 0.5)]))).items())
-    [(5, 1.0), (300, 0.5)]
-    """
-    _, count = _open(data, _TERMS, b"CT", "packed terms")
-    start = _TERMS.size
-    if len(data) < start + 2 * count:
-        raise CodecError(f"packed terms are cut: {count} terms announced, {len(data)} bytes present")
-    weights = grid.decode(np.frombuffer(data, "<u2", count, start).astype(np.uint16))
-    deltas = _read_varints(data[start + 2 * count :], count)
-    ids = np.cumsum(deltas)
-    if bool((deltas[1:] == 0).any()) or (count and ids[-1] > _LARGEST_ID):
-        raise CodecError("packed terms are damaged: their ids do not rise, or do not fit 32 bits")
-    if not bool(grid.storable(weights).all()):
-        raise CodecError("packed terms are damaged: a weight is not positive and finite")
-    return TermWeights(ids.astype(np.uint32), weights)
 
 
 def pack_codes(
@@ -274,7 +236,7 @@ def codes_header(data: bytes) -> CodesHeader:
 def _body(data: bytes) -> tuple[Body, tuple[int, ...]]:
     """The checked body, and the rows of each chunk."""
     plain, chunks = _peel(data)
-    code, dim, tokens = _open(plain, _CODES, b"CC", "token codes")
+    code, dim, tokens = open_header(plain, _CODES, b"CC", "token codes")
     codec = next((name for name, number in CODECS.items() if number == code), None)
     if codec is None:
         raise CodecError(f"token codes use codec {code}, which this release does not read: upgrade the sidecar")
@@ -307,37 +269,3 @@ def _trailer(embeddings: TokenEmbeddings, chunks: Sequence[int]) -> bytes:
 def _check_width(found: int, wanted: int) -> None:
     if found != wanted:
         raise CodecError(f"token codes have {found} dimensions, {wanted} are wanted: they come from another reranker")
-
-
-def _open(data: bytes, layout: struct.Struct, magic: bytes, what: str) -> tuple[int, ...]:
-    if len(data) < layout.size or data[:2] != magic:
-        raise CodecError(f"these {len(data)} bytes are not {what}")
-    _, version, *rest = layout.unpack_from(data)
-    if version != VERSION:
-        raise CodecError(f"{what} have version {version}, this release reads {VERSION}: upgrade the sidecar")
-    return tuple(rest)
-
-
-def _varints(values: NDArray[np.int64]) -> bytes:
-    """LEB128 of non-negative integers below 2**35, vectorised."""
-    if values.size == 0:
-        return b""
-    groups = (values[:, None] >> (7 * np.arange(5))) & 0x7F
-    used = np.maximum(1, 5 - np.argmax(groups[:, ::-1] != 0, axis=1))
-    used[values == 0] = 1
-    more = np.arange(5) < (used - 1)[:, None]
-    return bytes((groups | (more << 7)).astype(np.uint8)[np.arange(5) < used[:, None]])
-
-
-def _read_varints(data: bytes, count: int) -> NDArray[np.int64]:
-    raw = np.frombuffer(data, np.uint8).astype(np.int64)
-    ends = np.flatnonzero(raw < 0x80)
-    if ends.size != count or (count and ends[-1] != raw.size - 1) or (not count and raw.size):
-        raise CodecError(f"packed terms are damaged: {count} ids announced, {ends.size} present")
-    if not count:
-        return np.empty(0, np.int64)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    shift = 7 * (np.arange(raw.size) - np.repeat(starts, np.diff(np.append(starts, raw.size))))
-    if bool((shift > 28).any()):
-        raise CodecError("packed terms are damaged: an id does not fit 32 bits")
-    return np.add.reduceat((raw & 0x7F) << shift, starts)

@@ -84,3 +84,19 @@ def unavailable(reason: str, next_step: str = "") -> ChercheError:
 def overloaded(reason: str, retry_after: float) -> ChercheError:
     """Refused early; try again after `retry_after` seconds."""
     return ChercheError(Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after)
+
+
+def item_name(what: str, index: int, id: str) -> str:
+    """How messages call an item.
+
+    >>> item_name("document", 3, ""), item_name("document", 3, "a")
+    ('document 3', "document 'a'")
+    """
+    return f"{what} {id!r}" if id else f"{what} {index}"
+
+
+def naming(error: ChercheError, name: str) -> ChercheError:
+    """The same error, saying which item it is about."""
+    if name in error.reason:
+        return error
+    return ChercheError(error.code, f"{name}: {error.reason}", error.next_step, retry_after=error.retry_after)

@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cherche_models import codebook
+from cherche_models.codes import codebook
 from cherche_models.types import Encoding, Floats, TermWeights, TokenEmbeddings, Tokens
-from sidecar.protocols import Engine, Model, ModelInfo
-from sidecar.types import Kind
+from sidecar.protocols import (
+    Engine,
+    Model,
+)
+from sidecar.values.model import Kind, ModelInfo
 
 if TYPE_CHECKING:
+    from sidecar.client.client import Client
     from sidecar.config import Settings
-    from sidecar.rpc.client import Client
-    from sidecar.rpc.serve import Sidecar
+    from sidecar.serve import Sidecar
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", "##s")
 POISON = "poison"
@@ -213,9 +216,9 @@ async def running_server(
     authorization : str
         Cluster credentials that the client forwards.
     """
+    from sidecar.client.client import Client
     from sidecar.config import Metrics, Settings
-    from sidecar.rpc.client import Client
-    from sidecar.rpc.serve import running
+    from sidecar.serve import running
 
     served = {model.info.name: model for model in models or (FakeModel(),)}
     settings = (settings or Settings()).model_copy(

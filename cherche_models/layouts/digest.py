@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cherche_models import codebook
+from cherche_models.codes import codebook
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.files import read_json
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
-from cherche_models.codebook import Codebook
+from cherche_models.codes.codebook import Codebook
 from cherche_models.models import texts as by_text
-from cherche_models.models.by_name import open_model
+from cherche_models.models.compat import open_model
 from cherche_models.models.texts import kind_of
 from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan
 from cherche_models.runtime.protocol import Runtime, TorchRuntime

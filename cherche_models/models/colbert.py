@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
-from cherche_models.models.by_name import Options
+from cherche_models.models.compat import Options
 from cherche_models.models.texts import widen
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.pairs import maxsim_pairs

@@ -16,7 +16,7 @@ from torch import Tensor
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
 from cherche_models.models.base import Model, Output
-from cherche_models.models.by_name import Options
+from cherche_models.models.compat import Options
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.head import VOCABULARY_CHUNK, hide_padding, max_logits
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer

@@ -16,11 +16,17 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models import codebook, residual
-from cherche_models.bodies import BITS, Form
-from cherche_models.codebook import Codebook
+from cherche_models.codes import (
+    codebook,
+    residual,
+)
+from cherche_models.codes.codebook import Codebook
+from cherche_models.codes.form import (
+    BITS,
+    Form,
+)
+from cherche_models.codes.pool import pool
 from cherche_models.models import Model
-from cherche_models.pool import pool
 from cherche_models.retrieve import store
 from cherche_models.retrieve.base import ModelRetriever, Scored
 from cherche_models.retrieve.colbert import check_late_interaction, token_embeddings

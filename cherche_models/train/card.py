@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cherche_models.losses import JointLoss
-from cherche_models.train.recipe import Recipe
+from cherche_models.train.recipe_file import Recipe
 from cherche_models.train.settings import Settings
 
 _TAGS = {

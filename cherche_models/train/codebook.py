@@ -7,8 +7,11 @@ from itertools import islice
 
 import numpy as np
 
-from cherche_models import codebook
-from cherche_models.codebook import CENTROIDS, Codebook
+from cherche_models.codes import codebook
+from cherche_models.codes.codebook import (
+    CENTROIDS,
+    Codebook,
+)
 from cherche_models.models.base import Model
 
 TOKENS_PER_CENTROID = 256

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from cherche_models.losses import JointLoss, Parts, Targets
-from cherche_models.models.base import Model, Output
-from cherche_models.train import gradient, state
-from cherche_models.train.batch import Batch, assemble
-from cherche_models.train.optimizer import Average, adamw, set_rate, trained
+from cherche_models.losses import JointLoss
+from cherche_models.models.base import Model
 from cherche_models.train.processes import Processes
-from cherche_models.train.rows import Example
+from cherche_models.train.run_state import Run
 from cherche_models.train.settings import Settings as Settings
 from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Teacher
-from cherche_models.train.watch import Best, Watch
+from cherche_models.train.watch import Watch
 
 Report = Callable[[int, dict[str, float]], None]
-_DF_MEMORY = 0.99
 
 
 def fit(
@@ -107,152 +100,3 @@ def _check(model: Model, loss: JointLoss, settings: Settings, teacher: Teacher |
         raise ValueError("the teacher's tokens are not the model's: give their similarities no weight")
     if settings.chunk or processes.count > 1:
         raise ValueError("the teacher's tokens are compared in one piece: leave out chunk and further processes")
-
-
-@dataclass(slots=True)
-class Run:
-    """A run between two steps: weights, moments, and how far it is.
-
-    Attributes
-    ----------
-    done : int
-        Steps behind it.
-    stopped : bool
-        Whether measuring ended it early.
-    """
-
-    model: Model
-    loss: JointLoss
-    settings: Settings
-    teacher: Teacher | None
-    folder: Path | None
-    watch: Watch | None
-    processes: Processes
-    done: int = 0
-    stopped: bool = False
-    optimizer: torch.optim.Optimizer = field(init=False)
-    average: Average | None = field(init=False)
-    best: Best = field(default_factory=Best)
-    frequencies: Tensor | None = None
-    _saved: int = 0
-
-    def __post_init__(self) -> None:
-        self.processes.align(self.model)
-        self.optimizer = adamw(self.model, self.settings)
-        self.average = Average(self.model, self.settings.ema) if self.settings.ema else None
-
-    def step(self, examples: list[Example]) -> Parts:
-        """See one batch; at the end of its window move the weights, measure and save what is due.
-
-        Raises
-        ------
-        ValueError
-            If the loss is not finite; the weights are then unchanged.
-        """
-        first, end = self.settings.window(self.done)
-        if self.done == first:
-            self.optimizer.zero_grad(set_to_none=True)
-        parts = self._backward(assemble(examples, self.loss, self.settings, self.teacher, self.done), 1 / (end - first))
-        self.done += 1
-        if self.done == end:
-            self._move()
-            self._measure()
-            self._save()
-        return parts
-
-    def resume(self) -> None:
-        """Take up the state that lies in the folder, if there is one."""
-        path = self._path()
-        if path is not None and path.exists():
-            state.load(path, self)
-            self._saved = self.done
-
-    def finish(self) -> None:
-        """Leave the weights that are meant to be used: the best measured, else their average."""
-        if self.best.weights:
-            self.best.restore(self.model)
-        elif self.average is not None:
-            for name, parameter in trained(self.model).items():
-                parameter.data.copy_(self.average.values[name])
-
-    def _backward(self, batch: Batch, share: float) -> Parts:
-        how = gradient.cached if self.settings.chunk or self.processes.count > 1 else gradient.whole
-        batch = batch._replace(targets=_on(batch.targets, self.model.device))
-        if self.loss.tokens:
-            batch = batch._replace(targets=batch.targets._replace(tokens=self._tokens(batch)))
-
-        def scored(queries: Output, documents: Output) -> Parts:
-            targets = batch.targets._replace(frequencies=self._count(documents))
-            parts = self.loss(queries, documents, targets, self.done)
-            if not bool(torch.isfinite(parts.total)):
-                found = float(parts.total.detach())
-                raise ValueError(f"the loss of step {self.done} is {found}: lower the learning rate")
-            if not parts.total.requires_grad:
-                raise ValueError("the loss gives a weight to nothing that this model has: weigh sparse or maxsim")
-            return parts
-
-        return how(self.model, batch, scored, self.settings, self.processes, self.done, share)
-
-    def _count(self, documents: Output) -> Tensor | None:
-        """Running share of documents that have each term; None where nobody asks."""
-        if not self.loss.document_df_flops or documents.weights is None:
-            return None
-        seen = (documents.weights.detach() > 0).float().mean(dim=0)
-        known = self.frequencies
-        self.frequencies = seen if known is None else known.to(seen).lerp(seen, 1.0 - _DF_MEMORY)
-        return self.frequencies
-
-    def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's vectors of the tokens that the model is about to read."""
-        assert self.teacher is not None
-        asked = gradient.encoded(self.model, batch.queries, "query", self.settings)
-        offered = gradient.encoded(self.model, batch.documents, "document", self.settings)
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.settings.bf16):
-            return self.teacher.tokens(*asked), self.teacher.tokens(*offered)
-
-    def _move(self) -> None:
-        parameters = list(trained(self.model).values())
-        if self.processes.count > 1:
-            for parameter in parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            self.processes.sum(parameter.grad for parameter in parameters if parameter.grad is not None)
-        set_rate(self.optimizer, self.settings.rate(self.done - 1))
-        nn.utils.clip_grad_norm_(parameters, self.settings.clip)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.move()
-
-    def _measure(self) -> None:
-        if self.watch is None or not self.watch.is_due(
-            self.settings.window(self.done - 1)[0], self.done, self.settings.steps
-        ):
-            return
-        self.model.eval()
-        with self.average.in_place() if self.average is not None else nullcontext():
-            found = dict(self.watch.measure(self.model)) if self.processes.is_first else {}
-            found = self.processes.share(found)
-            self.stopped = self.best.consider(found, self.watch, self.done, self.model)
-        self.model.train()
-        if self.watch.report and self.processes.is_first:
-            self.watch.report(self.done, found)
-
-    def _save(self) -> None:
-        path = self._path()
-        due = self.stopped or self.done == self.settings.steps or self.done - self._saved >= self.settings.save_every
-        if path is not None and due and self.processes.is_first:
-            state.save(path, self)
-            self._saved = self.done
-
-    def _path(self) -> Path | None:
-        return self.folder / "state.safetensors" if self.folder else None
-
-
-def _on(targets: Targets, device: torch.device) -> Targets:
-    """The same targets, where the model is."""
-    return targets._replace(
-        positives=targets.positives.to(device),
-        masked=targets.masked.to(device),
-        teacher=None if targets.teacher is None else targets.teacher.to(device),
-        unscored=None if targets.unscored is None else targets.unscored.to(device),
-    )

@@ -12,8 +12,8 @@ import torch
 
 from cherche_models.losses import JointLoss
 from cherche_models.models.base import Model
-from cherche_models.train.fit import Run
 from cherche_models.train.processes import Processes
+from cherche_models.train.run_state import Run
 from cherche_models.train.settings import Settings
 from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Teacher

@@ -22,8 +22,8 @@ from cherche_models.train.lora import lora
 from cherche_models.train.optimizer import trained
 from cherche_models.train.plan import Plan, cost
 from cherche_models.train.processes import Processes, connected
-from cherche_models.train.recipe import Recipe
-from cherche_models.train.recipe import read as read_recipe
+from cherche_models.train.recipe_file import Recipe
+from cherche_models.train.recipe_file import read as read_recipe
 from cherche_models.train.sources import Sources
 from cherche_models.train.teacher import Teacher
 from cherche_models.train.watch import Watch

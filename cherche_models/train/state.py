@@ -19,7 +19,7 @@ from cherche_models.train.optimizer import trained
 from cherche_models.train.settings import Settings
 
 if TYPE_CHECKING:
-    from cherche_models.train.fit import Run
+    from cherche_models.train.run_state import Run
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _FREQUENCIES = "frequencies"

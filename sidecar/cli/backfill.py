@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.failures import FAILURE, error_json, failure
-from sidecar.cli.output import Progress as Line
+from sidecar.cli.failures import FAILURE, failure
 from sidecar.cli.output import size, table
 from sidecar.cli.session import Session, verb
-from sidecar.errors import ChercheError
-from sidecar.life import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress
+from sidecar.values.maintenance import (
+    BackfillOptions,
+)
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client
-
-_COUNTS = ("read", "encoded", "kept", "outrun", "gone", "skipped", "failed")
+    from sidecar.client.client import Client
+from sidecar.cli.ledger import _COUNTS, Checkpoint, Run, ledger
+from sidecar.cli.output import duration
 
 
 @verb("backfill")
@@ -97,7 +92,7 @@ def backfill(
 def _into_shadow(session: Session, index: str, settings: BackfillOptions) -> None:
     """An upgrade to the same model."""
     from sidecar.cli.upgrade import Steps
-    from sidecar.types import IndexOptions
+    from sidecar.values.index import IndexOptions
 
     steps = Steps(session, index, IndexOptions(), "", settings)
 
@@ -107,145 +102,6 @@ def _into_shadow(session: Session, index: str, settings: BackfillOptions) -> Non
 
     session.run(run, index=index)
     steps.show()
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The file an interrupted run leaves; gone once a run ends."""
-
-    path: Path
-
-    def read(self) -> str:
-        """What it holds; "" where there is none."""
-        return self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-
-    def write(self, text: str) -> None:
-        """Replace it at once, so that a kill leaves the one before or this one."""
-        if not text:
-            self.path.unlink(missing_ok=True)
-            return
-        fresh = self.path.with_name(self.path.name + ".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self.path)
-
-
-class Ledger:
-    """The file of documents that were not done: made with the first of them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
-
-    def add(self, one: NotDone) -> None:
-        """Note one document."""
-        if self._file is None:
-            self._file = self._path.open("a", encoding="utf-8")
-        record = {"id": one.id, "index": one.index, "why": one.why, **error_json(one.error)}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file, if one was made."""
-        if self._file is not None:
-            self._file.close()
-
-
-@contextmanager
-def ledger(path: Path, *, append: bool) -> Iterator[Ledger]:
-    """A ledger; that of an earlier run goes on where the run does, else it is removed."""
-    if not append and path.is_file():
-        path.unlink()
-    found = Ledger(path)
-    try:
-        yield found
-    finally:
-        found.close()
-
-
-@dataclass(slots=True)
-class Run:
-    """One backfill as the command sees it."""
-
-    checkpoint: Checkpoint
-    line: Line
-    cost_per_hour: float | None
-    ledger: Ledger | None = None
-    estimate: Estimate | None = None
-    progress: Progress = field(default_factory=Progress)
-    started: float = field(default_factory=time.monotonic)
-    seconds: float = 0.0
-
-    async def follow(self, client: Client, index: str, options: BackfillOptions) -> ChercheError | None:
-        """Take in all messages; the error that ended the run early, if one did."""
-        try:
-            async for event in client.backfill_index(index, options):
-                self.take(event)
-        except ChercheError as error:
-            return error
-        finally:
-            self.end()
-        return None
-
-    def take(self, event: BackfillEvent) -> None:
-        """Take in one message."""
-        if isinstance(event, Estimate):
-            self.estimate, self.started = event, time.monotonic()
-        elif isinstance(event, NotDone):
-            assert self.ledger is not None
-            self.ledger.add(event)
-        else:
-            self.progress = event
-            self.checkpoint.write(event.checkpoint)
-            self.line(self._line(event))
-
-    def end(self) -> None:
-        """Stop the clock and wipe the line."""
-        self.seconds = time.monotonic() - self.started
-        self.line.close()
-
-    def notes(self) -> tuple[str, ...]:
-        """What the sidecar wants people to know."""
-        return (*(self.estimate.notes if self.estimate else ()), *self.progress.notes)
-
-    def summary(self, index: str, report: Path) -> dict[str, Any]:
-        """The estimate and what became of it."""
-        estimate = {} if self.estimate is None else {k: v for k, v in asdict(self.estimate).items() if k != "notes"}
-        if self.cost_per_hour is not None and self.estimate is not None:
-            estimate["cost"] = round(self.estimate.seconds / 3600 * self.cost_per_hour, 4)
-        done = {name: getattr(self.progress, name) for name in _COUNTS}
-        missing = self.progress.failed + self.progress.skipped
-        return {
-            "index": index,
-            "estimate": {**estimate, "seconds": round(estimate.get("seconds", 0.0), 3)},
-            "finished": self.progress.finished,
-            "rounds": self.progress.round,
-            **done,
-            "seconds": round(self.seconds, 3),
-            "documents_per_second": round(self.progress.encoded / self.seconds, 1) if self.seconds else 0.0,
-            "report": str(report) if missing else None,
-        }
-
-    def _line(self, progress: Progress) -> str:
-        rate = progress.encoded / max(1e-9, time.monotonic() - self.started)
-        wanted = self.estimate.to_encode if self.estimate else 0
-        left = max(0, wanted - progress.encoded)
-        eta = f", {duration(left / rate)} left" if rate and left else ""
-        said = f" — paused: {progress.paused}" if progress.paused else ""
-        return f"{progress.encoded:,} of about {wanted:,} encoded, {rate:,.0f}/s{eta}{said}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for reading.
-
-    >>> duration(42), duration(90), duration(7300)
-    ('42 s', '1 min 30 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _print(summary: dict[str, Any]) -> None:

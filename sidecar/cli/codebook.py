@@ -26,7 +26,7 @@ def codebook(session: Session, folder: Path, corpus: Path, fields: str, centroid
     only where the model is served with it: a codebook that was trained again is another one. A
     sidecar that serves the model sees it when it loads the model anew.
     """
-    from sidecar.models import train_codebook
+    from sidecar.models.library import train_codebook
 
     progress = session.output.progress()
     path, digest = train_codebook(

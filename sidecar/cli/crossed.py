@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING
 
 from sidecar.errors import precondition
 from sidecar.pipeline.text import field_texts, join
-from sidecar.types import Hit, IndexMeta, SearchRequest
+from sidecar.values.index import IndexMeta
+from sidecar.values.search import (
+    Hit,
+    SearchRequest,
+)
 
 if TYPE_CHECKING:
-    from sidecar.cli.eval import Trial, Variant
     from sidecar.cli.session import Session
-    from sidecar.rpc.client import Client
+    from sidecar.cli.trials import (
+        Trial,
+        Variant,
+    )
+    from sidecar.client.client import Client
 
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 NAME = "cross-encoder"

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.eval import Variant
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
+from sidecar.cli.trials import Variant
 from sidecar.demo.corpus import Entry, standard_library
 from sidecar.demo.searches import SEARCHES, Search
 from sidecar.errors import ChercheError, Code
-from sidecar.types import IndexOptions, RerankStatus, SearchRequest, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import RerankStatus, SearchRequest
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client
+    from sidecar.client.client import Client
 
 INDEX = "python"
 MODES = ("bm25", "sparse", "hybrid", "hybrid+rerank")

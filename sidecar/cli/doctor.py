@@ -18,8 +18,8 @@ from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError, Code
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client
-    from sidecar.types import IndexPart
+    from sidecar.client.client import Client
+    from sidecar.values.index import IndexPart
 
 PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
 _PROBE = "cherche-doctor"

@@ -10,7 +10,7 @@ import click
 from sidecar.cli.session import Session, verb
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client
+    from sidecar.client.client import Client
 
 
 @verb("dump")

@@ -14,8 +14,11 @@ from sidecar.cli.session import Session, verb
 from sidecar.cli.texts import read_texts
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client, Output
-    from sidecar.rpc.values import EncodedText
+    from sidecar.client.client import (
+        Client,
+        Output,
+    )
+    from sidecar.values.encoded import EncodedText
 
 
 @verb("encode")
@@ -44,7 +47,7 @@ def encode(
 async def _encode(
     client: Client, texts: Sequence[str], model: str, as_query: bool, prune: str, max_length: int
 ) -> Sequence[EncodedText]:
-    from sidecar.rpc.values import Text
+    from sidecar.values.encoded import Text
 
     items = [Text(text) for text in texts]
     wanted: tuple[Output, ...] = ("term_weights",)

@@ -12,7 +12,7 @@ from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 
 if TYPE_CHECKING:
-    from sidecar.rpc.values import ModelSummary
+    from sidecar.values.encoded import ModelSummary
 
 
 @click.group("models")
@@ -76,7 +76,7 @@ def export(session: Session, folder: Path, form: str, model: str) -> None:
     CPU.
     """
     from sidecar import config
-    from sidecar.models import export_model
+    from sidecar.models.library import export_model
 
     served = config.load().served_models
     source = model or config.shipped_model()

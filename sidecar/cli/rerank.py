@@ -12,8 +12,8 @@ from sidecar.cli.session import Session, verb
 from sidecar.cli.texts import read_texts
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client
-    from sidecar.rpc.values import RerankResult
+    from sidecar.client.client import Client
+    from sidecar.values.encoded import RerankResult
 
 
 @verb("rerank")
@@ -44,6 +44,6 @@ def rerank(session: Session, query: str, texts: tuple[str, ...], model: str, max
 
 
 async def _rerank(client: Client, query: str, texts: list[str], model: str, max_length: int) -> RerankResult:
-    from sidecar.rpc.values import Text
+    from sidecar.values.encoded import Text
 
     return await client.rerank(query, [Text(text) for text in texts], model=model, max_length=max_length)

@@ -14,10 +14,10 @@ import click
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Callback, Session, verb
 from sidecar.errors import invalid
-from sidecar.types import (
+from sidecar.values.documents import Json
+from sidecar.values.search import (
     Explanation,
     Hit,
-    Json,
     MatchSet,
     Mode,
     QueryMode,

@@ -43,7 +43,7 @@ def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # n
     drains: calls in flight end, new ones are refused.
     """
     from sidecar import config
-    from sidecar.rpc.serve import serve as run
+    from sidecar.serve import serve as run
 
     settings = config.load(serve_flags(models, {**flags, "engine": session.engine, "url": session.url}))
     asyncio.run(run(settings))

@@ -17,8 +17,8 @@ from sidecar.cli.output import Output
 from sidecar.errors import ChercheError, Code
 
 if TYPE_CHECKING:
+    from sidecar.client.client import Client
     from sidecar.config import Settings
-    from sidecar.rpc.client import Client
 
 T = TypeVar("T")
 Callback = Callable[..., Any]
@@ -79,13 +79,13 @@ class Session:
         """The sidecar that `settings` name, or one that lives as long as the block."""
         settings = settings or self.settings()
         if settings.server:
-            from sidecar.rpc.client import Client
+            from sidecar.client.client import Client
 
             async with Client.from_settings(settings) as client:
                 yield client
         else:
             from sidecar.observe import logs
-            from sidecar.rpc.serve import in_process
+            from sidecar.serve import in_process
 
             logs.configure("critical")  # what goes wrong comes back as the verb's own error
             async with in_process(settings) as client:

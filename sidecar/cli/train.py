@@ -26,7 +26,7 @@ def train(session: Session, recipe: Path, out: Path | None, plan_only: bool) -> 
 
     On several processes: torchrun --nproc-per-node N --no-python cherche train RECIPE
     """
-    from sidecar.models import train_model
+    from sidecar.models.library import train_model
 
     shown = _Shown(session.output, plan_only)
     folder = out or recipe.with_suffix("")

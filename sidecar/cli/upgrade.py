@@ -9,19 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.backfill import Checkpoint, Run, ledger
-from sidecar.cli.eval import Trial, Variant, existing_file, measure, read, shown_p
 from sidecar.cli.failures import failure
+from sidecar.cli.ledger import (
+    Checkpoint,
+    Run,
+    ledger,
+)
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.setup import parse_fields
+from sidecar.cli.trials import (
+    Trial,
+    Variant,
+    existing_file,
+    measure,
+    read,
+    shown_p,
+)
 from sidecar.errors import ChercheError, precondition
-from sidecar.life import BackfillOptions, Switched
-from sidecar.types import IndexOptions, SearchRequest
+from sidecar.values.index import IndexOptions
+from sidecar.values.maintenance import (
+    BackfillOptions,
+    Switched,
+)
+from sidecar.values.search import SearchRequest
 
 if TYPE_CHECKING:
-    from sidecar.rpc.client import Client
-    from sidecar.rpc.convert.life import Step
+    from sidecar.client.client import Client
+    from sidecar.wire.maintenance import Step
 
 _MEASURE = "ndcg@10"
 _CHANCE = 0.05

@@ -13,7 +13,7 @@ from sidecar.gateway.encode import Outcome, fingerprint, term_weights
 from sidecar.gateway.rerank import Documents, Ranking
 from sidecar.gateway.shapes import Naming
 from sidecar.gateway.wire import array, mapping, numbers, quoted
-from sidecar.types import Kind
+from sidecar.values.model import Kind
 
 PLACES_SHOWN = 64
 _STAGES = ("tokenize", "queue", "encode", "total")

@@ -17,7 +17,7 @@ from sidecar.gateway.paths import HEALTH
 from sidecar.gateway.routes import router
 from sidecar.gateway.shapes import TAG
 from sidecar.rpc.server import serving
-from sidecar.rpc.service import Services
+from sidecar.services import Services
 
 _PROBLEMS = {
     400: "The request is not JSON, or asks for what this sidecar has not.",

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cherche_models.types import Floats
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.gateway.encode import Outcome, cut, encode, require_all
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.pipeline.texts import scorable_codes
 from sidecar.protocols import Encoder
-from sidecar.rpc.names import item_name
-from sidecar.rpc.service import Services
-from sidecar.types import Timings
+from sidecar.services import Services
+from sidecar.values.search import Timings
 
 _WHOLE, _CUT = b"\0", b"\1"
 

@@ -21,9 +21,8 @@ from sidecar.gateway.paths import (
 from sidecar.gateway.rerank import check_query, rank, read
 from sidecar.gateway.shapes import Naming, kind_of, listed
 from sidecar.gateway.wire import array, plain, quoted
-from sidecar.protocols import Lane
-from sidecar.rpc.service import Services
-from sidecar.types import Kind
+from sidecar.services import Services
+from sidecar.values.model import Kind, Lane
 
 router = APIRouter()
 

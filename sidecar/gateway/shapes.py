@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from sidecar.types import Kind
+from sidecar.values.model import Kind
 
 Naming = Literal["word", "escaped", "id"]
 """How a term is written: as the model's token, percent-encoded without dots, or as a decimal id."""

@@ -3,13 +3,17 @@
 Whatever has a socket, a device or a clock comes in through `Context`.
 """
 
-from sidecar.pipeline.backfill import backfill
+from sidecar.maintenance.backfill import backfill
+from sidecar.maintenance.setup import (
+    remove,
+    report,
+    setup,
+)
 from sidecar.pipeline.context import Context, Limits
 from sidecar.pipeline.explain import explain
 from sidecar.pipeline.ingest import ingest
 from sidecar.pipeline.pages import PageSigner
 from sidecar.pipeline.search import search
-from sidecar.pipeline.setup import remove, report, setup
 
 __all__ = [
     "Context",

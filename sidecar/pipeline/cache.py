@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from sidecar.pipeline.fingerprint import sha256_of
-from sidecar.protocols import ModelInfo
+from sidecar.values.model import ModelInfo
 
 CACHE_BYTES = 64 << 20
 

@@ -12,7 +12,7 @@ from cherche_models.types import TokenEmbeddings
 from sidecar.pipeline.cache import CodesCache
 from sidecar.pipeline.pages import PageSigner
 from sidecar.protocols import Encoders, Engine
-from sidecar.types import Identity
+from sidecar.values.index import Identity
 
 MaxSim = Callable[[TokenEmbeddings, Sequence[bytes | None]], scores.Scores]
 

@@ -12,12 +12,12 @@ from sidecar.pipeline.encode import tokenize_document
 from sidecar.pipeline.search import Trace, trace
 from sidecar.pipeline.text import content_hash, field_texts
 from sidecar.protocols import Encoder
-from sidecar.types import (
+from sidecar.values.documents import Json
+from sidecar.values.index import IndexMeta
+from sidecar.values.search import (
     EngineHit,
     Explanation,
     Hit,
-    IndexMeta,
-    Json,
     SearchRequest,
     SearchResult,
     SparseClause,

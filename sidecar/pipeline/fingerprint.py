@@ -7,10 +7,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cherche_models.bodies import BITS
+from cherche_models.codes.form import BITS
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.protocols import Encoder, Encoders, ModelInfo
-from sidecar.types import Chunks, IndexMeta
+from sidecar.protocols import (
+    Encoder,
+    Encoders,
+)
+from sidecar.values.index import (
+    Chunks,
+    IndexMeta,
+)
+from sidecar.values.model import ModelInfo
 
 
 def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value

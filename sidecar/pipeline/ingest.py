@@ -14,8 +14,16 @@ from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.pipeline.stream import Bounds, chunks, in_order
-from sidecar.protocols import Lane
-from sidecar.types import Existing, IndexMeta, IngestResult, Json, Outcome, SourceDocument, StoredDocument
+from sidecar.values.documents import (
+    Existing,
+    IngestResult,
+    Json,
+    Outcome,
+    SourceDocument,
+    StoredDocument,
+)
+from sidecar.values.index import IndexMeta
+from sidecar.values.model import Lane
 
 _ATTEMPTS = 4
 CHUNK = Bounds(items=64, bytes=4 << 20)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from sidecar.errors import invalid
-from sidecar.types import Json, MatchSet
+from sidecar.values.documents import Json
+from sidecar.values.search import MatchSet
 
 _DECIDED_HERE = {
     "size": "use size",

@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidecar.errors import ChercheError, Code, invalid, precondition
-from sidecar.life import Group
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encoder
 from sidecar.pipeline.membership import check_body, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check
 from sidecar.protocols import Encoder
-from sidecar.types import Fingerprint, IndexMeta, RerankOutcome, RerankStatus, SearchRequest, TextField
+from sidecar.values.index import (
+    Fingerprint,
+    IndexMeta,
+    TextField,
+)
+from sidecar.values.maintenance import Group
+from sidecar.values.search import (
+    RerankOutcome,
+    RerankStatus,
+    SearchRequest,
+)
 
 DEFAULT_FIELDS = ("title", "text")
 

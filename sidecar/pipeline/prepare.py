@@ -17,13 +17,13 @@ from sidecar.pipeline.plan import failed_open
 from sidecar.pipeline.query import EncodedQuery, check, encode_query, late_part, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.protocols import Encoder
-from sidecar.types import (
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexMeta
+from sidecar.values.search import (
     EngineHit,
-    IndexMeta,
     RerankOutcome,
     RerankStatus,
     SearchRequest,
-    SourceDocument,
     SparseOutcome,
 )
 

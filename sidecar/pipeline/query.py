@@ -14,9 +14,10 @@ from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
-from sidecar.protocols import Encoded, Encoder
-from sidecar.types import (
-    IndexMeta,
+from sidecar.protocols import Encoder
+from sidecar.values.index import IndexMeta
+from sidecar.values.model import Encoded
+from sidecar.values.search import (
     RerankOutcome,
     RerankStatus,
     SearchRequest,

@@ -15,8 +15,16 @@ from sidecar.errors import ChercheError
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import document_length, encode_documents
 from sidecar.pipeline.text import field_texts
-from sidecar.protocols import Encoded, Encoder
-from sidecar.types import EngineHit, Hit, IndexMeta, RerankOutcome, RerankStatus, ScoreParts
+from sidecar.protocols import Encoder
+from sidecar.values.index import IndexMeta
+from sidecar.values.model import Encoded
+from sidecar.values.search import (
+    EngineHit,
+    Hit,
+    RerankOutcome,
+    RerankStatus,
+    ScoreParts,
+)
 
 
 @dataclass(frozen=True, slots=True)

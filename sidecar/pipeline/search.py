@@ -14,11 +14,11 @@ from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query, late_part, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
-from sidecar.types import (
+from sidecar.values.documents import Json
+from sidecar.values.index import IndexMeta
+from sidecar.values.search import (
     EnginePage,
     Hit,
-    IndexMeta,
-    Json,
     Query,
     RerankOutcome,
     RerankStatus,

@@ -12,7 +12,7 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import sparse_encoder
 from sidecar.pipeline.query import to_clauses
 from sidecar.protocols import Encoder
-from sidecar.types import IndexMeta
+from sidecar.values.index import IndexMeta
 
 # Each tells two tokenizers apart that agree on plain English: case, accents, scripts without spaces, punctuation,
 # controls, characters outside the vocabulary, special tokens, words that are too long, blanks of other kinds.

@@ -7,9 +7,17 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from sidecar.errors import invalid
-from sidecar.fields import value_at
 from sidecar.pipeline.fingerprint import sha256_of
-from sidecar.types import OWN_FIELDS, Fingerprint, Json, SourceDocument, TextField
+from sidecar.values.documents import (
+    OWN_FIELDS,
+    Json,
+    SourceDocument,
+    value_at,
+)
+from sidecar.values.index import (
+    Fingerprint,
+    TextField,
+)
 
 MAX_ID_BYTES = 512
 

@@ -11,8 +11,8 @@ from cherche_models.prune import Prune
 from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.encode import storable_weights
-from sidecar.protocols import Encoded
-from sidecar.types import Kind, Timings
+from sidecar.values.model import Encoded, Kind
+from sidecar.values.search import Timings
 
 
 def leaving_weights(weights: TermWeights, kind: Kind, prune: Prune) -> TermWeights:

@@ -7,12 +7,15 @@ from contextlib import aclosing
 
 from sidecar import pipeline
 from sidecar.errors import invalid
+from sidecar.maintenance import upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
-from sidecar.pipeline import upgrade
-from sidecar.rpc.convert import index as convert
-from sidecar.rpc.convert import life
-from sidecar.rpc.service import Call, Services
-from sidecar.types import SourceDocument
+from sidecar.services import (
+    Call,
+    Services,
+)
+from sidecar.values.documents import SourceDocument
+from sidecar.wire import index as convert
+from sidecar.wire import maintenance as life
 
 
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):

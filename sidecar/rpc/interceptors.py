@@ -16,8 +16,8 @@ from grpc_status import rpc_status
 from sidecar.errors import ChercheError, Code
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
-from sidecar.rpc.convert.status import to_status
-from sidecar.rpc.service import Call
+from sidecar.services import Call
+from sidecar.wire.status import to_status
 
 OPEN = ("/grpc.health.v1.Health/",)
 OWN = "/cherche.v1."

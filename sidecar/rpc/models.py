@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import model_pb2, model_pb2_grpc
-from sidecar.rpc.convert.models import model_to_pb
-from sidecar.rpc.service import Call, Services
+from sidecar.services import (
+    Call,
+    Services,
+)
+from sidecar.wire.models import model_to_pb
 
 
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):

@@ -9,15 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from cherche_models import codec, scores
-from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.errors import (
+    ChercheError,
+    Code,
+    invalid,
+    item_name,
+    naming,
+    precondition,
+)
 from sidecar.pb.cherche.v1 import reranker_pb2, reranker_pb2_grpc
 from sidecar.pipeline import Context
 from sidecar.pipeline.texts import scorable_codes
-from sidecar.protocols import Encoded, Encoder
-from sidecar.rpc.convert.columns import codes_from_pb, item_to_pb, timings_to_pb
-from sidecar.rpc.names import item_name, naming
-from sidecar.rpc.service import Call, Services
-from sidecar.types import Timings
+from sidecar.protocols import Encoder
+from sidecar.services import (
+    Call,
+    Services,
+)
+from sidecar.values.model import Encoded
+from sidecar.values.search import Timings
+from sidecar.wire.columns import (
+    codes_from_pb,
+    item_to_pb,
+    timings_to_pb,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]  # its stubs forget it
 from grpc_reflection.v1alpha import reflection
 
+from sidecar.client.channel import read_pem
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
+from sidecar.models.registry import (
+    ModelState,
+    Registry,
+)
 from sidecar.pb.cherche.v1 import (
     encoder_pb2_grpc,
     index_pb2_grpc,
@@ -19,8 +24,6 @@ from sidecar.pb.cherche.v1 import (
     reranker_pb2_grpc,
     search_pb2_grpc,
 )
-from sidecar.registry import ModelState, Registry
-from sidecar.rpc.channel import read_pem
 from sidecar.rpc.encoder import EncoderServicer
 from sidecar.rpc.index import IndexServicer
 from sidecar.rpc.interceptors import Guard
@@ -28,7 +31,7 @@ from sidecar.rpc.models import ModelServicer
 from sidecar.rpc.plugin import PluginServicer
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
-from sidecar.rpc.service import Services
+from sidecar.services import Services
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
 ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)

@@ -18,8 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from cherche_models import codebook, codec, hub, scores
-from cherche_models.codebook import Codebook
+from cherche_models import (
+    codec,
+    hub,
+    scores,
+)
+from cherche_models.codes import codebook
+from cherche_models.codes.codebook import Codebook
 from cherche_models.evaluate import Collection, compare, per_query, read
 from cherche_models.evaluate.stages import Stages
 from cherche_models.models import Model

@@ -54,7 +54,7 @@ class Noting(FakeModel):
                 file.write(lines)
         return found
 
-sidecar.models.load_model = lambda *_, **__: Noting(name="cherche-tiny", max_length=128, latency=0.002)
+sidecar.models.library.load_model = lambda *_, **__: Noting(name="cherche-tiny", max_length=128, latency=0.002)
 from sidecar.cli import main
 main()
 """
@@ -226,9 +226,13 @@ def backfill(url: str, wanted: int, data: Path | None) -> dict[str, Any]:
 async def upgrade(url: str, wanted: int, data: Path | None) -> dict[str, Any]:
     """Another model under searches and writes; what failed, what was mixed, what was lost."""
     from sidecar.engines.opensearch import OpenSearchEngine
-    from sidecar.life import BackfillOptions
     from sidecar.testing import FakeModel, running_server
-    from sidecar.types import IndexOptions, SearchRequest, TextField
+    from sidecar.values.index import (
+        IndexOptions,
+        TextField,
+    )
+    from sidecar.values.maintenance import BackfillOptions
+    from sidecar.values.search import SearchRequest
 
     corpus = dict(documents(wanted, data))
     alias, old = "upgraded", "upgraded-1"

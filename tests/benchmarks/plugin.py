@@ -28,12 +28,14 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
+from sidecar.client.client import Client
 from sidecar.cluster import running_cluster
 from sidecar.cluster.node import free_ports
 from sidecar.errors import ChercheError
-from sidecar.rpc.client import Client
-from sidecar.rpc.values import Text
-from sidecar.types import IndexOptions, SearchRequest, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import SearchRequest
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"

@@ -33,11 +33,12 @@ from urllib.parse import urlsplit
 import grpc
 import numpy as np
 
+from sidecar.client.client import Client
 from sidecar.cluster import running_cluster
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
-from sidecar.rpc.client import Client
-from sidecar.types import IndexOptions, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
 from tests.benchmarks.at_once import at_once
 from tests.benchmarks.machine import machine
 from tests.benchmarks.plugin import built, corpus, queries, ready, send, sidecar, write

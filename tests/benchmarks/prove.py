@@ -176,8 +176,8 @@ async def _replayed(url: str, model: str, data: Path) -> tuple[int, float, Count
     """(Query, hit) pairs looked at, the largest relative difference, and how many pairs share a token."""
     from cherche_models.evaluate import read_queries
     from sidecar.config import load
-    from sidecar.rpc.serve import in_process
-    from sidecar.types import SearchRequest
+    from sidecar.serve import in_process
+    from sidecar.values.search import SearchRequest
 
     settings = load({"engine": "opensearch", "url": url, "models": {model: model}})
     pairs, worst, tokens = 0, 0.0, Counter[str]()

@@ -25,11 +25,13 @@ from typing import Any
 
 import numpy as np
 
+from sidecar.client.client import Client
 from sidecar.cluster import running_cluster
 from sidecar.cluster.node import free_ports
 from sidecar.errors import ChercheError
-from sidecar.rpc.client import Client
-from sidecar.types import IndexOptions, SearchRequest, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import SearchRequest
 from tests.benchmarks.plugin import corpus, queries
 
 INDEX = "restart"

@@ -2,8 +2,8 @@
 
 SciFact's test split (a BEIR folder in DATA), title and text of a document joined, by the library's own retrievers
 and rankers. Measures are those of that table: hits@K counts the relevant documents among the first K (ranx), so that
-it is K times precision@K. DIR is what `cherche_models.train.small` makes. Below the rows, the flow that users run:
-the first stage and MaxSim fused by `fuse.convex` instead of MaxSim alone, and Cranfield beside SciFact. Nothing is
+it is K times precision@K. DIR is what `cherche_models.train.recipes.small` makes. Below the rows, the flow that users
+run: the first stage and MaxSim fused by `fuse.convex` instead of MaxSim alone, and Cranfield beside SciFact. Nothing is
 tuned here.
 """
 
@@ -110,7 +110,7 @@ def _late(first: Stages, collection: Collection, colbert: Model) -> dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder of BEIR folders")
-    parser.add_argument("--colbert", type=Path, required=True, help="model of cherche_models.train.small")
+    parser.add_argument("--colbert", type=Path, required=True, help="model of cherche_models.train.recipes.small")
     parser.add_argument("--encoder", type=Path, help="Sentence Transformers folder for the row of cosines")
     parser.add_argument("--window", type=int, default=200)
     asked = parser.parse_args()

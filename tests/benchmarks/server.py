@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.batching import Batcher
+from sidecar.client.client import Client
 from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.models.batcher import Batcher
 from sidecar.observe import logs
-from sidecar.rpc.client import Client
-from sidecar.rpc.values import Text
 from sidecar.testing import FakeModel, running_server
+from sidecar.values.encoded import Text
 
 TEXT = "how do i run a command and capture what it prints"
 Call = Callable[[], Awaitable[Any]]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from cherche_models.models import by_name
+from cherche_models.models import compat as by_name
 
 CALLS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("neural_cherche_calls.json").read_text())
 FASTER = {"batch_size"}  # ours are larger: no result depends on it

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from sidecar import config
+from sidecar.client.channel import is_balanced
 from sidecar.cluster.places import cache_folder
 from sidecar.observe.metrics import Metrics
-from sidecar.rpc.channel import is_balanced
 from sidecar.rpc.server import SERVICES
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.fields import value_at
+from sidecar.values.documents import value_at
 
 VECTORS = json.loads((Path(__file__).parent / "texts.json").read_text(encoding="utf-8"))["vectors"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cherche_models.train import recipe
+from cherche_models.train import recipe_file as recipe
 from tests.e2e import test_readme as blocks
 
 PAGES = sorted((blocks.ROOT / "cherche_models" / "docs").glob("*.md"))

@@ -8,7 +8,7 @@ import pytest
 from cherche_models import codec
 from cherche_models.runtime.device import pick_device
 from cherche_models.types import TokenEmbeddings
-from sidecar.models import maxsim_on
+from sidecar.models.library import maxsim_on
 from sidecar.pipeline.context import numpy_maxsim
 
 pytestmark = pytest.mark.gpu

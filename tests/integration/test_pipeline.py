@@ -15,26 +15,39 @@ from urllib.error import HTTPError
 
 import pytest
 
-from sidecar.batching import BatchOptions
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
-from sidecar.pipeline import Context, PageSigner, explain, ingest, remove, report, search, setup
+from sidecar.maintenance import setup
+from sidecar.models.batcher import BatchOptions
+from sidecar.models.registry import Registry
+from sidecar.pipeline import (
+    Context,
+    PageSigner,
+    explain,
+    ingest,
+    remove,
+    report,
+    search,
+)
 from sidecar.pipeline.context import Limits
 from sidecar.pipeline.encode import share_tokens
 from sidecar.protocols import Engine
-from sidecar.registry import Registry
 from sidecar.testing import FakeModel
-from sidecar.types import (
+from sidecar.values.documents import (
     Existing,
+    IngestResult,
+    SourceDocument,
+)
+from sidecar.values.index import (
     Identity,
     IndexOptions,
-    IngestResult,
+    TextField,
+)
+from sidecar.values.search import (
     RerankStatus,
     SearchRequest,
     SearchResult,
-    SourceDocument,
-    TextField,
 )
 
 ENGINES = ("embedded", "opensearch", "elasticsearch")
@@ -483,7 +496,7 @@ DOCSTRINGS = {
 @pytest.fixture
 async def shipped(embedded: Engine) -> AsyncIterator[Bench]:
     from sidecar.config import shipped_model
-    from sidecar.models import load_model
+    from sidecar.models.library import load_model
 
     model = load_model("cherche-tiny", shipped_model(), device="cpu", dtype="fp32")
     async with Bench(embedded, [model]) as bench:

@@ -6,8 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cherche_models.types import Tokens
-from sidecar.batching import LANES, Job, JobQueue, padded_tokens
-from sidecar.batching.queue import around
+from sidecar.models.queue import (
+    LANES,
+    Job,
+    JobQueue,
+    around,
+    padded_tokens,
+)
 
 KINDS = ("document", "query")
 lengths = st.integers(0, 200)

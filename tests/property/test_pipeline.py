@@ -25,7 +25,16 @@ from sidecar.pipeline.rerank import first_stage, rerank
 from sidecar.pipeline.stream import Bounds, chunks, in_order
 from sidecar.pipeline.text import content_hash, join, parse, same_json
 from sidecar.testing import FakeModel
-from sidecar.types import EngineHit, Fingerprint, RerankStatus, SourceDocument, SparseClause, TextField
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import (
+    Fingerprint,
+    TextField,
+)
+from sidecar.values.search import (
+    EngineHit,
+    RerankStatus,
+    SparseClause,
+)
 from tests.property.strategies import embeddings, term_weights
 
 MODEL = FakeModel()

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cherche_models import codebook, codec, hub, scores
+from cherche_models import (
+    codec,
+    hub,
+    scores,
+)
+from cherche_models.codes import codebook
 from cherche_models.models import Joint, Model
 from cherche_models.retrieve import PLAID, ColBERT
 from cherche_models.types import TokenEmbeddings

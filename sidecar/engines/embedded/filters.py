@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sidecar.errors import ChercheError, invalid
-from sidecar.types import Json
+from sidecar.values.documents import Json
 
 Predicate = Callable[[str, Json], bool]
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.engines.embedded.postings import Mirror
-from sidecar.fields import value_at
-from sidecar.types import Json
+from sidecar.values.documents import Json, value_at
 
 MAX_WORDS = 1024
 

@@ -15,7 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cherche_models.codec import CodecError, unpack_terms
+from cherche_models.codec import CodecError
+from cherche_models.codes.terms import unpack_terms
 from cherche_models.types import TermWeights
 
 Scored = tuple[NDArray[np.int64], NDArray[np.float64]]

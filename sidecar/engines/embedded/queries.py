@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from sidecar.engines.embedded.filters import Predicate, compile_filter
 from sidecar.engines.embedded.lexical import MAX_WORDS, LexicalQuery, words
 from sidecar.errors import ChercheError, invalid
-from sidecar.types import Json, Query, TextField
+from sidecar.values.documents import Json
+from sidecar.values.index import TextField
+from sidecar.values.search import Query
 
 SLOT = "{{text}}"
 _READ = ("query", "filter", "track_total_hits")

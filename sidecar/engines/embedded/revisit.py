@@ -13,8 +13,13 @@ from collections.abc import Sequence
 from sidecar.engines.embedded import documents, indices
 from sidecar.engines.embedded.indices import Index
 from sidecar.errors import ChercheError, Code, not_found
-from sidecar.life import Candidate, Part, Revision
-from sidecar.types import IndexMeta, WriteResult
+from sidecar.values.documents import WriteResult
+from sidecar.values.index import IndexMeta
+from sidecar.values.maintenance import (
+    Candidate,
+    Part,
+    Revision,
+)
 
 PAGE = 128
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import ChercheError, precondition
-from sidecar.types import Json
+from sidecar.values.documents import Json
 
 KEEP_ALIVE = "5m"
 TITLES = {"opensearch": "OpenSearch", "elasticsearch": "Elasticsearch"}

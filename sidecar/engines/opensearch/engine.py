@@ -7,7 +7,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, several, slices
+from sidecar.engines.opensearch import (
+    incomplete,
+    lifecycle,
+    load,
+    mapping,
+    reading,
+    slices,
+)
+from sidecar.engines.opensearch import (
+    multi_index as several,
+)
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -23,23 +33,34 @@ from sidecar.engines.opensearch.query import (
 )
 from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.revisions import deliver
-from sidecar.engines.opensearch.shadows import OpenSearchShadows
+from sidecar.engines.opensearch.successors import OpenSearchShadows
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.life import Candidate, Group, Load, Part, Revision, Room
-from sidecar.types import (
-    EngineInfo,
-    EnginePage,
+from sidecar.values.documents import (
     Existing,
+    StoredDocument,
+    WriteResult,
+)
+from sidecar.values.index import (
+    EngineInfo,
     Gaps,
     Identity,
     IndexMeta,
     IndexStats,
-    Query,
     SetupPlan,
+)
+from sidecar.values.maintenance import (
+    Candidate,
+    Group,
+    Load,
+    Part,
+    Revision,
+    Room,
+)
+from sidecar.values.search import (
+    EnginePage,
+    Query,
     SparseClause,
-    StoredDocument,
-    WriteResult,
 )
 
 DEFAULT_MAX_CLAUSES = 1024

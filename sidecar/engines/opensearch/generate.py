@@ -9,7 +9,12 @@ from typing import Any
 
 from sidecar.engines.opensearch.mapping import PROPERTIES, creation
 from sidecar.engines.opensearch.query import SPARSE_VECTOR
-from sidecar.types import WEIGHTS, Fingerprint, IndexMeta, TextField
+from sidecar.values.documents import WEIGHTS
+from sidecar.values.index import (
+    Fingerprint,
+    IndexMeta,
+    TextField,
+)
 
 _EXAMPLE = IndexMeta(
     model="cherche-tiny",

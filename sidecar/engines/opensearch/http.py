@@ -16,7 +16,8 @@ from sidecar.engines.opensearch.errors import of_reply
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid, unavailable
 from sidecar.observe import logs
-from sidecar.types import Identity, Json
+from sidecar.values.documents import Json
+from sidecar.values.index import Identity
 
 POOL_SIZE = 32
 _MOST_WARNINGS = 100

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from sidecar.engines.opensearch.mapping import IndexFacts
-from sidecar.types import CODES, HASH, STATE, TERMS, IndexMeta, Json
+from sidecar.values.documents import (
+    CODES,
+    HASH,
+    STATE,
+    TERMS,
+    Json,
+)
+from sidecar.values.index import IndexMeta
 
 
 def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:

@@ -7,7 +7,17 @@ from typing import Any
 
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
-from sidecar.types import CODES, OWN_FIELDS, TERMS, WEIGHTS, Json, Query, SparseClause
+from sidecar.values.documents import (
+    CODES,
+    OWN_FIELDS,
+    TERMS,
+    WEIGHTS,
+    Json,
+)
+from sidecar.values.search import (
+    Query,
+    SparseClause,
+)
 
 LEXICAL, SPARSE = "cherche_lexical", "cherche_sparse"
 TEXT_SLOT = "{{text}}"

@@ -15,8 +15,17 @@ from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import precondition
-from sidecar.life import Candidate, Part
-from sidecar.types import CODES, HASH, STATE, TERMS, Json
+from sidecar.values.documents import (
+    CODES,
+    HASH,
+    STATE,
+    TERMS,
+    Json,
+)
+from sidecar.values.maintenance import (
+    Candidate,
+    Part,
+)
 
 PAGE = 128
 _WHOLE = "whole"

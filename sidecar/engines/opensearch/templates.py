@@ -13,7 +13,8 @@ from sidecar.engines.opensearch import mapping
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, PROPERTIES
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.types import IndexMeta, Json
+from sidecar.values.documents import Json
+from sidecar.values.index import IndexMeta
 
 BACKING = ".ds-"  # how names of a data stream's indices begin
 # What Elasticsearch 9.2 tells of a template and takes from nobody (elastic/elasticsearch#132083).

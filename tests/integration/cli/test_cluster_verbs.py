@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from opensearchpy import OpenSearch
 
-import sidecar.models
+import sidecar.models.library
 from sidecar.cli import cherche
 from sidecar.testing import FakeModel
 
@@ -62,7 +62,7 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str, *_: object, **__: object) -> FakeModel:
         return FakeModel(name=name, buckets=512 if name == "another" else 4096)
 
-    monkeypatch.setattr(sidecar.models, "load_model", load)
+    monkeypatch.setattr(sidecar.models.library, "load_model", load)
 
 
 def run(*arguments: str, code: int = 0) -> str:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from opensearchpy import OpenSearch
 
-import sidecar.models
+import sidecar.models.library
 from sidecar.cli import cherche
 from sidecar.testing import FakeModel
 
@@ -31,7 +31,7 @@ def fake_models(monkeypatch: pytest.MonkeyPatch) -> None:
         synonyms = {"cardiac": "heart", "waterfowl": "ducks", "celestial": "stars", "loaf": "bread"}
         return FakeModel(name=name, buckets=buckets, synonyms=synonyms if name == "good" else {})
 
-    monkeypatch.setattr(sidecar.models, "load_model", load)
+    monkeypatch.setattr(sidecar.models.library, "load_model", load)
 
 
 @pytest.fixture(params=["opensearch", "elasticsearch"])

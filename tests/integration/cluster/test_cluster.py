@@ -22,7 +22,7 @@ from sidecar.cluster.places import cache_folder, java_home
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.errors import ChercheError, Code
-from sidecar.types import StoredDocument
+from sidecar.values.documents import StoredDocument
 
 pytestmark = pytest.mark.java
 SERVERS = (OPENSEARCH, ELASTICSEARCH)

@@ -16,7 +16,7 @@ import pytest
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.protocols import Engine
-from sidecar.types import TextField
+from sidecar.values.index import TextField
 
 
 @pytest.fixture

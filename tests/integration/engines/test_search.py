@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from cherche_models.codec import unpack_terms
+from cherche_models.codes.terms import unpack_terms
 from cherche_models.naming import escape
 from sidecar.errors import ChercheError, Code
-from sidecar.types import TextField
+from sidecar.values.index import TextField
 
 DOCUMENTS = {
     "both": ("sun and moon rise", {"sun": 2.0, "star": 1.0}),

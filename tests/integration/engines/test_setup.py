@@ -7,7 +7,11 @@ from dataclasses import replace
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.types import Fingerprint, IndexMeta, TextField
+from sidecar.values.index import (
+    Fingerprint,
+    IndexMeta,
+    TextField,
+)
 
 META = IndexMeta(
     model="sparse-model",

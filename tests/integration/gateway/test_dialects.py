@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from sidecar.rpc.values import Text
 from sidecar.testing import FakeModel
+from sidecar.values.encoded import Text
 from tests.integration.gateway.conftest import Http, Serve, fake_model, spelled
 
 # log1p(1) and log1p(2) on the 9-bit grid of an index, 0.693359375 and 1.09765625, as the shortest float32.

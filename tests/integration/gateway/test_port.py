@@ -17,8 +17,11 @@ from sidecar import config
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError
 from sidecar.gateway.server import Gateway
-from sidecar.rpc.serve import in_process, running
-from sidecar.rpc.service import Services
+from sidecar.serve import (
+    in_process,
+    running,
+)
+from sidecar.services import Services
 from sidecar.testing import FakeModel
 from tests.integration.gateway.conftest import Http, Serve, fake_model
 from tests.integration.rpc.conftest import until
@@ -84,7 +87,7 @@ async def test_a_certificate_that_cannot_be_used_is_named(
 
 
 async def test_a_sidecar_in_process_opens_no_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.rpc.serve._loader", lambda settings: lambda name, source: FakeModel())
+    monkeypatch.setattr("sidecar.serve._loader", lambda settings: lambda name, source: FakeModel())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = config.Settings(
             gateway=config.Gateway(port=taken.getsockname()[1]),

@@ -11,9 +11,18 @@ import pytest
 
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError
-from sidecar.life import BackfillEvent, BackfillOptions, Estimate, Progress
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.types import IndexOptions, SearchRequest, TextField
+from sidecar.values.index import (
+    IndexOptions,
+    TextField,
+)
+from sidecar.values.maintenance import (
+    BackfillEvent,
+    BackfillOptions,
+    Estimate,
+    Progress,
+)
+from sidecar.values.search import SearchRequest
 from tests.integration.opensearch.corpus import Send
 
 FIELDS = IndexOptions(fields=(TextField("title"), TextField("text")))

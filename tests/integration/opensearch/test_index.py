@@ -9,7 +9,8 @@ import pytest
 
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
-from sidecar.types import Fingerprint, StoredDocument
+from sidecar.values.documents import StoredDocument
+from sidecar.values.index import Fingerprint
 from tests.integration.opensearch.corpus import META, NAMES, Send, encoded, refused, weights_of
 
 pytestmark = pytest.mark.java

@@ -14,7 +14,13 @@ from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.engine import _Known
 from sidecar.errors import ChercheError, Code
-from sidecar.types import OWN_FIELDS, EnginePage, Mode, Query, SparseClause
+from sidecar.values.documents import OWN_FIELDS
+from sidecar.values.search import (
+    EnginePage,
+    Mode,
+    Query,
+    SparseClause,
+)
 from tests.integration.opensearch.corpus import META, NAMES, Send, clauses_of, encoded, refused, weights_of
 
 pytestmark = pytest.mark.java

@@ -18,7 +18,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.errors import ChercheError, Code
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.types import IndexOptions
+from sidecar.values.index import IndexOptions
 
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "opensearch" / "plugin"

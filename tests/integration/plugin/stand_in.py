@@ -68,7 +68,7 @@ def _started(port: int, latency: float) -> subprocess.Popen[str]:
 
 
 async def _serve(port: int, latency: float, folder: Path) -> None:
-    from sidecar.rpc import serve
+    from sidecar import serve
 
     model = FakeModel(synonyms={"car": "automobile", "film": "movie"}, latency=latency)
     settings = Settings(limits=Limits(deadline=60.0))

@@ -12,7 +12,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from cherche_models.types import Encoding, TermWeights, Tokens
 from sidecar.testing import FakeModel
-from sidecar.types import Kind
+from sidecar.values.model import Kind
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "contract" / "wordpieces.json").read_text(encoding="utf-8"))
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -7,7 +7,8 @@ import pytest
 from sidecar.cluster.node import free_ports
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.testing import running_server
-from sidecar.types import IndexOptions, SearchRequest
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import SearchRequest
 from tests.integration.plugin.bulk import bulk, failed, ids, ingest_pipeline, search, search_pipeline
 from tests.integration.plugin.conftest import PATIENT, Cluster
 from tests.integration.plugin.tabled import Tabled

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError
-from sidecar.life import BackfillOptions
-from sidecar.types import Gaps, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import Gaps
+from sidecar.values.maintenance import BackfillOptions
 from tests.integration.plugin.bulk import Sources, bulk, failed, ids, ingest_pipeline, search, search_pipeline, until
 from tests.integration.plugin.conftest import Cluster
 from tests.integration.plugin.stand_in import StandIn, stand_in

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from cherche_models import codec
-from sidecar.life import BackfillOptions
-from sidecar.types import Gaps, IndexOptions, SearchRequest, SourceDocument, TextField
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import (
+    Gaps,
+    IndexOptions,
+    TextField,
+)
+from sidecar.values.maintenance import BackfillOptions
+from sidecar.values.search import SearchRequest
 from tests.integration.plugin.bulk import Sources, bulk, failed, ingest_pipeline
 from tests.integration.plugin.conftest import Cluster
 

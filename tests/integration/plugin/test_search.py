@@ -12,7 +12,8 @@ import pytest
 from cherche_models.types import Encoding, TermWeights, Tokens
 from sidecar.errors import ChercheError
 from sidecar.testing import FakeModel
-from sidecar.types import Kind, SearchRequest
+from sidecar.values.model import Kind
+from sidecar.values.search import SearchRequest
 from tests.integration.plugin.bulk import bulk, ids, ingest_pipeline, search, search_pipeline
 from tests.integration.plugin.conftest import Cluster
 

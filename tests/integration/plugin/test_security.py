@@ -18,12 +18,14 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from sidecar.client.client import Client
 from sidecar.cluster.places import java_home, maven
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError
-from sidecar.rpc.client import Client
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.types import IndexOptions, SearchRequest, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import SearchRequest
 from tests.integration.plugin.conftest import SYNONYMS
 from tests.integration.plugin.nodes import opensearch, running_node
 

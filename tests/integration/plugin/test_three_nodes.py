@@ -15,7 +15,8 @@ import pytest
 from sidecar.cluster import running_cluster
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.types import IndexOptions, SearchRequest
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import SearchRequest
 from tests.integration.plugin.bulk import until
 from tests.integration.plugin.conftest import SYNONYMS
 from tests.integration.plugin.stand_in import StandIn, stand_in

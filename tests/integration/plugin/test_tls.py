@@ -14,12 +14,12 @@ from urllib.request import Request, urlopen
 import pytest
 from pydantic import SecretStr
 
+from sidecar.client.client import Client
 from sidecar.config import Metrics, Settings, Tls
 from sidecar.engines.opensearch import OpenSearchEngine
-from sidecar.rpc.client import Client
-from sidecar.rpc.serve import running
+from sidecar.serve import running
 from sidecar.testing import FakeModel
-from sidecar.types import IndexOptions
+from sidecar.values.index import IndexOptions
 from tests.integration.plugin.bulk import until
 from tests.integration.plugin.nodes import RunningNode, running_node
 

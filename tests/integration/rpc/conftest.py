@@ -9,9 +9,10 @@ import pytest
 
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.protocols import Engine
-from sidecar.rpc.values import Text
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.types import IndexOptions, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.index import IndexOptions
 
 
 @pytest.fixture

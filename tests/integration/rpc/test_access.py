@@ -10,15 +10,19 @@ from typing import Self
 import pytest
 from pydantic import SecretStr
 
+from sidecar.client.client import Client
 from sidecar.config import Limits, Metrics, Settings, Tls
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.protocols import Engine
-from sidecar.rpc.client import Client
-from sidecar.rpc.serve import running
 from sidecar.rpc.server import check_exposure
+from sidecar.serve import running
 from sidecar.testing import FakeModel, running_server
-from sidecar.types import Identity, IndexOptions, SearchRequest
+from sidecar.values.index import (
+    Identity,
+    IndexOptions,
+)
+from sidecar.values.search import SearchRequest
 
 
 async def test_a_token_is_asked_for(engine: Engine) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.client.client import Client
 from sidecar.cluster.node import free_ports
-from sidecar.rpc.client import Client
-from sidecar.rpc.values import Text
+from sidecar.values.encoded import Text
 from tests.integration.rpc.conftest import until
 
 SCRIPT = """

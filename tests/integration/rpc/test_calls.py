@@ -15,9 +15,11 @@ from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc, index_pb2, index_pb2_grpc
 from sidecar.pipeline.fingerprint import sparse_fingerprint
 from sidecar.rpc.server import SERVICES
-from sidecar.rpc.values import Text
 from sidecar.testing import FakeModel, RunningServer
-from sidecar.types import IndexOptions, RerankStatus, SearchRequest, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import RerankStatus, SearchRequest
 from tests.integration.rpc.conftest import stream
 
 BAD = [

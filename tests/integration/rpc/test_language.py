@@ -12,13 +12,19 @@ import pytest
 
 from cherche_models import hub
 from sidecar import config
-from sidecar.models import LoadedModel
+from sidecar.models.library import LoadedModel
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc, search_pb2
 from sidecar.protocols import Engine
-from sidecar.rpc.values import Text
 from sidecar.testing import RunningServer, running_server
-from sidecar.types import IndexOptions, RerankStatus, SearchRequest, SourceDocument, SparseStatus
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.index import IndexOptions
+from sidecar.values.search import (
+    RerankStatus,
+    SearchRequest,
+    SparseStatus,
+)
 from tests import languages
 
 DOCUMENTS = {

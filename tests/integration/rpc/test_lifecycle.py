@@ -8,15 +8,18 @@ from pathlib import Path
 import grpc
 import pytest
 
+from sidecar.client.client import Client
 from sidecar.config import Metrics, Settings
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc
 from sidecar.protocols import Engine
-from sidecar.rpc.client import Client
-from sidecar.rpc.serve import in_process, running
 from sidecar.rpc.server import ENCODER, MODEL, RERANKER, SEARCH
-from sidecar.rpc.values import Text
+from sidecar.serve import (
+    in_process,
+    running,
+)
 from sidecar.testing import FakeModel, running_server
+from sidecar.values.encoded import Text
 from tests.integration.rpc.conftest import until
 
 
@@ -98,7 +101,7 @@ async def refusal(address: str) -> Code:
 
 
 async def test_a_sidecar_in_this_process_is_for_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.rpc.serve._loader", lambda settings: lambda name, source: FakeModel())
+    monkeypatch.setattr("sidecar.serve._loader", lambda settings: lambda name, source: FakeModel())
     settings = Settings(embedded={"path": tmp_path / "index.sqlite"})  # type: ignore[arg-type]  # pydantic reads it
     async with in_process(settings) as client:
         assert client.address.startswith("127.0.0.1:")

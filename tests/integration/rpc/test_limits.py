@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
+from sidecar.client.client import Client
 from sidecar.config import Batching, Limits, Settings
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc, model_pb2, model_pb2_grpc
 from sidecar.protocols import Engine
-from sidecar.rpc.client import Client
-from sidecar.rpc.values import Text
 from sidecar.testing import FakeModel, running_server
-from sidecar.types import IndexOptions, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.index import IndexOptions
 from tests.integration.rpc.conftest import occupied, until, waiting
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import grpc
 import pytest
 
+from sidecar.client.calls import Calls
 from sidecar.errors import ChercheError, Code
-from sidecar.rpc.calls import Calls
-from sidecar.rpc.values import Text
 from sidecar.testing import RunningServer
-from sidecar.types import IndexOptions, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.index import IndexOptions
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 from cherche_models import codec
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc, search_pb2
-from sidecar.rpc.convert.columns import weights_from_pb
 from sidecar.testing import RunningServer
-from sidecar.types import IndexOptions, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
+from sidecar.wire.columns import weights_from_pb
 
 SOURCES = {
     "a": {"title": "red car", "text": "a car, red."},

@@ -14,7 +14,7 @@ from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc, search_pb2
 from sidecar.protocols import Engine
 from sidecar.testing import FakeModel, running_server
-from sidecar.types import IndexOptions
+from sidecar.values.index import IndexOptions
 from tests.integration.plugin.tabled import CONTRACT, Tabled
 
 TEXTS = ["what is a neural rerank", "Müller's CAFÉ", "e-mail: a.b", "", "a " * 500, "[CLS] neural [MASK]"]

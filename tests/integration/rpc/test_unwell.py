@@ -10,11 +10,12 @@ from typing import Any
 import grpc
 import pytest
 
+from sidecar.client.client import Client
 from sidecar.errors import ChercheError, Code
 from sidecar.protocols import Engine
-from sidecar.rpc.client import Client
 from sidecar.testing import running_server
-from sidecar.types import SearchRequest, SourceDocument
+from sidecar.values.documents import SourceDocument
+from sidecar.values.search import SearchRequest
 
 
 class Hanging(grpc.GenericRpcHandler):

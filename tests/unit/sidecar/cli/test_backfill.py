@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.backfill import Checkpoint
+from sidecar.cli.ledger import Checkpoint
 from tests.unit.sidecar.cli.conftest import Command
 
 

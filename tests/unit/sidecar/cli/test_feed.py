@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.rpc.client import Client
+from sidecar.client.client import Client
 from sidecar.testing import NAN, POISON, FakeModel
-from sidecar.types import IngestResult
+from sidecar.values.documents import IngestResult
 from tests.unit.sidecar.cli.conftest import Command, serving
 
 GOOD = {"_id": "first", "title": "Good", "text": "a good document"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import sidecar.models
+import sidecar.models.library
 from sidecar.cli import cherche
 from sidecar.errors import precondition
 from sidecar.testing import FakeModel
@@ -24,7 +24,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         names.append(name)
         return FakeModel(name=name)
 
-    monkeypatch.setattr(sidecar.models, "load_model", load)
+    monkeypatch.setattr(sidecar.models.library, "load_model", load)
     monkeypatch.setenv("CHERCHE_EMBEDDED__PATH", str(tmp_path / "index.sqlite"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus.jsonl").write_text('{"_id": "1", "text": "ducks swim"}\n')
@@ -64,7 +64,7 @@ def test_a_model_that_cannot_be_loaded_is_said_once(monkeypatch: pytest.MonkeyPa
     def broken(name: str, source: str, **_: Any) -> FakeModel:
         raise precondition(f"{source} holds no model", "name another folder")
 
-    monkeypatch.setattr(sidecar.models, "load_model", broken)
+    monkeypatch.setattr(sidecar.models.library, "load_model", broken)
     stderr = run("encode", "ducks", code=1).stderr
     assert stderr.count("holds no model") == 1
     assert "name another folder" in stderr

@@ -9,7 +9,7 @@ from sidecar import config
 from sidecar.cli.serve import serve, serve_flags
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError
-from sidecar.rpc.serve import open_engine
+from sidecar.serve import open_engine
 
 ABSENT = {
     parameter.name or "": None for parameter in serve.params if parameter.name not in ("models", "as_json", "quiet")

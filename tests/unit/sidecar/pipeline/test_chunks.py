@@ -14,11 +14,16 @@ from hypothesis import strategies as st
 from cherche_models import codec
 from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError
+from sidecar.maintenance.setup import resolve
 from sidecar.pipeline.chunks import capacity, max_pooled, spans
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, encode_documents, tokenize_document
-from sidecar.pipeline.setup import resolve
 from sidecar.testing import FakeModel
-from sidecar.types import Chunks, IndexMeta, IndexOptions, TextField
+from sidecar.values.index import (
+    Chunks,
+    IndexMeta,
+    IndexOptions,
+    TextField,
+)
 
 TEXT = (TextField("text"),)
 WORDS = [f"w{i}" for i in range(40)]

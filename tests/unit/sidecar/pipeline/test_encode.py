@@ -18,7 +18,7 @@ from sidecar.pipeline.encode import (
     tokenize_document,
 )
 from sidecar.testing import FakeModel
-from sidecar.types import TextField
+from sidecar.values.index import TextField
 
 TEN = "a b c d e f g h i j"
 

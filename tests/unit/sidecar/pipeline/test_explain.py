@@ -7,7 +7,14 @@ import pytest
 from sidecar.pipeline import explain, ingest
 from sidecar.pipeline.explain import contributions
 from sidecar.testing import FakeModel
-from sidecar.types import Explanation, SearchRequest, SearchResult, SourceDocument, SparseClause, TextField
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import TextField
+from sidecar.values.search import (
+    Explanation,
+    SearchRequest,
+    SearchResult,
+    SparseClause,
+)
 
 TEXTS = {
     "1": ("sea", "the blue sea is wide"),

@@ -15,7 +15,11 @@ from sidecar.pipeline.encode import PATIENCE
 from sidecar.pipeline.ingest import CHUNK
 from sidecar.pipeline.text import content_hash
 from sidecar.testing import FakeModel
-from sidecar.types import IngestResult, SourceDocument, TextField
+from sidecar.values.documents import (
+    IngestResult,
+    SourceDocument,
+)
+from sidecar.values.index import TextField
 
 
 def doc(id: str, text: str = "some words", **more: Any) -> SourceDocument:

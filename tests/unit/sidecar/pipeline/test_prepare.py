@@ -10,13 +10,13 @@ from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.prepare import Known, Prepared, prepare_documents, prepare_query, rerank_hits
 from sidecar.testing import FakeModel
-from sidecar.types import (
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexMeta
+from sidecar.values.search import (
     EngineHit,
-    IndexMeta,
     RerankOutcome,
     RerankStatus,
     SearchRequest,
-    SourceDocument,
     SparseOutcome,
     SparseStatus,
 )

@@ -10,11 +10,17 @@ import pytest
 from cherche_models import codec
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
-from sidecar.life import Group
 from sidecar.pipeline import ingest, search
 from sidecar.pipeline.context import Limits, numpy_maxsim
 from sidecar.testing import FakeModel
-from sidecar.types import RerankStatus, SearchRequest, SearchResult, SourceDocument, TextField
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import TextField
+from sidecar.values.maintenance import Group
+from sidecar.values.search import (
+    RerankStatus,
+    SearchRequest,
+    SearchResult,
+)
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

@@ -4,7 +4,11 @@ import pytest
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.text import content_hash, field_texts, parse, same_json
-from sidecar.types import Fingerprint, SourceDocument, TextField
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import (
+    Fingerprint,
+    TextField,
+)
 
 TITLE, TEXT = TextField("title"), TextField("text")
 PRINT = Fingerprint("s", "c")

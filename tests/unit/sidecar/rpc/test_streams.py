@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sidecar.rpc.streams import as_completed
+from sidecar.pipeline.stream import as_completed
 
 
 async def numbers(count: int, taken: list[int] | None = None) -> AsyncIterator[int]:

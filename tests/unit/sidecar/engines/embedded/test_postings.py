@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cherche_models.codec import pack_terms
+from cherche_models.codes.terms import pack_terms
 from cherche_models.types import TermWeights
 from sidecar.engines.embedded.postings import MAX_SEGMENTS, Mirror, top
 from tests.property.strategies import term_weights

@@ -11,7 +11,7 @@ from opensearchpy.exceptions import TransportError
 
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Http
-from sidecar.types import Identity
+from sidecar.values.index import Identity
 
 ROOT = {"version": {"distribution": "opensearch", "number": "3.8.0"}}
 

@@ -1,0 +1,1 @@
+"""Stored forms of term weights and token embeddings, one codec per file."""

@@ -1,0 +1,90 @@
+"""Paragraphs of a MediaWiki dump: ``python -m cherche_models.train.recipes.wiki DUMP.xml.bz2 > passages.jsonl``."""
+
+from __future__ import annotations
+
+import bz2
+import html
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from cherche_models.evaluate.beir import Document
+
+_SHORTEST, _LONGEST = 45, 220
+_APPENDICES = frozenset({"References", "External links", "See also", "Further reading", "Notes"})
+_HEADING = re.compile(r"=+\s*(.*?)\s*=+\s*$")
+_REMOVED = (
+    (re.compile(r"<!--.*?-->|<ref[^>/]*/>|<ref.*?</ref>", re.DOTALL), 1),
+    (re.compile(r"\{\{[^{}]*\}\}"), 6),
+    (re.compile(r"\{\|.*?\|\}", re.DOTALL), 1),
+    (re.compile(r"\[\[(?:File|Image|Category)[^\[\]]*(?:\[\[[^\[\]]*\]\][^\[\]]*)*\]\]", re.IGNORECASE), 3),
+)
+_SHOWN = (
+    re.compile(r"\[\[[^\[\]|]*\|([^\[\]]*)\]\]"),
+    re.compile(r"\[\[([^\[\]]*)\]\]"),
+    re.compile(r"\[https?://\S+ ([^\]]*)\]"),
+)
+
+
+def passages(dump: Path) -> Iterator[Document]:
+    """Paragraphs of articles, between 45 words and the first 220 of them, without lists and appendices.
+
+    Parameters
+    ----------
+    dump : Path
+        ``pages-articles.xml.bz2``; read as it is unpacked.
+
+    Yields
+    ------
+    dict
+        ``_id``, ``title`` (the article's, and the section's after a colon), ``text``.
+    """
+    number = 0
+    for title, text in _pages(dump):
+        for section, paragraph in _paragraphs(plain(text)):
+            number += 1
+            words = paragraph.split()[:_LONGEST]
+            yield {"_id": f"w{number}", "title": f"{title}: {section}" if section else title, "text": " ".join(words)}
+
+
+def plain(markup: str) -> str:
+    """What a reader sees of wiki markup, nearly.
+
+    >>> plain("A '''duck''' is a [[Bird|fowl]].<ref>Who says?</ref> {{citation needed}}")
+    'A duck is a fowl.   '
+    """
+    for pattern, times in _REMOVED:
+        for _ in range(times):
+            markup = pattern.sub(" ", markup)
+    for pattern in _SHOWN:
+        markup = pattern.sub(r"\1", markup)
+    return html.unescape(re.sub(r"'{2,}", "", re.sub(r"<[^>]+>", " ", markup)))
+
+
+def _pages(dump: Path) -> Iterator[tuple[str, str]]:
+    with bz2.open(dump) as file:
+        for _, element in ElementTree.iterparse(file):
+            if not element.tag.endswith("}page"):
+                continue
+            title = element.findtext("{*}title") or ""
+            text = element.findtext("{*}revision/{*}text") or ""
+            element.clear()
+            if ":" not in title and not text.upper().startswith("#REDIRECT"):
+                yield title, text
+
+
+def _paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    section = ""
+    for line in text.split("\n"):
+        if heading := _HEADING.match(line):
+            section = heading.group(1)
+        elif section not in _APPENDICES and line[:1] not in "*#|!:;" and len(line.split()) >= _SHORTEST:
+            yield section, line
+
+
+if __name__ == "__main__":
+    for found in passages(Path(sys.argv[1])):
+        print(json.dumps(found))

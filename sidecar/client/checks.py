@@ -1,0 +1,202 @@
+"""What a client checks before it sends: sizes and lone surrogates, item by item."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Generic, TypeVar
+
+from sidecar.config import Limits
+from sidecar.errors import ChercheError, invalid, item_name
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import (
+    EncodedText,
+    EncodeResult,
+    Text,
+)
+from sidecar.values.search import SearchRequest, Timings
+
+PART_BYTES = 1 << 20
+PART_ITEMS = 256
+
+T = TypeVar("T")
+Send = Callable[[Sequence[Text]], Awaitable[EncodeResult]]
+Problem = Callable[[T, int, Limits], ChercheError | None]
+
+
+def header(name: str, value: str) -> str:
+    """The value, if a header can carry it.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, not repeating the value.
+    """
+    if not (value.isascii() and value.isprintable()):
+        raise invalid(f"the {name} holds characters that no header can carry", "use printable ASCII")
+    return value
+
+
+def text_problem(text: Text, place: int, limits: Limits) -> ChercheError | None:
+    """Why a text cannot be sent."""
+    return _problem(text.text, text.id, item_name("text", place, text.id), limits)
+
+
+def document_problem(document: SourceDocument, place: int, limits: Limits) -> ChercheError | None:
+    """Why a document cannot be sent."""
+    name = item_name("document", place, document.id)
+    if surrogate := _surrogate(document.id):
+        return invalid(f"the id of {name} holds a lone surrogate at {surrogate - 1}", "give it another id")
+    return _too_large(len(document.raw), name, limits)
+
+
+def check_query(text: str, limits: Limits) -> None:
+    """Refuse a query that cannot be sent.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT.
+    """
+    if problem := _problem(text, "", "the query", limits):
+        raise problem
+
+
+def check_search(request: SearchRequest, limits: Limits) -> None:
+    """Refuse a search that cannot be sent.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the part.
+    """
+    check_query(request.text, limits)
+    if _surrogate(request.index):
+        raise invalid("the index name holds a lone surrogate", "name an index that exists")
+    for name in ("query_terms", "rerank_window", "size"):
+        if getattr(request, name) < 0:
+            raise invalid(f"{name} is {getattr(request, name)}", "give 0 for the default, or more")
+
+
+def sift(texts: Sequence[Text], what: str, limits: Limits) -> tuple[list[int], dict[int, ChercheError]]:
+    """Places of the texts that can be sent, and the errors of the others."""
+    problems = {
+        place: problem
+        for place, text in enumerate(texts)
+        if (problem := _problem(text.text, text.id, item_name(what, place, text.id), limits))
+    }
+    return [place for place in range(len(texts)) if place not in problems], problems
+
+
+def parts(sizes: Sequence[int], most_bytes: int = PART_BYTES, most_items: int = PART_ITEMS) -> Iterator[slice]:
+    """Cut a batch so that each part stays below both bounds; an item above them goes alone.
+
+    >>> [(part.start, part.stop) for part in parts([4, 4, 4, 9], most_bytes=8)]
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    start, held = 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and (held + size > most_bytes or place - start == most_items):
+            yield slice(start, place)
+            start, held = place, 0
+        held += size
+    if start < len(sizes) or not sizes:
+        yield slice(start, len(sizes))
+
+
+async def in_parts(texts: Sequence[Text], what: str, limits: Limits, send: Send) -> EncodeResult:
+    """Send what can be sent, part by part, and put the answers together in order."""
+    sound, problems = sift(texts, what, limits)
+    items = {place: EncodedText(place, texts[place].id, problem) for place, problem in problems.items()}
+    answers = []
+    for part in parts([len(texts[place].text.encode()) for place in sound]):
+        places = sound[part]
+        answer = await send([texts[place] for place in places])
+        answers.append(answer)
+        items |= {place: _moved(item, place) for place, item in zip(places, answer.items, strict=True)}
+    timings = Timings(*(sum(getattr(one.timings, f.name) for one in answers) for f in fields(Timings)))
+    ordered = tuple(items[place] for place in range(len(texts)))
+    return EncodeResult(ordered, answers[0].model, timings, answers[0].fingerprint)
+
+
+class Sieve(Generic[T]):
+    """Lets a stream's sound items through and keeps count of the others.
+
+    Attributes
+    ----------
+    failure : Exception or None
+        What the caller's own iterator raised.
+    asked, ended : bool
+        Whether that iterator was asked for its first item, and whether it is exhausted.
+    sent : int
+        Items let through so far.
+    """
+
+    def __init__(self, limits: Limits, problem: Problem[T]) -> None:
+        self._limits = limits
+        self._problem = problem
+        self._pending: list[tuple[int, T, ChercheError]] = []
+        self._refused_at: list[int] = []
+        self.failure: Exception | None = None
+        self.asked = False
+        self.ended = False
+        self.sent = 0
+
+    async def sound(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
+        """The items that can be sent."""
+        place = 0
+        self.asked = True
+        try:
+            async for item in items:
+                problem = self._problem(item, place, self._limits)
+                if problem is None:
+                    self.sent += 1
+                    yield item
+                else:
+                    self._pending.append((place, item, problem))
+                    self._refused_at.append(self.sent)
+                place += 1
+        except Exception as error:  # grpc would only log it
+            self.failure = error
+            raise
+        self.ended = True
+
+    def refused(self) -> list[tuple[int, T, ChercheError]]:
+        """Place, item and error of those refused since the last time."""
+        pending, self._pending = self._pending, []
+        return pending
+
+    def original(self, index: int) -> int:
+        """Place in the caller's stream of the item that was sent as number `index`."""
+        return index + bisect_right(self._refused_at, index)
+
+
+def _problem(text: str, id: str, name: str, limits: Limits) -> ChercheError | None:
+    if surrogate := _surrogate(text):
+        return invalid(f"{name} holds a lone surrogate at {surrogate - 1}", "replace it: it is no character")
+    if _surrogate(id):
+        return invalid(f"the id of {name} holds a lone surrogate", "give it another id")
+    return _too_large(len(text.encode()), name, limits)
+
+
+def _too_large(size: int, name: str, limits: Limits) -> ChercheError | None:
+    if size <= limits.document_bytes:
+        return None
+    return invalid(
+        f"{name} has {size:,} bytes, the limit is {limits.document_bytes:,}",
+        "split it, or raise CHERCHE_LIMITS__DOCUMENT_BYTES here and on the server",
+    )
+
+
+def _surrogate(text: str) -> int:
+    """Position of the first lone surrogate + 1; 0 where there is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start + 1
+    return 0
+
+
+def _moved(item: EncodedText, place: int) -> EncodedText:
+    return replace(item, index=place)

@@ -1,0 +1,177 @@
+"""Writing and reading by id where a name stands for several indices, or for a data stream.
+
+The cluster takes new documents of such a name into one index and has no way to ask for an id in all of them; a data
+stream besides refuses to overwrite. So ids are looked for in each index, and what is found is written where it lies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar.engines.opensearch import lifecycle
+from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, item
+from sidecar.engines.opensearch.errors import of_item
+from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
+from sidecar.engines.opensearch.mapping import IndexFacts
+from sidecar.engines.opensearch.templates import BACKING
+from sidecar.errors import ChercheError, invalid, precondition
+from sidecar.values.documents import (
+    Json,
+    StoredDocument,
+    WriteResult,
+)
+
+_ADDRESSES = 2000  # of one request
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """What stands behind a name.
+
+    Attributes
+    ----------
+    name : str
+    names : tuple of str
+        Concrete indices, the oldest first.
+    target : str
+        Where new documents go: the one index that takes them, or the name itself where the cluster must route
+        them; "" where it takes none under this name.
+    is_stream : bool
+    """
+
+    name: str
+    names: tuple[str, ...]
+    target: str
+    is_stream: bool
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one index, by its name or behind an alias."""
+        return len(self.names) == 1 and not self.is_stream
+
+
+async def identities(http: Http, index: str) -> dict[str, str]:
+    """Concrete indices behind a name and their uuids.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND.
+    """
+    request = Request("GET", index_path(index, "_settings", "index.uuid"), params={"flat_settings": "true"})
+    reply = await http.send(request, what=f'index "{index}"')
+    return {name: str(entry["settings"]["index.uuid"]) for name, entry in reply.items()}
+
+
+async def several(http: Http, index: str) -> Several:
+    """What a name stands for.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND.
+    """
+    names = tuple(sorted(await identities(http, index), key=age))
+    if names == (index,):
+        return Several(index, names, index, False)
+    is_stream = any(name.startswith(BACKING) for name in names)
+    return Several(index, names, names[-1] if is_stream else await _target(http, index, names), is_stream)
+
+
+async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFacts | None:
+    """Of the indices behind a name the one that new documents go to; None where there is no such one."""
+    if is_pattern(index):
+        return None
+    group = await several(http, index)
+    return next((each for each in found if each.name == group.target), None)
+
+
+async def located(
+    http: Http, group: Several, ids: Sequence[str], params: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """What all of the indices hold of some ids, as a GET answers it; of an id that several hold, the newest.
+
+    Raises
+    ------
+    ChercheError
+        Where an index does not answer: nothing is known then, which is not "absent".
+    """
+    found: dict[str, dict[str, Any]] = {}
+    wanted = [{"_index": name, "_id": id} for name in group.names for id in ids]
+    for start in range(0, len(wanted), _ADDRESSES):
+        request = Request("POST", "/_mget", {"docs": wanted[start : start + _ADDRESSES]}, params)
+        for doc in (await http.send(request, what=f'index "{group.name}"'))["docs"]:
+            if "error" in doc:
+                raise of_item(503, doc["error"], f'index "{group.name}", document "{doc["_id"]}"')
+            if doc.get("found"):
+                found[doc["_id"]] = doc
+    return found
+
+
+async def write(http: Http, group: Several, documents: Sequence[StoredDocument], *, sleep: Sleep) -> list[WriteResult]:
+    """Write documents where they lie, new ones where new ones go; one result each, in order.
+
+    An alias of one index is written by that index's name: a write that is on its way when the alias is switched
+    stays with what it was encoded for. Of several, a document that was written meanwhile by somebody else is
+    ABORTED, and one that lies in an index of another encoding is refused: its weights would be of another model
+    than its neighbours'.
+    """
+    if group.is_one:
+        return await Writer(http, group.target, sleep=sleep).write(documents)
+    there = await located(http, group, [one.id for one in documents if one.id], {"_source": "false"})
+    kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in await _facts(http, group)}
+    writer = Writer(http, group.name, sleep=sleep)
+    items: list[Item] = []
+    for position, document in enumerate(documents):
+        try:
+            items.append(_item(position, document, group, there.get(document.id), kinds))
+        except ChercheError as error:
+            writer.refuse(position, WriteResult(document.id, error))
+    return await writer.deliver(items, len(documents))
+
+
+def _item(
+    position: int, document: StoredDocument, group: Several, there: Json | None, kinds: Mapping[str, Any]
+) -> Item:
+    if there is None:
+        return item(position, document, "create" if group.is_stream else "index")
+    lies = str(there["_index"])
+    if kinds.get(lies) != kinds.get(group.target, kinds.get(lies)):
+        raise precondition(
+            f'document "{document.id}" lies in index "{lies}", which is of another encoding than "{group.target}"',
+            f"feed that index by its name, or delete the document there: {lies}",
+        )
+    address = {"_index": lies, "if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]}
+    if "_routing" in there:
+        address["routing"] = there["_routing"]
+    return item(position, document, "index", address)
+
+
+async def _facts(http: Http, group: Several) -> tuple[IndexFacts, ...]:
+    return await lifecycle.facts(http, group.name)
+
+
+async def _target(http: Http, index: str, names: Sequence[str]) -> str:
+    """The index that an alias's writes go to; its own name where it has a routing; "" where it names none."""
+    if is_pattern(index):
+        raise invalid(f"{index!r} stands for several indices", "name the one to write to, or an alias of it")
+    reply = await http.send(Request("GET", f"/_alias{index_path(index)}"), what=f'index "{index}"')
+    options = {name: entry["aliases"][index] for name, entry in reply.items()}
+    if any("index_routing" in one for one in options.values()):
+        return index
+    if len(names) == 1:
+        return names[0]
+    return next((name for name, one in options.items() if one.get("is_write_index")), "")
+
+
+def age(name: str) -> tuple[int, str]:
+    """Order of indices as rollovers number them.
+
+    >>> sorted([".ds-a-2024.09.01-000010", ".ds-a-2024.10.01-000009"], key=age)[-1]
+    '.ds-a-2024.09.01-000010'
+    """
+    number = re.search(r"-(\d{6,})$", name)
+    return int(number.group(1)) if number else 0, name

@@ -1,0 +1,289 @@
+"""An index that is filled beside another and takes its place behind an alias. See `sidecar.protocols.Shadows`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sidecar.engines.opensearch import lifecycle, mapping, templates
+from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
+from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.errors import of_item
+from sidecar.engines.opensearch.hits import without_own
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
+from sidecar.engines.opensearch.multi_index import age
+from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
+from sidecar.values.documents import (
+    HASH,
+    STATE,
+    Json,
+    WriteResult,
+)
+from sidecar.values.index import IndexMeta
+from sidecar.values.maintenance import (
+    Candidate,
+    Found,
+    Placement,
+    Serving,
+)
+
+_CLONING = 60.0  # seconds
+_NOT_COPIED = (
+    "index.uuid",
+    "index.creation_date",
+    "index.provided_name",
+    "index.version.",
+    "index.resize.",
+    "index.routing.allocation.initial_recovery",
+    "index.blocks.",
+    "index.history.uuid",
+)
+
+
+class OpenSearchShadows:
+    """Implements `Shadows` over a cluster's REST API."""
+
+    def __init__(self, http: Http, dialect: Dialect, sleep: Sleep) -> None:
+        self._http, self._dialect, self._sleep = http, dialect, sleep
+
+    async def serving(self, index: str) -> Serving:
+        """See `Shadows.serving`."""
+        found = await lifecycle.facts(self._http, index)
+        notes = [each.meta.get(UPGRADE, {}) for each in found]
+        names = tuple(sorted((each.name for each in found), key=age))
+        is_alias = index not in names
+        return Serving(
+            is_alias=is_alias,
+            names=names,
+            is_stream=is_alias and any(name.startswith(templates.BACKING) for name in names),
+            replaced=tuple(dict.fromkeys(name for note in notes for name in note.get("replaces", ()))),
+            successor=next((note["successor"] for note in notes if "successor" in note), ""),
+            read=_numbers(notes, "read"),
+            marks=_numbers(notes, "marks"),
+        )
+
+    async def create(self, shadow: str, like: str, meta: IndexMeta) -> None:
+        """See `Shadows.create`."""
+        try:
+            known = mapping.read_meta(shadow, await lifecycle.facts(self._http, shadow))
+        except ChercheError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            await self._create(shadow, like, meta)
+            return
+        if known is None or known.fingerprint != meta.fingerprint:
+            raise ChercheError(
+                Code.ALREADY_EXISTS,
+                f'index "{shadow}" exists and is not set up for this upgrade',
+                "name another one with --shadow, or delete it",
+            )
+
+    async def found(self, index: str, documents: Sequence[Candidate]) -> dict[str, Found]:
+        """See `Shadows.found`."""
+        docs = await self._get(index, documents, {"_source_excludes": ",".join(HEAVY_FIELDS)})
+        return {doc["_id"]: _found(doc) for doc in docs if doc.get("found")}
+
+    async def absent(self, index: str, documents: Sequence[Candidate]) -> list[Candidate]:
+        """See `Shadows.absent`."""
+        docs = await self._get(index, documents, {"_source": "false"})
+        return [one for one, doc in zip(documents, docs, strict=True) if not doc.get("found")]
+
+    async def place(self, index: str, placements: Sequence[Placement]) -> list[WriteResult]:
+        """See `Shadows.place`."""
+        writer = Writer(self._http, index, sleep=self._sleep, params={"pipeline": "_none"})
+        items = []
+        for position, placement in enumerate(placements):
+            try:
+                items.append(placed(position, placement))
+            except ChercheError as error:
+                writer.refuse(position, WriteResult(placement.document.id, error))
+        return await writer.deliver(items, len(placements))
+
+    async def discard(self, documents: Sequence[Candidate]) -> list[WriteResult]:
+        """See `Shadows.discard`."""
+        items = [
+            Item(i, one.id, _line("delete", one.index, one.id, one.routing, one)) for i, one in enumerate(documents)
+        ]
+        return await Writer(self._http, "", sleep=self._sleep).deliver(items, len(items))
+
+    async def announce(self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int]) -> None:
+        """See `Shadows.announce`."""
+        [successor] = await lifecycle.facts(self._http, new)
+        await self._annotate(successor, {"replaces": [old], "read": dict(read), "marks": dict(marks)})
+        [replaced] = await lifecycle.facts(self._http, old)
+        await self._annotate(replaced, {**replaced.meta.get(UPGRADE, {}), "successor": new})
+
+    async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:
+        """See `Shadows.switch`; filter and routing of the alias stay as they are."""
+        reply = await self._send(alias, Request("GET", f"/_alias{index_path(alias)}"))
+        options: Json = next((entry["aliases"][alias] for entry in reply.values()), {})
+        added = {key: value for key, value in options.items() if key != "is_write_index"}
+        if len(new) == 1 and "is_write_index" in options:
+            added["is_write_index"] = True
+        actions: list[dict[str, Any]] = [{"remove": {"index": name, "alias": alias}} for name in old]
+        actions += [{"add": {"index": name, "alias": alias, **added}} for name in new]
+        await self._send(alias, Request("POST", "/_aliases", {"actions": actions}))
+
+    async def freeze(self, index: str, *, frozen: bool) -> None:
+        """See `Shadows.freeze`."""
+        if frozen:  # waits for writes that are on their way, which the setting alone does not
+            await self._send(index, Request("PUT", index_path(index, "_block", "write")))
+        else:
+            await self._send(index, Request("PUT", index_path(index, "_settings"), {"index.blocks.write": None}))
+
+    async def clone(self, index: str, name: str) -> None:
+        """See `Shadows.clone`."""
+        await self._delete_copy(index, name)
+        body = {"settings": {"index.blocks.write": None}}
+        await self._send(index, Request("POST", index_path(index, "_clone", name), body), _CLONING)
+        path = f"/_cluster/health{index_path(name)}"
+        params = {"wait_for_status": "yellow", "timeout": f"{_CLONING:g}s"}
+        health = await self._send(name, Request("GET", path, params=params), 2 * _CLONING)
+        if health["timed_out"]:
+            raise unavailable(
+                f'the copy "{name}" of index "{index}" does not start', "wait until the cluster is healthy"
+            )
+
+    async def replace(self, index: str, new: str) -> None:
+        """See `Shadows.replace`."""
+        reply = await self._send(index, Request("GET", index_path(index, "_alias")))
+        actions: list[dict[str, Any]] = [{"remove_index": {"index": index}}]
+        actions.append({"add": {"index": new, "alias": index}})
+        actions += [
+            {"add": {"index": new, "alias": alias, **options}} for alias, options in reply[index]["aliases"].items()
+        ]
+        await self._send(index, Request("POST", "/_aliases", {"actions": actions}))
+
+    async def roll(self, stream: str, meta: IndexMeta) -> str:
+        """See `Shadows.roll`.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION where the stream has no index template.
+        """
+        names = [each.name for each in await lifecycle.facts(self._http, stream)]
+        template = await templates.behind(self._http, stream, names)
+        if template is None:
+            raise precondition(
+                f"no index template makes the indices of {stream!r}, or its name is an alias", "name the data stream"
+            )
+        changed = template.setup(meta, recovery_source=self._dialect.recovery_source)
+        if changed:
+            await self._send(stream, changed)
+        reply = await self._send(stream, Request("POST", index_path(stream, "_rollover")))
+        return str(reply["new_index"])
+
+    async def _delete_copy(self, index: str, name: str) -> None:
+        """Delete what an attempt that was cut off left behind; nothing that is somebody else's."""
+        try:
+            [there] = await lifecycle.facts(self._http, name)
+        except ChercheError as error:
+            if error.code is Code.NOT_FOUND:
+                return
+            raise
+        [original] = await lifecycle.facts(self._http, index)
+        note = original.meta.get(UPGRADE)
+        if note is None or there.meta.get(UPGRADE) != note:
+            raise ChercheError(
+                Code.ALREADY_EXISTS, f'index "{name}" exists and is no copy of "{index}"', "delete or rename it"
+            )
+        await self._send(name, Request("DELETE", index_path(name)))
+
+    async def _get(self, index: str, documents: Sequence[Candidate], params: Mapping[str, str]) -> list[Json]:
+        if not documents:
+            return []
+        wanted = [{"_id": one.id, **({"routing": one.routing} if one.routing else {})} for one in documents]
+        reply = await self._send(index, Request("POST", index_path(index, "_mget"), {"docs": wanted}, params))
+        docs: list[Json] = reply["docs"]
+        for doc in docs:
+            if "error" in doc:  # nothing is known, which is not "absent"
+                raise of_item(503, doc["error"], f'index "{index}", document "{doc["_id"]}"')
+        return docs
+
+    async def _create(self, shadow: str, like: str, meta: IndexMeta) -> None:
+        shown = {"flat_settings": "true"}
+        mappings = await self._send(like, Request("GET", index_path(like, "_mapping")))
+        settings = await self._send(like, Request("GET", index_path(like, "_settings"), params=shown))
+        name = max(mappings)  # of several the newest, as rollovers number them
+        body = creation(mappings[name]["mappings"], settings[name]["settings"], meta, self._dialect.recovery_source)
+        await self._send(shadow, Request("PUT", index_path(shadow), body))
+
+    async def _annotate(self, each: mapping.IndexFacts, note: Json) -> None:
+        body = {"_meta": {**each.meta, UPGRADE: note}}
+        await self._send(each.name, Request("PUT", index_path(each.name, "_mapping"), body))
+
+    async def _send(self, index: str, request: Request, timeout: float | None = None) -> Any:  # noqa: ANN401  # a reply
+        return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
+
+
+def creation(mappings: Json, settings: Json, meta: IndexMeta, recovery_source: bool) -> dict[str, Any]:
+    """Body that creates an index like another one, with our fields out of ``_source``.
+
+    Parameters
+    ----------
+    mappings, settings : mapping
+        Of the other one; settings flat.
+    recovery_source : bool
+        Whether the cluster can leave fields out of the recovery source.
+    """
+    source = dict(mappings.get("_source", {}))
+    source["excludes"] = list(dict.fromkeys((*source.get("excludes", ()), *HEAVY_FIELDS)))
+    source.pop("recovery_source_excludes", None)
+    if mapping.lean_recovery(settings, known=recovery_source):
+        source["recovery_source_excludes"] = list(HEAVY_FIELDS)
+    own = {key: value for key, value in (mappings.get("_meta") or {}).items() if key not in ("cherche", UPGRADE)}
+    kept = {key: value for key, value in settings.items() if not key.startswith(_NOT_COPIED)}
+    return {
+        "settings": kept,
+        "mappings": {
+            **mappings,
+            "_source": source,
+            "_meta": {**own, "cherche": meta.to_json()},
+            "properties": {**mappings.get("properties", {}), **mapping.PROPERTIES},
+        },
+    }
+
+
+def placed(position: int, placement: Placement) -> Item:
+    """An ``index`` action over what was found, ``create`` where nothing was.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a document that cannot be written as JSON.
+    """
+    document = placement.document
+    try:
+        action = _line("index" if placement.over else "create", "", document.id, placement.routing, placement.over)
+        body = dumps({**document.source, **neural_fields(document)})
+        return Item(position, document.id, action + body.encode() + b"\n")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(f"document {document.id!r} cannot be written: {error}", "mend it") from error
+
+
+def _line(operation: str, index: str, id: str, routing: str, guard: Found | Candidate | None) -> bytes:
+    action: dict[str, Any] = {"_index": index} if index else {}
+    action["_id"] = id
+    if routing:
+        action["routing"] = routing
+    if guard is not None:
+        action |= {"if_seq_no": guard.seq_no, "if_primary_term": guard.term}
+    return dumps({operation: action}).encode() + b"\n"
+
+
+def _numbers(notes: Sequence[Json], name: str) -> dict[str, int]:
+    return {key: int(value) for note in notes for key, value in note.get(name, {}).items()}
+
+
+def _found(doc: Json) -> Found:
+    source = doc["_source"]
+    return Found(
+        doc["_id"],
+        without_own(source),
+        str(source.get(HASH, "")),
+        source.get(STATE),
+        int(doc["_seq_no"]),
+        int(doc["_primary_term"]),
+    )

@@ -1,0 +1,1 @@
+"""Work on a whole index: setup, backfill, upgrade."""

@@ -1,0 +1,273 @@
+"""Encodes what an index holds and is not encoded, while others go on writing and searching it.
+
+Rounds of reading: the first reads every document written up to a mark, each later one what was written since.
+Nothing is written twice, and a document that changes while it is encoded is left to its newer write, which the
+next round reads. The truth is the hash in the index; a checkpoint only spares reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from sidecar.errors import invalid, precondition
+from sidecar.maintenance.estimate import (
+    check_room,
+    estimate,
+    sample_texts,
+)
+from sidecar.maintenance.pace import Guard
+from sidecar.maintenance.page import revisit
+from sidecar.maintenance.work import Outcome
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.encode import DocumentEncoder
+from sidecar.pipeline.fingerprint import sha256_of
+from sidecar.pipeline.stream import beating, in_order, in_turn
+from sidecar.values.index import IndexMeta
+from sidecar.values.maintenance import (
+    BackfillEvent,
+    BackfillOptions,
+    Candidate,
+    Group,
+    Part,
+    Progress,
+)
+
+HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
+MAX_ROUNDS = 20
+_VERSION = 1
+
+
+async def backfill(index: str, options: BackfillOptions, context: Context) -> AsyncGenerator[BackfillEvent, None]:
+    """Encode all documents of an index that lack weights or codes, or whose text changed since.
+
+    Yields
+    ------
+    An Estimate first; then Progress at least every `HEARTBEAT` seconds, the last one `finished`; and a NotDone
+    for every document that could not be encoded.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND; FAILED_PRECONDITION where nothing behind the name is set up, a model is not served or the
+        disk may not suffice; UNAVAILABLE where the cluster does not recover. What was done stays done.
+    """
+    groups = await context.engine.groups(index)
+    targets = {
+        name: Target.of(group.meta, context) for group in groups if group.meta is not None for name in group.names
+    }
+    if not targets:
+        raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
+    expected = await estimate(groups, context)
+    yield expected
+    if options.dry_run:
+        return
+    if not options.ignore_disk:
+        check_room(expected)
+    run = Run(index, targets, await guard_of(index, groups, options, context), context, read_checkpoint(options))
+    async with run.guard.watching(), aclosing(run.events()) as events:
+        async for event in events:
+            yield event
+
+
+class Job(Protocol):
+    """What is done with the documents of one concrete index, and for which encoding."""
+
+    @property
+    def meta(self) -> IndexMeta:
+        """The encoding."""
+        ...
+
+    @property
+    def purpose(self) -> str:
+        """Names what is done: what was read for something else must be read again."""
+        ...
+
+    @property
+    def whole_source(self) -> bool:
+        """Whether it needs all fields of a document."""
+        ...
+
+    async def work(self, page: Sequence[Candidate], context: Context) -> Outcome:
+        """Do it with some documents."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Documents are encoded where they are."""
+
+    encoder: DocumentEncoder
+    names: Sequence[str]
+    whole_source: bool = False
+
+    @classmethod
+    def of(cls, meta: IndexMeta, context: Context) -> Target:
+        """Pick the served models.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION naming the model to serve.
+        """
+        encoder = DocumentEncoder.of(meta, context.encoders)
+        return cls(encoder, encoder.feature_names())
+
+    @property
+    def meta(self) -> IndexMeta:
+        """The encoding of the index."""
+        return self.encoder.meta
+
+    @property
+    def purpose(self) -> str:
+        """The encoding."""
+        return purpose_of(self.meta)
+
+    async def work(self, page: Sequence[Candidate], context: Context) -> Outcome:
+        """See `revisit`."""
+        return await revisit(page, self.encoder, self.names, context)
+
+
+def purpose_of(meta: IndexMeta, *more: str) -> str:
+    """Names an encoding, and what `more` there is to tell."""
+    fields = [[one.name, one.token_share] for one in meta.fields]
+    return sha256_of([meta.fingerprint.sparse, meta.fingerprint.codes, fields, *more])[:16]
+
+
+@dataclass(slots=True)
+class Run:
+    """One backfill.
+
+    Attributes
+    ----------
+    targets : mapping
+        Of each concrete index; those without one are left out.
+    read : dict
+        By part and purpose, the last write that was read and answered.
+    failed : set of (index, id, seq_no)
+        Not tried again in this run.
+    sweeps : bool
+        Whether a run that was resumed looks, at its end, for what the one before left behind.
+    """
+
+    index: str
+    targets: Mapping[str, Job]
+    guard: Guard
+    context: Context
+    read: dict[str, int]
+    progress: Progress = field(default_factory=Progress)
+    sweeps: bool = True
+    failed: set[tuple[str, str, int]] = field(default_factory=set)
+    _resumed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._resumed = bool(self.read)
+
+    async def events(self) -> AsyncGenerator[BackfillEvent, None]:
+        """All rounds, and what an earlier run left behind."""
+        for number in range(1, MAX_ROUNDS + 1):
+            self.progress = replace(self.progress, round=number)
+            before = self.progress
+            async with aclosing(self._round(unfinished=False)) as events:
+                async for event in events:
+                    yield event
+            if (self.progress.encoded, self.progress.outrun) == (before.encoded, before.outrun):
+                break
+        else:
+            said = f"others kept writing documents without weights for {MAX_ROUNDS} rounds: the last of them wait"
+            self.progress = replace(self.progress, notes=(*self.progress.notes, f"{said} — run: cherche backfill"))
+        if self._resumed and self.sweeps:
+            async with aclosing(self._round(unfinished=True)) as events:
+                async for event in events:
+                    yield event
+        await self.context.engine.refresh(self.index)
+        yield replace(self._shown(), checkpoint="", finished=True)
+
+    async def _round(self, *, unfinished: bool) -> AsyncGenerator[BackfillEvent, None]:
+        parts = [part for part in await self.context.engine.parts(self.index) if part.index in self.targets]
+        await self.context.engine.refresh(self.index)
+        pages = in_turn([self._pages(part, unfinished) for part in parts])
+        answers = in_order(pages, self._work)
+        async with aclosing(pages), aclosing(answers), aclosing(beating(answers, HEARTBEAT)) as events:
+            async for answered in events:
+                if answered is not None:
+                    part, page, outcome = answered
+                    self._note(part, page, outcome, keep=not unfinished)
+                    for one in outcome.not_done:
+                        yield one
+                yield self._shown()
+        if not unfinished:
+            self.read |= {self._key(part): part.mark for part in parts}
+
+    async def _pages(self, part: Part, unfinished: bool) -> AsyncGenerator[tuple[Part, list[Candidate]], None]:
+        target = self.targets[part.index]
+        after = -1 if unfinished else self.read.get(self._key(part), -1)
+        pages = self.context.engine.candidates(
+            part, after, target.meta, unfinished=unfinished, whole_source=target.whole_source
+        )
+        async for page in pages:
+            await self.guard.pass_()
+            yield part, page
+
+    async def _work(self, item: tuple[Part, list[Candidate]]) -> tuple[Part, list[Candidate], Outcome]:
+        part, page = item
+        target = self.targets[part.index]
+        fresh = [one for one in page if (one.index, one.id, one.seq_no) not in self.failed]
+        return part, page, await target.work(fresh, self.context)
+
+    def _note(self, part: Part, page: Sequence[Candidate], outcome: Outcome, *, keep: bool) -> None:
+        self.progress = self.progress.plus(outcome.counts)
+        places = {one.id: one.seq_no for one in page}
+        self.failed |= {(one.index, one.id, places[one.id]) for one in outcome.not_done}
+        if outcome.refused:
+            self.guard.throttle.refused()
+        if keep:
+            # Documents of one bulk may share a number, and the page may end among them.
+            self.read[self._key(part)] = page[-1].seq_no - 1
+
+    def _shown(self) -> Progress:
+        notes = (*self.progress.notes, *self.guard.notes)
+        return replace(self.progress, paused=self.guard.paused, notes=notes, checkpoint=write_checkpoint(self.read))
+
+    def _key(self, part: Part) -> str:
+        return f"{part.key}/{self.targets[part.index].purpose}"
+
+
+def write_checkpoint(read: Mapping[str, int]) -> str:
+    """What a later run needs to go on from here."""
+    return json.dumps({"version": _VERSION, "read": dict(sorted(read.items()))}, separators=(",", ":"))
+
+
+def read_checkpoint(options: BackfillOptions) -> dict[str, int]:
+    """Read `write_checkpoint`'s text; nothing of it counts for another index or encoding.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where it is none.
+
+    >>> read_checkpoint(BackfillOptions(checkpoint=write_checkpoint({"a/0/b": 7})))
+    {'a/0/b': 7}
+    """
+    if not options.checkpoint:
+        return {}
+    try:
+        data = json.loads(options.checkpoint)
+        if data["version"] != _VERSION:
+            return {}
+        return {str(key): int(value) for key, value in data["read"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise invalid(
+            f"the checkpoint cannot be read: {error!r}", "run without it: nothing is encoded twice"
+        ) from error
+
+
+async def guard_of(index: str, groups: Sequence[Group], options: BackfillOptions, context: Context) -> Guard:
+    """A guard that probes with beginnings of the index's own texts."""
+    first = next(group for group in groups if group.meta is not None)
+    assert first.meta is not None
+    texts = await sample_texts(first.names[0], first.meta, context)
+    return Guard(context, index, texts, first.meta.fields, options)

@@ -1,0 +1,143 @@
+"""What a backfill will take, from a sample that is encoded and thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sidecar.errors import ChercheError, precondition
+from sidecar.maintenance.setup import stored_bytes
+from sidecar.pipeline import text as texts_of
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.values.documents import Existing
+from sidecar.values.index import IndexMeta
+from sidecar.values.maintenance import (
+    Estimate,
+    Group,
+    Room,
+)
+
+SAMPLE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """Of a sample: how many were encoded, bytes and seconds each, and the share whose text is a new one."""
+
+    count: int = 0
+    bytes: float = 0.0
+    seconds: float = 0.0
+    stale: float = 0.0
+
+
+async def estimate(groups: Sequence[Group], context: Context, *, everything: bool = False) -> Estimate:
+    """Add up what each group of indices needs.
+
+    Parameters
+    ----------
+    everything : bool
+        All documents are encoded, as for a new model.
+    """
+    total = Estimate(0, 0, 0, 0.0, 0, 0)
+    for group in groups:
+        if group.meta is None:
+            said = f"{', '.join(group.names)}: not set up, left out — run: cherche setup {group.names[0]}"
+            total = replace(total, notes=(*total.notes, said))
+            continue
+        for name in group.names:
+            total = _sum(total, await _of_index(name, group.meta, context, everything))
+    return total
+
+
+def check_room(estimate: Estimate) -> None:
+    """Refuse where the disk may not suffice.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION.
+    """
+    if 0 <= estimate.free_bytes < estimate.peak_bytes:
+        raise precondition(
+            f"the cluster has {estimate.free_bytes:,} bytes up to its low disk watermark, and this may take "
+            f"{estimate.peak_bytes:,} until segments are merged",
+            "free disk space, prune more (cherche setup --prune), or go on with --ignore-disk",
+        )
+
+
+def peak_bytes(to_encode: int, documents: int, added: float, room: Room) -> int:
+    """Bytes of all documents that are written anew, twice: once more while their segments are merged.
+
+    >>> peak_bytes(10, 100, 500.0, Room(free=0, store=100_000, copies=2))
+    40000
+    """
+    whole = room.store / max(1, documents) / room.copies + added
+    return round(2 * to_encode * whole * room.copies)
+
+
+async def sample_texts(name: str, meta: IndexMeta, context: Context) -> list[str]:
+    """Beginnings of some documents' texts: what probe searches look for."""
+    found = []
+    for document in await context.engine.sample(name, SAMPLE):
+        try:
+            joined = texts_of.join(texts_of.field_texts(document.id, document.source, meta.fields))
+        except ChercheError:
+            continue  # a document without text is no query; the run itself reports it
+        found.append(" ".join(joined.split()[:6]))
+    return found
+
+
+async def _of_index(name: str, meta: IndexMeta, context: Context, everything: bool) -> Estimate:
+    documents = (await context.engine.stats(name)).documents
+    gaps = (await context.engine.gaps(name, meta)).total
+    sampled = await _sampled(await context.engine.sample(name, SAMPLE), meta, context)
+    to_encode = documents if everything else gaps + round(sampled.stale * (documents - gaps))
+    room = await context.engine.room(name)
+    known = room or Room(-1, 0, 1)
+    return Estimate(
+        documents,
+        to_encode,
+        sampled.count,
+        to_encode * sampled.seconds,
+        round(to_encode * sampled.bytes * known.copies),
+        peak_bytes(to_encode, documents, sampled.bytes, known),
+        known.free,
+        () if room else ("free disk is not known here and was not checked",),
+    )
+
+
+async def _sampled(sample: Sequence[Existing], meta: IndexMeta, context: Context) -> _Sampled:
+    texts, whole, stale = [], 0, 0
+    for document in sample:
+        try:
+            own = texts_of.field_texts(document.id, document.source, meta.fields)
+        except ChercheError:
+            continue
+        texts.append(own)
+        if document.state == "ok" and document.terms:
+            whole += 1
+            stale += document.hash != texts_of.content_hash(own, meta.fields, meta.fingerprint)
+    if not texts:
+        return _Sampled()
+    encoder = DocumentEncoder.of(meta, context.encoders)
+    started = context.clock()
+    parts = await encoder.encode(texts, context, lane="backfill")
+    seconds = context.clock() - started
+    sizes = [stored_bytes(part) for part in parts if isinstance(part, NeuralPart)]
+    mean = sum(sizes) / len(sizes) if sizes else 0.0
+    return _Sampled(len(texts), mean, seconds / len(texts), stale / whole if whole else 0.0)
+
+
+def _sum(one: Estimate, two: Estimate) -> Estimate:
+    """Of two indices on one cluster: the disk is the same."""
+    return Estimate(
+        one.documents + two.documents,
+        one.to_encode + two.to_encode,
+        one.sampled + two.sampled,
+        one.seconds + two.seconds,
+        one.stored_bytes + two.stored_bytes,
+        one.peak_bytes + two.peak_bytes,
+        two.free_bytes,
+        tuple(dict.fromkeys((*one.notes, *two.notes))),
+    )

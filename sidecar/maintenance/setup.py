@@ -1,0 +1,398 @@
+"""Setting an index up, telling how it was, and taking it all out again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+from cherche_models.codec import Form
+from cherche_models.codes.terms import pack_terms
+from cherche_models.prune import Prune
+from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.pipeline.context import Context
+from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, names_of
+from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
+from sidecar.pipeline.plan import DEFAULT_FIELDS
+from sidecar.pipeline.text import field_texts
+from sidecar.protocols import Encoder
+from sidecar.values.documents import (
+    OWN_FIELDS,
+    Existing,
+)
+from sidecar.values.index import (
+    Chunks,
+    Fingerprint,
+    Gaps,
+    IndexMeta,
+    IndexOptions,
+    IndexPart,
+    IndexReport,
+    SetupResult,
+    TextField,
+)
+from sidecar.values.maintenance import Group
+
+DEFAULT_CODEC = "int8"
+DEFAULT_WINDOW = 100
+NO_CODES = "none"
+MOST_CHUNKS = 64
+DEFAULT_OVERLAP = 16  # tokens
+SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
+_SAMPLE = 32
+_POSTING_BYTES = 4.0  # measured: 285 weights take 1.1 kB of postings on OpenSearch 3.8.0
+
+
+async def setup(index: str, options: IndexOptions, context: Context, *, dry_run: bool) -> SetupResult:
+    """Add the mapping to an index, new or existing; a second call changes only its settings.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for options that make no sense; NOT_FOUND for a model that is not served;
+        FAILED_PRECONDITION where the index holds weights or codes of another model, dry run or not.
+    """
+    known = await _known(index, context)
+    sample = await _sample(index, context)
+    meta = resolve(inherited(options, known), context, sample)
+    stale = await _check_change(index, known, meta, context)
+    size, warnings = await _projected(meta, context, sample)
+    plan = await (context.engine.plan if dry_run else context.engine.setup)(index, meta)
+    projected = round(size * plan.documents)
+    return SetupResult(plan, not dry_run, projected, meta.fingerprint, (*plan.warnings, *stale, *warnings))
+
+
+def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] = ()) -> IndexMeta:
+    """Fill the model's defaults in and compute the fingerprint.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the option; NOT_FOUND for a model that is not served.
+    """
+    model = context.encoders.named(options.model)
+    if not model.info.sparse:
+        raise invalid(
+            f"model {model.info.name!r} has no sparse head",
+            "give a SPLADE, SparseEmbed or joint model as --model and this one as --reranker",
+        )
+    prune = _prune(options.prune)
+    max_length = _max_length(options.max_length, model)
+    chunks = _chunks(options, max_length)
+    reranker = _reranker(options, model, context)
+    codec = _codec(options.codec, reranker)
+    codes = ""
+    if reranker is not None and codec != NO_CODES:
+        length = min(max_length, reranker.info.max_document_length)
+        codes = codes_fingerprint(reranker.info, max_length=length, codec=codec, chunks=chunks)
+    naming = _naming(model)
+    sparse = sparse_fingerprint(model.info, max_length=max_length, prune=prune, naming=naming, chunks=chunks)
+    tuned = reranker.info if reranker is not None else model.info
+    return IndexMeta(
+        model=model.info.name,
+        reranker=reranker.info.name if reranker is not None and reranker is not model else "",
+        fingerprint=Fingerprint(sparse, codes),
+        fields=_fields(options.fields) or _present_fields(sample),
+        max_length=max_length,
+        prune=prune,
+        naming=naming,
+        codec=codec if codes else NO_CODES,
+        sparse_boost=_factor("sparse_boost", options.sparse_boost, model.info.sparse_boost),
+        rerank_weight=_share("rerank_weight", options.rerank_weight, tuned.rerank_weight),
+        rerank_window=_window(options.rerank_window, context) or DEFAULT_WINDOW,
+        chunks=chunks,
+    )
+
+
+def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
+    """What the options leave open stays as the index has it; numbers tuned for a model only with that model."""
+    if known is None:
+        return options
+    fields = options.fields or known.fields
+    if options.model not in ("", known.model):
+        return replace(options, fields=fields)
+    same_reranker = options.reranker in ("", known.reranker)
+    tuned = known.rerank_weight if same_reranker else None
+    return replace(
+        options,
+        model=known.model,
+        reranker=options.reranker or known.reranker,
+        fields=fields,
+        max_length=options.max_length or known.max_length,
+        codec=options.codec or (known.codec if same_reranker and known.fingerprint.codes else ""),
+        chunks=options.chunks or known.chunks.most,
+        chunk_overlap=_known_overlap(options, known),
+        sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
+        rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
+        rerank_window=options.rerank_window or known.rerank_window,
+    )
+
+
+async def report(index: str, context: Context) -> IndexReport:
+    """How an index was set up, what it holds, and what should be mended; behind a name of several, of each."""
+    engine = context.engine
+    groups = await engine.groups(index)
+    stats, info = await engine.stats(index), await engine.info()
+    metas = [group.meta for group in groups if group.meta is not None]
+    parts = tuple(
+        IndexPart(group.names, group.meta.model, group.meta.fingerprint)
+        if group.meta
+        else IndexPart(group.names, "", None)
+        for group in groups
+    )
+    if not metas:
+        finding = f"index {index!r} is not set up: run cherche setup {index}"
+        return IndexReport(index, None, stats, info, False, (finding,), parts)
+    findings = _unserved(metas, context)
+    served = not findings
+    findings += await engine.hazards(index)
+    for group in groups:
+        findings += await _lacking(index, group, context)
+    return IndexReport(
+        index, metas[0], stats, info, served, tuple(findings), parts, await _replaced(index, groups, context)
+    )
+
+
+async def _replaced(index: str, groups: Sequence[Group], context: Context) -> tuple[str, ...]:
+    """Indices that are kept for a way back, where the name is one that can be switched."""
+    if [group.names for group in groups] == [(index,)]:
+        return ()
+    return (await (await context.engine.shadows()).serving(index)).replaced
+
+
+def _unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:
+    """Models that indices need and that are not served."""
+    found = []
+    for meta in metas:
+        try:
+            DocumentEncoder.of(meta, context.encoders)
+        except ChercheError as error:
+            found.append(str(error))
+    return found
+
+
+async def _lacking(index: str, group: Group, context: Context) -> list[str]:
+    """What documents of some indices behind a name lack."""
+    if group.meta is None:
+        names = ", ".join(group.names)
+        return [f"{names}: not set up, only BM25 searches it — run: cherche setup {group.names[0]}"]
+    gaps = [await context.engine.gaps(name, group.meta) for name in group.names]
+    counts = {field.name: sum(getattr(one, field.name) for one in gaps) for field in fields(Gaps)}
+    return missing(index, Gaps(**counts))
+
+
+def missing(index: str, gaps: Gaps) -> list[str]:
+    """What documents lack, for people, with the next step.
+
+    >>> missing("a", Gaps(lost=2))
+    ['2 documents lost their weights to a write that no cherche_encode pipeline saw — run: cherche backfill a']
+    """
+    step = f"run: cherche backfill {index}"
+    said = {
+        "documents wait for weights, because no model answered when they were stored": gaps.waiting,
+        "documents lost their weights to a write that no cherche_encode pipeline saw": gaps.lost,
+        "documents have weights and no token codes": gaps.without_codes,
+        "documents were never encoded": gaps.untouched,
+    }
+    return [f"{count:,} {what} — {step}" for what, count in said.items() if count]
+
+
+async def remove(index: str, context: Context) -> tuple[int, tuple[str, ...]]:
+    """Take out of an index what setup and feed put in; documents changed, and what stays behind."""
+    return await context.engine.remove(index)
+
+
+async def _sample(index: str, context: Context) -> list[Existing]:
+    try:
+        return await context.engine.sample(index, _SAMPLE)
+    except ChercheError as error:
+        if error.code is Code.NOT_FOUND:
+            return []
+        raise
+
+
+async def _known(index: str, context: Context) -> IndexMeta | None:
+    """How an index is set up; behind a name of several those that are not set up yet do not count."""
+    try:
+        groups = await context.engine.groups(index)
+        metas = [group.meta for group in groups if group.meta is not None]
+        return metas[0] if len(metas) == 1 else await context.engine.meta(index) if metas else None
+    except ChercheError as error:
+        if error.code is Code.NOT_FOUND:
+            return None
+        raise
+
+
+async def _check_change(index: str, known: IndexMeta | None, meta: IndexMeta, context: Context) -> tuple[str, ...]:
+    """Refuse to give encoded documents another model; warn where they wait for a feed.
+
+    An index without codes may get a reranker: until its documents are fed again they have no codes.
+    Codes that are there may not change their model, since nothing in a document tells old from new.
+    """
+    if known is None:
+        return ()
+    old, new = known.fingerprint, meta.fingerprint
+    is_stale = old != new or [f.name for f in known.fields] != [f.name for f in meta.fields]
+    encoded = (await context.engine.stats(index)).encoded if is_stale else 0
+    if not encoded:
+        return ()
+    if old.sparse == new.sparse and _is_recoded(known, meta, context):
+        kept = f"{encoded:,} documents keep their codes of {known.codec}, which are read as they are"
+        return (f"{kept}; they become {meta.codec}, without the model, with: cherche backfill {index}",)
+    if old.sparse != new.sparse or (old.codes and old.codes != new.codes):
+        what = "weights" if old.sparse != new.sparse else "codes"
+        name = known.model if old.sparse != new.sparse else known.reranker or known.model
+        raise precondition(
+            f"index {index!r} holds {encoded:,} documents whose {what} model {name!r} made, with other settings",
+            f"take them out first: cherche remove {index}, then set it up and feed again — or use another index",
+        )
+    what = "no codes" if old != new else "the weights of the fields before"
+    return (f"{encoded:,} documents have {what} until they are fed again",)
+
+
+def _is_recoded(known: IndexMeta, meta: IndexMeta, context: Context) -> bool:
+    """Whether nothing but the codec changes: what is stored can be read on, and be transcoded."""
+    if not known.fingerprint.codes or not meta.fingerprint.codes or known.codec == meta.codec:
+        return False
+    info = context.encoders.named(meta.reranker or meta.model).info
+    length = min(known.max_length, info.max_document_length)
+    before = codes_fingerprint(info, max_length=length, codec=known.codec, chunks=known.chunks)
+    same_fields = [field.name for field in known.fields] == [field.name for field in meta.fields]
+    return before == known.fingerprint.codes and same_fields
+
+
+def _present_fields(sample: Sequence[Existing]) -> tuple[TextField, ...]:
+    """Title and text, or the one of them that the index's documents have."""
+    present = [name for name in DEFAULT_FIELDS if any(name in document.source for document in sample)]
+    return tuple(TextField(name) for name in present or DEFAULT_FIELDS)
+
+
+def _reranker(options: IndexOptions, model: Encoder, context: Context) -> Encoder | None:
+    if not options.reranker:
+        return model if model.info.late_interaction else None
+    reranker = context.encoders.named(options.reranker)
+    if not reranker.info.late_interaction:
+        raise invalid(
+            f"model {reranker.info.name!r} has no late-interaction head",
+            "give a ColBERT or joint model as --reranker",
+        )
+    return reranker
+
+
+def _codec(wanted: str, reranker: Encoder | None) -> str:
+    codec = wanted or DEFAULT_CODEC
+    if codec == NO_CODES:
+        return codec
+    try:
+        form = Form.parse(codec)
+    except ValueError as error:
+        raise invalid(str(error), f"choose one, or {NO_CODES}") from None
+    if form.needs_codebook and reranker is not None and not reranker.info.codebook:
+        raise precondition(
+            f"model {reranker.info.name!r} has no codebook, which the codec {codec} needs",
+            "train one with: cherche codebook FOLDER CORPUS.jsonl, and serve the model again",
+        )
+    return str(form)
+
+
+def _naming(model: Encoder) -> str:
+    """Escaped tokens, or decimal ids where two tokens of the vocabulary share a name."""
+    try:
+        names_of(model.info.vocabulary, "escaped")
+    except ValueError:
+        return "id"
+    return "escaped"
+
+
+def _fields(wanted: Sequence[TextField]) -> tuple[TextField, ...]:
+    names = [field.name for field in wanted]
+    for field in wanted:
+        if not field.name or field.name in (*OWN_FIELDS, "_id"):
+            raise invalid(f"field {field.name!r} cannot be encoded", "name a text field of your documents")
+        if names.count(field.name) > 1:
+            raise invalid(f"field {field.name!r} is named twice", "name it once")
+        _share(f"the token share of field {field.name!r}", field.token_share, 0.0)
+        _factor(f"the boost of field {field.name!r}", field.boost, 1.0)
+    return tuple(wanted)
+
+
+def _max_length(wanted: int, model: Encoder) -> int:
+    longest = model.info.max_document_length
+    if wanted and not SHORTEST <= wanted <= longest:
+        raise invalid(
+            f"max_length is {wanted}, model {model.info.name!r} reads {SHORTEST} to {longest} tokens", "choose within"
+        )
+    return wanted or longest
+
+
+def _chunks(options: IndexOptions, max_length: int) -> Chunks:
+    most = options.chunks or 1
+    if not 1 <= most <= MOST_CHUNKS:
+        raise invalid(f"chunks is {most}", f"cut documents into 1 to {MOST_CHUNKS} windows, or give 0 for the default")
+    if most == 1:
+        return Chunks()
+    default = min(DEFAULT_OVERLAP, max_length // 4)
+    overlap = default if options.chunk_overlap is None else options.chunk_overlap
+    if not 0 <= overlap <= max_length // 2:
+        raise invalid(f"chunk_overlap is {overlap}", f"windows may share 0 to {max_length // 2} of {max_length} tokens")
+    return Chunks(most, overlap)
+
+
+def _known_overlap(options: IndexOptions, known: IndexMeta) -> int | None:
+    if options.chunk_overlap is not None or known.chunks.most == 1:
+        return options.chunk_overlap
+    return known.chunks.overlap
+
+
+def _window(wanted: int, context: Context) -> int:
+    if not 0 <= wanted <= context.limits.window:
+        raise invalid(f"rerank_window is {wanted}", f"rerank 1 to {context.limits.window:,} hits, or 0 for the default")
+    return wanted
+
+
+def _prune(text: str) -> str:
+    try:
+        return str(Prune.parse(text or "none"))
+    except ValueError as error:
+        raise invalid(str(error), "for example none, top_k:128 or max_ratio:0.1") from None
+
+
+def _factor(name: str, value: float | None, default: float) -> float:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise invalid(f"{name} is {value}", "give a factor above 0")
+    return default if value is None else value
+
+
+def _share(name: str, value: float | None, default: float) -> float:
+    if value is not None and not 0 <= value <= 1:
+        raise invalid(f"{name} is {value}", "give a share between 0 and 1")
+    return default if value is None else value
+
+
+async def _projected(meta: IndexMeta, context: Context, sample: Sequence[Existing]) -> tuple[float, tuple[str, ...]]:
+    """Bytes of weights, packed terms and codes per document, from a sample; an estimate never fails setup."""
+    texts = []
+    for document in sample:
+        try:
+            texts.append(field_texts(f"document {document.id!r}", document.source, meta.fields))
+        except ChercheError:
+            continue
+    if sample and not texts:
+        names = ", ".join(field.name for field in meta.fields)
+        return 0.0, (f"no sampled document has text in {names}: give the fields with --fields",)
+    try:
+        encoder = DocumentEncoder.of(meta, context.encoders)
+        parts = await encoder.encode(texts, context, lane="ingest")
+    except ChercheError as error:
+        return 0.0, (f"the size could not be projected: {error}",)
+    encoded = [part for part in parts if isinstance(part, NeuralPart)]
+    if texts and not encoded:
+        return 0.0, ("none of the sampled documents could be encoded: run cherche doctor",)
+    skipped = len(sample) - len(encoded)
+    note = (f"{skipped} of {len(sample)} sampled documents have no text to encode",) if skipped else ()
+    return sum(map(stored_bytes, encoded)) / max(1, len(sample)), note
+
+
+def stored_bytes(part: NeuralPart) -> float:
+    """Bytes of postings, packed terms and codes of one document, in one copy."""
+    return len(part.weights) * _POSTING_BYTES + len(pack_terms(part.weights)) + len(part.codes or b"")

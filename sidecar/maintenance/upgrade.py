@@ -1,0 +1,405 @@
+"""Another model, or another mapping, for an index in use: fill an index beside it, switch its alias, keep a way back.
+
+Nobody waits and nothing is written twice by its owner: what others write meanwhile is copied in rounds of
+ever fewer documents, and what they wrote until the alias was switched in the last of them, afterwards. A
+document that was written under the alias after the switch is newer, and is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from sidecar.errors import precondition
+from sidecar.maintenance.backfill import (
+    Run,
+    guard_of,
+    read_checkpoint,
+)
+from sidecar.maintenance.copying import Copy
+from sidecar.maintenance.estimate import (
+    SAMPLE,
+    check_room,
+    estimate,
+)
+from sidecar.maintenance.setup import (
+    inherited,
+    resolve,
+)
+from sidecar.pipeline.context import Context
+from sidecar.protocols import Shadows
+from sidecar.values.index import (
+    IndexMeta,
+    IndexOptions,
+)
+from sidecar.values.maintenance import (
+    BackfillOptions,
+    Candidate,
+    Estimate,
+    Group,
+    NotDone,
+    Part,
+    Progress,
+    Serving,
+    Switched,
+    UpgradeEvent,
+)
+
+_QUIET_ROUNDS = 2
+_PAUSE = 0.5  # seconds: a bulk that was on its way to the old index when the alias was switched has arrived
+_COUNTS = 3
+
+
+async def prepare(
+    index: str, options: IndexOptions, shadow: str, settings: BackfillOptions, context: Context
+) -> AsyncGenerator[UpgradeEvent, None]:
+    """Fill an index beside one, or beside that which an alias stands for; searches and writes go on.
+
+    A data stream's indices stay as they are: nothing is to be prepared for its next one.
+
+    Parameters
+    ----------
+    shadow : str
+        Its name; "" for one that names the encoding.
+
+    Yields
+    ------
+    As `backfill`; at the end Switched, with the new index as `serving` though no alias stands for it yet.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION for an alias of several indices; ALREADY_EXISTS for another index of that name.
+    """
+    shadows = await context.engine.shadows()
+    serving = await shadows.serving(index)
+    if serving.is_stream:
+        yield await _of_next(index, options, context)
+        if not settings.dry_run:
+            yield Switched(index, (), serving.names)
+        return
+    old = _only_index(index, serving)
+    [group] = await context.engine.groups(old)
+    sample = await context.engine.sample(old, SAMPLE)
+    meta = resolve(inherited(options, group.meta), context, sample)
+    if options.model and group.meta is not None and group.meta.fingerprint == meta.fingerprint:
+        raise precondition(
+            f"index {index!r} is encoded with {meta.model!r} and these options already",
+            "name another model, or none to move it to a new index all the same",
+        )
+    new = shadow or f"{index}-{meta.fingerprint.sparse[:8]}"
+    expected = await estimate([Group((old,), meta)], context, everything=True)
+    yield expected
+    if settings.dry_run:
+        return
+    if not settings.ignore_disk:
+        check_room(expected)
+    await shadows.create(new, old, meta)
+    copying = await _Copying.begin(shadows, old, new, meta, settings, context)
+    async with copying.run.guard.watching(), aclosing(copying.catch_up()) as events:
+        async for event in events:
+            yield event
+    await shadows.announce(old, new, copying.positions, {})
+    yield Switched(index, (new,), (old,))
+
+
+async def switch(
+    index: str,
+    shadow: str,
+    settings: BackfillOptions,
+    context: Context,
+    *,
+    options: IndexOptions | None = None,
+    replace: bool = False,
+) -> AsyncGenerator[UpgradeEvent, None]:
+    """Let the prepared index take the place of the one that serves.
+
+    Parameters
+    ----------
+    options : IndexOptions or None
+        Of a data stream's next index, which is begun with them.
+    replace : bool
+        Where `index` is an index itself: an alias of its name takes its place, writes are refused for some
+        seconds, and a copy is kept for a way back.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where none is prepared, where it lacks documents, or for an index without `replace`.
+    """
+    shadows = await context.engine.shadows()
+    serving = await shadows.serving(index)
+    if serving.is_stream:
+        yield await _roll(index, await _next_meta(index, options or IndexOptions(), context), shadows)
+        return
+    old = _only_index(index, serving)
+    new = shadow or (await shadows.serving(old)).successor
+    if not new:
+        raise precondition(f"no index is prepared to follow {index!r}", f"run: cherche upgrade {index} --model NAME")
+    prepared = await shadows.serving(new)
+    if prepared.replaced != (old,):
+        raise precondition(f"index {new!r} was not prepared to follow {old!r}", f"run: cherche upgrade {index} again")
+    if not serving.is_alias and not replace:
+        raise precondition(
+            f"{index!r} is an index, and only an alias can be switched to {new!r} without a refused write",
+            f"let your clients use an alias of it, or run: cherche upgrade {index} --replace — an alias of that "
+            "name takes its place, and writes are refused for some seconds",
+        )
+    change = _switch if serving.is_alias else _replace
+    async with aclosing(change(index, old, new, prepared.read, settings, context, shadows)) as events:
+        async for event in events:
+            yield event
+
+
+async def rollback(index: str, settings: BackfillOptions, context: Context) -> AsyncGenerator[UpgradeEvent, None]:
+    """Let the index that was replaced serve again, with all that was written since.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where nothing was replaced, or the model before is not served.
+    """
+    shadows = await context.engine.shadows()
+    found = await shadows.serving(index)
+    if found.is_stream:
+        yield await _roll(index, await _meta_before(index, found, context), shadows)
+        return
+    now = _only_index(index, found)
+    serving = await shadows.serving(now)
+    if not found.is_alias or len(serving.replaced) != 1:
+        raise precondition(f"index {index!r} took nobody's place", "nothing is to be rolled back")
+    async with aclosing(_switch(index, now, serving.replaced[0], serving.marks, settings, context, shadows)) as events:
+        async for event in events:
+            yield event
+
+
+async def _switch(
+    index: str,
+    old: str,
+    new: str,
+    read: Mapping[str, int],
+    settings: BackfillOptions,
+    context: Context,
+    shadows: Shadows,
+) -> AsyncGenerator[UpgradeEvent, None]:
+    [group] = await context.engine.groups(new)
+    if group.meta is None:
+        raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
+    settings = replace(settings, search_slowdown=0.0)
+    copying = await _Copying.begin(shadows, old, new, group.meta, settings, context, read)
+    async with aclosing(copying.catch_up()) as events:
+        async for event in events:
+            yield event
+    await copying.check()
+    marks = {part.key: part.mark for part in await context.engine.parts(new)}
+    await shadows.announce(old, new, copying.positions, marks)
+    await shadows.switch(index, (old,), (new,))
+    async with aclosing(copying.settle(marks)) as events:
+        async for event in events:
+            yield event
+    yield replace(copying.run.progress, checkpoint="", finished=True)
+    yield Switched(index, (new,), (old,))
+
+
+async def _replace(
+    index: str,
+    old: str,
+    new: str,
+    read: Mapping[str, int],
+    settings: BackfillOptions,
+    context: Context,
+    shadows: Shadows,
+) -> AsyncGenerator[UpgradeEvent, None]:
+    """Let an alias take the place of an index: nothing can follow the switch, so writes are refused before it."""
+    [before], [group] = await context.engine.groups(old), await context.engine.groups(new)
+    if group.meta is None:
+        raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
+    settings = replace(settings, search_slowdown=0.0)
+    copying = await _Copying.begin(shadows, old, new, group.meta, settings, context, read)
+    async with aclosing(copying.catch_up()) as events:
+        async for event in events:
+            yield event
+    kept = f"{old}-before-{before.meta.fingerprint.sparse[:8] if before.meta else 'bare'}"
+    await shadows.freeze(old, frozen=True)
+    try:
+        async with aclosing(copying.catch_up()) as events:
+            async for event in events:
+                yield event
+        await copying.check()
+        await shadows.clone(old, kept)
+        marks = {part.key: part.mark for part in await context.engine.parts(new)}
+        await shadows.announce(kept, new, {}, marks)
+        await shadows.replace(old, new)
+    except BaseException:
+        await shadows.freeze(old, frozen=False)
+        raise
+    yield replace(copying.run.progress, checkpoint="", finished=True)
+    yield Switched(index, (new,), (kept,))
+
+
+async def _of_next(index: str, options: IndexOptions, context: Context) -> Estimate:
+    """What another model for a data stream's next index takes: nothing, but for what people should know."""
+    meta = await _next_meta(index, options, context)
+    documents = (await context.engine.stats(index)).documents
+    said = (
+        f"{index} is a data stream: its next index will be of {meta.model}, those that it has stay as they are, "
+        "and searches encode the query once for each model"
+    )
+    return Estimate(documents, 0, 0, 0.0, 0, 0, notes=(said,))
+
+
+async def _next_meta(index: str, options: IndexOptions, context: Context) -> IndexMeta:
+    known = await context.engine.meta(index)
+    meta = resolve(inherited(options, known), context, await context.engine.sample(index, SAMPLE))
+    if known is not None and known.fingerprint == meta.fingerprint:
+        raise precondition(
+            f"the newest index of {index!r} is encoded with {meta.model!r} and these options already",
+            "name another model",
+        )
+    return meta
+
+
+async def _meta_before(index: str, serving: Serving, context: Context) -> IndexMeta:
+    """The encoding before the one of a data stream's newest index."""
+    metas = [(await context.engine.groups(name))[0].meta for name in reversed(serving.names)]
+    found = next((meta for meta in metas if meta is not None and meta != metas[0]), None)
+    if found is None:
+        raise precondition(f"all indices of {index!r} are encoded alike", "nothing is to be rolled back")
+    return found
+
+
+async def _roll(index: str, meta: IndexMeta, shadows: Shadows) -> Switched:
+    kept = (await shadows.serving(index)).names
+    return Switched(index, (await shadows.roll(index, meta),), kept)
+
+
+def _only_index(index: str, serving: Serving) -> str:
+    if len(serving.names) != 1:
+        raise precondition(
+            f"{index!r} stands for {len(serving.names)} indices: {', '.join(serving.names)}",
+            f"upgrade one after another by its own name, such as: cherche upgrade {serving.names[0]} --replace — the "
+            "alias moves along, and searches encode the query once for each model meanwhile",
+        )
+    return serving.names[0]
+
+
+@dataclass(slots=True)
+class _Copying:
+    """The copy from an old index to a new one, through all rounds.
+
+    Attributes
+    ----------
+    deletions : dict
+        By part of the old index, as they were when deleted documents were last looked for.
+    """
+
+    old: str
+    new: str
+    copy: Copy
+    run: Run
+    context: Context
+    shadows: Shadows
+    deletions: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    async def begin(
+        cls,
+        shadows: Shadows,
+        old: str,
+        new: str,
+        meta: IndexMeta,
+        settings: BackfillOptions,
+        context: Context,
+        read: Mapping[str, int] | None = None,
+    ) -> _Copying:
+        copy = Copy.of(shadows, new, meta, context)
+        guard = await guard_of(old, [Group((old,), meta)], settings, context)
+        known = {f"{key}/{copy.purpose}": mark for key, mark in (read or {}).items()}
+        run = Run(old, {old: copy}, guard, context, {**read_checkpoint(settings), **known}, sweeps=False)
+        return cls(old, new, copy, run, context, shadows)
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """How far the old index was copied, by part."""
+        suffix = f"/{self.copy.purpose}"
+        return {key.removesuffix(suffix): mark for key, mark in self.run.read.items() if key.endswith(suffix)}
+
+    async def catch_up(self) -> AsyncGenerator[UpgradeEvent, None]:
+        """Copy until nothing is left, and take out what was deleted."""
+        async with aclosing(self._rounds()) as events:
+            async for event in events:
+                yield event
+        await self._take_out({})
+
+    async def check(self) -> None:
+        """Refuse to switch to an index that lacks documents.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION.
+        """
+        for _ in range(_COUNTS):
+            counts = [(await self._count(name)) for name in (self.new, self.old)]
+            if counts[0] + await self._behind() >= counts[1]:
+                return
+            async with aclosing(self._rounds()) as events:
+                async for event in events:
+                    if isinstance(event, NotDone):
+                        continue  # what cannot be placed is missing, and is counted as that
+        raise precondition(
+            f"index {self.new!r} holds {counts[0]:,} documents, {self.old!r} {counts[1]:,}: the alias was not switched",
+            "see the report of the run for those that could not be copied",
+        )
+
+    async def settle(self, marks: Mapping[str, int]) -> AsyncGenerator[UpgradeEvent, None]:
+        """After the switch: copy what the old index was still given, but over nothing that is newer."""
+        quiet = 0
+        while quiet < _QUIET_ROUNDS:
+            before = self.run.progress.encoded
+            self.run.targets = {self.old: replace(self.copy, newer=frozenset(await self._written_after(marks)))}
+            async with aclosing(self._rounds()) as events:
+                async for event in events:
+                    yield event
+            quiet = quiet + 1 if self.run.progress.encoded == before else 0
+            await self.context.sleep(_PAUSE)
+        await self._take_out(marks)
+        await self.context.engine.refresh(self.new)
+
+    async def _rounds(self) -> AsyncGenerator[UpgradeEvent, None]:
+        async with aclosing(self.run.events()) as events:
+            async for event in events:
+                yield replace(event, finished=False) if isinstance(event, Progress) else event
+
+    async def _behind(self) -> int:
+        """Writes that others made since the last round: what is not copied yet is copied after the switch."""
+        parts = await self.context.engine.parts(self.old)
+        positions = self.positions
+        return sum(max(0, part.mark - positions.get(part.key, -1)) for part in parts)
+
+    async def _count(self, name: str) -> int:
+        await self.context.engine.refresh(name)
+        return (await self.context.engine.stats(name)).documents
+
+    async def _written_after(self, marks: Mapping[str, int]) -> list[str]:
+        parts = await self.context.engine.parts(self.new)
+        await self.context.engine.refresh(self.new)
+        return [one.id for part in parts async for page in self._pages(part, marks.get(part.key, -1)) for one in page]
+
+    async def _take_out(self, marks: Mapping[str, int]) -> None:
+        """Delete from the new index what the old one holds no more; with `marks` only what is not newer."""
+        old = {part.key: part.deletions for part in await self.context.engine.parts(self.old)}
+        if old == self.deletions:
+            return
+        parts = await self.context.engine.parts(self.new)
+        await self.context.engine.refresh(self.new)
+        for part in parts:
+            newest = marks.get(part.key, part.mark)
+            async for page in self._pages(part, -1):
+                gone = await self.shadows.absent(self.old, [one for one in page if one.seq_no <= newest])
+                await self.shadows.discard(gone)
+        self.deletions = old
+
+    def _pages(self, part: Part, after: int) -> AsyncIterator[list[Candidate]]:
+        return self.context.engine.candidates(part, after, self.copy.meta)

@@ -1,0 +1,1 @@
+"""Models that a sidecar serves: the library's door, registry, batcher, queue."""

@@ -1,0 +1,392 @@
+"""The thread that runs a model, and what callers await in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from cherche_models.types import Encoding, Tokens
+from sidecar.errors import ChercheError, Code, overloaded, unavailable
+from sidecar.models.isolate import (
+    checked,
+    each,
+    encoding_failure,
+    is_out_of_memory,
+)
+from sidecar.models.queue import (
+    Job,
+    JobQueue,
+    padded_tokens,
+)
+from sidecar.protocols import Model
+from sidecar.values.model import (
+    Encoded,
+    Kind,
+    Lane,
+    ModelInfo,
+)
+
+Outcome = Encoded | ChercheError
+
+_TOKENIZE_AT_ONCE = 256
+_SHORT = 512  # characters that are read sooner than a thread begins
+_RETRY_BOUNDS = (0.1, 60.0)
+
+
+class BatchObserver:
+    """Told what the batcher does, from several threads; this one keeps nothing."""
+
+    def queue(self, lane: Lane, waiting: int, oldest: float) -> None:
+        """Texts of a lane that wait now, and for how many seconds the oldest of all has."""
+
+    def batch(self, real: int, padded: int, seconds: float) -> None:
+        """A batch ran: tokens without and with padding."""
+
+    def dropped(self, count: int) -> None:
+        """Nobody waited any longer for these texts."""
+
+    def refused(self, lane: Lane) -> None:
+        """A call was refused because too much waits already."""
+
+    def isolated(self, reason: str) -> None:
+        """A batch was split because a text broke it (``poison``) or memory ran out (``memory``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How much may wait, and how much runs at once.
+
+    Attributes
+    ----------
+    tokens : int
+        Padded tokens of one batch.
+    max_wait : float
+        Seconds after which a lane that was passed over is served once.
+    queue_items, queue_tokens : int
+        What may wait; a call that finds an empty queue is taken whatever its size.
+    """
+
+    tokens: int = 2048
+    max_wait: float = 2.0
+    queue_items: int = 8192
+    queue_tokens: int = 2_000_000
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One caller's texts on their way; `outcomes` fills up in any order."""
+
+    future: asyncio.Future[None]
+    outcomes: list[Outcome | None]
+    missing: int
+
+    def put(self, position: int, outcome: Outcome) -> None:
+        if self.outcomes[position] is None:
+            self.outcomes[position] = outcome
+            self.missing -= 1
+        if not self.missing and not self.future.done():
+            self.future.set_result(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ticket(Job):
+    call: _Call = field(kw_only=True)
+    position: int = field(kw_only=True)
+    tokenize: float = field(kw_only=True)
+
+
+class Batcher:
+    """A model behind its queue; see `sidecar.protocols.Encoder`.
+
+    Batches are formed when the model is free, by the model's own thread, so
+    nothing waits for company and late arrivals of a better lane still go first.
+    Created in a running event loop; `aclose` ends the thread.
+
+    Parameters
+    ----------
+    model : Model
+    options : BatchOptions
+    observer : BatchObserver
+    clock : callable
+        Monotonic seconds.
+    name : str
+        The name it is served under, where that is not the model's own.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        options: BatchOptions | None = None,
+        observer: BatchObserver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "",
+    ) -> None:
+        self._model = model
+        self._info = replace(model.info, name=name or model.info.name)
+        self._options = options or BatchOptions()
+        self._observer = observer or BatchObserver()
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._jobs: JobQueue[_Ticket] = JobQueue(self._options.max_wait)
+        self._budget = self._options.tokens
+        self._rate = 0.0
+        self._tokenizing = 0
+        self._closing = False
+        self._running: list[_Ticket] = []
+        self._changed = threading.Condition()
+        self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{self._info.name}")
+        self._thread = threading.Thread(target=self._serve, name=f"model-{self._info.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        return self._info
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for a place in a batch."""
+        return len(self._jobs)
+
+    def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
+        """As `Model.kept`."""
+        return self._model.kept(tokens, kind)
+
+    def idf(self, tokens: Tokens) -> dict[int, float] | None:
+        """As `Model.idf`."""
+        return self._model.idf(tokens)
+
+    async def tokenize(
+        self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False
+    ) -> list[Tokens]:
+        """Tokens only; all but short texts off the event loop.
+
+        Raises
+        ------
+        ChercheError
+            Of the first text that cannot be read.
+        """
+        tokens = await self._tokenize(texts, kind, max_length, beyond=beyond)
+        for item in tokens:
+            if isinstance(item, ChercheError):
+                raise item
+        return [item for item in tokens if isinstance(item, Tokens)]
+
+    async def encode(
+        self,
+        texts: Sequence[str],
+        kind: Kind,
+        *,
+        lane: Lane,
+        max_length: int = 0,
+        timeout: float | None = None,
+    ) -> list[Outcome]:
+        """Encode texts in shared batches; see `sidecar.protocols.Encoder.encode`."""
+        self._admit(len(texts), lane)
+        started = self._clock()
+        async with _Deadline(timeout, self._info.name):
+            self._tokenizing += len(texts)
+            try:
+                tokens = await self._tokenize(texts, kind, max_length)
+            finally:
+                self._tokenizing -= len(texts)
+            spent = self._clock() - started
+            return await self._encode(tokens, kind, lane, _left(timeout, spent), spent)
+
+    async def encode_tokens(
+        self, tokens: Sequence[Tokens], kind: Kind, *, lane: Lane, timeout: float | None = None
+    ) -> list[Outcome]:
+        """The same from tokens; see `sidecar.protocols.Encoder.encode_tokens`."""
+        self._admit(len(tokens), lane)
+        async with _Deadline(timeout, self._info.name):
+            return await self._encode(tokens, kind, lane, timeout, 0.0)
+
+    async def aclose(self, grace: float = 30.0) -> None:
+        """Refuse new work, finish what waits, end the thread; what is left after `grace` fails."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join, grace)
+        with self._changed:
+            left = [*self._running, *self._jobs.drop(lambda _: True)] if self._thread.is_alive() else []
+        self._deliver([(ticket, self._stopping()) for ticket in left])
+        self._tokenizers.shutdown(wait=False, cancel_futures=True)
+
+    def _stopping(self) -> ChercheError:
+        return unavailable(f"model {self._info.name!r} is being stopped", "try another sidecar, or again soon")
+
+    def _admit(self, items: int, lane: Lane, tokens: int = 0) -> None:
+        """Let a call in, or refuse it before it costs anything."""
+        if self._closing:
+            raise self._stopping()
+        waiting = len(self._jobs) + self._tokenizing
+        fits = waiting + items <= self._options.queue_items
+        if waiting and not (fits and self._jobs.tokens + tokens <= self._options.queue_tokens):
+            self._observer.refused(lane)
+            raise overloaded(f"{waiting:,} texts wait for model {self._info.name!r} already", self._retry_after())
+
+    def _retry_after(self) -> float:
+        """Seconds until about half the queue has gone."""
+        seconds = self._jobs.tokens / self._rate / 2 if self._rate else 1.0
+        return round(min(max(seconds, _RETRY_BOUNDS[0]), _RETRY_BOUNDS[1]), 1)
+
+    async def _tokenize(
+        self, texts: Sequence[str], kind: Kind, max_length: int, *, beyond: bool = False
+    ) -> list[Tokens | ChercheError]:
+        def read(part: Sequence[str]) -> list[Tokens | ChercheError]:
+            return each(
+                lambda some: self._model.tokenize(some, kind, max_length, beyond=beyond),
+                part,
+                lambda error: encoding_failure(self._info.name, error),
+            )
+
+        if sum(map(len, texts)) <= _SHORT:
+            return read(texts)
+        parts = [texts[at : at + _TOKENIZE_AT_ONCE] for at in range(0, len(texts), _TOKENIZE_AT_ONCE)]
+        tokens: list[Tokens | ChercheError] = []
+        for part in parts:
+            tokens += await self._loop.run_in_executor(self._tokenizers, read, part)
+        return tokens
+
+    async def _encode(
+        self,
+        tokens: Sequence[Tokens | ChercheError],
+        kind: Kind,
+        lane: Lane,
+        timeout: float | None,
+        spent: float,
+    ) -> list[Outcome]:
+        self._admit(len(tokens), lane, sum(len(t) for t in tokens if isinstance(t, Tokens)))
+        call = _Call(self._loop.create_future(), [None] * len(tokens), len(tokens))
+        now = self._clock()
+        deadline = None if timeout is None else now + timeout
+        tickets = []
+        for position, item in enumerate(tokens):
+            if isinstance(item, ChercheError):
+                call.put(position, item)
+            else:
+                tickets.append(_Ticket(item, kind, lane, now, deadline, call=call, position=position, tokenize=spent))
+        if tickets:
+            self._enqueue(tickets)
+            await call.future
+        return [outcome for outcome in call.outcomes if outcome is not None]
+
+    def _enqueue(self, tickets: Sequence[_Ticket]) -> None:
+        with self._changed:
+            for ticket in tickets:
+                self._jobs.add(ticket)
+            self._changed.notify()
+            waiting, oldest = self._jobs.depth(tickets[0].lane), self._jobs.oldest()
+        self._observer.queue(tickets[0].lane, waiting, self._age(oldest))
+
+    def _serve(self) -> None:
+        """The model's thread: take a batch, run it, hand the results over."""
+        while batch := self._take():
+            started = self._clock()
+            try:
+                outcomes = self._run(batch)
+            except Exception as error:  # a thread that dies would leave every caller waiting
+                outcomes = [encoding_failure(self._info.name, error)] * len(batch)
+            self._hand_over(list(zip(batch, outcomes, strict=True)))
+            self._measure(batch, self._clock() - started)
+
+    def _take(self) -> list[_Ticket]:
+        """The next batch as soon as there is one; empty at the end."""
+        while True:
+            with self._changed:
+                while not len(self._jobs) and not self._closing:
+                    self._changed.wait()
+                now = self._clock()
+                dropped = self._jobs.drop(partial(_abandoned, now))
+                batch = self._jobs.take(now, self._budget)
+                waiting, oldest = self._jobs.depth(batch[0].lane) if batch else 0, self._jobs.oldest()
+                self._running = batch
+                ended = self._closing and not len(self._jobs)
+            if dropped:
+                self._observer.dropped(len(dropped))
+                self._hand_over([(ticket, _expired(self._info.name)) for ticket in dropped])
+            if batch:
+                self._observer.queue(batch[0].lane, waiting, self._age(oldest))
+            if batch or ended:
+                return batch
+
+    def _age(self, since: float | None) -> float:
+        return 0.0 if since is None else max(0.0, self._clock() - since)
+
+    def _run(self, batch: Sequence[_Ticket]) -> list[Outcome]:
+        kind = batch[0].kind
+        started = self._clock()
+        encodings = each(
+            lambda tokens: self._model.encode(tokens, kind),
+            [ticket.tokens for ticket in batch],
+            lambda error: encoding_failure(self._info.name, error),
+            self._split,
+        )
+        seconds = self._clock() - started
+        return [self._outcome(t, e, started, seconds) for t, e in zip(batch, encodings, strict=True)]
+
+    def _outcome(self, ticket: _Ticket, encoding: Encoding | ChercheError, started: float, seconds: float) -> Outcome:
+        sound = encoding if isinstance(encoding, ChercheError) else checked(self._info.name, encoding)
+        if isinstance(sound, ChercheError):
+            return sound
+        return Encoded(ticket.tokens, sound, ticket.tokenize, started - ticket.arrived, seconds)
+
+    def _split(self, error: Exception) -> None:
+        """A batch failed: remember a smaller budget where memory was the reason."""
+        if is_out_of_memory(error):
+            self._budget = max(1, self._budget // 2)
+            self._observer.isolated("memory")
+        else:
+            self._observer.isolated("poison")
+
+    def _measure(self, batch: Sequence[_Ticket], seconds: float) -> None:
+        lengths = [ticket.length for ticket in batch]
+        rate = sum(lengths) / max(seconds, 1e-6)
+        self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
+        self._observer.batch(sum(lengths), padded_tokens(lengths), seconds)
+
+    def _hand_over(self, results: list[tuple[_Ticket, Outcome]]) -> None:
+        """Back to the event loop; a loop that is gone has nobody waiting."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, results)
+
+    @staticmethod
+    def _deliver(results: Sequence[tuple[_Ticket, Outcome]]) -> None:
+        for ticket, outcome in results:
+            ticket.call.put(ticket.position, outcome)
+
+
+class _Deadline:
+    """`asyncio.timeout` that speaks of the model."""
+
+    def __init__(self, seconds: float | None, model: str) -> None:
+        self._timeout = asyncio.timeout(seconds)
+        self._model = model
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, None)
+        except TimeoutError:
+            raise _expired(self._model) from None
+
+
+def _left(timeout: float | None, spent: float) -> float | None:
+    return None if timeout is None else max(0.0, timeout - spent)
+
+
+def _abandoned(now: float, ticket: _Ticket) -> bool:
+    return ticket.call.future.done() or (ticket.deadline is not None and ticket.deadline <= now)
+
+
+def _expired(model: str) -> ChercheError:
+    return ChercheError(
+        Code.DEADLINE_EXCEEDED, f"model {model!r} did not answer in time", "allow more time, or send less at once"
+    )

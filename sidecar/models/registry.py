@@ -1,0 +1,216 @@
+"""The models a sidecar serves: loaded in threads, each behind its own batcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
+from sidecar.models.batcher import (
+    Batcher,
+    BatchObserver,
+    BatchOptions,
+)
+from sidecar.observe import logs
+from sidecar.protocols import (
+    Encoder,
+    Model,
+)
+from sidecar.values.model import Kind, ModelInfo
+
+Loader = Callable[[str, str], Model]
+"""(name, folder or hub id) → model; blocking, called in a thread."""
+
+
+class ModelState(StrEnum):
+    """Whether a model can answer."""
+
+    LOADING = "LOADING"
+    READY = "READY"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as callers see it; `info` is None until it is loaded, `message` says why it failed."""
+
+    name: str
+    state: ModelState
+    message: str = ""
+    info: ModelInfo | None = None
+    is_default: bool = False
+
+
+class Registry:
+    """Loads, lists and frees models; see `sidecar.protocols.Encoders`.
+
+    Parameters
+    ----------
+    loader : Loader
+    default : str
+        The model that answers where none is named.
+    options : callable
+        Batch options of a loaded model.
+    observer : callable
+        Observer of a model's batcher, by name.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        default: str,
+        options: Callable[[ModelInfo], BatchOptions] = lambda _: BatchOptions(),
+        observer: Callable[[str], BatchObserver] = lambda _: BatchObserver(),
+    ) -> None:
+        self._loader = loader
+        self._default = default
+        self._options = options
+        self._observer = observer
+        self._models: dict[str, ServedModel] = {}
+        self._batchers: dict[str, Batcher] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._log = logs.get("models")
+        self.leaving = False
+
+    def leave(self) -> None:
+        """Have health say that this process ends soon; models answer as before."""
+        self.leaving = True
+        self._changed()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` in the event loop whenever a model changes its state, or all of them leave."""
+        self._listeners.append(listener)
+
+    def named(self, name: str) -> Encoder:
+        """A served model; "" is the default. See `sidecar.protocols.Encoders.named`."""
+        served = self.get(name or self._default)
+        if served.state is ModelState.LOADING:
+            raise unavailable(f"model {served.name!r} is being loaded", "try again in some seconds")
+        if served.state is ModelState.FAILED:
+            raise precondition(f"model {served.name!r} could not be loaded: {served.message}", "see: cherche models")
+        return self._batchers[served.name]
+
+    def ready(self) -> tuple[Encoder, ...]:
+        """All that can answer, the default first."""
+        return tuple(self._batchers[name] for name in sorted(self._batchers, key=lambda n: (n != self._default, n)))
+
+    def list(self) -> tuple[ServedModel, ...]:
+        """All models, by name."""
+        return tuple(self._models[name] for name in sorted(self._models))
+
+    def get(self, name: str) -> ServedModel:
+        """One model.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND naming those there are.
+        """
+        served = self._models.get(name)
+        if served is None:
+            known = ", ".join(sorted(self._models)) or "none"
+            raise not_found(
+                f"model {name!r} is not served; served: {known}", f"start with: cherche serve --model {name}=PATH"
+            )
+        return served
+
+    def start(self, name: str, source: str) -> asyncio.Task[None]:
+        """Begin to load a model; it is listed at once.
+
+        Raises
+        ------
+        ChercheError
+            INVALID_ARGUMENT without a name or source; ALREADY_EXISTS where the name is taken.
+        """
+        if not name.strip() or not source.strip():
+            raise invalid("a model needs a name and a source", "give both: NAME=PATH")
+        known = self._models.get(name)
+        if known is not None and known.state is not ModelState.FAILED:
+            raise ChercheError(
+                Code.ALREADY_EXISTS, f"model {name!r} is served already", "unload it first, or choose another name"
+            )
+        self._set(ServedModel(name, ModelState.LOADING, is_default=name == self._default))
+        task = asyncio.create_task(self._load(name, source))
+        self._loading[name] = task
+        task.add_done_callback(lambda _: self._loading.pop(name, None))
+        return task
+
+    async def load(self, name: str, source: str) -> ServedModel:
+        """Load a model and wait until it is warm.
+
+        Raises
+        ------
+        ChercheError
+            As `start`, and FAILED_PRECONDITION saying why it cannot be loaded.
+        """
+        await asyncio.shield(self.start(name, source))
+        served = self.get(name)
+        if served.state is ModelState.FAILED:
+            raise precondition(f"model {name!r} could not be loaded: {served.message}", "name a checkpoint's folder")
+        return served
+
+    async def unload(self, name: str) -> None:
+        """Free a model once its waiting texts are answered.
+
+        Raises
+        ------
+        ChercheError
+            NOT_FOUND; FAILED_PRECONDITION for the default, or while it loads.
+        """
+        served = self.get(name)
+        if served.is_default:
+            raise precondition(
+                f"model {name!r} is the default", "start the sidecar with another default: CHERCHE_MODEL=NAME"
+            )
+        if served.state is ModelState.LOADING:
+            raise precondition(f"model {name!r} is being loaded", "unload it afterwards")
+        batcher = self._batchers.pop(name, None)
+        del self._models[name]
+        self._changed()
+        if batcher is not None:
+            await batcher.aclose()
+
+    async def settled(self) -> None:
+        """Wait until nothing loads any more."""
+        while self._loading:
+            await asyncio.wait(list(self._loading.values()))
+
+    async def aclose(self, grace: float = 30.0) -> None:
+        """Finish what waits, for at most `grace` seconds, and end every thread."""
+        for task in list(self._loading.values()):
+            task.cancel()
+        await asyncio.gather(*list(self._loading.values()), return_exceptions=True)
+        await asyncio.gather(*(batcher.aclose(grace) for batcher in self._batchers.values()))
+        self._batchers.clear()
+
+    async def _load(self, name: str, source: str) -> None:
+        try:
+            model = await asyncio.to_thread(self._warm, name, source)
+        except Exception as error:  # whatever a checkpoint raises becomes the model's state
+            message = str(error) if isinstance(error, ChercheError) else f"{type(error).__name__}: {error}"
+            self._log.error("model failed", model=name, reason=message)
+            self._set(replace(self._models[name], state=ModelState.FAILED, message=message))
+            return
+        info = replace(model.info, name=name)
+        self._batchers[name] = Batcher(model, self._options(info), self._observer(name), name=name)
+        self._set(replace(self._models[name], state=ModelState.READY, info=info))
+        self._log.info("model ready", model=name, architecture=info.architecture, device=info.device, dtype=info.dtype)
+
+    def _warm(self, name: str, source: str) -> Model:
+        """Load, and run one pass of each kind: the first is slow everywhere."""
+        model = self._loader(name, source)
+        kinds: tuple[Kind, Kind] = ("document", "query")
+        for kind in kinds:
+            model.encode(model.tokenize(["warm up"], kind), kind)
+        return model
+
+    def _set(self, served: ServedModel) -> None:
+        self._models[served.name] = served
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()

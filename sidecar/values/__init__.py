@@ -1,0 +1,1 @@
+"""Values that all other packages exchange: frozen dataclasses, no I/O."""

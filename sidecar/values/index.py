@@ -1,0 +1,226 @@
+"""An index: how it is encoded and searched, and what it holds. Frozen, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.values.documents import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose cluster credentials a call uses.
+
+    `authorization` is a ready header value (``Basic …``, ``ApiKey …``, ``Bearer …``); None
+    is anonymous. Never logged, never part of an answer.
+    """
+
+    authorization: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TextField:
+    """A field that is encoded and searched; `token_share` 0 is no bound."""
+
+    name: str
+    token_share: float = 0.0
+    boost: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What stored weights and codes were made with; `codes` is "" where there are none."""
+
+    sparse: str
+    codes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How documents longer than `max_length` are cut: into at most `most` windows that share `overlap` tokens.
+
+    One window is no cut at all: what lies beyond it is not encoded.
+    """
+
+    most: int = 1
+    overlap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMeta:
+    """How an index is encoded and searched; lives in the mapping's ``_meta.cherche``."""
+
+    model: str
+    fingerprint: Fingerprint
+    fields: tuple[TextField, ...]
+    max_length: int
+    reranker: str = ""
+    prune: str = "none"
+    naming: str = "escaped"
+    codec: str = "int8"
+    sparse_boost: float = 1.0
+    rerank_weight: float = 0.5
+    rerank_window: int = 100
+    version: int = 1
+    chunks: Chunks = Chunks()
+
+    def voided_by(self, new: IndexMeta) -> bool:
+        """Whether what was encoded for this is wrong for `new`.
+
+        Codes may be added to weights, and another codec may follow: codes say themselves which one they are of.
+        Whether the model behind them stayed the same is for the pipeline to see.
+        """
+        old, later = self.fingerprint, new.fingerprint
+        is_recoded = bool(later.codes) and self.codec != new.codec
+        return old.sparse != later.sparse or bool(old.codes and old.codes != later.codes and not is_recoded)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object under ``_meta.cherche``."""
+        return {
+            "version": self.version,
+            "model": self.model,
+            "reranker": self.reranker,
+            "fingerprint": {"sparse": self.fingerprint.sparse, "codes": self.fingerprint.codes},
+            "fields": [{"name": f.name, "token_share": f.token_share, "boost": f.boost} for f in self.fields],
+            "max_length": self.max_length,
+            "chunks": {"most": self.chunks.most, "overlap": self.chunks.overlap},
+            "prune": self.prune,
+            "naming": self.naming,
+            "codec": self.codec,
+            "sparse_boost": self.sparse_boost,
+            "rerank": {"weight": self.rerank_weight, "window": self.rerank_window},
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> IndexMeta:
+        """Read `to_json`'s object back.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not one.
+        """
+        version, chunks = int(data["version"]), dict(data.get("chunks", ()))
+        return cls(
+            version=version,
+            model=str(data["model"]),
+            reranker=str(data.get("reranker", "")),
+            fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),
+            fields=tuple(TextField(str(f["name"]), float(f["token_share"]), float(f["boost"])) for f in data["fields"]),
+            max_length=int(data["max_length"]),
+            prune=str(data["prune"]),
+            naming=str(data["naming"]),
+            codec=str(data["codec"]),
+            sparse_boost=float(data["sparse_boost"]),
+            rerank_weight=float(data["rerank"]["weight"]),
+            rerank_window=int(data["rerank"]["window"]),
+            chunks=Chunks(int(chunks.get("most", 1)), int(chunks.get("overlap", 0))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Product as people write it, version and limits of an engine."""
+
+    product: str
+    version: str
+    max_clauses: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPlan:
+    """Requests that set an index up, in order; `warnings` are for people."""
+
+    requests: tuple[Json, ...]
+    documents: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """Documents of an index: all, encoded, pending."""
+
+    documents: int
+    encoded: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Documents that have text and are searched by BM25 alone, or cannot be reranked.
+
+    `untouched` were never encoded; `waiting` were stored while no model answered, or failed; `lost` were
+    encoded, and another write dropped their weights; `without_codes` have weights only, in an index with codes.
+    """
+
+    untouched: int = 0
+    waiting: int = 0
+    lost: int = 0
+    without_codes: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them: no document counts twice."""
+        return self.untouched + self.waiting + self.lost + self.without_codes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an index is to be set up; empty, 0 and None stand for what it has, else for the model's defaults."""
+
+    model: str = ""
+    reranker: str = ""
+    fields: tuple[TextField, ...] = ()
+    max_length: int = 0
+    prune: str = "none"
+    codec: str = ""
+    sparse_boost: float | None = None
+    rerank_weight: float | None = None
+    rerank_window: int = 0
+    chunks: int = 0
+    chunk_overlap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupResult:
+    """What setup did (`applied`) or would do; `projected_bytes` is for the documents there are."""
+
+    plan: SetupPlan
+    applied: bool
+    projected_bytes: int
+    fingerprint: Fingerprint
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPart:
+    """Concrete indices behind a name that are encoded alike; `fingerprint` is None where they are not set up."""
+
+    names: tuple[str, ...]
+    model: str
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """How an index was set up and what it holds.
+
+    Attributes
+    ----------
+    meta : IndexMeta or None
+        Of the first part that is set up; None where none is.
+    parts : tuple of IndexPart
+        What stands behind the name.
+    replaced : tuple of str
+        Indices whose place it took and that are kept for a way back.
+    """
+
+    index: str
+    meta: IndexMeta | None
+    stats: IndexStats
+    engine: EngineInfo
+    served: bool
+    findings: tuple[str, ...] = ()
+    parts: tuple[IndexPart, ...] = ()
+    replaced: tuple[str, ...] = ()

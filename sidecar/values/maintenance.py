@@ -1,0 +1,314 @@
+"""Values of an index's life: its parts, what is still to be encoded, and what its cluster has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from sidecar.errors import ChercheError
+from sidecar.values.documents import (
+    Json,
+    State,
+    StoredDocument,
+)
+from sidecar.values.index import IndexMeta
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Concrete indices behind a name that are encoded alike; `meta` is None for those that are not set up."""
+
+    names: tuple[str, ...]
+    meta: IndexMeta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One shard of one index, up to a write of it.
+
+    Attributes
+    ----------
+    index : str
+        Of the concrete index, whatever name was asked for.
+    uuid : str
+        Changes when an index of that name is made anew.
+    shard : int
+    mark : int
+        Sequence number: every write up to it is acknowledged, none of them is still on its way. -1 without any.
+    deletions : int
+        Documents deleted so far, as far as its primary remembers: only a difference says something.
+    """
+
+    index: str
+    uuid: str
+    shard: int
+    mark: int
+    deletions: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its name in a checkpoint."""
+        return f"{self.uuid}/{self.shard}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document as it stands, and what tells whether it must be encoded.
+
+    Attributes
+    ----------
+    source : mapping
+        The fields that were asked for, none of ours among them.
+    hash : str
+        Of the text that its weights and codes are of; "" where it has none.
+    whole : bool
+        Whether state, packed terms and (where the index has them) codes are in place.
+    index, routing : str
+        Where it lies: the concrete index, and its routing value or "".
+    seq_no, term : int
+        Its last write: what a guarded write is guarded by.
+    keeps_weights : bool
+        Whether weights that it has lie in its ``_source``, where a partial document would be merged with them.
+    """
+
+    id: str
+    source: Json
+    hash: str
+    state: State | None
+    whole: bool
+    index: str
+    routing: str
+    seq_no: int
+    term: int
+    keeps_weights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The neural part of a document, to be written beside what it holds, if nobody wrote it meanwhile."""
+
+    candidate: Candidate
+    document: StoredDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an index holds under an id now: its own fields, its hash, and its last write."""
+
+    id: str
+    source: Json
+    hash: str
+    state: State | None
+    seq_no: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A whole document for another index, in place of `over`, or where there is nothing yet."""
+
+    document: StoredDocument
+    routing: str
+    over: Found | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a name stands for.
+
+    Attributes
+    ----------
+    is_alias : bool
+        Only then another index can take the place of these at once.
+    names : tuple of str
+        Concrete indices, those of a data stream the oldest first.
+    is_stream : bool
+        Whether it is a data stream: only its next index can be of another encoding.
+    replaced : tuple of str
+        Those that they took the place of, and that are kept for a way back.
+    successor : str
+        The index that is being filled to take their place; "" where there is none.
+    read : mapping
+        Sequence numbers by `Part.key` of the replaced index: so far it was copied.
+    marks : mapping
+        The same of the index that serves now: what was written after them was written after the switch.
+    """
+
+    is_alias: bool
+    names: tuple[str, ...]
+    is_stream: bool = False
+    replaced: tuple[str, ...] = ()
+    successor: str = ""
+    read: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The end of an upgrade's step: what serves the name now, and what was kept."""
+
+    index: str
+    serving: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a cluster is: totals since its nodes started, and what waits now.
+
+    Attributes
+    ----------
+    rejected : int
+        Writes and searches refused so far.
+    queued : int
+        Writes and searches that wait now.
+    threads : int
+        Write threads of all data nodes.
+    searches : int
+    search_seconds : float
+        Spent in them: the cluster publishes totals, so a mean between two readings and no percentile.
+    """
+
+    rejected: int
+    queued: int
+    threads: int
+    searches: int
+    search_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Disk of a cluster and what an index takes of it, in bytes.
+
+    `free` ends at the low watermark, beyond which the cluster allocates no shard. `copies` counts the
+    primary; `store` is of all copies.
+    """
+
+    free: int
+    store: int
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillOptions:
+    """How a backfill goes about it.
+
+    Attributes
+    ----------
+    checkpoint : str
+        As an earlier run gave it; spares reading what that run had read.
+    dry_run : bool
+        Only estimate.
+    search_slowdown : float
+        Share by which the p99 of the backfill's probe searches may rise before it pauses; 0 sends no probes.
+    ignore_disk : bool
+        Go on where the disk may not suffice.
+    patience : float
+        Seconds of an unbroken pause after which the run ends; the checkpoint lets it be taken up again.
+    """
+
+    checkpoint: str = ""
+    dry_run: bool = False
+    search_slowdown: float = 0.2
+    ignore_disk: bool = False
+    patience: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a backfill will cost, from a sample.
+
+    Attributes
+    ----------
+    documents : int
+        All of the index.
+    to_encode : int
+        Those without weights or codes, and the sampled share of those whose text is another than was encoded.
+    sampled : int
+        Documents that were encoded for this.
+    seconds : float
+        At the sample's speed.
+    stored_bytes, peak_bytes : int
+        What is added for good, in all copies; and with what merges have not given back yet.
+    free_bytes : int
+        Up to the cluster's low watermark; -1 where it is not known.
+    notes : tuple of str
+    """
+
+    documents: int
+    to_encode: int
+    sampled: int
+    seconds: float
+    stored_bytes: int
+    peak_bytes: int
+    free_bytes: int = -1
+    notes: tuple[str, ...] = ()
+
+
+Why = Literal["failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """A document that has no weights after the run, and why: ``skipped`` holds no text, ``failed`` could not be."""
+
+    id: str
+    index: str
+    why: Why
+    error: ChercheError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a backfill stands.
+
+    Attributes
+    ----------
+    round : int
+        From 1; every round after the first reads what was written during the one before.
+    read : int
+        Documents looked at, again in every round.
+    encoded : int
+        Written with fresh weights.
+    kept : int
+        Found in order.
+    outrun : int
+        Written by others while they were encoded: the newer write won, and a later round reads it.
+    gone : int
+        Deleted meanwhile.
+    skipped, failed : int
+        See `NotDone`.
+    paused : str
+        Why nothing moves at this moment.
+    notes : tuple of str
+        What a reader should know, once.
+    checkpoint : str
+        Gives the next run its start; "" where there is nothing to resume.
+    finished : bool
+    """
+
+    round: int = 1
+    read: int = 0
+    encoded: int = 0
+    kept: int = 0
+    outrun: int = 0
+    gone: int = 0
+    skipped: int = 0
+    failed: int = 0
+    paused: str = ""
+    notes: tuple[str, ...] = ()
+    checkpoint: str = ""
+    finished: bool = False
+
+    def plus(self, counts: Mapping[str, int]) -> Progress:
+        """With so many more of each count.
+
+        >>> Progress(read=2).plus({"read": 3, "kept": 1}).read
+        5
+        """
+        return replace(self, **{name: getattr(self, name) + count for name, count in counts.items()})
+
+
+BackfillEvent = Estimate | Progress | NotDone
+UpgradeEvent = BackfillEvent | Switched

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.client import checks as outgoing
+from sidecar.config import Limits
+from sidecar.errors import ChercheError
+from sidecar.values.documents import SourceDocument
+from sidecar.values.encoded import Text
+from sidecar.values.search import SearchRequest
+
+LIMITS = Limits(document_bytes=10)
+
+
+@given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 20), st.integers(1, 5))
+def test_parts_hold_everything_within_both_bounds(sizes: list[int], most_bytes: int, most_items: int) -> None:
+    cut = list(outgoing.parts(sizes, most_bytes, most_items))
+    assert [size for part in cut for size in sizes[part]] == sizes
+    assert all(part.stop - part.start <= most_items for part in cut)
+    assert all(part.stop - part.start <= 1 or sum(sizes[part]) <= most_bytes for part in cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (Text("too long a text", "a"), "text 'a' has 15 bytes, the limit is 10"),
+        (Text("a\ud800b"), "text 0 holds a lone surrogate at 1"),
+        (Text("fine", "\udc00"), r"the id of text '\udc00' holds a lone surrogate"),
+    ],
+)
+def test_what_cannot_be_sent_is_named(text: Text, reason: str) -> None:
+    problem = outgoing.text_problem(text, 0, LIMITS)
+    assert problem is not None
+    assert problem.reason == reason
+    str(problem).encode()
+
+
+def test_documents_are_checked_by_their_bytes() -> None:
+    assert outgoing.document_problem(SourceDocument("a", b"\xff" * 10), 0, LIMITS) is None
+    assert outgoing.document_problem(SourceDocument("a", b"x" * 11), 0, LIMITS) is not None
+    assert outgoing.document_problem(SourceDocument("\ud800", b"{}"), 0, LIMITS) is not None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [SearchRequest("a", "\ud800"), SearchRequest("\ud800", "a"), SearchRequest("a", "b", size=-1)],
+)
+def test_searches_that_cannot_be_sent_are_refused(request_: SearchRequest) -> None:
+    with pytest.raises(ChercheError):
+        outgoing.check_search(request_, LIMITS)
+
+
+async def test_a_sieve_knows_where_items_came_from() -> None:
+    async def stream() -> AsyncIterator[Text]:
+        for text in ("a", "x" * 99, "b", "\ud800", "\udc00", "c"):
+            yield Text(text)
+
+    sieve = outgoing.Sieve(LIMITS, outgoing.text_problem)
+    assert [text.text async for text in sieve.sound(stream())] == ["a", "b", "c"]
+    assert [sieve.original(i) for i in range(3)] == [0, 2, 5]
+    assert [place for place, _, _ in sieve.refused()] == [1, 3, 4]
+    assert sieve.refused() == []
+    assert (sieve.sent, sieve.ended, sieve.failure) == (3, True, None)
+
+
+async def test_a_sieve_remembers_what_its_source_raised() -> None:
+    async def stream() -> AsyncIterator[Text]:
+        yield Text("a")
+        raise OSError("gone")
+
+    sieve = outgoing.Sieve(LIMITS, outgoing.text_problem)
+    with pytest.raises(OSError, match="gone"):
+        [text async for text in sieve.sound(stream())]
+    assert isinstance(sieve.failure, OSError)
+    assert not sieve.ended

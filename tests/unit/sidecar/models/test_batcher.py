@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.models.batcher import (
+    Batcher,
+    BatchObserver,
+    BatchOptions,
+)
+from sidecar.testing import FakeModel
+from sidecar.values.model import (
+    Encoded,
+    Lane,
+)
+
+
+class Recorder(BatchObserver):
+    def __init__(self) -> None:
+        self.lost = 0
+        self.refusals: list[Lane] = []
+        self.reasons: list[str] = []
+        self.padding = 0
+
+    def batch(self, real: int, padded: int, seconds: float) -> None:
+        self.padding += padded - real
+
+    def dropped(self, count: int) -> None:
+        self.lost += count
+
+    def refused(self, lane: Lane) -> None:
+        self.refusals.append(lane)
+
+    def isolated(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # set by the thread of a model, which knows no events
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def batcher(model: FakeModel, observer: BatchObserver | None = None, **options: float) -> AsyncIterator[Batcher]:
+    running = Batcher(model, BatchOptions(**options), observer)  # type: ignore[arg-type]  # numbers
+    try:
+        yield running
+    finally:
+        model.gate.set()
+        await running.aclose(10)
+
+
+def texts(count: int, words: int = 3) -> list[str]:
+    return [" ".join(f"w{i}x{j}" for j in range(words)) for i in range(count)]
+
+
+async def busy(running: Batcher, model: FakeModel) -> asyncio.Task[list[Encoded | ChercheError]]:
+    """A call whose text is in the model's hands and stays there."""
+    model.gate.clear()
+    task = asyncio.create_task(running.encode(["blocker"], "query", lane="query"))
+    await until(lambda: not running.waiting and model.waiting)
+    return task
+
+
+async def test_results_are_the_models_own_in_order() -> None:
+    model = FakeModel()
+    async with batcher(model, tokens=16) as running:
+        wanted = texts(50)
+        results = await running.encode(wanted, "document", lane="ingest")
+        alone = model.encode(model.tokenize(wanted, "document"), "document")
+    assert [r.encoding.weights for r in results if isinstance(r, Encoded)] == [e.weights for e in alone]
+    assert len(results) == 50
+    assert max(len(b) * max(b) for b in model.batches[:-1]) <= 16
+
+
+async def test_callers_share_a_batch() -> None:
+    model = FakeModel()
+    async with batcher(model) as running:
+        blocker = await busy(running, model)
+        calls = [asyncio.create_task(running.encode([text], "document", lane="ingest")) for text in texts(20)]
+        await until(lambda: running.waiting == 20)
+        model.gate.set()
+        await asyncio.gather(blocker, *calls)
+    assert [len(batch) for batch in model.batches] == [1, 20]
+
+
+async def test_a_query_overtakes_documents() -> None:
+    model = FakeModel()
+    done: list[str] = []
+
+    async def follow(name: str, call: Awaitable[object]) -> None:
+        await call
+        done.append(name)
+
+    async with batcher(model) as running:
+        blocker = await busy(running, model)
+        lanes: list[Lane] = ["backfill", "ingest", "query"]
+        async with asyncio.TaskGroup() as group:
+            for place, lane in enumerate(lanes):
+                kind = "query" if lane == "query" else "document"
+                group.create_task(follow(lane, running.encode(["a"], kind, lane=lane)))
+                await until(lambda expected=place + 1: running.waiting == expected)
+            model.gate.set()
+        await blocker
+    assert done == ["query", "ingest", "backfill"]
+
+
+async def test_poison_fails_alone() -> None:
+    model, observer = FakeModel(), Recorder()
+    async with batcher(model, observer) as running:
+        results = await running.encode(["good", "a poison text", "also good"], "document", lane="ingest")
+    assert [isinstance(result, ChercheError) for result in results] == [False, True, False]
+    assert set(observer.reasons) == {"poison"}
+
+
+async def test_nan_fails_alone_and_its_neighbours_are_not_computed_again() -> None:
+    model = FakeModel()
+    async with batcher(model) as running:
+        results = await running.encode(["good", "notanumber", "fine"], "document", lane="ingest")
+    assert [isinstance(result, ChercheError) for result in results] == [False, True, False]
+    assert len(model.batches) == 1
+
+
+async def test_memory_runs_out_once_then_batches_are_smaller() -> None:
+    model, observer = FakeModel(memory=40), Recorder()
+    async with batcher(model, observer, tokens=80) as running:
+        first = await running.encode(texts(16), "document", lane="ingest")
+        splits = len(observer.reasons)
+        second = await running.encode(texts(16), "document", lane="ingest")
+    assert all(isinstance(result, Encoded) for result in (*first, *second))
+    assert splits >= 1
+    assert observer.reasons == ["memory"] * splits
+
+
+async def test_a_text_beyond_memory_fails_alone() -> None:
+    model = FakeModel(memory=10)
+    async with batcher(model) as running:
+        results = await running.encode(["one", " ".join(["word"] * 50), "two"], "document", lane="ingest")
+    assert [isinstance(result, ChercheError) for result in results] == [False, True, False]
+
+
+async def test_cancelled_work_never_reaches_the_model() -> None:
+    model, observer = FakeModel(), Recorder()
+    async with batcher(model, observer) as running:
+        blocker = await busy(running, model)
+        call = asyncio.create_task(running.encode(texts(5), "document", lane="ingest"))
+        await until(lambda: running.waiting == 5)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        model.gate.set()
+        await blocker
+        await until(lambda: not running.waiting)
+    assert sum(map(len, model.batches)) == 1
+    assert observer.lost == 5
+
+
+async def test_expired_work_never_reaches_the_model() -> None:
+    model = FakeModel()
+    async with batcher(model) as running:
+        blocker = await busy(running, model)
+        with pytest.raises(ChercheError) as failure:
+            await running.encode(["late"], "query", lane="query", timeout=0.02)
+        model.gate.set()
+        await blocker
+        await until(lambda: not running.waiting)
+    assert failure.value.code is Code.DEADLINE_EXCEEDED
+    assert len(model.batches) == 1
+
+
+async def test_too_much_is_refused_at_once_with_a_time_to_retry() -> None:
+    model, observer = FakeModel(), Recorder()
+    async with batcher(model, observer, queue_items=4) as running:
+        blocker = await busy(running, model)
+        waiting = asyncio.create_task(running.encode(texts(4), "document", lane="ingest"))
+        await until(lambda: running.waiting == 4)
+        with pytest.raises(ChercheError) as failure:
+            await running.encode(["one more"], "query", lane="query")
+        model.gate.set()
+        await asyncio.gather(blocker, waiting)
+        assert isinstance((await running.encode(["later"], "query", lane="query"))[0], Encoded)
+    assert failure.value.code is Code.RESOURCE_EXHAUSTED
+    assert failure.value.retry_after is not None
+    assert 0.1 <= failure.value.retry_after <= 60
+    assert observer.refusals == ["query"]
+
+
+async def test_too_many_tokens_are_refused_too() -> None:
+    model = FakeModel()
+    async with batcher(model, queue_tokens=30) as running:
+        blocker = await busy(running, model)
+        waiting = asyncio.create_task(running.encode(texts(5), "document", lane="ingest"))
+        await until(lambda: running.waiting == 5)
+        with pytest.raises(ChercheError, match="wait for model"):
+            await running.encode(texts(2), "document", lane="ingest")
+        model.gate.set()
+        await asyncio.gather(blocker, waiting)
+
+
+async def test_an_idle_queue_takes_a_call_of_any_size() -> None:
+    async with batcher(FakeModel(), queue_items=2, queue_tokens=2) as running:
+        assert len(await running.encode(texts(9), "document", lane="ingest")) == 9
+
+
+async def test_closing_finishes_what_waits_and_refuses_the_rest() -> None:
+    model = FakeModel()
+    running = Batcher(model)
+    blocker = await busy(running, model)
+    waiting = asyncio.create_task(running.encode(texts(3), "document", lane="ingest"))
+    await until(lambda: running.waiting == 3)
+    closing = asyncio.create_task(running.aclose(10))
+    await asyncio.sleep(0)
+    with pytest.raises(ChercheError) as failure:
+        await running.encode(["new"], "query", lane="query")
+    model.gate.set()
+    await closing
+    assert failure.value.code is Code.UNAVAILABLE
+    assert all(isinstance(result, Encoded) for result in (*await blocker, *await waiting))
+
+
+async def test_closing_does_not_wait_for_ever() -> None:
+    model = FakeModel()
+    running = Batcher(model)
+    blocker = await busy(running, model)
+    waiting = asyncio.create_task(running.encode(["a"], "query", lane="query"))
+    await until(lambda: running.waiting == 1)
+    await running.aclose(0.01)
+    for outcome in (*await blocker, *await waiting):
+        assert isinstance(outcome, ChercheError)
+        assert outcome.code is Code.UNAVAILABLE
+    model.gate.set()
+
+
+async def test_a_text_that_cannot_be_tokenized_fails_alone() -> None:
+    class Picky(FakeModel):
+        def _tokenize(self, text: str, max_length: int) -> object:
+            if "bad" in text:
+                raise ValueError("no such character")
+            return super()._tokenize(text, max_length)
+
+    async with batcher(Picky()) as running:
+        results = await running.encode(["good", "bad", "fine"], "document", lane="ingest")
+        with pytest.raises(ChercheError, match="no such character"):
+            await running.tokenize(["good", "bad"], "document")
+    assert [isinstance(result, ChercheError) for result in results] == [False, True, False]
+
+
+async def test_tokens_can_be_encoded_as_they_are() -> None:
+    model = FakeModel()
+    async with batcher(model) as running:
+        tokens = await running.tokenize(["a b", "c"], "document")
+        results = await running.encode_tokens(tokens, "document", lane="backfill", timeout=10)
+    assert [r.tokens for r in results if isinstance(r, Encoded)] == tokens
+
+
+async def test_like_lengths_run_together() -> None:
+    """Short and long texts that wait side by side are not padded to each other."""
+    model, observer = FakeModel(), Recorder()
+    async with batcher(model, observer, tokens=200) as running:
+        blocker = await busy(running, model)
+        mixed = [" ".join(["w"] * (2 if i % 2 else 48)) for i in range(40)]
+        call = asyncio.create_task(running.encode(mixed, "document", lane="ingest"))
+        await until(lambda: running.waiting == 40)
+        model.gate.set()
+        await asyncio.gather(blocker, call)
+    assert observer.padding <= 2 * 46

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.models import library as models
+from tests import checkpoints
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A joint model on disk."""
+    from cherche_models import hub
+
+    made = tmp_path_factory.mktemp("joint")
+    base = checkpoints.masked_lm(made / "base")
+    joint = hub.load(base, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=8)
+    joint.sparse_boost, joint.rerank_weight = 1.5, 0.25
+    hub.save(joint, made / "saved")
+    return made / "saved"
+
+
+def test_importing_it_loads_no_torch() -> None:
+    code = (
+        "import sys, sidecar.models.library; print(sorted({'torch', 'transformers', 'tokenizers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_a_loaded_model_says_of_itself(folder: Path) -> None:
+    info = models.load_model("mine", folder, device="cpu", dtype="fp32").info
+    assert (info.name, info.architecture, info.device, info.dtype) == ("mine", "joint", "cpu", "fp32")
+    assert (info.sparse, info.late_interaction, info.dim) == (True, True, 8)
+    assert info.vocabulary == tuple(checkpoints.vocabulary())
+    assert (info.max_document_length, info.max_query_length) == (checkpoints.POSITIONS, checkpoints.POSITIONS)
+    assert (info.sparse_boost, info.rerank_weight) == (1.5, 0.25)
+    assert len(info.digest) == 64
+
+
+def test_text_to_encoding(folder: Path) -> None:
+    model = models.load_model("mine", folder, device="cpu", dtype="fp32")
+    tokens = model.tokenize(["neural search", "cell"], "document", max_length=3)
+    assert [t.texts for t in tokens] == [("[CLS]", "neural", "[SEP]"), ("[CLS]", "cell", "[SEP]")]
+    encodings = model.encode(tokens, "document")
+    assert all(e.weights is not None and e.embeddings is not None for e in encodings)
+    assert model.kept(tokens[0], "document") == [0, 1, 2]
+    assert model.idf(tokens[0]) is None
+
+
+def test_vectors_of_terms_are_no_codes(tmp_path: Path) -> None:
+    """SparseEmbed's vectors belong to terms: MaxSim over them would mean nothing."""
+    model = models.load_model("mine", checkpoints.neural_cherche(tmp_path, masks=3, projection=8), device="cpu")
+    (encoding,) = model.encode(model.tokenize(["cell"], "document"), "document")
+    assert encoding.embeddings is None
+    assert (model.info.late_interaction, model.info.dim) == (False, 0)
+
+
+def test_a_lone_surrogate_is_the_callers_error(folder: Path) -> None:
+    with pytest.raises(ChercheError, match="text 1 holds the lone surrogate") as caught:
+        models.load_model("mine", folder, device="cpu").tokenize(["fine", "\udc00"], "query")
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "reason"),
+    [
+        ({"source": "/nowhere/at/all"}, Code.FAILED_PRECONDITION, "is not a folder"),
+        ({"device": "abacus"}, Code.INVALID_ARGUMENT, "unknown device"),
+        ({"dtype": "int3"}, Code.INVALID_ARGUMENT, "unknown dtype"),
+    ],
+)
+def test_what_cannot_be_loaded(options: dict[str, str], code: Code, reason: str, folder: Path) -> None:
+    with pytest.raises(ChercheError, match=reason) as caught:
+        models.load_model("mine", **{"source": str(folder), **options})
+    assert caught.value.code is code
+    assert caught.value.__cause__ is not None
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ChercheError, match=r"no config\.json") as caught:
+        models.load_model("mine", tmp_path)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(("form", "module"), [("sentence-transformers", "SpladePooling"), ("pylate", "Dense")])
+def test_export(form: str, module: str, folder: Path, tmp_path: Path) -> None:
+    models.export_model(folder, tmp_path, form)
+    types = [entry["type"] for entry in json.loads((tmp_path / "modules.json").read_text())]
+    assert types[-1].endswith(module)
+
+
+def test_an_export_of_a_missing_head(tmp_path: Path) -> None:
+    with pytest.raises(ChercheError, match="cannot be exported") as caught:
+        models.export_model(checkpoints.masked_lm(tmp_path / "base"), tmp_path / "out", "pylate")
+    assert caught.value.code is Code.INVALID_ARGUMENT

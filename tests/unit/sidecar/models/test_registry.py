@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.models.registry import (
+    ModelState,
+    Registry,
+)
+from sidecar.protocols import Model
+from sidecar.testing import FakeModel
+from sidecar.values.model import Encoded
+
+
+def fake(name: str, source: str) -> Model:
+    if source == "broken":
+        raise FileNotFoundError("no such folder: broken")
+    return FakeModel(name=source)
+
+
+@asynccontextmanager
+async def registry(loader: Callable[[str, str], Model] = fake) -> AsyncIterator[Registry]:
+    running = Registry(loader, "a")
+    try:
+        yield running
+    finally:
+        await running.aclose(5)
+
+
+def failure(code: Code, call: Callable[[], object]) -> ChercheError:
+    with pytest.raises(ChercheError) as caught:
+        call()
+    assert caught.value.code is code
+    return caught.value
+
+
+async def test_a_model_is_listed_at_once_and_answers_when_warm() -> None:
+    gate = threading.Event()
+    made: list[FakeModel] = []
+
+    def slow(name: str, source: str) -> Model:
+        gate.wait()
+        made.append(FakeModel(name=source))
+        return made[0]
+
+    async with registry(slow) as models:
+        states: list[ModelState] = []
+        models.on_change(lambda: states.append(models.get("a").state))
+        models.start("a", "x")
+        assert models.get("a").state is ModelState.LOADING
+        assert models.ready() == ()
+        failure(Code.UNAVAILABLE, lambda: models.named(""))
+        gate.set()
+        await models.settled()
+        assert states == [ModelState.LOADING, ModelState.READY]
+        assert models.named("") is models.named("a") is models.ready()[0]
+        assert models.named("a").info.name == "a"
+        assert len(made[0].batches) == 2
+        [outcome] = await models.named("a").encode(["text"], "query", lane="query")
+        assert isinstance(outcome, Encoded)
+
+
+async def test_the_default_comes_first() -> None:
+    async with registry() as models:
+        for name in ("c", "a", "b"):
+            models.start(name, name)
+        await models.settled()
+        assert [encoder.info.name for encoder in models.ready()] == ["a", "b", "c"]
+        assert [model.name for model in models.list()] == ["a", "b", "c"]
+        assert [model.is_default for model in models.list()] == [True, False, False]
+
+
+async def test_a_broken_model_says_why_and_others_go_on() -> None:
+    async with registry() as models:
+        models.start("a", "a")
+        with pytest.raises(ChercheError, match="no such folder: broken") as caught:
+            await models.load("b", "broken")
+        assert caught.value.code is Code.FAILED_PRECONDITION
+        assert models.get("b").state is ModelState.FAILED
+        assert "no such folder" in failure(Code.FAILED_PRECONDITION, lambda: models.named("b")).reason
+        await models.settled()
+        assert models.named("a").info.sparse
+        assert (await models.load("b", "b")).state is ModelState.READY
+
+
+async def test_unknown_models_name_the_served_ones() -> None:
+    async with registry() as models:
+        await models.load("a", "a")
+        assert "served: a" in failure(Code.NOT_FOUND, lambda: models.named("z")).reason
+
+
+async def test_a_name_is_given_once() -> None:
+    async with registry() as models:
+        await models.load("a", "a")
+        failure(Code.ALREADY_EXISTS, lambda: models.start("a", "b"))
+        failure(Code.INVALID_ARGUMENT, lambda: models.start(" ", "b"))
+        failure(Code.INVALID_ARGUMENT, lambda: models.start("b", ""))
+
+
+async def test_an_unloaded_model_is_gone() -> None:
+    async with registry() as models:
+        await models.load("a", "a")
+        await models.load("b", "b")
+        held = models.named("b")
+        await models.unload("b")
+        failure(Code.NOT_FOUND, lambda: models.get("b"))
+        with pytest.raises(ChercheError, match="being stopped"):
+            await held.encode(["text"], "query", lane="query")
+        with pytest.raises(ChercheError, match="is the default"):
+            await models.unload("a")
+
+
+async def test_a_caller_that_leaves_does_not_stop_the_loading() -> None:
+    gate = threading.Event()
+
+    def slow(name: str, source: str) -> Model:
+        gate.wait()
+        return FakeModel()
+
+    async with registry(slow) as models:
+        waiting = asyncio.create_task(models.load("a", "x"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+        await models.settled()
+        assert models.get("a").state is ModelState.READY
