@@ -16,10 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models.codes import (
-    codebook,
-    residual,
-)
+from cherche_models.codes import codebook, residual
 from cherche_models.codes.codebook import Codebook
 from cherche_models.codes.form import BITS, Codec, CodecError
 from cherche_models.types import Floats

@@ -29,14 +29,7 @@ import numpy as np
 from cherche_models import bodies
 from cherche_models.bodies import Body
 from cherche_models.codes.codebook import Codebook
-from cherche_models.codes.form import (
-    CODECS,
-    VERSION,
-    Codec,
-    CodecError,
-    Form,
-    open_header,
-)
+from cherche_models.codes.form import CODECS, VERSION, Codec, CodecError, Form, open_header
 from cherche_models.codes.pool import pool
 from cherche_models.codes.terms import pack_terms, unpack_terms
 from cherche_models.scores import Packed, offsets

@@ -11,10 +11,7 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from cherche_models import (
-    backbone,
-    tokenizer,
-)
+from cherche_models import backbone, tokenizer
 from cherche_models.codes import codebook
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import (

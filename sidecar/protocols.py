@@ -7,35 +7,11 @@ from typing import Protocol, Self
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
-from sidecar.values.documents import (
-    Existing,
-    StoredDocument,
-    WriteResult,
-)
-from sidecar.values.index import (
-    EngineInfo,
-    Gaps,
-    Identity,
-    IndexMeta,
-    IndexStats,
-    SetupPlan,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Found,
-    Group,
-    Load,
-    Part,
-    Placement,
-    Revision,
-    Room,
-    Serving,
-)
+from sidecar.values.documents import Existing, StoredDocument, WriteResult
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Candidate, Found, Group, Load, Part, Placement, Revision, Room, Serving
 from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
-from sidecar.values.search import (
-    EnginePage,
-    Query,
-)
+from sidecar.values.search import EnginePage, Query
 
 
 class Model(Protocol):

@@ -18,19 +18,12 @@ from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
 from sidecar.models.batcher import BatchOptions
 from sidecar.models.library import maxsim_on
-from sidecar.models.registry import (
-    Loader,
-    ModelState,
-    Registry,
-)
+from sidecar.models.registry import Loader, ModelState, Registry
 from sidecar.observe import logs
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.pipeline import Context, PageSigner
 from sidecar.pipeline import Limits as PipelineLimits
-from sidecar.protocols import (
-    Engine,
-    Model,
-)
+from sidecar.protocols import Engine, Model
 from sidecar.rpc.server import Server
 from sidecar.services import Services
 from sidecar.values.index import Identity

@@ -20,10 +20,7 @@ import numpy as np
 
 from cherche_models.codes import codebook
 from cherche_models.types import Encoding, Floats, TermWeights, TokenEmbeddings, Tokens
-from sidecar.protocols import (
-    Engine,
-    Model,
-)
+from sidecar.protocols import Engine, Model
 from sidecar.values.model import Kind, ModelInfo
 
 if TYPE_CHECKING:

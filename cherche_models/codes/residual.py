@@ -11,10 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models.codes.codebook import (
-    Codebook,
-    directions,
-)
+from cherche_models.codes.codebook import Codebook, directions
 from cherche_models.types import Floats
 
 Bytes = NDArray[np.uint8]

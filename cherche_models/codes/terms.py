@@ -8,11 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cherche_models import grid
-from cherche_models.codes.form import (
-    VERSION,
-    CodecError,
-    open_header,
-)
+from cherche_models.codes.form import VERSION, CodecError, open_header
 from cherche_models.types import TermWeights
 
 _LARGEST_ID = 2**32 - 1

@@ -14,14 +14,7 @@ import torch
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
-from cherche_models.layouts.files import (
-    read_json,
-    read_list,
-    read_tensor,
-    store_as,
-    write_json,
-    write_tensor,
-)
+from cherche_models.layouts.files import read_json, read_list, read_tensor, store_as, write_json, write_tensor
 from cherche_models.layouts.plain import default_formats, with_terms
 from cherche_models.layouts.request import Architecture, Request
 from cherche_models.models import ColBERT, Joint, Model, SparseEmbed, Splade

@@ -16,15 +16,9 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models.codes import (
-    codebook,
-    residual,
-)
+from cherche_models.codes import codebook, residual
 from cherche_models.codes.codebook import Codebook
-from cherche_models.codes.form import (
-    BITS,
-    Form,
-)
+from cherche_models.codes.form import BITS, Form
 from cherche_models.codes.pool import pool
 from cherche_models.models import Model
 from cherche_models.retrieve import store

@@ -8,10 +8,7 @@ from itertools import islice
 import numpy as np
 
 from cherche_models.codes import codebook
-from cherche_models.codes.codebook import (
-    CENTROIDS,
-    Codebook,
-)
+from cherche_models.codes.codebook import CENTROIDS, Codebook
 from cherche_models.models.base import Model
 
 TOKENS_PER_CENTROID = 256

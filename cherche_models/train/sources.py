@@ -15,10 +15,7 @@ from cherche_models.train.bm25 import BM25
 from cherche_models.train.held_out import held_out
 from cherche_models.train.measures import OnCollection, OnExamples
 from cherche_models.train.processes import Processes
-from cherche_models.train.recipe_file import (
-    Data,
-    Recipe,
-)
+from cherche_models.train.recipe_file import Data, Recipe
 from cherche_models.train.recipe_file import Teacher as Taught
 from cherche_models.train.rows import Example
 from cherche_models.train.stream import Batches, Indexed, Refused, Streamed

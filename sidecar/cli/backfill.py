@@ -10,9 +10,7 @@ import click
 from sidecar.cli.failures import FAILURE, failure
 from sidecar.cli.output import size, table
 from sidecar.cli.session import Session, verb
-from sidecar.values.maintenance import (
-    BackfillOptions,
-)
+from sidecar.values.maintenance import BackfillOptions
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

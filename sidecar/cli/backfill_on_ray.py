@@ -26,30 +26,13 @@ import numpy as np
 from sidecar import config
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
-from sidecar.maintenance.backfill import (
-    MAX_ROUNDS,
-    Target,
-)
-from sidecar.maintenance.estimate import (
-    check_room,
-    estimate,
-)
+from sidecar.maintenance.backfill import MAX_ROUNDS, Target
+from sidecar.maintenance.estimate import check_room, estimate
 from sidecar.maintenance.page import revisit
 from sidecar.protocols import Engine
-from sidecar.serve import (
-    open_engine,
-    pipeline,
-)
-from sidecar.values.index import (
-    Identity,
-    IndexMeta,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Estimate,
-    NotDone,
-    Part,
-)
+from sidecar.serve import open_engine, pipeline
+from sidecar.values.index import Identity, IndexMeta
+from sidecar.values.maintenance import Candidate, Estimate, NotDone, Part
 
 if TYPE_CHECKING:
     from ray.data import Dataset

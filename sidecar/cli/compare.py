@@ -11,21 +11,9 @@ import click
 
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
-from sidecar.cli.trials import (
-    DEPTH,
-    Variant,
-    check_applied,
-    error_of,
-    existing_file,
-    measure,
-    read,
-    shown_p,
-)
+from sidecar.cli.trials import DEPTH, Variant, check_applied, error_of, existing_file, measure, read, shown_p
 from sidecar.errors import invalid
-from sidecar.values.search import (
-    MatchSet,
-    SearchRequest,
-)
+from sidecar.values.search import MatchSet, SearchRequest
 
 MEASURES = ("ndcg@10", "recall@100", "map", "mrr", "hits@1", "hits@10")
 _SETTINGS: Mapping[str, Callable[[str], object]] = {

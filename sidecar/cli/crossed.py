@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING
 from sidecar.errors import precondition
 from sidecar.pipeline.text import field_texts, join
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import (
-    Hit,
-    SearchRequest,
-)
+from sidecar.values.search import Hit, SearchRequest
 
 if TYPE_CHECKING:
     from sidecar.cli.session import Session
-    from sidecar.cli.trials import (
-        Trial,
-        Variant,
-    )
+    from sidecar.cli.trials import Trial, Variant
     from sidecar.client.client import Client
 
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]

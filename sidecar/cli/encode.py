@@ -14,10 +14,7 @@ from sidecar.cli.session import Session, verb
 from sidecar.cli.texts import read_texts
 
 if TYPE_CHECKING:
-    from sidecar.client.client import (
-        Client,
-        Output,
-    )
+    from sidecar.client.client import Client, Output
     from sidecar.values.encoded import EncodedText
 
 

@@ -15,10 +15,7 @@ from sidecar.cli.output import table
 from sidecar.cli.search import search_options
 from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
-from sidecar.values.search import (
-    QueryMode,
-    SearchRequest,
-)
+from sidecar.values.search import QueryMode, SearchRequest
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

@@ -20,10 +20,7 @@ from sidecar.cli.lines import BadLine, Reader
 from sidecar.cli.output import Progress, table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError, Code
-from sidecar.values.documents import (
-    IngestResult,
-    SourceDocument,
-)
+from sidecar.values.documents import IngestResult, SourceDocument
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

@@ -13,13 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sidecar.cli.failures import error_json
 from sidecar.cli.output import Progress as Line
 from sidecar.errors import ChercheError
-from sidecar.values.maintenance import (
-    BackfillEvent,
-    BackfillOptions,
-    Estimate,
-    NotDone,
-    Progress,
-)
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

@@ -15,16 +15,7 @@ from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Callback, Session, verb
 from sidecar.errors import invalid
 from sidecar.values.documents import Json
-from sidecar.values.search import (
-    Explanation,
-    Hit,
-    MatchSet,
-    Mode,
-    QueryMode,
-    RerankStatus,
-    SearchRequest,
-    SearchResult,
-)
+from sidecar.values.search import Explanation, Hit, MatchSet, Mode, QueryMode, RerankStatus, SearchRequest, SearchResult
 
 
 def search_options(function: Callback) -> Callback:

@@ -9,11 +9,7 @@ import click
 
 from sidecar.cli.output import pretty, size
 from sidecar.cli.session import Session, verb
-from sidecar.values.index import (
-    IndexOptions,
-    SetupResult,
-    TextField,
-)
+from sidecar.values.index import IndexOptions, SetupResult, TextField
 
 
 @verb("setup")

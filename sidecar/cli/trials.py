@@ -13,12 +13,7 @@ import click
 
 from sidecar.cli.session import Session
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.values.search import (
-    Mode,
-    QueryMode,
-    RerankStatus,
-    SearchRequest,
-)
+from sidecar.values.search import Mode, QueryMode, RerankStatus, SearchRequest
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

@@ -14,11 +14,7 @@ from sidecar.cli.output import excerpt, table
 from sidecar.cli.search import text_of
 from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
-from sidecar.values.search import (
-    Hit,
-    SearchRequest,
-    SearchResult,
-)
+from sidecar.values.search import Hit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

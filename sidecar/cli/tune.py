@@ -12,24 +12,10 @@ import click
 
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
-from sidecar.cli.trials import (
-    Trial,
-    Variant,
-    check_applied,
-    error_of,
-    existing_file,
-    read,
-    shown_p,
-)
+from sidecar.cli.trials import Trial, Variant, check_applied, error_of, existing_file, read, shown_p
 from sidecar.errors import invalid, precondition
-from sidecar.values.index import (
-    IndexMeta,
-    IndexOptions,
-)
-from sidecar.values.search import (
-    Hit,
-    SearchRequest,
-)
+from sidecar.values.index import IndexMeta, IndexOptions
+from sidecar.values.search import Hit, SearchRequest
 
 if TYPE_CHECKING:
     from cherche_models.evaluate.tuning import Judged, Setting, Tuned

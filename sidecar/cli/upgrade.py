@@ -10,28 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.failures import failure
-from sidecar.cli.ledger import (
-    Checkpoint,
-    Run,
-    ledger,
-)
+from sidecar.cli.ledger import Checkpoint, Run, ledger
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.setup import parse_fields
-from sidecar.cli.trials import (
-    Trial,
-    Variant,
-    existing_file,
-    measure,
-    read,
-    shown_p,
-)
+from sidecar.cli.trials import Trial, Variant, existing_file, measure, read, shown_p
 from sidecar.errors import ChercheError, precondition
 from sidecar.values.index import IndexOptions
-from sidecar.values.maintenance import (
-    BackfillOptions,
-    Switched,
-)
+from sidecar.values.maintenance import BackfillOptions, Switched
 from sidecar.values.search import SearchRequest
 
 if TYPE_CHECKING:

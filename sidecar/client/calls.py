@@ -12,10 +12,7 @@ import grpc
 from google.rpc import status_pb2
 
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.wire.status import (
-    from_status,
-    to_code,
-)
+from sidecar.wire.status import from_status, to_code
 
 DETAILS = "grpc-status-details-bin"
 ATTEMPTS = 4

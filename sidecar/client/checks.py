@@ -10,11 +10,7 @@ from typing import Generic, TypeVar
 from sidecar.config import Limits
 from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.values.documents import SourceDocument
-from sidecar.values.encoded import (
-    EncodedText,
-    EncodeResult,
-    Text,
-)
+from sidecar.values.encoded import EncodedText, EncodeResult, Text
 from sidecar.values.search import SearchRequest, Timings
 
 PART_BYTES = 1 << 20

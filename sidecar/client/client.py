@@ -11,15 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.client import checks as outgoing
-from sidecar.client.calls import (
-    PATIENCE,
-    Calls,
-    ReasonLost,
-)
-from sidecar.client.channel import (
-    is_balanced,
-    open_channel,
-)
+from sidecar.client.calls import PATIENCE, Calls, ReasonLost
+from sidecar.client.channel import is_balanced, open_channel
 from sidecar.config import Limits, Settings
 from sidecar.errors import invalid, precondition
 from sidecar.pb.cherche.v1 import (
@@ -34,41 +27,13 @@ from sidecar.pb.cherche.v1 import (
     search_pb2,
     search_pb2_grpc,
 )
-from sidecar.values.documents import (
-    IngestResult,
-    SourceDocument,
-)
-from sidecar.values.encoded import (
-    DumpedDocument,
-    EncodedText,
-    EncodeResult,
-    ModelSummary,
-    RerankResult,
-    Text,
-)
-from sidecar.values.index import (
-    IndexOptions,
-    IndexReport,
-    SetupResult,
-)
-from sidecar.values.maintenance import (
-    BackfillEvent,
-    BackfillOptions,
-    UpgradeEvent,
-)
-from sidecar.values.search import (
-    Explanation,
-    SearchRequest,
-    SearchResult,
-)
-from sidecar.wire import (
-    encode,
-    index,
-    search,
-)
-from sidecar.wire import (
-    maintenance as life,
-)
+from sidecar.values.documents import IngestResult, SourceDocument
+from sidecar.values.encoded import DumpedDocument, EncodedText, EncodeResult, ModelSummary, RerankResult, Text
+from sidecar.values.index import IndexOptions, IndexReport, SetupResult
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, UpgradeEvent
+from sidecar.values.search import Explanation, SearchRequest, SearchResult
+from sidecar.wire import encode, index, search
+from sidecar.wire import maintenance as life
 from sidecar.wire.models import model_from_pb
 from sidecar.wire.status import CLUSTER_AUTHORIZATION
 

@@ -13,15 +13,7 @@ import numpy as np
 from cherche_models.naming import feature_names
 from cherche_models.prune import Prune
 from cherche_models.types import Floats, TermWeights
-from sidecar.errors import (
-    ChercheError,
-    Code,
-    invalid,
-    item_name,
-    naming,
-    precondition,
-    unavailable,
-)
+from sidecar.errors import ChercheError, Code, invalid, item_name, naming, precondition, unavailable
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.gateway.shapes import Naming
 from sidecar.gateway.wire import quoted
@@ -30,11 +22,7 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.pipeline.texts import leaving_weights, slowest
 from sidecar.protocols import Encoder
 from sidecar.services import Services
-from sidecar.values.model import (
-    Encoded,
-    Kind,
-    Lane,
-)
+from sidecar.values.model import Encoded, Kind, Lane
 from sidecar.values.search import Timings
 
 Head = Literal["sparse", "late_interaction"]

@@ -14,11 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sidecar.errors import invalid, precondition
-from sidecar.maintenance.estimate import (
-    check_room,
-    estimate,
-    sample_texts,
-)
+from sidecar.maintenance.estimate import check_room, estimate, sample_texts
 from sidecar.maintenance.pace import Guard
 from sidecar.maintenance.page import revisit
 from sidecar.maintenance.work import Outcome
@@ -27,14 +23,7 @@ from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.pipeline.stream import beating, in_order, in_turn
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import (
-    BackfillEvent,
-    BackfillOptions,
-    Candidate,
-    Group,
-    Part,
-    Progress,
-)
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Candidate, Group, Part, Progress
 
 HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
 MAX_ROUNDS = 20

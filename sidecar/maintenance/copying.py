@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from cherche_models import codec
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.backfill import purpose_of
-from sidecar.maintenance.work import (
-    Outcome,
-    Work,
-    has_text,
-    judge,
-)
+from sidecar.maintenance.work import Outcome, Work, has_text, judge
 from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.protocols import Shadows
-from sidecar.values.documents import (
-    StoredDocument,
-    WriteResult,
-)
+from sidecar.values.documents import StoredDocument, WriteResult
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import (
-    Candidate,
-    Found,
-    Placement,
-)
+from sidecar.values.maintenance import Candidate, Found, Placement
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,7 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.values.documents import Existing
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import (
-    Estimate,
-    Group,
-    Room,
-)
+from sidecar.values.maintenance import Estimate, Group, Room
 
 SAMPLE = 64
 

@@ -8,11 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.maintenance.throttle import (
-    PROBES,
-    Latency,
-    Throttle,
-)
+from sidecar.maintenance.throttle import PROBES, Latency, Throttle
 from sidecar.pipeline.context import Context
 from sidecar.values.index import TextField
 from sidecar.values.maintenance import BackfillOptions

@@ -17,14 +17,8 @@ from sidecar.maintenance.transcode import transcoded
 from sidecar.maintenance.work import Outcome, Work, cleared, has_text, judge
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
-from sidecar.values.documents import (
-    StoredDocument,
-    WriteResult,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Revision,
-)
+from sidecar.values.documents import StoredDocument, WriteResult
+from sidecar.values.maintenance import Candidate, Revision
 from sidecar.values.model import Lane
 
 

@@ -16,10 +16,7 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.pipeline.plan import DEFAULT_FIELDS
 from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
-from sidecar.values.documents import (
-    OWN_FIELDS,
-    Existing,
-)
+from sidecar.values.documents import OWN_FIELDS, Existing
 from sidecar.values.index import (
     Chunks,
     Fingerprint,

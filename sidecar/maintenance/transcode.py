@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING
 
 from cherche_models import codec
 from cherche_models.codes import codebook
-from cherche_models.codes.form import (
-    CODECS,
-    LARGEST_POOL,
-    CodecError,
-    Form,
-)
+from cherche_models.codes.form import CODECS, LARGEST_POOL, CodecError, Form
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, document_length
 from sidecar.pipeline.fingerprint import codes_fingerprint
 from sidecar.pipeline.text import content_hash
-from sidecar.values.documents import (
-    Existing,
-    StoredDocument,
-)
-from sidecar.values.index import (
-    Fingerprint,
-    IndexMeta,
-)
+from sidecar.values.documents import Existing, StoredDocument
+from sidecar.values.index import Fingerprint, IndexMeta
 from sidecar.values.maintenance import Revision
 
 if TYPE_CHECKING:

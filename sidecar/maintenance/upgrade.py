@@ -12,27 +12,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from sidecar.errors import precondition
-from sidecar.maintenance.backfill import (
-    Run,
-    guard_of,
-    read_checkpoint,
-)
+from sidecar.maintenance.backfill import Run, guard_of, read_checkpoint
 from sidecar.maintenance.copying import Copy
-from sidecar.maintenance.estimate import (
-    SAMPLE,
-    check_room,
-    estimate,
-)
-from sidecar.maintenance.setup import (
-    inherited,
-    resolve,
-)
+from sidecar.maintenance.estimate import SAMPLE, check_room, estimate
+from sidecar.maintenance.setup import inherited, resolve
 from sidecar.pipeline.context import Context
 from sidecar.protocols import Shadows
-from sidecar.values.index import (
-    IndexMeta,
-    IndexOptions,
-)
+from sidecar.values.index import IndexMeta, IndexOptions
 from sidecar.values.maintenance import (
     BackfillOptions,
     Candidate,

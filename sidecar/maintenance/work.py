@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 
 from sidecar.errors import ChercheError, invalid
 from sidecar.pipeline import text as texts_of
-from sidecar.values.documents import (
-    StoredDocument,
-)
+from sidecar.values.documents import StoredDocument
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import (
-    Candidate,
-    NotDone,
-    Revision,
-)
+from sidecar.values.maintenance import Candidate, NotDone, Revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,10 @@ from functools import partial
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
-from sidecar.models.isolate import (
-    checked,
-    each,
-    encoding_failure,
-    is_out_of_memory,
-)
-from sidecar.models.queue import (
-    Job,
-    JobQueue,
-    padded_tokens,
-)
+from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
+from sidecar.models.queue import Job, JobQueue, padded_tokens
 from sidecar.protocols import Model
-from sidecar.values.model import (
-    Encoded,
-    Kind,
-    Lane,
-    ModelInfo,
-)
+from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
 
 Outcome = Encoded | ChercheError
 

@@ -8,16 +8,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
-from sidecar.models.batcher import (
-    Batcher,
-    BatchObserver,
-    BatchOptions,
-)
+from sidecar.models.batcher import Batcher, BatchObserver, BatchOptions
 from sidecar.observe import logs
-from sidecar.protocols import (
-    Encoder,
-    Model,
-)
+from sidecar.protocols import Encoder, Model
 from sidecar.values.model import Kind, ModelInfo
 
 Loader = Callable[[str, str], Model]

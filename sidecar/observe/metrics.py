@@ -13,10 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from sidecar.errors import precondition
 from sidecar.models.batcher import BatchObserver
 from sidecar.values.model import Lane
-from sidecar.values.search import (
-    RerankOutcome,
-    Timings,
-)
+from sidecar.values.search import RerankOutcome, Timings
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _TOKENS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)

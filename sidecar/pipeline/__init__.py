@@ -3,12 +3,6 @@
 Whatever has a socket, a device or a clock comes in through `Context`.
 """
 
-from sidecar.maintenance.backfill import backfill
-from sidecar.maintenance.setup import (
-    remove,
-    report,
-    setup,
-)
 from sidecar.pipeline.context import Context, Limits
 from sidecar.pipeline.explain import explain
 from sidecar.pipeline.ingest import ingest
@@ -19,11 +13,7 @@ __all__ = [
     "Context",
     "Limits",
     "PageSigner",
-    "backfill",
     "explain",
     "ingest",
-    "remove",
-    "report",
     "search",
-    "setup",
 ]

@@ -10,10 +10,7 @@ import numpy as np
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError
 from sidecar.protocols import Encoder
-from sidecar.values.index import (
-    Chunks,
-    TextField,
-)
+from sidecar.values.index import Chunks, TextField
 from sidecar.values.model import Encoded
 
 WHOLE = Chunks()

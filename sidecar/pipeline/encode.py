@@ -11,11 +11,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from cherche_models import (
-    codec,
-    grid,
-    naming,
-)
+from cherche_models import codec, grid, naming
 from cherche_models.codes import codebook
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights, Tokens
@@ -24,18 +20,9 @@ from sidecar.pipeline.chunks import merged, merged_tokens, windows
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.text import join
-from sidecar.protocols import (
-    Encoder,
-    Encoders,
-)
-from sidecar.values.index import (
-    IndexMeta,
-    TextField,
-)
-from sidecar.values.model import (
-    Encoded,
-    Lane,
-)
+from sidecar.protocols import Encoder, Encoders
+from sidecar.values.index import IndexMeta, TextField
+from sidecar.values.model import Encoded, Lane
 
 T = TypeVar("T")
 Outcome = Encoded | ChercheError

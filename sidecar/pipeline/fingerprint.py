@@ -9,14 +9,8 @@ from typing import Any
 
 from cherche_models.codes.form import BITS
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.protocols import (
-    Encoder,
-    Encoders,
-)
-from sidecar.values.index import (
-    Chunks,
-    IndexMeta,
-)
+from sidecar.protocols import Encoder, Encoders
+from sidecar.values.index import Chunks, IndexMeta
 from sidecar.values.model import ModelInfo
 
 

@@ -14,14 +14,7 @@ from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.pipeline.stream import Bounds, chunks, in_order
-from sidecar.values.documents import (
-    Existing,
-    IngestResult,
-    Json,
-    Outcome,
-    SourceDocument,
-    StoredDocument,
-)
+from sidecar.values.documents import Existing, IngestResult, Json, Outcome, SourceDocument, StoredDocument
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Lane
 

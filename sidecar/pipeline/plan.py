@@ -12,17 +12,9 @@ from sidecar.pipeline.membership import check_body, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check
 from sidecar.protocols import Encoder
-from sidecar.values.index import (
-    Fingerprint,
-    IndexMeta,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, IndexMeta, TextField
 from sidecar.values.maintenance import Group
-from sidecar.values.search import (
-    RerankOutcome,
-    RerankStatus,
-    SearchRequest,
-)
+from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest
 
 DEFAULT_FIELDS = ("title", "text")
 

@@ -19,13 +19,7 @@ from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.protocols import Encoder
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import (
-    EngineHit,
-    RerankOutcome,
-    RerankStatus,
-    SearchRequest,
-    SparseOutcome,
-)
+from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, SearchRequest, SparseOutcome
 
 
 @dataclass(frozen=True, slots=True)

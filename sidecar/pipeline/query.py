@@ -17,14 +17,7 @@ from sidecar.pipeline.encode import name_of
 from sidecar.protocols import Encoder
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
-from sidecar.values.search import (
-    RerankOutcome,
-    RerankStatus,
-    SearchRequest,
-    SparseClause,
-    SparseOutcome,
-    SparseStatus,
-)
+from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseClause, SparseOutcome, SparseStatus
 
 _STAGES = ("tokenize", "queue", "encode")
 _FOREIGN = "model {!r} does not know the language of this query"

@@ -18,13 +18,7 @@ from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
-from sidecar.values.search import (
-    EngineHit,
-    Hit,
-    RerankOutcome,
-    RerankStatus,
-    ScoreParts,
-)
+from sidecar.values.search import EngineHit, Hit, RerankOutcome, RerankStatus, ScoreParts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,8 @@ from typing import Any, NoReturn
 
 from sidecar.errors import invalid
 from sidecar.pipeline.fingerprint import sha256_of
-from sidecar.values.documents import (
-    OWN_FIELDS,
-    Json,
-    SourceDocument,
-    value_at,
-)
-from sidecar.values.index import (
-    Fingerprint,
-    TextField,
-)
+from sidecar.values.documents import OWN_FIELDS, Json, SourceDocument, value_at
+from sidecar.values.index import Fingerprint, TextField
 
 MAX_ID_BYTES = 512
 

@@ -11,36 +11,17 @@ from typing import TypeVar
 from cherche_models import codec
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights
-from sidecar.errors import (
-    ChercheError,
-    Code,
-    invalid,
-    item_name,
-    naming,
-)
+from sidecar.errors import ChercheError, Code, invalid, item_name, naming
 from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc
 from sidecar.pipeline.encode import name_of
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.pipeline.texts import leaving_weights, slowest
 from sidecar.protocols import Encoder
-from sidecar.services import (
-    Call,
-    Services,
-)
+from sidecar.services import Call, Services
 from sidecar.values.index import Fingerprint
-from sidecar.values.model import (
-    Encoded,
-    Kind,
-    Lane,
-)
+from sidecar.values.model import Encoded, Kind, Lane
 from sidecar.values.search import Timings
-from sidecar.wire.columns import (
-    codes_to_pb,
-    fingerprint_to_pb,
-    item_to_pb,
-    timings_to_pb,
-    weights_to_pb,
-)
+from sidecar.wire.columns import codes_to_pb, fingerprint_to_pb, item_to_pb, timings_to_pb, weights_to_pb
 
 NAMING = "escaped"
 CODEC: codec.Codec = "int8"

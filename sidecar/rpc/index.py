@@ -7,15 +7,12 @@ from contextlib import aclosing
 
 from sidecar import pipeline
 from sidecar.errors import invalid
-from sidecar.maintenance import upgrade
+from sidecar.maintenance import backfill, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
-from sidecar.services import (
-    Call,
-    Services,
-)
+from sidecar.services import Call, Services
 from sidecar.values.documents import SourceDocument
 from sidecar.wire import index as convert
-from sidecar.wire import maintenance as life
+from sidecar.wire import maintenance
 
 
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):
@@ -28,12 +25,12 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         """Add the mapping to an index."""
         ours = self._services.patient(context)
         options = convert.options_from_pb(request.options)
-        result = await pipeline.setup(_named(request.index), options, ours, dry_run=request.dry_run)
+        result = await setup.setup(_named(request.index), options, ours, dry_run=request.dry_run)
         return convert.setup_to_pb(result)
 
     async def GetIndex(self, request: index_pb2.GetIndexRequest, context: Call) -> index_pb2.GetIndexResponse:
         """Tell how an index was set up and what it holds."""
-        return convert.report_to_pb(await pipeline.report(_named(request.index), self._services.context(context)))
+        return convert.report_to_pb(await setup.report(_named(request.index), self._services.context(context)))
 
     async def IndexDocuments(
         self, request_iterator: AsyncIterator[index_pb2.IndexDocumentsRequest], context: Call
@@ -57,7 +54,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
     async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
         """Take out what setup and feed put in."""
-        documents, remains = await pipeline.remove(_named(request.index), self._services.patient(context))
+        documents, remains = await setup.remove(_named(request.index), self._services.patient(context))
         return index_pb2.RemoveIndexResponse(documents=documents, remains=remains)
 
     async def DumpIndex(
@@ -73,18 +70,18 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     ) -> AsyncIterator[index_pb2.BackfillIndexResponse]:
         """Encode what an index holds and is not encoded."""
         ours = self._services.patient(context)
-        events = pipeline.backfill(_named(request.index), life.backfill_from_pb(request), ours)
+        events = backfill.backfill(_named(request.index), maintenance.backfill_from_pb(request), ours)
         async with aclosing(events):
             async for event in events:
-                yield life.event_to_pb(event)
+                yield maintenance.event_to_pb(event)
 
     async def UpgradeIndex(
         self, request: index_pb2.UpgradeIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.UpgradeIndexResponse]:
         """Fill an index beside the one that serves, switch to it, or back."""
         ours, index = self._services.patient(context), _one(request.index)
-        settings = life.backfill_from_pb(request)
-        match life.step_of(request):
+        settings = maintenance.backfill_from_pb(request)
+        match maintenance.step_of(request):
             case "prepare":
                 options = convert.options_from_pb(request.options)
                 events = upgrade.prepare(index, options, request.shadow, settings, ours)
@@ -96,7 +93,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
                 events = upgrade.rollback(index, settings, ours)
         async with aclosing(events):
             async for event in events:
-                yield life.upgrade_event_to_pb(event)
+                yield maintenance.upgrade_event_to_pb(event)
 
 
 async def _documents(requests: AsyncIterator[index_pb2.IndexDocumentsRequest]) -> AsyncIterator[SourceDocument]:

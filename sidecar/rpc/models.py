@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import model_pb2, model_pb2_grpc
-from sidecar.services import (
-    Call,
-    Services,
-)
+from sidecar.services import Call, Services
 from sidecar.wire.models import model_to_pb
 
 

@@ -14,28 +14,12 @@ from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
 from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
 from sidecar.pipeline.table import query_table
-from sidecar.services import (
-    Call,
-    Services,
-)
+from sidecar.services import Call, Services
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import (
-    EngineHit,
-    RerankOutcome,
-    SearchRequest,
-    Timings,
-)
-from sidecar.wire.columns import (
-    item_to_pb,
-    timings_to_pb,
-    weights_to_pb,
-)
-from sidecar.wire.search import (
-    QUERY_MODES,
-    outcome_to_pb,
-    sparse_to_pb,
-)
+from sidecar.values.search import EngineHit, RerankOutcome, SearchRequest, Timings
+from sidecar.wire.columns import item_to_pb, timings_to_pb, weights_to_pb
+from sidecar.wire.search import QUERY_MODES, outcome_to_pb, sparse_to_pb
 from sidecar.wire.status import clean
 
 

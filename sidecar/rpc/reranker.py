@@ -9,29 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from cherche_models import codec, scores
-from sidecar.errors import (
-    ChercheError,
-    Code,
-    invalid,
-    item_name,
-    naming,
-    precondition,
-)
+from sidecar.errors import ChercheError, Code, invalid, item_name, naming, precondition
 from sidecar.pb.cherche.v1 import reranker_pb2, reranker_pb2_grpc
 from sidecar.pipeline import Context
 from sidecar.pipeline.texts import scorable_codes
 from sidecar.protocols import Encoder
-from sidecar.services import (
-    Call,
-    Services,
-)
+from sidecar.services import Call, Services
 from sidecar.values.model import Encoded
 from sidecar.values.search import Timings
-from sidecar.wire.columns import (
-    codes_from_pb,
-    item_to_pb,
-    timings_to_pb,
-)
+from sidecar.wire.columns import codes_from_pb, item_to_pb, timings_to_pb
 
 
 @dataclass(frozen=True, slots=True)

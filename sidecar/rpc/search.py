@@ -5,14 +5,8 @@ from __future__ import annotations
 from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import search_pb2, search_pb2_grpc
-from sidecar.services import (
-    Call,
-    Services,
-)
-from sidecar.values.search import (
-    SearchRequest,
-    SearchResult,
-)
+from sidecar.services import Call, Services
+from sidecar.values.search import SearchRequest, SearchResult
 from sidecar.wire import search as convert
 
 

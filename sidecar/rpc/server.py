@@ -12,10 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from sidecar.client.channel import read_pem
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
-from sidecar.models.registry import (
-    ModelState,
-    Registry,
-)
+from sidecar.models.registry import ModelState, Registry
 from sidecar.pb.cherche.v1 import (
     encoder_pb2_grpc,
     index_pb2_grpc,

@@ -7,11 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sidecar.errors import ChercheError
-from sidecar.values.documents import (
-    Json,
-    State,
-    StoredDocument,
-)
+from sidecar.values.documents import Json, State, StoredDocument
 from sidecar.values.index import IndexMeta
 
 

@@ -13,11 +13,7 @@ from sidecar.errors import ChercheError, invalid
 from sidecar.pb.cherche.v1 import common_pb2 as pb
 from sidecar.values.index import Fingerprint
 from sidecar.values.search import Timings
-from sidecar.wire.status import (
-    clean,
-    from_status,
-    to_status,
-)
+from sidecar.wire.status import clean, from_status, to_status
 
 
 def weights_to_pb(texts: Sequence[TermWeights | None], name: Callable[[int], str]) -> pb.TermWeightsBatch:

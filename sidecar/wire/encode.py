@@ -7,14 +7,7 @@ from itertools import zip_longest
 
 from sidecar.errors import ChercheError
 from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, reranker_pb2
-from sidecar.values.encoded import (
-    EncodedText,
-    EncodeResult,
-    RerankFailure,
-    RerankResult,
-    RerankScore,
-    Text,
-)
+from sidecar.values.encoded import EncodedText, EncodeResult, RerankFailure, RerankResult, RerankScore, Text
 from sidecar.wire.columns import (
     codes_from_pb,
     codes_to_pb,

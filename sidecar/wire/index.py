@@ -8,12 +8,7 @@ from typing import cast
 
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import index_pb2 as pb
-from sidecar.values.documents import (
-    Existing,
-    IngestResult,
-    Outcome,
-    State,
-)
+from sidecar.values.documents import Existing, IngestResult, Outcome, State
 from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import (
     Chunks,
@@ -27,12 +22,7 @@ from sidecar.values.index import (
     SetupResult,
     TextField,
 )
-from sidecar.wire.columns import (
-    fingerprint_from_pb,
-    fingerprint_to_pb,
-    item_error,
-    item_to_pb,
-)
+from sidecar.wire.columns import fingerprint_from_pb, fingerprint_to_pb, item_error, item_to_pb
 from sidecar.wire.search import source_bytes
 from sidecar.wire.status import clean
 

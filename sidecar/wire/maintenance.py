@@ -15,11 +15,7 @@ from sidecar.values.maintenance import (
     Switched,
     UpgradeEvent,
 )
-from sidecar.wire.status import (
-    clean,
-    from_status,
-    to_status,
-)
+from sidecar.wire.status import clean, from_status, to_status
 
 Step = Literal["prepare", "switch", "rollback"]
 STEPS: dict[Step, pb.UpgradeStep.ValueType] = {

@@ -24,12 +24,7 @@ from sidecar.values.search import (
     TermContribution,
     TokenMatch,
 )
-from sidecar.wire.columns import (
-    fingerprint_from_pb,
-    fingerprint_to_pb,
-    timings_from_pb,
-    timings_to_pb,
-)
+from sidecar.wire.columns import fingerprint_from_pb, fingerprint_to_pb, timings_from_pb, timings_to_pb
 from sidecar.wire.status import clean
 
 T = TypeVar("T")

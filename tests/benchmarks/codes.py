@@ -18,11 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cherche_models import (
-    codec,
-    hub,
-    scores,
-)
+from cherche_models import codec, hub, scores
 from cherche_models.codes import codebook
 from cherche_models.codes.codebook import Codebook
 from cherche_models.evaluate import Collection, compare, per_query, read

@@ -227,10 +227,7 @@ async def upgrade(url: str, wanted: int, data: Path | None) -> dict[str, Any]:
     """Another model under searches and writes; what failed, what was mixed, what was lost."""
     from sidecar.engines.opensearch import OpenSearchEngine
     from sidecar.testing import FakeModel, running_server
-    from sidecar.values.index import (
-        IndexOptions,
-        TextField,
-    )
+    from sidecar.values.index import IndexOptions, TextField
     from sidecar.values.maintenance import BackfillOptions
     from sidecar.values.search import SearchRequest
 

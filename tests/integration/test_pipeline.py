@@ -18,37 +18,17 @@ import pytest
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance import setup
+from sidecar.maintenance.setup import remove, report, setup
 from sidecar.models.batcher import BatchOptions
 from sidecar.models.registry import Registry
-from sidecar.pipeline import (
-    Context,
-    PageSigner,
-    explain,
-    ingest,
-    remove,
-    report,
-    search,
-)
+from sidecar.pipeline import Context, PageSigner, explain, ingest, search
 from sidecar.pipeline.context import Limits
 from sidecar.pipeline.encode import share_tokens
 from sidecar.protocols import Engine
 from sidecar.testing import FakeModel
-from sidecar.values.documents import (
-    Existing,
-    IngestResult,
-    SourceDocument,
-)
-from sidecar.values.index import (
-    Identity,
-    IndexOptions,
-    TextField,
-)
-from sidecar.values.search import (
-    RerankStatus,
-    SearchRequest,
-    SearchResult,
-)
+from sidecar.values.documents import Existing, IngestResult, SourceDocument
+from sidecar.values.index import Identity, IndexOptions, TextField
+from sidecar.values.search import RerankStatus, SearchRequest, SearchResult
 
 ENGINES = ("embedded", "opensearch", "elasticsearch")
 SYNONYMS = {"automobile": "car", "physician": "doctor", "purchase": "buy"}

@@ -6,13 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cherche_models.types import Tokens
-from sidecar.models.queue import (
-    LANES,
-    Job,
-    JobQueue,
-    around,
-    padded_tokens,
-)
+from sidecar.models.queue import LANES, Job, JobQueue, around, padded_tokens
 
 KINDS = ("document", "query")
 lengths = st.integers(0, 200)

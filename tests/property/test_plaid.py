@@ -9,11 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cherche_models import (
-    codec,
-    hub,
-    scores,
-)
+from cherche_models import codec, hub, scores
 from cherche_models.codes import codebook
 from cherche_models.models import Joint, Model
 from cherche_models.retrieve import PLAID, ColBERT

@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cherche_models import (
-    bodies,
-    codec,
-)
+from cherche_models import bodies, codec
 from cherche_models.codec import CodecError
-from cherche_models.codes import (
-    codebook,
-    residual,
-)
+from cherche_models.codes import codebook, residual
 from cherche_models.codes.pool import pool
 from cherche_models.types import TokenEmbeddings
 from tests.property.test_codec import damage, damaged

@@ -7,18 +7,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cherche_models.codec import (
-    CodecError,
-    codes_header,
-)
+from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
 from sidecar.engines.embedded import lexical
 from sidecar.errors import ChercheError, invalid
-from sidecar.values.documents import (
-    Existing,
-    Json,
-    StoredDocument,
-)
+from sidecar.values.documents import Existing, Json, StoredDocument
 
 MAX_ID_BYTES = 512
 _CHUNK = 500

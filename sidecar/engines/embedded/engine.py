@@ -25,33 +25,10 @@ from sidecar.engines.embedded.postings import Mirror, top
 from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query, projected
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.protocols import Shadows
-from sidecar.values.documents import (
-    Existing,
-    Json,
-    StoredDocument,
-    WriteResult,
-)
-from sidecar.values.index import (
-    EngineInfo,
-    Gaps,
-    Identity,
-    IndexMeta,
-    IndexStats,
-    SetupPlan,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Group,
-    Load,
-    Part,
-    Revision,
-    Room,
-)
-from sidecar.values.search import (
-    EngineHit,
-    EnginePage,
-    Query,
-)
+from sidecar.values.documents import Existing, Json, StoredDocument, WriteResult
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Candidate, Group, Load, Part, Revision, Room
+from sidecar.values.search import EngineHit, EnginePage, Query
 
 T = TypeVar("T")
 

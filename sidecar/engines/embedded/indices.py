@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from sidecar.engines.embedded import documents, lexical
 from sidecar.errors import ChercheError, invalid, not_found, precondition
 from sidecar.values.documents import Json
-from sidecar.values.index import (
-    Gaps,
-    IndexMeta,
-    IndexStats,
-    SetupPlan,
-)
+from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 
 _NAME = re.compile(r"[^A-Z\\/*?\"<>|\s,#:]+")
 

@@ -15,11 +15,7 @@ from sidecar.engines.embedded.indices import Index
 from sidecar.errors import ChercheError, Code, not_found
 from sidecar.values.documents import WriteResult
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import (
-    Candidate,
-    Part,
-    Revision,
-)
+from sidecar.values.maintenance import Candidate, Part, Revision
 
 PAGE = 128
 

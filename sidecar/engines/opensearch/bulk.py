@@ -13,16 +13,7 @@ from sidecar.engines.opensearch.errors import BadRequestShape, of_item
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.values.documents import (
-    CODES,
-    HASH,
-    STATE,
-    TERMS,
-    WEIGHTS,
-    Json,
-    StoredDocument,
-    WriteResult,
-)
+from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ID_BYTES = 512

@@ -7,17 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from sidecar.engines.opensearch import (
-    incomplete,
-    lifecycle,
-    load,
-    mapping,
-    reading,
-    slices,
-)
-from sidecar.engines.opensearch import (
-    multi_index as several,
-)
+from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, slices
+from sidecar.engines.opensearch import multi_index as several
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -36,32 +27,10 @@ from sidecar.engines.opensearch.revisions import deliver
 from sidecar.engines.opensearch.successors import OpenSearchShadows
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.values.documents import (
-    Existing,
-    StoredDocument,
-    WriteResult,
-)
-from sidecar.values.index import (
-    EngineInfo,
-    Gaps,
-    Identity,
-    IndexMeta,
-    IndexStats,
-    SetupPlan,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Group,
-    Load,
-    Part,
-    Revision,
-    Room,
-)
-from sidecar.values.search import (
-    EnginePage,
-    Query,
-    SparseClause,
-)
+from sidecar.values.documents import Existing, StoredDocument, WriteResult
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Candidate, Group, Load, Part, Revision, Room
+from sidecar.values.search import EnginePage, Query, SparseClause
 
 DEFAULT_MAX_CLAUSES = 1024
 _FREQUENCY_BATCH = 500

@@ -10,11 +10,7 @@ from typing import Any
 from sidecar.engines.opensearch.mapping import PROPERTIES, creation
 from sidecar.engines.opensearch.query import SPARSE_VECTOR
 from sidecar.values.documents import WEIGHTS
-from sidecar.values.index import (
-    Fingerprint,
-    IndexMeta,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, IndexMeta, TextField
 
 _EXAMPLE = IndexMeta(
     model="cherche-tiny",

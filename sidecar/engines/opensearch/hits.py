@@ -7,20 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.engines.opensearch.query import LEXICAL, SPARSE
-from sidecar.values.documents import (
-    CODES,
-    HASH,
-    OWN_FIELDS,
-    STATE,
-    TERMS,
-    Existing,
-    Json,
-)
-from sidecar.values.search import (
-    EngineHit,
-    EnginePage,
-    Query,
-)
+from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, Existing, Json
+from sidecar.values.search import EngineHit, EnginePage, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
 _NOT_PASSED_ON = ("suggest", "profile")

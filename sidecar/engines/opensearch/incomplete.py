@@ -10,13 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sidecar.engines.opensearch.mapping import IndexFacts
-from sidecar.values.documents import (
-    CODES,
-    HASH,
-    STATE,
-    TERMS,
-    Json,
-)
+from sidecar.values.documents import CODES, HASH, STATE, TERMS, Json
 from sidecar.values.index import IndexMeta
 
 

@@ -11,17 +11,8 @@ from sidecar.engines.opensearch.http import Http, Request, index_path, is_patter
 from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, not_found, unavailable
-from sidecar.values.documents import (
-    HASH,
-    STATE,
-    TERMS,
-)
-from sidecar.values.index import (
-    Gaps,
-    IndexMeta,
-    IndexStats,
-    SetupPlan,
-)
+from sidecar.values.documents import HASH, STATE, TERMS
+from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 
 _ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
 

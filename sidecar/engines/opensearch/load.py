@@ -8,10 +8,7 @@ from typing import Any
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import Json
-from sidecar.values.maintenance import (
-    Load,
-    Room,
-)
+from sidecar.values.maintenance import Load, Room
 
 _UNKNOWN = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
 _LOW = "cluster.routing.allocation.disk.watermark.low"

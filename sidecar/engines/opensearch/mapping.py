@@ -10,18 +10,8 @@ from typing import Any
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.engines.opensearch.query import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.errors import precondition
-from sidecar.values.documents import (
-    CODES,
-    HASH,
-    STATE,
-    TERMS,
-    WEIGHTS,
-    Json,
-)
-from sidecar.values.index import (
-    IndexMeta,
-    IndexStats,
-)
+from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json
+from sidecar.values.index import IndexMeta, IndexStats
 from sidecar.values.maintenance import Group
 
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes

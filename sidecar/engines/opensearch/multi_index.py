@@ -18,11 +18,7 @@ from sidecar.engines.opensearch.http import Http, Request, index_path, is_patter
 from sidecar.engines.opensearch.mapping import IndexFacts
 from sidecar.engines.opensearch.templates import BACKING
 from sidecar.errors import ChercheError, invalid, precondition
-from sidecar.values.documents import (
-    Json,
-    StoredDocument,
-    WriteResult,
-)
+from sidecar.values.documents import Json, StoredDocument, WriteResult
 
 _ADDRESSES = 2000  # of one request
 

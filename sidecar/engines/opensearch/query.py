@@ -7,17 +7,8 @@ from typing import Any
 
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
-from sidecar.values.documents import (
-    CODES,
-    OWN_FIELDS,
-    TERMS,
-    WEIGHTS,
-    Json,
-)
-from sidecar.values.search import (
-    Query,
-    SparseClause,
-)
+from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, WEIGHTS, Json
+from sidecar.values.search import Query, SparseClause
 
 LEXICAL, SPARSE = "cherche_lexical", "cherche_sparse"
 TEXT_SLOT = "{{text}}"

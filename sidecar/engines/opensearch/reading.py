@@ -10,18 +10,8 @@ from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import existing
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
-from sidecar.engines.opensearch.multi_index import (
-    Several,
-    located,
-    several,
-)
-from sidecar.values.documents import (
-    CODES,
-    STATE,
-    TERMS,
-    Existing,
-    Json,
-)
+from sidecar.engines.opensearch.multi_index import Several, located, several
+from sidecar.values.documents import CODES, STATE, TERMS, Existing, Json
 
 READ_BATCH = 500
 SCAN_BATCH = 200

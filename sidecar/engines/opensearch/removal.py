@@ -7,11 +7,7 @@ from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import NoScripts
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.values.documents import (
-    OWN_FIELDS,
-    WEIGHTS,
-    Json,
-)
+from sidecar.values.documents import OWN_FIELDS, WEIGHTS, Json
 
 _BATCH = 10_000
 _PAGE = 500

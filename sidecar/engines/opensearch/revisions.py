@@ -9,14 +9,8 @@ from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_f
 from sidecar.engines.opensearch.errors import NoScripts
 from sidecar.engines.opensearch.http import Http, Request
 from sidecar.errors import ChercheError, Code, invalid, not_found
-from sidecar.values.documents import (
-    OWN_FIELDS,
-    WriteResult,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Revision,
-)
+from sidecar.values.documents import OWN_FIELDS, WriteResult
+from sidecar.values.maintenance import Candidate, Revision
 
 # Where weights lie in ``_source`` a partial document would be merged with them: features of the text before would
 # stay. The script is one for all, so that it is compiled once. Elsewhere no script is needed.

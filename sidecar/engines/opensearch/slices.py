@@ -15,17 +15,8 @@ from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import precondition
-from sidecar.values.documents import (
-    CODES,
-    HASH,
-    STATE,
-    TERMS,
-    Json,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Part,
-)
+from sidecar.values.documents import CODES, HASH, STATE, TERMS, Json
+from sidecar.values.maintenance import Candidate, Part
 
 PAGE = 128
 _WHOLE = "whole"

@@ -14,19 +14,9 @@ from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
 from sidecar.engines.opensearch.multi_index import age
 from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
-from sidecar.values.documents import (
-    HASH,
-    STATE,
-    Json,
-    WriteResult,
-)
+from sidecar.values.documents import HASH, STATE, Json, WriteResult
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import (
-    Candidate,
-    Found,
-    Placement,
-    Serving,
-)
+from sidecar.values.maintenance import Candidate, Found, Placement, Serving
 
 _CLONING = 60.0  # seconds
 _NOT_COPIED = (

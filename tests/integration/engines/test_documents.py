@@ -8,11 +8,7 @@ import pytest
 
 from sidecar.errors import Code
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import (
-    Fingerprint,
-    Gaps,
-    IndexStats,
-)
+from sidecar.values.index import Fingerprint, Gaps, IndexStats
 
 ODD_IDS = ["a b", "日本", "🙂", "a/b?c", '"', "%41", "é", "_underscore", "x" * 512, "line\nbreak", ".", "*"]
 ODD_TEXTS = [

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import Code
-from sidecar.values.maintenance import (
-    Candidate,
-    Part,
-    Revision,
-)
+from sidecar.values.maintenance import Candidate, Part, Revision
 from tests.integration.engines.conftest import META, Bench
 
 pytestmark = pytest.mark.timeout(120)

@@ -7,11 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.values.index import (
-    Fingerprint,
-    IndexMeta,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, IndexMeta, TextField
 
 META = IndexMeta(
     model="sparse-model",

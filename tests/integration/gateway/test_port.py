@@ -17,10 +17,7 @@ from sidecar import config
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError
 from sidecar.gateway.server import Gateway
-from sidecar.serve import (
-    in_process,
-    running,
-)
+from sidecar.serve import in_process, running
 from sidecar.services import Services
 from sidecar.testing import FakeModel
 from tests.integration.gateway.conftest import Http, Serve, fake_model

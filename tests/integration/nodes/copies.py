@@ -15,12 +15,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.engines.opensearch.mapping import creation
 from sidecar.errors import ChercheError
-from sidecar.values.documents import (
-    CODES,
-    TERMS,
-    WEIGHTS,
-    StoredDocument,
-)
+from sidecar.values.documents import CODES, TERMS, WEIGHTS, StoredDocument
 from tests.integration.opensearch.corpus import META, NAMES, encoded, refused, weights_of
 
 _TOLERANCE = 1e-5

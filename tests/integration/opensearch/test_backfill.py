@@ -12,16 +12,8 @@ import pytest
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.values.index import (
-    IndexOptions,
-    TextField,
-)
-from sidecar.values.maintenance import (
-    BackfillEvent,
-    BackfillOptions,
-    Estimate,
-    Progress,
-)
+from sidecar.values.index import IndexOptions, TextField
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, Progress
 from sidecar.values.search import SearchRequest
 from tests.integration.opensearch.corpus import Send
 

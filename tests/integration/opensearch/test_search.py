@@ -15,12 +15,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.engine import _Known
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
-from sidecar.values.search import (
-    EnginePage,
-    Mode,
-    Query,
-    SparseClause,
-)
+from sidecar.values.search import EnginePage, Mode, Query, SparseClause
 from tests.integration.opensearch.corpus import META, NAMES, Send, clauses_of, encoded, refused, weights_of
 
 pytestmark = pytest.mark.java

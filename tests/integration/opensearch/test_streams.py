@@ -13,10 +13,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.testing import FakeModel, RunningServer, running_server
 from sidecar.values.documents import SourceDocument
-from sidecar.values.index import (
-    IndexOptions,
-    TextField,
-)
+from sidecar.values.index import IndexOptions, TextField
 from sidecar.values.search import SearchRequest
 from tests.integration.opensearch.corpus import Send
 from tests.integration.opensearch.test_backfill import bulk, last, run

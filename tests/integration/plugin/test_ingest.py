@@ -10,11 +10,7 @@ import pytest
 
 from cherche_models import codec
 from sidecar.values.documents import SourceDocument
-from sidecar.values.index import (
-    Gaps,
-    IndexOptions,
-    TextField,
-)
+from sidecar.values.index import Gaps, IndexOptions, TextField
 from sidecar.values.maintenance import BackfillOptions
 from sidecar.values.search import SearchRequest
 from tests.integration.plugin.bulk import Sources, bulk, failed, ingest_pipeline

@@ -18,10 +18,7 @@ from sidecar.protocols import Engine
 from sidecar.rpc.server import check_exposure
 from sidecar.serve import running
 from sidecar.testing import FakeModel, running_server
-from sidecar.values.index import (
-    Identity,
-    IndexOptions,
-)
+from sidecar.values.index import Identity, IndexOptions
 from sidecar.values.search import SearchRequest
 
 

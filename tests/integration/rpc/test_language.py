@@ -20,11 +20,7 @@ from sidecar.testing import RunningServer, running_server
 from sidecar.values.documents import SourceDocument
 from sidecar.values.encoded import Text
 from sidecar.values.index import IndexOptions
-from sidecar.values.search import (
-    RerankStatus,
-    SearchRequest,
-    SparseStatus,
-)
+from sidecar.values.search import RerankStatus, SearchRequest, SparseStatus
 from tests import languages
 
 DOCUMENTS = {

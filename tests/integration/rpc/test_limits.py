@@ -155,7 +155,7 @@ async def test_work_that_knows_no_deadline_is_bounded_too(engine: Engine, monkey
     async def endless(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("sidecar.pipeline.report", endless)
+    monkeypatch.setattr("sidecar.maintenance.setup.report", endless)
     hasty = Settings(limits=Limits(deadline=0.1))
     async with running_server(engine, settings=hasty) as server, Client(server.address, timeout=10) as patient:
         with pytest.raises(ChercheError, match="GetIndex took longer than the deadline") as caught:

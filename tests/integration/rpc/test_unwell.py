@@ -86,7 +86,7 @@ async def test_a_defect_is_internal_and_tells_no_secrets(engine: Engine, monkeyp
     async def defect(*_: object) -> None:
         raise RuntimeError("user text in here")
 
-    monkeypatch.setattr("sidecar.pipeline.report", defect)
+    monkeypatch.setattr("sidecar.maintenance.setup.report", defect)
     async with running_server(engine) as server:
         with pytest.raises(ChercheError) as caught:
             await server.client.get_index("a")

@@ -15,33 +15,11 @@ from sidecar.errors import ChercheError, Code, not_found
 from sidecar.maintenance.setup import resolve
 from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
-from sidecar.values.documents import (
-    Existing,
-    StoredDocument,
-    WriteResult,
-)
-from sidecar.values.index import (
-    EngineInfo,
-    Gaps,
-    Identity,
-    IndexMeta,
-    IndexOptions,
-    IndexStats,
-    SetupPlan,
-    TextField,
-)
+from sidecar.values.documents import Existing, StoredDocument, WriteResult
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexOptions, IndexStats, SetupPlan, TextField
 from sidecar.values.maintenance import Group
-from sidecar.values.model import (
-    Encoded,
-    Kind,
-    Lane,
-    ModelInfo,
-)
-from sidecar.values.search import (
-    EngineHit,
-    EnginePage,
-    Query,
-)
+from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
+from sidecar.values.search import EngineHit, EnginePage, Query
 
 INDEX = "articles"
 

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cherche_models import (
-    codec,
-    hub,
-)
+from cherche_models import codec, hub
 from cherche_models.codes import codebook
 from cherche_models.errors import CheckpointError
 from cherche_models.losses import JointLoss

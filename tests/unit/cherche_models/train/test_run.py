@@ -14,16 +14,8 @@ from cherche_models import hub
 from cherche_models.errors import DataError
 from cherche_models.losses import JointLoss
 from cherche_models.models import ColBERT
-from cherche_models.train import (
-    Settings,
-    Teacher,
-    data,
-    log,
-    stream,
-)
-from cherche_models.train import (
-    recipe_file as recipe,
-)
+from cherche_models.train import Settings, Teacher, data, log, stream
+from cherche_models.train import recipe_file as recipe
 from cherche_models.train.__main__ import main
 from cherche_models.train.plan import cost
 from cherche_models.train.processes import Processes

@@ -12,31 +12,13 @@ import pytest
 
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance import backfill
+from sidecar.maintenance.backfill import backfill
 from sidecar.maintenance.setup import resolve
-from sidecar.pipeline import (
-    Context,
-    PageSigner,
-)
+from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
-from sidecar.values.documents import (
-    StoredDocument,
-    WriteResult,
-)
-from sidecar.values.index import (
-    IndexMeta,
-    IndexOptions,
-)
-from sidecar.values.maintenance import (
-    BackfillEvent,
-    BackfillOptions,
-    Estimate,
-    Load,
-    NotDone,
-    Progress,
-    Revision,
-    Room,
-)
+from sidecar.values.documents import StoredDocument, WriteResult
+from sidecar.values.index import IndexMeta, IndexOptions
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, Load, NotDone, Progress, Revision, Room
 from tests.unit.sidecar.conftest import FakeEncoder, FakeEncoders
 
 INDEX = "articles"

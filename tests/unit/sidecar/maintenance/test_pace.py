@@ -10,17 +10,9 @@ import pytest
 
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.pace import Guard
-from sidecar.maintenance.throttle import (
-    PROBES,
-    Latency,
-    Throttle,
-    p99,
-)
+from sidecar.maintenance.throttle import PROBES, Latency, Throttle, p99
 from sidecar.values.index import TextField
-from sidecar.values.maintenance import (
-    BackfillOptions,
-    Load,
-)
+from sidecar.values.maintenance import BackfillOptions, Load
 from sidecar.values.search import EnginePage
 from tests.unit.sidecar.conftest import World
 

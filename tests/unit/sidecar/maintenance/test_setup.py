@@ -5,20 +5,10 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code, overloaded
-from sidecar.maintenance import setup
-from sidecar.pipeline import (
-    remove,
-    report,
-)
+from sidecar.maintenance.setup import remove, report, setup
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import (
-    Fingerprint,
-    Gaps,
-    IndexMeta,
-    IndexOptions,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, Gaps, IndexMeta, IndexOptions, TextField
 
 TITLE, TEXT = TextField("title"), TextField("text")
 

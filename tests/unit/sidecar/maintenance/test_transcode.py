@@ -11,25 +11,14 @@ import pytest
 from cherche_models.codec import codes_header
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError
-from sidecar.maintenance import (
-    backfill,
-    setup,
-)
-from sidecar.pipeline import (
-    Context,
-    PageSigner,
-    ingest,
-    search,
-)
+from sidecar.maintenance.backfill import backfill
+from sidecar.maintenance.setup import setup
+from sidecar.pipeline import Context, PageSigner, ingest, search
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
 from sidecar.values.maintenance import BackfillOptions
-from sidecar.values.search import (
-    RerankStatus,
-    SearchRequest,
-    SearchResult,
-)
+from sidecar.values.search import RerankStatus, SearchRequest, SearchResult
 from tests.unit.sidecar.conftest import FakeEncoder, FakeEncoders
 
 INDEX = "articles"

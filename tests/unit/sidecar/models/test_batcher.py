@@ -7,16 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.models.batcher import (
-    Batcher,
-    BatchObserver,
-    BatchOptions,
-)
+from sidecar.models.batcher import Batcher, BatchObserver, BatchOptions
 from sidecar.testing import FakeModel
-from sidecar.values.model import (
-    Encoded,
-    Lane,
-)
+from sidecar.values.model import Encoded, Lane
 
 
 class Recorder(BatchObserver):

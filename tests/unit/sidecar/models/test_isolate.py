@@ -7,12 +7,7 @@ import pytest
 
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError, Code
-from sidecar.models.isolate import (
-    checked,
-    each,
-    encoding_failure,
-    is_out_of_memory,
-)
+from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
 
 
 def fail(error: Exception) -> ChercheError:

@@ -8,10 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.models.registry import (
-    ModelState,
-    Registry,
-)
+from sidecar.models.registry import ModelState, Registry
 from sidecar.protocols import Model
 from sidecar.testing import FakeModel
 from sidecar.values.model import Encoded

@@ -13,11 +13,7 @@ from prometheus_client import generate_latest
 from sidecar.errors import ChercheError, Code
 from sidecar.observe import logs
 from sidecar.observe.metrics import BatchMetrics, Metrics
-from sidecar.values.search import (
-    RerankOutcome,
-    RerankStatus,
-    Timings,
-)
+from sidecar.values.search import RerankOutcome, RerankStatus, Timings
 
 
 @pytest.fixture(autouse=True)

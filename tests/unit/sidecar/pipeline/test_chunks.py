@@ -18,12 +18,7 @@ from sidecar.maintenance.setup import resolve
 from sidecar.pipeline.chunks import capacity, max_pooled, spans
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, encode_documents, tokenize_document
 from sidecar.testing import FakeModel
-from sidecar.values.index import (
-    Chunks,
-    IndexMeta,
-    IndexOptions,
-    TextField,
-)
+from sidecar.values.index import Chunks, IndexMeta, IndexOptions, TextField
 
 TEXT = (TextField("text"),)
 WORDS = [f"w{i}" for i in range(40)]

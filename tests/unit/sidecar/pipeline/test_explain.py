@@ -9,12 +9,7 @@ from sidecar.pipeline.explain import contributions
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import TextField
-from sidecar.values.search import (
-    Explanation,
-    SearchRequest,
-    SearchResult,
-    SparseClause,
-)
+from sidecar.values.search import Explanation, SearchRequest, SearchResult, SparseClause
 
 TEXTS = {
     "1": ("sea", "the blue sea is wide"),

@@ -15,10 +15,7 @@ from sidecar.pipeline.encode import PATIENCE
 from sidecar.pipeline.ingest import CHUNK
 from sidecar.pipeline.text import content_hash
 from sidecar.testing import FakeModel
-from sidecar.values.documents import (
-    IngestResult,
-    SourceDocument,
-)
+from sidecar.values.documents import IngestResult, SourceDocument
 from sidecar.values.index import TextField
 
 

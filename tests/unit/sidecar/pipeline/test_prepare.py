@@ -12,14 +12,7 @@ from sidecar.pipeline.prepare import Known, Prepared, prepare_documents, prepare
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import (
-    EngineHit,
-    RerankOutcome,
-    RerankStatus,
-    SearchRequest,
-    SparseOutcome,
-    SparseStatus,
-)
+from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
 
 DOC = SourceDocument("1", b'{"title": "sea", "text": "the blue sea"}')
 

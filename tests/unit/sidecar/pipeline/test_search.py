@@ -16,11 +16,7 @@ from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import TextField
 from sidecar.values.maintenance import Group
-from sidecar.values.search import (
-    RerankStatus,
-    SearchRequest,
-    SearchResult,
-)
+from sidecar.values.search import RerankStatus, SearchRequest, SearchResult
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

@@ -5,10 +5,7 @@ import pytest
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.text import content_hash, field_texts, parse, same_json
 from sidecar.values.documents import SourceDocument
-from sidecar.values.index import (
-    Fingerprint,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, TextField
 
 TITLE, TEXT = TextField("title"), TextField("text")
 PRINT = Fingerprint("s", "c")

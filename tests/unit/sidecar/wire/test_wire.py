@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 from cherche_models import codec
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError, Code, invalid, overloaded
-from sidecar.models.registry import (
-    ModelState,
-    ServedModel,
-)
+from sidecar.models.registry import ModelState, ServedModel
 from sidecar.pb.cherche.v1 import common_pb2, index_pb2, search_pb2
-from sidecar.values.documents import (
-    Existing,
-    IngestResult,
-)
+from sidecar.values.documents import Existing, IngestResult
 from sidecar.values.index import (
     EngineInfo,
     Fingerprint,
@@ -44,16 +38,8 @@ from sidecar.values.search import (
     Timings,
     TokenMatch,
 )
-from sidecar.wire import (
-    columns,
-    index,
-    search,
-    status,
-)
-from sidecar.wire.models import (
-    model_from_pb,
-    model_to_pb,
-)
+from sidecar.wire import columns, index, search, status
+from sidecar.wire.models import model_from_pb, model_to_pb
 
 NAMES = [f"n{i}" for i in range(50)]
 pairs = st.dictionaries(st.integers(0, 49), st.floats(2**-10, 10, width=32), max_size=20)

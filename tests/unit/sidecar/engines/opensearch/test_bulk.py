@@ -12,10 +12,7 @@ from opensearchpy.exceptions import ConnectionTimeout
 
 from sidecar.engines.opensearch.bulk import ATTEMPTS, Writer, batches, item
 from sidecar.errors import ChercheError, Code
-from sidecar.values.documents import (
-    StoredDocument,
-    WriteResult,
-)
+from sidecar.values.documents import StoredDocument, WriteResult
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Sent, failed, http, refusal, written
 
 BUSY = "rejected_execution_exception"

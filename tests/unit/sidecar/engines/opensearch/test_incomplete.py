@@ -8,12 +8,7 @@ import pytest
 
 from sidecar.engines.opensearch import incomplete
 from sidecar.engines.opensearch.mapping import IndexFacts
-from sidecar.values.index import (
-    Fingerprint,
-    Gaps,
-    IndexMeta,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, Gaps, IndexMeta, TextField
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("title"), TextField("parts.body")), 64)
 TEXT = {"type": "text"}

@@ -11,12 +11,7 @@ from sidecar.engines.opensearch import mapping
 from sidecar.engines.opensearch.errors import TooManyClauses, classify, of_item, of_reply
 from sidecar.engines.opensearch.hits import existing, page
 from sidecar.errors import ChercheError, Code
-from sidecar.values.index import (
-    Fingerprint,
-    IndexMeta,
-    IndexStats,
-    TextField,
-)
+from sidecar.values.index import Fingerprint, IndexMeta, IndexStats, TextField
 from sidecar.values.search import Query
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("title"),), 64)

@@ -11,14 +11,8 @@ import pytest
 from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.revisions import deliver
 from sidecar.errors import ChercheError, Code
-from sidecar.values.documents import (
-    OWN_FIELDS,
-    StoredDocument,
-)
-from sidecar.values.maintenance import (
-    Candidate,
-    Revision,
-)
+from sidecar.values.documents import OWN_FIELDS, StoredDocument
+from sidecar.values.maintenance import Candidate, Revision
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Sent, engine, http, refusal
 
 REASONS = ["script_lang not supported [painless]", "cannot execute [inline] scripts"]
