@@ -8,8 +8,8 @@ from typing import Protocol, Self
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
 from sidecar.values.documents import Existing, StoredDocument, WriteResult
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexStats, SetupPlan
-from sidecar.values.maintenance import Candidate, Found, Group, Load, Part, Placement, Revision, Room, Serving
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Candidate, Found, Load, Part, Placement, Revision, Room, Serving
 from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
 from sidecar.values.search import EnginePage, Query
 
@@ -126,7 +126,7 @@ class Engine(Protocol):
         """Some documents, for estimates."""
         ...
 
-    async def groups(self, index: str) -> tuple[Group, ...]:
+    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
         """The concrete indices behind a name, those that are encoded alike together.
 
         Raises

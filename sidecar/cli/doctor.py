@@ -19,7 +19,7 @@ from sidecar.errors import ChercheError, Code
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
-    from sidecar.values.index import IndexPart
+    from sidecar.values.index import GroupSummary
 
 PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
 _PROBE = "cherche-doctor"
@@ -97,13 +97,13 @@ async def _engine_and_index(client: Client, index: str | None) -> list[Check]:
     stats = report.stats
     held = f"{stats.documents:,} documents, {stats.encoded:,} encoded, {stats.pending:,} pending"
     found = [Check(f"index {index}", False, finding, _after_dash(finding)) for finding in report.findings]
-    parts = [Check(f"index {index}", True, _part(part)) for part in report.parts] if len(report.parts) > 1 else []
-    return [engine, Check(f"index {index}", True, held), *parts, *found]
+    groups = [Check(f"index {index}", True, _group(group)) for group in report.groups] if len(report.groups) > 1 else []
+    return [engine, Check(f"index {index}", True, held), *groups, *found]
 
 
-def _part(part: IndexPart) -> str:
-    """One way of encoding behind a name."""
-    return f"{', '.join(part.names)}: {part.model or 'BM25 alone'}"
+def _group(group: GroupSummary) -> str:
+    """The indices of one encoding."""
+    return f"{', '.join(group.names)}: {group.model or 'BM25 alone'}"
 
 
 def _after_dash(finding: str) -> str:

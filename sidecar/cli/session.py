@@ -140,7 +140,7 @@ async def _models_of(client: Client, index: str) -> list[str]:
         raise
     if report.meta is None or report.served:
         return []
-    others = [part.names[0] for part in report.parts[1:] if part.model]
+    others = [group.names[0] for group in report.groups[1:] if group.model]
     needed = [name for other in others if other != index for name in await _models_of(client, other)]
     return [report.meta.model, report.meta.reranker, *needed]
 

@@ -22,8 +22,8 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.pipeline.stream import beating, in_order, in_turn
-from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Candidate, Group, Part, Progress
+from sidecar.values.index import IndexGroup, IndexMeta
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Candidate, Part, Progress
 
 HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
 MAX_ROUNDS = 20
@@ -254,7 +254,7 @@ def read_checkpoint(options: BackfillOptions) -> dict[str, int]:
         ) from error
 
 
-async def guard_of(index: str, groups: Sequence[Group], options: BackfillOptions, context: Context) -> Guard:
+async def guard_of(index: str, groups: Sequence[IndexGroup], options: BackfillOptions, context: Context) -> Guard:
     """A guard that probes with beginnings of the index's own texts."""
     first = next(group for group in groups if group.meta is not None)
     assert first.meta is not None

@@ -11,8 +11,8 @@ from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.values.documents import Existing
-from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import Estimate, Group, Room
+from sidecar.values.index import IndexGroup, IndexMeta
+from sidecar.values.maintenance import Estimate, Room
 
 SAMPLE = 64
 
@@ -27,7 +27,7 @@ class _Sampled:
     stale: float = 0.0
 
 
-async def estimate(groups: Sequence[Group], context: Context, *, everything: bool = False) -> Estimate:
+async def estimate(groups: Sequence[IndexGroup], context: Context, *, everything: bool = False) -> Estimate:
     """Add up what each group of indices needs.
 
     Parameters

@@ -21,14 +21,14 @@ from sidecar.values.index import (
     Chunks,
     Fingerprint,
     Gaps,
+    GroupSummary,
+    IndexGroup,
     IndexMeta,
     IndexOptions,
-    IndexPart,
     IndexReport,
     SetupResult,
     TextField,
 )
-from sidecar.values.maintenance import Group
 
 DEFAULT_CODEC = "int8"
 DEFAULT_WINDOW = 100
@@ -131,26 +131,26 @@ async def report(index: str, context: Context) -> IndexReport:
     groups = await engine.groups(index)
     stats, info = await engine.stats(index), await engine.info()
     metas = [group.meta for group in groups if group.meta is not None]
-    parts = tuple(
-        IndexPart(group.names, group.meta.model, group.meta.fingerprint)
+    summaries = tuple(
+        GroupSummary(group.names, group.meta.model, group.meta.fingerprint)
         if group.meta
-        else IndexPart(group.names, "", None)
+        else GroupSummary(group.names, "", None)
         for group in groups
     )
     if not metas:
         finding = f"index {index!r} is not set up: run cherche setup {index}"
-        return IndexReport(index, None, stats, info, False, (finding,), parts)
+        return IndexReport(index, None, stats, info, False, (finding,), summaries)
     findings = _unserved(metas, context)
     served = not findings
     findings += await engine.hazards(index)
     for group in groups:
         findings += await _lacking(index, group, context)
     return IndexReport(
-        index, metas[0], stats, info, served, tuple(findings), parts, await _replaced(index, groups, context)
+        index, metas[0], stats, info, served, tuple(findings), summaries, await _replaced(index, groups, context)
     )
 
 
-async def _replaced(index: str, groups: Sequence[Group], context: Context) -> tuple[str, ...]:
+async def _replaced(index: str, groups: Sequence[IndexGroup], context: Context) -> tuple[str, ...]:
     """Indices that are kept for a way back, where the name is one that can be switched."""
     if [group.names for group in groups] == [(index,)]:
         return ()
@@ -168,7 +168,7 @@ def _unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:
     return found
 
 
-async def _lacking(index: str, group: Group, context: Context) -> list[str]:
+async def _lacking(index: str, group: IndexGroup, context: Context) -> list[str]:
     """What documents of some indices behind a name lack."""
     if group.meta is None:
         names = ", ".join(group.names)

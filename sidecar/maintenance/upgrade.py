@@ -18,12 +18,11 @@ from sidecar.maintenance.estimate import SAMPLE, check_room, estimate
 from sidecar.maintenance.setup import inherited, resolve
 from sidecar.pipeline.context import Context
 from sidecar.protocols import Shadows
-from sidecar.values.index import IndexMeta, IndexOptions
+from sidecar.values.index import IndexGroup, IndexMeta, IndexOptions
 from sidecar.values.maintenance import (
     BackfillOptions,
     Candidate,
     Estimate,
-    Group,
     NotDone,
     Part,
     Progress,
@@ -75,7 +74,7 @@ async def prepare(
             "name another model, or none to move it to a new index all the same",
         )
     new = shadow or f"{index}-{meta.fingerprint.sparse[:8]}"
-    expected = await estimate([Group((old,), meta)], context, everything=True)
+    expected = await estimate([IndexGroup((old,), meta)], context, everything=True)
     yield expected
     if settings.dry_run:
         return
@@ -300,7 +299,7 @@ class _Copying:
         read: Mapping[str, int] | None = None,
     ) -> _Copying:
         copy = Copy.of(shadows, new, meta, context)
-        guard = await guard_of(old, [Group((old,), meta)], settings, context)
+        guard = await guard_of(old, [IndexGroup((old,), meta)], settings, context)
         known = {f"{key}/{copy.purpose}": mark for key, mark in (read or {}).items()}
         run = Run(old, {old: copy}, guard, context, {**read_checkpoint(settings), **known}, sweeps=False)
         return cls(old, new, copy, run, context, shadows)

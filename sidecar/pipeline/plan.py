@@ -12,8 +12,7 @@ from sidecar.pipeline.membership import check_body, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check
 from sidecar.protocols import Encoder
-from sidecar.values.index import Fingerprint, IndexMeta, TextField
-from sidecar.values.maintenance import Group
+from sidecar.values.index import Fingerprint, IndexGroup, IndexMeta, TextField
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest
 
 DEFAULT_FIELDS = ("title", "text")
@@ -41,9 +40,9 @@ class Plan:
         Why there is no reranker.
     query_hash : str
         Of everything that decides the order.
-    groups : tuple of Group
+    groups : tuple of IndexGroup
         The concrete indices behind the name; `meta` is that of the first that is set up.
-    others : tuple of (Group, Encoder)
+    others : tuple of (IndexGroup, Encoder)
         Those of other models, whose weights the query is encoded for as well.
     """
 
@@ -57,8 +56,8 @@ class Plan:
     reranker: Encoder | None
     skipped: RerankOutcome | None
     query_hash: str
-    groups: tuple[Group, ...] = ()
-    others: tuple[tuple[Group, Encoder], ...] = ()
+    groups: tuple[IndexGroup, ...] = ()
+    others: tuple[tuple[IndexGroup, Encoder], ...] = ()
 
     @property
     def is_windowed(self) -> bool:
@@ -123,20 +122,20 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     return Plan(meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash, groups, others)
 
 
-def _others(groups: Sequence[Group], meta: IndexMeta, context: Context) -> tuple[tuple[Group, Encoder], ...]:
+def _others(groups: Sequence[IndexGroup], meta: IndexMeta, context: Context) -> tuple[tuple[IndexGroup, Encoder], ...]:
     """Groups whose weights are of another model than `meta`'s, those of one model together."""
-    found: dict[str, Group] = {}
+    found: dict[str, IndexGroup] = {}
     for group in groups:
         if group.meta is not None and _encoding(group.meta) != _encoding(meta):
             before = found.get(_encoding(group.meta))
             names = (*before.names, *group.names) if before else group.names
-            found[_encoding(group.meta)] = Group(names, group.meta)
+            found[_encoding(group.meta)] = IndexGroup(names, group.meta)
     return tuple(
         (group, sparse_encoder(group.meta, context.encoders)) for group in found.values() if group.meta is not None
     )
 
 
-def _several(groups: Sequence[Group], meta: IndexMeta) -> RerankOutcome | None:
+def _several(groups: Sequence[IndexGroup], meta: IndexMeta) -> RerankOutcome | None:
     """Why nothing is reranked where token codes are of several models: their MaxSim cannot be compared."""
     others = [group.meta for group in groups if group.meta is not None]
     if len({other.fingerprint.codes for other in others}) < 2:
@@ -149,7 +148,7 @@ def _encoding(meta: IndexMeta | None) -> str:
     return "" if meta is None else meta.fingerprint.sparse
 
 
-def _fingerprint(groups: Sequence[Group], meta: IndexMeta) -> str:
+def _fingerprint(groups: Sequence[IndexGroup], meta: IndexMeta) -> str:
     several = dict.fromkeys(fingerprint_text(group.meta.fingerprint) for group in groups if group.meta is not None)
     return ",".join(several) or fingerprint_text(meta.fingerprint)
 

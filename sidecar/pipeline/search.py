@@ -18,11 +18,11 @@ from sidecar.values.documents import Json
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import (
     EnginePage,
+    GroupClauses,
     Hit,
     Query,
     RerankOutcome,
     RerankStatus,
-    Scope,
     SearchRequest,
     SearchResult,
     SparseClause,
@@ -151,13 +151,13 @@ async def _is_other_now(request: SearchRequest, planned: Plan, context: Context)
     return False
 
 
-async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tuple[Scope, ...]:
+async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tuple[GroupClauses, ...]:
     """The query's terms for the indices of other models: one pass for each."""
     scopes = []
     for group, encoder in planned.others:
         if group.meta is not None:
             encoded, _ = await encode_query(request, group.meta, context, sparse=encoder, reranker=None)
-            scopes.append(Scope(group.names, encoded.clauses))
+            scopes.append(GroupClauses(group.names, encoded.clauses))
     return tuple(scopes)
 
 

@@ -120,6 +120,14 @@ class IndexMeta:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexGroup:
+    """Concrete indices behind a name that share one encoding; `meta` is None for those that are not set up."""
+
+    names: tuple[str, ...]
+    meta: IndexMeta | None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """Product as people write it, version and limits of an engine."""
 
@@ -194,8 +202,8 @@ class SetupResult:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexPart:
-    """Concrete indices behind a name that are encoded alike; `fingerprint` is None where they are not set up."""
+class GroupSummary:
+    """What the wire says of an `IndexGroup`; `model` is "" and `fingerprint` None where it is not set up."""
 
     names: tuple[str, ...]
     model: str
@@ -209,9 +217,9 @@ class IndexReport:
     Attributes
     ----------
     meta : IndexMeta or None
-        Of the first part that is set up; None where none is.
-    parts : tuple of IndexPart
-        What stands behind the name.
+        Of the first group that is set up; None where none is.
+    groups : tuple of GroupSummary
+        The concrete indices behind the name.
     replaced : tuple of str
         Indices whose place it took and that are kept for a way back.
     """
@@ -222,5 +230,5 @@ class IndexReport:
     engine: EngineInfo
     served: bool
     findings: tuple[str, ...] = ()
-    parts: tuple[IndexPart, ...] = ()
+    groups: tuple[GroupSummary, ...] = ()
     replaced: tuple[str, ...] = ()

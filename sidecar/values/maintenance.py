@@ -8,15 +8,6 @@ from typing import Literal
 
 from sidecar.errors import ChercheError
 from sidecar.values.documents import Json, State, StoredDocument
-from sidecar.values.index import IndexMeta
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Concrete indices behind a name that are encoded alike; `meta` is None for those that are not set up."""
-
-    names: tuple[str, ...]
-    meta: IndexMeta | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,8 @@ class SparseClause:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Concrete indices of another model, and the query's terms as that model weighs them."""
+class GroupClauses:
+    """Indices of another model (see `IndexGroup`), and the query's terms as that model weighs them."""
 
     names: tuple[str, ...]
     clauses: tuple[SparseClause, ...]
@@ -163,7 +163,7 @@ class Query:
         Seconds the caller still has.
     names : tuple of str
         Concrete indices that `clauses` are for, where there are `others`.
-    others : tuple of Scope
+    others : tuple of GroupClauses
         The same query for indices of other models.
     """
 
@@ -183,7 +183,7 @@ class Query:
     keep_pit: bool = False
     timeout: float | None = None
     names: tuple[str, ...] = ()
-    others: tuple[Scope, ...] = ()
+    others: tuple[GroupClauses, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

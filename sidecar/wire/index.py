@@ -13,9 +13,9 @@ from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import (
     Chunks,
     EngineInfo,
+    GroupSummary,
     IndexMeta,
     IndexOptions,
-    IndexPart,
     IndexReport,
     IndexStats,
     SetupPlan,
@@ -122,11 +122,11 @@ def report_to_pb(report: IndexReport) -> pb.GetIndexResponse:
         engine=f"{report.engine.product} {report.engine.version}",
         parts=[
             pb.IndexPart(
-                indices=part.names,
-                model=part.model,
-                fingerprint=fingerprint_to_pb(part.fingerprint) if part.fingerprint else None,
+                indices=group.names,
+                model=group.model,
+                fingerprint=fingerprint_to_pb(group.fingerprint) if group.fingerprint else None,
             )
-            for part in report.parts
+            for group in report.groups
         ],
         replaced=report.replaced,
     )
@@ -142,14 +142,14 @@ def report_from_pb(response: pb.GetIndexResponse) -> IndexReport:
         engine=EngineInfo(product, version, 0),
         served=response.is_served,
         findings=tuple(response.findings),
-        parts=tuple(_part_of(part) for part in response.parts),
+        groups=tuple(_summary_of(part) for part in response.parts),
         replaced=tuple(response.replaced),
     )
 
 
-def _part_of(part: pb.IndexPart) -> IndexPart:
+def _summary_of(part: pb.IndexPart) -> GroupSummary:
     fingerprint = fingerprint_from_pb(part.fingerprint) if part.HasField("fingerprint") else None
-    return IndexPart(tuple(part.indices), part.model, fingerprint)
+    return GroupSummary(tuple(part.indices), part.model, fingerprint)
 
 
 def ingested_to_pb(index: int, result: IngestResult) -> pb.IndexDocumentsResponse:

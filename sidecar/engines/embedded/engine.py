@@ -26,8 +26,8 @@ from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.protocols import Shadows
 from sidecar.values.documents import Existing, Json, StoredDocument, WriteResult
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexStats, SetupPlan
-from sidecar.values.maintenance import Candidate, Group, Load, Part, Revision, Room
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Candidate, Load, Part, Revision, Room
 from sidecar.values.search import EngineHit, EnginePage, Query
 
 T = TypeVar("T")
@@ -169,9 +169,9 @@ class EmbeddedEngine:
         """Documents from all over the index, the same ones every time."""
         return await self._read(lambda db: documents.sample(db, indices.get(db, index).id, size))
 
-    async def groups(self, index: str) -> tuple[Group, ...]:
+    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
         """The index alone: the file knows no aliases."""
-        return (Group((index,), await self.meta(index)),)
+        return (IndexGroup((index,), await self.meta(index)),)
 
     async def parts(self, index: str) -> tuple[Part, ...]:
         """The index, whole."""

@@ -28,8 +28,8 @@ from sidecar.engines.opensearch.successors import OpenSearchShadows
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.values.documents import Existing, StoredDocument, WriteResult
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexStats, SetupPlan
-from sidecar.values.maintenance import Candidate, Group, Load, Part, Revision, Room
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Candidate, Load, Part, Revision, Room
 from sidecar.values.search import EnginePage, Query, SparseClause
 
 DEFAULT_MAX_CLAUSES = 1024
@@ -242,7 +242,7 @@ which would end up in logs — send them as an identity, or configure a service 
         async for document in reading.scan(self._http, await self._dialect(), index):
             yield document
 
-    async def groups(self, index: str) -> tuple[Group, ...]:
+    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
         """See `Engine.groups`."""
         return mapping.groups(await lifecycle.facts(self._http, index))
 

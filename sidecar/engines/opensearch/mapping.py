@@ -11,8 +11,7 @@ from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.engines.opensearch.query import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.errors import precondition
 from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json
-from sidecar.values.index import IndexMeta, IndexStats
-from sidecar.values.maintenance import Group
+from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
@@ -111,7 +110,7 @@ def read_meta(index: str, found: Sequence[IndexFacts]) -> IndexMeta | None:
     return _meta(index, stored[0]) if stored else None
 
 
-def groups(found: Sequence[IndexFacts]) -> tuple[Group, ...]:
+def groups(found: Sequence[IndexFacts]) -> tuple[IndexGroup, ...]:
     """Indices that were set up alike together, in order of their first names.
 
     Raises
@@ -122,7 +121,7 @@ def groups(found: Sequence[IndexFacts]) -> tuple[Group, ...]:
     together: dict[IndexMeta | None, list[str]] = {}
     for each in found:
         together.setdefault(_meta(each.name, each.meta.get("cherche")), []).append(each.name)
-    return tuple(Group(tuple(names), meta) for meta, names in together.items())
+    return tuple(IndexGroup(tuple(names), meta) for meta, names in together.items())
 
 
 def _meta(index: str, stored: Json | None) -> IndexMeta | None:

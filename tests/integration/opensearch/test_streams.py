@@ -211,7 +211,7 @@ async def test_an_alias_of_several_models_is_searched_reported_and_fed(
     actions = [{"add": {"index": each, "alias": name, "is_write_index": each == new}} for each in (bare, new)]
     await send("POST", "/_aliases", {"actions": actions})
     report = await server.client.get_index(name)
-    assert [(part.names, part.model) for part in report.parts] == [((old,), "one"), ((new,), "two"), ((bare,), "")]
+    assert [(group.names, group.model) for group in report.groups] == [((old,), "one"), ((new,), "two"), ((bare,), "")]
     assert [one for one in report.findings if bare in one and "only BM25" in one]
     found = await server.client.search(SearchRequest(name, "moonlight", size=10))
     scores = {hit.id: hit.parts.sparse for hit in found.hits}
@@ -244,7 +244,7 @@ async def test_the_next_index_of_a_data_stream_is_of_another_model(
     assert switched.serving[0].endswith("2")
     assert await feed(server, stream, {"2": logged("moonlight again")}) == {"2": "encoded"}
     report = await server.client.get_index(stream)
-    assert ([part.model for part in report.parts], report.findings) == (["one", "two"], ())
+    assert ([group.model for group in report.groups], report.findings) == (["one", "two"], ())
     found = await server.client.search(SearchRequest(stream, "moonlight", size=10))
     assert all(hit.parts.sparse > 0 for hit in found.hits)
     assert len(found.hits) == 2
@@ -253,8 +253,8 @@ async def test_the_next_index_of_a_data_stream_is_of_another_model(
     [back] = await step("rollback")
     assert back.serving[0].endswith("3")
     assert await feed(server, stream, {"3": logged("moonlight")}) == {"3": "encoded"}
-    parts = (await server.client.get_index(stream)).parts
-    assert {part.model: len(part.names) for part in parts} == {"one": 2, "two": 1}
+    groups = (await server.client.get_index(stream)).groups
+    assert {group.model: len(group.names) for group in groups} == {"one": 2, "two": 1}
 
 
 async def test_a_pattern_within_a_wider_template_gets_a_copy_of_it(

@@ -324,5 +324,5 @@ async def test_indices_behind_one_alias_are_upgraded_one_after_another(served: S
     options = await served.send("GET", f"/_alias/{served.alias}")
     assert sorted(options) == sorted(found)
     assert options[found[0]]["aliases"][served.alias]["is_write_index"] is True
-    parts = (await served.server.client.get_index(served.alias)).parts
-    assert [part.model for part in parts] == ["two"]
+    groups = (await served.server.client.get_index(served.alias)).groups
+    assert [group.model for group in groups] == ["two"]

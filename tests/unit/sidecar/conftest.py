@@ -16,8 +16,17 @@ from sidecar.maintenance.setup import resolve
 from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
 from sidecar.values.documents import Existing, StoredDocument, WriteResult
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexMeta, IndexOptions, IndexStats, SetupPlan, TextField
-from sidecar.values.maintenance import Group
+from sidecar.values.index import (
+    EngineInfo,
+    Gaps,
+    Identity,
+    IndexGroup,
+    IndexMeta,
+    IndexOptions,
+    IndexStats,
+    SetupPlan,
+    TextField,
+)
 from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
 from sidecar.values.search import EngineHit, EnginePage, Query
 
@@ -124,8 +133,8 @@ class FakeEngine:
         self._called("meta", index)
         return self.metas[index]
 
-    async def groups(self, index: str) -> tuple[Group, ...]:
-        return (Group((index,), await self.meta(index)),)
+    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
+        return (IndexGroup((index,), await self.meta(index)),)
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         self._called("plan")
