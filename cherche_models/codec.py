@@ -165,7 +165,7 @@ def unpack_codes(data: bytes) -> TokenEmbeddings:
     Raises
     ------
     CodecError
-        If the bytes are cut, foreign, of a later version or codec, or of a codebook that is unknown here.
+        If the bytes are cut, not ours, of a later version or codec, or of a codebook that is unknown here.
     """
     body, _ = _body(data)
     body.check_codebook()
@@ -220,7 +220,7 @@ def codes_header(data: bytes) -> CodesHeader:
     Raises
     ------
     CodecError
-        If the bytes are cut, foreign, or of a later version or codec, or a scale is not a number.
+        If the bytes are cut, not ours, or of a later version or codec, or a scale is not a number.
     """
     body, chunks = _body(data)
     return CodesHeader(body.codec, body.dim, body.tokens, chunks or (body.tokens,), body.codebook)

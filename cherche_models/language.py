@@ -12,8 +12,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-FOREIGN = 0.5
-"""Share of unknown tokens above which a text counts as foreign."""
+UNKNOWN_SHARE = 0.5
+"""Share of unknown tokens above which a text is of an unknown language."""
 
 _PIECES, _CHARACTERS = (100, 0.01), (2000, 0.1)
 """Tokens that make a script known: so many, or in a small vocabulary this share of it."""
@@ -53,7 +53,7 @@ def unknown_ids(vocabulary: Sequence[str], unknown: int | None, *, byte_level: b
     return frozenset(found if unknown is None else {*found, unknown})
 
 
-def is_foreign(ids: Sequence[int], unknown: Collection[int], special: Collection[int], frame: int = 0) -> bool:
+def is_unknown_language(ids: Sequence[int], unknown: Collection[int], special: Collection[int], frame: int = 0) -> bool:
     """Whether more than half of a text's tokens are unknown.
 
     Parameters
@@ -65,11 +65,13 @@ def is_foreign(ids: Sequence[int], unknown: Collection[int], special: Collection
     frame : int
         Tokens that an empty text has beside the special ones: a prompt, a marker.
 
-    >>> is_foreign([101, 100, 100, 7, 102], {100}, {101, 102}), is_foreign([101, 100, 7, 8, 102], {100}, {101, 102})
-    (True, False)
+    >>> is_unknown_language([101, 100, 100, 7, 102], {100}, {101, 102})
+    True
+    >>> is_unknown_language([101, 100, 7, 8, 102], {100}, {101, 102})
+    False
     """
     strange = sum(i in unknown for i in ids)
-    return strange > 0 and strange > FOREIGN * (sum(i not in special for i in ids) - frame)
+    return strange > 0 and strange > UNKNOWN_SHARE * (sum(i not in special for i in ids) - frame)
 
 
 def _written(token: str, byte_level: bool) -> str | None:

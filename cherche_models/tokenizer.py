@@ -18,7 +18,7 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from cherche_models.errors import CheckpointError, ItemError
-from cherche_models.language import is_foreign, unknown_ids
+from cherche_models.language import is_unknown_language, unknown_ids
 from cherche_models.types import Tokens
 
 Kind = Literal["document", "query"]
@@ -138,13 +138,13 @@ class Tokenizer:
         """Ids of ``[CLS]``, ``[MASK]`` and the like, without ``[UNK]``."""
         return frozenset(self._source.all_special_ids) - {self._source.unk_token_id}
 
-    def is_foreign(self, tokens: Tokens, style: TextFormat) -> bool:
+    def is_unknown_language(self, tokens: Tokens, style: TextFormat) -> bool:
         """Whether the vocabulary cannot write most of a text: it is of a language that the model does not know."""
         if self.unknown_ids.isdisjoint(tokens.ids):
             return False
         [empty] = self.tokenize([""], style)
         frame = sum(i not in self.special_ids for i in empty.ids)
-        return is_foreign(tokens.ids, self.unknown_ids, self.special_ids, frame)
+        return is_unknown_language(tokens.ids, self.unknown_ids, self.special_ids, frame)
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True, clean_up: bool = False) -> str:
         """Text of token ids; cleaned up, without the spaces before punctuation."""

@@ -152,13 +152,13 @@ class Encoding:
         None where the model has no sparse head.
     embeddings : TokenEmbeddings or None
         None where the model has no late-interaction head.
-    foreign : bool
+    unknown_language : bool
         The text is of a language that the model does not know, and was not encoded.
     """
 
     weights: TermWeights | None
     embeddings: TokenEmbeddings | None
-    foreign: bool = False
+    unknown_language: bool = False
 
 
 def lengths(items: Sequence[Tokens]) -> NDArray[np.int64]:

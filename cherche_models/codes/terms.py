@@ -38,7 +38,7 @@ def unpack_terms(data: bytes) -> TermWeights:
     Raises
     ------
     CodecError
-        If the bytes are cut, foreign or of a later version.
+        If the bytes are cut, not ours or of a later version.
 
     >>> list(unpack_terms(pack_terms(TermWeights.from_pairs([(5, 1.0), (300, 0.5)]))).items())
     [(5, 1.0), (300, 0.5)]

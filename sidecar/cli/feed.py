@@ -144,7 +144,7 @@ class Run:
             self._failed(number, result.id, result.error)
         else:
             self.outcomes[result.outcome] += 1
-            seen = {"truncated": result.truncated, "unknown_language": result.foreign}
+            seen = {"truncated": result.truncated, "unknown_language": result.unknown_language}
             self.totals.update(terms=result.terms, bytes=result.bytes, **seen)
         self._show()
 

@@ -103,8 +103,8 @@ def _response(content: str, outcome: Outcome | Documents, made_with: str) -> Res
     }
     if outcome.truncated:
         headers["x-cherche-truncated"] = _places(outcome.truncated)
-    if isinstance(outcome, Outcome) and outcome.foreign:
-        headers["x-cherche-unknown-language"] = _places(outcome.foreign)
+    if isinstance(outcome, Outcome) and outcome.unknown_language:
+        headers["x-cherche-unknown-language"] = _places(outcome.unknown_language)
     return Response(content, headers=headers, media_type="application/json")
 
 

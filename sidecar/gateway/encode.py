@@ -57,9 +57,9 @@ class Outcome:
         return [place for place, one in enumerate(self.encoded) if one is not None and one.tokens.truncated]
 
     @property
-    def foreign(self) -> list[int]:
+    def unknown_language(self) -> list[int]:
         """Places of texts of a language that the model does not know: they got nothing."""
-        return [place for place, one in enumerate(self.encoded) if one is not None and one.encoding.foreign]
+        return [place for place, one in enumerate(self.encoded) if one is not None and one.encoding.unknown_language]
 
 
 def pick(services: Services, name: str, head: Head) -> Encoder:

@@ -66,13 +66,13 @@ class LoadedModel:
             INTERNAL where the model answers NaN, naming the text's position.
         """
         style = self._model.formats[kind]
-        foreign = [self._model.tokenizer.is_foreign(item, style) for item in tokens]
-        readable = [_NOTHING if skip else item for item, skip in zip(tokens, foreign, strict=True)]
+        unknown_language = [self._model.tokenizer.is_unknown_language(item, style) for item in tokens]
+        readable = [_NOTHING if skip else item for item, skip in zip(tokens, unknown_language, strict=True)]
         found = self._guarded(lambda: self._model.encode_tokens(readable, kind), Code.INTERNAL)
         late = self._info.late_interaction
         return [
             Encoding(item.weights, item.embeddings if late else None, skip)
-            for item, skip in zip(found, foreign, strict=True)
+            for item, skip in zip(found, unknown_language, strict=True)
         ]
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:

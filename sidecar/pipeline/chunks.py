@@ -102,7 +102,7 @@ def merged(parts: Sequence[Encoded | ChercheError]) -> Encoded | ChercheError:
         Encoding(
             max_pooled(weights) if weights else None,
             TokenEmbeddings(np.concatenate(rows)) if rows else None,
-            all(part.encoding.foreign for part in sound),
+            all(part.encoding.unknown_language for part in sound),
         ),
         tokenize=max(part.tokenize for part in sound),
         queue=max(part.queue for part in sound),

@@ -40,7 +40,7 @@ class NeuralPart:
     codes: bytes | None
     tokens: int
     truncated: bool
-    foreign: bool = False
+    unknown_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class DocumentEncoder:
         except ValueError as error:
             return ChercheError(Code.INTERNAL, str(error), "check the model with: cherche doctor")
         truncated = weighted.tokens.truncated or (codes is not None and coded.tokens.truncated)
-        return NeuralPart(weights, codes, len(weighted.tokens), truncated, weighted.encoding.foreign)
+        return NeuralPart(weights, codes, len(weighted.tokens), truncated, weighted.encoding.unknown_language)
 
     def _codes(self, coded: Encoded) -> bytes | None:
         if self.codes is None:

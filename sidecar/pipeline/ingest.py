@@ -234,7 +234,7 @@ async def _write(
             tokens=part.tokens if part else 0,
             terms=len(document.features or ()),
             bytes=len(document.terms or b"") + len(document.codes or b""),
-            foreign=part.foreign if part else False,
+            unknown_language=part.unknown_language if part else False,
         )
 
 

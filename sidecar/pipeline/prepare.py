@@ -41,7 +41,7 @@ class Prepared:
     reused: bool = False
     truncated: bool = False
     tokens: int = 0
-    foreign: bool = False
+    unknown_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ async def prepare_documents(
                 part.codes,
                 truncated=part.truncated,
                 tokens=part.tokens,
-                foreign=part.foreign,
+                unknown_language=part.unknown_language,
             )
     return [result for result in results if result is not None]
 

@@ -20,7 +20,7 @@ from sidecar.values.model import Encoded
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseClause, SparseOutcome, SparseStatus
 
 _STAGES = ("tokenize", "queue", "encode")
-_FOREIGN = "model {!r} does not know the language of this query"
+_UNKNOWN_LANGUAGE = "model {!r} does not know the language of this query"
 _SHARE = 0.5  # of the time left, for a pass that only the rerank needs: the first stage comes after it
 
 
@@ -40,7 +40,7 @@ class EncodedQuery:
         Seconds of tokenize, queue, encode.
     token_count : int
         Tokens of the query, special ones included, as the model read it; 0 without a pass.
-    foreign, late_foreign : bool
+    unknown_language, late_unknown_language : bool
         The sparse model, or the reranker, does not know its language.
     """
 
@@ -50,16 +50,16 @@ class EncodedQuery:
     timings: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     token_count: int = 0
-    foreign: bool = False
-    late_foreign: bool = False
+    unknown_language: bool = False
+    late_unknown_language: bool = False
 
 
 def sparse_outcome(encoded: EncodedQuery, sparse: Encoder | None, terms: int) -> SparseOutcome:
     """What became of the sparse part of a query, `terms` of which were sent."""
     if sparse is None:
         return SparseOutcome()
-    if encoded.foreign:
-        reason = f"{_FOREIGN.format(sparse.info.name)}: BM25 alone answered; serve a model for it"
+    if encoded.unknown_language:
+        reason = f"{_UNKNOWN_LANGUAGE.format(sparse.info.name)}: BM25 alone answered; serve a model for it"
         return SparseOutcome(SparseStatus.UNKNOWN_LANGUAGE, reason, tokens=encoded.token_count)
     if not terms:
         return SparseOutcome(SparseStatus.NO_TERMS, "the query has no term weights", tokens=encoded.token_count)
@@ -70,8 +70,8 @@ def late_part(encoded: EncodedQuery, reranker: Encoder) -> TokenEmbeddings | Rer
     """What hits are reranked by, or why nothing is."""
     if encoded.embeddings is not None and len(encoded.embeddings):
         return encoded.embeddings
-    if encoded.late_foreign:
-        reason = f"{_FOREIGN.format(reranker.info.name)}; serve a reranker for it"
+    if encoded.late_unknown_language:
+        reason = f"{_UNKNOWN_LANGUAGE.format(reranker.info.name)}; serve a reranker for it"
         return RerankOutcome(RerankStatus.UNKNOWN_LANGUAGE, reason)
     return RerankOutcome(RerankStatus.UNAVAILABLE, "the reranker kept no token of this query")
 
@@ -152,7 +152,7 @@ async def encode_query(
         tokens=late.tokens,
         timings={stage: first.timings[stage] + late.timings[stage] for stage in _STAGES},
         warnings=first.warnings or late.warnings,
-        late_foreign=late.late_foreign,
+        late_unknown_language=late.late_unknown_language,
     )
     return both, None
 
@@ -179,8 +179,8 @@ async def _encode(
         _timings(passed, late),
         _truncation(passed or late),
         max((len(one.tokens) for one in (passed, late) if one), default=0),
-        passed is not None and passed.encoding.foreign,
-        late is not None and late.encoding.foreign,
+        passed is not None and passed.encoding.unknown_language,
+        late is not None and late.encoding.unknown_language,
     )
 
 

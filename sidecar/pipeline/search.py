@@ -182,7 +182,7 @@ def _engine_query(
         fetched = tuple(dict.fromkeys((*fetched, *(field.name for field in planned.meta.fields))))
     return Query(
         text=request.text,
-        mode="bm25" if encoded.foreign else request.mode,
+        mode="bm25" if encoded.unknown_language else request.mode,
         fields=planned.meta.fields,
         match_set=match_set_of(request.match_set, request.body),
         clauses=encoded.clauses,
@@ -258,7 +258,7 @@ def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tup
     """What the caller gave or asked for, and the first stage does without."""
     unused = []
     if planned.sparse is not None and not encoded.clauses:
-        unused.append(sparse_outcome(encoded, planned.sparse, 0).reason if encoded.foreign else _NO_TERMS)
+        unused.append(sparse_outcome(encoded, planned.sparse, 0).reason if encoded.unknown_language else _NO_TERMS)
     if request.mode == "sparse" and "query" in request.body:
         unused.append("mode sparse leaves out the query of the search body; what must hold goes into its filter")
     return tuple(unused)

@@ -244,8 +244,8 @@ def _items_of(
 def _item(index: int, id: str, result: _Result | ChercheError) -> common_pb2.ItemResult:
     if isinstance(result, ChercheError):
         return item_to_pb(index, id, result)
-    tokens, foreign = result.encoded.tokens, result.encoded.encoding.foreign
-    return item_to_pb(index, id, truncated=tokens.truncated, tokens=len(tokens), foreign=foreign)
+    tokens, unknown_language = result.encoded.tokens, result.encoded.encoding.unknown_language
+    return item_to_pb(index, id, truncated=tokens.truncated, tokens=len(tokens), unknown_language=unknown_language)
 
 
 def _fingerprint(wanted: _Wanted) -> Fingerprint:

@@ -129,7 +129,7 @@ def _meta(data: bytes) -> IndexMeta:
 def _prepared(index: int, id: str, one: Prepared | ChercheError) -> pb.PreparedDocument:
     if isinstance(one, ChercheError):
         return pb.PreparedDocument(item=item_to_pb(index, id, one))
-    item = item_to_pb(index, id, truncated=one.truncated, tokens=one.tokens, foreign=one.foreign)
+    item = item_to_pb(index, id, truncated=one.truncated, tokens=one.tokens, unknown_language=one.unknown_language)
     return pb.PreparedDocument(item=item, hash=one.hash, terms=one.terms, codes=one.codes or b"", reused=one.reused)
 
 

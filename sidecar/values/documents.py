@@ -77,7 +77,7 @@ class IngestResult:
     tokens: int = 0
     terms: int = 0
     bytes: int = 0
-    foreign: bool = False
+    unknown_language: bool = False
 
 
 def value_at(source: Json, name: str) -> Any:  # noqa: ANN401  # any JSON value

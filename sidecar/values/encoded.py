@@ -36,7 +36,7 @@ class EncodedText:
     tokens : int
         Tokens that were read, special ones included.
     truncated : bool
-    foreign : bool
+    unknown_language : bool
         The model does not know its language: there are no weights and no codes.
     """
 
@@ -47,7 +47,7 @@ class EncodedText:
     codes: bytes | None = None
     tokens: int = 0
     truncated: bool = False
-    foreign: bool = False
+    unknown_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def item_to_pb(
     *,
     truncated: bool = False,
     tokens: int = 0,
-    foreign: bool = False,
+    unknown_language: bool = False,
 ) -> pb.ItemResult:
     """What became of one item."""
     status = None if error is None else to_status(error)
@@ -117,7 +117,7 @@ def item_to_pb(
         status=status,
         truncated=truncated,
         token_count=tokens,
-        unknown_language=foreign,
+        unknown_language=unknown_language,
     )
 
 

@@ -94,5 +94,5 @@ def _text(
         codes=None if error else codes,
         tokens=item.token_count,
         truncated=item.truncated,
-        foreign=item.unknown_language,
+        unknown_language=item.unknown_language,
     )

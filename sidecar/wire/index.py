@@ -154,7 +154,7 @@ def _summary_of(part: pb.IndexPart) -> GroupSummary:
 
 def ingested_to_pb(index: int, result: IngestResult) -> pb.IndexDocumentsResponse:
     """What became of the document at `index` of a feed, for the wire."""
-    seen = {"truncated": result.truncated, "foreign": result.foreign}
+    seen = {"truncated": result.truncated, "unknown_language": result.unknown_language}
     item = item_to_pb(index, result.id, result.error, tokens=result.tokens, **seen)
     return pb.IndexDocumentsResponse(
         item=item, outcome=OUTCOMES[result.outcome], terms=result.terms, bytes=result.bytes
@@ -172,7 +172,7 @@ def ingested_from_pb(response: pb.IndexDocumentsResponse) -> IngestResult:
         outcome=outcome or "failed",
         error=error,
         truncated=response.item.truncated,
-        foreign=response.item.unknown_language,
+        unknown_language=response.item.unknown_language,
         tokens=response.item.token_count,
         terms=response.terms,
         bytes=response.bytes,

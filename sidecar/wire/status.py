@@ -32,7 +32,7 @@ def to_status(error: ChercheError) -> status_pb2.Status:
 
 
 def from_status(status: status_pb2.Status) -> ChercheError:
-    """The error of a status; of a foreign one, its message alone."""
+    """The error of a status; of one from another server, its message alone."""
     code = to_code(code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN")
     reason, next_step = status.message, ""
     retry_after = None

@@ -95,7 +95,7 @@ def test_damaged_codes_are_an_error_or_numbers(document, wounds):
 
 
 @given(st.binary(max_size=64))
-def test_foreign_bytes_never_crash(data):
+def test_other_bytes_never_crash(data):
     for unpack in (codec.unpack_terms, codec.unpack_codes):
         try:
             unpack(data)

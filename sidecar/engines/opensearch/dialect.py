@@ -116,7 +116,7 @@ def choose(root: Json) -> Dialect:
     product = _product(root)
     found = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
     if product not in _OLDEST or found < _OLDEST[product] or _is_hidden(product, number):
-        raise _foreign(product, number)
+        raise _unsupported(product, number)
     return _opensearch(number, found) if product == "opensearch" else _elasticsearch(number, found)
 
 
@@ -136,7 +136,7 @@ def _is_hidden(product: str, number: str) -> bool:
     return product == "opensearch" and number == "7.10.2"
 
 
-def _foreign(product: str, number: str) -> ChercheError:
+def _unsupported(product: str, number: str) -> ChercheError:
     if _is_hidden(product, number):
         return precondition(
             f"OpenSearch calls itself {number}: it hides its version",

@@ -135,7 +135,7 @@ which would end up in logs — send them as an identity, or configure a service 
         ------
         ChercheError
             FAILED_PRECONDITION where documents were encoded for another model, or own fields
-            have foreign types.
+            have other types.
         """
         await lifecycle.show_writes(self._http, index)
         requests, plan = await lifecycle.planned(self._http, await self._dialect(), index, meta)

@@ -149,7 +149,7 @@ async def test_a_document_over_the_limit_fails_alone(path, bench):
     await small.engine.aclose()
 
 
-async def test_a_document_with_foreign_bytes_for_terms_fails_alone(bench):
+async def test_a_document_with_other_bytes_for_terms_fails_alone(bench):
     for wrong in ({"terms": b"?"}, {"codes": b"?"}):
         good, bad = bench.document("a", "sun", {"sun": 1.0}), bench.document("b", "sun", {"sun": 1.0})
         results = await bench.write(replace(bad, **wrong), good)
@@ -184,8 +184,8 @@ async def test_a_file_that_cannot_be_written_fails_every_document(filled, path, 
 
 
 async def test_files_of_others_are_left_alone(tmp_path, bench, index):
-    foreign, text, later, folder = (tmp_path / name for name in ("foreign.db", "text.db", "later.db", "folder.db"))
-    with closing(sqlite3.connect(foreign)) as db:
+    others, text, later, folder = (tmp_path / name for name in ("others.db", "text.db", "later.db", "folder.db"))
+    with closing(sqlite3.connect(others)) as db:
         db.execute("CREATE TABLE theirs (x)")
     text.write_bytes(b"These are not the bytes of a database." * 100)
     folder.mkdir()
@@ -194,7 +194,7 @@ async def test_files_of_others_are_left_alone(tmp_path, bench, index):
     with closing(sqlite3.connect(later)) as db:
         db.execute("PRAGMA user_version = 99")
     for path, reason in (
-        (foreign, "belongs to another program"),
+        (others, "belongs to another program"),
         (text, "is not an SQLite file"),
         (later, "has layout 99, this release reads 1"),
         (folder, "cannot be opened"),

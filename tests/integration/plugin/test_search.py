@@ -205,14 +205,14 @@ async def test_a_search_without_text_is_left_alone(fed: Cluster, query: dict[str
 
 
 @pytest.mark.parametrize("maxsim", ["shards", "sidecar"])
-async def test_a_query_of_a_foreign_language_stays_the_users(
+async def test_a_query_of_an_unknown_language_stays_the_users(
     fed: Cluster, monkeypatch: pytest.MonkeyPatch, maxsim: str
 ) -> None:
     known = FakeModel._encode
 
     def encode(model: FakeModel, tokens: Tokens, kind: Kind) -> Encoding:
-        is_foreign = kind == "query" and "film" in tokens.texts
-        return Encoding(TermWeights.empty(), None, foreign=True) if is_foreign else known(model, tokens, kind)
+        is_unknown = kind == "query" and "film" in tokens.texts
+        return Encoding(TermWeights.empty(), None, unknown_language=True) if is_unknown else known(model, tokens, kind)
 
     monkeypatch.setattr(FakeModel, "_encode", encode)
     pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "union", "maxsim": maxsim})
@@ -278,14 +278,14 @@ async def test_a_hit_without_codes_stays_in_the_page(
 ) -> None:
     pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "lexical", "maxsim": maxsim})
     await bulk(fed, {"other": {"title": "unheard"}}, f"{fed.index}-ingest")
-    foreign = {"title": "unheard of"} | ({} if codes is None else {"cherche_codes": b64encode(codes).decode()})
-    await fed.send("PUT", f"/{fed.index}/_doc/foreign", foreign, refresh="true")
+    unfed = {"title": "unheard of"} | ({} if codes is None else {"cherche_codes": b64encode(codes).decode()})
+    await fed.send("PUT", f"/{fed.index}/_doc/unfed", unfed, refresh="true")
     reply = await search(fed, {"query": match("unheard")}, pipeline)
     told = reply["ext"]["cherche"]
     assert (told["rerank_status"], told["rerank_reason"]) == ("PARTIAL", reason)
     assert (told["reranked"], told["codes_missing"]) == (1, 1)
-    assert set(ids(reply)) == {"other", "foreign"}
-    assert "cherche_maxsim" not in {hit["_id"]: hit for hit in reply["hits"]["hits"]}["foreign"]["fields"]
+    assert set(ids(reply)) == {"other", "unfed"}
+    assert "cherche_maxsim" not in {hit["_id"]: hit for hit in reply["hits"]["hits"]}["unfed"]["fields"]
 
 
 async def test_the_kill_switch(fed: Cluster) -> None:

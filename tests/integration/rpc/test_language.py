@@ -46,7 +46,7 @@ async def fed(engine: Engine, model: LoadedModel) -> AsyncIterator[RunningServer
     async with running_server(engine, [model]) as server:
         await server.client.setup_index("texts", IndexOptions())
         results = [result async for result in server.client.index_documents("texts", stream())]
-        assert {result.id: (result.outcome, result.foreign) for result in results} == {
+        assert {result.id: (result.outcome, result.unknown_language) for result in results} == {
             "en": ("encoded", False),
             "ru": ("encoded", True),
             "ja": ("encoded", True),
@@ -57,7 +57,7 @@ async def fed(engine: Engine, model: LoadedModel) -> AsyncIterator[RunningServer
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "sparse"])
-async def test_a_foreign_query_is_answered_by_bm25(fed: RunningServer, mode: str) -> None:
+async def test_a_query_of_an_unknown_language_is_answered_by_bm25(fed: RunningServer, mode: str) -> None:
     request = SearchRequest("texts", "поиск документам", mode=mode, rerank=True)
     result = await fed.client.search(request)
     assert [hit.id for hit in result.hits] == ["ru"]
@@ -70,25 +70,25 @@ async def test_a_foreign_query_is_answered_by_bm25(fed: RunningServer, mode: str
     assert result.hits[0].parts.sparse == 0
 
 
-async def test_the_plugin_is_told_of_a_foreign_query(fed: RunningServer, engine: Engine) -> None:
+async def test_the_plugin_is_told_of_a_query_of_an_unknown_language(fed: RunningServer, engine: Engine) -> None:
     meta = await engine.meta("texts")
     assert meta is not None
     data = json.dumps(meta.to_json()).encode()
     async with grpc.aio.insecure_channel(fed.address) as channel:
         stub = plugin_pb2_grpc.PluginServiceStub(channel)
-        foreign, known = [
+        unknown, known = [
             await stub.PrepareQuery(pb.PrepareQueryRequest(meta_json=data, text=text, embeddings=True))
             for text in ("поиск документам", "the heart")
         ]
-    assert (foreign.clause_json, foreign.HasField("embeddings")) == (b"", False)
-    assert foreign.sparse.status == search_pb2.SPARSE_STATUS_UNKNOWN_LANGUAGE
-    assert foreign.unreranked == search_pb2.RERANK_STATUS_UNKNOWN_LANGUAGE
-    assert "does not know the language" in foreign.embeddings_missing
+    assert (unknown.clause_json, unknown.HasField("embeddings")) == (b"", False)
+    assert unknown.sparse.status == search_pb2.SPARSE_STATUS_UNKNOWN_LANGUAGE
+    assert unknown.unreranked == search_pb2.RERANK_STATUS_UNKNOWN_LANGUAGE
+    assert "does not know the language" in unknown.embeddings_missing
     assert known.sparse.status == search_pb2.SPARSE_STATUS_APPLIED
     assert (known.HasField("embeddings"), known.unreranked) == (True, search_pb2.RERANK_STATUS_UNSPECIFIED)
 
 
-async def test_a_known_query_finds_no_foreign_document_by_its_vector(fed: RunningServer) -> None:
+async def test_a_known_query_finds_no_document_of_an_unknown_language_by_its_vector(fed: RunningServer) -> None:
     result = await fed.client.search(SearchRequest("texts", "the heart", mode="sparse", rerank=True))
     assert {hit.id for hit in result.hits} <= {"en", "mixed"}
     assert result.sparse.status == SparseStatus.APPLIED
@@ -98,27 +98,27 @@ async def test_a_known_query_finds_no_foreign_document_by_its_vector(fed: Runnin
     assert lexical.sparse.status == SparseStatus.NOT_REQUESTED
 
 
-async def test_a_foreign_hit_keeps_its_place_and_is_no_reason_to_feed_again(fed: RunningServer) -> None:
+async def test_a_hit_of_an_unknown_language_keeps_its_place_and_is_no_reason_to_feed_again(fed: RunningServer) -> None:
     result = await fed.client.search(SearchRequest("texts", "document поиск heart of", rerank=True))
     assert "ru" in {hit.id for hit in result.hits}
     assert result.rerank.status == RerankStatus.PARTIAL
     assert "hold no token that the model knows" in result.rerank.reason
 
 
-async def test_encoding_says_which_texts_are_foreign(fed: RunningServer) -> None:
+async def test_encoding_says_which_texts_are_of_an_unknown_language(fed: RunningServer) -> None:
     encoded = await fed.client.encode_documents([Text(text) for text in DOCUMENTS.values()])
-    assert [item.foreign for item in encoded.items] == [False, True, True, False]
+    assert [item.unknown_language for item in encoded.items] == [False, True, True, False]
     assert [bool(item.weights) for item in encoded.items] == [True, False, False, True]
     queries = await fed.client.encode_queries([Text("検索"), Text("brain")])
-    assert [item.foreign for item in queries.items] == [True, False]
+    assert [item.unknown_language for item in queries.items] == [True, False]
 
 
-async def test_a_foreign_document_is_whole(fed: RunningServer) -> None:
+async def test_a_document_of_an_unknown_language_is_whole(fed: RunningServer) -> None:
     report = await fed.client.get_index("texts")
     assert (report.stats.documents, report.stats.encoded, report.stats.pending) == (4, 4, 0)
 
 
-async def test_the_gateway_names_foreign_texts(engine: Engine, model: LoadedModel) -> None:
+async def test_the_gateway_names_texts_of_an_unknown_language(engine: Engine, model: LoadedModel) -> None:
     settings = config.Settings(gateway=config.Gateway(port=0))
     async with running_server(engine, [model], settings=settings) as server:
         request = urllib.request.Request(

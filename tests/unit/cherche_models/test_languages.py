@@ -133,33 +133,33 @@ READABLE = {
 }
 
 
-def foreign(model: models.Splade) -> Iterator[str]:
+def of_unknown_language(model: models.Splade) -> Iterator[str]:
     for name, text in languages.TEXTS.items():
         for kind in ("document", "query"):
             [tokens] = model.tokenize([text], kind)
-            if model.tokenizer.is_foreign(tokens, model.formats[kind]):
+            if model.tokenizer.is_unknown_language(tokens, model.formats[kind]):
                 yield name
 
 
-def test_what_a_vocabulary_cannot_write_is_foreign(made: tuple[str, models.Splade]) -> None:
+def test_what_a_vocabulary_cannot_write_is_of_an_unknown_language(made: tuple[str, models.Splade]) -> None:
     name, model = made
-    found = set(foreign(model)) - {"mixed"}
+    found = set(of_unknown_language(model)) - {"mixed"}
     assert found == set(languages.TEXTS) - READABLE[name] - {"mixed"}
 
 
-def test_bytes_in_place_of_characters_are_foreign(tmp_path: Path) -> None:
+def test_bytes_in_place_of_characters_are_of_an_unknown_language(tmp_path: Path) -> None:
     model = hub.load(languages.unigram(tmp_path), device="cpu", dtype="fp32")
     [tokens] = model.tokenize(["ꦧꦱꦗꦮ"], "document")
     assert "<0xEA>" in tokens.texts
-    assert model.tokenizer.is_foreign(tokens, model.formats["document"])
+    assert model.tokenizer.is_unknown_language(tokens, model.formats["document"])
 
 
-def test_a_prompt_does_not_make_a_foreign_text_known(tmp_path: Path) -> None:
+def test_a_prompt_does_not_make_an_unknown_language_known(tmp_path: Path) -> None:
     model = hub.load(languages.word_pieces(tmp_path), device="cpu", dtype="fp32")
     style = models.base.TextFormat(64, prompt="search the document of the brain ")
     [tokens, empty] = model.tokenizer.tokenize(["検索", ""], style)
-    assert model.tokenizer.is_foreign(tokens, style)
-    assert not model.tokenizer.is_foreign(empty, style)
+    assert model.tokenizer.is_unknown_language(tokens, style)
+    assert not model.tokenizer.is_unknown_language(empty, style)
 
 
 def test_every_byte_has_a_letter() -> None:

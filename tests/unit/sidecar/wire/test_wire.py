@@ -97,7 +97,7 @@ def test_only_overload_says_when_to_retry() -> None:
     assert kinds == [error_details_pb2.ErrorInfo.DESCRIPTOR.full_name]
 
 
-def test_foreign_statuses_are_understood() -> None:
+def test_statuses_of_other_servers_are_understood() -> None:
     error = status.from_status(status_pb2.Status(code=code_pb2.DATA_LOSS, message="gone"))
     assert (error.code, error.reason) == (Code.INTERNAL, "gone")
     assert status.from_status(status_pb2.Status(code=999, message="?")).code is Code.INTERNAL

@@ -46,7 +46,7 @@ def test_a_product_is_known_by_what_only_it_says(root: Any, title: str) -> None:
         ({}, "an unknown product unknown", "OpenSearch 2.4"),
     ],
 )
-def test_a_foreign_product_is_refused(root: Any, says: str, step: str) -> None:
+def test_a_unsupported_product_is_refused(root: Any, says: str, step: str) -> None:
     with pytest.raises(ChercheError, match=says) as refused:
         choose(root)
     assert refused.value.code == Code.FAILED_PRECONDITION

@@ -116,13 +116,13 @@ async def test_partial_results_are_told() -> None:
         {},
     ],
 )
-async def test_a_foreign_product_is_refused(root: Any) -> None:
-    class Foreign(FakeTransport):
+async def test_a_unsupported_product_is_refused(root: Any) -> None:
+    class Unsupported(FakeTransport):
         async def perform_request(self, *args: Any, **options: Any) -> Any:
             return root
 
     with pytest.raises(ChercheError, match="does not speak to") as refused:
-        await engine(Foreign(lambda request: {})).info()
+        await engine(Unsupported(lambda request: {})).info()
     assert refused.value.code == Code.FAILED_PRECONDITION
 
 

@@ -45,7 +45,7 @@ def test_an_alias_over_different_setups_is_refused() -> None:
 
 
 @pytest.mark.parametrize("stored", [{}, {"version": 1}, "x", 3, {**META.to_json(), "fields": [1]}])
-def test_a_foreign_meta_is_a_typed_error(stored: Any) -> None:
+def test_a_meta_of_another_writer_is_a_typed_error(stored: Any) -> None:
     with pytest.raises(ChercheError, match="cannot read") as refused:
         mapping.read_meta("books", [facts({"_meta": {"cherche": stored}})])
     assert refused.value.code == Code.FAILED_PRECONDITION
@@ -169,5 +169,5 @@ def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
     assert (whole.hash, whole.state, whole.terms, whole.codes) == ("h", "ok", b"t", b"c")
     damaged = existing({"_id": "a", "_source": source}, {})
     assert (damaged.hash, damaged.state, damaged.terms) == ("", "pending", None)
-    foreign = existing({"_id": "a", "_source": {"t": 1}}, {})
-    assert (foreign.hash, foreign.state) == ("", None)
+    other = existing({"_id": "a", "_source": {"t": 1}}, {})
+    assert (other.hash, other.state) == ("", None)

@@ -210,8 +210,8 @@ final class QueryRewriter {
     private void apply(PrepareQueryResponse response, SearchState state, SearchSourceBuilder source) {
         state.terms = response.getTerms();
         if (response.getClauseJson().isEmpty()) {
-            boolean isForeign = response.getSparse().getStatus() == SparseStatus.SPARSE_STATUS_UNKNOWN_LANGUAGE;
-            state.untouched(isForeign ? "UNKNOWN_LANGUAGE" : "NO_TERMS", response.getSparse().getReason());
+            boolean isUnknownLanguage = response.getSparse().getStatus() == SparseStatus.SPARSE_STATUS_UNKNOWN_LANGUAGE;
+            state.untouched(isUnknownLanguage ? "UNKNOWN_LANGUAGE" : "NO_TERMS", response.getSparse().getReason());
         } else {
             state.queryStatus = "REWRITTEN";
             state.queryReason = response.getTermsCut() > 0
