@@ -14,8 +14,7 @@ from sidecar.pipeline import ingest, search
 from sidecar.pipeline.context import Limits, numpy_maxsim
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
-from sidecar.values.index import TextField
-from sidecar.values.maintenance import Group
+from sidecar.values.index import IndexGroup, TextField
 from sidecar.values.search import RerankStatus, SearchRequest, SearchResult
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -646,7 +645,7 @@ class Switched:
     async def _groups(self, index: str) -> Any:
         self.asked += 1
         name = "after" if self.asked >= self.told else "before"
-        return (Group((name,), self.world.engine.metas[index]),)
+        return (IndexGroup((name,), self.world.engine.metas[index]),)
 
     async def _search(self, index: str, query: Any) -> Any:
         self.searches += 1
