@@ -14,7 +14,7 @@ from sidecar.values.maintenance import BackfillOptions
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
-from sidecar.cli.ledger import _COUNTS, Checkpoint, Run, ledger
+from sidecar.cli.ledger import COUNTS, Checkpoint, Run, ledger
 from sidecar.cli.output import duration
 
 
@@ -115,6 +115,6 @@ def _print(summary: dict[str, Any]) -> None:
     if "cost" in estimate:
         shown["cost, estimated"] = estimate["cost"]
     if summary["finished"]:
-        shown |= {name: summary[name] for name in _COUNTS if summary[name]}
+        shown |= {name: summary[name] for name in COUNTS if summary[name]}
         shown["seconds"] = summary["seconds"]
     table(("", ""), shown.items())

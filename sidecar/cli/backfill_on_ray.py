@@ -49,7 +49,7 @@ class Report:
     Attributes
     ----------
     counts : Counter
-        read, encoded, kept, outrun, gone, skipped, failed.
+        read, encoded, kept, conflicts, gone, skipped, failed.
     not_done : list of NotDone
     encoders : set of str
         Actors that encoded at least one page.
@@ -108,13 +108,13 @@ def backfill(
     for number in range(1, MAX_ROUNDS + 1):
         report.rounds = number
         parts = asyncio.run(_with_engine(settings, lambda engine: _parts(index, metas, engine)))
-        before = report.counts["encoded"] + report.counts["outrun"]
+        before = report.counts["encoded"] + report.counts["conflicts"]
         for row in _pipeline(parts, after, metas, settings, encoders, cpus).iter_rows():
             _add(report, row)
             if tell is not None:
                 tell(report)
         after |= {part.key: part.mark for part in parts}
-        if report.counts["encoded"] + report.counts["outrun"] == before:
+        if report.counts["encoded"] + report.counts["conflicts"] == before:
             break
     return report
 
@@ -255,7 +255,9 @@ def main(index: str, encoders: int, cpus: float, ignore_disk: bool) -> None:
     report = backfill(index, config.load(), encoders=encoders, cpus=cpus, ignore_disk=ignore_disk)
     for one in report.not_done:
         click.echo(f"{one.index} {one.id}: {one.error}", err=True)
-    done = {"index": index, "rounds": report.rounds, "encoders": len(report.encoders), **report.counts}
+    # As `cherche backfill` prints it: conflicts under the name that the wire gives them.
+    counts = {"outrun" if name == "conflicts" else name: count for name, count in report.counts.items()}
+    done = {"index": index, "rounds": report.rounds, "encoders": len(report.encoders), **counts}
     click.echo(json.dumps(done))
     sys.exit(1 if report.counts["failed"] else 0)
 

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 from sidecar.cli.output import duration
 
-_COUNTS = ("read", "encoded", "kept", "outrun", "gone", "skipped", "failed")
+# JSON key to attribute of `Progress`. Scripts read the conflicts under the name that the wire gives them.
+COUNTS = {
+    "read": "read",
+    "encoded": "encoded",
+    "kept": "kept",
+    "outrun": "conflicts",
+    "gone": "gone",
+    "skipped": "skipped",
+    "failed": "failed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ class Run:
         estimate = {} if self.estimate is None else {k: v for k, v in asdict(self.estimate).items() if k != "notes"}
         if self.cost_per_hour is not None and self.estimate is not None:
             estimate["cost"] = round(self.estimate.seconds / 3600 * self.cost_per_hour, 4)
-        done = {name: getattr(self.progress, name) for name in _COUNTS}
+        done = {key: getattr(self.progress, name) for key, name in COUNTS.items()}
         missing = self.progress.failed + self.progress.skipped
         return {
             "index": index,

@@ -18,8 +18,8 @@ from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.gateway.shapes import Naming
 from sidecar.gateway.wire import quoted
 from sidecar.models.registry import ModelState
+from sidecar.pipeline.encoded_texts import leaving_weights, slowest
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
-from sidecar.pipeline.texts import leaving_weights, slowest
 from sidecar.protocols import Encoder
 from sidecar.services import Services
 from sidecar.values.model import Encoded, Kind, Lane

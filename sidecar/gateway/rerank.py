@@ -12,7 +12,7 @@ from cherche_models.types import Floats
 from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.gateway.encode import Outcome, cut, encode, require_all
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
-from sidecar.pipeline.texts import scorable_codes
+from sidecar.pipeline.encoded_texts import scorable_codes
 from sidecar.protocols import Encoder
 from sidecar.services import Services
 from sidecar.values.search import Timings

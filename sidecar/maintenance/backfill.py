@@ -15,7 +15,7 @@ from typing import Protocol
 
 from sidecar.errors import invalid, precondition
 from sidecar.maintenance.estimate import check_room, estimate, sample_texts
-from sidecar.maintenance.pace import Guard
+from sidecar.maintenance.pace import Pacer
 from sidecar.maintenance.page import revisit
 from sidecar.maintenance.work import Outcome
 from sidecar.pipeline.context import Context
@@ -56,8 +56,8 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
         return
     if not options.ignore_disk:
         check_room(expected)
-    run = Run(index, targets, await guard_of(index, groups, options, context), context, read_checkpoint(options))
-    async with run.guard.watching(), aclosing(run.events()) as events:
+    run = Run(index, targets, await pacer_of(index, groups, options, context), context, read_checkpoint(options))
+    async with run.pacer.watching(), aclosing(run.events()) as events:
         async for event in events:
             yield event
 
@@ -144,7 +144,7 @@ class Run:
 
     index: str
     targets: Mapping[str, Job]
-    guard: Guard
+    pacer: Pacer
     context: Context
     read: dict[str, int]
     progress: Progress = field(default_factory=Progress)
@@ -163,7 +163,7 @@ class Run:
             async with aclosing(self._round(unfinished=False)) as events:
                 async for event in events:
                     yield event
-            if (self.progress.encoded, self.progress.outrun) == (before.encoded, before.outrun):
+            if (self.progress.encoded, self.progress.conflicts) == (before.encoded, before.conflicts):
                 break
         else:
             said = f"others kept writing documents without weights for {MAX_ROUNDS} rounds: the last of them wait"
@@ -198,7 +198,7 @@ class Run:
             part, after, target.meta, unfinished=unfinished, whole_source=target.whole_source
         )
         async for page in pages:
-            await self.guard.pass_()
+            await self.pacer.proceed()
             yield part, page
 
     async def _work(self, item: tuple[Part, list[Candidate]]) -> tuple[Part, list[Candidate], Outcome]:
@@ -212,14 +212,14 @@ class Run:
         places = {one.id: one.seq_no for one in page}
         self.failed |= {(one.index, one.id, places[one.id]) for one in outcome.not_done}
         if outcome.refused:
-            self.guard.throttle.refused()
+            self.pacer.throttle.refused()
         if keep:
             # Documents of one bulk may share a number, and the page may end among them.
             self.read[self._key(part)] = page[-1].seq_no - 1
 
     def _shown(self) -> Progress:
-        notes = (*self.progress.notes, *self.guard.notes)
-        return replace(self.progress, paused=self.guard.paused, notes=notes, checkpoint=write_checkpoint(self.read))
+        notes = (*self.progress.notes, *self.pacer.notes)
+        return replace(self.progress, paused=self.pacer.paused, notes=notes, checkpoint=write_checkpoint(self.read))
 
     def _key(self, part: Part) -> str:
         return f"{part.key}/{self.targets[part.index].purpose}"
@@ -254,9 +254,9 @@ def read_checkpoint(options: BackfillOptions) -> dict[str, int]:
         ) from error
 
 
-async def guard_of(index: str, groups: Sequence[IndexGroup], options: BackfillOptions, context: Context) -> Guard:
-    """A guard that probes with beginnings of the index's own texts."""
+async def pacer_of(index: str, groups: Sequence[IndexGroup], options: BackfillOptions, context: Context) -> Pacer:
+    """A pacer that probes with beginnings of the index's own texts."""
     first = next(group for group in groups if group.meta is not None)
     assert first.meta is not None
     texts = await sample_texts(first.names[0], first.meta, context)
-    return Guard(context, index, texts, first.meta.fields, options)
+    return Pacer(context, index, texts, first.meta.fields, options)

@@ -124,7 +124,7 @@ def _note(outcome: Outcome, candidate: Candidate, placement: Placement, answer: 
     if error is None:
         outcome.counts["encoded"] += placement.document.state == "ok"
     elif error.code is Code.ABORTED:
-        outcome.counts["outrun"] += 1
+        outcome.counts["conflicts"] += 1
     else:
         outcome.refused |= error.code is Code.RESOURCE_EXHAUSTED
         outcome.drop(candidate, "failed", error)

@@ -1,28 +1,116 @@
-"""Keeps a backfill from slowing its cluster down: asks how busy it is, probes its searches, pauses."""
+"""Keeps a backfill from slowing its cluster down: it reads the load, times probe searches, and pauses.
+
+The cluster publishes totals and no percentiles, so the p99 here is that of probe searches of our own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.maintenance.throttle import PROBES, Latency, Throttle
 from sidecar.pipeline.context import Context
 from sidecar.values.index import TextField
-from sidecar.values.maintenance import BackfillOptions
+from sidecar.values.maintenance import BackfillOptions, Load
 from sidecar.values.search import Query
 
-_LOOK = 1.0  # seconds between two looks at the cluster
+PROBES = 100
+NOTICEABLE = 0.005  # seconds: less is the clock's and the scheduler's
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+QUEUED_PER_THREAD = 2.0
+_LOOK = 1.0  # seconds between two readings of the load
 _PROBE = 0.1
 _PROBE_TIMEOUT = 10.0
 _LONGEST_BASELINE = 20.0
 
 
+def p99(seconds: Sequence[float]) -> float:
+    """The value that 99 % of the values do not exceed (nearest rank).
+
+    >>> p99([0.001] * 98 + [0.002, 0.003])
+    0.002
+    """
+    ranked = sorted(seconds)
+    return ranked[math.ceil(0.99 * len(ranked)) - 1]
+
+
 @dataclass(slots=True)
-class Guard:
-    """Lets work pass while the cluster keeps up.
+class Latency:
+    """Probe searches: `before` the backfill began, and the last hundred since.
+
+    Attributes
+    ----------
+    slowdown : float
+        Share by which their p99 may rise.
+    before : list of float
+        Seconds each.
+    """
+
+    slowdown: float
+    before: list[float] = field(default_factory=list)
+    since: deque[float] = field(default_factory=lambda: deque(maxlen=PROBES))
+
+    def reason(self) -> str:
+        """Why to pause; "" where searches are as fast as they were, or where too few were asked to tell."""
+        if not self.before or len(self.since) < PROBES:
+            return ""
+        before, now = p99(self.before), p99(self.since)
+        if now <= before * (1 + self.slowdown) or now - before < NOTICEABLE:
+            return ""
+        return f"searches are slower: p99 of probes {now * 1000:.0f} ms, {before * 1000:.0f} ms before"
+
+
+@dataclass(slots=True)
+class Throttle:
+    """Doubles the pause before each write while the cluster refuses or queues, halves it while it does not.
+
+    Attributes
+    ----------
+    pause : float
+        Seconds to wait now.
+    reason : str
+        What the cluster said; "" where it keeps up.
+    """
+
+    pause: float = 0.0
+    reason: str = ""
+    _rejected: int | None = None
+
+    def see(self, load: Load) -> None:
+        """Adjust the pause to a reading of the load.
+
+        >>> throttle = Throttle()
+        >>> throttle.see(Load(rejected=5, queued=0, threads=4, searches=0, search_seconds=0.0))
+        >>> throttle.see(Load(rejected=6, queued=0, threads=4, searches=0, search_seconds=0.0))
+        >>> throttle.pause, throttle.reason
+        (0.25, 'the cluster refused 1 requests')
+        """
+        refused = 0 if self._rejected is None else max(0, load.rejected - self._rejected)
+        self._rejected = load.rejected
+        if refused:
+            self._slower(f"the cluster refused {refused} requests")
+        elif load.queued > QUEUED_PER_THREAD * max(1, load.threads):
+            self._slower(f"{load.queued} requests wait in the cluster's queues")
+        else:
+            self.reason = ""
+            self.pause = self.pause / 2 if self.pause > FIRST_PAUSE else 0.0
+
+    def refused(self) -> None:
+        """Our own write was refused with 429 until its retries ran out."""
+        self._slower("the cluster refuses writes")
+
+    def _slower(self, reason: str) -> None:
+        self.reason = reason
+        self.pause = min(max(FIRST_PAUSE, self.pause * 2), LONGEST_PAUSE)
+
+
+@dataclass(slots=True)
+class Pacer:
+    """Lets work proceed while the cluster keeps up.
 
     Attributes
     ----------
@@ -31,9 +119,9 @@ class Guard:
         What probes search for, in turn.
     fields : tuple of TextField
     paused : str
-        Why nothing passes at this moment.
+        Why work waits now; "" where it does not.
     notes : list of str
-        What could not be watched.
+        What could not be measured.
     """
 
     context: Context
@@ -68,7 +156,7 @@ class Guard:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
 
-    async def pass_(self) -> None:
+    async def proceed(self) -> None:
         """Return when work may go on.
 
         Raises
@@ -78,7 +166,8 @@ class Guard:
         """
         since = self.context.clock()
         try:
-            while self.paused_by_searches():
+            while reason := self.latency.reason():
+                self.paused = reason
                 if self.context.clock() - since > self.options.patience:
                     raise unavailable(
                         f"index {self.index!r}: {self.paused}, although nothing was written for "
@@ -86,17 +175,13 @@ class Guard:
                         "run the command again when the cluster has recovered: it goes on where it stopped",
                     )
                 await self.context.sleep(_LOOK)
+            self.paused = ""
             await self._look()
             if self.throttle.pause:
                 self.paused = self.throttle.reason
                 await self.context.sleep(self.throttle.pause)
         finally:
             self.paused = ""
-
-    def paused_by_searches(self) -> str:
-        """Why searches ask for a pause; also kept in `paused`."""
-        self.paused = self.latency.reason()
-        return self.paused
 
     async def _look(self) -> None:
         now = self.context.clock()

@@ -84,7 +84,7 @@ def _note(outcome: Outcome, revision: Revision, answer: WriteResult) -> None:
     if error is None:
         outcome.counts["encoded"] += encoded
     elif error.code is Code.ABORTED:
-        outcome.counts["outrun"] += 1
+        outcome.counts["conflicts"] += 1
     elif error.code is Code.NOT_FOUND:
         outcome.counts["gone"] += 1
     elif encoded:

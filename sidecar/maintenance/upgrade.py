@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from sidecar.errors import precondition
-from sidecar.maintenance.backfill import Run, guard_of, read_checkpoint
+from sidecar.maintenance.backfill import Run, pacer_of, read_checkpoint
 from sidecar.maintenance.copying import Copy
 from sidecar.maintenance.estimate import SAMPLE, check_room, estimate
 from sidecar.maintenance.setup import inherited, resolve
@@ -82,7 +82,7 @@ async def prepare(
         check_room(expected)
     await shadows.create(new, old, meta)
     copying = await _Copying.begin(shadows, old, new, meta, settings, context)
-    async with copying.run.guard.watching(), aclosing(copying.catch_up()) as events:
+    async with copying.run.pacer.watching(), aclosing(copying.catch_up()) as events:
         async for event in events:
             yield event
     await shadows.announce(old, new, copying.positions, {})
@@ -299,9 +299,9 @@ class _Copying:
         read: Mapping[str, int] | None = None,
     ) -> _Copying:
         copy = Copy.of(shadows, new, meta, context)
-        guard = await guard_of(old, [IndexGroup((old,), meta)], settings, context)
+        pacer = await pacer_of(old, [IndexGroup((old,), meta)], settings, context)
         known = {f"{key}/{copy.purpose}": mark for key, mark in (read or {}).items()}
-        run = Run(old, {old: copy}, guard, context, {**read_checkpoint(settings), **known}, sweeps=False)
+        run = Run(old, {old: copy}, pacer, context, {**read_checkpoint(settings), **known}, sweeps=False)
         return cls(old, new, copy, run, context, shadows)
 
     @property

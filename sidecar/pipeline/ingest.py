@@ -13,13 +13,13 @@ from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.pipeline import text as texts_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
-from sidecar.pipeline.stream import Bounds, chunks, in_order
+from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
 from sidecar.values.documents import Existing, IngestResult, Json, Outcome, SourceDocument, StoredDocument
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Lane
 
 _ATTEMPTS = 4
-CHUNK = Bounds(items=64, bytes=4 << 20)
+BATCH = Bounds(items=64, bytes=4 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Target:
 
 @dataclass(slots=True)
 class _Feed:
-    """One feed; `target` is what its next chunk is encoded for."""
+    """One feed; `target` is what its next batch is encoded for."""
 
     index: str
     context: Context
@@ -83,8 +83,8 @@ async def ingest(
     """Index a stream of documents.
 
     A document whose text did not change keeps its weights and codes; one that did not change at
-    all is not written. A chunk during which the name was switched to another index is written again
-    there, encoded for it. While a chunk is written the next is encoded. A chunk is what has
+    all is not written. A batch during which the name was switched to another index is written again
+    there, encoded for it. While a batch is written the next is encoded. A batch is what has
     arrived, never waited for, so a caller may await each answer before sending the next document.
 
     Yields
@@ -98,8 +98,8 @@ async def ingest(
         NOT_FOUND or FAILED_PRECONDITION where the index cannot take documents at all.
     """
     feed = _Feed(index, context, await _Target.of(index, context), lane)
-    arriving = chunks(documents, lambda document: len(document.raw), CHUNK)
-    answers = in_order(arriving, lambda chunk: _index_chunk(feed, chunk))
+    arriving = batches_of_arrivals(documents, lambda document: len(document.raw), BATCH)
+    answers = in_order(arriving, lambda batch: _index_batch(feed, batch))
     async with aclosing(arriving), aclosing(answers):
         async for results in answers:
             for result in results:
@@ -108,13 +108,13 @@ async def ingest(
         await context.engine.refresh(index)
 
 
-async def _index_chunk(feed: _Feed, chunk: Sequence[SourceDocument]) -> list[IngestResult]:
-    """Results of one chunk, in order. Its ids are taken before the first await: the chunk after it sees them."""
-    repeated = _repeated(feed, chunk)
+async def _index_batch(feed: _Feed, batch: Sequence[SourceDocument]) -> list[IngestResult]:
+    """Results of one batch, in order. Its ids are taken before the first await: the batch after it sees them."""
+    repeated = _repeated(feed, batch)
     results: list[IngestResult] = []
     for _ in range(_ATTEMPTS):
         target = feed.target
-        results = _told(results, await _written(feed, target, chunk, repeated))
+        results = _told(results, await _written(feed, target, batch, repeated))
         if all(one.outcome in ("unchanged", "failed") for one in results):
             return results  # nothing was written that could be in the wrong place
         try:
@@ -139,15 +139,15 @@ def _told(before: Sequence[IngestResult], now: list[IngestResult]) -> list[Inges
 
 
 async def _written(
-    feed: _Feed, target: _Target, chunk: Sequence[SourceDocument], repeated: set[int]
+    feed: _Feed, target: _Target, batch: Sequence[SourceDocument], repeated: set[int]
 ) -> list[IngestResult]:
-    """One attempt at a chunk."""
+    """One attempt at a batch."""
     results: dict[int, IngestResult] = {}
     parsed: dict[int, _Parsed] = {}
     limit = feed.context.limits.document_bytes
-    for place, one in enumerate(await asyncio.to_thread(_parse_all, target.encoder.meta, limit, chunk, repeated)):
+    for place, one in enumerate(await asyncio.to_thread(_parse_all, target.encoder.meta, limit, batch, repeated)):
         if isinstance(one, ChercheError):
-            results[place] = IngestResult(chunk[place].id, "failed", one)
+            results[place] = IngestResult(batch[place].id, "failed", one)
         else:
             parsed[place] = one
     try:
@@ -156,13 +156,13 @@ async def _written(
     except ChercheError as error:
         for place, one in parsed.items():
             results.setdefault(place, _failed(one.id, error))
-    return [results[place] for place in range(len(chunk))]
+    return [results[place] for place in range(len(batch))]
 
 
-def _repeated(feed: _Feed, chunk: Sequence[SourceDocument]) -> set[int]:
+def _repeated(feed: _Feed, batch: Sequence[SourceDocument]) -> set[int]:
     """Places of the documents whose id came before in this feed; the first of an id stands."""
     repeated = set()
-    for place, document in enumerate(chunk):
+    for place, document in enumerate(batch):
         if document.id in feed.seen:
             repeated.add(place)
         feed.seen.add(document.id)
@@ -170,9 +170,9 @@ def _repeated(feed: _Feed, chunk: Sequence[SourceDocument]) -> set[int]:
 
 
 def _parse_all(
-    meta: IndexMeta, limit: int, chunk: Sequence[SourceDocument], repeated: set[int]
+    meta: IndexMeta, limit: int, batch: Sequence[SourceDocument], repeated: set[int]
 ) -> list[_Parsed | ChercheError]:
-    return [_parse(meta, limit, document, place in repeated) for place, document in enumerate(chunk)]
+    return [_parse(meta, limit, document, place in repeated) for place, document in enumerate(batch)]
 
 
 def _parse(meta: IndexMeta, limit: int, document: SourceDocument, is_repeated: bool) -> _Parsed | ChercheError:

@@ -1,4 +1,4 @@
-"""A stream cut into chunks of what has arrived, worked on two at a time, answered in order."""
+"""A stream cut into batches of what has arrived, worked on two at a time, answered in order."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _IN_FLIGHT = 2
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A chunk is cut, and reading ahead stops, at whichever comes first."""
+    """A batch is cut, and reading ahead stops, at whichever comes first."""
 
     items: int
     bytes: int
 
 
-async def chunks(
+async def batches_of_arrivals(
     source: AsyncIterator[T], size_of: Callable[[T], int], bounds: Bounds
 ) -> AsyncGenerator[list[T], None]:
-    """What has arrived, up to a chunk: waits for the first item only.
+    """What has arrived, up to a batch: waits for the first item only.
 
     A failure of the source is raised once everything before it was given out.
     """
@@ -35,8 +35,8 @@ async def chunks(
     try:
         while inbox.items or not reader.done():
             await inbox.arrived.wait()
-            if chunk := inbox.take():
-                yield chunk
+            if batch := inbox.take():
+                yield batch
         await reader
     finally:
         await _end(reader)
@@ -129,19 +129,19 @@ class _Inbox(Generic[T]):
                 await self.room.wait()
 
     def take(self) -> list[T]:
-        """The next chunk; empty only where nothing has arrived."""
-        chunk: list[T] = []
+        """The next batch; empty only where nothing has arrived."""
+        batch: list[T] = []
         size = 0
-        while self.items and len(chunk) < self.bounds.items and size < self.bounds.bytes:
+        while self.items and len(batch) < self.bounds.items and size < self.bounds.bytes:
             item = self.items.popleft()
-            chunk.append(item)
+            batch.append(item)
             size += self.size_of(item)
         self.bytes -= size
         if not self.items:
             self.arrived.clear()
         if not self._is_full():
             self.room.set()
-        return chunk
+        return batch
 
     def _is_full(self) -> bool:
         return len(self.items) >= self.bounds.items or self.bytes >= self.bounds.bytes

@@ -14,8 +14,8 @@ from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError, Code, invalid, item_name, naming
 from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc
 from sidecar.pipeline.encode import name_of
+from sidecar.pipeline.encoded_texts import leaving_weights, slowest
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
-from sidecar.pipeline.texts import leaving_weights, slowest
 from sidecar.protocols import Encoder
 from sidecar.services import Call, Services
 from sidecar.values.index import Fingerprint

@@ -12,7 +12,7 @@ from cherche_models import codec, scores
 from sidecar.errors import ChercheError, Code, invalid, item_name, naming, precondition
 from sidecar.pb.cherche.v1 import reranker_pb2, reranker_pb2_grpc
 from sidecar.pipeline import Context
-from sidecar.pipeline.texts import scorable_codes
+from sidecar.pipeline.encoded_texts import scorable_codes
 from sidecar.protocols import Encoder
 from sidecar.services import Call, Services
 from sidecar.values.model import Encoded

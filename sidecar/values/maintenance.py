@@ -260,8 +260,9 @@ class Progress:
         Written with fresh weights.
     kept : int
         Found in order.
-    outrun : int
-        Written by others while they were encoded: the newer write won, and a later round reads it.
+    conflicts : int
+        Written by others while they were encoded: the newer write stays, and a later round reads it.
+        Version conflicts, as the engine calls them; ``outrun`` on the wire and in the CLI's JSON.
     gone : int
         Deleted meanwhile.
     skipped, failed : int
@@ -279,7 +280,7 @@ class Progress:
     read: int = 0
     encoded: int = 0
     kept: int = 0
-    outrun: int = 0
+    conflicts: int = 0
     gone: int = 0
     skipped: int = 0
     failed: int = 0

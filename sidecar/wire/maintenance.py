@@ -103,7 +103,7 @@ def progress_to_pb(progress: Progress) -> pb.BackfillProgress:
         read=progress.read,
         encoded=progress.encoded,
         kept=progress.kept,
-        outrun=progress.outrun,
+        outrun=progress.conflicts,  # the field's name is part of cherche.v1
         gone=progress.gone,
         skipped=progress.skipped,
         failed=progress.failed,

@@ -14,7 +14,7 @@ from sidecar.errors import ChercheError, invalid
 from sidecar.values.documents import Existing, Json, StoredDocument
 
 MAX_ID_BYTES = 512
-_CHUNK = 500
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,11 @@ def read(connection: sqlite3.Connection, index_id: int, ids: Iterable[str]) -> d
     """Documents by id; ids that are not there, or could not be, are absent."""
     wanted = [id for id in dict.fromkeys(ids) if _encodable(id)]
     found: dict[str, Existing] = {}
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
-        slots = ", ".join("?" * len(chunk))
+    for start in range(0, len(wanted), _BATCH):
+        batch = wanted[start : start + _BATCH]
+        slots = ", ".join("?" * len(batch))
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id IN ({slots})", (index_id, *chunk)
+            f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id IN ({slots})", (index_id, *batch)
         )
         found.update((existing.id, existing) for existing in map(_existing, rows))
     return found
@@ -165,11 +165,11 @@ def fetch(
     """Source, and terms and codes where asked for, by row."""
     columns = f"row, source, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
     found: dict[int, tuple[Json, bytes | None, bytes | None]] = {}
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
-        slots = ", ".join("?" * len(chunk))
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        slots = ", ".join("?" * len(batch))
         for row, source, packed, coded in connection.execute(
-            f"SELECT {columns} FROM documents WHERE row IN ({slots})", chunk
+            f"SELECT {columns} FROM documents WHERE row IN ({slots})", batch
         ):
             found[row] = (json.loads(source), packed, coded)
     return found

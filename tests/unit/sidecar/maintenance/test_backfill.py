@@ -94,7 +94,7 @@ def not_done(events: Sequence[BackfillEvent]) -> list[NotDone]:
 async def test_every_document_is_encoded_once(world: World) -> None:
     await world.fill(300)
     done = last(await world.run())
-    assert (done.encoded, done.failed, done.skipped, done.outrun) == (300, 0, 0, 0)
+    assert (done.encoded, done.failed, done.skipped, done.conflicts) == (300, 0, 0, 0)
     assert world.encoded == 300 + 64, "64 were encoded for the estimate"
     assert (await world.engine.stats(INDEX)).encoded == 300
     assert world.encoder.lanes == ["backfill"] * len(world.encoder.lanes)
@@ -130,7 +130,7 @@ async def test_a_newer_write_wins_and_is_encoded_by_a_later_round(world: World) 
 
     world.engine.before = overtake
     done = last(await world.run())
-    assert (done.encoded, done.outrun) == (10, 1)
+    assert (done.encoded, done.conflicts) == (10, 1)
     stored = (await world.engine.read(INDEX, ["3"]))["3"]
     assert (stored.source["title"], stored.state) == ("newer", "ok")
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance.pace import Guard
-from sidecar.maintenance.throttle import PROBES, Latency, Throttle, p99
+from sidecar.maintenance.pace import PROBES, Latency, Pacer, Throttle, p99
 from sidecar.values.index import TextField
 from sidecar.values.maintenance import BackfillOptions, Load
 from sidecar.values.search import EnginePage
@@ -70,8 +69,8 @@ def test_p99_is_a_value_that_was_measured() -> None:
     assert p99([5.0]) == 5.0
 
 
-def guard(world: World, **options: Any) -> Guard:
-    return Guard(world.context, world.index, ["ducks"], (TextField("text"),), BackfillOptions(**options))
+def pacer(world: World, **options: Any) -> Pacer:
+    return Pacer(world.context, world.index, ["ducks"], (TextField("text"),), BackfillOptions(**options))
 
 
 async def test_searches_that_stay_slow_end_the_run_with_the_next_step(world: World) -> None:
@@ -81,17 +80,17 @@ async def test_searches_that_stay_slow_end_the_run_with_the_next_step(world: Wor
         now[0] += seconds
 
     world = world.with_context(clock=lambda: now[0], sleep=sleep)
-    slow = guard(world, patience=60.0)
+    slow = pacer(world, patience=60.0)
     slow.latency = latency(0.1, 0.3)
     with pytest.raises(ChercheError, match="although nothing was written for 60 s") as caught:
-        await slow.pass_()
+        await slow.proceed()
     assert caught.value.code is Code.UNAVAILABLE
     assert 60 < now[0] < 65
     assert not slow.paused
 
 
 async def test_work_goes_on_when_searches_have_recovered(world: World) -> None:
-    slow = guard(world)
+    slow = pacer(world)
     slow.latency = latency(0.1, 0.3)
 
     async def sleep(seconds: float) -> None:
@@ -100,7 +99,7 @@ async def test_work_goes_on_when_searches_have_recovered(world: World) -> None:
 
     slow.context = replace(world.context, sleep=sleep)
     world.engine.load = _none  # type: ignore[attr-defined]
-    await slow.pass_()
+    await slow.proceed()
     assert not slow.paused
 
 
@@ -111,7 +110,7 @@ async def _none() -> None:
 async def test_searches_are_measured_before_the_work_begins(world: World, make_load: Callable[[], Any]) -> None:
     world.set_up()
     world.engine.load = make_load  # type: ignore[attr-defined]
-    watched = guard(world)
+    watched = pacer(world)
     async with watched.watching():
         assert len(watched.latency.before) == PROBES
     assert {query.text for query in world.engine.queries} == {"ducks"}
@@ -120,14 +119,14 @@ async def test_searches_are_measured_before_the_work_begins(world: World, make_l
 async def test_without_a_cluster_nothing_is_probed(world: World) -> None:
     world.set_up()
     world.engine.load = _none  # type: ignore[attr-defined]
-    async with guard(world).watching():
+    async with pacer(world).watching():
         assert not world.engine.queries
 
 
 async def test_a_watch_that_ends_says_so(world: World, make_load: Callable[[], Any]) -> None:
     world.set_up()
     world.engine.load = make_load  # type: ignore[attr-defined]
-    watched = guard(world)
+    watched = pacer(world)
 
     def refuse(page: EnginePage) -> EnginePage:
         raise ChercheError(Code.NOT_FOUND, "there is no index")

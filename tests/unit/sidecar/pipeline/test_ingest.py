@@ -12,7 +12,7 @@ from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
 from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import PATIENCE
-from sidecar.pipeline.ingest import CHUNK
+from sidecar.pipeline.ingest import BATCH
 from sidecar.pipeline.text import content_hash
 from sidecar.testing import FakeModel
 from sidecar.values.documents import IngestResult, SourceDocument
@@ -58,7 +58,7 @@ async def test_a_document_is_stored_with_weights_on_the_grid_terms_and_codes(rea
 
 
 async def test_results_come_in_order_one_each_and_the_index_is_refreshed_once(ready: Any) -> None:
-    ids = [str(i) for i in range(3 * CHUNK.items + 1)]
+    ids = [str(i) for i in range(3 * BATCH.items + 1)]
     results = await feed(ready, *(doc(i, f"text {i}") for i in ids))
     assert [result.id for result in results] == ids
     assert set(outcomes(results)) == {"encoded"}
@@ -143,8 +143,8 @@ async def test_each_bad_document_has_its_reason_and_its_neighbours_succeed(ready
     assert ready.engine.documents["a"].source == {"text": "some words"}  # the first of an id stands
 
 
-async def test_an_id_comes_back_in_a_later_chunk(ready: Any) -> None:
-    documents = [*(doc(str(i)) for i in range(CHUNK.items * 2)), doc("0"), doc("last")]
+async def test_an_id_comes_back_in_a_later_batch(ready: Any) -> None:
+    documents = [*(doc(str(i)) for i in range(BATCH.items * 2)), doc("0"), doc("last")]
     results = await feed(ready, *documents)
     assert results[-2].error is not None
     assert results[-2].error.code is Code.ALREADY_EXISTS
@@ -319,7 +319,7 @@ async def test_a_model_that_fails_is_not_asked_again(ready: Any) -> None:
 
 
 class Switching:
-    """Lets a name stand for another index, of another encoding, whenever a chunk was written."""
+    """Lets a name stand for another index, of another encoding, whenever a batch was written."""
 
     def __init__(self, world: Any, times: int) -> None:
         self.world, self.times, self.uuid = world, times, 0
@@ -337,7 +337,7 @@ class Switching:
         return written
 
 
-async def test_a_chunk_during_which_the_index_was_switched_is_encoded_for_the_other(ready: Any) -> None:
+async def test_a_batch_during_which_the_index_was_switched_is_encoded_for_the_other(ready: Any) -> None:
     Switching(ready, 1)
     assert outcomes(await feed(ready, doc("1"), doc("2", ""))) == ["encoded", "failed"]
     assert ready.engine.calls["write"] == 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.pipeline.stream import Bounds, chunks, in_order
+from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
 
 BOUNDS = Bounds(items=4, bytes=100)
 
@@ -29,24 +29,24 @@ async def collect(results: AsyncGenerator[Any, None], into: list[Any]) -> None:
 
 
 async def cut(*items: str, bounds: Bounds = BOUNDS) -> list[list[str]]:
-    async with aclosing(chunks(source(*items), len, bounds)) as found:
-        return [chunk async for chunk in found]
+    async with aclosing(batches_of_arrivals(source(*items), len, bounds)) as found:
+        return [batch async for batch in found]
 
 
-async def test_chunks_are_cut_by_items_and_hold_all_in_order() -> None:
+async def test_batches_are_cut_by_items_and_hold_all_in_order() -> None:
     found = await cut(*"abcdefghij")
-    assert [item for chunk in found for item in chunk] == list("abcdefghij")
+    assert [item for batch in found for item in batch] == list("abcdefghij")
     assert max(map(len, found)) <= 4
     assert not others()
 
 
-async def test_chunks_are_cut_by_bytes_and_a_large_item_goes_alone() -> None:
+async def test_batches_are_cut_by_bytes_and_a_large_item_goes_alone() -> None:
     found = await cut("a" * 60, "b" * 60, "c" * 300, "d", bounds=Bounds(10, 100))
-    assert [len(chunk) for chunk in found if "c" * 300 in chunk] == [1]
-    assert all(sum(map(len, chunk[:-1])) < 100 for chunk in found)
+    assert [len(batch) for batch in found if "c" * 300 in batch] == [1]
+    assert all(sum(map(len, batch[:-1])) < 100 for batch in found)
 
 
-async def test_no_item_no_chunk() -> None:
+async def test_no_item_no_batch() -> None:
     assert await cut() == []
 
 
@@ -57,7 +57,7 @@ async def test_an_item_is_not_kept_waiting_for_company() -> None:
         while True:
             yield await queue.get()
 
-    async with aclosing(chunks(arriving(), len, BOUNDS)) as found:
+    async with aclosing(batches_of_arrivals(arriving(), len, BOUNDS)) as found:
         for item in "abc":
             queue.put_nowait(item)
             assert await anext(found) == [item]
@@ -73,7 +73,7 @@ async def test_reading_ahead_stops_at_the_bounds() -> None:
             read += 1
             yield "x" * 30
 
-    async with aclosing(chunks(endless(), len, BOUNDS)) as found:
+    async with aclosing(batches_of_arrivals(endless(), len, BOUNDS)) as found:
         for _ in range(5):
             await anext(found)
             for _ in range(10):
@@ -85,14 +85,14 @@ async def test_reading_ahead_stops_at_the_bounds() -> None:
 async def test_a_broken_source_gives_out_what_came_before() -> None:
     found: list[list[str]] = []
     with pytest.raises(ConnectionError):
-        await collect(chunks(source(*"abcde", failure=ConnectionError()), len, BOUNDS), found)
-    assert [item for chunk in found for item in chunk] == list("abcde")
+        await collect(batches_of_arrivals(source(*"abcde", failure=ConnectionError()), len, BOUNDS), found)
+    assert [item for batch in found for item in batch] == list("abcde")
     assert not others()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2])
 async def test_leaving_early_ends_the_reader_even_while_it_waits_for_room(taken: int) -> None:
-    async with aclosing(chunks(source(*"abcdefghijklmnop"), len, BOUNDS)) as found:
+    async with aclosing(batches_of_arrivals(source(*"abcdefghijklmnop"), len, BOUNDS)) as found:
         for _ in range(taken):
             await anext(found)
             await asyncio.sleep(0)
@@ -172,8 +172,8 @@ async def test_cancelling_leaks_no_task() -> None:
         return item
 
     async def feed() -> None:
-        arriving = chunks(source(*"abcdefghijklmnop"), len, BOUNDS)
-        async with aclosing(arriving), aclosing(in_order(arriving, lambda chunk: work(chunk[0]))) as answers:
+        arriving = batches_of_arrivals(source(*"abcdefghijklmnop"), len, BOUNDS)
+        async with aclosing(arriving), aclosing(in_order(arriving, lambda batch: work(batch[0]))) as answers:
             async for _ in answers:
                 pass
 
@@ -222,14 +222,14 @@ async def test_nothing_is_lost_whatever_the_pace(seed: int) -> None:
             await pause()
             yield str(number)
 
-    async def work(chunk: list[str]) -> list[str]:
+    async def work(batch: list[str]) -> list[str]:
         await pause()
-        return chunk
+        return batch
 
     found: list[str] = []
-    arriving = chunks(paced(), len, BOUNDS)
+    arriving = batches_of_arrivals(paced(), len, BOUNDS)
     async with aclosing(arriving), aclosing(in_order(arriving, work)) as answers:
-        async for chunk in answers:
-            found += chunk
+        async for batch in answers:
+            found += batch
             await pause()
     assert found == [str(number) for number in range(40)]
