@@ -80,7 +80,7 @@ class TokenCodes(_message.Message):
     data: _builtins.bytes
     """Codes of all texts; each text's bytes carry their own versioned header."""
     dim: _builtins.int
-    """Width of one token vector."""
+    """Dimensions of one token vector."""
     codec: _builtins.str
     """Codec name, such as "int8"."""
     version: _builtins.int
@@ -113,7 +113,7 @@ Global___TokenCodes: _TypeAlias = TokenCodes  # noqa: Y015
 
 @_typing.final
 class ItemResult(_message.Message):
-    """What became of one item of a batch. An item that failed never fails its neighbours."""
+    """Result of one item of a batch. A failed item never fails its neighbours."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -128,11 +128,11 @@ class ItemResult(_message.Message):
     id: _builtins.str
     """The caller's id, where there is one."""
     truncated: _builtins.bool
-    """Whether the maximum length cut the text."""
+    """Whether the text was truncated to the maximum length."""
     token_count: _builtins.int
     """Tokens that were encoded, special tokens included."""
     unknown_language: _builtins.bool
-    """The text is of a language that the model does not know: it has no weights and no codes, and BM25 alone finds it."""
+    """The model does not know the language of the text: it gets no weights and no codes, and only BM25 finds it."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Absent when the item succeeded."""
@@ -168,13 +168,13 @@ class StageTimings(_message.Message):
     RERANK_MS_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
     tokenize_ms: _builtins.float
-    """Reading text into tokens."""
+    """Tokenization."""
     queue_ms: _builtins.float
     """Waiting for a place in a batch."""
     encode_ms: _builtins.float
     """The model's forward pass."""
     engine_ms: _builtins.float
-    """The engine's answer, as seen from here."""
+    """Waiting for the engine, measured by the sidecar."""
     rerank_ms: _builtins.float
     """Reading codes and computing MaxSim."""
     total_ms: _builtins.float
@@ -199,7 +199,9 @@ Global___StageTimings: _TypeAlias = StageTimings  # noqa: Y015
 
 @_typing.final
 class Fingerprint(_message.Message):
-    """What an index was encoded with. Two parts: a new reranker does not void the weights."""
+    """Identifies model, tokenizer and settings of stored weights and codes, separately: a new reranker does not
+    invalidate the weights.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Outputs(_message.Message):
-    """Which outputs are wanted."""
+    """Requested outputs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -107,19 +107,19 @@ class EncodeDocumentsResponse(_message.Message):
 
     @_builtins.property
     def term_weights(self) -> _common_pb2.TermWeightsBatch:
-        """Absent where not asked for, or where the model has no sparse head."""
+        """Absent where not requested, or where the model has no sparse head."""
 
     @_builtins.property
     def token_codes(self) -> _common_pb2.TokenCodes:
-        """Absent where not asked for, or where the model has no late-interaction head."""
+        """Absent where not requested, or where the model has no late-interaction head."""
 
     @_builtins.property
     def fingerprint(self) -> _common_pb2.Fingerprint:
-        """Of this model with these options."""
+        """Fingerprint of this model with these options."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     def __init__(
         self,
@@ -196,15 +196,15 @@ class EncodeQueriesResponse(_message.Message):
 
     @_builtins.property
     def term_weights(self) -> _common_pb2.TermWeightsBatch:
-        """Absent where not asked for, or where the model has no sparse head."""
+        """Absent where not requested, or where the model has no sparse head."""
 
     @_builtins.property
     def token_codes(self) -> _common_pb2.TokenCodes:
-        """Absent where not asked for, or where the model has no late-interaction head."""
+        """Absent where not requested, or where the model has no late-interaction head."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ class StreamDocumentsRequest(_message.Message):
 
     @_builtins.property
     def item(self) -> _common_pb2.TextItem:
-        """One document."""
+        """A document to encode."""
 
     def __init__(
         self,
@@ -293,7 +293,7 @@ Global___StreamOptions: _TypeAlias = StreamOptions  # noqa: Y015
 
 @_typing.final
 class StreamDocumentsResponse(_message.Message):
-    """One document of a stream, encoded or refused."""
+    """Result of one document of a stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

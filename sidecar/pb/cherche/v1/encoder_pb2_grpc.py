@@ -57,7 +57,7 @@ class EncoderServiceServicer:
     """
 
     def EncodeDocuments(self, request, context):
-        """Encodes documents: pruned as asked, on the grid an index stores.
+        """Encodes documents, pruned as requested, with weights rounded to the grid that an index stores.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,8 +71,8 @@ class EncoderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamDocuments(self, request_iterator, context):
-        """Encodes a stream of documents, each answered by its own acknowledgement or
-        error as soon as it is known; answers may come in another order.
+        """Encodes a stream of documents. Each result or error is sent as soon as it is known; the order may differ from
+        that of the requests.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

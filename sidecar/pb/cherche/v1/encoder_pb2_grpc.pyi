@@ -34,12 +34,12 @@ class EncoderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EncoderServiceAsyncStub: ...
     EncodeDocuments: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.EncodeDocumentsRequest, _encoder_pb2.EncodeDocumentsResponse]
-    """Encodes documents: pruned as asked, on the grid an index stores."""
+    """Encodes documents, pruned as requested, with weights rounded to the grid that an index stores."""
     EncodeQueries: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.EncodeQueriesRequest, _encoder_pb2.EncodeQueriesResponse]
     """Encodes queries."""
     StreamDocuments: _grpc.StreamStreamMultiCallable[_encoder_pb2.StreamDocumentsRequest, _encoder_pb2.StreamDocumentsResponse]
-    """Encodes a stream of documents, each answered by its own acknowledgement or
-    error as soon as it is known; answers may come in another order.
+    """Encodes a stream of documents. Each result or error is sent as soon as it is known; the order may differ from
+    that of the requests.
     """
 
 @_typing.type_check_only
@@ -48,12 +48,12 @@ class EncoderServiceAsyncStub(EncoderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EncodeDocuments: _aio.UnaryUnaryMultiCallable[_encoder_pb2.EncodeDocumentsRequest, _encoder_pb2.EncodeDocumentsResponse]  # type: ignore[assignment]
-    """Encodes documents: pruned as asked, on the grid an index stores."""
+    """Encodes documents, pruned as requested, with weights rounded to the grid that an index stores."""
     EncodeQueries: _aio.UnaryUnaryMultiCallable[_encoder_pb2.EncodeQueriesRequest, _encoder_pb2.EncodeQueriesResponse]  # type: ignore[assignment]
     """Encodes queries."""
     StreamDocuments: _aio.StreamStreamMultiCallable[_encoder_pb2.StreamDocumentsRequest, _encoder_pb2.StreamDocumentsResponse]  # type: ignore[assignment]
-    """Encodes a stream of documents, each answered by its own acknowledgement or
-    error as soon as it is known; answers may come in another order.
+    """Encodes a stream of documents. Each result or error is sent as soon as it is known; the order may differ from
+    that of the requests.
     """
 
 class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,7 +65,7 @@ class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _encoder_pb2.EncodeDocumentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_encoder_pb2.EncodeDocumentsResponse, _abc.Awaitable[_encoder_pb2.EncodeDocumentsResponse]]:
-        """Encodes documents: pruned as asked, on the grid an index stores."""
+        """Encodes documents, pruned as requested, with weights rounded to the grid that an index stores."""
 
     @_abc_1.abstractmethod
     def EncodeQueries(
@@ -81,8 +81,8 @@ class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_encoder_pb2.StreamDocumentsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_encoder_pb2.StreamDocumentsResponse], _abc.AsyncIterator[_encoder_pb2.StreamDocumentsResponse]]:
-        """Encodes a stream of documents, each answered by its own acknowledgement or
-        error as soon as it is known; answers may come in another order.
+        """Encodes a stream of documents. Each result or error is sent as soon as it is known; the order may differ from
+        that of the requests.
         """
 
 def add_EncoderServiceServicer_to_server(servicer: EncoderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -60,25 +60,25 @@ class _UpgradeStep:
 class _UpgradeStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpgradeStep.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     UPGRADE_STEP_UNSPECIFIED: _UpgradeStep.ValueType  # 0
-    """Not known: refused."""
+    """Unknown: refused."""
     UPGRADE_STEP_PREPARE: _UpgradeStep.ValueType  # 1
-    """Fill an index beside the one that serves; it can be searched by its own name."""
+    """Fill a second index; it can be searched by its own name."""
     UPGRADE_STEP_SWITCH: _UpgradeStep.ValueType  # 2
-    """Catch up and let the alias stand for the prepared index."""
+    """Copy what was written since, then switch the alias to the prepared index."""
     UPGRADE_STEP_ROLL_BACK: _UpgradeStep.ValueType  # 3
-    """Catch up and let the alias stand for the index before."""
+    """Copy what was written since, then switch the alias back to the previous index."""
 
 class UpgradeStep(_UpgradeStep, metaclass=_UpgradeStepEnumTypeWrapper):
     """One step of an upgrade."""
 
 UPGRADE_STEP_UNSPECIFIED: UpgradeStep.ValueType  # 0
-"""Not known: refused."""
+"""Unknown: refused."""
 UPGRADE_STEP_PREPARE: UpgradeStep.ValueType  # 1
-"""Fill an index beside the one that serves; it can be searched by its own name."""
+"""Fill a second index; it can be searched by its own name."""
 UPGRADE_STEP_SWITCH: UpgradeStep.ValueType  # 2
-"""Catch up and let the alias stand for the prepared index."""
+"""Copy what was written since, then switch the alias to the prepared index."""
 UPGRADE_STEP_ROLL_BACK: UpgradeStep.ValueType  # 3
-"""Catch up and let the alias stand for the index before."""
+"""Copy what was written since, then switch the alias back to the previous index."""
 Global___UpgradeStep: _TypeAlias = UpgradeStep  # noqa: Y015
 
 @_typing.final
@@ -93,7 +93,7 @@ class TextField(_message.Message):
     name: _builtins.str
     """Its name at the root of the document."""
     token_share: _builtins.float
-    """Share of the maximum length this field may use, in (0, 1]; 0 for no bound."""
+    """Share of the maximum length that this field may use, in (0, 1]; 0 for no limit."""
     boost: _builtins.float
     """BM25 boost; 0 for 1."""
     def __init__(
@@ -186,7 +186,7 @@ Global___IndexOptions: _TypeAlias = IndexOptions  # noqa: Y015
 
 @_typing.final
 class SetupIndexRequest(_message.Message):
-    """Asks for the mapping of an index."""
+    """Request of SetupIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,10 +196,10 @@ class SetupIndexRequest(_message.Message):
     index: _builtins.str
     """Index name."""
     dry_run: _builtins.bool
-    """Only plan: nothing is written."""
+    """Only return the plan; write nothing."""
     @_builtins.property
     def options(self) -> Global___IndexOptions:
-        """How it is to be encoded."""
+        """Settings of the index."""
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ Global___SetupIndexRequest: _TypeAlias = SetupIndexRequest  # noqa: Y015
 
 @_typing.final
 class SetupIndexResponse(_message.Message):
-    """What setup did or would do."""
+    """Response of SetupIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,14 +231,14 @@ class SetupIndexResponse(_message.Message):
     plan_json: _builtins.str
     """The engine's requests as JSON, in order: [{"method", "path", "body"}]."""
     applied: _builtins.bool
-    """Whether the requests were made."""
+    """Whether the requests were sent."""
     documents: _builtins.int
-    """Documents the index holds now."""
+    """Documents in the index now."""
     projected_bytes: _builtins.int
     """Projected bytes of weights, packed terms and codes for these documents; 0 where there are none to sample."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a reader should know before going on."""
+        """Warnings for the user."""
 
     @_builtins.property
     def fingerprint(self) -> _common_pb2.Fingerprint:
@@ -264,7 +264,7 @@ Global___SetupIndexResponse: _TypeAlias = SetupIndexResponse  # noqa: Y015
 
 @_typing.final
 class GetIndexRequest(_message.Message):
-    """Asks how an index was set up."""
+    """Request of GetIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,7 +286,7 @@ Global___GetIndexRequest: _TypeAlias = GetIndexRequest  # noqa: Y015
 
 @_typing.final
 class GetIndexResponse(_message.Message):
-    """How an index was set up."""
+    """Response of GetIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -307,11 +307,11 @@ class GetIndexResponse(_message.Message):
     is_set_up: _builtins.bool
     """Whether cherche was set up on it."""
     documents: _builtins.int
-    """Documents in all."""
+    """Number of documents."""
     encoded: _builtins.int
-    """Documents with weights and codes in place."""
+    """Documents with weights and codes."""
     pending: _builtins.int
-    """Documents stored without weights, waiting for them."""
+    """Documents stored without weights that wait for a backfill."""
     is_served: _builtins.bool
     """Whether this sidecar serves the index's models."""
     engine: _builtins.str
@@ -322,21 +322,21 @@ class GetIndexResponse(_message.Message):
 
     @_builtins.property
     def fingerprint(self) -> _common_pb2.Fingerprint:
-        """What it was encoded with."""
+        """Fingerprint of its weights and codes."""
 
     @_builtins.property
     def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What should be mended, with the command that does it."""
+        """Problems, each with the command that fixes it."""
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexPart]:
-        """What stands behind the name: one part for each way of encoding. The fields above that tell of one
-        encoding are the first such part's.
+        """The concrete indices behind the name, grouped by encoding. The fields above that describe one encoding are those
+        of the first group that is set up.
         """
 
     @_builtins.property
     def replaced(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Indices whose place it took and that are kept for a way back."""
+        """Indices that it replaced and that are kept for a rollback."""
 
     def __init__(
         self,
@@ -364,7 +364,7 @@ Global___GetIndexResponse: _TypeAlias = GetIndexResponse  # noqa: Y015
 
 @_typing.final
 class IndexPart(_message.Message):
-    """Indices behind a name that are encoded alike."""
+    """Indices behind a name that share one encoding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,14 +372,14 @@ class IndexPart(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Sparse (or joint) model's name; empty where they are not set up and only BM25 searches them."""
+    """Name of the sparse or joint model; empty where they are not set up, so that only BM25 searches them."""
     @_builtins.property
     def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Concrete indices."""
 
     @_builtins.property
     def fingerprint(self) -> _common_pb2.Fingerprint:
-        """What they were encoded with; unset where they are not set up."""
+        """Fingerprint of their weights and codes; unset where they are not set up."""
 
     def __init__(
         self,
@@ -406,7 +406,7 @@ class IndexDocumentsRequest(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def target(self) -> Global___IndexTarget:
-        """Where the documents go."""
+        """The index to write to."""
 
     @_builtins.property
     def document(self) -> Global___SourceDocument:
@@ -430,7 +430,7 @@ Global___IndexDocumentsRequest: _TypeAlias = IndexDocumentsRequest  # noqa: Y015
 
 @_typing.final
 class IndexTarget(_message.Message):
-    """Where a feed goes."""
+    """Target of a feed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -456,7 +456,7 @@ Global___IndexTarget: _TypeAlias = IndexTarget  # noqa: Y015
 
 @_typing.final
 class SourceDocument(_message.Message):
-    """One document as its owner wrote it."""
+    """A document as the client sent it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -482,7 +482,7 @@ Global___SourceDocument: _TypeAlias = SourceDocument  # noqa: Y015
 
 @_typing.final
 class IndexDocumentsResponse(_message.Message):
-    """What became of one document."""
+    """Result of one document."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -491,7 +491,7 @@ class IndexDocumentsResponse(_message.Message):
     TERMS_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     outcome: Global___WriteOutcome.ValueType
-    """What was done."""
+    """What was done with it."""
     terms: _builtins.int
     """Terms stored."""
     bytes: _builtins.int
@@ -518,7 +518,7 @@ Global___IndexDocumentsResponse: _TypeAlias = IndexDocumentsResponse  # noqa: Y0
 
 @_typing.final
 class RemoveIndexRequest(_message.Message):
-    """Takes cherche out of an index."""
+    """Request of RemoveIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -540,17 +540,17 @@ Global___RemoveIndexRequest: _TypeAlias = RemoveIndexRequest  # noqa: Y015
 
 @_typing.final
 class RemoveIndexResponse(_message.Message):
-    """What was taken out."""
+    """Response of RemoveIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     REMAINS_FIELD_NUMBER: _builtins.int
     documents: _builtins.int
-    """Documents whose additions were taken away."""
+    """Documents from which fields were removed."""
     @_builtins.property
     def remains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What stays behind, unused, and why."""
+        """What cannot be removed, and why."""
 
     def __init__(
         self,
@@ -568,7 +568,7 @@ Global___RemoveIndexResponse: _TypeAlias = RemoveIndexResponse  # noqa: Y015
 
 @_typing.final
 class DumpIndexRequest(_message.Message):
-    """Asks for what is stored beside each document."""
+    """Request of DumpIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -590,7 +590,7 @@ Global___DumpIndexRequest: _TypeAlias = DumpIndexRequest  # noqa: Y015
 
 @_typing.final
 class DumpIndexResponse(_message.Message):
-    """One document as stored; in rising order of id, except on Elasticsearch."""
+    """A stored document; in ascending order of id, except on Elasticsearch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -603,7 +603,7 @@ class DumpIndexResponse(_message.Message):
     id: _builtins.str
     """The document's id."""
     source_json: _builtins.bytes
-    """Its own fields, as canonical JSON."""
+    """The user's own fields, as canonical JSON."""
     hash: _builtins.str
     """Content hash."""
     state: _builtins.str
@@ -632,7 +632,7 @@ Global___DumpIndexResponse: _TypeAlias = DumpIndexResponse  # noqa: Y015
 
 @_typing.final
 class BackfillIndexRequest(_message.Message):
-    """Asks for a backfill."""
+    """Request of BackfillIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -644,15 +644,15 @@ class BackfillIndexRequest(_message.Message):
     index: _builtins.str
     """Index, alias or data stream."""
     checkpoint: _builtins.str
-    """As an earlier, unfinished backfill gave it: spares reading again what that one had read."""
+    """Returned by an earlier, unfinished backfill; skips what that one had read."""
     dry_run: _builtins.bool
-    """Only estimate."""
+    """Only return the estimate."""
     search_slowdown: _builtins.float
     """Share by which the p99 of the sidecar's own probe searches may rise before the backfill pauses;
     0 sends no probes; unset for 0.2.
     """
     ignore_disk: _builtins.bool
-    """Go on where the disk may not suffice."""
+    """Continue even if disk space may not suffice."""
     def __init__(
         self,
         *,
@@ -674,7 +674,7 @@ Global___BackfillIndexRequest: _TypeAlias = BackfillIndexRequest  # noqa: Y015
 
 @_typing.final
 class BackfillIndexResponse(_message.Message):
-    """What a backfill will take, how far it is, or a document that it could not do."""
+    """The estimate of a backfill, its progress, or a document that it could not encode."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -683,11 +683,11 @@ class BackfillIndexResponse(_message.Message):
     NOT_DONE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def estimate(self) -> Global___BackfillEstimate:
-        """From a sample."""
+        """Estimate from a sample."""
 
     @_builtins.property
     def progress(self) -> Global___BackfillProgress:
-        """At least every few seconds."""
+        """Progress, at least every few seconds."""
 
     @_builtins.property
     def not_done(self) -> Global___DocumentNotDone:
@@ -712,7 +712,7 @@ Global___BackfillIndexResponse: _TypeAlias = BackfillIndexResponse  # noqa: Y015
 
 @_typing.final
 class BackfillEstimate(_message.Message):
-    """What a backfill will take, from a sample that was encoded for it."""
+    """Estimated cost of a backfill, from a sample that was encoded for it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -727,20 +727,20 @@ class BackfillEstimate(_message.Message):
     documents: _builtins.int
     """Documents of the index."""
     to_encode: _builtins.int
-    """Those that will be encoded."""
+    """Documents that will be encoded."""
     sampled: _builtins.int
     """Documents that were encoded for this estimate."""
     seconds: _builtins.float
     """Seconds at the sample's speed."""
     stored_bytes: _builtins.int
-    """Bytes added for good, in all copies."""
+    """Bytes added permanently, in all copies."""
     peak_bytes: _builtins.int
-    """Bytes until segments are merged."""
+    """Bytes added until segments are merged."""
     free_bytes: _builtins.int
     """Bytes up to the cluster's low disk watermark; unset where that is not known."""
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a reader should know."""
+        """Notes for the user."""
 
     def __init__(
         self,
@@ -766,7 +766,7 @@ Global___BackfillEstimate: _TypeAlias = BackfillEstimate  # noqa: Y015
 
 @_typing.final
 class BackfillProgress(_message.Message):
-    """How far a backfill is."""
+    """Progress of a backfill."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -785,28 +785,28 @@ class BackfillProgress(_message.Message):
     round: _builtins.int
     """From 1; a later round reads what was written during the one before."""
     read: _builtins.int
-    """Documents looked at."""
+    """Documents read."""
     encoded: _builtins.int
     """Documents encoded and written."""
     kept: _builtins.int
-    """Documents found in order."""
+    """Documents that needed no work."""
     outrun: _builtins.int
-    """Documents that others wrote while they were encoded: the newer write won."""
+    """Conflicts: documents that other clients wrote while they were encoded; the newer write wins."""
     gone: _builtins.int
-    """Documents deleted meanwhile."""
+    """Documents deleted in the meantime."""
     skipped: _builtins.int
     """Documents without text."""
     failed: _builtins.int
-    """Documents that could not be done."""
+    """Documents that could not be encoded or written."""
     paused: _builtins.str
-    """Why nothing moves at this moment; empty where it does."""
+    """Why the backfill is paused; empty while it runs."""
     checkpoint: _builtins.str
-    """What resumes this backfill; opaque."""
+    """Resumes this backfill; opaque."""
     finished: _builtins.bool
     """Set in the last message."""
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a reader should know."""
+        """Notes for the user."""
 
     def __init__(
         self,
@@ -834,7 +834,7 @@ Global___BackfillProgress: _TypeAlias = BackfillProgress  # noqa: Y015
 
 @_typing.final
 class DocumentNotDone(_message.Message):
-    """A document that has no weights after the run."""
+    """A document that the run left without weights."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -847,10 +847,10 @@ class DocumentNotDone(_message.Message):
     index: _builtins.str
     """The concrete index that holds it."""
     skipped: _builtins.bool
-    """It holds no text; else it failed."""
+    """True if it holds no text, false if encoding or writing it failed."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
-        """Why."""
+        """The reason."""
 
     def __init__(
         self,
@@ -870,7 +870,7 @@ Global___DocumentNotDone: _TypeAlias = DocumentNotDone  # noqa: Y015
 
 @_typing.final
 class UpgradeIndexRequest(_message.Message):
-    """Asks for a step of an upgrade."""
+    """Request of UpgradeIndex."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -886,24 +886,24 @@ class UpgradeIndexRequest(_message.Message):
     index: _builtins.str
     """An alias of one index, or an index."""
     step: Global___UpgradeStep.ValueType
-    """Which step."""
+    """The step to run."""
     shadow: _builtins.str
-    """Name of the new index; empty for one made of the alias and the fingerprint."""
+    """Name of the new index; empty for a name derived from the alias and the fingerprint."""
     checkpoint: _builtins.str
     """As in BackfillIndexRequest."""
     dry_run: _builtins.bool
-    """Only estimate."""
+    """Only return the estimate."""
     search_slowdown: _builtins.float
     """As in BackfillIndexRequest."""
     ignore_disk: _builtins.bool
     """As in BackfillIndexRequest."""
     replace: _builtins.bool
-    """SWITCH only: where `index` is an index and no alias, let an alias of that name take its place. Writes to it
-    are refused for some seconds, and a copy of it is kept.
+    """SWITCH only: where `index` is an index and no alias, replace it by an alias of that name. Writes to it are
+    refused for some seconds, and a copy of it is kept.
     """
     @_builtins.property
     def options(self) -> Global___IndexOptions:
-        """How the new index is to be encoded; what is left open stays as it was."""
+        """Settings of the new index; unset ones keep their value."""
 
     def __init__(
         self,
@@ -930,7 +930,7 @@ Global___UpgradeIndexRequest: _TypeAlias = UpgradeIndexRequest  # noqa: Y015
 
 @_typing.final
 class UpgradeIndexResponse(_message.Message):
-    """What a step will take, how far it is, a document that could not be encoded, or the step's end."""
+    """The estimate of a step, its progress, a document that could not be encoded, or the end of the step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -940,19 +940,19 @@ class UpgradeIndexResponse(_message.Message):
     UPGRADED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def estimate(self) -> Global___BackfillEstimate:
-        """From a sample."""
+        """Estimate from a sample."""
 
     @_builtins.property
     def progress(self) -> Global___BackfillProgress:
-        """At least every few seconds."""
+        """Progress, at least every few seconds."""
 
     @_builtins.property
     def not_done(self) -> Global___DocumentNotDone:
-        """One document: it is copied without weights."""
+        """A document that is copied without weights."""
 
     @_builtins.property
     def upgraded(self) -> Global___UpgradedIndex:
-        """The step is done."""
+        """End of the step."""
 
     def __init__(
         self,
@@ -974,7 +974,7 @@ Global___UpgradeIndexResponse: _TypeAlias = UpgradeIndexResponse  # noqa: Y015
 
 @_typing.final
 class UpgradedIndex(_message.Message):
-    """How an upgrade's step ended."""
+    """Result of a step of an upgrade."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -985,11 +985,11 @@ class UpgradedIndex(_message.Message):
     """The alias."""
     @_builtins.property
     def serving(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The concrete indices that serve it, or after PREPARE are ready to."""
+        """The concrete indices that serve the alias, or after PREPARE are ready to."""
 
     @_builtins.property
     def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Those that are kept for a way back, or after PREPARE still serve."""
+        """Indices kept for a rollback, or after PREPARE those that still serve."""
 
     def __init__(
         self,

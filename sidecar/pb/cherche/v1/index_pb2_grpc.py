@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class IndexServiceStub:
-    """The neural part of an index: its mapping, its documents, its end.
+    """Setup, feed, backfill, upgrade and removal of an index.
     """
 
     def __init__(self, channel):
@@ -73,56 +73,56 @@ class IndexServiceStub:
 
 
 class IndexServiceServicer:
-    """The neural part of an index: its mapping, its documents, its end.
+    """Setup, feed, backfill, upgrade and removal of an index.
     """
 
     def SetupIndex(self, request, context):
-        """Adds the mapping to an index, new or existing; with dry_run only says what it would do.
+        """Adds the mapping to a new or existing index; with dry_run it only returns the plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetIndex(self, request, context):
-        """Tells how an index was set up and what it holds.
+        """Returns the settings and the contents of an index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IndexDocuments(self, request_iterator, context):
-        """Encodes and writes a stream of documents; each is answered once the engine
-        has acknowledged or refused it.
+        """Encodes and writes a stream of documents; the response to each is sent once the engine has acknowledged or
+        refused it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveIndex(self, request, context):
-        """Takes everything out again that setup and feed put in.
+        """Removes everything that setup and feed added.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DumpIndex(self, request, context):
-        """Streams what is stored beside each document: for verification and dumps.
+        """Streams the stored fields of each document, for verification and dumps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BackfillIndex(self, request, context):
-        """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
-        since, while others write and search it. Ending the call ends the work; what was done stays done.
+        """Encodes the documents of an index that lack weights or codes, or whose text has changed, while other clients
+        write and search. Ending the call ends the work; documents encoded by then stay encoded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpgradeIndex(self, request, context):
-        """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
-        stands for, switches the alias, or takes the switch back. One step a call.
+        """Changes the model or mapping of an index without downtime: fills a second index, switches the alias to it, or
+        switches it back. One step per call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,7 +175,7 @@ def add_IndexServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IndexService:
-    """The neural part of an index: its mapping, its documents, its end.
+    """Setup, feed, backfill, upgrade and removal of an index.
     """
 
     @staticmethod

@@ -27,61 +27,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IndexServiceStub:
-    """The neural part of an index: its mapping, its documents, its end."""
+    """Setup, feed, backfill, upgrade and removal of an index."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IndexServiceAsyncStub: ...
     SetupIndex: _grpc.UnaryUnaryMultiCallable[_index_pb2.SetupIndexRequest, _index_pb2.SetupIndexResponse]
-    """Adds the mapping to an index, new or existing; with dry_run only says what it would do."""
+    """Adds the mapping to a new or existing index; with dry_run it only returns the plan."""
     GetIndex: _grpc.UnaryUnaryMultiCallable[_index_pb2.GetIndexRequest, _index_pb2.GetIndexResponse]
-    """Tells how an index was set up and what it holds."""
+    """Returns the settings and the contents of an index."""
     IndexDocuments: _grpc.StreamStreamMultiCallable[_index_pb2.IndexDocumentsRequest, _index_pb2.IndexDocumentsResponse]
-    """Encodes and writes a stream of documents; each is answered once the engine
-    has acknowledged or refused it.
+    """Encodes and writes a stream of documents; the response to each is sent once the engine has acknowledged or
+    refused it.
     """
     RemoveIndex: _grpc.UnaryUnaryMultiCallable[_index_pb2.RemoveIndexRequest, _index_pb2.RemoveIndexResponse]
-    """Takes everything out again that setup and feed put in."""
+    """Removes everything that setup and feed added."""
     DumpIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.DumpIndexRequest, _index_pb2.DumpIndexResponse]
-    """Streams what is stored beside each document: for verification and dumps."""
+    """Streams the stored fields of each document, for verification and dumps."""
     BackfillIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]
-    """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
-    since, while others write and search it. Ending the call ends the work; what was done stays done.
+    """Encodes the documents of an index that lack weights or codes, or whose text has changed, while other clients
+    write and search. Ending the call ends the work; documents encoded by then stay encoded.
     """
     UpgradeIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.UpgradeIndexRequest, _index_pb2.UpgradeIndexResponse]
-    """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
-    stands for, switches the alias, or takes the switch back. One step a call.
+    """Changes the model or mapping of an index without downtime: fills a second index, switches the alias to it, or
+    switches it back. One step per call.
     """
 
 @_typing.type_check_only
 class IndexServiceAsyncStub(IndexServiceStub):
-    """The neural part of an index: its mapping, its documents, its end."""
+    """Setup, feed, backfill, upgrade and removal of an index."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetupIndex: _aio.UnaryUnaryMultiCallable[_index_pb2.SetupIndexRequest, _index_pb2.SetupIndexResponse]  # type: ignore[assignment]
-    """Adds the mapping to an index, new or existing; with dry_run only says what it would do."""
+    """Adds the mapping to a new or existing index; with dry_run it only returns the plan."""
     GetIndex: _aio.UnaryUnaryMultiCallable[_index_pb2.GetIndexRequest, _index_pb2.GetIndexResponse]  # type: ignore[assignment]
-    """Tells how an index was set up and what it holds."""
+    """Returns the settings and the contents of an index."""
     IndexDocuments: _aio.StreamStreamMultiCallable[_index_pb2.IndexDocumentsRequest, _index_pb2.IndexDocumentsResponse]  # type: ignore[assignment]
-    """Encodes and writes a stream of documents; each is answered once the engine
-    has acknowledged or refused it.
+    """Encodes and writes a stream of documents; the response to each is sent once the engine has acknowledged or
+    refused it.
     """
     RemoveIndex: _aio.UnaryUnaryMultiCallable[_index_pb2.RemoveIndexRequest, _index_pb2.RemoveIndexResponse]  # type: ignore[assignment]
-    """Takes everything out again that setup and feed put in."""
+    """Removes everything that setup and feed added."""
     DumpIndex: _aio.UnaryStreamMultiCallable[_index_pb2.DumpIndexRequest, _index_pb2.DumpIndexResponse]  # type: ignore[assignment]
-    """Streams what is stored beside each document: for verification and dumps."""
+    """Streams the stored fields of each document, for verification and dumps."""
     BackfillIndex: _aio.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]  # type: ignore[assignment]
-    """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
-    since, while others write and search it. Ending the call ends the work; what was done stays done.
+    """Encodes the documents of an index that lack weights or codes, or whose text has changed, while other clients
+    write and search. Ending the call ends the work; documents encoded by then stay encoded.
     """
     UpgradeIndex: _aio.UnaryStreamMultiCallable[_index_pb2.UpgradeIndexRequest, _index_pb2.UpgradeIndexResponse]  # type: ignore[assignment]
-    """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
-    stands for, switches the alias, or takes the switch back. One step a call.
+    """Changes the model or mapping of an index without downtime: fills a second index, switches the alias to it, or
+    switches it back. One step per call.
     """
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The neural part of an index: its mapping, its documents, its end."""
+    """Setup, feed, backfill, upgrade and removal of an index."""
 
     @_abc_1.abstractmethod
     def SetupIndex(
@@ -89,7 +89,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.SetupIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_index_pb2.SetupIndexResponse, _abc.Awaitable[_index_pb2.SetupIndexResponse]]:
-        """Adds the mapping to an index, new or existing; with dry_run only says what it would do."""
+        """Adds the mapping to a new or existing index; with dry_run it only returns the plan."""
 
     @_abc_1.abstractmethod
     def GetIndex(
@@ -97,7 +97,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.GetIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_index_pb2.GetIndexResponse, _abc.Awaitable[_index_pb2.GetIndexResponse]]:
-        """Tells how an index was set up and what it holds."""
+        """Returns the settings and the contents of an index."""
 
     @_abc_1.abstractmethod
     def IndexDocuments(
@@ -105,8 +105,8 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_index_pb2.IndexDocumentsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_index_pb2.IndexDocumentsResponse], _abc.AsyncIterator[_index_pb2.IndexDocumentsResponse]]:
-        """Encodes and writes a stream of documents; each is answered once the engine
-        has acknowledged or refused it.
+        """Encodes and writes a stream of documents; the response to each is sent once the engine has acknowledged or
+        refused it.
         """
 
     @_abc_1.abstractmethod
@@ -115,7 +115,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.RemoveIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_index_pb2.RemoveIndexResponse, _abc.Awaitable[_index_pb2.RemoveIndexResponse]]:
-        """Takes everything out again that setup and feed put in."""
+        """Removes everything that setup and feed added."""
 
     @_abc_1.abstractmethod
     def DumpIndex(
@@ -123,7 +123,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.DumpIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_index_pb2.DumpIndexResponse], _abc.AsyncIterator[_index_pb2.DumpIndexResponse]]:
-        """Streams what is stored beside each document: for verification and dumps."""
+        """Streams the stored fields of each document, for verification and dumps."""
 
     @_abc_1.abstractmethod
     def BackfillIndex(
@@ -131,8 +131,8 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.BackfillIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_index_pb2.BackfillIndexResponse], _abc.AsyncIterator[_index_pb2.BackfillIndexResponse]]:
-        """Encodes the documents that an index holds and that lack weights or codes, or whose text changed
-        since, while others write and search it. Ending the call ends the work; what was done stays done.
+        """Encodes the documents of an index that lack weights or codes, or whose text has changed, while other clients
+        write and search. Ending the call ends the work; documents encoded by then stay encoded.
         """
 
     @_abc_1.abstractmethod
@@ -141,8 +141,8 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.UpgradeIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_index_pb2.UpgradeIndexResponse], _abc.AsyncIterator[_index_pb2.UpgradeIndexResponse]]:
-        """Changes an index's model or mapping without a stop: fills an index beside the one that an alias
-        stands for, switches the alias, or takes the switch back. One step a call.
+        """Changes the model or mapping of an index without downtime: fills a second index, switches the alias to it, or
+        switches it back. One step per call.
         """
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

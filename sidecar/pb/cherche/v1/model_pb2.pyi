@@ -26,25 +26,25 @@ class _ModelState:
 class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MODEL_STATE_UNSPECIFIED: _ModelState.ValueType  # 0
-    """Not known."""
+    """Unknown."""
     MODEL_STATE_LOADING: _ModelState.ValueType  # 1
-    """On its way."""
+    """Loading."""
     MODEL_STATE_READY: _ModelState.ValueType  # 2
-    """Warm."""
+    """Loaded and warmed up."""
     MODEL_STATE_FAILED: _ModelState.ValueType  # 3
-    """Broken: see the message."""
+    """Loading failed: see `message`."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """Whether a model can answer."""
 
 MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
-"""Not known."""
+"""Unknown."""
 MODEL_STATE_LOADING: ModelState.ValueType  # 1
-"""On its way."""
+"""Loading."""
 MODEL_STATE_READY: ModelState.ValueType  # 2
-"""Warm."""
+"""Loaded and warmed up."""
 MODEL_STATE_FAILED: ModelState.ValueType  # 3
-"""Broken: see the message."""
+"""Loading failed: see `message`."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final
@@ -68,11 +68,11 @@ class Model(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name here."""
+    """Name it is served under."""
     state: Global___ModelState.ValueType
-    """Whether it can answer."""
+    """Whether it can encode."""
     message: _builtins.str
-    """Why it cannot."""
+    """Why loading failed."""
     architecture: _builtins.str
     """splade, sparse_embed, colbert, joint or inference_free."""
     has_sparse_head: _builtins.bool
@@ -80,9 +80,9 @@ class Model(_message.Message):
     has_late_interaction_head: _builtins.bool
     """Whether it yields token embeddings."""
     vocabulary_size: _builtins.int
-    """Entries of its vocabulary."""
+    """Size of its vocabulary."""
     dim: _builtins.int
-    """Width of one token embedding."""
+    """Dimensions of one token embedding."""
     max_document_length: _builtins.int
     """Longest document, in tokens."""
     max_query_length: _builtins.int
@@ -90,11 +90,11 @@ class Model(_message.Message):
     device: _builtins.str
     """Device it runs on, such as "cpu" or "cuda:0"."""
     dtype: _builtins.str
-    """Number type it computes in, such as "bfloat16"."""
+    """Data type it computes in, such as "bfloat16"."""
     digest: _builtins.str
     """sha256 of its files, head and prompts, hexadecimal."""
     is_default: _builtins.bool
-    """Whether requests without a name go to it."""
+    """Whether requests that name no model use it."""
     def __init__(
         self,
         *,
@@ -123,7 +123,7 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Asks for all models."""
+    """Request of ListModels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -140,14 +140,14 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """All models."""
+    """Response of ListModels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """By name."""
+        """Sorted by name."""
 
     def __init__(
         self,
@@ -164,13 +164,13 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Asks for one model."""
+    """Request of GetModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Name of the model."""
     def __init__(
         self,
         *,
@@ -186,7 +186,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """One model."""
+    """Response of GetModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -210,14 +210,14 @@ Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 
 @_typing.final
 class LoadModelRequest(_message.Message):
-    """Asks to load a model."""
+    """Request of LoadModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name to serve it under."""
+    """Name to serve it under."""
     source: _builtins.str
     """A folder on the server, or a hub id."""
     def __init__(
@@ -236,7 +236,7 @@ Global___LoadModelRequest: _TypeAlias = LoadModelRequest  # noqa: Y015
 
 @_typing.final
 class LoadModelResponse(_message.Message):
-    """A loaded model."""
+    """Response of LoadModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -260,13 +260,13 @@ Global___LoadModelResponse: _TypeAlias = LoadModelResponse  # noqa: Y015
 
 @_typing.final
 class UnloadModelRequest(_message.Message):
-    """Asks to free a model."""
+    """Request of UnloadModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Name of the model."""
     def __init__(
         self,
         *,
@@ -282,7 +282,7 @@ Global___UnloadModelRequest: _TypeAlias = UnloadModelRequest  # noqa: Y015
 
 @_typing.final
 class UnloadModelResponse(_message.Message):
-    """A freed model."""
+    """Response of UnloadModel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

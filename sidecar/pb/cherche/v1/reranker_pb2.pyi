@@ -35,11 +35,11 @@ class RerankRequest(_message.Message):
     """The query."""
     @_builtins.property
     def texts(self) -> Global___TextDocuments:
-        """Documents as text, encoded on the way."""
+        """Documents as text; they are encoded first."""
 
     @_builtins.property
     def codes(self) -> Global___CodedDocuments:
-        """Documents as codes of the same model."""
+        """Documents as codes made by the same model."""
 
     def __init__(
         self,
@@ -131,15 +131,15 @@ class RerankResponse(_message.Message):
     """Name of the model that answered."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___RerankScore]:
-        """Scored documents by falling score, ties by position."""
+        """Scored documents in descending order of score, ties in order of position."""
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ItemResult]:
-        """One per document, in the request's order; tells which failed and why."""
+        """One per document, in the request's order, with the error of each document that failed."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     def __init__(
         self,

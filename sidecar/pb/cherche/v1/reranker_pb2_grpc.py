@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RerankerServiceStub:
-    """MaxSim of a query with texts, or with codes that were stored before.
+    """MaxSim of a query with texts, or with stored codes.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class RerankerServiceStub:
 
 
 class RerankerServiceServicer:
-    """MaxSim of a query with texts, or with codes that were stored before.
+    """MaxSim of a query with texts, or with stored codes.
     """
 
     def Rerank(self, request, context):
@@ -70,7 +70,7 @@ def add_RerankerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RerankerService:
-    """MaxSim of a query with texts, or with codes that were stored before.
+    """MaxSim of a query with texts, or with stored codes.
     """
 
     @staticmethod

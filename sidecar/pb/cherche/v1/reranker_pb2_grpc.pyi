@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RerankerServiceStub:
-    """MaxSim of a query with texts, or with codes that were stored before."""
+    """MaxSim of a query with texts, or with stored codes."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +38,14 @@ class RerankerServiceStub:
 
 @_typing.type_check_only
 class RerankerServiceAsyncStub(RerankerServiceStub):
-    """MaxSim of a query with texts, or with codes that were stored before."""
+    """MaxSim of a query with texts, or with stored codes."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Rerank: _aio.UnaryUnaryMultiCallable[_reranker_pb2.RerankRequest, _reranker_pb2.RerankResponse]  # type: ignore[assignment]
     """Scores every document of the request."""
 
 class RerankerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """MaxSim of a query with texts, or with codes that were stored before."""
+    """MaxSim of a query with texts, or with stored codes."""
 
     @_abc_1.abstractmethod
     def Rerank(
