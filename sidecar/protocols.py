@@ -10,7 +10,7 @@ from sidecar.errors import ChercheError
 from sidecar.values.documents import Existing, StoredDocument, WriteResult
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
 from sidecar.values.maintenance import Candidate, Found, Load, Part, Placement, Revision, Room, Serving
-from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
+from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 from sidecar.values.search import EnginePage, Query
 
 
@@ -18,7 +18,7 @@ class Model(Protocol):
     """Text to tokens, tokens to weights and embeddings. Blocking; called off the event loop."""
 
     @property
-    def info(self) -> ModelInfo:
+    def info(self) -> ModelDescription:
         """What the model is."""
         ...
 
@@ -252,7 +252,7 @@ class Encoder(Protocol):
     """A model behind its batcher: what the pipeline awaits."""
 
     @property
-    def info(self) -> ModelInfo:
+    def info(self) -> ModelDescription:
         """What the model is."""
         ...
 

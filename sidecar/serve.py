@@ -18,7 +18,7 @@ from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
 from sidecar.models.batcher import BatchOptions
 from sidecar.models.library import maxsim_on
-from sidecar.models.registry import Loader, ModelState, Registry
+from sidecar.models.registry import Loader, Registry
 from sidecar.observe import logs
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.pipeline import Context, PageSigner
@@ -27,7 +27,7 @@ from sidecar.protocols import Engine, Model
 from sidecar.rpc.server import Server
 from sidecar.services import Services
 from sidecar.values.index import Identity
-from sidecar.values.model import ModelInfo
+from sidecar.values.model import ModelDescription, ModelState
 
 if TYPE_CHECKING:
     from sidecar.gateway.server import Gateway
@@ -249,8 +249,8 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
 
 
 def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
-    def options(info: ModelInfo) -> BatchOptions:
-        tokens = CPU_TOKENS if info.device == "cpu" else ACCELERATOR_TOKENS
+    def options(model: ModelDescription) -> BatchOptions:
+        tokens = CPU_TOKENS if model.device == "cpu" else ACCELERATOR_TOKENS
         limits = settings.limits
         return BatchOptions(
             tokens=settings.batching.tokens or tokens,

@@ -21,7 +21,7 @@ import numpy as np
 from cherche_models.codes import codebook
 from cherche_models.types import Encoding, Floats, TermWeights, TokenEmbeddings, Tokens
 from sidecar.protocols import Engine, Model
-from sidecar.values.model import Kind, ModelInfo
+from sidecar.values.model import Kind, ModelDescription
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
@@ -83,7 +83,7 @@ class FakeModel:
     batches: list[list[int]] = field(default_factory=list)
     waiting: bool = False
     codebook: bool = False
-    _info: ModelInfo = field(init=False)
+    _info: ModelDescription = field(init=False)
     _vectors: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,11 +92,10 @@ class FakeModel:
         vectors = np.random.default_rng(7).standard_normal((len(vocabulary), self.dim), dtype=np.float32)
         self._vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         book = codebook.register(codebook.train(self._vectors, 64)) if self.codebook else None
-        self._info = ModelInfo(
+        self._info = ModelDescription(
             name=self.name,
             architecture=_architecture(self.sparse, self.late_interaction),
             digest=sha256(repr((self.name, self.sparse, self.late_interaction, self.dim)).encode()).hexdigest(),
-            vocabulary=vocabulary if self.sparse else (),
             sparse=self.sparse,
             late_interaction=self.late_interaction,
             dim=self.dim if self.late_interaction else 0,
@@ -104,12 +103,14 @@ class FakeModel:
             max_query_length=self.max_length,
             device="cpu",
             dtype="float32",
+            vocabulary_size=len(vocabulary) if self.sparse else 0,
+            vocabulary=vocabulary if self.sparse else (),
             codebook=book.digest if book is not None else "",
         )
 
     @property
-    def info(self) -> ModelInfo:
-        """What it claims to be."""
+    def info(self) -> ModelDescription:
+        """Its description."""
         return self._info
 
     def token_id(self, word: str) -> int:

@@ -16,10 +16,12 @@ from sidecar.cli.failures import FAILURE
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError, Code
+from sidecar.values.model import ModelState
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
     from sidecar.values.index import GroupSummary
+    from sidecar.values.model import ServedModel
 
 PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
 _PROBE = "cherche-doctor"
@@ -71,16 +73,15 @@ def _package(name: str) -> Check:
 
 async def _ask(client: Client, index: str | None) -> list[Check]:
     """What the sidecar says of its models, its engine and the index."""
-    models = [
-        Check(
-            f"model {model.name}",
-            model.state != "FAILED",
-            model.message or f"{model.state}, {model.architecture} on {model.device} in {model.dtype}",
-            "mend its folder and load it again" if model.state == "FAILED" else "",
-        )
-        for model in await client.list_models()
-    ]
+    models = [_model(served) for served in await client.list_models()]
     return [*models, *(await _engine_and_index(client, index))]
+
+
+def _model(served: ServedModel) -> Check:
+    failed, one = served.state is ModelState.FAILED, served.description
+    told = f", {one.architecture} on {one.device} in {one.dtype}" if one else ""
+    step = "mend its folder and load it again" if failed else ""
+    return Check(f"model {served.name}", not failed, served.message or f"{served.state}{told}", step)
 
 
 async def _engine_and_index(client: Client, index: str | None) -> list[Check]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 
 if TYPE_CHECKING:
-    from sidecar.values.encoded import ModelSummary
+    from sidecar.values.model import ServedModel
 
 
 @click.group("models")
@@ -26,7 +25,7 @@ def list_(session: Session) -> None:
     served = session.run(lambda client: client.list_models())
     columns = ("name", "state", "architecture", "heads", "device", "dtype", "document", "query", "default")
     session.output.data(
-        {"models": [asdict(model) for model in served]},
+        {"models": [model.to_json() for model in served]},
         lambda: table(columns, [_row(model) for model in served]),
     )
 
@@ -36,7 +35,7 @@ def list_(session: Session) -> None:
 def get(session: Session, name: str) -> None:
     """Tell all that is known of one."""
     model = session.run(lambda client: client.get_model(name))
-    session.output.data(asdict(model), lambda: table(("", ""), asdict(model).items()))
+    session.output.data(model.to_json(), lambda: table(("", ""), model.to_json().items()))
 
 
 @verb("load", group=models)
@@ -46,7 +45,7 @@ def load(session: Session, name: str, source: str) -> None:
     """Load one into a running sidecar, from a folder on its machine or a hub id."""
     _need_server(session, "load")
     model = session.run(lambda client: client.load_model(name, source))
-    session.output.data(asdict(model), lambda: click.echo(f"{model.name} is {model.state}"))
+    session.output.data(model.to_json(), lambda: click.echo(f"{model.name} is {model.state}"))
 
 
 @verb("unload", group=models)
@@ -91,16 +90,14 @@ def _need_server(session: Session, action: str) -> None:
         raise click.UsageError(f"{action} concerns a running sidecar: name it with --server (CHERCHE_SERVER)")
 
 
-def _row(model: ModelSummary) -> list[object]:
-    heads = [name for name, has in (("sparse", model.sparse), ("colbert", model.late_interaction)) if has]
+def _row(model: ServedModel) -> list[object]:
+    said = model.to_json()
+    heads = [name for name, has in (("sparse", said["sparse"]), ("colbert", said["late_interaction"])) if has]
     return [
         model.name,
         model.state,
-        model.architecture,
+        said["architecture"],
         "+".join(heads),
-        model.device,
-        model.dtype,
-        model.max_document_length,
-        model.max_query_length,
+        *(said[column] for column in ("device", "dtype", "max_document_length", "max_query_length")),
         "yes" if model.is_default else "",
     ]

@@ -28,9 +28,10 @@ from sidecar.pb.cherche.v1 import (
     search_pb2_grpc,
 )
 from sidecar.values.documents import IngestResult, SourceDocument
-from sidecar.values.encoded import DumpedDocument, EncodedText, EncodeResult, ModelSummary, RerankResult, Text
+from sidecar.values.encoded import DumpedDocument, EncodedText, EncodeResult, RerankResult, Text
 from sidecar.values.index import IndexOptions, IndexReport, SetupResult
 from sidecar.values.maintenance import BackfillEvent, BackfillOptions, UpgradeEvent
+from sidecar.values.model import ServedModel
 from sidecar.values.search import Explanation, SearchRequest, SearchResult
 from sidecar.wire import encode, index, search
 from sidecar.wire import maintenance as life
@@ -354,17 +355,17 @@ class Client:
         explanations = tuple(search.explanation_from_pb(one) for one in response.explanations)
         return search.result_from_pb(response.search), explanations
 
-    async def list_models(self) -> tuple[ModelSummary, ...]:
+    async def list_models(self) -> tuple[ServedModel, ...]:
         """The models the sidecar serves."""
         response = await self._calls.unary(self._models.ListModels, model_pb2.ListModelsRequest())
         return tuple(model_from_pb(model) for model in response.models)
 
-    async def get_model(self, name: str) -> ModelSummary:
+    async def get_model(self, name: str) -> ServedModel:
         """One model."""
         response = await self._calls.unary(self._models.GetModel, model_pb2.GetModelRequest(name=name))
         return model_from_pb(response.model)
 
-    async def load_model(self, name: str, source: str) -> ModelSummary:
+    async def load_model(self, name: str, source: str) -> ServedModel:
         """Load a model from a folder on the server or a hub id, and wait until it is warm.
 
         Raises

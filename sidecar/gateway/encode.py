@@ -17,12 +17,11 @@ from sidecar.errors import ChercheError, Code, invalid, item_name, naming, preco
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.gateway.shapes import Naming
 from sidecar.gateway.wire import quoted
-from sidecar.models.registry import ModelState
 from sidecar.pipeline.encoded_texts import leaving_weights, slowest
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoder
 from sidecar.services import Services
-from sidecar.values.model import Encoded, Kind, Lane
+from sidecar.values.model import Encoded, Kind, Lane, ModelState
 from sidecar.values.search import Timings
 
 Head = Literal["sparse", "late_interaction"]

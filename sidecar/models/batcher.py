@@ -15,7 +15,7 @@ from sidecar.errors import ChercheError, Code, overloaded, unavailable
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
 from sidecar.models.queue import Job, JobQueue, padded_tokens
 from sidecar.protocols import Model
-from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
+from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
 Outcome = Encoded | ChercheError
 
@@ -130,7 +130,7 @@ class Batcher:
         self._thread.start()
 
     @property
-    def info(self) -> ModelInfo:
+    def info(self) -> ModelDescription:
         """What the model is."""
         return self._info
 

@@ -13,7 +13,7 @@ from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 from sidecar.config import shipped_model
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import MaxSim, numpy_maxsim
-from sidecar.values.model import Kind, ModelInfo
+from sidecar.values.model import Kind, ModelDescription
 
 if TYPE_CHECKING:
     from cherche_models import models
@@ -36,10 +36,10 @@ class LoadedModel:
 
     def __init__(self, name: str, model: models.Model) -> None:
         self._model = model
-        self._info = _info(name, model)
+        self._info = _description(name, model)
 
     @property
-    def info(self) -> ModelInfo:
+    def info(self) -> ModelDescription:
         """What the model is."""
         return self._info
 
@@ -272,14 +272,13 @@ def _loading(work: Callable[[], R]) -> R:
         raise invalid(str(error)) from error
 
 
-def _info(name: str, model: models.Model) -> ModelInfo:
+def _description(name: str, model: models.Model) -> ModelDescription:
     from cherche_models.runtime.device import dtype_name
 
-    return ModelInfo(
+    return ModelDescription(
         name=name,
         architecture=model.architecture,
         digest=model.digest,
-        vocabulary=model.vocabulary,
         sparse=model.sparse,
         late_interaction=model.late_interaction,
         dim=model.dim if model.late_interaction else 0,
@@ -287,6 +286,8 @@ def _info(name: str, model: models.Model) -> ModelInfo:
         max_query_length=model.formats["query"].max_length,
         device=str(model.device),
         dtype=dtype_name(model.dtype),
+        vocabulary_size=len(model.vocabulary),
+        vocabulary=model.vocabulary,
         sparse_boost=model.sparse_boost,
         rerank_weight=model.rerank_weight,
         codebook=model.codebook.digest if model.codebook is not None else "",

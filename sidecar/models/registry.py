@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
 from sidecar.models.batcher import Batcher, BatchObserver, BatchOptions
 from sidecar.observe import logs
 from sidecar.protocols import Encoder, Model
-from sidecar.values.model import Kind, ModelInfo
+from sidecar.values.model import Kind, ModelDescription, ModelState, ServedModel
 
 Loader = Callable[[str, str], Model]
 """(name, folder or hub id) → model; blocking, called in a thread."""
-
-
-class ModelState(StrEnum):
-    """Whether a model can answer."""
-
-    LOADING = "LOADING"
-    READY = "READY"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model as callers see it; `info` is None until it is loaded, `message` says why it failed."""
-
-    name: str
-    state: ModelState
-    message: str = ""
-    info: ModelInfo | None = None
-    is_default: bool = False
 
 
 class Registry:
@@ -54,7 +34,7 @@ class Registry:
         self,
         loader: Loader,
         default: str,
-        options: Callable[[ModelInfo], BatchOptions] = lambda _: BatchOptions(),
+        options: Callable[[ModelDescription], BatchOptions] = lambda _: BatchOptions(),
         observer: Callable[[str], BatchObserver] = lambda _: BatchObserver(),
     ) -> None:
         self._loader = loader
@@ -187,10 +167,10 @@ class Registry:
             self._log.error("model failed", model=name, reason=message)
             self._set(replace(self._models[name], state=ModelState.FAILED, message=message))
             return
-        info = replace(model.info, name=name)
-        self._batchers[name] = Batcher(model, self._options(info), self._observer(name), name=name)
-        self._set(replace(self._models[name], state=ModelState.READY, info=info))
-        self._log.info("model ready", model=name, architecture=info.architecture, device=info.device, dtype=info.dtype)
+        one = replace(model.info, name=name)
+        self._batchers[name] = Batcher(model, self._options(one), self._observer(name), name=name)
+        self._set(replace(self._models[name], state=ModelState.READY, description=one))
+        self._log.info("model ready", model=name, architecture=one.architecture, device=one.device, dtype=one.dtype)
 
     def _warm(self, name: str, source: str) -> Model:
         """Load, and run one pass of each kind: the first is slow everywhere."""

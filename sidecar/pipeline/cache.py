@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from sidecar.pipeline.fingerprint import sha256_of
-from sidecar.values.model import ModelInfo
+from sidecar.values.model import ModelDescription
 
 CACHE_BYTES = 64 << 20
 
@@ -34,7 +34,7 @@ class CodesCache:
         self._bytes = 0
 
     @staticmethod
-    def key(model: ModelInfo, lengths: Sequence[int], shares: Sequence[float], texts: Sequence[str]) -> str:
+    def key(model: ModelDescription, lengths: Sequence[int], shares: Sequence[float], texts: Sequence[str]) -> str:
         """What decides the codes of a document given as one text per field; `lengths` is how it is cut."""
         return sha256_of([model.digest, list(lengths), list(shares), list(texts)])
 

@@ -11,7 +11,7 @@ from cherche_models.codes.form import BITS
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders
 from sidecar.values.index import Chunks, IndexMeta
-from sidecar.values.model import ModelInfo
+from sidecar.values.model import ModelDescription
 
 
 def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value
@@ -25,13 +25,13 @@ def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value
 
 
 def sparse_fingerprint(
-    model: ModelInfo, *, max_length: int, prune: str, naming: str, chunks: Chunks | None = None
+    model: ModelDescription, *, max_length: int, prune: str, naming: str, chunks: Chunks | None = None
 ) -> str:
     """Of term weights: model and tokenizer files, head and prompts (`digest`), length, pruning, naming, chunks."""
     return sha256_of(["sparse", model.digest, max_length, prune, naming, *_cut(chunks)])
 
 
-def codes_fingerprint(model: ModelInfo, *, max_length: int, codec: str, chunks: Chunks | None = None) -> str:
+def codes_fingerprint(model: ModelDescription, *, max_length: int, codec: str, chunks: Chunks | None = None) -> str:
     """Of token codes: model and tokenizer files, head and prompts, length, codec and its codebook, chunks."""
     book = [model.codebook] if codec.rpartition("+")[2] in BITS else []
     return sha256_of(["codes", model.digest, max_length, codec, *book, *_cut(chunks)])
@@ -47,7 +47,7 @@ def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:
     """
     wanted = meta.fingerprint.sparse
 
-    def made(info: ModelInfo) -> bool:
+    def made(info: ModelDescription) -> bool:
         if not info.sparse or info.max_document_length < meta.max_length:
             return False
         own = sparse_fingerprint(
@@ -70,7 +70,7 @@ def codes_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder | None:
     if not wanted:
         return None
 
-    def made(info: ModelInfo) -> bool:
+    def made(info: ModelDescription) -> bool:
         length = min(meta.max_length, info.max_document_length)
         own = codes_fingerprint(info, max_length=length, codec=meta.codec, chunks=meta.chunks)
         return info.late_interaction and own == wanted
@@ -83,7 +83,7 @@ def _cut(chunks: Chunks | None) -> list[list[int]]:
     return [[chunks.most, chunks.overlap]] if chunks is not None and chunks.most > 1 else []
 
 
-def _match(encoders: Encoders, made: Callable[[ModelInfo], bool], wanted: str, name: str, what: str) -> Encoder:
+def _match(encoders: Encoders, made: Callable[[ModelDescription], bool], wanted: str, name: str, what: str) -> Encoder:
     found = next((encoder for encoder in encoders.ready() if made(encoder.info)), None)
     if found is not None:
         return found

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from sidecar.client.channel import read_pem
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
-from sidecar.models.registry import ModelState, Registry
+from sidecar.models.registry import Registry
 from sidecar.pb.cherche.v1 import (
     encoder_pb2_grpc,
     index_pb2_grpc,
@@ -29,6 +29,7 @@ from sidecar.rpc.plugin import PluginServicer
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
 from sidecar.services import Services
+from sidecar.values.model import ModelState
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
 ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)

@@ -90,26 +90,6 @@ class RerankResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSummary:
-    """A model that a sidecar serves; `state` is LOADING, READY or FAILED."""
-
-    name: str
-    state: str
-    message: str = ""
-    architecture: str = ""
-    sparse: bool = False
-    late_interaction: bool = False
-    vocabulary_size: int = 0
-    dim: int = 0
-    max_document_length: int = 0
-    max_query_length: int = 0
-    device: str = ""
-    dtype: str = ""
-    digest: str = ""
-    is_default: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class DumpedDocument:
     """What is stored of a document; digests are sha256, "" where there is nothing."""
 

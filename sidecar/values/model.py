@@ -1,9 +1,10 @@
-"""A model's description and an encoded text. Frozen, no I/O."""
+"""Models, as they are described and served, and an encoded text. Frozen, no I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
+from typing import Any, Literal
 
 from cherche_models.types import Encoding, Tokens
 
@@ -11,10 +12,31 @@ Kind = Literal["document", "query"]
 
 Lane = Literal["query", "ingest", "backfill"]
 
+_SHOWN = (
+    "architecture",
+    "sparse",
+    "late_interaction",
+    "vocabulary_size",
+    "dim",
+    "max_document_length",
+    "max_query_length",
+    "device",
+    "dtype",
+    "digest",
+)
+
+
+class ModelState(StrEnum):
+    """Whether a model can answer."""
+
+    LOADING = "LOADING"
+    READY = "READY"
+    FAILED = "FAILED"
+
 
 @dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What a served model is.
+class ModelDescription:
+    """What a model is.
 
     Attributes
     ----------
@@ -24,35 +46,56 @@ class ModelInfo:
         splade, sparse_embed, colbert, joint or inference_free.
     digest : str
         sha256 of its files, head and prompts, hexadecimal: all of its fingerprint that is its own.
-    vocabulary : tuple of str
-        Token strings in id order; empty without a sparse head.
     sparse, late_interaction : bool
         Which heads it has.
     dim : int
-        Width of a token embedding, 0 without that head.
+        Width of a token embedding, 0 without a late-interaction head.
     max_document_length, max_query_length : int
         In tokens, special tokens included.
     device, dtype : str
+    vocabulary_size : int
+        0 without a sparse head.
+    vocabulary : tuple of str
+        Token strings in id order; empty without a sparse head, and in a client, since it does not travel.
     sparse_boost, rerank_weight : float
-        Tuned on training data; what an index is set up with by default.
+        Tuned on training data: the defaults of an index. They do not travel.
     codebook : str
-        Digest of what residual codes are made with; empty where it brings none.
+        Digest of the codebook of residual codes; empty where the model has none. It does not travel.
     """
 
     name: str
-    architecture: str
-    digest: str
-    vocabulary: tuple[str, ...]
-    sparse: bool
-    late_interaction: bool
-    dim: int
-    max_document_length: int
-    max_query_length: int
-    device: str
-    dtype: str
+    architecture: str = ""
+    digest: str = ""
+    sparse: bool = False
+    late_interaction: bool = False
+    dim: int = 0
+    max_document_length: int = 0
+    max_query_length: int = 0
+    device: str = ""
+    dtype: str = ""
+    vocabulary_size: int = 0
+    vocabulary: tuple[str, ...] = ()
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
     codebook: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that a sidecar serves; without a `description` unless READY, `message` says why it FAILED."""
+
+    name: str
+    state: ModelState
+    message: str = ""
+    description: ModelDescription | None = None
+    is_default: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it that travels, on one level; "", 0 and false where there is no description."""
+        one = self.description or ModelDescription(self.name)
+        described = {key: getattr(one, key) for key in _SHOWN}
+        state = {"name": self.name, "state": self.state.value, "message": self.message}
+        return {**state, **described, "is_default": self.is_default}
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,9 +285,11 @@ async def test_searches_that_make_no_sense_say_why(fed: RunningServer, request_:
 
 async def test_models_are_listed_loaded_and_freed(server: RunningServer) -> None:
     client = server.client
-    [summary] = await client.list_models()
-    assert (summary.name, summary.state, summary.is_default, summary.sparse) == ("fake", "READY", True, True)
-    assert await client.get_model("fake") == summary
+    [served] = await client.list_models()
+    assert (served.name, served.state, served.is_default) == ("fake", "READY", True)
+    assert served.description is not None
+    assert served.description.sparse
+    assert await client.get_model("fake") == served
     loaded = await client.load_model("second", "fake")
     assert (loaded.name, loaded.state, loaded.is_default) == ("second", "READY", False)
     assert [model.name for model in await client.list_models()] == ["fake", "second"]

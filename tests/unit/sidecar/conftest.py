@@ -27,7 +27,7 @@ from sidecar.values.index import (
     SetupPlan,
     TextField,
 )
-from sidecar.values.model import Encoded, Kind, Lane, ModelInfo
+from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 from sidecar.values.search import EngineHit, EnginePage, Query
 
 INDEX = "articles"
@@ -44,7 +44,7 @@ class FakeEncoder:
     idfs: dict[int, float] | None = None
 
     @property
-    def info(self) -> ModelInfo:
+    def info(self) -> ModelDescription:
         return self.model.info
 
     async def tokenize(

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.models.registry import ModelState, Registry
+from sidecar.models.registry import Registry
 from sidecar.protocols import Model
 from sidecar.testing import FakeModel
-from sidecar.values.model import Encoded
+from sidecar.values.model import Encoded, ModelState
 
 
 def fake(name: str, source: str) -> Model:

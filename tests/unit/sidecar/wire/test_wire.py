@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from cherche_models import codec
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError, Code, invalid, overloaded
-from sidecar.models.registry import ModelState, ServedModel
 from sidecar.pb.cherche.v1 import common_pb2, index_pb2, search_pb2
 from sidecar.values.documents import Existing, IngestResult
 from sidecar.values.index import (
@@ -25,7 +24,6 @@ from sidecar.values.index import (
     SetupResult,
     TextField,
 )
-from sidecar.values.model import ModelInfo
 from sidecar.values.search import (
     Explanation,
     Hit,
@@ -39,7 +37,6 @@ from sidecar.values.search import (
     TokenMatch,
 )
 from sidecar.wire import columns, index, search, status
-from sidecar.wire.models import model_from_pb, model_to_pb
 
 NAMES = [f"n{i}" for i in range(50)]
 pairs = st.dictionaries(st.integers(0, 49), st.floats(2**-10, 10, width=32), max_size=20)
@@ -255,12 +252,3 @@ def test_dumps_tell_digests_not_contents() -> None:
     assert dumped.codes_digest == ""
     assert dumped.state == "ok"
     assert index.dumped_from_pb(index.dumped_to_pb(Existing("y", {}))).state is None
-
-
-def test_models_survive_the_wire() -> None:
-    info = ModelInfo("m", "joint", "d" * 64, ("a", "b"), True, True, 16, 512, 64, "cpu", "bf16")
-    summary = model_from_pb(model_to_pb(ServedModel("m", ModelState.READY, "", info, True)))
-    assert (summary.name, summary.state, summary.vocabulary_size, summary.dim) == ("m", "READY", 2, 16)
-    assert summary.is_default
-    failed = model_from_pb(model_to_pb(ServedModel("m", ModelState.FAILED, "no such folder")))
-    assert (failed.state, failed.message, failed.architecture) == ("FAILED", "no such folder", "")
