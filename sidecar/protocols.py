@@ -298,6 +298,25 @@ class Encoder(Protocol):
         ...
 
 
+class BatchObserver(Protocol):
+    """What a batcher reports, from several threads."""
+
+    def queue(self, lane: Lane, waiting: int, oldest: float) -> None:
+        """Texts of a lane that wait now, and for how many seconds the oldest of all has."""
+
+    def batch(self, real: int, padded: int, seconds: float) -> None:
+        """A batch ran: tokens without and with padding."""
+
+    def dropped(self, count: int) -> None:
+        """Nobody waited any longer for these texts."""
+
+    def refused(self, lane: Lane) -> None:
+        """A call was refused because too much waits already."""
+
+    def isolated(self, reason: str) -> None:
+        """A batch was split because a text broke it (``poison``) or memory ran out (``memory``)."""
+
+
 class Encoders(Protocol):
     """The models a sidecar serves."""
 

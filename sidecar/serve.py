@@ -244,7 +244,7 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
     limits = settings.limits
     bounds = PipelineLimits(limits.document_bytes, limits.query_characters, limits.window)
     key = settings.secret("page_token_key").encode() or secrets.token_bytes(32)
-    context = Context(engine, registry, PageSigner(key), limits=bounds, maxsim=maxsim_on(_told(settings.device)))
+    context = Context(engine, registry, PageSigner(key), limits=bounds, maxsim=maxsim_on(_unless_auto(settings.device)))
     return Services(context, registry, limits, metrics, settings.may_load)
 
 
@@ -266,12 +266,12 @@ def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
         )
     registry = Registry(loader, settings.default_model, options, lambda name: BatchMetrics(metrics, name))
 
-    def tell() -> None:
+    def publish() -> None:
         metrics.model_ready.clear()
         for model in registry.list():
             metrics.model_ready.labels(model.name).set(model.state is ModelState.READY)
 
-    registry.on_change(tell)
+    registry.on_change(publish)
     return registry
 
 
@@ -279,10 +279,10 @@ def _loader(settings: Settings) -> Loader:
     def load(name: str, source: str) -> Model:
         from sidecar.models.library import load_model
 
-        return load_model(name, source, device=_told(settings.device), dtype=_told(settings.dtype))
+        return load_model(name, source, device=_unless_auto(settings.device), dtype=_unless_auto(settings.dtype))
 
     return load
 
 
-def _told(value: str) -> str | None:
+def _unless_auto(value: str) -> str | None:
     return None if value == "auto" else value

@@ -1,36 +1,24 @@
-"""What all servicers share: engine, models, limits, metrics, and who is calling."""
+"""What both edges share: engine, models, limits and metrics, who may connect, and which services can answer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
 
-from google.protobuf.message import Message
-
-from sidecar.config import Limits
+from sidecar.config import Limits, Settings
 from sidecar.errors import ChercheError, invalid
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
 from sidecar.pipeline import Context
-from sidecar.pipeline.stream import as_completed
-from sidecar.values.index import Identity
-from sidecar.wire.status import CLUSTER_AUTHORIZATION
+from sidecar.values.model import ModelState
 
-Call: TypeAlias = Any
-"""grpc's context of a call; its type stubs do not know all of it."""
-
-_MARGIN = 0.05
-
-T = TypeVar("T")
-R = TypeVar("R")
-M = TypeVar("M", bound=Message)
+_NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
+ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
+SERVICES = (ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What servicers work with.
+    """What the handlers of both edges work with.
 
     Attributes
     ----------
@@ -48,25 +36,6 @@ class Services:
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
     may_load: bool = False
-
-    def context(self, call: Call) -> Context:
-        """The pipeline's context for a call: its identity and its deadline."""
-        return self.base.for_caller(self.identity(call), self.remaining(call))
-
-    def patient(self, call: Call) -> Context:
-        """The context of a call that only its caller bounds: a stream, or work on a whole index."""
-        return self.base.for_caller(self.identity(call), call.time_remaining())
-
-    def remaining(self, call: Call) -> float:
-        """Seconds that a unary call may take: a little less than there are, so that its answer still arrives."""
-        told: float | None = call.time_remaining()
-        left = self.limits.deadline if told is None else min(told, self.limits.deadline)
-        return left - min(_MARGIN, left / 10)
-
-    def identity(self, call: Call) -> Identity:
-        """The cluster credentials that the caller forwards; anonymous without."""
-        metadata = dict(call.invocation_metadata() or ())
-        return Identity(metadata.get(CLUSTER_AUTHORIZATION) or None)
 
     def check_items(self, count: int) -> None:
         """Refuse a call with too many items.
@@ -96,30 +65,45 @@ class Services:
                 "split it, or raise CHERCHE_LIMITS__DOCUMENT_BYTES on the server",
             )
 
-    def fitting(self, response: M) -> M:
-        """The response, if the caller can receive it.
-
-        Raises
-        ------
-        ChercheError
-            INVALID_ARGUMENT where it exceeds the message limit.
-        """
-        if response.ByteSize() > self.limits.request_bytes:
-            raise invalid(
-                f"the answer has {response.ByteSize():,} bytes, a message may have {self.limits.request_bytes:,}",
-                "send fewer items per call, or stream",
-            )
-        return response
-
-    async def answer_each(self, items: AsyncIterator[T], work: Callable[[T], Awaitable[R]]) -> AsyncGenerator[R, None]:
-        """Answer a stream's items as they are done, reading no more than may be unanswered."""
-        async with aclosing(as_completed(items, work, self.limits.stream_in_flight)) as answers:
-            async for answer in answers:
-                yield answer
-
     def count(self, method: str, errors: list[ChercheError | None], truncated: int = 0) -> None:
         """Count a call's items."""
         failed = sum(error is not None for error in errors)
         self.metrics.items.labels(method, "ok").inc(len(errors) - failed)
         self.metrics.items.labels(method, "failed").inc(failed)
         self.metrics.truncated.labels(method).inc(truncated)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen beyond this machine unprotected.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming what is missing.
+    """
+    if bool(settings.tls.cert) != bool(settings.tls.key):
+        raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
+    if settings.is_loopback or settings.insecure:
+        return
+    protected = bool(settings.tls.cert) and bool(settings.secret("token") or settings.tls.client_ca)
+    if not protected:
+        raise invalid(
+            f"host {settings.host} can be reached from other machines",
+            "give --tls-cert, --tls-key and --token-file (or --tls-client-ca), or --insecure, or listen on 127.0.0.1",
+        )
+
+
+def serving(registry: Registry) -> dict[str, bool]:
+    """Whether each service can answer: once the default model is warm and no other model is loading.
+
+    A sidecar that is leaving reports False everywhere, though it still answers.
+    """
+    if registry.leaving:
+        return dict.fromkeys(("", *SERVICES), False)
+    models = registry.list()
+    decided = all(model.state is not ModelState.LOADING for model in models)
+    default = any(model.is_default and model.state is ModelState.READY for model in models)
+    warm = decided and default
+    reranks = any(encoder.info.late_interaction for encoder in registry.ready())
+    states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, PLUGIN: warm, MODEL: True}
+    return {"": warm, **states}

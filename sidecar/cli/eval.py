@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.crossed import NAME, Scorer, crossed
+from sidecar.cli.cross_encoder import NAME, Scorer, rerank_trial
 from sidecar.cli.output import table
 from sidecar.cli.search import search_options
 from sidecar.cli.session import Session, verb
@@ -102,7 +102,7 @@ async def _trials(
     if scorer is not None:
         last = variants[-1]
         trial = trials[f"{last.name}+{NAME}"] = Trial()
-        await crossed(session, client, base, last, texts, scorer, trial)
+        await rerank_trial(session, client, base, last, texts, scorer, trial)
     return trials
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
 from typing import Any
 
 import grpc
 
-from sidecar.config import Tls
+from sidecar.config import Tls, read_pem
 from sidecar.errors import invalid, unavailable
 
 DNS = "dns:///"
@@ -115,20 +114,6 @@ def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.
         read_pem(cert) if key and cert else None,
     )
     return grpc.aio.secure_channel(target(address), credentials, options=options)
-
-
-def read_pem(path: Path) -> bytes:
-    """The content of a certificate or key file.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT naming the file.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise invalid(f"{path} cannot be read: {error.strerror}", "name a PEM file") from None
 
 
 def _looked_up(entry: str) -> dict[int, str]:

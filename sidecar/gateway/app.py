@@ -16,8 +16,7 @@ from sidecar.gateway.guard import Guard
 from sidecar.gateway.paths import HEALTH
 from sidecar.gateway.routes import router
 from sidecar.gateway.shapes import TAG
-from sidecar.rpc.server import serving
-from sidecar.services import Services
+from sidecar.services import Services, serving
 
 _PROBLEMS = {
     400: "The request is not JSON, or asks for what this sidecar has not.",

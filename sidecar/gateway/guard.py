@@ -36,7 +36,7 @@ class _Gone(Exception):
 
 
 class Guard:
-    """ASGI middleware that authenticates, bounds, reports and translates errors, as `sidecar.rpc.interceptors.Guard`.
+    """ASGI middleware that authenticates, bounds, reports and translates errors, as the interceptor of the gRPC port.
 
     The body is read before the application runs, so that a caller who leaves afterwards is noticed and the
     work dropped.

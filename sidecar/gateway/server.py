@@ -13,8 +13,7 @@ import uvicorn
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
 from sidecar.gateway.app import create_app
-from sidecar.rpc.server import check_exposure
-from sidecar.services import Services
+from sidecar.services import Services, check_exposure
 
 KEEP_ALIVE = 75  # seconds; longer than the idle time after which clusters drop pooled connections (60 s)
 

@@ -14,7 +14,7 @@ from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
 from sidecar.models.queue import Job, JobQueue, padded_tokens
-from sidecar.protocols import Model
+from sidecar.protocols import BatchObserver, Model
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
 Outcome = Encoded | ChercheError
@@ -24,23 +24,18 @@ _SHORT = 512  # characters that are read sooner than a thread begins
 _RETRY_BOUNDS = (0.1, 60.0)
 
 
-class BatchObserver:
-    """Told what the batcher does, from several threads; this one keeps nothing."""
+class _Unobserved:
+    """Keeps nothing of what the batcher reports."""
 
-    def queue(self, lane: Lane, waiting: int, oldest: float) -> None:
-        """Texts of a lane that wait now, and for how many seconds the oldest of all has."""
+    def queue(self, lane: Lane, waiting: int, oldest: float) -> None: ...
 
-    def batch(self, real: int, padded: int, seconds: float) -> None:
-        """A batch ran: tokens without and with padding."""
+    def batch(self, real: int, padded: int, seconds: float) -> None: ...
 
-    def dropped(self, count: int) -> None:
-        """Nobody waited any longer for these texts."""
+    def dropped(self, count: int) -> None: ...
 
-    def refused(self, lane: Lane) -> None:
-        """A call was refused because too much waits already."""
+    def refused(self, lane: Lane) -> None: ...
 
-    def isolated(self, reason: str) -> None:
-        """A batch was split because a text broke it (``poison``) or memory ran out (``memory``)."""
+    def isolated(self, reason: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ class Batcher:
     ----------
     model : Model
     options : BatchOptions
-    observer : BatchObserver
+    observer : BatchObserver or None
     clock : callable
         Monotonic seconds.
     name : str
@@ -115,7 +110,7 @@ class Batcher:
         self._model = model
         self._info = replace(model.info, name=name or model.info.name)
         self._options = options or BatchOptions()
-        self._observer = observer or BatchObserver()
+        self._observer: BatchObserver = observer or _Unobserved()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._jobs: JobQueue[_Ticket] = JobQueue(self._options.max_wait)

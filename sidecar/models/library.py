@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cherche_models import codec, scores
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
-from sidecar.config import shipped_model
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import MaxSim, numpy_maxsim
 from sidecar.values.model import Kind, ModelDescription
@@ -254,11 +253,6 @@ def _maxsim(device: str | None) -> MaxSim:
         return found
 
     return on_device
-
-
-def default_model_path() -> str:
-    """Folder of the model in the wheel."""
-    return shipped_model()
 
 
 def _loading(work: Callable[[], R]) -> R:

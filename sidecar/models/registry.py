@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
-from sidecar.models.batcher import Batcher, BatchObserver, BatchOptions
+from sidecar.models.batcher import Batcher, BatchOptions
 from sidecar.observe import logs
-from sidecar.protocols import Encoder, Model
+from sidecar.protocols import BatchObserver, Encoder, Model
 from sidecar.values.model import Kind, ModelDescription, ModelState, ServedModel
 
 Loader = Callable[[str, str], Model]
@@ -35,7 +35,7 @@ class Registry:
         loader: Loader,
         default: str,
         options: Callable[[ModelDescription], BatchOptions] = lambda _: BatchOptions(),
-        observer: Callable[[str], BatchObserver] = lambda _: BatchObserver(),
+        observer: Callable[[str], BatchObserver | None] = lambda _: None,
     ) -> None:
         self._loader = loader
         self._default = default

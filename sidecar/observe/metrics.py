@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from sidecar.errors import precondition
-from sidecar.models.batcher import BatchObserver
+from sidecar.protocols import BatchObserver
 from sidecar.values.model import Lane
 from sidecar.values.search import RerankOutcome, Timings
 

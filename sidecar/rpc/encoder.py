@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -16,8 +17,10 @@ from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc
 from sidecar.pipeline.encode import name_of
 from sidecar.pipeline.encoded_texts import leaving_weights, slowest
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
+from sidecar.pipeline.stream import as_completed
 from sidecar.protocols import Encoder
-from sidecar.services import Call, Services
+from sidecar.rpc.call import Call, fitting, remaining
+from sidecar.services import Services
 from sidecar.values.index import Fingerprint
 from sidecar.values.model import Encoded, Kind, Lane
 from sidecar.values.search import Timings
@@ -65,10 +68,11 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     ) -> encoder_pb2.EncodeDocumentsResponse:
         """Encode a batch of documents."""
         wanted = self._wanted(request.model, "document", request.outputs, request.max_length, request.prune)
-        results, timings = await self._encode(request.items, wanted, self._services.remaining(context))
+        results, timings = await self._encode(request.items, wanted, remaining(self._services, context))
         weights, codes = await _unblocked(len(results), partial(_columns, results, wanted))
         self._count("EncodeDocuments", results)
-        return self._services.fitting(
+        return fitting(
+            self._services,
             encoder_pb2.EncodeDocumentsResponse(
                 items=_items_of(request.items, results),
                 term_weights=weights,
@@ -76,7 +80,7 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
                 model=wanted.encoder.info.name,
                 fingerprint=fingerprint_to_pb(_fingerprint(wanted)),
                 timings=timings_to_pb(timings),
-            )
+            ),
         )
 
     async def EncodeQueries(
@@ -86,17 +90,18 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     ) -> encoder_pb2.EncodeQueriesResponse:
         """Encode a batch of queries."""
         wanted = self._wanted(request.model, "query", request.outputs, 0, request.prune)
-        results, timings = await self._encode(request.items, wanted, self._services.remaining(context))
+        results, timings = await self._encode(request.items, wanted, remaining(self._services, context))
         weights, codes = await _unblocked(len(results), partial(_columns, results, wanted))
         self._count("EncodeQueries", results)
-        return self._services.fitting(
+        return fitting(
+            self._services,
             encoder_pb2.EncodeQueriesResponse(
                 items=_items_of(request.items, results),
                 term_weights=weights,
                 token_codes=codes,
                 model=wanted.encoder.info.name,
                 timings=timings_to_pb(timings),
-            )
+            ),
         )
 
     async def StreamDocuments(
@@ -121,8 +126,10 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
             item = _item(index, text.id, result)
             return encoder_pb2.StreamDocumentsResponse(item=item, term_weights=weights, token_codes=codes)
 
-        async for response in self._services.answer_each(_items(request_iterator), answer):
-            yield response
+        limit = self._services.limits.stream_in_flight
+        async with aclosing(as_completed(_items(request_iterator), answer, limit)) as answers:
+            async for response in answers:
+                yield response
 
     def _wanted(self, model: str, kind: Kind, outputs: encoder_pb2.Outputs, max_length: int, prune: str) -> _Wanted:
         encoder = self._services.registry.named(model)

@@ -9,7 +9,8 @@ from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.maintenance import backfill, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
-from sidecar.services import Call, Services
+from sidecar.rpc.call import Call, bounded, unbounded
+from sidecar.services import Services
 from sidecar.values.documents import SourceDocument
 from sidecar.wire import index as convert
 from sidecar.wire import maintenance
@@ -23,14 +24,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
     async def SetupIndex(self, request: index_pb2.SetupIndexRequest, context: Call) -> index_pb2.SetupIndexResponse:
         """Add the mapping to an index."""
-        ours = self._services.patient(context)
+        ours = unbounded(self._services, context)
         options = convert.options_from_pb(request.options)
         result = await setup.setup(_named(request.index), options, ours, dry_run=request.dry_run)
         return convert.setup_to_pb(result)
 
     async def GetIndex(self, request: index_pb2.GetIndexRequest, context: Call) -> index_pb2.GetIndexResponse:
         """Tell how an index was set up and what it holds."""
-        return convert.report_to_pb(await setup.report(_named(request.index), self._services.context(context)))
+        return convert.report_to_pb(await setup.report(_named(request.index), bounded(self._services, context)))
 
     async def IndexDocuments(
         self, request_iterator: AsyncIterator[index_pb2.IndexDocumentsRequest], context: Call
@@ -41,7 +42,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             return
         if first.WhichOneof("message") != "target":
             raise invalid("the feed does not begin with its target", "send the target first, then documents")
-        ours = self._services.patient(context)
+        ours = unbounded(self._services, context)
         target = first.target
         documents = _documents(request_iterator)
         answers = pipeline.ingest(documents, _one(target.index), ours, refresh=target.refresh)
@@ -54,14 +55,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
     async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
         """Take out what setup and feed put in."""
-        documents, remains = await setup.remove(_named(request.index), self._services.patient(context))
+        documents, remains = await setup.remove(_named(request.index), unbounded(self._services, context))
         return index_pb2.RemoveIndexResponse(documents=documents, remains=remains)
 
     async def DumpIndex(
         self, request: index_pb2.DumpIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.DumpIndexResponse]:
         """Stream what is stored beside each document."""
-        ours = self._services.patient(context)
+        ours = unbounded(self._services, context)
         async for document in ours.engine.scan(_named(request.index)):
             yield convert.dumped_to_pb(document)
 
@@ -69,7 +70,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         self, request: index_pb2.BackfillIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.BackfillIndexResponse]:
         """Encode what an index holds and is not encoded."""
-        ours = self._services.patient(context)
+        ours = unbounded(self._services, context)
         events = backfill.backfill(_named(request.index), maintenance.backfill_from_pb(request), ours)
         async with aclosing(events):
             async for event in events:
@@ -79,7 +80,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         self, request: index_pb2.UpgradeIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.UpgradeIndexResponse]:
         """Fill an index beside the one that serves, switch to it, or back."""
-        ours, index = self._services.patient(context), _one(request.index)
+        ours, index = unbounded(self._services, context), _one(request.index)
         settings = maintenance.backfill_from_pb(request)
         match maintenance.step_of(request):
             case "prepare":

@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from sidecar.errors import ChercheError, Code
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
-from sidecar.services import Call
+from sidecar.rpc.call import Call
 from sidecar.wire.status import to_status
 
 OPEN = ("/grpc.health.v1.Health/",)
@@ -30,7 +30,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Around = Callable[[str, Any, bool], AbstractAsyncContextManager[None]]
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
+class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
     """Runs every handler inside one block that authenticates, bounds, reports and translates errors.
 
     Parameters

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import model_pb2, model_pb2_grpc
-from sidecar.services import Call, Services
+from sidecar.rpc.call import Call
+from sidecar.services import Services
 from sidecar.wire.models import model_to_pb
 
 

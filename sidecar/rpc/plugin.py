@@ -7,14 +7,15 @@ import json
 import numpy as np
 
 from cherche_models.types import TokenEmbeddings
-from sidecar.engines.opensearch.query import heaviest, sparse_clause
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
 from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
 from sidecar.pipeline.table import query_table
-from sidecar.services import Call, Services
+from sidecar.rpc.call import Call, bounded, fitting
+from sidecar.services import Services
+from sidecar.values.clauses import heaviest, sparse_clause
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import EngineHit, RerankOutcome, SearchRequest, Timings
@@ -31,7 +32,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
 
     async def PrepareDocuments(self, request: pb.PrepareDocumentsRequest, context: Call) -> pb.PrepareDocumentsResponse:
         """Turn documents into the fields that are stored beside them."""
-        ours = self._services.context(context)
+        ours = bounded(self._services, context)
         self._services.check_items(len(request.documents))
         started = ours.clock()
         encoder = DocumentEncoder.of(_meta(request.meta_json), ours.encoders)
@@ -42,17 +43,18 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         self._services.count("PrepareDocuments", errors, sum(getattr(one, "truncated", False) for one in results))
         weights = [one.weights if isinstance(one, Prepared) else None for one in results]
         vocabulary = encoder.sparse.info.vocabulary
-        return self._services.fitting(
+        return fitting(
+            self._services,
             pb.PrepareDocumentsResponse(
                 documents=[_prepared(i, request.documents[i].id, one) for i, one in enumerate(results)],
                 term_weights=weights_to_pb(weights, lambda i: name_of(vocabulary, i, encoder.meta.naming)),
                 timings=timings_to_pb(Timings(total=ours.clock() - started)),
-            )
+            ),
         )
 
     async def PrepareQuery(self, request: pb.PrepareQueryRequest, context: Call) -> pb.PrepareQueryResponse:
         """Turn a query text into the sparse clause, and into what MaxSim needs."""
-        ours = self._services.context(context)
+        ours = bounded(self._services, context)
         started = ours.clock()
         wanted = SearchRequest(
             index="",
@@ -69,7 +71,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
 
     async def RerankHits(self, request: pb.RerankHitsRequest, context: Call) -> pb.RerankHitsResponse:
         """Reorder the hits of a first stage."""
-        ours = self._services.context(context)
+        ours = bounded(self._services, context)
         started = ours.clock()
         meta = _meta(request.meta_json)
         weight = request.weight if request.HasField("weight") else meta.rerank_weight
@@ -93,9 +95,10 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
 
     async def GetQueryTable(self, request: pb.GetQueryTableRequest, context: Call) -> pb.GetQueryTableResponse:
         """Give the query weights of a model whose queries need no pass."""
-        ours = self._services.context(context)
+        ours = bounded(self._services, context)
         table = await query_table(_meta(request.meta_json), ours)
-        return self._services.fitting(
+        return fitting(
+            self._services,
             pb.GetQueryTableResponse(
                 vocabulary=[clean(token) for token in table.vocabulary],
                 features=table.features,
@@ -104,7 +107,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
                 max_pieces=table.max_pieces,
                 sparse_boost=table.boost,
                 probes=[pb.TokenizerProbe(text=text, ids=ids) for text, ids in table.probes],
-            )
+            ),
         )
 
 

@@ -14,7 +14,8 @@ from sidecar.pb.cherche.v1 import reranker_pb2, reranker_pb2_grpc
 from sidecar.pipeline import Context
 from sidecar.pipeline.encoded_texts import scorable_codes
 from sidecar.protocols import Encoder
-from sidecar.services import Call, Services
+from sidecar.rpc.call import Call, bounded
+from sidecar.services import Services
 from sidecar.values.model import Encoded
 from sidecar.values.search import Timings
 from sidecar.wire.columns import codes_from_pb, item_to_pb, timings_to_pb
@@ -39,7 +40,7 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
 
     async def Rerank(self, request: reranker_pb2.RerankRequest, context: Call) -> reranker_pb2.RerankResponse:
         """Score every document of the request."""
-        ours = self._services.context(context)
+        ours = bounded(self._services, context)
         started = ours.clock()
         encoder = self._services.registry.named(request.model)
         if not encoder.info.late_interaction:

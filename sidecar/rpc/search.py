@@ -5,7 +5,8 @@ from __future__ import annotations
 from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import search_pb2, search_pb2_grpc
-from sidecar.services import Call, Services
+from sidecar.rpc.call import Call, bounded, fitting
+from sidecar.services import Services
 from sidecar.values.search import SearchRequest, SearchResult
 from sidecar.wire import search as convert
 
@@ -18,20 +19,21 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
     async def Search(self, request: search_pb2.SearchRequest, context: Call) -> search_pb2.SearchResponse:
         """Find hits."""
-        result = await pipeline.search(_request(request), self._services.context(context))
+        result = await pipeline.search(_request(request), bounded(self._services, context))
         self._measure(result)
-        return self._services.fitting(convert.result_to_pb(result))
+        return fitting(self._services, convert.result_to_pb(result))
 
     async def Explain(self, request: search_pb2.ExplainRequest, context: Call) -> search_pb2.ExplainResponse:
         """Find hits and say why each is where it is."""
-        ours = self._services.context(context)
+        ours = bounded(self._services, context)
         result, explanations = await pipeline.explain(_request(request.search), ours, tuple(request.ids))
         self._measure(result)
-        return self._services.fitting(
+        return fitting(
+            self._services,
             search_pb2.ExplainResponse(
                 search=convert.result_to_pb(result),
                 explanations=[convert.explanation_to_pb(explanation) for explanation in explanations],
-            )
+            ),
         )
 
     def _measure(self, result: SearchResult) -> None:

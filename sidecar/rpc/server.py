@@ -9,10 +9,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]  # its stubs forget it
 from grpc_reflection.v1alpha import reflection
 
-from sidecar.client.channel import read_pem
-from sidecar.config import Settings
+from sidecar.config import Settings, read_pem
 from sidecar.errors import invalid, precondition
-from sidecar.models.registry import Registry
 from sidecar.pb.cherche.v1 import (
     encoder_pb2_grpc,
     index_pb2_grpc,
@@ -23,54 +21,12 @@ from sidecar.pb.cherche.v1 import (
 )
 from sidecar.rpc.encoder import EncoderServicer
 from sidecar.rpc.index import IndexServicer
-from sidecar.rpc.interceptors import Guard
+from sidecar.rpc.interceptors import AccessInterceptor
 from sidecar.rpc.models import ModelServicer
 from sidecar.rpc.plugin import PluginServicer
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
-from sidecar.services import Services
-from sidecar.values.model import ModelState
-
-_NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
-ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
-_SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = (ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL)
-
-
-def check_exposure(settings: Settings) -> None:
-    """Refuse to listen beyond this machine unprotected.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT naming what is missing.
-    """
-    if bool(settings.tls.cert) != bool(settings.tls.key):
-        raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
-    if settings.is_loopback or settings.insecure:
-        return
-    protected = bool(settings.tls.cert) and bool(settings.secret("token") or settings.tls.client_ca)
-    if not protected:
-        raise invalid(
-            f"host {settings.host} can be reached from other machines",
-            "give --tls-cert, --tls-key and --token-file (or --tls-client-ca), or --insecure, or listen on 127.0.0.1",
-        )
-
-
-def serving(registry: Registry) -> dict[str, bool]:
-    """Whether each service can answer: not before the default model is warm and all others are decided.
-
-    A sidecar that is leaving says no everywhere, though it still answers.
-    """
-    if registry.leaving:
-        return dict.fromkeys(("", *SERVICES), False)
-    models = registry.list()
-    decided = all(model.state is not ModelState.LOADING for model in models)
-    default = any(model.is_default and model.state is ModelState.READY for model in models)
-    warm = decided and default
-    reranks = any(encoder.info.late_interaction for encoder in registry.ready())
-    states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, PLUGIN: warm, MODEL: True}
-    return {"": warm, **states}
+from sidecar.services import SERVICES, Services, check_exposure, serving
 
 
 class Server:
@@ -91,13 +47,13 @@ class Server:
         check_exposure(settings)
         self._settings = settings
         self._registry = services.registry
-        guard = Guard(services.metrics, settings.secret("token"), settings.limits.deadline)
+        access = AccessInterceptor(services.metrics, settings.secret("token"), settings.limits.deadline)
         options = [
             ("grpc.max_receive_message_length", settings.limits.request_bytes),
             ("grpc.max_send_message_length", settings.limits.request_bytes),
             ("grpc.so_reuseport", 0),
         ]
-        self._server = grpc.aio.server(interceptors=[guard], options=options)
+        self._server = grpc.aio.server(interceptors=[access], options=options)
         self._health = health.HealthServicer()
         self._health_task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -113,7 +69,7 @@ class Server:
     async def start(self) -> None:
         """Begin to answer; health follows the models from now on."""
         self._registry.on_change(self._changed.set)
-        await self._tell_health()
+        await self._publish_health()
         self._health_task = asyncio.create_task(self._follow_health())
         await self._server.start()
 
@@ -154,9 +110,9 @@ class Server:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._tell_health()
+            await self._publish_health()
 
-    async def _tell_health(self) -> None:
+    async def _publish_health(self) -> None:
         for service, is_serving in serving(self._registry).items():
             status = (
                 health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING

@@ -21,7 +21,7 @@ from sidecar import config
 from sidecar.client.channel import is_balanced
 from sidecar.cluster.places import cache_folder
 from sidecar.observe.metrics import Metrics
-from sidecar.rpc.server import SERVICES
+from sidecar.services import SERVICES
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "sidecar" / "chart"

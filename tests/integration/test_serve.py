@@ -18,7 +18,7 @@ SCRIPT = """
 import asyncio, sys
 from sidecar import config
 from sidecar.errors import ChercheError
-from sidecar.rpc import serve
+from sidecar import serve
 from sidecar.testing import FakeModel
 
 def load(name, source):

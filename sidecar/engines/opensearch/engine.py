@@ -14,19 +14,13 @@ from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
-from sidecar.engines.opensearch.query import (
-    RANK_FEATURES,
-    heaviest,
-    holds,
-    lexical_reserve,
-    search_body,
-    sparse_parts_body,
-)
+from sidecar.engines.opensearch.query import lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.revisions import deliver
 from sidecar.engines.opensearch.successors import OpenSearchShadows
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.values.clauses import RANK_FEATURES, heaviest, holds
 from sidecar.values.documents import Existing, StoredDocument, WriteResult
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
 from sidecar.values.maintenance import Candidate, Load, Part, Revision, Room

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.engines.opensearch.mapping import PROPERTIES, creation
-from sidecar.engines.opensearch.query import SPARSE_VECTOR
+from sidecar.values.clauses import SPARSE_VECTOR
 from sidecar.values.documents import WEIGHTS
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
 

@@ -6,7 +6,8 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.engines.opensearch.query import LEXICAL, SPARSE
+from sidecar.engines.opensearch.query import LEXICAL
+from sidecar.values.clauses import SPARSE
 from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, Existing, Json
 from sidecar.values.search import EngineHit, EnginePage, Query
 

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sidecar.engines.opensearch.http import Request, index_path
-from sidecar.engines.opensearch.query import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.errors import precondition
+from sidecar.values.clauses import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
-from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, WEIGHTS, Json
+from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
+from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json
 from sidecar.values.search import Query, SparseClause
 
-LEXICAL, SPARSE = "cherche_lexical", "cherche_sparse"
+LEXICAL = "cherche_lexical"
 TEXT_SLOT = "{{text}}"
-RANK_FEATURES, SPARSE_VECTOR = "rank_features", "sparse_vector"
 TIE_BREAKER = 0.5  # as in the Elasticsearch baseline of BEIR (Thakur et al. 2021)
 
 _OURS = {
@@ -60,58 +60,17 @@ def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequen
     return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
 
 
-def sparse_clause(clauses: Sequence[SparseClause], boost: float, kind: str = RANK_FEATURES) -> dict[str, Any]:
-    """Write Σ query weight · document weight, times `boost`, as a named clause.
-
-    Only ``linear`` keeps the dot product of SPLADE (Formal et al. 2021, eq. 2). A ``sparse_vector`` query is
-    that product too, once its pruning is off, which newer Elasticsearch switches on with the field.
-    """
-    if not clauses:
-        return {"match_none": {}}
-    [(query, body)] = _sum(clauses, kind).items()
-    return {query: {**body, "boost": boost, "_name": SPARSE}}
-
-
 def _sparse(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
     """The sparse clause; where indices of other models are searched too, each with its own weights."""
     if not query.others:
         return sparse_clause(clauses, query.sparse_boost, kind)
     scopes = [(query.names, clauses), *((other.names, other.clauses) for other in query.others)]
     sums = [
-        {"bool": {"must": [_sum(some, kind)], "filter": [{"terms": {"_index": list(names)}}]}}
+        {"bool": {"must": [weighted_sum(some, kind)], "filter": [{"terms": {"_index": list(names)}}]}}
         for names, some in scopes
         if some
     ]
     return {"bool": {"should": sums, "boost": query.sparse_boost, "_name": SPARSE}} if sums else {"match_none": {}}
-
-
-def _sum(clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
-    if kind == SPARSE_VECTOR:
-        return {"sparse_vector": _vector(clauses)}
-    features = [
-        {"rank_feature": {"field": f"{WEIGHTS}.{clause.name}", "linear": {}, "boost": clause.weight}}
-        for clause in clauses
-    ]
-    return {"bool": {"should": features}}
-
-
-def holds(feature: str, kind: str) -> dict[str, Any]:
-    """Write a filter for the documents that hold a feature."""
-    if kind == SPARSE_VECTOR:
-        return {"sparse_vector": _vector((SparseClause(0, feature, 1.0),))}
-    return {"rank_feature": {"field": f"{WEIGHTS}.{feature}", "linear": {}}}
-
-
-def heaviest(clauses: Sequence[SparseClause], limit: int) -> tuple[tuple[SparseClause, ...], int]:
-    """Keep the `limit` heaviest clauses, in order; and the number that was cut.
-
-    >>> heaviest((SparseClause(1, "a", 0.5), SparseClause(2, "b", 2.0)), 1)
-    ((SparseClause(id=2, name='b', weight=2.0),), 1)
-    """
-    if len(clauses) <= limit:
-        return tuple(clauses), 0
-    kept = sorted(clauses, key=lambda clause: (-clause.weight, clause.id))[:limit]
-    return tuple(sorted(kept, key=lambda clause: clause.id)), len(clauses) - limit
 
 
 def lexical_reserve(query: Query) -> int:
@@ -139,10 +98,6 @@ def fill_slots(value: JsonValue, text: str) -> JsonValue:
     if isinstance(value, list):
         return [fill_slots(inner, text) for inner in value]
     return value
-
-
-def _vector(clauses: Sequence[SparseClause]) -> dict[str, Any]:
-    return {"field": WEIGHTS, "query_vector": {clause.name: clause.weight for clause in clauses}, "prune": False}
 
 
 def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from sidecar.config import Limits, Metrics, Settings, Tls
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.protocols import Engine
-from sidecar.rpc.server import check_exposure
 from sidecar.serve import running
+from sidecar.services import check_exposure
 from sidecar.testing import FakeModel, running_server
 from sidecar.values.index import Identity, IndexOptions
 from sidecar.values.search import SearchRequest

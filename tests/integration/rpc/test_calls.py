@@ -14,7 +14,7 @@ from cherche_models import codec
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc, index_pb2, index_pb2_grpc
 from sidecar.pipeline.fingerprint import sparse_fingerprint
-from sidecar.rpc.server import SERVICES
+from sidecar.services import SERVICES
 from sidecar.testing import FakeModel, RunningServer
 from sidecar.values.documents import SourceDocument
 from sidecar.values.encoded import Text

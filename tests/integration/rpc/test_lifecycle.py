@@ -13,8 +13,8 @@ from sidecar.config import Metrics, Settings
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc
 from sidecar.protocols import Engine
-from sidecar.rpc.server import ENCODER, MODEL, RERANKER, SEARCH
 from sidecar.serve import in_process, running
+from sidecar.services import ENCODER, MODEL, RERANKER, SEARCH
 from sidecar.testing import FakeModel, running_server
 from sidecar.values.encoded import Text
 from tests.integration.rpc.conftest import until

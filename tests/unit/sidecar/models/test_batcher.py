@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.models.batcher import Batcher, BatchObserver, BatchOptions
+from sidecar.models.batcher import Batcher, BatchOptions
+from sidecar.protocols import BatchObserver
 from sidecar.testing import FakeModel
 from sidecar.values.model import Encoded, Lane
 

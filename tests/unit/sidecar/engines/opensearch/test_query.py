@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engines.opensearch.query import fill_slots, heaviest, lexical_reserve, search_body
+from sidecar.engines.opensearch.query import fill_slots, lexical_reserve, search_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.index import TextField
@@ -122,19 +122,6 @@ json_values = st.recursive(
 @given(json_values)
 def test_a_body_without_slots_is_untouched(value: Any) -> None:
     assert fill_slots(value, "{{text}}") == value
-
-
-@given(
-    st.lists(st.floats(0.001, 10), max_size=40, unique=True),
-    st.integers(0, 50),
-)
-def test_the_heaviest_terms_are_kept(weights: list[float], limit: int) -> None:
-    clauses = [SparseClause(number, str(number), weight) for number, weight in enumerate(weights)]
-    kept, cut = heaviest(clauses, limit)
-    assert len(kept) == min(limit, len(clauses))
-    assert len(kept) + cut == len(clauses)
-    assert sorted(clause.weight for clause in kept) == sorted(weights)[cut:]
-    assert [clause.id for clause in kept] == sorted(clause.id for clause in kept)
 
 
 def test_room_is_left_for_the_lexical_part() -> None:

@@ -1,4 +1,4 @@
-"""A cross-encoder's row beside the search modes: what reading each hit with the query would make of the same hits."""
+"""A cross-encoder's row beside the search modes: the same hits, ordered by reading each one with the query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 NAME = "cross-encoder"
 
 
-async def crossed(
+async def rerank_trial(
     session: Session,
     client: Client,
     base: SearchRequest,
@@ -55,7 +55,7 @@ async def crossed(
 
 
 def ordered(text: str, hits: Sequence[Hit], meta: IndexMeta, scorer: Scorer) -> list[str]:
-    """Ids by falling score; of equal ones the search decides."""
+    """Ids in descending order of score; ties keep the order of the search."""
     pairs = [(text, join(field_texts(hit.id, hit.source, meta.fields))) for hit in hits]
     scores = [float(score) for score in scorer(pairs)] if pairs else []
     return [hits[i].id for i in sorted(range(len(hits)), key=lambda i: -scores[i])]

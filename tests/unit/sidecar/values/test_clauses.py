@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.values.clauses import SPARSE_VECTOR, heaviest, holds, sparse_clause
+from sidecar.values.search import SparseClause
+
+CLAUSES = (SparseClause(3, "run", 1.5), SparseClause(9, "%2E", 0.25))
+
+
+def test_a_sum_of_linear_rank_features_under_one_boost() -> None:
+    features = [
+        {"rank_feature": {"field": "cherche_weights.run", "linear": {}, "boost": 1.5}},
+        {"rank_feature": {"field": "cherche_weights.%2E", "linear": {}, "boost": 0.25}},
+    ]
+    assert sparse_clause(CLAUSES, 0.5) == {"bool": {"should": features, "boost": 0.5, "_name": "cherche_sparse"}}
+
+
+def test_a_sparse_vector_query_is_not_pruned() -> None:
+    vector = {"field": "cherche_weights", "query_vector": {"run": 1.5, "%2E": 0.25}, "prune": False}
+    assert sparse_clause(CLAUSES, 2.0, SPARSE_VECTOR) == {
+        "sparse_vector": {**vector, "boost": 2.0, "_name": "cherche_sparse"}
+    }
+
+
+def test_no_clause_matches_nothing() -> None:
+    assert sparse_clause((), 1.0) == {"match_none": {}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        ("rank_features", {"rank_feature": {"field": "cherche_weights.run", "linear": {}}}),
+        (
+            "sparse_vector",
+            {"sparse_vector": {"field": "cherche_weights", "query_vector": {"run": 1.0}, "prune": False}},
+        ),
+    ],
+)
+def test_a_filter_for_one_feature(kind: str, query: dict[str, object]) -> None:
+    assert holds("run", kind) == query
+
+
+@given(
+    st.lists(st.floats(0.001, 10), max_size=40, unique=True),
+    st.integers(0, 50),
+)
+def test_the_heaviest_terms_are_kept(weights: list[float], limit: int) -> None:
+    clauses = [SparseClause(number, str(number), weight) for number, weight in enumerate(weights)]
+    kept, cut = heaviest(clauses, limit)
+    assert len(kept) == min(limit, len(clauses))
+    assert len(kept) + cut == len(clauses)
+    assert sorted(clause.weight for clause in kept) == sorted(weights)[cut:]
+    assert [clause.id for clause in kept] == sorted(clause.id for clause in kept)
