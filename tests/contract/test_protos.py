@@ -1,8 +1,12 @@
-"""The committed stubs are those of the contract, and the contract keeps buf's STANDARD style."""
+"""The committed stubs are those of the contract, which keeps buf's STANDARD style and only ever grows.
+
+``python -m tests.contract.test_protos`` records additions in ``protos.txt``.
+"""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -14,6 +18,7 @@ from grpc_tools import protoc
 from sidecar.rpc import generate
 
 FILES = sorted(generate.PROTOS.rglob("*.proto"))
+RECORD = Path(__file__).with_name("protos.txt")
 
 
 def test_committed_stubs_are_fresh(tmp_path: Path) -> None:
@@ -27,7 +32,10 @@ def contents(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def contract(tmp_path_factory: pytest.TempPathFactory) -> list[pb.FileDescriptorProto]:
-    target = tmp_path_factory.mktemp("protos") / "contract.bin"
+    return compiled(tmp_path_factory.mktemp("protos") / "contract.bin")
+
+
+def compiled(target: Path) -> list[pb.FileDescriptorProto]:
     bundled = resources.files("grpc_tools") / "_proto"
     status = generate._googleapis().parent
     arguments = [f"--proto_path={generate.PROTOS}", f"--proto_path={bundled}", f"--proto_path={status}"]
@@ -102,3 +110,59 @@ def places(file: pb.FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]
     for i, service in enumerate(file.service):
         yield (6, i), service.name
         yield from (((6, i, 2, j), f"{service.name}.{m.name}") for j, m in enumerate(service.method))
+
+
+def test_nothing_that_clients_rely_on_is_gone_or_changed(contract: list[pb.FileDescriptorProto]) -> None:
+    """What buf calls breaking in category FILE: names, numbers, types and cardinalities stay."""
+    now = set(signatures(contract))
+    missing = [line for line in recorded() if line not in now]
+    assert not missing, "keep these, and add beside them"
+
+
+def test_the_record_is_complete(contract: list[pb.FileDescriptorProto]) -> None:
+    assert recorded() == sorted(signatures(contract)), "run: python -m tests.contract.test_protos"
+
+
+def test_a_removed_or_renumbered_field_is_found(contract: list[pb.FileDescriptorProto]) -> None:
+    changed = pb.FileDescriptorProto()
+    changed.CopyFrom(contract[0])
+    changed.message_type[0].field[0].number += 100
+    del changed.message_type[0].field[1]
+    now = set(signatures([changed, *contract[1:]]))
+    assert len([line for line in recorded() if line not in now]) == 2
+
+
+def recorded() -> list[str]:
+    return RECORD.read_text(encoding="utf-8").splitlines()
+
+
+def signatures(contract: list[pb.FileDescriptorProto]) -> Iterator[str]:
+    """One line for each thing that a client relies on."""
+    for file in contract:
+        for message in file.message_type:
+            yield from (f"{file.name} {message.name}.{signature(field, message)}" for field in message.field)
+        for enum in [*file.enum_type, *nested_enums(file)]:
+            yield from (f"{file.name} {enum.name}.{value.name} = {value.number}" for value in enum.value)
+        for service in file.service:
+            for method in service.method:
+                ways = ("stream " * method.client_streaming, "stream " * method.server_streaming)
+                call = f"({ways[0]}{method.input_type}) returns ({ways[1]}{method.output_type})"
+                yield f"{file.name} {service.name}.{method.name}{call}"
+
+
+def signature(field: pb.FieldDescriptorProto, message: pb.DescriptorProto) -> str:
+    kind = field.type_name or pb.FieldDescriptorProto.Type.Name(field.type)
+    label = pb.FieldDescriptorProto.Label.Name(field.label)
+    group = message.oneof_decl[field.oneof_index].name if field.HasField("oneof_index") else ""
+    return " ".join(filter(None, [f"{field.name} = {field.number}", kind, label, group and f"oneof {group}"]))
+
+
+def main() -> None:
+    """Record additions; what is recorded stays."""
+    with tempfile.TemporaryDirectory() as scratch:
+        now = sorted(signatures(compiled(Path(scratch) / "contract.bin")))
+    RECORD.write_text("".join(f"{line}\n" for line in sorted({*now, *recorded()})), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
