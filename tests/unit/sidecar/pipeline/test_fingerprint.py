@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from cherche_models.codec import CODECS
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.fingerprint import codes_encoder, codes_fingerprint, sparse_encoder, sparse_fingerprint
 from sidecar.testing import FakeModel
+from sidecar.values.index import Chunks
 
 INFO = FakeModel().info
 SPARSE = {"max_length": 128, "prune": "none", "naming": "escaped"}
@@ -26,6 +28,29 @@ def test_what_changes_the_weights_is_in_it(change: dict[str, Any]) -> None:
 
 def test_weights_and_codes_never_share_one() -> None:
     assert sparse_fingerprint(INFO, **SPARSE) != codes_fingerprint(INFO, max_length=128, codec="int8")
+
+
+@pytest.mark.parametrize(
+    ("codec", "chunks", "expected"),
+    [
+        ("int8", None, "5e472b0f4d6e1eb2b384e0dd9882d56ed086bdf7d588804a86264146405693c3"),
+        ("int8", Chunks(4, 16), "8bfabc81d53e7a522efdfc55cd7c693ff45e039cf44b3b8982eed17c0dae3176"),
+        ("pool2+int8", None, "f1cd27ea944213d77188965949eab813cec66c7f0746bf8fc389793c4c140a8f"),
+        ("residual4", None, "c7f40a7d0f3fefaa4ac13eeef7af4e64dfcf67b08194293f49b18e99ca8495d8"),
+        ("residual2", None, "3ba63604526ecce7172463391f0decace9e38ee1fc5132a2adbe62e1c26c5faf"),
+        ("residual2", Chunks(4, 16), "5ae43e34754330ada5317d4465c37cec98f19ddf548e47580879f46b915fcf50"),
+        ("residual1", None, "7b880761ad9b1a8c87e4693fcd121399f4abe14b52c9d971ec513c7c9e63dd7d"),
+        ("pool3+residual2", None, "e3e558a04ed54aac4799404b79f19b704ddc9dd607f1fd4209f04b46267df459"),
+    ],
+)
+def test_fingerprints_of_codes_stay_what_indices_hold(codec: str, chunks: Chunks | None, expected: str) -> None:
+    info = replace(INFO, digest="d" * 64, codebook="c" * 64)
+    assert codes_fingerprint(info, max_length=128, codec=codec, chunks=chunks) == expected
+
+
+def test_a_codec_of_a_later_release_has_a_fingerprint_that_no_known_codec_has() -> None:
+    later = codes_fingerprint(INFO, max_length=128, codec="later")
+    assert later not in {codes_fingerprint(INFO, max_length=128, codec=name) for name in CODECS}
 
 
 def test_a_model_is_found_by_its_fingerprint_under_any_name(make_world: Callable[..., Any]) -> None:
