@@ -1,36 +1,24 @@
-"""Bytes of term weights and token embeddings, behind versioned headers.
+"""Term weights and token embeddings as bytes: the public door of `cherche_models.codes`.
 
-Both kinds live in the index as binary doc values, so a sidecar of another
-version must be able to tell what it reads. Integers are little-endian.
-
-Packed terms::
-
-    magic "CT" | version u8 | reserved u8 | terms u32 | 16-bit grid weights | varint id deltas
-
-Token codes::
-
-    magic "CC" | version u8 | codec u8 | dim u16 | tokens u32 | body
-
-What a body holds, `cherche_models.bodies` says.
-
-Codes of a document that was cut into chunks have version 2, all rows back to back, and behind the body::
-
-    rows u32 of each chunk | chunks u16
+Both kinds live in the index as binary doc values behind versioned headers, so a sidecar of
+another version can tell what it reads.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cherche_models import bodies
-from cherche_models.bodies import Body
+from cherche_models.codes import frame
+from cherche_models.codes.base import Codec
 from cherche_models.codes.codebook import Codebook
-from cherche_models.codes.form import CODECS, VERSION, Codec, CodecError, Form, open_header
+from cherche_models.codes.form import LARGEST_POOL, Form
+from cherche_models.codes.frame import CHUNKED, Frame
+from cherche_models.codes.header import VERSION, CodecError
 from cherche_models.codes.pool import pool
+from cherche_models.codes.table import CODECS
 from cherche_models.codes.terms import pack_terms, unpack_terms
 from cherche_models.scores import Packed, offsets
 from cherche_models.types import Floats, TokenEmbeddings
@@ -38,6 +26,7 @@ from cherche_models.types import Floats, TokenEmbeddings
 __all__ = [
     "CHUNKED",
     "CODECS",
+    "LARGEST_POOL",
     "VERSION",
     "Codec",
     "CodecError",
@@ -52,10 +41,6 @@ __all__ = [
     "unpack_terms",
 ]
 
-CHUNKED = 2
-_WIDEST = 2**16 - 1
-_CODES = struct.Struct("<2sBBHI")
-
 
 @dataclass(frozen=True, slots=True)
 class CodesHeader:
@@ -63,15 +48,16 @@ class CodesHeader:
 
     Attributes
     ----------
-    codec : Codec
+    codec : str
+        Its name.
     dim, tokens : int
     chunks : tuple of int
         Rows of each chunk, in order.
     codebook : str
-        The beginning of a digest; empty for int8.
+        The beginning of a digest; empty for codecs without codebooks.
     """
 
-    codec: Codec
+    codec: str
     dim: int
     tokens: int
     chunks: tuple[int, ...] = ()
@@ -81,14 +67,7 @@ class CodesHeader:
 def pack_codes(
     embeddings: TokenEmbeddings, codec: str = "int8", chunks: Sequence[int] = (), book: Codebook | None = None
 ) -> bytes:
-    """Quantise token embeddings of a document.
-
-    int8 scales each token's values by their largest to [-127, 127]: the error of a
-    component is at most half a step, max|v| / 254, times 1 + 2**-11 for the float16
-    scale; for vectors shorter than 0.008 at most 4e-6. The residual codecs keep unit
-    vectors; the error of a component of a residual's direction is at most half the gap between two
-    levels, where it lies within the outermost, and bringing the sum to unit length at most doubles
-    a token's.
+    """Encode the token embeddings of a document; how much is lost, each codec's class says.
 
     Parameters
     ----------
@@ -98,12 +77,12 @@ def pack_codes(
     chunks : sequence of int
         Rows of each chunk of the document, before pooling; none, or one, where it was not cut.
     book : Codebook or None
-        Needed by the residual codecs.
+        Needed by some codecs, see `Form.needs_codebook`.
 
     Raises
     ------
     ValueError
-        If a value is NaN, infinite or beyond the scale's range, the vectors are
+        If a value is NaN, infinite or beyond the codec's range, the vectors are
         wider than 65,535, the codec is unknown, it lacks its codebook, or the chunks
         do not add up to the rows.
 
@@ -111,14 +90,25 @@ def pack_codes(
     >>> len(data), unpack_codes(data).vectors.round(2).tolist()
     (14, [[1.0, -0.5]])
     """
-    wanted = Form.parse(codec)
-    if embeddings.dim > _WIDEST:
-        raise ValueError(f"token embeddings have {embeddings.dim} dimensions, the codec holds {_WIDEST}")
-    pooled, sizes = _pooled(embeddings, wanted.pool, chunks)
-    body = bodies.encode(pooled.vectors, wanted.codec, book)
-    version = CHUNKED if len(sizes) > 1 else VERSION
-    header = _CODES.pack(b"CC", version, CODECS[wanted.codec], pooled.dim, len(pooled))
-    return header + body + _trailer(pooled, sizes)
+    form = Form.parse(codec)
+    if embeddings.dim > frame.WIDEST:
+        raise ValueError(f"token embeddings have {embeddings.dim} dimensions, the codec holds {frame.WIDEST}")
+    vectors, sizes = _pooled(embeddings, form.pool, chunks)
+    found = CODECS[form.codec]
+    if not bool((np.abs(vectors) <= found.largest).all()):
+        raise ValueError("token embeddings hold NaN, infinite or huge values: the model is broken")
+    return frame.write(found, embeddings.dim, len(vectors), found.encode(vectors, book), sizes)
+
+
+def _pooled(embeddings: TokenEmbeddings, factor: int, chunks: Sequence[int]) -> tuple[Floats, list[int]]:
+    """Pool each chunk by itself, so that its rows stay its own."""
+    if len(chunks) < 2:
+        return pool(embeddings, factor).vectors, []
+    if sum(chunks) != len(embeddings):
+        raise ValueError(f"chunks of {sum(chunks)} rows are no parts of {len(embeddings)} token embeddings")
+    parts = np.split(embeddings.vectors, np.cumsum(chunks)[:-1])
+    pooled = [pool(TokenEmbeddings(part), factor).vectors for part in parts]
+    return np.concatenate(pooled), [len(part) for part in pooled]
 
 
 def transcode(data: bytes, codec: str, book: Codebook | None = None) -> bytes:
@@ -142,21 +132,10 @@ def transcode(data: bytes, codec: str, book: Codebook | None = None) -> bytes:
 
 
 def _unit(vectors: Floats) -> Floats:
-    """Undo what int8 did to the length of unit vectors; others stay."""
+    """Undo what a codec did to the length of unit vectors; others stay."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Floats = np.where(np.abs(norms - 1) < 0.02, vectors / np.maximum(norms, 0.5), vectors)
     return unit
-
-
-def _pooled(embeddings: TokenEmbeddings, factor: int, chunks: Sequence[int]) -> tuple[TokenEmbeddings, list[int]]:
-    """Pool each chunk by itself, so that its rows stay its own."""
-    if len(chunks) < 2:
-        return pool(embeddings, factor), []
-    if sum(chunks) != len(embeddings):
-        raise ValueError(f"chunks of {sum(chunks)} rows are no parts of {len(embeddings)} token embeddings")
-    parts = np.split(embeddings.vectors, np.cumsum(chunks)[:-1])
-    pooled = [pool(TokenEmbeddings(part), factor).vectors for part in parts]
-    return TokenEmbeddings(np.concatenate(pooled)), [len(part) for part in pooled]
 
 
 def unpack_codes(data: bytes) -> TokenEmbeddings:
@@ -167,9 +146,8 @@ def unpack_codes(data: bytes) -> TokenEmbeddings:
     CodecError
         If the bytes are cut, not ours, of a later version or codec, or of a codebook that is unknown here.
     """
-    body, _ = _body(data)
-    body.check_codebook()
-    return TokenEmbeddings(bodies.decode([body], body.dim))
+    found = _decodable(data)
+    return TokenEmbeddings(frame.decode([found], found.body.dim))
 
 
 def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[Packed, dict[int, CodecError]]:
@@ -196,22 +174,24 @@ def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[
     >>> packed.offsets.tolist(), {i: str(error) for i, error in failures.items()}
     ([0, 1, 1, 1, 2], {2: 'these 1 bytes are not token codes'})
     """
-    readable: list[Body] = []
+    readable: list[Frame] = []
     sizes, failures = [0] * len(items), {}
     for i, item in enumerate(items):
         if item is None:
             continue
         try:
-            body, _ = _body(item)
-            body.check_codebook()
-            dim = body.dim if dim is None else dim
-            _check_width(body.dim, dim)
+            found = _decodable(item)
+            dim = found.body.dim if dim is None else dim
+            if found.body.dim != dim:
+                raise CodecError(
+                    f"token codes have {found.body.dim} dimensions, {dim} are wanted: they come from another reranker"
+                )
         except CodecError as error:
             failures[i] = error
         else:
-            readable.append(body)
-            sizes[i] = body.tokens
-    return Packed(bodies.decode(readable, dim or 0), offsets(sizes)), failures
+            readable.append(found)
+            sizes[i] = found.body.tokens
+    return Packed(frame.decode(readable, dim or 0), offsets(sizes)), failures
 
 
 def codes_header(data: bytes) -> CodesHeader:
@@ -220,45 +200,15 @@ def codes_header(data: bytes) -> CodesHeader:
     Raises
     ------
     CodecError
-        If the bytes are cut, not ours, or of a later version or codec, or a scale is not a number.
+        If the bytes are cut, not ours, of a later version or codec, or would not decode to numbers.
     """
-    body, chunks = _body(data)
-    return CodesHeader(body.codec, body.dim, body.tokens, chunks or (body.tokens,), body.codebook)
+    found = frame.read(data)
+    body = found.body
+    return CodesHeader(found.codec.name, body.dim, body.tokens, found.chunks or (body.tokens,), found.digest)
 
 
-def _body(data: bytes) -> tuple[Body, tuple[int, ...]]:
-    """The checked body, and the rows of each chunk."""
-    plain, chunks = _peel(data)
-    code, dim, tokens = open_header(plain, _CODES, b"CC", "token codes")
-    codec = next((name for name, number in CODECS.items() if number == code), None)
-    if codec is None:
-        raise CodecError(f"token codes use codec {code}, which this release does not read: upgrade the sidecar")
-    body = Body(codec, dim, tokens, memoryview(plain)[_CODES.size :])
-    body.check()
-    if chunks and sum(chunks) != tokens:
-        raise CodecError(f"token codes are damaged: chunks of {sum(chunks)} rows, {tokens} present")
-    return body, chunks
-
-
-def _peel(data: bytes) -> tuple[bytes, tuple[int, ...]]:
-    """Codes as if the document had not been cut into chunks, and the rows of each chunk; none where it was not."""
-    if data[:3] != bytes((*b"CC", CHUNKED)):
-        return data, ()
-    count = int.from_bytes(data[-2:], "little")
-    end = len(data) - 2 - 4 * count
-    if count < 2 or end < _CODES.size:
-        raise CodecError(f"token codes are damaged: {count} chunks announced in {len(data)} bytes")
-    return b"CC" + bytes((VERSION,)) + data[3:end], struct.unpack_from(f"<{count}I", data, end)
-
-
-def _trailer(embeddings: TokenEmbeddings, chunks: Sequence[int]) -> bytes:
-    if len(chunks) < 2:
-        return b""
-    if sum(chunks) != len(embeddings):
-        raise ValueError(f"chunks of {sum(chunks)} rows are no parts of {len(embeddings)} token embeddings")
-    return struct.pack(f"<{len(chunks)}IH", *chunks, len(chunks))
-
-
-def _check_width(found: int, wanted: int) -> None:
-    if found != wanted:
-        raise CodecError(f"token codes have {found} dimensions, {wanted} are wanted: they come from another reranker")
+def _decodable(data: bytes) -> Frame:
+    """Codes taken apart and checked, against their codebook too."""
+    found = frame.read(data)
+    found.codec.codebook(found.body)
+    return found

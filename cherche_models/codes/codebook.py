@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cherche_models.codes.header import CodecError
 from cherche_models.types import Floats
 
 FILE = "codebook.safetensors"
@@ -193,3 +194,20 @@ def register(book: Codebook) -> Codebook:
 def known(digest: str) -> Codebook | None:
     """The registered codebook of a digest, of which codes hold the first 16 digits."""
     return _known.get(digest[:_NAMED])
+
+
+def find(digest: str) -> Codebook:
+    """The registered codebook of a digest.
+
+    Raises
+    ------
+    CodecError
+        If none is registered, with the way to one.
+    """
+    book = known(digest)
+    if book is None:
+        raise CodecError(
+            f"token codes are made with the codebook {digest}, which no model here has: "
+            "serve the model they were made with, its codebook.safetensors beside it"
+        )
+    return book

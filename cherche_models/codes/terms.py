@@ -1,4 +1,9 @@
-"""Bytes of packed term weights, behind a versioned header."""
+"""Term weights as bytes, behind a versioned header; integers are little-endian.
+
+Packed terms::
+
+    magic "CT" | version u8 | reserved u8 | terms u32 | 16-bit grid weights | varint id deltas
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cherche_models import grid
-from cherche_models.codes.form import VERSION, CodecError, open_header
+from cherche_models.codes.header import VERSION, CodecError, open_header
 from cherche_models.types import TermWeights
 
 _LARGEST_ID = 2**32 - 1

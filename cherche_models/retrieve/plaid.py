@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cherche_models.codes import codebook, residual
+from cherche_models.codec import CODECS, Form
+from cherche_models.codes import codebook
 from cherche_models.codes.codebook import Codebook
-from cherche_models.codes.form import BITS, Form
+from cherche_models.codes.codecs.residual import Residual
 from cherche_models.codes.pool import pool
 from cherche_models.models import Model
 from cherche_models.retrieve import store
@@ -65,7 +66,7 @@ class PLAID(ModelRetriever[Stored]):
     Raises
     ------
     ValueError
-        If the model has no token embeddings, the codec needs no codebook, or a number is below its bound.
+        If the model has no token embeddings, the codec is not a residual one, or a number is below its bound.
     """
 
     kind = "plaid"
@@ -84,8 +85,10 @@ class PLAID(ModelRetriever[Stored]):
     ) -> None:
         super().__init__(key, on, model, device)
         self.form = Form.parse(codec)
-        if not self.form.needs_codebook:
-            raise ValueError(f"codec {codec!r} has no centroids: choose one of {', '.join(BITS)}, pooled or not")
+        residual = {name: one for name, one in CODECS.items() if isinstance(one, Residual)}
+        if self.form.codec not in residual:
+            raise ValueError(f"codec {codec!r} has no centroids: choose one of {', '.join(residual)}, pooled or not")
+        self._codec = residual[self.form.codec]
         if probe < 0 or candidates < 1:
             raise ValueError(f"probe {probe} is below 0, or candidates {candidates} below 1")
         self.book = book if book is not None else model.codebook
@@ -159,13 +162,9 @@ class PLAID(ModelRetriever[Stored]):
         found = [np.empty(0, np.float32)]
         for start, end in pairwise([*starts.tolist(), positions.size]):
             rows, ends = self._index.rows(positions[start:end])
-            vectors = residual.decode(self._index.ids[rows], self._index.packed[rows], self._book, self._bits)
+            vectors = self._codec.restore(self._index.ids[rows], self._index.packed[rows], self._book)
             found.append(maxsim(TokenEmbeddings(query), Packed(vectors, ends)))
         return np.concatenate(found)
-
-    @property
-    def _bits(self) -> int:
-        return BITS[self.form.codec]
 
     @property
     def _book(self) -> Codebook:
@@ -176,7 +175,7 @@ class PLAID(ModelRetriever[Stored]):
         if isinstance(document, TokenCodes):
             return document
         pooled = pool(TokenEmbeddings(document), self.form.pool)
-        return TokenCodes(*residual.encode(pooled.vectors, self._book, self._bits))
+        return TokenCodes(*self._codec.quantise(pooled.vectors, self._book))
 
     def _build(self) -> None:
         documents = [self._documents[key] for key in self._ids]

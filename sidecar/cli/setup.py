@@ -7,9 +7,20 @@ from typing import Any
 
 import click
 
+from cherche_models.codec import CODECS, LARGEST_POOL
 from sidecar.cli.output import pretty, size
 from sidecar.cli.session import Session, verb
-from sidecar.values.index import IndexOptions, SetupResult, TextField
+from sidecar.values.index import DEFAULT_CODEC, NO_CODES, IndexOptions, SetupResult, TextField
+
+
+def codec_help() -> str:
+    """Every codec with what it takes, and which of them need a codebook."""
+    takes = ", ".join(f"{codec.name} ({codec.summary})" for codec in CODECS.values())
+    trained = ", ".join(codec.name for codec in CODECS.values() if codec.needs_codebook)
+    return (
+        f"Of token codes: {takes}, or {NO_CODES} to store none. A codebook (cherche codebook) is needed for "
+        f"{trained}.  [default: as it is, or {DEFAULT_CODEC}]"
+    )
 
 
 @verb("setup")
@@ -33,10 +44,10 @@ from sidecar.values.index import IndexOptions, SetupResult, TextField
 @click.option("--prune", default="none", show_default=True, help="Such as top_k:128 or max_ratio:0.1.")
 @click.option(
     "--codec",
-    type=click.Choice(["int8", "residual4", "residual2", "residual1", "none"]),
-    help="Of token codes; residuals of so many bits need a codebook (cherche codebook).  [default: as it is, or int8]",
+    type=click.Choice([*CODECS, NO_CODES]),
+    help=codec_help(),
 )
-@click.option("--pool", type=click.IntRange(1, 16), default=1, help="About so many like tokens become one.")
+@click.option("--pool", type=click.IntRange(1, LARGEST_POOL), default=1, help="About so many like tokens become one.")
 @click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause.")
 @click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim.")
 @click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 for 100.")
@@ -87,9 +98,9 @@ def codec_form(codec: str | None, pool: int) -> str:
     """
     if pool == 1:
         return codec or ""
-    if codec == "none":
-        raise click.UsageError("--pool joins tokens of stored codes, and --codec none stores none")
-    return f"pool{pool}+{codec or 'int8'}"
+    if codec == NO_CODES:
+        raise click.UsageError(f"--pool joins tokens of stored codes, and --codec {NO_CODES} stores none")
+    return f"pool{pool}+{codec or DEFAULT_CODEC}"
 
 
 def parse_fields(text: str) -> tuple[TextField, ...]:

@@ -21,6 +21,7 @@ from sidecar.pipeline.encoded_texts import leaving_weights, slowest
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoder
 from sidecar.services import Services
+from sidecar.values.index import DEFAULT_CODEC
 from sidecar.values.model import Encoded, Kind, Lane, ModelState
 from sidecar.values.search import Timings
 
@@ -239,4 +240,4 @@ def fingerprint(encoder: Encoder, head: Head, how: Naming = "word") -> str:
     info = encoder.info
     if head == "sparse":
         return sparse_fingerprint(info, max_length=info.max_document_length, prune=str(UNPRUNED), naming=how)
-    return codes_fingerprint(info, max_length=info.max_document_length, codec="int8")
+    return codes_fingerprint(info, max_length=info.max_document_length, codec=DEFAULT_CODEC)

@@ -18,6 +18,8 @@ from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
 from sidecar.values.documents import OWN_FIELDS, Existing
 from sidecar.values.index import (
+    DEFAULT_CODEC,
+    NO_CODES,
     Chunks,
     Fingerprint,
     Gaps,
@@ -30,9 +32,7 @@ from sidecar.values.index import (
     TextField,
 )
 
-DEFAULT_CODEC = "int8"
 DEFAULT_WINDOW = 100
-NO_CODES = "none"
 MOST_CHUNKS = 64
 DEFAULT_OVERLAP = 16  # tokens
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones

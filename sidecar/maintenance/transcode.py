@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cherche_models import codec
+from cherche_models.codec import CodecError, Form
 from cherche_models.codes import codebook
-from cherche_models.codes.form import CODECS, LARGEST_POOL, CodecError, Form
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, document_length
 from sidecar.pipeline.fingerprint import codes_fingerprint
@@ -20,8 +20,6 @@ from sidecar.values.maintenance import Revision
 
 if TYPE_CHECKING:
     from sidecar.maintenance.work import Work
-
-_FORMS = tuple(Form(name, pool) for name in CODECS for pool in range(1, LARGEST_POOL + 1))
 
 
 async def transcoded(
@@ -52,7 +50,7 @@ def _fingerprints(encoder: DocumentEncoder) -> list[Fingerprint]:
         return []
     meta, info = encoder.meta, encoder.codes.info
     length = min(meta.max_length, document_length(meta, encoder.codes))
-    forms = [str(form) for form in _FORMS if str(form) != meta.codec]
+    forms = [form for form in map(str, Form.all()) if form != meta.codec]
     codes = [codes_fingerprint(info, max_length=length, codec=form, chunks=meta.chunks) for form in forms]
     return [replace(meta.fingerprint, codes=one) for one in codes]
 

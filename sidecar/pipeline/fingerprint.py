@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cherche_models.codes.form import BITS
+from cherche_models.codec import CODECS
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders
 from sidecar.values.index import Chunks, IndexMeta
@@ -33,7 +33,8 @@ def sparse_fingerprint(
 
 def codes_fingerprint(model: ModelDescription, *, max_length: int, codec: str, chunks: Chunks | None = None) -> str:
     """Of token codes: model and tokenizer files, head and prompts, length, codec and its codebook, chunks."""
-    book = [model.codebook] if codec.rpartition("+")[2] in BITS else []
+    known = CODECS.get(codec.rpartition("+")[2])  # None where a later release set the index up
+    book = [model.codebook] if known is not None and known.needs_codebook else []
     return sha256_of(["codes", model.digest, max_length, codec, *book, *_cut(chunks)])
 
 

@@ -12,7 +12,7 @@ from sidecar.pipeline.membership import check_body, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check
 from sidecar.protocols import Encoder
-from sidecar.values.index import Fingerprint, IndexGroup, IndexMeta, TextField
+from sidecar.values.index import NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest
 
 DEFAULT_FIELDS = ("title", "text")
@@ -161,7 +161,7 @@ def failed_open(error: ChercheError) -> RerankOutcome:
 def _bare_meta(request: SearchRequest) -> IndexMeta:
     """What stands in for the settings of an index that was never set up."""
     fields = tuple(TextField(name) for name in request.fields or DEFAULT_FIELDS)
-    return IndexMeta(model=request.model, fingerprint=Fingerprint(""), fields=fields, max_length=0, codec="none")
+    return IndexMeta(model=request.model, fingerprint=Fingerprint(""), fields=fields, max_length=0, codec=NO_CODES)
 
 
 def _check_depth(request: SearchRequest, offset: int, window: int, context: Context) -> None:

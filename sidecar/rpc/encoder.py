@@ -21,13 +21,12 @@ from sidecar.pipeline.stream import as_completed
 from sidecar.protocols import Encoder
 from sidecar.rpc.call import Call, fitting, remaining
 from sidecar.services import Services
-from sidecar.values.index import Fingerprint
+from sidecar.values.index import DEFAULT_CODEC, Fingerprint
 from sidecar.values.model import Encoded, Kind, Lane
 from sidecar.values.search import Timings
 from sidecar.wire.columns import codes_to_pb, fingerprint_to_pb, item_to_pb, timings_to_pb, weights_to_pb
 
 NAMING = "escaped"
-CODEC: codec.Codec = "int8"
 _FEW = 4
 
 R = TypeVar("R")
@@ -221,7 +220,7 @@ def _finish(encoded: Encoded, wanted: _Wanted) -> _Result | ChercheError:
         sparse = encoding.weights if wanted.weights else None
         weights = None if sparse is None else leaving_weights(sparse, wanted.kind, wanted.prune)
         embeddings = encoding.embeddings if wanted.codes else None
-        codes = None if embeddings is None else codec.pack_codes(embeddings, CODEC)
+        codes = None if embeddings is None else codec.pack_codes(embeddings, DEFAULT_CODEC)
     except ValueError as error:
         return ChercheError(Code.INTERNAL, str(error), "check the model with: cherche doctor")
     return _Result(encoded, weights, codes)
@@ -260,7 +259,7 @@ def _fingerprint(wanted: _Wanted) -> Fingerprint:
     info = wanted.encoder.info
     length = wanted.max_length or info.max_document_length
     sparse = sparse_fingerprint(info, max_length=length, prune=str(wanted.prune), naming=NAMING)
-    codes = codes_fingerprint(info, max_length=length, codec=CODEC)
+    codes = codes_fingerprint(info, max_length=length, codec=DEFAULT_CODEC)
     return Fingerprint(sparse if info.sparse else "", codes if info.late_interaction else "")
 
 

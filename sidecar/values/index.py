@@ -7,6 +7,10 @@ from typing import Any
 
 from sidecar.values.documents import Json
 
+DEFAULT_CODEC = "int8"
+NO_CODES = "none"
+"""In a codec's place: no token codes are stored, and hits are encoded when they are reranked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -58,7 +62,7 @@ class IndexMeta:
     reranker: str = ""
     prune: str = "none"
     naming: str = "escaped"
-    codec: str = "int8"
+    codec: str = DEFAULT_CODEC
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
     rerank_window: int = 100

@@ -15,7 +15,7 @@ from cherche_models.models import Joint, Model
 from cherche_models.retrieve import PLAID, ColBERT
 from cherche_models.types import TokenEmbeddings
 from tests import checkpoints
-from tests.property.test_residual import unit
+from tests.property.strategies import unit
 
 DIM = 16
 BOOK = codebook.train(unit(0, 500, DIM), 32)
@@ -168,7 +168,7 @@ def test_an_empty_index_and_texts_without_words(model: Model, tmp_path: Path) ->
 
 
 def test_what_makes_no_sense_is_refused(model: Model) -> None:
-    with pytest.raises(ValueError, match="has no centroids"):
+    with pytest.raises(ValueError, match="'int8' has no centroids: choose one of residual4, residual2, residual1"):
         index(model, codec="int8")
     with pytest.raises(ValueError, match="probe -1"):
         index(model, probe=-1)

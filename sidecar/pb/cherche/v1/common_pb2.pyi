@@ -82,7 +82,7 @@ class TokenCodes(_message.Message):
     dim: _builtins.int
     """Dimensions of one token vector."""
     codec: _builtins.str
-    """Codec name, such as "int8"."""
+    """Name of the codec, one of those that `cherche setup --help` lists."""
     version: _builtins.int
     """Version of the codec's header."""
     @_builtins.property

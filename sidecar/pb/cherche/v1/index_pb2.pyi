@@ -137,7 +137,9 @@ class IndexOptions(_message.Message):
     prune: _builtins.str
     """A pruning rule for documents; empty for none."""
     codec: _builtins.str
-    """Codec of the token codes: "int8", or "none" to encode hits on the fly; empty for int8."""
+    """Name of the codec of the token codes, one of those that `cherche setup --help` lists, or "none" to store no
+    codes and to encode hits when they are reranked; empty for the default.
+    """
     sparse_boost: _builtins.float
     """Factor of the sparse clause in a hybrid query; 0 for the model's tuned value."""
     rerank_weight: _builtins.float
