@@ -21,7 +21,7 @@ from tests.integration.rpc.conftest import until
 SCRIPT = """
 import asyncio, sys
 from sidecar import config
-from sidecar.rpc import serve
+from sidecar import serve
 from sidecar.testing import FakeModel
 
 serve._loader = lambda settings: lambda name, source: FakeModel(name)
