@@ -30,7 +30,7 @@ from sidecar.values.index import Identity
 from sidecar.values.model import ModelDescription, ModelState
 
 if TYPE_CHECKING:
-    from sidecar.gateway.server import Gateway
+    from sidecar.gateway.server import GatewayServer
 
 # On a CPU a smaller batch pads less, and a query waits less for the one before it.
 CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 16384
@@ -202,16 +202,16 @@ async def pipeline(settings: Settings) -> AsyncIterator[Context]:
         yield _services(settings, engine, registry, metrics).base
 
 
-def _gateway(services: Services, settings: Settings) -> Gateway | None:
+def _gateway(services: Services, settings: Settings) -> GatewayServer | None:
     """The HTTP port, where the settings want one; its modules are imported only then."""
     if settings.gateway.port < 0:
         return None
-    from sidecar.gateway.server import Gateway
+    from sidecar.gateway.server import GatewayServer
 
-    return Gateway(services, settings)
+    return GatewayServer(services, settings)
 
 
-async def _stop(server: Server, gateway: Gateway | None, grace: float) -> None:
+async def _stop(server: Server, gateway: GatewayServer | None, grace: float) -> None:
     """Drain both ports at the same time."""
     await asyncio.gather(server.stop(grace), *([gateway.stop()] if gateway else []))
 

@@ -1,4 +1,4 @@
-"""``cherche print-connector``: what a cluster must be told to call the gateway."""
+"""``cherche print-connector``: the requests that configure a cluster to call the gateway."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import click
 
 from sidecar.cli.output import pretty
 from sidecar.cli.session import Session, verb
-from sidecar.gateway.connectors import CONNECTORS, EXAMPLE, Product, Request, Service
+from sidecar.gateway.connectors import EXAMPLE, TASKS, ClusterRequest
+from sidecar.gateway.dialects import CONNECTORS
+
+_PRODUCTS = list(dict.fromkeys(connector.product for connector in CONNECTORS))
+_SERVICES = list(dict.fromkeys(connector.service for connector in CONNECTORS))
 
 
 @verb("print-connector", connects=False)
-@click.argument("product", type=click.Choice(["opensearch", "elasticsearch"]), metavar="opensearch|elasticsearch")
+@click.argument("product", type=click.Choice(_PRODUCTS), metavar="|".join(_PRODUCTS))
 @click.option("--sparse", is_flag=True, help="Only what term weights need.")
 @click.option("--rerank", is_flag=True, help="Only what reranking needs.")
 @click.option(
@@ -23,32 +27,34 @@ from sidecar.gateway.connectors import CONNECTORS, EXAMPLE, Product, Request, Se
 @click.option("--model", default="", metavar="NAME", help="A served model; the server's default one without.")
 @click.option(
     "--service",
-    type=click.Choice(["custom", "hugging_face"]),
+    type=click.Choice(_SERVICES),
     default="custom",
     show_default=True,
     help="Elasticsearch's service; hugging_face for clusters before 8.19.",
 )
 def print_connector(
-    session: Session, product: Product, sparse: bool, rerank: bool, gateway: str, model: str, service: Service
+    session: Session, product: str, sparse: bool, rerank: bool, gateway: str, model: str, service: str
 ) -> None:
     """Print the requests that let a cluster call the gateway.
 
     For managed clusters and for Elasticsearch, which take no plugin: paste them into Dev Tools, or
     send them one by one. Writes nothing. Serve the gateway with: cherche serve --gateway-port N.
     """
-    if product == "opensearch" and service != "custom":
-        raise click.UsageError("--service belongs to elasticsearch: drop it")
+    offered = [connector for connector in CONNECTORS if connector.product == product]
+    services = list(dict.fromkeys(connector.service for connector in offered))
+    if service not in services:
+        raise click.UsageError(f"{product} has no --service {service}: choose {' or '.join(services)}")
     both = sparse == rerank
     address, name = _address(gateway), _name(model)
-    found: dict[str, Request] = {}
-    for (of, through, task), make in CONNECTORS.items():
-        if (of, through) == (product, service) and (both or (task == "sparse") == sparse):
-            found |= {f"{request}": request for request in make(address, name)}
+    found: dict[str, ClusterRequest] = {}
+    for connector in sorted(offered, key=lambda one: TASKS.index(one.task)):
+        if connector.service == service and (both or (connector.task == "sparse") == sparse):
+            found |= {f"{request}": request for request in connector.requests(address, name)}
     requests = list(found.values())
     session.output.data([asdict(request) for request in requests], lambda: _print(requests))
 
 
-def _print(requests: list[Request]) -> None:
+def _print(requests: list[ClusterRequest]) -> None:
     for request in requests:
         click.echo(f"# {request.note}\n{request.method} {request.path}\n{pretty(request.body)}\n")
 

@@ -1,21 +1,20 @@
-"""The HTTP application: routes, and mistakes in requests as typed errors."""
+"""The HTTP application: one route per dialect, and invalid requests as typed errors."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response, Security
+from fastapi import Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from sidecar import __version__
 from sidecar.errors import ChercheError, Code, invalid
+from sidecar.gateway.access import HEALTH, AccessMiddleware
+from sidecar.gateway.dialects import DIALECTS, AnyDialect
 from sidecar.gateway.errors import HttpError, Problem, response_of, unprocessable
-from sidecar.gateway.guard import Guard
-from sidecar.gateway.paths import HEALTH
-from sidecar.gateway.routes import router
-from sidecar.gateway.shapes import TAG
+from sidecar.gateway.fields import TAG
 from sidecar.services import Services, serving
 
 _PROBLEMS = {
@@ -58,10 +57,11 @@ def create_app(services: Services, token: str = "") -> FastAPI:
         },
     )
     app.state.services = services
-    app.include_router(router)
+    for dialect in DIALECTS:
+        _add(app, dialect)
     app.add_api_route(HEALTH, _health, response_model=None, responses=_HEALTH, operation_id="healthz")
     paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url)}
-    app.add_middleware(Guard, metrics=services.metrics, limits=services.limits, token=token, paths=paths)
+    app.add_middleware(AccessMiddleware, metrics=services.metrics, limits=services.limits, token=token, paths=paths)
     return app
 
 
@@ -71,10 +71,34 @@ _HEALTH: dict[int | str, dict[str, Any]] = {
 }
 
 
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+_Shared = Annotated[Services, Depends(_services)]
+
+
+def _add(app: FastAPI, dialect: AnyDialect) -> None:
+    async def respond(body: Any, parameters: Any, services: _Shared) -> Response:  # noqa: ANN401  # typed below
+        return await dialect.respond(body, parameters, services)
+
+    # FastAPI reads the shapes of a request from the annotations.
+    respond.__annotations__ |= {"body": dialect.body, "parameters": Annotated[dialect.parameters, Query()]}
+    app.add_api_route(
+        dialect.path,
+        respond,
+        methods=["POST"],
+        name=dialect.name,
+        description=dialect.description,
+        operation_id=dialect.name,
+        response_model=dialect.answer,
+    )
+
+
 async def _health(request: Request) -> Response:
     """Say whether the default model is warm."""
-    services: Services = request.app.state.services
-    warm = serving(services.registry)[""]
+    warm = serving(_services(request).registry)[""]
     status = "SERVING" if warm else "NOT_SERVING"
     return Response(f'{{"status":"{status}"}}', 200 if warm else 503, media_type="application/json")
 

@@ -11,7 +11,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from sidecar.errors import ChercheError, Code
-from sidecar.gateway.wire import plain
+from sidecar.gateway.json_text import plain
 
 THROTTLED = {"x-amzn-ErrorType": "ThrottlingException"}
 """Older ml-commons retry nothing without this header, whatever the status."""

@@ -1,27 +1,33 @@
-"""MaxSim of a query with texts; texts that came before are not encoded again."""
+"""MaxSim of a query with the texts of a request; codes of texts are cached between requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fastapi import Response
 
 from cherche_models.types import Floats
 from sidecar.errors import ChercheError, invalid, item_name
-from sidecar.gateway.encode import Outcome, cut, encode, require_all
+from sidecar.gateway.answers import answer
+from sidecar.gateway.encode import EncodedBatch, choose_encoder, encode, require_all, truncation_errors
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
+from sidecar.gateway.json_text import array, numbers
 from sidecar.pipeline.encoded_texts import scorable_codes
+from sidecar.pipeline.fingerprint import codes_fingerprint
 from sidecar.protocols import Encoder
 from sidecar.services import Services
+from sidecar.values.index import DEFAULT_CODEC
 from sidecar.values.search import Timings
 
-_WHOLE, _CUT = b"\0", b"\1"
+_WHOLE, _TRUNCATED = b"\0", b"\1"
+"""First byte of a cached document, before its codes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
+class DocumentCodes:
     """Documents to rank.
 
     Attributes
@@ -29,11 +35,11 @@ class Documents:
     encoder : Encoder
     count : int
     codes : dict of int to bytes
-        By place; an empty document has none.
+        By position; an empty document has none.
     failures : dict of int to ChercheError
-        By place.
+        By position.
     truncated : list of int
-        Places of documents that were cut to the model's length.
+        Positions of documents that were cut to the model's length.
     timings : Timings
     """
 
@@ -46,21 +52,82 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """Places by falling score, ties by place; the floor score is below all others."""
+class RankedTexts:
+    """Documents with their scores.
 
-    order: list[int]
-    scores: Floats
-
-
-def check_query(services: Services, query: str) -> None:
-    """Refuse what is no query.
-
-    Raises
-    ------
-    ChercheError
-        422 for one of blanks, 413 for one that is too long.
+    Attributes
+    ----------
+    documents : DocumentCodes
+    order : list of int
+        Positions in descending order of score, ties by position.
+    scores : list of str
+        By position, as JSON numbers. A document that is empty or failed has a score below all others.
     """
+
+    documents: DocumentCodes
+    order: list[int]
+    scores: list[str]
+
+    @property
+    def failures(self) -> Mapping[int, ChercheError]:
+        """Why a document has no score of its own, by position."""
+        return self.documents.failures
+
+    def results(self, result: Callable[[int, str], str], top_n: int | None) -> str:
+        """An array of ``result(position, score)`` in descending order of score."""
+        return array(result(place, self.scores[place]) for place in self.order[:top_n])
+
+    def response(self, content: str) -> Response:
+        """The HTTP response with `content` as its body."""
+        documents, info = self.documents, self.documents.encoder.info
+        return answer(
+            content,
+            documents.encoder,
+            codes_fingerprint(info, max_length=info.max_document_length, codec=DEFAULT_CODEC),
+            documents.timings,
+            truncated=documents.truncated,
+            unscored=documents.failures,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RerankCall:
+    """A request for the order of texts by MaxSim with a query.
+
+    Attributes
+    ----------
+    query : str
+    texts : list of str
+    model : str
+        "" for the default one.
+    refuse_truncated : bool
+        Whether a text that is longer than the model reads fails the request.
+    """
+
+    query: str
+    texts: list[str]
+    model: str
+    refuse_truncated: bool = False
+
+    async def run(self, services: Services, method: str) -> RankedTexts:
+        """Score all texts.
+
+        Raises
+        ------
+        ChercheError
+            As `choose_encoder` and `encode`; 422 for a query without tokens, where no text can be scored though some
+            are not empty, and for truncated texts that are refused; 413 for a query that is too long.
+        """
+        encoder = choose_encoder(services, self.model, "late_interaction")
+        _check_query(services, self.query)
+        services.check_items(len(self.texts))
+        query = await encode(services, method, encoder, [self.query], "query", "query")
+        documents = await _read(services, method, encoder, self.texts)
+        scores = await _scores(services, query, documents, refuse_truncated=self.refuse_truncated)
+        return RankedTexts(documents, np.argsort(-scores, kind="stable").tolist(), numbers(scores))
+
+
+def _check_query(services: Services, query: str) -> None:
     most = services.limits.query_characters
     if not query.strip():
         raise unprocessable(invalid("the query is empty", "say what the documents are compared with"))
@@ -71,45 +138,47 @@ def check_query(services: Services, query: str) -> None:
         )
 
 
-async def read(services: Services, method: str, encoder: Encoder, texts: Sequence[str]) -> Documents:
-    """Codes of documents, as an index would hold them; in the lane of queries, as somebody waits.
+async def _read(services: Services, method: str, encoder: Encoder, texts: Sequence[str]) -> DocumentCodes:
+    """Codes of documents, as an index would hold them, from the cache or encoded.
 
-    Raises
-    ------
-    ChercheError
-        As `encode`.
+    They are encoded in the lane of queries, as a user waits for them.
     """
     cache, info = services.base.codes_cache, encoder.info
     keys = [cache.key(info, (info.max_document_length,), (), [text]) for text in texts]
-    kept = {place: found for place, key in enumerate(keys) if (found := cache.get(key)) is not None}
-    fresh = ["" if place in kept else text for place, text in enumerate(texts)]  # an empty text costs nothing
-    outcome = await encode(services, method, encoder, fresh, "document", "query")
-    codes, failures = await asyncio.to_thread(_packed, outcome)
-    truncated = {*outcome.truncated, *(place for place, found in kept.items() if found[:1] == _CUT)}
+    cached = {place: found for place, key in enumerate(keys) if (found := cache.get(key)) is not None}
+    fresh = ["" if place in cached else text for place, text in enumerate(texts)]  # empty texts are not encoded
+    batch = await encode(services, method, encoder, fresh, "document", "query")
+    codes, failures = await asyncio.to_thread(_packed, batch)
+    truncated = {*batch.truncated, *(place for place, found in cached.items() if found[:1] == _TRUNCATED)}
     for place, data in codes.items():
-        cache.put(keys[place], (_CUT if place in truncated else _WHOLE) + data)
-    codes |= {place: found[1:] for place, found in kept.items()}
-    return Documents(encoder, len(texts), codes, failures, sorted(truncated), outcome.timings)
+        cache.put(keys[place], (_TRUNCATED if place in truncated else _WHOLE) + data)
+    codes |= {place: found[1:] for place, found in cached.items()}
+    return DocumentCodes(encoder, len(texts), codes, failures, sorted(truncated), batch.timings)
 
 
-async def rank(services: Services, query: Outcome, documents: Documents, *, uncut: bool = False) -> Ranking:
-    """MaxSim of each document with the query.
+def _packed(batch: EncodedBatch) -> tuple[dict[int, bytes], dict[int, ChercheError]]:
+    """Codes, and why there are none, by position."""
+    texts = {place: one for place, one in enumerate(batch.encoded) if one is not None}
+    made = {place: scorable_codes(one, item_name("document", place, "")) for place, one in texts.items()}
+    codes = {place: one for place, one in made.items() if isinstance(one, bytes)}
+    failed = {place: one for place, one in made.items() if isinstance(one, ChercheError)}
+    return codes, {**batch.failures, **failed}
 
-    A document that cannot be scored, or is empty, gets a score below all others: every document must be in
-    the answer, and one bad document must not cost a search its ranking.
 
-    Raises
-    ------
-    ChercheError
-        422 for a query without tokens; where no document can be scored though some have text; with `uncut`,
-        for documents that were cut.
+async def _scores(
+    services: Services, query: EncodedBatch, documents: DocumentCodes, *, refuse_truncated: bool
+) -> Floats:
+    """MaxSim of each document with the query, shape (documents,).
+
+    Every document must be in the answer, and one bad document must not cost a search its ranking: one that is
+    empty or failed gets a score below all others.
     """
     require_all(query)
     embeddings = query.encoded[0].encoding.embeddings if query.encoded[0] is not None else None
     if embeddings is None or not len(embeddings):
         raise unprocessable(invalid("the query has no token to compare with", "give it words"))
-    if uncut and documents.truncated:
-        raise failed_items(cut(documents.encoder, documents.truncated), documents.count)
+    if refuse_truncated and documents.truncated:
+        raise failed_items(truncation_errors(documents.encoder, documents.truncated), documents.count)
     if documents.failures and not documents.codes:
         raise failed_items(documents.failures, documents.count)
     started = services.base.clock()
@@ -118,24 +187,7 @@ async def rank(services: Services, query: Outcome, documents: Documents, *, uncu
         places, codes = zip(*documents.codes.items(), strict=True)
         scores[list(places)] = await asyncio.to_thread(services.base.maxsim, embeddings, list(codes))
     services.metrics.stages(Timings(rerank=services.base.clock() - started))
-    return _ranked(scores, len(embeddings))
-
-
-def _ranked(scores: Floats, tokens: int) -> Ranking:
-    """Order, with the floor for what has no score."""
     finite = np.isfinite(scores)
-    # Rows have length 1, so no similarity is below -1 and no sum below -tokens.
-    floor = min(-float(tokens), float(scores[finite].min(initial=0.0))) - 1.0
-    whole = np.where(finite, scores, np.float32(floor))
-    return Ranking(np.argsort(-whole, kind="stable").tolist(), whole)
-
-
-def _packed(outcome: Outcome) -> tuple[dict[int, bytes], dict[int, ChercheError]]:
-    """Codes, and why there are none, by place."""
-    texts = {place: one for place, one in enumerate(outcome.encoded) if one is not None}
-    made: Mapping[int, bytes | ChercheError] = {
-        place: scorable_codes(one, item_name("document", place, "")) for place, one in texts.items()
-    }
-    codes = {place: one for place, one in made.items() if isinstance(one, bytes)}
-    failed = {place: one for place, one in made.items() if isinstance(one, ChercheError)}
-    return codes, {**outcome.failures, **failed}
+    # Rows have length 1, so no similarity is below -1 and no sum below minus the number of query tokens.
+    floor = min(-float(len(embeddings)), float(scores[finite].min(initial=0.0))) - 1.0
+    return np.where(finite, scores, np.float32(floor))

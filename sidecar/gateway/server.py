@@ -34,7 +34,7 @@ class _Uvicorn(uvicorn.Server):
         self.listening.set()
 
 
-class Gateway:
+class GatewayServer:
     """The JSON dialects on a port of their own, with the token, certificates and limits of the gRPC port.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The JSON under opensearch/connectors is what print-connector prints, and its README tells the defaults."""
+"""The JSON under opensearch/connectors is what print-connector prints; its README names the paths and the defaults."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from click.testing import CliRunner
 
 from sidecar.cli import cherche
 from sidecar.config import Limits
-from sidecar.gateway import paths
-from sidecar.gateway.connectors import CONNECTORS, EXAMPLE, files
+from sidecar.gateway.access import HEALTH
+from sidecar.gateway.connectors import EXAMPLE, Connector
+from sidecar.gateway.dialects import CONNECTORS, DIALECTS
+from sidecar.gateway.generate import files
 
 FOLDER = Path(__file__).parents[2] / "opensearch" / "connectors"
 
@@ -59,15 +61,13 @@ def test_the_text_can_be_pasted() -> None:
         assert json.loads(body)
 
 
-@pytest.mark.parametrize("make", CONNECTORS.values(), ids=lambda make: make.__name__)
-def test_the_trusted_pattern_matches_every_address_that_is_called(make: object) -> None:
-    assert callable(make)
-    requests = make(EXAMPLE, "splade")
+@pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.file)
+def test_the_trusted_pattern_matches_every_address_that_is_called(connector: Connector) -> None:
+    requests = connector.requests(EXAMPLE, "splade")
     text = json.dumps([request.body for request in requests])
     urls = re.findall(rf"{re.escape(EXAMPLE)}[^\"]*", text)
     assert urls
-    known = {value for name, value in vars(paths).items() if name.isupper()}
-    assert {urlsplit(url).path for url in urls} <= known
+    assert {urlsplit(url).path for url in urls} <= {dialect.path for dialect in DIALECTS}
     [*patterns] = re.findall(r"\"(\^[^\"]*)\"", text)
     for pattern in patterns:
         assert all(re.fullmatch(json.loads(f'"{pattern}"'), url) for url in urls)
@@ -93,7 +93,7 @@ def test_what_would_not_pass_through_a_template_is_refused(arguments: tuple[str,
     assert not done.stdout
 
 
-def test_the_readme_tells_the_defaults() -> None:
+def test_the_readme_names_the_defaults() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]*) \|", text.partition("## Limits")[2], re.MULTILINE))
     limits = Limits()
@@ -103,9 +103,11 @@ def test_the_readme_tells_the_defaults() -> None:
     assert rows["a query to rerank for"] == f"{limits.query_characters:,} characters"
     assert rows["texts waiting for the model"] == f"{limits.queue_items:,}"
     assert rows["a request's time"] == f"{limits.deadline:g} s"
-    assert {f"`{method} {path}`" for method, path in _documented()} <= set(re.findall(r"`[A-Z]+ /[^`]*`", text))
 
 
-def _documented() -> set[tuple[str, str]]:
-    known = {value for name, value in vars(paths).items() if name.isupper()}
-    return {("GET" if path == paths.HEALTH else "POST", path) for path in known}
+def test_the_readme_names_the_paths_that_connectors_call_and_none_that_is_not_served() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([A-Z]+ /[^`]*)`", text, re.MULTILINE))
+    served = {f"POST {dialect.path}" for dialect in DIALECTS} | {f"GET {HEALTH}", "GET /openapi.json"}
+    called = {f"POST {dialect.path}" for dialect in DIALECTS if dialect.connectors}
+    assert called <= named <= served

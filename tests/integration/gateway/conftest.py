@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """A client that sends exactly what it is told."""
+    """A client that sends bytes and headers as they are given."""
 
     server: RunningServer
 
@@ -54,8 +54,8 @@ class Http:
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, told, response.read())
+            received = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, received, response.read())
         finally:
             connection.close()
 
@@ -75,6 +75,28 @@ def spelled(model: FakeModel, tokens: Mapping[str, str]) -> FakeModel:
     return model
 
 
+def problem(answer: Answer) -> tuple[int, str]:
+    body = answer.json
+    assert answer.headers["content-type"] == "application/json"
+    assert {"error", "error_type", "reason", "next_step"} <= set(body)
+    assert isinstance(body["error"], str), "TEI's and Elasticsearch's readers want a string"
+    assert body["reason"]
+    assert body["next_step"]
+    return answer.status, body["error_type"]
+
+
+def throttled(answer: Answer) -> bool:
+    return answer.headers.get("x-amzn-errortype", "").startswith("ThrottlingException")
+
+
+def sample(http: Http, name: str, **labels: str) -> float | None:
+    return http.server.sidecar.metrics.registry.get_sample_value(name, labels)
+
+
+def waiting(http: Http) -> float:
+    return sum(sample(http, "cherche_queue_texts", model="fake", lane=lane) or 0 for lane in ("query", "ingest"))
+
+
 Serve = Callable[..., Any]
 
 
@@ -83,9 +105,9 @@ def serve(tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def serving(*models: FakeModel, warm: bool = True, **settings: Any) -> AsyncIterator[Http]:
         engine = EmbeddedEngine(tmp_path / "index.sqlite")
-        told = config.Settings(**{"gateway": GATEWAY, **settings})
+        options = config.Settings(**{"gateway": GATEWAY, **settings})
         try:
-            async with running_server(engine, models, settings=told, warm=warm) as server:
+            async with running_server(engine, models, settings=options, warm=warm) as server:
                 yield Http(server)
                 for model in models:
                     model.gate.set()
@@ -103,4 +125,11 @@ def model() -> FakeModel:
 @pytest.fixture
 async def http(serve: Serve, model: FakeModel) -> AsyncIterator[Http]:
     async with serve(model) as http:
+        yield http
+
+
+@pytest.fixture
+async def protected(serve: Serve) -> AsyncIterator[Http]:
+    """A gateway that requires the token TOKEN."""
+    async with serve(fake_model(), token="TOKEN") as http:
         yield http

@@ -1,30 +1,14 @@
-"""What goes wrong: statuses that a cluster retries only where that helps, and errors that name the text."""
+"""Statuses that a cluster retries only where that helps, and errors that name the text."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
 from sidecar import config
-from tests.integration.gateway.conftest import Answer, Http, Serve, fake_model
+from tests.integration.gateway.conftest import Http, Serve, fake_model, problem, sample, throttled, waiting
 from tests.integration.rpc.conftest import until
-
-
-def problem(answer: Answer) -> tuple[int, str]:
-    body = answer.json
-    assert answer.headers["content-type"] == "application/json"
-    assert {"error", "error_type", "reason", "next_step"} <= set(body)
-    assert isinstance(body["error"], str), "TEI's and Elasticsearch's readers want a string"
-    assert body["reason"]
-    assert body["next_step"]
-    return answer.status, body["error_type"]
-
-
-def throttled(answer: Answer) -> bool:
-    return answer.headers.get("x-amzn-errortype", "").startswith("ThrottlingException")
-
 
 SPARSE = [
     ("/opensearch/v1/sparse", "input"),
@@ -142,56 +126,6 @@ async def test_a_model_that_loads_is_waited_for(serve: Serve) -> None:
         assert (await http.get("/healthz")).body == b'{"status":"SERVING"}'
 
 
-async def test_the_deadline_is_kept(serve: Serve) -> None:
-    model = fake_model()
-    async with serve(model, limits=config.Limits(deadline=0.3)) as http:
-        model.gate.clear()
-        got = await http("/opensearch/v1/sparse", {"input": ["a"]})
-        assert problem(got) == (504, "DEADLINE_EXCEEDED")
-        model.gate.set()
-
-
-async def test_a_caller_that_leaves_frees_its_place(serve: Serve) -> None:
-    model = fake_model()
-    async with serve(model) as http:
-        model.gate.clear()
-        holding = asyncio.create_task(http("/opensearch/v1/sparse", {"input": ["hold"]}))
-        await until(lambda: model.waiting)
-        connection = http.connect()
-        body = json.dumps({"input": ["gone"] * 5})
-        await asyncio.to_thread(connection.request, "POST", "/opensearch/v1/sparse", body)
-        await until(lambda: waiting(http) >= 5)
-        connection.close()
-        await until(
-            lambda: sample(http, "cherche_requests_total", method="/opensearch/v1/sparse", code="CANCELLED") == 1
-        )
-        passes = len(model.batches)
-        model.gate.set()
-        assert (await holding).status == 200
-        assert (await http("/opensearch/v1/sparse", {"input": ["next"]})).status == 200
-        assert all(len(batch) == 1 for batch in model.batches[passes:]), "the five are not encoded"
-
-
-async def test_a_request_that_is_too_large_is_refused_before_it_is_read(serve: Serve) -> None:
-    async with serve(fake_model(), limits=config.Limits(request_bytes=2048)) as http:
-        assert problem(await http("/opensearch/v1/sparse", {"input": ["a " * 2000]})) == (413, "INVALID_ARGUMENT")
-        announced = await asyncio.to_thread(announce, http, 1 << 30)
-        assert announced == 413
-        assert problem(await http("/v1/multivector", {"input": ["a b c d e f g h i j k l"]}))[0] == 413
-        assert (await http("/opensearch/v1/sparse", {"input": ["a"]})).status == 200
-
-
-def announce(http: Http, size: int) -> int:
-    connection = http.connect()
-    try:
-        connection.putrequest("POST", "/opensearch/v1/sparse")
-        connection.putheader("content-length", str(size))
-        connection.endheaders()
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
 async def test_too_many_texts_are_refused(serve: Serve) -> None:
     async with serve(fake_model(), limits=config.Limits(items=3)) as http:
         for path, body in [
@@ -199,43 +133,6 @@ async def test_too_many_texts_are_refused(serve: Serve) -> None:
             ("/v1/rerank", {"query": "a", "documents": ["a"] * 4}),
         ]:
             assert problem(await http(path, body)) == (400, "INVALID_ARGUMENT")
-
-
-async def test_a_defect_is_a_typed_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sidecar.gateway import encode
-
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError
-
-    async with serve(fake_model()) as http:
-        monkeypatch.setattr(encode, "leaving_weights", broken)
-        assert problem(await http("/es/elser", {"inputs": ["a"]})) == (500, "INTERNAL")
-
-
-async def test_the_token_is_that_of_grpc(serve: Serve) -> None:
-    async with serve(fake_model(), token="s3cret") as http:
-        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "s3cret"}):
-            got = await http("/es/elser", {"inputs": ["a"]}, **headers)
-            assert problem(got) == (401, "UNAUTHENTICATED")
-            assert got.headers["www-authenticate"] == "Bearer"
-        assert (await http("/es/elser", {"inputs": ["a"]}, authorization="Bearer s3cret")).status == 200
-        assert (await http.get("/openapi.json")).status == 401
-        assert (await http.get("/healthz")).status == 200
-
-
-async def test_requests_are_counted_like_calls(http: Http) -> None:
-    await http("/opensearch/v1/sparse", {"input": ["a", ""]})
-    await http("/opensearch/v1/sparse", {"input": ["a", "poison"]})
-    await http("/v1/rerank", {"query": "a", "documents": ["a", "poison"]})
-    await http("/some/scanner.php", {})
-    path = "/opensearch/v1/sparse"
-    await until(lambda: sample(http, "cherche_requests_total", method="other", code="NOT_FOUND") == 1)
-    assert sample(http, "cherche_requests_total", method=path, code="OK") == 1
-    assert sample(http, "cherche_requests_total", method=path, code="INVALID_ARGUMENT") == 1
-    assert sample(http, "cherche_items_total", method=path, outcome="ok") == 3
-    assert sample(http, "cherche_items_total", method=path, outcome="failed") == 1
-    assert sample(http, "cherche_items_total", method="/v1/rerank", outcome="failed") == 1
-    assert (sample(http, "cherche_stage_duration_seconds_count", stage="rerank") or 0) >= 1
 
 
 async def test_queries_overtake_documents(serve: Serve) -> None:
@@ -252,11 +149,3 @@ async def test_queries_overtake_documents(serve: Serve) -> None:
         model.gate.set()
         assert [(await one).status for one in (holding, query, documents)] == [200, 200, 200]
         assert model.batches[passes:][1] == [3], "the query goes before the documents that came first"
-
-
-def sample(http: Http, name: str, **labels: str) -> float | None:
-    return http.server.sidecar.metrics.registry.get_sample_value(name, labels)
-
-
-def waiting(http: Http) -> float:
-    return sum(sample(http, "cherche_queue_texts", model="fake", lane=lane) or 0 for lane in ("query", "ingest"))

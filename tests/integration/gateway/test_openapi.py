@@ -15,6 +15,7 @@ from schemathesis import GenerationMode
 
 from sidecar import config
 from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.gateway.dialects import DIALECTS
 from sidecar.testing import FakeModel, running_server
 
 
@@ -29,9 +30,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     async def serve() -> None:
         engine = EmbeddedEngine(path)
-        told = config.Settings(gateway=config.Gateway(port=0))
+        options = config.Settings(gateway=config.Gateway(port=0))
         try:
-            async with running_server(engine, [FakeModel()], settings=told) as server:
+            async with running_server(engine, [FakeModel()], settings=options) as server:
                 urls.append(server.sidecar.gateway_url)
                 started.set()
                 await stop.wait()
@@ -56,15 +57,7 @@ def document(gateway: str) -> Any:
 MOST = 20
 """Requests of each kind for each path."""
 
-PATHS = [
-    "/opensearch/v1/sparse",
-    "/es/v1/sparse",
-    "/es/elser",
-    "/embed_sparse",
-    "/v1/rerank",
-    "/rerank",
-    "/v1/multivector",
-]
+PATHS = [dialect.path for dialect in DIALECTS]
 
 
 def test_every_path_is_tried(document: Any) -> None:

@@ -14,9 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sidecar.config import Limits
 from sidecar.errors import ChercheError, Code
 from sidecar.gateway.errors import STATUSES, TOO_LARGE, UNPROCESSABLE, response_of, too_large
-from sidecar.gateway.paths import HEALTH
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
+
+HEALTH = "/healthz"
+"""Path that needs no token."""
 
 OTHER = "other"
 """Label of paths that are none of ours: a scanner must not make metrics grow."""
@@ -35,7 +37,7 @@ class _Gone(Exception):
     """The caller closed the connection."""
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware that authenticates, bounds, reports and translates errors, as the interceptor of the gRPC port.
 
     The body is read before the application runs, so that a caller who leaves afterwards is noticed and the

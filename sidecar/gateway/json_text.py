@@ -1,4 +1,4 @@
-"""JSON text that old readers survive: ASCII only, every fraction with a decimal point.
+"""JSON text that the clusters' readers decode correctly: ASCII only, every fraction with a decimal point.
 
 ml-commons decodes an answer buffer by buffer, so a multi-byte character at a buffer's edge is
 destroyed; its JSON reader makes an Integer of ``5`` and a BigDecimal of more than 18 characters,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.gateway.wire import array, mapping, numbers, plain, quoted
+from sidecar.gateway.json_text import array, mapping, numbers, plain, quoted
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

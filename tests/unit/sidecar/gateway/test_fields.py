@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sidecar.gateway.shapes import AimedAddress, CohereRerank, ElasticSparse, OpenSearchSparse, kind_of, listed
+from sidecar.gateway.dialects.cohere import CohereRerank
+from sidecar.gateway.dialects.elasticsearch import ElasticSparse
+from sidecar.gateway.dialects.ml_commons import OpenSearchSparse
+from sidecar.gateway.fields import PurposeParameters, as_list, kind_of
 
 
 @pytest.mark.parametrize("key", ["input", "texts", "text_docs"])
@@ -14,15 +17,15 @@ def test_texts_by_any_of_their_names(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("purpose", "kind"),
     [("query", "query"), ("QUERY", "query"), (" Search ", "query"), ("passage", "document"), ("Ingest", "document")],
 )
-def test_purposes_in_any_casing(told: str, kind: str) -> None:
-    assert kind_of(OpenSearchSparse.model_validate({"input": [], "content_type": told}).content_type) == kind
-    assert kind_of(ElasticSparse.model_validate({"input": "a", "input_type": told}).input_type) == kind
+def test_purposes_in_any_casing(purpose: str, kind: str) -> None:
+    assert kind_of(OpenSearchSparse.model_validate({"input": [], "content_type": purpose}).content_type) == kind
+    assert kind_of(ElasticSparse.model_validate({"input": "a", "input_type": purpose}).input_type) == kind
 
 
-def test_documents_unless_told_otherwise() -> None:
+def test_documents_by_default() -> None:
     assert kind_of(OpenSearchSparse.model_validate({"input": [], "content_type": None}).content_type) == "document"
 
 
@@ -43,12 +46,12 @@ def test_a_query_of_blanks_is_refused(query: str) -> None:
         CohereRerank.model_validate({"query": query, "documents": []})
 
 
-def test_keys_of_other_clients_are_ignored_but_not_those_of_an_address() -> None:
+def test_keys_of_other_clients_are_ignored_but_not_those_of_a_url() -> None:
     body = {"query": "q", "documents": ["a"], "max_tokens_per_doc": 9, "rank_fields": ["x"]}
     assert CohereRerank.model_validate(body).documents == ["a"]
     with pytest.raises(ValidationError):
-        AimedAddress.model_validate({"nameing": "id"})
+        PurposeParameters.model_validate({"nameing": "id"})
 
 
 def test_one_text_is_a_list_of_one() -> None:
-    assert (listed("a"), listed(["a", "b"])) == (["a"], ["a", "b"])
+    assert (as_list("a"), as_list(["a", "b"])) == (["a"], ["a", "b"])

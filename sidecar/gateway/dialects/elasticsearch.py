@@ -1,0 +1,90 @@
+"""Term weights for Elasticsearch's `custom` inference service: lists of token and weight."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from sidecar.gateway.connectors import ClusterRequest, Connector, custom_service, inference, literal_model
+from sidecar.gateway.dialect import Dialect
+from sidecar.gateway.fields import Purpose, RequestBody, SparseParameters, Texts, as_list, kind_of
+from sidecar.gateway.json_text import array
+from sidecar.gateway.sparse import SparseAnswer, SparseCall
+
+PATH = "/es/v1/sparse"
+
+
+class ElasticSparse(RequestBody):
+    """What Elasticsearch's `custom` service sends."""
+
+    input: Texts
+    model: str | None = None
+    input_type: Purpose | None = None
+
+
+class TokenWeight(BaseModel):
+    """One term."""
+
+    token: str
+    weight: float
+
+
+class ElasticEmbedding(BaseModel):
+    """The terms of one text."""
+
+    index: int
+    embedding: list[TokenWeight]
+
+
+class ElasticEmbeddings(BaseModel):
+    """The terms of each text, in order."""
+
+    sparse_embeddings: list[ElasticEmbedding]
+
+
+class ElasticSparseAnswer(BaseModel):
+    """An object around it: the service reads no array at the root."""
+
+    result: ElasticEmbeddings
+
+
+def _read(body: ElasticSparse, parameters: SparseParameters) -> SparseCall:
+    return SparseCall(
+        texts=as_list(body.input),
+        model=body.model or parameters.model,
+        kind=kind_of(body.input_type),
+        naming=parameters.naming,
+    )
+
+
+def _write(body: ElasticSparse, answer: SparseAnswer) -> str:
+    texts = answer.lists("token", "weight")
+    embeddings = array(f'{{"index":{place},"embedding":{text}}}' for place, text in enumerate(texts))
+    return f'{{"result":{{"sparse_embeddings":{embeddings}}}}}'
+
+
+def sparse_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
+    """Term weights through the `custom` service."""
+    body = ['"input": ${input}', '"input_type": ${input_type}', *literal_model(model)]
+    path = "$.result.sparse_embeddings[*].embedding[*]"
+    settings = {
+        **custom_service(gateway + PATH, body),
+        "input_type": {"translation": {"ingest": "document", "search": "query"}, "default": "document"},
+        "batch_size": 32,
+        "response": {"json_parser": {"token_path": f"{path}.token", "weight_path": f"{path}.weight"}},
+    }
+    return [inference("sparse_embedding", "cherche-sparse", "custom", settings, "Elasticsearch 8.19, 9.1 and later.")]
+
+
+DIALECTS = [
+    Dialect(
+        name="elasticsearch_sparse",
+        path=PATH,
+        description="Term weights for Elasticsearch's `custom` service: lists of token and weight.",
+        body=ElasticSparse,
+        parameters=SparseParameters,
+        answer=ElasticSparseAnswer,
+        read=_read,
+        write=_write,
+        connectors=(Connector("elasticsearch", "sparse", sparse_connector),),
+    )
+]

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sidecar.gateway.connectors import EXAMPLE
+from tests.integration.gateway.clusters import ELASTIC, JSON, TEXTS, Recorded, replay, requests, send
+from tests.integration.gateway.conftest import Http
+
+RECORDED = [
+    Recorded(
+        "Elasticsearch hugging_face, rerank with texts",
+        "/rerank",
+        ELASTIC,
+        b'{"texts":["b","z\\u00fcrich a"],"query":"a","return_text":true,"top_n":2}',
+        b'[{"index":1,"score":N,"text":"z\\u00fcrich a"},{"index":0,"score":N,"text":"b"}]',
+    ),
+    Recorded(
+        "TEI client, rerank",
+        "/rerank",
+        JSON,
+        b'{"query":"a","texts":["b","a"],"raw_scores":false,"return_text":false,"truncate":false}',
+        b'[{"index":1,"score":N},{"index":0,"score":N}]',
+    ),
+    Recorded(
+        "TEI, one text",
+        "/embed_sparse",
+        JSON,
+        b'{"inputs":"a .","truncate":true,"prompt_name":null}',
+        b'[[{"index":4,"value":0.6933594},{"index":3657,"value":0.6933594}]]',
+    ),
+]
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded.name)
+async def test_recorded_requests(http: Http, recorded: Recorded) -> None:
+    await replay(http, recorded)
+
+
+@pytest.mark.parametrize("model", ["", "fake"])
+async def test_the_connector_of_elasticsearch(protected: Http, model: str) -> None:
+    headers = {"authorization": "Bearer TOKEN", "content-type": "application/json"}
+    [rerank] = requests("elasticsearch", "hugging_face", "rerank", model)
+    address = rerank.body["service_settings"]["url"].removeprefix(EXAMPLE)
+    body = {"texts": TEXTS, "query": "red car", "return_text": True, "top_n": 2}
+    ranked = (await send(protected, (address, json.dumps(body).encode(), headers))).json
+    assert [(one["index"], one["text"]) for one in ranked] == [(0, TEXTS[0]), (2, TEXTS[2])]
+
+
+async def test_a_truncated_text_is_refused_on_request(http: Http) -> None:
+    long = " ".join(["a"] * 500)
+    refused = await http("/embed_sparse", {"inputs": ["a", long], "truncate": False})
+    assert (refused.status, [one["index"] for one in refused.json["items"]]) == (422, [1])
+    assert (await http("/embed_sparse", {"inputs": ["a"], "truncate": False})).status == 200
+
+
+async def test_top_n_and_texts_are_returned_on_request(http: Http) -> None:
+    [tei] = (await http("/rerank", {"query": "a", "texts": ["b", "a ü"], "top_n": 1, "return_text": True})).json
+    assert tei["text"] == "a ü"
