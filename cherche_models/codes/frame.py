@@ -86,14 +86,15 @@ def read(data: bytes) -> Frame:
 def decode(frames: Sequence[Frame], dim: int) -> Floats:
     """All rows, in order: each codec and codebook at once, so that numpy runs once and not per document."""
     kinds = [(frame.codec, frame.digest) for frame in frames]
+    distinct = dict.fromkeys(kinds)
+    if len(distinct) == 1:
+        return frames[0].codec.decode([frame.body for frame in frames], dim)
     ends = np.cumsum([0, *(frame.body.tokens for frame in frames)])
     vectors = np.empty((int(ends[-1]), dim), np.float32)
-    for kind in dict.fromkeys(kinds):
+    for kind in distinct:
         places = [i for i, found in enumerate(kinds) if found == kind]
-        decoded = kind[0].decode([frames[i].body for i in places], dim)
-        if len(places) == len(frames):
-            return decoded
-        vectors[np.concatenate([np.arange(ends[i], ends[i + 1]) for i in places])] = decoded
+        rows = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in places])
+        vectors[rows] = kind[0].decode([frames[i].body for i in places], dim)
     return vectors
 
 

@@ -1,4 +1,4 @@
-"""``cherche codebook``: what residual codes of a model are made with."""
+"""``cherche codebook``: train the codebook that residual codes of a model are made with."""
 
 from __future__ import annotations
 

@@ -86,12 +86,12 @@ def setup(
 
 
 def codec_form(codec: str | None, pool: int) -> str:
-    """The codec as an index's settings name it; "" where nothing was asked for.
+    """The codec as an index's settings name it; "" where neither option was given.
 
     Raises
     ------
     click.UsageError
-        If nothing is to be pooled.
+        If tokens are to be pooled and no codes stored.
 
     >>> codec_form("residual2", 2), codec_form(None, 3), codec_form(None, 1)
     ('pool2+residual2', 'pool3+int8', '')

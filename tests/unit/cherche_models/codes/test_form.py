@@ -12,7 +12,7 @@ def test_what_is_no_form_is_refused(wrong: str) -> None:
 
 
 def test_an_unknown_codec_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'int4' is not one of int8, residual4, residual2, residual1, pooled"):
+    with pytest.raises(ValueError, match=f"'int4' is not one of {', '.join(CODECS)}, pooled"):
         Form.parse("int4")
 
 
