@@ -7,9 +7,9 @@ from typing import Protocol, Self
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
-from sidecar.values.documents import Existing, StoredDocument, WriteResult
+from sidecar.values.documents import StoredDocument, WriteResult
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
-from sidecar.values.maintenance import Candidate, Found, Load, Part, Placement, Revision, Room, Serving
+from sidecar.values.maintenance import Load, Placement, Room, Serving, ShardRange
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 from sidecar.values.search import EnginePage, Query
 
@@ -79,7 +79,7 @@ class Engine(Protocol):
         """Take everything out again; documents changed, and what stays behind unused."""
         ...
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         """What is stored under `ids`, codes and terms included; missing ids are absent.
 
         Sees every acknowledged write.
@@ -99,7 +99,7 @@ class Engine(Protocol):
         ...
 
     async def search(self, index: str, query: Query) -> EnginePage:
-        """The first stage: hits by falling score, ties by id where the engine can."""
+        """The first stage: hits in descending order of score, ties by id where the engine can."""
         ...
 
     async def close_pit(self, pit: str) -> None:
@@ -122,7 +122,7 @@ class Engine(Protocol):
         """Documents with text and without weights or codes, by reason; see `Gaps`."""
         ...
 
-    async def sample(self, index: str, size: int) -> list[Existing]:
+    async def sample(self, index: str, size: int) -> list[StoredDocument]:
         """Some documents, for estimates."""
         ...
 
@@ -136,29 +136,30 @@ class Engine(Protocol):
         """
         ...
 
-    async def parts(self, index: str) -> tuple[Part, ...]:
+    async def shards(self, index: str) -> tuple[ShardRange, ...]:
         """The shards behind a name, each with a mark: every write up to it is seen once the index is refreshed."""
         ...
 
-    def candidates(
-        self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
-    ) -> AsyncIterator[list[Candidate]]:
-        """Documents of a part written after `after` and not after its mark, in that order, page by page.
+    def pages(
+        self, shard: ShardRange, after: int, meta: IndexMeta, *, incomplete: bool = False, whole_source: bool = False
+    ) -> AsyncIterator[list[StoredDocument]]:
+        """Documents of a shard written after `after` and not after its mark, in that order, page by page.
 
-        With `unfinished` only those that lack weights or codes, or wait for them. Their source holds the
-        encoded fields, with `whole_source` all of them.
+        With their version and whether they are complete, without terms and codes. Their source holds the encoded
+        fields, with `whole_source` all of them. With `incomplete` only those that lack weights or codes, or wait
+        for them.
         """
         ...
 
-    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
-        """Put weights and codes beside documents that are still as they were read; one result each, in order.
+    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """Put weights and codes beside documents that are still of the version given; one result each, in order.
 
         ABORTED where another write came first, NOT_FOUND where the document was deleted.
         """
         ...
 
-    async def shadows(self) -> Shadows:
-        """What lets another index take the place of one.
+    async def successors(self) -> Successors:
+        """What fills a successor index and lets it take the place of another.
 
         Raises
         ------
@@ -175,8 +176,8 @@ class Engine(Protocol):
         """Free disk and what an index takes; None where that is not known."""
         ...
 
-    def scan(self, index: str) -> AsyncIterator[Existing]:
-        """All documents, each once; in rising order of id, except on Elasticsearch, which does not sort by id."""
+    def scan(self, index: str) -> AsyncIterator[StoredDocument]:
+        """All documents, each once; in ascending order of id, except on Elasticsearch, which does not sort by id."""
         ...
 
     async def aclose(self) -> None:
@@ -184,8 +185,8 @@ class Engine(Protocol):
         ...
 
 
-class Shadows(Protocol):
-    """An engine's ways to fill an index beside another, and to let it take that one's place."""
+class Successors(Protocol):
+    """Successor indices: each is filled beside another index while that one serves, and then takes its place."""
 
     async def serving(self, index: str) -> Serving:
         """What a name stands for.
@@ -197,7 +198,7 @@ class Shadows(Protocol):
         """
         ...
 
-    async def create(self, shadow: str, like: str, meta: IndexMeta) -> None:
+    async def create(self, successor: str, like: str, meta: IndexMeta) -> None:
         """Make an index with the mappings and settings of another, for another encoding; one that is there stays.
 
         Raises
@@ -207,19 +208,23 @@ class Shadows(Protocol):
         """
         ...
 
-    async def found(self, index: str, documents: Sequence[Candidate]) -> dict[str, Found]:
-        """What an index holds under the ids (and routing) of documents; sees every acknowledged write."""
+    async def held(self, index: str, documents: Sequence[StoredDocument]) -> dict[str, StoredDocument]:
+        """What an index holds under the ids (and routing) of documents; sees every acknowledged write.
+
+        With their version, without terms and codes: one that was written ``ok`` is complete, since a successor is
+        written by nobody else.
+        """
         ...
 
     async def place(self, index: str, placements: Sequence[Placement]) -> list[WriteResult]:
-        """Write whole documents over what was found, pipelines left out; ABORTED where that is there no more."""
+        """Write whole documents over the versions given, past any ingest pipeline; ABORTED where those changed."""
         ...
 
-    async def discard(self, documents: Sequence[Candidate]) -> list[WriteResult]:
-        """Delete documents that are still as they were read."""
+    async def discard(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """Delete documents that are still of the version they were read in."""
         ...
 
-    async def absent(self, index: str, documents: Sequence[Candidate]) -> list[Candidate]:
+    async def absent(self, index: str, documents: Sequence[StoredDocument]) -> list[StoredDocument]:
         """Those of some documents that an index does not hold; sees every acknowledged write."""
         ...
 

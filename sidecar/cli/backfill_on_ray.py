@@ -1,10 +1,10 @@
 """The backfill over the machines of a Ray cluster: shards are read, encoded and written by a Ray Data pipeline.
 
-    parts of an index ─► read pages (tasks) ─► judge, encode, write (actors, a model each) ─► counts
+    shards of an index ─► read pages (tasks) ─► judge, encode, write (actors, a model each) ─► counts
 
 ``python -m sidecar.cli.backfill_on_ray INDEX --encoders 8`` with the settings of a sidecar, or `backfill` from a
-program of one's own. The same steps as `sidecar.maintenance.backfill`, and the same guard: a write is refused where
-somebody wrote the document since it was read. A worker that dies is replaced and its page done again; what it
+program of one's own. The same steps as `sidecar.maintenance.backfill`, and the same guarded writes: one is refused
+where somebody wrote the document since it was read. A worker that dies is replaced and its page done again; what it
 had written already is found in order by the next round. Needs the extra ``ray``.
 """
 
@@ -31,8 +31,9 @@ from sidecar.maintenance.estimate import check_room, estimate
 from sidecar.maintenance.page import revisit
 from sidecar.protocols import Engine
 from sidecar.serve import open_engine, pipeline
+from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import Identity, IndexMeta
-from sidecar.values.maintenance import Candidate, Estimate, NotDone, Part
+from sidecar.values.maintenance import Estimate, NotDone, ShardRange
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -107,13 +108,13 @@ def backfill(
     report, after = Report(), dict[str, int]()
     for number in range(1, MAX_ROUNDS + 1):
         report.rounds = number
-        parts = asyncio.run(_with_engine(settings, lambda engine: _parts(index, metas, engine)))
+        shards = asyncio.run(_with_engine(settings, lambda engine: _shards(index, metas, engine)))
         before = report.counts["encoded"] + report.counts["conflicts"]
-        for row in _pipeline(parts, after, metas, settings, encoders, cpus).iter_rows():
+        for row in _pipeline(shards, after, metas, settings, encoders, cpus).iter_rows():
             _add(report, row)
             if tell is not None:
                 tell(report)
-        after |= {part.key: part.mark for part in parts}
+        after |= {shard.key: shard.mark for shard in shards}
         if report.counts["encoded"] + report.counts["conflicts"] == before:
             break
     return report
@@ -135,8 +136,8 @@ class Encoder:
         answers = [self._page(pickle.loads(page)) for page in batch["page"]]
         return {"outcome": np.array(answers, dtype=object)}
 
-    def _page(self, page: list[Candidate]) -> bytes:
-        target = self._target(page[0].index)
+    def _page(self, page: list[StoredDocument]) -> bytes:
+        target = self._target(version_of(page[0]).index)
         outcome = self._loop.run_until_complete(revisit(page, target.encoder, target.names, self._context))
         return pickle.dumps((outcome.counts, outcome.not_done, _actor()))
 
@@ -147,7 +148,7 @@ class Encoder:
 
 
 def _pipeline(
-    parts: list[Part],
+    shards: list[ShardRange],
     after: dict[str, int],
     metas: dict[str, IndexMeta],
     settings: Settings,
@@ -155,10 +156,10 @@ def _pipeline(
     cpus: float,
 ) -> Dataset:
     ray = _import_ray()
-    work = [{"part": pickle.dumps((part, after.get(part.key, -1), metas[part.index]))} for part in parts]
+    work = [{"shard": pickle.dumps((shard, after.get(shard.key, -1), metas[shard.index]))} for shard in shards]
 
     def read(batch: Batch) -> Iterator[Batch]:
-        for one in batch["part"]:
+        for one in batch["shard"]:
             for page in _pages(settings, *pickle.loads(one)):
                 yield {"page": np.array([pickle.dumps(page)], dtype=object)}
 
@@ -176,19 +177,19 @@ def _pipeline(
     return made
 
 
-def _pages(settings: Settings, part: Part, after: int, meta: IndexMeta) -> Iterator[list[Candidate]]:
-    """The pages of a part, one at a time, in a process without an event loop."""
+def _pages(settings: Settings, shard: ShardRange, after: int, meta: IndexMeta) -> Iterator[list[StoredDocument]]:
+    """The pages of a shard, one at a time, in a process without an event loop."""
     with asyncio.Runner() as runner:
         engine = open_engine(settings).as_caller(_identity(settings))
         try:
-            pages = engine.candidates(part, after, meta, unfinished=False)
+            pages = engine.pages(shard, after, meta)
             while (page := runner.run(_next(pages))) is not None:
                 yield page
         finally:
             runner.run(engine.aclose())
 
 
-async def _next(pages: Any) -> list[Candidate] | None:  # noqa: ANN401  # an async iterator; anext takes more
+async def _next(pages: Any) -> list[StoredDocument] | None:  # noqa: ANN401  # an async iterator; anext takes more
     return await anext(pages, None)
 
 
@@ -214,10 +215,10 @@ async def _metas(index: str, engine: Engine) -> dict[str, IndexMeta]:
     return metas
 
 
-async def _parts(index: str, metas: dict[str, IndexMeta], engine: Engine) -> list[Part]:
-    parts = [part for part in await engine.parts(index) if part.index in metas]
+async def _shards(index: str, metas: dict[str, IndexMeta], engine: Engine) -> list[ShardRange]:
+    shards = [shard for shard in await engine.shards(index) if shard.index in metas]
     await engine.refresh(index)
-    return parts
+    return shards
 
 
 async def _with_engine(settings: Settings, call: Callable[[Engine], Awaitable[T]]) -> T:

@@ -22,8 +22,9 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.pipeline.stream import beating, in_order, in_turn
+from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import IndexGroup, IndexMeta
-from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Candidate, Part, Progress
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Progress, ShardRange
 
 HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
 MAX_ROUNDS = 20
@@ -80,7 +81,7 @@ class Job(Protocol):
         """Whether it needs all fields of a document."""
         ...
 
-    async def work(self, page: Sequence[Candidate], context: Context) -> Outcome:
+    async def work(self, page: Sequence[StoredDocument], context: Context) -> Outcome:
         """Do it with some documents."""
         ...
 
@@ -115,7 +116,7 @@ class Target:
         """The encoding."""
         return purpose_of(self.meta)
 
-    async def work(self, page: Sequence[Candidate], context: Context) -> Outcome:
+    async def work(self, page: Sequence[StoredDocument], context: Context) -> Outcome:
         """See `revisit`."""
         return await revisit(page, self.encoder, self.names, context)
 
@@ -135,7 +136,7 @@ class Run:
     targets : mapping
         Of each concrete index; those without one are left out.
     read : dict
-        By part and purpose, the last write that was read and answered.
+        By shard and purpose, the last write that was read and answered.
     failed : set of (index, id, seq_no)
         Not tried again in this run.
     sweeps : bool
@@ -160,7 +161,7 @@ class Run:
         for number in range(1, MAX_ROUNDS + 1):
             self.progress = replace(self.progress, round=number)
             before = self.progress
-            async with aclosing(self._round(unfinished=False)) as events:
+            async with aclosing(self._round(incomplete=False)) as events:
                 async for event in events:
                     yield event
             if (self.progress.encoded, self.progress.conflicts) == (before.encoded, before.conflicts):
@@ -169,60 +170,64 @@ class Run:
             said = f"others kept writing documents without weights for {MAX_ROUNDS} rounds: the last of them wait"
             self.progress = replace(self.progress, notes=(*self.progress.notes, f"{said} — run: cherche backfill"))
         if self._resumed and self.sweeps:
-            async with aclosing(self._round(unfinished=True)) as events:
+            async with aclosing(self._round(incomplete=True)) as events:
                 async for event in events:
                     yield event
         await self.context.engine.refresh(self.index)
         yield replace(self._shown(), checkpoint="", finished=True)
 
-    async def _round(self, *, unfinished: bool) -> AsyncGenerator[BackfillEvent, None]:
-        parts = [part for part in await self.context.engine.parts(self.index) if part.index in self.targets]
+    async def _round(self, *, incomplete: bool) -> AsyncGenerator[BackfillEvent, None]:
+        shards = [shard for shard in await self.context.engine.shards(self.index) if shard.index in self.targets]
         await self.context.engine.refresh(self.index)
-        pages = in_turn([self._pages(part, unfinished) for part in parts])
+        pages = in_turn([self._pages(shard, incomplete) for shard in shards])
         answers = in_order(pages, self._work)
         async with aclosing(pages), aclosing(answers), aclosing(beating(answers, HEARTBEAT)) as events:
             async for answered in events:
                 if answered is not None:
-                    part, page, outcome = answered
-                    self._note(part, page, outcome, keep=not unfinished)
+                    shard, page, outcome = answered
+                    self._note(shard, page, outcome, keep=not incomplete)
                     for one in outcome.not_done:
                         yield one
                 yield self._shown()
-        if not unfinished:
-            self.read |= {self._key(part): part.mark for part in parts}
+        if not incomplete:
+            self.read |= {self._key(shard): shard.mark for shard in shards}
 
-    async def _pages(self, part: Part, unfinished: bool) -> AsyncGenerator[tuple[Part, list[Candidate]], None]:
-        target = self.targets[part.index]
-        after = -1 if unfinished else self.read.get(self._key(part), -1)
-        pages = self.context.engine.candidates(
-            part, after, target.meta, unfinished=unfinished, whole_source=target.whole_source
+    async def _pages(
+        self, shard: ShardRange, incomplete: bool
+    ) -> AsyncGenerator[tuple[ShardRange, list[StoredDocument]], None]:
+        target = self.targets[shard.index]
+        after = -1 if incomplete else self.read.get(self._key(shard), -1)
+        pages = self.context.engine.pages(
+            shard, after, target.meta, incomplete=incomplete, whole_source=target.whole_source
         )
         async for page in pages:
             await self.pacer.proceed()
-            yield part, page
+            yield shard, page
 
-    async def _work(self, item: tuple[Part, list[Candidate]]) -> tuple[Part, list[Candidate], Outcome]:
-        part, page = item
-        target = self.targets[part.index]
-        fresh = [one for one in page if (one.index, one.id, one.seq_no) not in self.failed]
-        return part, page, await target.work(fresh, self.context)
+    async def _work(
+        self, item: tuple[ShardRange, list[StoredDocument]]
+    ) -> tuple[ShardRange, list[StoredDocument], Outcome]:
+        shard, page = item
+        target = self.targets[shard.index]
+        fresh = [one for one in page if (shard.index, one.id, version_of(one).seq_no) not in self.failed]
+        return shard, page, await target.work(fresh, self.context)
 
-    def _note(self, part: Part, page: Sequence[Candidate], outcome: Outcome, *, keep: bool) -> None:
+    def _note(self, shard: ShardRange, page: Sequence[StoredDocument], outcome: Outcome, *, keep: bool) -> None:
         self.progress = self.progress.plus(outcome.counts)
-        places = {one.id: one.seq_no for one in page}
+        places = {one.id: version_of(one).seq_no for one in page}
         self.failed |= {(one.index, one.id, places[one.id]) for one in outcome.not_done}
         if outcome.refused:
             self.pacer.throttle.refused()
         if keep:
             # Documents of one bulk may share a number, and the page may end among them.
-            self.read[self._key(part)] = page[-1].seq_no - 1
+            self.read[self._key(shard)] = version_of(page[-1]).seq_no - 1
 
     def _shown(self) -> Progress:
         notes = (*self.progress.notes, *self.pacer.notes)
         return replace(self.progress, paused=self.pacer.paused, notes=notes, checkpoint=write_checkpoint(self.read))
 
-    def _key(self, part: Part) -> str:
-        return f"{part.key}/{self.targets[part.index].purpose}"
+    def _key(self, shard: ShardRange) -> str:
+        return f"{shard.key}/{self.targets[shard.index].purpose}"
 
 
 def write_checkpoint(read: Mapping[str, int]) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from sidecar.errors import ChercheError, precondition
 from sidecar.maintenance.setup import stored_bytes
-from sidecar.pipeline import text as texts_of
+from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
-from sidecar.values.documents import Existing
+from sidecar.pipeline.text import join
+from sidecar.values.documents import StoredDocument
 from sidecar.values.index import IndexGroup, IndexMeta
 from sidecar.values.maintenance import Estimate, Room
 
@@ -74,14 +75,9 @@ def peak_bytes(to_encode: int, documents: int, added: float, room: Room) -> int:
 
 async def sample_texts(name: str, meta: IndexMeta, context: Context) -> list[str]:
     """Beginnings of some documents' texts: what probe searches look for."""
-    found = []
-    for document in await context.engine.sample(name, SAMPLE):
-        try:
-            joined = texts_of.join(texts_of.field_texts(document.id, document.source, meta.fields))
-        except ChercheError:
-            continue  # a document without text is no query; the run itself reports it
-        found.append(" ".join(joined.split()[:6]))
-    return found
+    sample = [stored.from_index(one, meta) for one in await context.engine.sample(name, SAMPLE)]
+    # A document without text is no query; the run itself reports it.
+    return [" ".join(join(one.texts).split()[:6]) for one in sample if not isinstance(one, ChercheError)]
 
 
 async def _of_index(name: str, meta: IndexMeta, context: Context, everything: bool) -> Estimate:
@@ -103,17 +99,16 @@ async def _of_index(name: str, meta: IndexMeta, context: Context, everything: bo
     )
 
 
-async def _sampled(sample: Sequence[Existing], meta: IndexMeta, context: Context) -> _Sampled:
-    texts, whole, stale = [], 0, 0
-    for document in sample:
-        try:
-            own = texts_of.field_texts(document.id, document.source, meta.fields)
-        except ChercheError:
+async def _sampled(sample: Sequence[StoredDocument], meta: IndexMeta, context: Context) -> _Sampled:
+    texts, weighted, stale = [], 0, 0
+    for held in sample:
+        document = stored.from_index(held, meta)
+        if isinstance(document, ChercheError):
             continue
-        texts.append(own)
-        if document.state == "ok" and document.terms:
-            whole += 1
-            stale += document.hash != texts_of.content_hash(own, meta.fields, meta.fingerprint)
+        texts.append(document.texts)
+        if held.state == "ok" and held.terms:  # without codes it counts among the gaps, and is not stale
+            weighted += 1
+            stale += held.hash != document.hash
     if not texts:
         return _Sampled()
     encoder = DocumentEncoder.of(meta, context.encoders)
@@ -122,7 +117,7 @@ async def _sampled(sample: Sequence[Existing], meta: IndexMeta, context: Context
     seconds = context.clock() - started
     sizes = [stored_bytes(part) for part in parts if isinstance(part, NeuralPart)]
     mean = sum(sizes) / len(sizes) if sizes else 0.0
-    return _Sampled(len(texts), mean, seconds / len(texts), stale / whole if whole else 0.0)
+    return _Sampled(len(texts), mean, seconds / len(texts), stale / weighted if weighted else 0.0)
 
 
 def _sum(one: Estimate, two: Estimate) -> Estimate:

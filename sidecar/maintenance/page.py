@@ -1,8 +1,8 @@
-"""One page of documents that an index holds: which must be encoded, encode them, write what is still the same.
+"""One page of documents that an index holds: judge them, encode what must be, write what is still the same.
 
 Each step is a function over values, so that another runner (Ray, a batch job of one's own) can put them
-together: read pages with `Engine.candidates`, `judge` and `encode` them wherever the models are, and give
-the revisions to `Engine.revise`, which refuses what was written meanwhile.
+together: read pages with `Engine.pages`, `judge` and `encode` them (see `sidecar.pipeline.stored`) wherever the
+models are, and give the documents to `Engine.update`, which refuses what was written meanwhile.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from cherche_models import codec
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance.transcode import transcoded
-from sidecar.maintenance.work import Outcome, Work, cleared, has_text, judge
+from sidecar.maintenance.transcode import other_codecs, transcoded
+from sidecar.maintenance.work import Outcome, reason_of
+from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
-from sidecar.values.documents import StoredDocument, WriteResult
-from sidecar.values.maintenance import Candidate, Revision
-from sidecar.values.model import Lane
+from sidecar.pipeline.encode import DocumentEncoder
+from sidecar.pipeline.stored import EncodableDocument, Verdict
+from sidecar.values.documents import StoredDocument
+from sidecar.values.index import Fingerprint, IndexMeta
 
 
-async def encode(
-    work: Sequence[Work], encoder: DocumentEncoder, names: Sequence[str], context: Context, *, lane: Lane = "backfill"
-) -> list[Revision | ChercheError]:
-    """Weights and codes of documents; one result each, in order.
+async def revisit(
+    page: Sequence[StoredDocument], encoder: DocumentEncoder, names: Sequence[str], context: Context
+) -> Outcome:
+    """Judge, encode and write one page.
 
     Parameters
     ----------
@@ -37,70 +37,48 @@ async def encode(
     ChercheError
         RESOURCE_EXHAUSTED, UNAVAILABLE of the models.
     """
-    parts = await encoder.encode([one.texts for one in work], context, lane=lane)
-    return await asyncio.to_thread(
-        lambda: [
-            part if isinstance(part, ChercheError) else _revision(one, part, names)
-            for one, part in zip(work, parts, strict=True)
-        ]
-    )
-
-
-async def revisit(
-    page: Sequence[Candidate], encoder: DocumentEncoder, names: Sequence[str], context: Context
-) -> Outcome:
-    """Judge, encode and write one page."""
     outcome = Outcome(Counter(read=len(page)))
-    limit = context.limits.document_bytes
-    judged = await asyncio.to_thread(lambda: [judge(one, encoder.meta, limit) for one in page])
-    work: list[Work] = []
-    revisions: list[Revision] = []
-    recoded = await transcoded([one for one in judged if isinstance(one, Work)], encoder, names, context)
-    for candidate, found in zip(page, judged, strict=True):
-        if found is None:
+    limit, codecs = context.limits.document_bytes, other_codecs(encoder)
+    judged = await asyncio.to_thread(lambda: [_judged(one, encoder.meta, limit, codecs) for one in page])
+    transcodable = [one[0] for one in judged if isinstance(one, tuple) and one[1] == "transcodable"]
+    recoded = await transcoded(transcodable, codecs, encoder, names, context)
+    updates: list[StoredDocument] = []
+    fresh: list[tuple[StoredDocument, EncodableDocument]] = []
+    for held, found in zip(page, judged, strict=True):
+        if isinstance(found, ChercheError):
+            outcome.drop(held, reason_of(held, encoder.meta), found)
+            updates += _cleared(held)
+        elif found[1] == "unchanged":
             outcome.counts["kept"] += 1
-        elif isinstance(found, Work) and found.candidate.id in recoded:
-            revisions.append(recoded[found.candidate.id])
-        elif isinstance(found, Work):
-            work.append(found)
+        elif held.id in recoded:
+            updates.append(recoded[held.id])
         else:
-            outcome.drop(candidate, "failed" if has_text(candidate, encoder.meta) else "skipped", found)
-            revisions += [cleared(candidate)] if candidate.hash else []
-    for one, made in zip(work, await encode(work, encoder, names, context), strict=True):
-        if isinstance(made, Revision):
-            revisions.append(made)
+            fresh.append((held, found[0]))
+    encoded = await stored.encode([one for _, one in fresh], encoder, names, context, lane="backfill")
+    for (held, _), made in zip(fresh, encoded, strict=True):
+        if isinstance(made, ChercheError):
+            outcome.drop(held, "failed", made)
+            updates += _cleared(held)
         else:
-            outcome.drop(one.candidate, "failed", made)
-            revisions += [cleared(one.candidate)] if one.candidate.hash else []
-    answers = await context.engine.revise(revisions)
-    for revision, answer in zip(revisions, answers, strict=True):
-        _note(outcome, revision, answer)
+            updates.append(made.stored)
+    for document, answer in zip(updates, await context.engine.update(updates), strict=True):
+        error = outcome.count_write(document, answer)
+        if error is not None and error.code is Code.NOT_FOUND:
+            outcome.counts["gone"] += 1
+        elif error is not None and document.state == "ok":
+            outcome.drop(document, "failed", error)
     return outcome
 
 
-def _note(outcome: Outcome, revision: Revision, answer: WriteResult) -> None:
-    error = answer.error
-    encoded = revision.document.state == "ok"
-    if error is None:
-        outcome.counts["encoded"] += encoded
-    elif error.code is Code.ABORTED:
-        outcome.counts["conflicts"] += 1
-    elif error.code is Code.NOT_FOUND:
-        outcome.counts["gone"] += 1
-    elif encoded:
-        outcome.refused |= error.code is Code.RESOURCE_EXHAUSTED
-        outcome.drop(revision.candidate, "failed", error)
+def _judged(
+    held: StoredDocument, meta: IndexMeta, limit: int, codecs: Sequence[Fingerprint]
+) -> tuple[EncodableDocument, Verdict] | ChercheError:
+    document = stored.from_index(held, meta, limit)
+    if isinstance(document, ChercheError):
+        return document
+    return document, stored.judge(document, held, meta, codecs).verdict
 
 
-def _revision(work: Work, part: NeuralPart, names: Sequence[str]) -> Revision:
-    features = {names[i]: weight for i, weight in part.weights.items()}
-    document = StoredDocument(
-        work.candidate.id,
-        work.candidate.source,
-        work.hash,
-        "ok",
-        features,
-        codec.pack_terms(part.weights),
-        part.codes,
-    )
-    return Revision(work.candidate, document)
+def _cleared(held: StoredDocument) -> list[StoredDocument]:
+    """The document without its weights, where it has any."""
+    return [stored.without_weights(held)] if held.hash else []

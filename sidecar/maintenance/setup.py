@@ -16,7 +16,7 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.pipeline.plan import DEFAULT_FIELDS
 from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
-from sidecar.values.documents import OWN_FIELDS, Existing
+from sidecar.values.documents import OWN_FIELDS, StoredDocument
 from sidecar.values.index import (
     DEFAULT_CODEC,
     NO_CODES,
@@ -59,7 +59,7 @@ async def setup(index: str, options: IndexOptions, context: Context, *, dry_run:
     return SetupResult(plan, not dry_run, projected, meta.fingerprint, (*plan.warnings, *stale, *warnings))
 
 
-def resolve(options: IndexOptions, context: Context, sample: Sequence[Existing] = ()) -> IndexMeta:
+def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocument] = ()) -> IndexMeta:
     """Fill the model's defaults in and compute the fingerprint.
 
     Raises
@@ -154,7 +154,7 @@ async def _replaced(index: str, groups: Sequence[IndexGroup], context: Context) 
     """Indices that are kept for a way back, where the name is one that can be switched."""
     if [group.names for group in groups] == [(index,)]:
         return ()
-    return (await (await context.engine.shadows()).serving(index)).replaced
+    return (await (await context.engine.successors()).serving(index)).replaced
 
 
 def _unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:
@@ -199,7 +199,7 @@ async def remove(index: str, context: Context) -> tuple[int, tuple[str, ...]]:
     return await context.engine.remove(index)
 
 
-async def _sample(index: str, context: Context) -> list[Existing]:
+async def _sample(index: str, context: Context) -> list[StoredDocument]:
     try:
         return await context.engine.sample(index, _SAMPLE)
     except ChercheError as error:
@@ -258,7 +258,7 @@ def _is_recoded(known: IndexMeta, meta: IndexMeta, context: Context) -> bool:
     return before == known.fingerprint.codes and same_fields
 
 
-def _present_fields(sample: Sequence[Existing]) -> tuple[TextField, ...]:
+def _present_fields(sample: Sequence[StoredDocument]) -> tuple[TextField, ...]:
     """Title and text, or the one of them that the index's documents have."""
     present = [name for name in DEFAULT_FIELDS if any(name in document.source for document in sample)]
     return tuple(TextField(name) for name in present or DEFAULT_FIELDS)
@@ -366,7 +366,9 @@ def _share(name: str, value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-async def _projected(meta: IndexMeta, context: Context, sample: Sequence[Existing]) -> tuple[float, tuple[str, ...]]:
+async def _projected(
+    meta: IndexMeta, context: Context, sample: Sequence[StoredDocument]
+) -> tuple[float, tuple[str, ...]]:
     """Bytes of weights, packed terms and codes per document, from a sample; an estimate never fails setup."""
     texts = []
     for document in sample:

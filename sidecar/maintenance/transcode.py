@@ -5,47 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from cherche_models import codec
 from cherche_models.codec import CodecError, Form
 from cherche_models.codes import codebook
+from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, document_length
 from sidecar.pipeline.fingerprint import codes_fingerprint
-from sidecar.pipeline.text import content_hash
-from sidecar.values.documents import Existing, StoredDocument
-from sidecar.values.index import Fingerprint, IndexMeta
-from sidecar.values.maintenance import Revision
-
-if TYPE_CHECKING:
-    from sidecar.maintenance.work import Work
+from sidecar.pipeline.stored import EncodableDocument
+from sidecar.values.documents import StoredDocument
+from sidecar.values.index import Fingerprint
 
 
-async def transcoded(
-    work: Sequence[Work], encoder: DocumentEncoder, names: Sequence[str], context: Context
-) -> dict[str, Revision]:
-    """Revisions of those documents whose hash says that only their codec is another, by id.
-
-    A document whose codes cannot be read is left out, and so encoded.
-
-    Parameters
-    ----------
-    names : sequence of str
-        As `DocumentEncoder.feature_names`.
-    """
-    others = _fingerprints(encoder)
-    alike = [one for one in work if one.candidate.whole and _was_encoded(one, encoder.meta, others)]
-    found: dict[str, Revision] = {}
-    for index in dict.fromkeys(one.candidate.index for one in alike):
-        here = [one for one in alike if one.candidate.index == index]
-        stored = await context.engine.read(index, [one.candidate.id for one in here])
-        found |= await asyncio.to_thread(_revisions, here, stored, encoder, names)
-    return found
-
-
-def _fingerprints(encoder: DocumentEncoder) -> list[Fingerprint]:
-    """Those that the index would have with every other codec."""
+def other_codecs(encoder: DocumentEncoder) -> list[Fingerprint]:
+    """The fingerprints that the index would have with every other codec."""
     if encoder.codes is None:
         return []
     meta, info = encoder.meta, encoder.codes.info
@@ -55,29 +29,52 @@ def _fingerprints(encoder: DocumentEncoder) -> list[Fingerprint]:
     return [replace(meta.fingerprint, codes=one) for one in codes]
 
 
-def _was_encoded(one: Work, meta: IndexMeta, others: Sequence[Fingerprint]) -> bool:
-    return any(content_hash(one.texts, meta.fields, other) == one.candidate.hash for other in others)
+async def transcoded(
+    documents: Sequence[EncodableDocument],
+    codecs: Sequence[Fingerprint],
+    encoder: DocumentEncoder,
+    names: Sequence[str],
+    context: Context,
+) -> dict[str, StoredDocument]:
+    """Documents that were judged ``transcodable``, with their codes in the codec of the index, by id.
 
+    A document that was written meanwhile, or whose terms or codes cannot be read, is left out, and so encoded.
 
-def _revisions(
-    work: Sequence[Work], stored: Mapping[str, Existing], encoder: DocumentEncoder, names: Sequence[str]
-) -> dict[str, Revision]:
-    found = {}
-    for one in work:
-        known = stored.get(one.candidate.id)
-        if known is not None and known.hash == one.candidate.hash and known.terms and known.codes:
-            try:
-                found[one.candidate.id] = _revision(one, known.terms, known.codes, encoder, names)
-            except CodecError:
-                continue
+    Parameters
+    ----------
+    codecs : sequence of Fingerprint
+        As `other_codecs`.
+    names : sequence of str
+        As `DocumentEncoder.feature_names`.
+    """
+    found: dict[str, StoredDocument] = {}
+    for index in dict.fromkeys(one.version.index for one in documents if one.version is not None):
+        here = [one for one in documents if one.version is not None and one.version.index == index]
+        known = await context.engine.read(index, [one.id for one in here])
+        found |= await asyncio.to_thread(_transcoded, here, known, codecs, encoder, names)
     return found
 
 
-def _revision(one: Work, terms: bytes, codes: bytes, encoder: DocumentEncoder, names: Sequence[str]) -> Revision:
-    assert encoder.codes is not None
+def _transcoded(
+    documents: Sequence[EncodableDocument],
+    known: Mapping[str, StoredDocument],
+    codecs: Sequence[Fingerprint],
+    encoder: DocumentEncoder,
+    names: Sequence[str],
+) -> dict[str, StoredDocument]:
+    assert encoder.codes is not None  # without an encoder of codes there is no other codec to come from
     book = codebook.known(encoder.codes.info.codebook)
-    features = {names[i]: weight for i, weight in codec.unpack_terms(terms).items()}
-    recoded = codec.transcode(codes, encoder.meta.codec, book)
-    candidate = one.candidate
-    document = StoredDocument(candidate.id, candidate.source, one.hash, "ok", features, terms, recoded)
-    return Revision(candidate, document)
+    found = {}
+    for one in documents:
+        held = known.get(one.id)
+        if held is None or not held.terms or not held.codes:
+            continue
+        if stored.judge(one, held, encoder.meta, codecs).verdict != "transcodable":
+            continue
+        try:
+            weights = codec.unpack_terms(held.terms)
+            recoded = codec.transcode(held.codes, encoder.meta.codec, book)
+        except CodecError:
+            continue
+        found[one.id] = stored.build(one, weights, recoded, names, terms=held.terms)
+    return found

@@ -17,16 +17,16 @@ from sidecar.maintenance.copying import Copy
 from sidecar.maintenance.estimate import SAMPLE, check_room, estimate
 from sidecar.maintenance.setup import inherited, resolve
 from sidecar.pipeline.context import Context
-from sidecar.protocols import Shadows
+from sidecar.protocols import Successors
+from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import IndexGroup, IndexMeta, IndexOptions
 from sidecar.values.maintenance import (
     BackfillOptions,
-    Candidate,
     Estimate,
     NotDone,
-    Part,
     Progress,
     Serving,
+    ShardRange,
     Switched,
     UpgradeEvent,
 )
@@ -37,7 +37,7 @@ _COUNTS = 3
 
 
 async def prepare(
-    index: str, options: IndexOptions, shadow: str, settings: BackfillOptions, context: Context
+    index: str, options: IndexOptions, successor: str, settings: BackfillOptions, context: Context
 ) -> AsyncGenerator[UpgradeEvent, None]:
     """Fill an index beside one, or beside that which an alias stands for; searches and writes go on.
 
@@ -45,7 +45,7 @@ async def prepare(
 
     Parameters
     ----------
-    shadow : str
+    successor : str
         Its name; "" for one that names the encoding.
 
     Yields
@@ -57,8 +57,8 @@ async def prepare(
     ChercheError
         FAILED_PRECONDITION for an alias of several indices; ALREADY_EXISTS for another index of that name.
     """
-    shadows = await context.engine.shadows()
-    serving = await shadows.serving(index)
+    successors = await context.engine.successors()
+    serving = await successors.serving(index)
     if serving.is_stream:
         yield await _of_next(index, options, context)
         if not settings.dry_run:
@@ -73,25 +73,25 @@ async def prepare(
             f"index {index!r} is encoded with {meta.model!r} and these options already",
             "name another model, or none to move it to a new index all the same",
         )
-    new = shadow or f"{index}-{meta.fingerprint.sparse[:8]}"
+    new = successor or f"{index}-{meta.fingerprint.sparse[:8]}"
     expected = await estimate([IndexGroup((old,), meta)], context, everything=True)
     yield expected
     if settings.dry_run:
         return
     if not settings.ignore_disk:
         check_room(expected)
-    await shadows.create(new, old, meta)
-    copying = await _Copying.begin(shadows, old, new, meta, settings, context)
+    await successors.create(new, old, meta)
+    copying = await _Copying.begin(successors, old, new, meta, settings, context)
     async with copying.run.pacer.watching(), aclosing(copying.catch_up()) as events:
         async for event in events:
             yield event
-    await shadows.announce(old, new, copying.positions, {})
+    await successors.announce(old, new, copying.positions, {})
     yield Switched(index, (new,), (old,))
 
 
 async def switch(
     index: str,
-    shadow: str,
+    successor: str,
     settings: BackfillOptions,
     context: Context,
     *,
@@ -113,16 +113,16 @@ async def switch(
     ChercheError
         FAILED_PRECONDITION where none is prepared, where it lacks documents, or for an index without `replace`.
     """
-    shadows = await context.engine.shadows()
-    serving = await shadows.serving(index)
+    successors = await context.engine.successors()
+    serving = await successors.serving(index)
     if serving.is_stream:
-        yield await _roll(index, await _next_meta(index, options or IndexOptions(), context), shadows)
+        yield await _roll(index, await _next_meta(index, options or IndexOptions(), context), successors)
         return
     old = _only_index(index, serving)
-    new = shadow or (await shadows.serving(old)).successor
+    new = successor or (await successors.serving(old)).successor
     if not new:
         raise precondition(f"no index is prepared to follow {index!r}", f"run: cherche upgrade {index} --model NAME")
-    prepared = await shadows.serving(new)
+    prepared = await successors.serving(new)
     if prepared.replaced != (old,):
         raise precondition(f"index {new!r} was not prepared to follow {old!r}", f"run: cherche upgrade {index} again")
     if not serving.is_alias and not replace:
@@ -132,7 +132,7 @@ async def switch(
             "name takes its place, and writes are refused for some seconds",
         )
     change = _switch if serving.is_alias else _replace
-    async with aclosing(change(index, old, new, prepared.read, settings, context, shadows)) as events:
+    async with aclosing(change(index, old, new, prepared.read, settings, context, successors)) as events:
         async for event in events:
             yield event
 
@@ -145,16 +145,18 @@ async def rollback(index: str, settings: BackfillOptions, context: Context) -> A
     ChercheError
         FAILED_PRECONDITION where nothing was replaced, or the model before is not served.
     """
-    shadows = await context.engine.shadows()
-    found = await shadows.serving(index)
+    successors = await context.engine.successors()
+    found = await successors.serving(index)
     if found.is_stream:
-        yield await _roll(index, await _meta_before(index, found, context), shadows)
+        yield await _roll(index, await _meta_before(index, found, context), successors)
         return
     now = _only_index(index, found)
-    serving = await shadows.serving(now)
+    serving = await successors.serving(now)
     if not found.is_alias or len(serving.replaced) != 1:
         raise precondition(f"index {index!r} took nobody's place", "nothing is to be rolled back")
-    async with aclosing(_switch(index, now, serving.replaced[0], serving.marks, settings, context, shadows)) as events:
+    async with aclosing(
+        _switch(index, now, serving.replaced[0], serving.marks, settings, context, successors)
+    ) as events:
         async for event in events:
             yield event
 
@@ -166,20 +168,20 @@ async def _switch(
     read: Mapping[str, int],
     settings: BackfillOptions,
     context: Context,
-    shadows: Shadows,
+    successors: Successors,
 ) -> AsyncGenerator[UpgradeEvent, None]:
     [group] = await context.engine.groups(new)
     if group.meta is None:
         raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
     settings = replace(settings, search_slowdown=0.0)
-    copying = await _Copying.begin(shadows, old, new, group.meta, settings, context, read)
+    copying = await _Copying.begin(successors, old, new, group.meta, settings, context, read)
     async with aclosing(copying.catch_up()) as events:
         async for event in events:
             yield event
     await copying.check()
-    marks = {part.key: part.mark for part in await context.engine.parts(new)}
-    await shadows.announce(old, new, copying.positions, marks)
-    await shadows.switch(index, (old,), (new,))
+    marks = {shard.key: shard.mark for shard in await context.engine.shards(new)}
+    await successors.announce(old, new, copying.positions, marks)
+    await successors.switch(index, (old,), (new,))
     async with aclosing(copying.settle(marks)) as events:
         async for event in events:
             yield event
@@ -194,30 +196,30 @@ async def _replace(
     read: Mapping[str, int],
     settings: BackfillOptions,
     context: Context,
-    shadows: Shadows,
+    successors: Successors,
 ) -> AsyncGenerator[UpgradeEvent, None]:
     """Let an alias take the place of an index: nothing can follow the switch, so writes are refused before it."""
     [before], [group] = await context.engine.groups(old), await context.engine.groups(new)
     if group.meta is None:
         raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
     settings = replace(settings, search_slowdown=0.0)
-    copying = await _Copying.begin(shadows, old, new, group.meta, settings, context, read)
+    copying = await _Copying.begin(successors, old, new, group.meta, settings, context, read)
     async with aclosing(copying.catch_up()) as events:
         async for event in events:
             yield event
     kept = f"{old}-before-{before.meta.fingerprint.sparse[:8] if before.meta else 'bare'}"
-    await shadows.freeze(old, frozen=True)
+    await successors.freeze(old, frozen=True)
     try:
         async with aclosing(copying.catch_up()) as events:
             async for event in events:
                 yield event
         await copying.check()
-        await shadows.clone(old, kept)
-        marks = {part.key: part.mark for part in await context.engine.parts(new)}
-        await shadows.announce(kept, new, {}, marks)
-        await shadows.replace(old, new)
+        await successors.clone(old, kept)
+        marks = {shard.key: shard.mark for shard in await context.engine.shards(new)}
+        await successors.announce(kept, new, {}, marks)
+        await successors.replace(old, new)
     except BaseException:
-        await shadows.freeze(old, frozen=False)
+        await successors.freeze(old, frozen=False)
         raise
     yield replace(copying.run.progress, checkpoint="", finished=True)
     yield Switched(index, (new,), (kept,))
@@ -254,9 +256,9 @@ async def _meta_before(index: str, serving: Serving, context: Context) -> IndexM
     return found
 
 
-async def _roll(index: str, meta: IndexMeta, shadows: Shadows) -> Switched:
-    kept = (await shadows.serving(index)).names
-    return Switched(index, (await shadows.roll(index, meta),), kept)
+async def _roll(index: str, meta: IndexMeta, successors: Successors) -> Switched:
+    kept = (await successors.serving(index)).names
+    return Switched(index, (await successors.roll(index, meta),), kept)
 
 
 def _only_index(index: str, serving: Serving) -> str:
@@ -276,7 +278,7 @@ class _Copying:
     Attributes
     ----------
     deletions : dict
-        By part of the old index, as they were when deleted documents were last looked for.
+        By shard of the old index, as they were when deleted documents were last looked for.
     """
 
     old: str
@@ -284,13 +286,13 @@ class _Copying:
     copy: Copy
     run: Run
     context: Context
-    shadows: Shadows
+    successors: Successors
     deletions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     async def begin(
         cls,
-        shadows: Shadows,
+        successors: Successors,
         old: str,
         new: str,
         meta: IndexMeta,
@@ -298,15 +300,15 @@ class _Copying:
         context: Context,
         read: Mapping[str, int] | None = None,
     ) -> _Copying:
-        copy = Copy.of(shadows, new, meta, context)
+        copy = Copy.of(successors, new, meta, context)
         pacer = await pacer_of(old, [IndexGroup((old,), meta)], settings, context)
         known = {f"{key}/{copy.purpose}": mark for key, mark in (read or {}).items()}
         run = Run(old, {old: copy}, pacer, context, {**read_checkpoint(settings), **known}, sweeps=False)
-        return cls(old, new, copy, run, context, shadows)
+        return cls(old, new, copy, run, context, successors)
 
     @property
     def positions(self) -> dict[str, int]:
-        """How far the old index was copied, by part."""
+        """How far the old index was copied, by shard."""
         suffix = f"/{self.copy.purpose}"
         return {key.removesuffix(suffix): mark for key, mark in self.run.read.items() if key.endswith(suffix)}
 
@@ -359,32 +361,35 @@ class _Copying:
 
     async def _behind(self) -> int:
         """Writes that others made since the last round: what is not copied yet is copied after the switch."""
-        parts = await self.context.engine.parts(self.old)
+        shards = await self.context.engine.shards(self.old)
         positions = self.positions
-        return sum(max(0, part.mark - positions.get(part.key, -1)) for part in parts)
+        return sum(max(0, shard.mark - positions.get(shard.key, -1)) for shard in shards)
 
     async def _count(self, name: str) -> int:
         await self.context.engine.refresh(name)
         return (await self.context.engine.stats(name)).documents
 
     async def _written_after(self, marks: Mapping[str, int]) -> list[str]:
-        parts = await self.context.engine.parts(self.new)
+        shards = await self.context.engine.shards(self.new)
         await self.context.engine.refresh(self.new)
-        return [one.id for part in parts async for page in self._pages(part, marks.get(part.key, -1)) for one in page]
+        return [
+            one.id for shard in shards async for page in self._pages(shard, marks.get(shard.key, -1)) for one in page
+        ]
 
     async def _take_out(self, marks: Mapping[str, int]) -> None:
         """Delete from the new index what the old one holds no more; with `marks` only what is not newer."""
-        old = {part.key: part.deletions for part in await self.context.engine.parts(self.old)}
+        old = {shard.key: shard.deletions for shard in await self.context.engine.shards(self.old)}
         if old == self.deletions:
             return
-        parts = await self.context.engine.parts(self.new)
+        shards = await self.context.engine.shards(self.new)
         await self.context.engine.refresh(self.new)
-        for part in parts:
-            newest = marks.get(part.key, part.mark)
-            async for page in self._pages(part, -1):
-                gone = await self.shadows.absent(self.old, [one for one in page if one.seq_no <= newest])
-                await self.shadows.discard(gone)
+        for shard in shards:
+            newest = marks.get(shard.key, shard.mark)
+            async for page in self._pages(shard, -1):
+                earlier = [one for one in page if version_of(one).seq_no <= newest]
+                gone = await self.successors.absent(self.old, earlier)
+                await self.successors.discard(gone)
         self.deletions = old
 
-    def _pages(self, part: Part, after: int) -> AsyncIterator[list[Candidate]]:
-        return self.context.engine.candidates(part, after, self.copy.meta)
+    def _pages(self, shard: ShardRange, after: int) -> AsyncIterator[list[StoredDocument]]:
+        return self.context.engine.pages(shard, after, self.copy.meta)

@@ -7,29 +7,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from cherche_models import codec
-from cherche_models.types import TermWeights
-from sidecar.errors import ChercheError, Code, precondition, unavailable
-from sidecar.pipeline import text as texts_of
+from sidecar.errors import ChercheError, precondition, unavailable
+from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.pipeline.encode import DocumentEncoder
+from sidecar.pipeline.stored import EncodableDocument, EncodedDocument
 from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
-from sidecar.values.documents import Existing, IngestResult, Json, Outcome, SourceDocument, StoredDocument
-from sidecar.values.index import IndexMeta
+from sidecar.values.documents import IngestResult, SourceDocument, StoredDocument
 from sidecar.values.model import Lane
 
 _ATTEMPTS = 4
 BATCH = Bounds(items=64, bytes=4 << 20)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    """A document that can be encoded."""
-
-    id: str
-    source: Json
-    texts: tuple[str, ...]
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +102,7 @@ async def _index_batch(feed: _Feed, batch: Sequence[SourceDocument]) -> list[Ing
     results: list[IngestResult] = []
     for _ in range(_ATTEMPTS):
         target = feed.target
-        results = _told(results, await _written(feed, target, batch, repeated))
+        results = _merged(results, await _written(feed, target, batch, repeated))
         if all(one.outcome in ("unchanged", "failed") for one in results):
             return results  # nothing was written that could be in the wrong place
         try:
@@ -129,34 +117,13 @@ async def _index_batch(feed: _Feed, batch: Sequence[SourceDocument]) -> list[Ing
     return [_failed(one.id, one.error or restless) for one in results]
 
 
-def _told(before: Sequence[IngestResult], now: list[IngestResult]) -> list[IngestResult]:
+def _merged(before: Sequence[IngestResult], now: list[IngestResult]) -> list[IngestResult]:
     """Results of another attempt; a document that only it found unchanged was written by the one before."""
     if not before:
         return now
     return [
         one if new.outcome == "unchanged" and one.error is None else new for one, new in zip(before, now, strict=True)
     ]
-
-
-async def _written(
-    feed: _Feed, target: _Target, batch: Sequence[SourceDocument], repeated: set[int]
-) -> list[IngestResult]:
-    """One attempt at a batch."""
-    results: dict[int, IngestResult] = {}
-    parsed: dict[int, _Parsed] = {}
-    limit = feed.context.limits.document_bytes
-    for place, one in enumerate(await asyncio.to_thread(_parse_all, target.encoder.meta, limit, batch, repeated)):
-        if isinstance(one, ChercheError):
-            results[place] = IngestResult(batch[place].id, "failed", one)
-        else:
-            parsed[place] = one
-    try:
-        existing = await feed.context.engine.read(feed.index, [one.id for one in parsed.values()]) if parsed else {}
-        await _store(feed, target, parsed, existing, results)
-    except ChercheError as error:
-        for place, one in parsed.items():
-            results.setdefault(place, _failed(one.id, error))
-    return [results[place] for place in range(len(batch))]
 
 
 def _repeated(feed: _Feed, batch: Sequence[SourceDocument]) -> set[int]:
@@ -169,97 +136,78 @@ def _repeated(feed: _Feed, batch: Sequence[SourceDocument]) -> set[int]:
     return repeated
 
 
-def _parse_all(
-    meta: IndexMeta, limit: int, batch: Sequence[SourceDocument], repeated: set[int]
-) -> list[_Parsed | ChercheError]:
-    return [_parse(meta, limit, document, place in repeated) for place, document in enumerate(batch)]
-
-
-def _parse(meta: IndexMeta, limit: int, document: SourceDocument, is_repeated: bool) -> _Parsed | ChercheError:
+async def _written(
+    feed: _Feed, target: _Target, batch: Sequence[SourceDocument], repeated: set[int]
+) -> list[IngestResult]:
+    """One attempt at a batch."""
+    meta, limit = target.encoder.meta, feed.context.limits.document_bytes
+    read = await asyncio.to_thread(
+        lambda: [stored.from_json(one, meta, limit, is_repeated=i in repeated) for i, one in enumerate(batch)]
+    )
+    results: dict[int, IngestResult] = {}
+    documents: dict[int, EncodableDocument] = {}
+    for place, one in enumerate(read):
+        if isinstance(one, ChercheError):
+            results[place] = IngestResult(batch[place].id, "failed", one)
+        else:
+            documents[place] = one
     try:
-        source = texts_of.parse(document, limit)
-        if is_repeated:
-            reason = f"document {document.id!r} came before in this feed"
-            return ChercheError(Code.ALREADY_EXISTS, reason, "give each document its own id")
-        texts = texts_of.field_texts(f"document {document.id!r}", source, meta.fields)
+        ids = [one.id for one in documents.values()]
+        known = await feed.context.engine.read(feed.index, ids) if ids else {}
+        await _store(feed, target, documents, known, results)
     except ChercheError as error:
-        return error
-    return _Parsed(document.id, source, tuple(texts), texts_of.content_hash(texts, meta.fields, meta.fingerprint))
+        for place, one in documents.items():
+            results.setdefault(place, _failed(one.id, error))
+    return [results[place] for place in range(len(batch))]
 
 
 async def _store(
     feed: _Feed,
     target: _Target,
-    parsed: dict[int, _Parsed],
-    existing: dict[str, Existing],
+    documents: dict[int, EncodableDocument],
+    known: dict[str, StoredDocument],
     results: dict[int, IngestResult],
 ) -> None:
-    """Decide per document what is to be done, encode what must be, write, and note what became of it."""
-    writes: dict[int, tuple[StoredDocument, Outcome, NeuralPart | None]] = {}
-    fresh: dict[int, _Parsed] = {}
-    for place, one in parsed.items():
-        known = existing.get(one.id)
-        reusable = _reusable(one, known, target.encoder.meta)
-        if known is None or reusable is None:
+    """Judge each document, encode what must be, write, and add the results."""
+    writes: dict[int, EncodedDocument] = {}
+    fresh: dict[int, EncodableDocument] = {}
+    for place, one in documents.items():
+        held = known.get(one.id)
+        judged = stored.judge(one, held, target.encoder.meta)
+        if held is None or judged.weights is None:
             fresh[place] = one
-        elif texts_of.same_json(known.source, one.source):
-            results[place] = IngestResult(one.id, "unchanged", terms=len(reusable), bytes=_stored_bytes(known))
+        elif judged.verdict == "unchanged":
+            results[place] = IngestResult(one.id, "unchanged", terms=len(judged.weights), bytes=_bytes(held))
         else:
-            writes[place] = (_stored(target, one, reusable, known.codes), "reused", None)
-    parts = await target.encoder.encode([one.texts for one in fresh.values()], feed.context, lane=feed.lane)
-    for (place, one), part in zip(fresh.items(), parts, strict=True):
-        if isinstance(part, ChercheError):
-            results[place] = _failed(one.id, part)
+            writes[place] = stored.reuse(one, held, judged.weights, target.names)
+    encoded = await stored.encode(list(fresh.values()), target.encoder, target.names, feed.context, lane=feed.lane)
+    for (place, one), made in zip(fresh.items(), encoded, strict=True):
+        if isinstance(made, ChercheError):
+            results[place] = _failed(one.id, made)
         else:
-            writes[place] = (_stored(target, one, part.weights, part.codes), "encoded", part)
-    await _write(feed, writes, results)
-
-
-async def _write(
-    feed: _Feed,
-    writes: dict[int, tuple[StoredDocument, Outcome, NeuralPart | None]],
-    results: dict[int, IngestResult],
-) -> None:
+            writes[place] = made
     if not writes:
         return
-    answers = await feed.context.engine.write(feed.index, [document for document, _, _ in writes.values()])
-    for (place, (document, outcome, part)), answer in zip(writes.items(), answers, strict=True):
-        if answer.error is not None:
-            results[place] = _failed(document.id, answer.error)
-            continue
-        results[place] = IngestResult(
-            document.id,
-            outcome,
-            truncated=part.truncated if part else False,
-            tokens=part.tokens if part else 0,
-            terms=len(document.features or ()),
-            bytes=len(document.terms or b"") + len(document.codes or b""),
-            unknown_language=part.unknown_language if part else False,
+    answers = await feed.context.engine.write(feed.index, [one.stored for one in writes.values()])
+    for (place, written), answer in zip(writes.items(), answers, strict=True):
+        document, part = written.stored, written.part
+        results[place] = (
+            _failed(document.id, answer.error)
+            if answer.error is not None
+            else IngestResult(
+                document.id,
+                "reused" if written.is_reused else "encoded",
+                truncated=part.truncated,
+                tokens=part.tokens,
+                terms=len(part.weights),
+                bytes=_bytes(document),
+                unknown_language=part.unknown_language,
+            )
         )
 
 
-def _reusable(one: _Parsed, known: Existing | None, meta: IndexMeta) -> TermWeights | None:
-    """The stored weights, if they are of this text, whole and readable."""
-    if known is None or known.hash != one.hash or known.state != "ok" or known.terms is None:
-        return None
-    if known.codes is None and meta.fingerprint.codes:
-        return None
-    try:
-        weights = codec.unpack_terms(known.terms)
-        if known.codes is not None:
-            codec.codes_header(known.codes)
-    except codec.CodecError:
-        return None
-    return weights
-
-
-def _stored(target: _Target, one: _Parsed, weights: TermWeights, codes: bytes | None) -> StoredDocument:
-    features = {target.names[i]: weight for i, weight in weights.items()}
-    return StoredDocument(one.id, one.source, one.hash, "ok", features, codec.pack_terms(weights), codes)
-
-
-def _stored_bytes(known: Existing) -> int:
-    return len(known.terms or b"") + len(known.codes or b"")
+def _bytes(document: StoredDocument) -> int:
+    return len(document.terms or b"") + len(document.codes or b"")
 
 
 def _failed(id: str, error: ChercheError) -> IngestResult:

@@ -6,42 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cherche_models import codec
-from cherche_models.types import TermWeights, TokenEmbeddings
+from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.pipeline import text as texts_of
+from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.plan import failed_open
 from sidecar.pipeline.query import EncodedQuery, check, encode_query, late_part, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, rerank
+from sidecar.pipeline.stored import EncodableDocument, EncodedDocument
 from sidecar.protocols import Encoder
-from sidecar.values.documents import SourceDocument
+from sidecar.values.documents import SourceDocument, StoredDocument
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, SearchRequest, SparseOutcome
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the index holds of a document: its hash and packed terms."""
-
-    hash: str = ""
-    terms: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is stored beside a document; `codes` is None where the index has none, or where `reused`."""
-
-    hash: str
-    weights: TermWeights
-    terms: bytes
-    codes: bytes | None
-    reused: bool = False
-    truncated: bool = False
-    tokens: int = 0
-    unknown_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,50 +32,42 @@ class PreparedQuery:
     unreranked: RerankOutcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    texts: tuple[str, ...]
-    hash: str
-
-
 async def prepare_documents(
-    documents: Sequence[SourceDocument], known: Sequence[Known], encoder: DocumentEncoder, context: Context
-) -> list[Prepared | ChercheError]:
-    """What `ingest` would store beside documents; one result each, in order.
+    documents: Sequence[SourceDocument], known: Sequence[StoredDocument], encoder: DocumentEncoder, context: Context
+) -> list[EncodedDocument | ChercheError]:
+    """What `ingest` would store beside documents, without features by name; one result each, in order.
 
-    A document whose hash is the known one keeps its known terms, without a model.
+    A document with the hash that is known keeps its known terms, without a model.
+
+    Parameters
+    ----------
+    known : sequence of StoredDocument
+        What the caller says the index holds; see `known_document`.
 
     Raises
     ------
     ChercheError
         RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, UNAVAILABLE of the models.
     """
-    parsed = await asyncio.to_thread(lambda: [_parse(document, encoder, context) for document in documents])
-    results: list[Prepared | ChercheError | None] = [None] * len(documents)
-    fresh: dict[int, _Text] = {}
-    for place, (one, before) in enumerate(zip(parsed, known, strict=True)):
+    meta, limit = encoder.meta, context.limits.document_bytes
+    read = await asyncio.to_thread(lambda: [stored.from_json(document, meta, limit) for document in documents])
+    results: dict[int, EncodedDocument | ChercheError] = {}
+    fresh: dict[int, EncodableDocument] = {}
+    for place, (one, held) in enumerate(zip(read, known, strict=True)):
         if isinstance(one, ChercheError):
             results[place] = one
-        elif (kept := _kept(one, before)) is not None:
-            results[place] = kept
+        elif (weights := stored.judge(one, held, meta).weights) is not None:
+            results[place] = stored.reuse(one, held, weights, names=None)
         else:
             fresh[place] = one
-    parts = await encoder.encode([one.texts for one in fresh.values()], context, lane="ingest")
-    for (place, one), part in zip(fresh.items(), parts, strict=True):
-        if isinstance(part, ChercheError):
-            results[place] = part
-        else:
-            terms = codec.pack_terms(part.weights)
-            results[place] = Prepared(
-                one.hash,
-                part.weights,
-                terms,
-                part.codes,
-                truncated=part.truncated,
-                tokens=part.tokens,
-                unknown_language=part.unknown_language,
-            )
-    return [result for result in results if result is not None]
+    encoded = await stored.encode(list(fresh.values()), encoder, None, context, lane="ingest")
+    results |= zip(fresh, encoded, strict=True)
+    return [results[place] for place in range(len(documents))]
+
+
+def known_document(id: str, hash: str = "", terms: bytes = b"") -> StoredDocument:
+    """A document of which the caller knows hash and packed terms, and keeps the codes itself."""
+    return StoredDocument(id, {}, hash, terms=terms or None, is_complete=bool(terms))
 
 
 async def prepare_query(request: SearchRequest, meta: IndexMeta, context: Context) -> PreparedQuery:
@@ -129,26 +99,6 @@ async def rerank_hits(hits: Sequence[EngineHit], query: TokenEmbeddings, weight:
     """Reorder a whole window by its stored codes."""
     codes = [hit.codes for hit in hits]
     return await rerank(hits, query, context, window=len(hits), weight=weight, codes=codes)
-
-
-def _parse(document: SourceDocument, encoder: DocumentEncoder, context: Context) -> _Text | ChercheError:
-    meta = encoder.meta
-    try:
-        source = texts_of.parse(document, context.limits.document_bytes)
-        texts = texts_of.field_texts(f"document {document.id!r}", source, meta.fields)
-    except ChercheError as error:
-        return error
-    return _Text(tuple(texts), texts_of.content_hash(texts, meta.fields, meta.fingerprint))
-
-
-def _kept(one: _Text, known: Known) -> Prepared | None:
-    if known.hash != one.hash or not known.terms:
-        return None
-    try:
-        weights = codec.unpack_terms(known.terms)
-    except codec.CodecError:
-        return None
-    return Prepared(one.hash, weights, known.terms, None, reused=True)
 
 
 async def _check_table(encoder: Encoder, text: str) -> None:

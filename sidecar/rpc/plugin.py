@@ -11,7 +11,8 @@ from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
-from sidecar.pipeline.prepare import Known, Prepared, PreparedQuery, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.prepare import PreparedQuery, known_document, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.stored import EncodedDocument
 from sidecar.pipeline.table import query_table
 from sidecar.rpc.call import Call, bounded, fitting
 from sidecar.services import Services
@@ -37,11 +38,12 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         started = ours.clock()
         encoder = DocumentEncoder.of(_meta(request.meta_json), ours.encoders)
         documents = [SourceDocument(one.id or f"#{i}", one.source_json) for i, one in enumerate(request.documents)]
-        known = [Known(one.known_hash, one.known_terms) for one in request.documents]
+        known = [known_document(one.id, one.known_hash, one.known_terms) for one in request.documents]
         results = await prepare_documents(documents, known, encoder, ours)
         errors = [one if isinstance(one, ChercheError) else None for one in results]
-        self._services.count("PrepareDocuments", errors, sum(getattr(one, "truncated", False) for one in results))
-        weights = [one.weights if isinstance(one, Prepared) else None for one in results]
+        parts = [one.part if isinstance(one, EncodedDocument) else None for one in results]
+        self._services.count("PrepareDocuments", errors, sum(part.truncated for part in parts if part is not None))
+        weights = [None if part is None else part.weights for part in parts]
         vocabulary = encoder.sparse.info.vocabulary
         return fitting(
             self._services,
@@ -129,11 +131,14 @@ def _meta(data: bytes) -> IndexMeta:
         ) from None
 
 
-def _prepared(index: int, id: str, one: Prepared | ChercheError) -> pb.PreparedDocument:
+def _prepared(index: int, id: str, one: EncodedDocument | ChercheError) -> pb.PreparedDocument:
     if isinstance(one, ChercheError):
         return pb.PreparedDocument(item=item_to_pb(index, id, one))
-    item = item_to_pb(index, id, truncated=one.truncated, tokens=one.tokens, unknown_language=one.unknown_language)
-    return pb.PreparedDocument(item=item, hash=one.hash, terms=one.terms, codes=one.codes or b"", reused=one.reused)
+    part, stored = one.part, one.stored
+    item = item_to_pb(index, id, truncated=part.truncated, tokens=part.tokens, unknown_language=part.unknown_language)
+    return pb.PreparedDocument(
+        item=item, hash=stored.hash, terms=stored.terms or b"", codes=stored.codes or b"", reused=one.is_reused
+    )
 
 
 def _query_to_pb(query: PreparedQuery, max_clauses: int, timings: Timings) -> pb.PrepareQueryResponse:

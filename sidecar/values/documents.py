@@ -22,32 +22,72 @@ OWN_FIELDS = (WEIGHTS, TERMS, CODES, HASH, STATE)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document with its neural part, ready to be written.
+class Version:
+    """The last write of a document: where the document lies, and what a guarded write names.
 
-    `source` holds the user's own fields only. `features`, `terms` and `codes` are
-    None while `state` is not ``ok`` (`codes` also where the codec is ``none``).
+    Attributes
+    ----------
+    seq_no, term : int
+        Sequence number and primary term.
+    index, routing : str
+        The concrete index, and the routing value or "".
+    weights_in_source : bool
+        Whether its weights lie in ``_source``, where a partial document would be merged with them.
     """
 
-    id: str
-    source: Json
-    hash: str
-    state: State = "ok"
-    features: Mapping[str, float] | None = None
-    terms: bytes | None = None
-    codes: bytes | None = None
+    seq_no: int
+    term: int
+    index: str = ""
+    routing: str = ""
+    weights_in_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
-    """What an index holds of an id; `hash` is "" where cherche never encoded it."""
+class StoredDocument:
+    """A document and its neural part: as an index holds it, or as it is to be written.
+
+    Attributes
+    ----------
+    source : mapping
+        The user's own fields only: all of them, or those that the reader named.
+    hash : str
+        Of the text that the neural part is of; "" where there is none.
+    state : State or None
+        None where cherche never wrote the document.
+    features : mapping or None
+        Weight by feature name. None in whatever was read: engines do not give features back.
+    terms, codes : bytes or None
+        The weights packed, and the token codes. None where `state` is not ``ok``, where they were not read, and
+        `codes` also where the codec is ``none``.
+    is_complete : bool or None
+        Whether state, packed terms and (where the index has them) codes are in place, as the engine found it. None
+        in what is to be written, and where terms and codes themselves were read.
+    version : Version or None
+        None where it was not read, and in what is to be written over whatever is there.
+    """
 
     id: str
     source: Json
     hash: str = ""
     state: State | None = None
+    features: Mapping[str, float] | None = None
     terms: bytes | None = None
     codes: bytes | None = None
+    is_complete: bool | None = None
+    version: Version | None = None
+
+
+def version_of(document: StoredDocument) -> Version:
+    """The last write of a document that was read for a guarded write.
+
+    Raises
+    ------
+    ValueError
+        Where it was read without its version.
+    """
+    if document.version is None:
+        raise ValueError(f"document {document.id!r} was read without its version")
+    return document.version
 
 
 @dataclass(frozen=True, slots=True)

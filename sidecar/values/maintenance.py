@@ -1,4 +1,4 @@
-"""Values of an index's life: its parts, what is still to be encoded, and what its cluster has room for."""
+"""Maintenance of an index: its shards, backfill, upgrade, and the load and disk of its cluster. Frozen, no I/O."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sidecar.errors import ChercheError
-from sidecar.values.documents import Json, State, StoredDocument
+from sidecar.values.documents import StoredDocument, Version
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One shard of one index, up to a write of it.
+class ShardRange:
+    """One shard of one index, up to a sequence number.
 
     Attributes
     ----------
     index : str
-        Of the concrete index, whatever name was asked for.
+        The concrete index, whatever name it was found by.
     uuid : str
-        Changes when an index of that name is made anew.
+        Changes when an index of that name is created again.
     shard : int
     mark : int
         Sequence number: every write up to it is acknowledged, none of them is still on its way. -1 without any.
@@ -40,64 +40,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A document as it stands, and what tells whether it must be encoded.
-
-    Attributes
-    ----------
-    source : mapping
-        The fields that were asked for, none of ours among them.
-    hash : str
-        Of the text that its weights and codes are of; "" where it has none.
-    whole : bool
-        Whether state, packed terms and (where the index has them) codes are in place.
-    index, routing : str
-        Where it lies: the concrete index, and its routing value or "".
-    seq_no, term : int
-        Its last write: what a guarded write is guarded by.
-    keeps_weights : bool
-        Whether weights that it has lie in its ``_source``, where a partial document would be merged with them.
-    """
-
-    id: str
-    source: Json
-    hash: str
-    state: State | None
-    whole: bool
-    index: str
-    routing: str
-    seq_no: int
-    term: int
-    keeps_weights: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """The neural part of a document, to be written beside what it holds, if nobody wrote it meanwhile."""
-
-    candidate: Candidate
-    document: StoredDocument
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What an index holds under an id now: its own fields, its hash, and its last write."""
-
-    id: str
-    source: Json
-    hash: str
-    state: State | None
-    seq_no: int
-    term: int
-
-
-@dataclass(frozen=True, slots=True)
 class Placement:
-    """A whole document for another index, in place of `over`, or where there is nothing yet."""
+    """A whole document for a successor index, over the version that it holds, or None where it holds nothing yet."""
 
     document: StoredDocument
     routing: str
-    over: Found | None
+    over: Version | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +65,7 @@ class Serving:
     successor : str
         The index that is being filled to take their place; "" where there is none.
     read : mapping
-        Sequence numbers by `Part.key` of the replaced index: so far it was copied.
+        Sequence numbers by `ShardRange.key` of the replaced index: how far it was copied.
     marks : mapping
         The same of the index that serves now: what was written after them was written after the switch.
     """

@@ -8,7 +8,7 @@ from typing import cast
 
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pb.cherche.v1 import index_pb2 as pb
-from sidecar.values.documents import Existing, IngestResult, Outcome, State
+from sidecar.values.documents import IngestResult, Outcome, State, StoredDocument
 from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import (
     Chunks,
@@ -179,7 +179,7 @@ def ingested_from_pb(response: pb.IndexDocumentsResponse) -> IngestResult:
     )
 
 
-def dumped_to_pb(document: Existing) -> pb.DumpIndexResponse:
+def dumped_to_pb(document: StoredDocument) -> pb.DumpIndexResponse:
     """What is stored of a document, for the wire."""
     return pb.DumpIndexResponse(
         id=document.id,

@@ -21,7 +21,7 @@ from sidecar.engines.opensearch.mapping import PROPERTIES
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import Fingerprint, Identity, IndexMeta, TextField
-from sidecar.values.maintenance import Placement, Revision
+from sidecar.values.maintenance import Placement
 from sidecar.values.search import Query, SparseClause
 
 RECORDED = json.loads(Path(__file__).with_name("elasticsearch.json").read_text(encoding="utf-8"))
@@ -259,14 +259,14 @@ async def test_terms_left_out_are_told_with_what_the_version_says(version: str, 
 async def test_a_backfill_keeps_to_the_specification(version: str) -> None:
     cluster = Specified(version)
     ours = engine(cluster)
-    [part] = await ours.parts("books")
-    assert (part.index, part.uuid, part.shard, part.mark, part.deletions) == ("books", "u", 0, 0, 0)
-    [[candidate]] = [some async for some in ours.candidates(part, -1, META)]
+    [shard] = await ours.shards("books")
+    assert (shard.index, shard.uuid, shard.shard, shard.mark, shard.deletions) == ("books", "u", 0, 0, 0)
+    [[read]] = [page async for page in ours.pages(shard, -1, META)]
     [search] = cluster.bodies("POST /{index}/_search")
     assert cluster.queries[-1]["preference"] == "_shards:0"
     assert search["sort"] == [{"_seq_no": "asc"}]
-    document = StoredDocument("1", {}, "h", "ok", features={"sun": 1.5}, terms=TERMS)
-    assert [result.error for result in await ours.revise([Revision(candidate, document)])] == [None]
+    document = StoredDocument("1", {}, "h", "ok", features={"sun": 1.5}, terms=TERMS, version=read.version)
+    assert [result.error for result in await ours.update([document])] == [None]
     assert cluster.bodies("POST /_bulk")[-1] == {
         "update": {"_index": "books", "_id": "1", "if_seq_no": 0, "if_primary_term": 1}
     }
@@ -281,24 +281,24 @@ async def test_a_backfill_keeps_to_the_specification(version: str) -> None:
 async def test_an_upgrade_keeps_to_the_specification(version: str) -> None:
     cluster = Specified(version, absent={"new", "copy"})
     ours = engine(cluster)
-    shadows = await ours.shadows()
-    [part] = await ours.parts("books")
-    [[candidate]] = [some async for some in ours.candidates(part, -1, META, whole_source=True)]
-    await shadows.create("new", "books", META)
+    successors = await ours.successors()
+    [shard] = await ours.shards("books")
+    [[read]] = [page async for page in ours.pages(shard, -1, META, whole_source=True)]
+    await successors.create("new", "books", META)
     assert set(cluster.bodies("PUT /{index}")[-1]) == {"settings", "mappings"}
-    found = await shadows.found("new", [candidate])
+    held = await successors.held("new", [read])
     document = StoredDocument("1", {"title": "sun"}, "h", "ok", features={"sun": 1.5}, terms=TERMS)
-    for over in (None, found["1"]):
-        assert [result.error for result in await shadows.place("new", [Placement(document, "", over)])] == [None]
+    for over in (None, held["1"].version):
+        assert [result.error for result in await successors.place("new", [Placement(document, "", over)])] == [None]
     assert [set(body) for body in cluster.bodies("POST /{index}/_bulk")[-2:]] == [{"create"}, {"index"}]
-    assert await shadows.absent("new", [candidate]) == []
-    assert [result.error for result in await shadows.discard([candidate])] == [None]
-    await shadows.announce("books", "new", {}, {})
-    await shadows.switch("shelf", ["books"], ["new"])
-    await shadows.freeze("books", frozen=True)
-    await shadows.clone("books", "copy")
-    await shadows.freeze("books", frozen=False)
-    await shadows.replace("books", "copy")
+    assert await successors.absent("new", [read]) == []
+    assert [result.error for result in await successors.discard([read])] == [None]
+    await successors.announce("books", "new", {}, {})
+    await successors.switch("shelf", ["books"], ["new"])
+    await successors.freeze("books", frozen=True)
+    await successors.clone("books", "copy")
+    await successors.freeze("books", frozen=False)
+    await successors.replace("books", "copy")
     assert cluster.bodies("POST /_aliases") == [
         {
             "actions": [

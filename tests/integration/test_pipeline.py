@@ -26,7 +26,7 @@ from sidecar.pipeline.context import Limits
 from sidecar.pipeline.encode import share_tokens
 from sidecar.protocols import Engine
 from sidecar.testing import FakeModel
-from sidecar.values.documents import Existing, IngestResult, SourceDocument
+from sidecar.values.documents import IngestResult, SourceDocument, StoredDocument
 from sidecar.values.index import Identity, IndexOptions, TextField
 from sidecar.values.search import RerankStatus, SearchRequest, SearchResult
 
@@ -92,7 +92,7 @@ class Bench:
     async def ask(self, text: str, **options: Any) -> SearchResult:
         return await search(SearchRequest(self.index, text, **options), self.context)
 
-    async def dump(self) -> list[Existing]:
+    async def dump(self) -> list[StoredDocument]:
         await self.engine.refresh(self.index)
         return [document async for document in self.engine.scan(self.index)]
 

@@ -11,7 +11,7 @@ from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
 from sidecar.engines.embedded import lexical
 from sidecar.errors import ChercheError, invalid
-from sidecar.values.documents import Existing, Json, StoredDocument
+from sidecar.values.documents import Json, State, StoredDocument
 
 MAX_ID_BYTES = 512
 _BATCH = 500
@@ -119,40 +119,40 @@ def _put(connection: sqlite3.Connection, index_id: int, fields: Sequence[str], g
 _COLUMNS = "id, source, hash, state, terms, codes"
 
 
-def read(connection: sqlite3.Connection, index_id: int, ids: Iterable[str]) -> dict[str, Existing]:
+def read(connection: sqlite3.Connection, index_id: int, ids: Iterable[str]) -> dict[str, StoredDocument]:
     """Documents by id; ids that are not there, or could not be, are absent."""
     wanted = [id for id in dict.fromkeys(ids) if _encodable(id)]
-    found: dict[str, Existing] = {}
+    found: dict[str, StoredDocument] = {}
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
         slots = ", ".join("?" * len(batch))
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id IN ({slots})", (index_id, *batch)
         )
-        found.update((existing.id, existing) for existing in map(_existing, rows))
+        found.update((document.id, document) for document in map(_document, rows))
     return found
 
 
-def page(connection: sqlite3.Connection, index_id: int, after: str, size: int) -> list[Existing]:
-    """The next documents by rising id; the empty string starts."""
+def page(connection: sqlite3.Connection, index_id: int, after: str, size: int) -> list[StoredDocument]:
+    """The next documents in ascending order of id; the empty string starts."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id > ? ORDER BY id LIMIT ?",
         (index_id, after, size),
     )
-    return [_existing(row) for row in rows]
+    return [_document(row) for row in rows]
 
 
-def sample(connection: sqlite3.Connection, index_id: int, size: int) -> list[Existing]:
+def sample(connection: sqlite3.Connection, index_id: int, size: int) -> list[StoredDocument]:
     """Documents from all over the index, the same ones every time (Knuth's multiplicative hash of the row)."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? ORDER BY row * 2654435761 % 4294967296 LIMIT ?",
         (index_id, size),
     )
-    return [_existing(row) for row in rows]
+    return [_document(row) for row in rows]
 
 
 def sources(connection: sqlite3.Connection, index_id: int) -> Iterator[tuple[int, str, Json]]:
-    """Row, id and source of every document, by rising row."""
+    """Row, id and source of every document, in ascending order of row."""
     for row, id, source in connection.execute(
         "SELECT row, id, source FROM documents WHERE index_id = ? ORDER BY row", (index_id,)
     ):
@@ -175,9 +175,9 @@ def fetch(
     return found
 
 
-def _existing(row: tuple[str, str, str, str | None, bytes | None, bytes | None]) -> Existing:
+def _document(row: tuple[str, str, str, State | None, bytes | None, bytes | None]) -> StoredDocument:
     id, source, hash, state, terms, codes = row
-    return Existing(id, json.loads(source), hash, state, terms, codes)  # type: ignore[arg-type]  # only State is written
+    return StoredDocument(id, json.loads(source), hash, state, terms=terms, codes=codes)
 
 
 def _encodable(text: str) -> bool:

@@ -18,16 +18,16 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.engines.embedded import documents, indices, lexical, revisit, schema
+from sidecar.engines.embedded import documents, indices, lexical, schema, writes
 from sidecar.engines.embedded.documents import Prepared
 from sidecar.engines.embedded.indices import Index
 from sidecar.engines.embedded.postings import Mirror, top
 from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query, projected
 from sidecar.errors import ChercheError, Code, precondition, unavailable
-from sidecar.protocols import Shadows
-from sidecar.values.documents import Existing, Json, StoredDocument, WriteResult
+from sidecar.protocols import Successors
+from sidecar.values.documents import Json, StoredDocument, WriteResult, version_of
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
-from sidecar.values.maintenance import Candidate, Load, Part, Revision, Room
+from sidecar.values.maintenance import Load, Room, ShardRange
 from sidecar.values.search import EngineHit, EnginePage, Query
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class EmbeddedEngine:
         count = await self._write(lambda db: indices.remove(db, indices.get(db, index)))
         return count, ("the documents and their full-text index: BM25 searches go on",)
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         """What is stored under `ids`."""
         return await self._read(lambda db: documents.read(db, indices.get(db, index).id, ids))
 
@@ -165,7 +165,7 @@ class EmbeddedEngine:
         """Documents with text and without weights or codes."""
         return await self._read(lambda db: indices.gaps(db, indices.get(db, index), meta))
 
-    async def sample(self, index: str, size: int) -> list[Existing]:
+    async def sample(self, index: str, size: int) -> list[StoredDocument]:
         """Documents from all over the index, the same ones every time."""
         return await self._read(lambda db: documents.sample(db, indices.get(db, index).id, size))
 
@@ -173,27 +173,28 @@ class EmbeddedEngine:
         """The index alone: the file knows no aliases."""
         return (IndexGroup((index,), await self.meta(index)),)
 
-    async def parts(self, index: str) -> tuple[Part, ...]:
+    async def shards(self, index: str) -> tuple[ShardRange, ...]:
         """The index, whole."""
-        return (await self._read(lambda db: revisit.part(indices.get(db, index))),)
+        return (await self._read(lambda db: writes.shard(indices.get(db, index))),)
 
-    async def candidates(
-        self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
-    ) -> AsyncIterator[list[Candidate]]:
-        """Documents by rising write count; their source is whole always."""
+    async def pages(
+        self, shard: ShardRange, after: int, meta: IndexMeta, *, incomplete: bool = False, whole_source: bool = False
+    ) -> AsyncIterator[list[StoredDocument]]:
+        """Documents in ascending order of their write count, always with all fields."""
         key = (after + 1, "")
-        while page := await self._candidates(part, key, meta, unfinished):
+
+        def work(db: sqlite3.Connection) -> list[StoredDocument]:
+            return writes.page(db, shard, key, meta, incomplete=incomplete)
+
+        while page := await self._read(work):
             yield page
-            key = (page[-1].seq_no, page[-1].id)
+            key = (version_of(page[-1]).seq_no, page[-1].id)
 
-    async def _candidates(self, part: Part, key: tuple[int, str], meta: IndexMeta, unfinished: bool) -> list[Candidate]:
-        return await self._read(lambda db: revisit.page(db, part, key, meta, unfinished=unfinished))
-
-    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
+    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         """One transaction."""
-        return await self._write(lambda db: revisit.revise(db, revisions, self._max_document_bytes))
+        return await self._write(lambda db: writes.update(db, documents, self._max_document_bytes))
 
-    async def shadows(self) -> Shadows:
+    async def successors(self) -> Successors:
         """None: the file knows no aliases."""
         raise precondition(
             "the embedded engine has no aliases, so no index can take another's place",
@@ -208,12 +209,12 @@ class EmbeddedEngine:
         """Not known: the file system says so when it is full."""
         return None
 
-    async def scan(self, index: str) -> AsyncIterator[Existing]:
-        """All documents in rising order of id, read page by page."""
+    async def scan(self, index: str) -> AsyncIterator[StoredDocument]:
+        """All documents in ascending order of id, read page by page."""
         after = ""
         while page := await self._page(index, after):
-            for existing in page:
-                yield existing
+            for document in page:
+                yield document
             after = page[-1].id
 
     async def aclose(self) -> None:
@@ -228,7 +229,7 @@ class EmbeddedEngine:
         if self._connection is not None:
             self._connection.close()
 
-    async def _page(self, index: str, after: str) -> list[Existing]:
+    async def _page(self, index: str, after: str) -> list[StoredDocument]:
         return await self._read(lambda db: documents.page(db, indices.get(db, index).id, after, _SCAN_PAGE))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:

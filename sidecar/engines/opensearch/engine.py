@@ -7,23 +7,23 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from sidecar.engines.opensearch import incomplete, lifecycle, load, mapping, reading, slices
+from sidecar.engines.opensearch import lifecycle, load, mapping, reading, writes
 from sidecar.engines.opensearch import multi_index as several
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
+from sidecar.engines.opensearch.incomplete import selection
 from sidecar.engines.opensearch.query import lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.removal import strip
-from sidecar.engines.opensearch.revisions import deliver
-from sidecar.engines.opensearch.successors import OpenSearchShadows
+from sidecar.engines.opensearch.successors import OpenSearchSuccessors
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.values.clauses import RANK_FEATURES, heaviest, holds
-from sidecar.values.documents import Existing, StoredDocument, WriteResult
+from sidecar.values.documents import StoredDocument, WriteResult
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
-from sidecar.values.maintenance import Candidate, Load, Part, Revision, Room
+from sidecar.values.maintenance import Load, Room, ShardRange
 from sidecar.values.search import EnginePage, Query, SparseClause
 
 DEFAULT_MAX_CLAUSES = 1024
@@ -146,7 +146,7 @@ which would end up in logs — send them as an identity, or configure a service 
             await self._send(index, request)
         return changed, mapping.leftovers(found)
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         """See `Engine.read`."""
         return await reading.read(self._http, await self._dialect(), index, ids)
 
@@ -227,11 +227,11 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.gaps`."""
         return await lifecycle.gaps(self._http, await self._dialect(), index, meta)
 
-    async def sample(self, index: str, size: int) -> list[Existing]:
+    async def sample(self, index: str, size: int) -> list[StoredDocument]:
         """See `Engine.sample`."""
         return await reading.sample(self._http, await self._dialect(), index, size)
 
-    async def scan(self, index: str) -> AsyncIterator[Existing]:
+    async def scan(self, index: str) -> AsyncIterator[StoredDocument]:
         """See `Engine.scan`."""
         async for document in reading.scan(self._http, await self._dialect(), index):
             yield document
@@ -240,35 +240,35 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.groups`."""
         return mapping.groups(await lifecycle.facts(self._http, index))
 
-    async def parts(self, index: str) -> tuple[Part, ...]:
-        """See `Engine.parts`."""
-        return await slices.parts(self._http, index)
+    async def shards(self, index: str) -> tuple[ShardRange, ...]:
+        """See `Engine.shards`."""
+        return await writes.shards(self._http, index)
 
-    async def candidates(
-        self, part: Part, after: int, meta: IndexMeta, *, unfinished: bool = False, whole_source: bool = False
-    ) -> AsyncIterator[list[Candidate]]:
-        """See `Engine.candidates`."""
-        found = await lifecycle.facts(self._http, part.index)
-        pages = slices.candidates(
+    async def pages(
+        self, shard: ShardRange, after: int, meta: IndexMeta, *, incomplete: bool = False, whole_source: bool = False
+    ) -> AsyncIterator[list[StoredDocument]]:
+        """See `Engine.pages`."""
+        found = await lifecycle.facts(self._http, shard.index)
+        pages = writes.pages(
             self._http,
             await self._dialect(),
-            part,
+            shard,
             after,
             () if whole_source else tuple(field.name for field in meta.fields),
             with_codes=bool(meta.fingerprint.codes),
             lean=all(each.source_is_lean for each in found),
-            only=incomplete.selection(meta, found) if unfinished else None,
+            only=selection(meta, found) if incomplete else None,
         )
-        async for some in pages:
-            yield some
+        async for found_page in pages:
+            yield found_page
 
-    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
-        """See `Engine.revise`."""
-        return await deliver(self._http, revisions, sleep=self._sleep)
+    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """See `Engine.update`."""
+        return await writes.update(self._http, documents, sleep=self._sleep)
 
-    async def shadows(self) -> OpenSearchShadows:
-        """See `Engine.shadows`."""
-        return OpenSearchShadows(self._http, await self._dialect(), self._sleep)
+    async def successors(self) -> OpenSearchSuccessors:
+        """See `Engine.successors`."""
+        return OpenSearchSuccessors(self._http, await self._dialect(), self._sleep)
 
     async def load(self) -> Load | None:
         """See `Engine.load`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sidecar.engines.opensearch.query import LEXICAL
 from sidecar.values.clauses import SPARSE
-from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, Existing, Json
+from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, Json, StoredDocument
 from sidecar.values.search import EngineHit, EnginePage, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
@@ -45,7 +45,7 @@ def page(
     )
 
 
-def existing(raw: Json, doc_values: Json) -> Existing:
+def stored_document(raw: Json, doc_values: Json) -> StoredDocument:
     """Read a stored document.
 
     A document whose state says ok and whose packed terms are gone was re-indexed from its
@@ -55,7 +55,7 @@ def existing(raw: Json, doc_values: Json) -> Existing:
     terms = blob(doc_values, TERMS)
     state = source.get(STATE)
     damaged = state == "ok" and terms is None
-    return Existing(
+    return StoredDocument(
         id=str(raw["_id"]),
         source=without_own(source),
         hash="" if damaged else str(source.get(HASH, "")),

@@ -7,11 +7,11 @@ from typing import Any
 
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_item
-from sidecar.engines.opensearch.hits import existing
+from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.engines.opensearch.multi_index import Several, located, several
-from sidecar.values.documents import CODES, STATE, TERMS, Existing, Json
+from sidecar.values.documents import CODES, STATE, TERMS, Json, StoredDocument
 
 READ_BATCH = 500
 SCAN_BATCH = 200
@@ -22,14 +22,14 @@ _MOST_HITS = 10_000
 _LEAN = {"_source": {"excludes": list(HEAVY_FIELDS)}}
 
 
-async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
     """What is stored under `ids`; see `Engine.read`.
 
     A GET sees every acknowledged write but no doc values; a search has doc values but sees
     only what was refreshed. Both are asked, and their sequence numbers compared: where the
     search is behind, the index is refreshed and both are asked again.
     """
-    found: dict[str, Existing] = {}
+    found: dict[str, StoredDocument] = {}
     unique = list(dict.fromkeys(ids))
     behind = await several(http, index) if unique else None
     group = None if behind is None or behind.is_one else behind
@@ -38,7 +38,7 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
     return found
 
 
-async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existing]:
+async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[StoredDocument]:
     """All documents of one point in time, in the order of the dialect."""
     opened = await http.send(dialect.open_pit(index), what=f'index "{index}"')
     pit = dialect.pit_id(opened)
@@ -57,7 +57,7 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existi
             reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')
             pit, raws = reply.get("pit_id", pit), reply["hits"]["hits"]
             for raw in raws:
-                yield existing(raw, raw.get("fields", {}))
+                yield stored_document(raw, raw.get("fields", {}))
             if len(raws) < SCAN_BATCH:
                 return
             after = {"search_after": raws[-1]["sort"]}
@@ -65,18 +65,18 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Existi
         await http.send(dialect.close_pit(pit), what=f'index "{index}"')
 
 
-async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[Existing]:
+async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
     """Some documents, spread over the index by a fixed seed."""
     scattered = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
     body = {"query": scattered, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
-    return [existing(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
+    return [stored_document(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
 
 
 async def _read_batch(
     http: Http, dialect: Dialect, index: str, ids: Sequence[str], group: Several | None
-) -> dict[str, Existing]:
-    done: dict[str, Existing] = {}
+) -> dict[str, StoredDocument]:
+    done: dict[str, StoredDocument] = {}
     pending = list(ids)
     for attempt in range(_ROUNDS):
         if attempt:
@@ -91,7 +91,7 @@ async def _read_batch(
         for id_, raw in current.items():
             if id_ not in behind or last:  # a document that never stands still is encoded again
                 fields = {} if id_ in behind else values.get(id_, {}).get("fields", {})
-                done[id_] = existing(raw, fields)
+                done[id_] = stored_document(raw, fields)
         pending = behind
         if not pending:
             break

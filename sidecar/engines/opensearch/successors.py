@@ -1,4 +1,7 @@
-"""An index that is filled beside another and takes its place behind an alias. See `sidecar.protocols.Shadows`."""
+"""A successor index: filled beside another, it takes that one's place behind an alias.
+
+See `sidecar.protocols.Successors`.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
 from sidecar.engines.opensearch.multi_index import age
 from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
-from sidecar.values.documents import HASH, STATE, Json, WriteResult
+from sidecar.values.documents import HASH, STATE, Json, StoredDocument, Version, WriteResult, version_of
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import Candidate, Found, Placement, Serving
+from sidecar.values.maintenance import Placement, Serving
 
 _CLONING = 60.0  # seconds
 _NOT_COPIED = (
@@ -31,14 +34,14 @@ _NOT_COPIED = (
 )
 
 
-class OpenSearchShadows:
-    """Implements `Shadows` over a cluster's REST API."""
+class OpenSearchSuccessors:
+    """Implements `Successors` over a cluster's REST API."""
 
     def __init__(self, http: Http, dialect: Dialect, sleep: Sleep) -> None:
         self._http, self._dialect, self._sleep = http, dialect, sleep
 
     async def serving(self, index: str) -> Serving:
-        """See `Shadows.serving`."""
+        """See `Successors.serving`."""
         found = await lifecycle.facts(self._http, index)
         notes = [each.meta.get(UPGRADE, {}) for each in found]
         names = tuple(sorted((each.name for each in found), key=age))
@@ -53,34 +56,34 @@ class OpenSearchShadows:
             marks=_numbers(notes, "marks"),
         )
 
-    async def create(self, shadow: str, like: str, meta: IndexMeta) -> None:
-        """See `Shadows.create`."""
+    async def create(self, successor: str, like: str, meta: IndexMeta) -> None:
+        """See `Successors.create`."""
         try:
-            known = mapping.read_meta(shadow, await lifecycle.facts(self._http, shadow))
+            known = mapping.read_meta(successor, await lifecycle.facts(self._http, successor))
         except ChercheError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
-            await self._create(shadow, like, meta)
+            await self._create(successor, like, meta)
             return
         if known is None or known.fingerprint != meta.fingerprint:
             raise ChercheError(
                 Code.ALREADY_EXISTS,
-                f'index "{shadow}" exists and is not set up for this upgrade',
+                f'index "{successor}" exists and is not set up for this upgrade',
                 "name another one with --shadow, or delete it",
             )
 
-    async def found(self, index: str, documents: Sequence[Candidate]) -> dict[str, Found]:
-        """See `Shadows.found`."""
+    async def held(self, index: str, documents: Sequence[StoredDocument]) -> dict[str, StoredDocument]:
+        """See `Successors.held`."""
         docs = await self._get(index, documents, {"_source_excludes": ",".join(HEAVY_FIELDS)})
-        return {doc["_id"]: _found(doc) for doc in docs if doc.get("found")}
+        return {doc["_id"]: _held(doc) for doc in docs if doc.get("found")}
 
-    async def absent(self, index: str, documents: Sequence[Candidate]) -> list[Candidate]:
-        """See `Shadows.absent`."""
+    async def absent(self, index: str, documents: Sequence[StoredDocument]) -> list[StoredDocument]:
+        """See `Successors.absent`."""
         docs = await self._get(index, documents, {"_source": "false"})
         return [one for one, doc in zip(documents, docs, strict=True) if not doc.get("found")]
 
     async def place(self, index: str, placements: Sequence[Placement]) -> list[WriteResult]:
-        """See `Shadows.place`."""
+        """See `Successors.place`."""
         writer = Writer(self._http, index, sleep=self._sleep, params={"pipeline": "_none"})
         items = []
         for position, placement in enumerate(placements):
@@ -90,22 +93,24 @@ class OpenSearchShadows:
                 writer.refuse(position, WriteResult(placement.document.id, error))
         return await writer.deliver(items, len(placements))
 
-    async def discard(self, documents: Sequence[Candidate]) -> list[WriteResult]:
-        """See `Shadows.discard`."""
+    async def discard(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        """See `Successors.discard`."""
+        versions = [version_of(one) for one in documents]
         items = [
-            Item(i, one.id, _line("delete", one.index, one.id, one.routing, one)) for i, one in enumerate(documents)
+            Item(i, one.id, _line("delete", version.index, one.id, version.routing, version))
+            for i, (one, version) in enumerate(zip(documents, versions, strict=True))
         ]
         return await Writer(self._http, "", sleep=self._sleep).deliver(items, len(items))
 
     async def announce(self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int]) -> None:
-        """See `Shadows.announce`."""
+        """See `Successors.announce`."""
         [successor] = await lifecycle.facts(self._http, new)
         await self._annotate(successor, {"replaces": [old], "read": dict(read), "marks": dict(marks)})
         [replaced] = await lifecycle.facts(self._http, old)
         await self._annotate(replaced, {**replaced.meta.get(UPGRADE, {}), "successor": new})
 
     async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:
-        """See `Shadows.switch`; filter and routing of the alias stay as they are."""
+        """See `Successors.switch`; filter and routing of the alias stay as they are."""
         reply = await self._send(alias, Request("GET", f"/_alias{index_path(alias)}"))
         options: Json = next((entry["aliases"][alias] for entry in reply.values()), {})
         added = {key: value for key, value in options.items() if key != "is_write_index"}
@@ -116,14 +121,14 @@ class OpenSearchShadows:
         await self._send(alias, Request("POST", "/_aliases", {"actions": actions}))
 
     async def freeze(self, index: str, *, frozen: bool) -> None:
-        """See `Shadows.freeze`."""
+        """See `Successors.freeze`."""
         if frozen:  # waits for writes that are on their way, which the setting alone does not
             await self._send(index, Request("PUT", index_path(index, "_block", "write")))
         else:
             await self._send(index, Request("PUT", index_path(index, "_settings"), {"index.blocks.write": None}))
 
     async def clone(self, index: str, name: str) -> None:
-        """See `Shadows.clone`."""
+        """See `Successors.clone`."""
         await self._delete_copy(index, name)
         body = {"settings": {"index.blocks.write": None}}
         await self._send(index, Request("POST", index_path(index, "_clone", name), body), _CLONING)
@@ -136,7 +141,7 @@ class OpenSearchShadows:
             )
 
     async def replace(self, index: str, new: str) -> None:
-        """See `Shadows.replace`."""
+        """See `Successors.replace`."""
         reply = await self._send(index, Request("GET", index_path(index, "_alias")))
         actions: list[dict[str, Any]] = [{"remove_index": {"index": index}}]
         actions.append({"add": {"index": new, "alias": index}})
@@ -146,7 +151,7 @@ class OpenSearchShadows:
         await self._send(index, Request("POST", "/_aliases", {"actions": actions}))
 
     async def roll(self, stream: str, meta: IndexMeta) -> str:
-        """See `Shadows.roll`.
+        """See `Successors.roll`.
 
         Raises
         ------
@@ -181,10 +186,14 @@ class OpenSearchShadows:
             )
         await self._send(name, Request("DELETE", index_path(name)))
 
-    async def _get(self, index: str, documents: Sequence[Candidate], params: Mapping[str, str]) -> list[Json]:
+    async def _get(self, index: str, documents: Sequence[StoredDocument], params: Mapping[str, str]) -> list[Json]:
         if not documents:
             return []
-        wanted = [{"_id": one.id, **({"routing": one.routing} if one.routing else {})} for one in documents]
+        routings = [version_of(one).routing for one in documents]
+        wanted = [
+            {"_id": one.id, **({"routing": routing} if routing else {})}
+            for one, routing in zip(documents, routings, strict=True)
+        ]
         reply = await self._send(index, Request("POST", index_path(index, "_mget"), {"docs": wanted}, params))
         docs: list[Json] = reply["docs"]
         for doc in docs:
@@ -192,13 +201,13 @@ class OpenSearchShadows:
                 raise of_item(503, doc["error"], f'index "{index}", document "{doc["_id"]}"')
         return docs
 
-    async def _create(self, shadow: str, like: str, meta: IndexMeta) -> None:
+    async def _create(self, successor: str, like: str, meta: IndexMeta) -> None:
         shown = {"flat_settings": "true"}
         mappings = await self._send(like, Request("GET", index_path(like, "_mapping")))
         settings = await self._send(like, Request("GET", index_path(like, "_settings"), params=shown))
         name = max(mappings)  # of several the newest, as rollovers number them
         body = creation(mappings[name]["mappings"], settings[name]["settings"], meta, self._dialect.recovery_source)
-        await self._send(shadow, Request("PUT", index_path(shadow), body))
+        await self._send(successor, Request("PUT", index_path(successor), body))
 
     async def _annotate(self, each: mapping.IndexFacts, note: Json) -> None:
         body = {"_meta": {**each.meta, UPGRADE: note}}
@@ -253,7 +262,7 @@ def placed(position: int, placement: Placement) -> Item:
         raise invalid(f"document {document.id!r} cannot be written: {error}", "mend it") from error
 
 
-def _line(operation: str, index: str, id: str, routing: str, guard: Found | Candidate | None) -> bytes:
+def _line(operation: str, index: str, id: str, routing: str, guard: Version | None) -> bytes:
     action: dict[str, Any] = {"_index": index} if index else {}
     action["_id"] = id
     if routing:
@@ -267,13 +276,14 @@ def _numbers(notes: Sequence[Json], name: str) -> dict[str, int]:
     return {key: int(value) for note in notes for key, value in note.get(name, {}).items()}
 
 
-def _found(doc: Json) -> Found:
+def _held(doc: Json) -> StoredDocument:
     source = doc["_source"]
-    return Found(
+    state = source.get(STATE)
+    return StoredDocument(
         doc["_id"],
         without_own(source),
         str(source.get(HASH, "")),
-        source.get(STATE),
-        int(doc["_seq_no"]),
-        int(doc["_primary_term"]),
+        state,
+        is_complete=state == "ok",
+        version=Version(int(doc["_seq_no"]), int(doc["_primary_term"])),
     )

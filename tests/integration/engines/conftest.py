@@ -64,6 +64,7 @@ class Bench:
             id=id,
             source=body,
             hash=f"hash of {id}",
+            state="ok",
             features={NAMES[i]: weight for i, weight in terms.items()},
             terms=codec.pack_terms(terms),
             codes=codec.pack_codes(TokenEmbeddings(np.full((2, 4), len(id) / 100, np.float32))),

@@ -244,7 +244,7 @@ FEED = """
 import asyncio, sys
 from pathlib import Path
 from sidecar.engines.embedded import EmbeddedEngine
-from sidecar.types import StoredDocument
+from sidecar.values.documents import StoredDocument
 
 async def feed(path, index):
     engine = EmbeddedEngine(Path(path))

@@ -15,7 +15,7 @@ from sidecar.errors import ChercheError, Code, not_found
 from sidecar.maintenance.setup import resolve
 from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
-from sidecar.values.documents import Existing, StoredDocument, WriteResult
+from sidecar.values.documents import StoredDocument, WriteResult
 from sidecar.values.index import (
     EngineInfo,
     Gaps,
@@ -149,10 +149,10 @@ class FakeEngine:
         self._called("remove", index)
         return len(self.documents), ()
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, Existing]:
+    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         self._called("read", index)
         found = [self.documents[i] for i in ids if i in self.documents]
-        return {d.id: _existing(d) for d in found}
+        return {d.id: _read_back(d) for d in found}
 
     async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         self._called("write", index)
@@ -199,13 +199,13 @@ class FakeEngine:
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         return self.missing
 
-    async def sample(self, index: str, size: int) -> list[Existing]:
+    async def sample(self, index: str, size: int) -> list[StoredDocument]:
         self._called("sample", index)
-        return [_existing(d) for d in list(self.documents.values())[:size]]
+        return [_read_back(d) for d in list(self.documents.values())[:size]]
 
 
-def _existing(document: StoredDocument) -> Existing:
-    return Existing(document.id, document.source, document.hash, document.state, document.terms, document.codes)
+def _read_back(document: StoredDocument) -> StoredDocument:
+    return replace(document, features=None)
 
 
 def _hit(document: StoredDocument, query: Query) -> EngineHit:

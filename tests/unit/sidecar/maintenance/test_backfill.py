@@ -18,7 +18,7 @@ from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument, WriteResult
 from sidecar.values.index import IndexMeta, IndexOptions
-from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, Load, NotDone, Progress, Revision, Room
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, Load, NotDone, Progress, Room
 from tests.unit.sidecar.conftest import FakeEncoder, FakeEncoders
 
 INDEX = "articles"
@@ -27,14 +27,14 @@ INDEX = "articles"
 class Interrupted(EmbeddedEngine):
     """Lets a test do something before documents are written, and answer for a cluster."""
 
-    before: Callable[[Sequence[Revision]], Awaitable[None]] | None = None
+    before: Callable[[Sequence[StoredDocument]], Awaitable[None]] | None = None
     loads: list[Load]
     disk: Room | None = None
 
-    async def revise(self, revisions: Sequence[Revision]) -> list[WriteResult]:
-        if self.before is not None and revisions:
-            await self.before(revisions)
-        return await super().revise(revisions)
+    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+        if self.before is not None and documents:
+            await self.before(documents)
+        return await super().update(documents)
 
     async def load(self) -> Load | None:
         return self.loads.pop(0) if getattr(self, "loads", None) else None
@@ -60,7 +60,7 @@ class World:
 
     async def write(self, *documents: tuple[str, dict[str, Any]]) -> None:
         """As another client would, that knows nothing of weights."""
-        plain = [replace(StoredDocument(id, source, ""), state="pending") for id, source in documents]
+        plain = [StoredDocument(id, source, state="pending") for id, source in documents]
         answers = await self.engine.write(INDEX, plain)
         assert not [answer.error for answer in answers if answer.error]
 
@@ -123,7 +123,7 @@ async def test_a_newer_write_wins_and_is_encoded_by_a_later_round(world: World) 
     await world.fill(10)
     written: list[str] = []
 
-    async def overtake(revisions: Sequence[Revision]) -> None:
+    async def overtake(documents: Sequence[StoredDocument]) -> None:
         if not written:
             written.append("3")
             await world.write(("3", {"title": "newer", "text": "write"}))
@@ -139,7 +139,7 @@ async def test_what_is_written_during_the_run_is_encoded_too(world: World) -> No
     await world.fill(10)
     added: list[str] = []
 
-    async def add(revisions: Sequence[Revision]) -> None:
+    async def add(documents: Sequence[StoredDocument]) -> None:
         if len(added) < 3:
             added.append(f"new {len(added)}")
             await world.write((added[-1], {"title": "new", "text": added[-1]}))
@@ -196,15 +196,15 @@ async def test_a_checkpoint_of_another_index_counts_for_nothing(world: World) ->
 
 async def test_a_resumed_run_finds_what_the_one_before_left_behind(world: World) -> None:
     await world.fill(10)
-    [part] = await world.engine.parts(INDEX)
+    [shard] = await world.engine.shards(INDEX)
     await world.run()
     await world.write(("3", {"title": "left", "text": "behind"}))
-    [now] = await world.engine.parts(INDEX)
+    [now] = await world.engine.shards(INDEX)
     finished = [e.checkpoint for e in await world.run() if isinstance(e, Progress) and e.checkpoint][-1]
     await world.engine.write(INDEX, [StoredDocument("3", {"title": "left"}, "", "pending")])
     key = next(iter(json.loads(finished)["read"]))
     past = json.dumps({"version": 1, "read": {key: now.mark + 1000}})
-    assert part.mark < now.mark
+    assert shard.mark < now.mark
     assert last(await world.run(checkpoint=past)).encoded == 1
 
 

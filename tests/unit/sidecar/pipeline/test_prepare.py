@@ -8,18 +8,21 @@ from cherche_models import codec
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import DocumentEncoder
-from sidecar.pipeline.prepare import Known, Prepared, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.prepare import known_document, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.stored import EncodedDocument
 from sidecar.testing import FakeModel
-from sidecar.values.documents import SourceDocument
+from sidecar.values.documents import SourceDocument, StoredDocument
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
 
 DOC = SourceDocument("1", b'{"title": "sea", "text": "the blue sea"}')
 
 
-async def prepare(world: Any, meta: IndexMeta, *documents: SourceDocument, known: Known | None = None) -> list[Any]:
+async def prepare(
+    world: Any, meta: IndexMeta, *documents: SourceDocument, known: StoredDocument | None = None
+) -> list[Any]:
     encoder = DocumentEncoder.of(meta, world.encoders)
-    return await prepare_documents(documents, [known or Known()] * len(documents), encoder, world.context)
+    return await prepare_documents(documents, [known or known_document("1")] * len(documents), encoder, world.context)
 
 
 async def query(world: Any, meta: IndexMeta, **options: Any) -> Any:
@@ -36,35 +39,39 @@ async def test_what_is_prepared_is_what_a_feed_stores(world: Any) -> None:
     async for _ in ingest(arriving(), world.index, world.context):
         pass
     stored = world.engine.documents["1"]
-    assert (prepared.hash, prepared.terms, prepared.codes) == (stored.hash, stored.terms, stored.codes)
-    assert (prepared.tokens, prepared.truncated, prepared.reused) == (6, False, False)
+    assert prepared.stored == replace(stored, features=None)
+    assert (prepared.part.tokens, prepared.part.truncated, prepared.is_reused) == (6, False, False)
 
 
 async def test_the_same_text_is_not_encoded_again(world: Any) -> None:
     meta = world.set_up()
     [first] = await prepare(world, meta, DOC)
     passes = len(world.encoder.calls)
-    [second] = await prepare(world, meta, DOC, known=Known(first.hash, first.terms))
-    assert second == replace(first, codes=None, reused=True, tokens=0)
+    [second] = await prepare(world, meta, DOC, known=known_document("1", first.stored.hash, first.stored.terms))
+    assert second.is_reused
+    assert second.stored == replace(first.stored, codes=None)
+    assert dict(second.part.weights.items()) == dict(first.part.weights.items())
+    assert (second.part.codes, second.part.tokens, second.part.truncated) == (None, 0, False)
     assert len(world.encoder.calls) == passes
 
 
-@pytest.mark.parametrize("known", [Known("another", b""), Known("", b"CT")])
-async def test_terms_that_do_not_fit_are_made_anew(world: Any, known: Known) -> None:
+@pytest.mark.parametrize("known", [known_document("1", "another"), known_document("1", "", b"CT")])
+async def test_terms_that_do_not_fit_are_made_anew(world: Any, known: StoredDocument) -> None:
     meta = world.set_up()
     [prepared] = await prepare(world, meta, DOC, known=known)
-    assert not prepared.reused
-    assert prepared.codes is not None
-    [damaged] = await prepare(world, meta, DOC, known=Known(prepared.hash, prepared.terms[:-1]))
-    assert not damaged.reused
+    assert not prepared.is_reused
+    assert prepared.stored.codes is not None
+    cut = known_document("1", prepared.stored.hash, prepared.stored.terms[:-1])
+    [damaged] = await prepare(world, meta, DOC, known=cut)
+    assert not damaged.is_reused
 
 
 async def test_one_bad_document_costs_only_itself(world: Any) -> None:
     meta = world.set_up()
     bad = [SourceDocument("2", b"{"), SourceDocument("3", b'{"text": "poison"}'), SourceDocument("4", b'{"text": " "}')]
     first, *errors, last = await prepare(world, meta, DOC, *bad, replace(DOC, id="5"))
-    assert isinstance(first, Prepared)
-    assert isinstance(last, Prepared)
+    assert isinstance(first, EncodedDocument)
+    assert isinstance(last, EncodedDocument)
     assert all(isinstance(error, ChercheError) for error in errors)
 
 
@@ -109,8 +116,12 @@ async def test_a_window_is_reranked_by_its_codes(world: Any) -> None:
         world, meta, SourceDocument("1", b'{"text": "sky"}'), SourceDocument("2", b'{"text": "sea"}')
     )
     [encoding] = world.encoder.model.encode(world.encoder.model.tokenize(["sea"], "query"), "query")
-    hits = [EngineHit("1", 2.0, codes=one.codes), EngineHit("2", 1.0, codes=two.codes), EngineHit("3", 0.5)]
+    hits = [
+        EngineHit("1", 2.0, codes=one.stored.codes),
+        EngineHit("2", 1.0, codes=two.stored.codes),
+        EngineHit("3", 0.5),
+    ]
     ranked = await rerank_hits(hits, encoding.embeddings, 1.0, world.context)
     assert [hit.id for hit in ranked.hits] == ["2", "1", "3"]
     assert (ranked.outcome.status, ranked.outcome.codes_missing) == (RerankStatus.PARTIAL, 1)
-    assert codec.codes_header(two.codes).tokens == 1
+    assert codec.codes_header(two.stored.codes).tokens == 1

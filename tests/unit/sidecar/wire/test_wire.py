@@ -12,7 +12,7 @@ from cherche_models import codec
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError, Code, invalid, overloaded
 from sidecar.pb.cherche.v1 import common_pb2, index_pb2, search_pb2
-from sidecar.values.documents import Existing, IngestResult
+from sidecar.values.documents import IngestResult, StoredDocument
 from sidecar.values.index import (
     EngineInfo,
     Fingerprint,
@@ -246,9 +246,10 @@ def test_an_answer_without_an_outcome_is_a_failure() -> None:
 
 
 def test_dumps_tell_digests_not_contents() -> None:
-    dumped = index.dumped_from_pb(index.dumped_to_pb(Existing("x", {"b": 1, "a": 2}, "h", "ok", b"terms", None)))
+    stored = StoredDocument("x", {"b": 1, "a": 2}, "h", "ok", terms=b"terms")
+    dumped = index.dumped_from_pb(index.dumped_to_pb(stored))
     assert dumped.source_json == b'{"a":2,"b":1}'
     assert len(dumped.terms_digest) == 64
     assert dumped.codes_digest == ""
     assert dumped.state == "ok"
-    assert index.dumped_from_pb(index.dumped_to_pb(Existing("y", {}))).state is None
+    assert index.dumped_from_pb(index.dumped_to_pb(StoredDocument("y", {}))).state is None

@@ -11,6 +11,7 @@ from opensearchpy.exceptions import TransportError
 
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Http
+from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.index import Identity
 
 ROOT = {"version": {"distribution": "opensearch", "number": "3.8.0"}}
@@ -102,3 +103,52 @@ def written(id_: str, status: int = 201) -> dict[str, Any]:
 def failed(id_: str, status: int, kind: str, reason: str = "because") -> dict[str, Any]:
     """A refused item of a bulk reply."""
     return {"index": {"_id": id_, "status": status, "error": {"type": kind, "reason": reason}}}
+
+
+UNSCRIPTED = ["script_lang not supported [painless]", "cannot execute [inline] scripts"]
+
+
+@dataclass
+class UnscriptedShelf:
+    """One index of a cluster without scripts; a document is (sequence number, source)."""
+
+    documents: dict[str, tuple[int, dict[str, Any]]]
+    reason: str = UNSCRIPTED[0]
+    pipelines: list[str] = field(default_factory=list)
+
+    def __call__(self, request: Sent) -> Any:
+        if request.path.endswith("_update_by_query"):
+            return refusal(400, "illegal_argument_exception", self.reason)
+        if request.path.endswith("_search"):
+            touched = {id_: (n, s) for id_, (n, s) in self.documents.items() if set(s) & set(OWN_FIELDS)}
+            return {"hits": {"hits": [self.raw(id_, number, source) for id_, (number, source) in touched.items()]}}
+        if request.path == "/_mget":
+            return {"docs": [self.got(doc["_id"]) for doc in request.body["docs"]]}
+        if request.path == "/_bulk":
+            lines = [json.loads(line) for line in request.body.splitlines()]
+            return {"items": [self.bulk(*pair) for pair in zip(lines[::2], lines[1::2], strict=True)]}
+        return {}
+
+    def raw(self, id_: str, number: int, source: dict[str, Any]) -> dict[str, Any]:
+        own = {key: value for key, value in source.items() if key not in OWN_FIELDS}
+        return {"_index": "books", "_id": id_, "_routing": "r", "_seq_no": number, "_primary_term": 1, "_source": own}
+
+    def got(self, id_: str) -> dict[str, Any]:
+        if id_ not in self.documents:
+            return {"_index": "books", "_id": id_, "found": False}
+        return {**self.raw(id_, *self.documents[id_]), "found": True}
+
+    def bulk(self, action: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        [(verb, told)] = action.items()
+        if verb == "update":
+            cause = {"type": "illegal_argument_exception", "reason": self.reason}
+            error = {"type": "illegal_argument_exception", "reason": "failed to execute script", "caused_by": cause}
+            return {verb: {"_id": told["_id"], "status": 400, "error": error}}
+        number, _ = self.documents[told["_id"]]
+        self.pipelines.append(told["pipeline"])
+        assert told["routing"] == "r"
+        if told["if_seq_no"] != number:
+            error = {"type": "version_conflict_engine_exception", "reason": "newer"}
+            return {verb: {"_id": told["_id"], "status": 409, "error": error}}
+        self.documents[told["_id"]] = (number + 100, body)
+        return {verb: {"_id": told["_id"], "status": 200}}

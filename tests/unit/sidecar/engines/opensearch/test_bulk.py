@@ -19,7 +19,7 @@ BUSY = "rejected_execution_exception"
 
 
 def documents(*ids: str) -> list[StoredDocument]:
-    return [StoredDocument(id_, {"title": id_}, "hash", features={"a": 1.0}, terms=b"t") for id_ in ids]
+    return [StoredDocument(id_, {"title": id_}, "hash", "ok", features={"a": 1.0}, terms=b"t") for id_ in ids]
 
 
 async def write(
@@ -146,7 +146,9 @@ def test_bodies_are_cut_by_bytes_and_keep_their_order() -> None:
 
 
 def test_a_document_is_two_lines() -> None:
-    document = StoredDocument("é\n1", {"title": "x\u2028y"}, "h", features={"%2E": 0.5}, terms=b"\x00\xff", codes=None)
+    document = StoredDocument(
+        "é\n1", {"title": "x\u2028y"}, "h", "ok", features={"%2E": 0.5}, terms=b"\x00\xff", codes=None
+    )
     action, source, rest = item(0, document).lines.decode().split("\n")
     assert json.loads(action) == {"index": {"_id": "é\n1"}}
     assert json.loads(source) == {

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.engines.opensearch import mapping
 from sidecar.engines.opensearch.errors import TooManyClauses, classify, of_item, of_reply
-from sidecar.engines.opensearch.hits import existing, page
+from sidecar.engines.opensearch.hits import page, stored_document
 from sidecar.errors import ChercheError, Code
 from sidecar.values.index import Fingerprint, IndexMeta, IndexStats, TextField
 from sidecar.values.search import Query
@@ -165,9 +165,9 @@ def test_a_page_without_totals_is_a_lower_bound() -> None:
 
 def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
     source = {"t": 1, "cherche_hash": "h", "cherche_state": "ok"}
-    whole = existing({"_id": "a", "_source": source}, {"cherche_terms": ["dA"], "cherche_codes": ["Yw"]})
+    whole = stored_document({"_id": "a", "_source": source}, {"cherche_terms": ["dA"], "cherche_codes": ["Yw"]})
     assert (whole.hash, whole.state, whole.terms, whole.codes) == ("h", "ok", b"t", b"c")
-    damaged = existing({"_id": "a", "_source": source}, {})
+    damaged = stored_document({"_id": "a", "_source": source}, {})
     assert (damaged.hash, damaged.state, damaged.terms) == ("", "pending", None)
-    other = existing({"_id": "a", "_source": {"t": 1}}, {})
+    other = stored_document({"_id": "a", "_source": {"t": 1}}, {})
     assert (other.hash, other.state) == ("", None)
