@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from sidecar.errors import ChercheError, invalid
+from sidecar.values import limits
 
 PREFIX = "CHERCHE_"
 FILE = "cherche.toml"
@@ -65,19 +66,19 @@ class Tls(_Section):
 class Limits(_Section):
     """What one call, and all calls together, may ask for."""
 
-    document_bytes: int = Field(default=1 << 20, ge=1)
+    document_bytes: int = Field(default=limits.DOCUMENT_BYTES, ge=1)
     """Largest document; a larger one is refused, its neighbours are not."""
     request_bytes: int = Field(default=64 << 20, ge=1 << 10)
     """Largest gRPC message, and largest HTTP request or answer."""
     items: int = Field(default=4096, ge=1)
     """Most items of one request."""
-    query_characters: int = Field(default=8192, ge=1)
+    query_characters: int = Field(default=limits.QUERY_CHARACTERS, ge=1)
     """Longest query text."""
-    window: int = Field(default=10_000, ge=1)
+    window: int = Field(default=limits.DEEPEST_HIT, ge=1)
     """Deepest hit that a search may reach."""
-    queue_items: int = Field(default=8192, ge=1)
+    queue_items: int = Field(default=limits.QUEUE_ITEMS, ge=1)
     """Texts that may wait for the model; more are refused with RetryInfo."""
-    queue_tokens: int = Field(default=2_000_000, ge=1)
+    queue_tokens: int = Field(default=limits.QUEUE_TOKENS, ge=1)
     """Tokens that may wait for the model."""
     stream_in_flight: int = Field(default=256, ge=1)
     """Documents of one stream that may be unanswered; more are not read yet."""

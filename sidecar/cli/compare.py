@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import click
 
+from sidecar.cli.options import parameter_type
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import DEPTH, Variant, check_applied, error_of, existing_file, measure, read, shown_p
 from sidecar.errors import invalid
-from sidecar.values.search import MatchSet, SearchRequest
+from sidecar.values.options import options
+from sidecar.values.search import SearchRequest
 
 MEASURES = ("ndcg@10", "recall@100", "map", "mrr", "hits@1", "hits@10")
-_SETTINGS: Mapping[str, Callable[[str], object]] = {
-    "rerank_weight": float,
-    "rerank_window": int,
-    "sparse_boost": float,
-    "query_terms": int,
-    "match_set": str,
+_SETTINGS = {
+    row.name: row
+    for row in options(SearchRequest).values()
+    if row.tunes and row.name not in {part.name for part in fields(Variant)}
 }
 _FORM = "INDEX/MODE[:QUERY_MODE][+rerank][?SETTING=VALUE&…]"
 
@@ -49,7 +49,7 @@ class System:
         """
         if Path(text).is_file():
             return cls(text, run=Path(text))
-        form, _, told = text.partition("?")
+        form, _, given = text.partition("?")
         index, slash, mode = form.rpartition("/")
         if not slash or not index:
             raise click.UsageError(f"{text!r} is neither a run file nor {_FORM}")
@@ -57,21 +57,19 @@ class System:
         request = SearchRequest(
             index=index, text="", mode=variant.mode, query_mode=variant.query_mode, rerank=variant.rerank, size=DEPTH
         )
-        return cls(text, variant=variant, request=replace(request, **_settings(text, told)))
+        return cls(text, variant=variant, request=replace(request, **_settings(text, given)))
 
 
-def _settings(text: str, told: str) -> dict[str, Any]:
+def _settings(text: str, given: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for pair in filter(None, told.split("&")):
+    for pair in filter(None, given.split("&")):
         name, _, value = pair.partition("=")
         if name not in _SETTINGS:
             raise click.UsageError(f"{text!r}: {name!r} is not one of {', '.join(_SETTINGS)}")
         try:
-            found[name] = _SETTINGS[name](value)
-        except ValueError as error:
-            raise click.UsageError(f"{text!r}: {name} {value!r} is no number") from error
-    if found.get("match_set", "auto") not in get_args(MatchSet):
-        raise click.UsageError(f"{text!r}: match_set is {', '.join(get_args(MatchSet))}")
+            found[name] = parameter_type(_SETTINGS[name]).convert(value, None, None)
+        except click.BadParameter as error:
+            raise click.UsageError(f"{text!r}: {name}: {error.message}") from error
     return found
 
 

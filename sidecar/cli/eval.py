@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.cross_encoder import NAME, Scorer, rerank_trial
+from sidecar.cli.options import offered
 from sidecar.cli.output import table
-from sidecar.cli.search import search_options
 from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
+from sidecar.values.options import options
 from sidecar.values.search import QueryMode, SearchRequest
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _PAIRED = "ndcg@10"
     show_default=True,
     help="MODE[:QUERY_MODE][+rerank], by commas.",
 )
-@search_options
+@offered(row for row in options(SearchRequest).values() if row.tunes)
 @click.option("--limit", type=click.IntRange(1), help="Only the first queries.")
 @click.option(
     "--cross-encoder", metavar="MODEL", help="Adds a row: the last mode's hits in the order of this cross-encoder."
@@ -62,7 +63,7 @@ def eval_(
     limit: int | None,
     cross_encoder: str | None,
     run_folder: Path | None,
-    **options: Any,  # noqa: ANN401  # fields of SearchRequest, checked by click
+    **given: Any,  # noqa: ANN401  # fields of SearchRequest, checked by click
 ) -> None:
     """Measure search modes with queries and judgements.
 
@@ -74,7 +75,7 @@ def eval_(
     """
     variants = [Variant.parse(mode, query_mode) for mode in modes.split(",")]
     texts, judgements = read(queries, qrels, limit)
-    base = SearchRequest(index=index, text="", size=DEPTH, **options)
+    base = SearchRequest(index=index, text="", size=DEPTH, **given)
     scorer = _scorer(cross_encoder) if cross_encoder else None
     trials = session.run(lambda client: _trials(session, client, base, variants, texts, scorer), index=index)
     report = evaluated(trials, judgements, len(texts))

@@ -1,4 +1,4 @@
-"""``python -m sidecar.cli.reference``: writes REFERENCE.md from the running program."""
+"""``python -m sidecar.cli.reference``: writes REFERENCE.md, and the options of the plugin, from the running program."""
 
 from __future__ import annotations
 
@@ -11,8 +11,21 @@ import click
 from sidecar.cli import VERBS, cherche
 from sidecar.cli.lines import MAX_LINE
 from sidecar.config import Limits, keys, variable
+from sidecar.values.options import Option, options
+from sidecar.values.search import SearchRequest
 
 FILE = Path(__file__).with_name("REFERENCE.md")
+PLUGIN = Path(__file__).parents[2] / "opensearch" / "plugin" / "README.md"
+PLUGIN_OPTIONS = (
+    "query_mode",
+    "match_set",
+    "query_terms",
+    "rerank",
+    "rerank_window",
+    "rerank_weight",
+    "sparse_boost",
+)
+_BEGIN, _END = "<!-- options, by python -m sidecar.cli.reference -->", "<!-- end of options -->"
 _EVERYWHERE = frozenset({"as_json", "quiet", "server", "engine", "url"})
 
 
@@ -25,6 +38,21 @@ def render() -> str:
         assert command is not None
         lines += _command(command, f"cherche {verb}")
     return "\n".join([*lines, *_limits(), "", *_settings(), ""])
+
+
+def with_options(readme: str) -> str:
+    """The plugin's README with the options that it has in common with a search."""
+    before, _, rest = readme.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    rows = options(SearchRequest)
+    table = ["| option | default | |", "|---|---|---|", *(_option_row(rows[name]) for name in PLUGIN_OPTIONS)]
+    return "\n".join([f"{before}{_BEGIN}", *table, f"{_END}{after}"])
+
+
+def _option_row(row: Option) -> str:
+    default = row.unset or f"`{str(row.default).lower() if row.kind is bool else row.default}`"
+    values = f" ({', '.join(f'`{choice}`' for choice in row.choices)})" if row.choices else ""
+    return f"| `{row.name}` | {default} | {row.help.removesuffix('.')}{values} |"
 
 
 def _command(command: click.Command, name: str) -> Iterator[str]:
@@ -121,3 +149,5 @@ def _settings() -> Iterator[str]:
 
 if __name__ == "__main__":
     FILE.write_text(render(), encoding="utf-8")
+    if PLUGIN.exists():
+        PLUGIN.write_text(with_options(PLUGIN.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,64 +7,30 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
+from sidecar.cli.options import offered
 from sidecar.cli.output import excerpt, table
-from sidecar.cli.session import Callback, Session, verb
+from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
 from sidecar.values.documents import Json
-from sidecar.values.search import Explanation, Hit, MatchSet, Mode, QueryMode, RerankStatus, SearchRequest, SearchResult
-
-
-def search_options(function: Callback) -> Callback:
-    """Options that choose how a search is done."""
-    options = [
-        click.option(
-            "--query-mode",
-            type=click.Choice(get_args(QueryMode)),
-            default="full",
-            show_default=True,
-            help="All terms of the model, its most important ones, or the query's own tokens by idf.",
-        ),
-        click.option("--query-terms", type=click.IntRange(1), default=16, help="Terms of the pruned query mode."),
-        click.option(
-            "--match-set",
-            type=click.Choice(get_args(MatchSet)),
-            default="auto",
-            show_default=True,
-            help="Who decides what is a hit: your own clause, or either; auto is lexical where totals or order matter.",
-        ),
-        click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 as set up."),
-        click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim."),
-        click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+from sidecar.values.options import options
+from sidecar.values.search import Explanation, Hit, RerankStatus, SearchRequest, SearchResult
 
 
 @verb("search")
 @click.argument("index")
 @click.argument("text")
-@click.option(
-    "--mode", type=click.Choice(get_args(Mode)), default="hybrid", show_default=True, help="What the first stage is."
-)
-@click.option("--rerank", is_flag=True, help="Reorder the window by MaxSim.")
-@search_options
-@click.option("--size", "-n", type=click.IntRange(1), default=10, show_default=True, help="Hits per page.")
-@click.option("--paginate", is_flag=True, help="Also print the token of the next page.")
-@click.option("--page", "page_token", default="", metavar="TOKEN", help="Continue an earlier page.")
+@offered(row for row in options(SearchRequest).values() if row.flags != ())
 @click.option("--filter", "filter_json", metavar="JSON", help="Query DSL that hits must match.")
 @click.option(
     "--query-json",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='A search body with "{{text}}" slots, sent instead of the default BM25 query.',
 )
-@click.option("--source", "source_fields", multiple=True, metavar="FIELD", help="Fields to return; repeatable.")
 @click.option("--explain", is_flag=True, help="Print the terms and tokens behind each score.")
-@click.option("--curl", is_flag=True, help="Print the engine's request as a curl command.")
 def search(
     session: Session,
     index: str,
@@ -72,17 +38,14 @@ def search(
     filter_json: str | None,
     query_json: Path | None,
     explain: bool,
-    curl: bool,
-    **options: Any,  # noqa: ANN401  # fields of SearchRequest, checked by click
+    **given: Any,  # noqa: ANN401  # fields of SearchRequest, checked by click
 ) -> None:
     """Search an index.
 
     The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
     reorders its best hits by MaxSim. The parts that are shown add up to the score.
     """
-    request = SearchRequest(
-        index=index, text=text, body=_body(filter_json, query_json), include_engine_request=curl, **options
-    )
+    request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given)
     explanations: Sequence[Explanation] = ()
     if explain:
         result, explanations = session.run(lambda client: client.explain(request), index=index)
@@ -90,7 +53,9 @@ def search(
         result = session.run(lambda client: client.search(request), index=index)
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
-    session.output.data(result_json(result, explanations), _printer(session, result, explanations, curl))
+    session.output.data(
+        result_json(result, explanations), _printer(session, result, explanations, request.include_engine_request)
+    )
 
 
 def result_json(result: SearchResult, explanations: Sequence[Explanation]) -> dict[str, Any]:

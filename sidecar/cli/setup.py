@@ -8,9 +8,12 @@ from typing import Any
 import click
 
 from cherche_models.codec import CODECS, LARGEST_POOL
+from sidecar.cli.options import flag, offered
 from sidecar.cli.output import pretty, size
-from sidecar.cli.session import Session, verb
+from sidecar.cli.session import Decorator, Session, verb
+from sidecar.errors import ChercheError
 from sidecar.values.index import DEFAULT_CODEC, NO_CODES, IndexOptions, SetupResult, TextField
+from sidecar.values.options import check_bounds, options
 
 
 def codec_help() -> str:
@@ -23,45 +26,30 @@ def codec_help() -> str:
     )
 
 
+def fields_option(*, unset: str = "") -> Decorator:
+    """``--fields``; `parse_fields` reads it."""
+    return flag(options(IndexOptions)["fields"], unset=unset, multiple=False, default=None)
+
+
 @verb("setup")
 @click.argument("index")
-@click.option(
-    "--fields",
-    metavar="NAME[:SHARE][^BOOST],...",
-    help="Fields encoded and searched, such as title:0.2^2,text: the title may use a fifth of the tokens and "
-    "counts twice in BM25.  [default: title,text where present]",
-)
-@click.option("--model", default="", metavar="NAME|PATH|ID", help="Sparse or joint model.  [default: the shipped one]")
-@click.option("--reranker", default="", metavar="NAME|PATH|ID", help="ColBERT model, where --model has no such head.")
-@click.option("--max-length", type=click.IntRange(0), default=0, help="Tokens kept; 0 for the model's maximum.")
-@click.option(
-    "--chunks",
-    type=click.IntRange(0, 64),
-    default=0,
-    help="Windows of --max-length that a longer document is cut into; 0 for one: the rest is left out.",
-)
-@click.option("--chunk-overlap", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 16]")
-@click.option("--prune", default="none", show_default=True, help="Such as top_k:128 or max_ratio:0.1.")
+@fields_option()
+@offered(row for row in options(IndexOptions).values() if row.flags != ())
 @click.option(
     "--codec",
     type=click.Choice([*CODECS, NO_CODES]),
     help=codec_help(),
 )
 @click.option("--pool", type=click.IntRange(1, LARGEST_POOL), default=1, help="About so many like tokens become one.")
-@click.option("--sparse-boost", type=click.FloatRange(0, min_open=True), help="Factor of the sparse clause.")
-@click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim.")
-@click.option("--rerank-window", type=click.IntRange(0), default=0, help="Hits reranked; 0 for 100.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 def setup(
     session: Session,
     index: str,
     fields: str | None,
-    model: str,
-    reranker: str,
     dry_run: bool,
     codec: str | None,
     pool: int,
-    **options: Any,  # noqa: ANN401  # fields of IndexOptions, checked by click
+    **given: Any,  # noqa: ANN401  # fields of IndexOptions, checked by click
 ) -> None:
     """Add the mapping to an index, new or existing.
 
@@ -71,15 +59,9 @@ def setup(
     INDEX may be an alias, a data stream or a pattern such as 'logs-*'. For the last two the mapping
     goes into their index template too, so that indices to come have it.
     """
-    names = session.model_name(model), session.model_name(reranker)
-    wanted = IndexOptions(
-        model=names[0],
-        reranker=names[1],
-        fields=parse_fields(fields or ""),
-        codec=codec_form(codec, pool),
-        **options,
-    )
-    result = session.run(lambda client: client.setup_index(index, wanted, dry_run=dry_run), models=names)
+    models = {name: session.model_name(given[name]) for name in ("model", "reranker")}
+    wanted = IndexOptions(fields=parse_fields(fields or ""), codec=codec_form(codec, pool), **given | models)
+    result = session.run(lambda client: client.setup_index(index, wanted, dry_run=dry_run), models=(*models.values(),))
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
     session.output.data(_json(index, result), lambda: _print(index, result))
@@ -122,10 +104,13 @@ def _field(text: str) -> TextField:
     name, _, share = name.partition(":")
     try:
         field = TextField(name, float(share or 0), float(boost or 1))
+        check_bounds(field)
     except ValueError as error:
         raise click.UsageError(f"field {text!r} is not NAME[:SHARE][^BOOST]: {error}") from error
-    if not name or not 0 <= field.token_share <= 1 or not 0 < field.boost < float("inf"):
-        raise click.UsageError(f"field {text!r} needs a name, a share in (0, 1] and a boost above 0")
+    except ChercheError as error:
+        raise click.UsageError(f"field {text!r}: {error}") from error
+    if not name:
+        raise click.UsageError(f"field {text!r} needs a name")
     return field
 
 

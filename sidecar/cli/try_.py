@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar.cli.options import flag
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.search import text_of
 from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
+from sidecar.values.index import DEFAULT_WINDOW
+from sidecar.values.options import options
 from sidecar.values.search import Hit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
+
+
+ROWS = options(SearchRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,10 @@ class Comparison:
 @click.argument("cluster", metavar="URL")
 @click.argument("index")
 @click.option("--queries", required=True, type=click.File("rb"), help='One query per line; "-" reads stdin.')
-@click.option("--fields", help="Fields searched and reranked, by commas.  [default: title,text]")
+@flag(ROWS["fields"], multiple=False, default=None, metavar="NAME,...")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Hits shown side by side.")
-@click.option("--window", type=click.IntRange(1), default=100, show_default=True, help="Hits of BM25 reranked.")
-@click.option("--rerank-weight", type=click.FloatRange(0, 1), help="Share of MaxSim; 1 is MaxSim alone.")
+@flag(replace(ROWS["rerank_window"], default=DEFAULT_WINDOW), "--window")
+@flag(ROWS["rerank_weight"], unset="the model's tuned value")
 def try_(
     session: Session,
     cluster: str,
@@ -75,7 +81,7 @@ def try_(
     queries: Any,  # noqa: ANN401  # an open binary file
     fields: str | None,
     top: int,
-    window: int,
+    rerank_window: int,
     rerank_weight: float | None,
 ) -> None:
     """Compare a cluster's BM25 with reranking; writes nothing.
@@ -89,9 +95,9 @@ def try_(
         text="",
         mode="bm25",
         rerank=True,
-        rerank_window=window,
+        rerank_window=rerank_window,
         rerank_weight=rerank_weight,
-        size=max(top, window),
+        size=max(top, rerank_window),
         fields=tuple(filter(None, (fields or "").split(","))),
     )
     asked = replace_target(session, cluster)

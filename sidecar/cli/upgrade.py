@@ -11,28 +11,30 @@ import click
 
 from sidecar.cli.failures import failure
 from sidecar.cli.ledger import Checkpoint, Run, ledger
+from sidecar.cli.options import offered
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
-from sidecar.cli.setup import parse_fields
+from sidecar.cli.setup import fields_option, parse_fields
 from sidecar.cli.trials import Trial, Variant, existing_file, measure, read, shown_p
 from sidecar.errors import ChercheError, precondition
 from sidecar.values.index import IndexOptions
 from sidecar.values.maintenance import BackfillOptions, Switched
+from sidecar.values.options import options
 from sidecar.values.search import SearchRequest
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
     from sidecar.wire.maintenance import Step
 
+ROWS = options(IndexOptions)
 _MEASURE = "ndcg@10"
 _CHANCE = 0.05
 
 
 @verb("upgrade")
 @click.argument("index")
-@click.option("--model", default="", metavar="NAME|PATH|ID", help="The new sparse or joint model.")
-@click.option("--reranker", default="", metavar="NAME|PATH|ID", help="The new ColBERT model.")
-@click.option("--fields", metavar="NAME[:SHARE][^BOOST],...", help="As in setup.  [default: as they are]")
+@offered((ROWS["model"], ROWS["reranker"]), unset="as it is")
+@fields_option(unset="as they are")
 @click.option("--shadow", default="", metavar="NAME", help="The new index.  [default: INDEX and the fingerprint]")
 @click.option("--queries", type=existing_file(), help="JSONL with _id and text: compare both before the switch.")
 @click.option("--qrels", type=existing_file(), help="Judgements of them: refuse a switch that is worse.")

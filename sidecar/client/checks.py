@@ -70,9 +70,6 @@ def check_search(request: SearchRequest, limits: Limits) -> None:
     check_query(request.text, limits)
     if _surrogate(request.index):
         raise invalid("the index name holds a lone surrogate", "name an index that exists")
-    for name in ("query_terms", "rerank_window", "size"):
-        if getattr(request, name) < 0:
-            raise invalid(f"{name} is {getattr(request, name)}", "give 0 for the default, or more")
 
 
 def sift(texts: Sequence[Text], what: str, limits: Limits) -> tuple[list[int], dict[int, ChercheError]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -13,13 +12,16 @@ from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, names_of
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
-from sidecar.pipeline.plan import DEFAULT_FIELDS
 from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
 from sidecar.values.documents import OWN_FIELDS, StoredDocument
 from sidecar.values.index import (
     DEFAULT_CODEC,
+    DEFAULT_FIELDS,
+    DEFAULT_OVERLAP,
+    DEFAULT_WINDOW,
     NO_CODES,
+    SHORTEST,
     Chunks,
     Fingerprint,
     Gaps,
@@ -31,11 +33,9 @@ from sidecar.values.index import (
     SetupResult,
     TextField,
 )
+from sidecar.values.options import check_bounds
+from sidecar.values.options import options as options_of
 
-DEFAULT_WINDOW = 100
-MOST_CHUNKS = 64
-DEFAULT_OVERLAP = 16  # tokens
-SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 _SAMPLE = 32
 _POSTING_BYTES = 4.0  # measured: 285 weights take 1.1 kB of postings on OpenSearch 3.8.0
 
@@ -67,6 +67,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
     ChercheError
         INVALID_ARGUMENT naming the option; NOT_FOUND for a model that is not served.
     """
+    check_bounds(options)
     model = context.encoders.named(options.model)
     if not model.info.sparse:
         raise invalid(
@@ -94,8 +95,8 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
         prune=prune,
         naming=naming,
         codec=codec if codes else NO_CODES,
-        sparse_boost=_factor("sparse_boost", options.sparse_boost, model.info.sparse_boost),
-        rerank_weight=_share("rerank_weight", options.rerank_weight, tuned.rerank_weight),
+        sparse_boost=model.info.sparse_boost if options.sparse_boost is None else options.sparse_boost,
+        rerank_weight=tuned.rerank_weight if options.rerank_weight is None else options.rerank_weight,
         rerank_window=_window(options.rerank_window, context) or DEFAULT_WINDOW,
         chunks=chunks,
     )
@@ -302,20 +303,20 @@ def _naming(model: Encoder) -> str:
 
 
 def _fields(wanted: Sequence[TextField]) -> tuple[TextField, ...]:
-    names = [field.name for field in wanted]
+    names, rows = [field.name for field in wanted], options_of(TextField)
     for field in wanted:
         if not field.name or field.name in (*OWN_FIELDS, "_id"):
             raise invalid(f"field {field.name!r} cannot be encoded", "name a text field of your documents")
         if names.count(field.name) > 1:
             raise invalid(f"field {field.name!r} is named twice", "name it once")
-        _share(f"the token share of field {field.name!r}", field.token_share, 0.0)
-        _factor(f"the boost of field {field.name!r}", field.boost, 1.0)
+        rows["token_share"].check(field.token_share, f"the token share of field {field.name!r}")
+        rows["boost"].check(field.boost, f"the boost of field {field.name!r}")
     return tuple(wanted)
 
 
 def _max_length(wanted: int, model: Encoder) -> int:
     longest = model.info.max_document_length
-    if wanted and not SHORTEST <= wanted <= longest:
+    if wanted > longest:
         raise invalid(
             f"max_length is {wanted}, model {model.info.name!r} reads {SHORTEST} to {longest} tokens", "choose within"
         )
@@ -324,13 +325,11 @@ def _max_length(wanted: int, model: Encoder) -> int:
 
 def _chunks(options: IndexOptions, max_length: int) -> Chunks:
     most = options.chunks or 1
-    if not 1 <= most <= MOST_CHUNKS:
-        raise invalid(f"chunks is {most}", f"cut documents into 1 to {MOST_CHUNKS} windows, or give 0 for the default")
     if most == 1:
         return Chunks()
     default = min(DEFAULT_OVERLAP, max_length // 4)
     overlap = default if options.chunk_overlap is None else options.chunk_overlap
-    if not 0 <= overlap <= max_length // 2:
+    if overlap > max_length // 2:
         raise invalid(f"chunk_overlap is {overlap}", f"windows may share 0 to {max_length // 2} of {max_length} tokens")
     return Chunks(most, overlap)
 
@@ -342,7 +341,7 @@ def _known_overlap(options: IndexOptions, known: IndexMeta) -> int | None:
 
 
 def _window(wanted: int, context: Context) -> int:
-    if not 0 <= wanted <= context.limits.window:
+    if wanted > context.limits.window:
         raise invalid(f"rerank_window is {wanted}", f"rerank 1 to {context.limits.window:,} hits, or 0 for the default")
     return wanted
 
@@ -352,18 +351,6 @@ def _prune(text: str) -> str:
         return str(Prune.parse(text or "none"))
     except ValueError as error:
         raise invalid(str(error), "for example none, top_k:128 or max_ratio:0.1") from None
-
-
-def _factor(name: str, value: float | None, default: float) -> float:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise invalid(f"{name} is {value}", "give a factor above 0")
-    return default if value is None else value
-
-
-def _share(name: str, value: float | None, default: float) -> float:
-    if value is not None and not 0 <= value <= 1:
-        raise invalid(f"{name} is {value}", "give a share between 0 and 1")
-    return default if value is None else value
 
 
 async def _projected(

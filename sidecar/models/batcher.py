@@ -15,6 +15,7 @@ from sidecar.errors import ChercheError, Code, overloaded, unavailable
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
 from sidecar.models.queue import Job, JobQueue, padded_tokens
 from sidecar.protocols import BatchObserver, Model
+from sidecar.values.limits import QUEUE_ITEMS, QUEUE_TOKENS
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
 Outcome = Encoded | ChercheError
@@ -54,8 +55,8 @@ class BatchOptions:
 
     tokens: int = 2048
     max_wait: float = 2.0
-    queue_items: int = 8192
-    queue_tokens: int = 2_000_000
+    queue_items: int = QUEUE_ITEMS
+    queue_tokens: int = QUEUE_TOKENS
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""What the rim hands to the pipeline."""
+"""Engine, models, clock and limits of a call to the pipeline."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cherche_models.types import TokenEmbeddings
 from sidecar.pipeline.cache import CodesCache
 from sidecar.pipeline.pages import PageSigner
 from sidecar.protocols import Encoders, Engine
+from sidecar.values import limits
 from sidecar.values.index import Identity
 
 MaxSim = Callable[[TokenEmbeddings, Sequence[bytes | None]], scores.Scores]
@@ -42,9 +43,9 @@ class Limits:
         Deepest hit a search may reach: rerank window, and offset + size.
     """
 
-    document_bytes: int = 1 << 20
-    query_characters: int = 8192
-    window: int = 10_000
+    document_bytes: int = limits.DOCUMENT_BYTES
+    query_characters: int = limits.QUERY_CHARACTERS
+    window: int = limits.DEEPEST_HIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from sidecar.pipeline.membership import check_body, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check
 from sidecar.protocols import Encoder
-from sidecar.values.index import NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
+from sidecar.values.index import DEFAULT_FIELDS, NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
+from sidecar.values.options import options
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest
-
-DEFAULT_FIELDS = ("title", "text")
 
 _FAILS_OPEN = {Code.DEADLINE_EXCEEDED: RerankStatus.DEADLINE}
 
@@ -213,21 +212,9 @@ def _weight(request: SearchRequest, stored: IndexMeta | None, reranker: Encoder 
 
 
 def _query_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
-    return sha256_of(
-        [
-            request.index,
-            request.text,
-            request.mode,
-            request.query_mode,
-            request.match_set,
-            request.query_terms,
-            request.rerank,
-            boost,
-            request.body,
-            request.model,
-            [[field.name, field.boost] for field in meta.fields],
-        ]
-    )
+    resolved = {"sparse_boost": boost, "fields": [[field.name, field.boost] for field in meta.fields]}
+    rows = [row for row in options(SearchRequest).values() if not row.keeps_order]
+    return sha256_of([resolved.get(row.name, getattr(request, row.name)) for row in rows])
 
 
 def _read_page(request: SearchRequest, query_hash: str, fingerprint: str, context: Context) -> Page | None:

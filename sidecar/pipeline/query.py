@@ -17,6 +17,7 @@ from sidecar.pipeline.encode import name_of
 from sidecar.protocols import Encoder
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
+from sidecar.values.options import check_bounds
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseClause, SparseOutcome, SparseStatus
 
 _STAGES = ("tokenize", "queue", "encode")
@@ -95,20 +96,7 @@ def check(request: SearchRequest, context: Context) -> None:
         request.text.encode()
     except UnicodeEncodeError:
         raise invalid("the query holds a lone surrogate", "replace it: it is no character") from None
-    if request.size < 1:
-        raise invalid(f"size is {request.size}", "ask for at least 1 hit")
-    if request.rerank_window < 0:
-        raise invalid(
-            f"rerank_window is {request.rerank_window}", "rerank at least 1 hit, or 0 for the index's setting"
-        )
-    if request.query_terms < 0:
-        raise invalid(f"query_terms is {request.query_terms}", "keep at least 1 term, or 0 for 16")
-    weight = request.rerank_weight
-    if weight is not None and not 0 <= weight <= 1:
-        raise invalid(f"rerank_weight is {weight}", "give a share between 0 and 1")
-    boost = request.sparse_boost
-    if boost is not None and not (math.isfinite(boost) and boost > 0):
-        raise invalid(f"sparse_boost is {boost}", "give a factor above 0, or search with --mode bm25")
+    check_bounds(request)
 
 
 def _check_empty(request: SearchRequest) -> None:
@@ -229,7 +217,7 @@ async def idf_weights(request: SearchRequest, encoder: Encoder, meta: IndexMeta,
 def _chosen(weights: TermWeights, request: SearchRequest) -> TermWeights:
     if request.query_mode != "pruned":
         return weights
-    return Prune("top_k", request.query_terms or 16)(weights)
+    return Prune("top_k", request.query_terms)(weights)
 
 
 async def _encode_one(encoder: Encoder, text: str, context: Context) -> Encoded:

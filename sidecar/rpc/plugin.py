@@ -19,9 +19,10 @@ from sidecar.services import Services
 from sidecar.values.clauses import heaviest, sparse_clause
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexMeta
+from sidecar.values.options import options
 from sidecar.values.search import EngineHit, RerankOutcome, SearchRequest, Timings
 from sidecar.wire.columns import item_to_pb, timings_to_pb, weights_to_pb
-from sidecar.wire.search import QUERY_MODES, outcome_to_pb, sparse_to_pb
+from sidecar.wire.search import outcome_to_pb, query_from_pb, sparse_to_pb
 from sidecar.wire.status import clean
 
 
@@ -58,15 +59,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         """Turn a query text into the sparse clause, and into what MaxSim needs."""
         ours = bounded(self._services, context)
         started = ours.clock()
-        wanted = SearchRequest(
-            index="",
-            text=request.text,
-            query_mode=QUERY_MODES.get(request.query_mode, "full"),
-            query_terms=request.query_terms,
-            rerank=request.embeddings,
-            sparse_boost=request.sparse_boost if request.HasField("sparse_boost") else None,
-        )
-        query = await prepare_query(wanted, _meta(request.meta_json), ours)
+        query = await prepare_query(query_from_pb(request), _meta(request.meta_json), ours)
         timings = Timings(**query.encoded.timings, total=ours.clock() - started)
         self._services.metrics.stages(timings)
         return _query_to_pb(query, request.max_clauses, timings)
@@ -77,8 +70,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         started = ours.clock()
         meta = _meta(request.meta_json)
         weight = request.weight if request.HasField("weight") else meta.rerank_weight
-        if not 0 <= weight <= 1:
-            raise invalid(f"rerank weight is {weight}", "give a share between 0 and 1")
+        options(SearchRequest)["rerank_weight"].check(weight, "rerank weight")
         self._services.check_items(len(request.hits))
         hits = [EngineHit(one.id, one.score, codes=one.codes or None) for one in request.hits]
         ranked = await rerank_hits(hits, _embeddings(request.query), weight, ours)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from sidecar.values.documents import Json
+from sidecar.values.options import Option
 
+DEFAULT_FIELDS = ("title", "text")
+DEFAULT_WINDOW = 100  # hits
+MOST_CHUNKS = 64
+DEFAULT_OVERLAP = 16  # tokens
+SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 DEFAULT_CODEC = "int8"
 NO_CODES = "none"
 """In a codec's place: no token codes are stored, and hits are encoded when they are reranked."""
@@ -25,11 +31,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A field that is encoded and searched; `token_share` 0 is no bound."""
+    """A field that is encoded and searched."""
 
-    name: str
-    token_share: float = 0.0
-    boost: float = 1.0
+    name: Annotated[str, Option("Path in a document.")]
+    token_share: Annotated[
+        float, Option("Share of the maximum length that it may use.", least=0, most=1, unset="no limit")
+    ] = 0.0
+    boost: Annotated[float, Option("Factor of its BM25.", above=0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class IndexMeta:
     codec: str = DEFAULT_CODEC
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
-    rerank_window: int = 100
+    rerank_window: int = DEFAULT_WINDOW
     version: int = 1
     chunks: Chunks = Chunks()
 
@@ -177,21 +185,49 @@ class Gaps:
         return self.untouched + self.waiting + self.lost + self.without_codes
 
 
+_TUNED = "the model's tuned value"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How an index is to be set up; empty, 0 and None stand for what it has, else for the model's defaults."""
+    """How an index is to be set up, and the table of its options.
 
-    model: str = ""
-    reranker: str = ""
-    fields: tuple[TextField, ...] = ()
-    max_length: int = 0
-    prune: str = "none"
-    codec: str = ""
-    sparse_boost: float | None = None
-    rerank_weight: float | None = None
-    rerank_window: int = 0
-    chunks: int = 0
-    chunk_overlap: int | None = None
+    Empty, 0 and None stand for what the index has; where it has nothing yet, for what the rows say.
+    """
+
+    model: Annotated[str, Option("Sparse or joint model.", metavar="NAME|PATH|ID", unset="the sidecar's default")] = ""
+    reranker: Annotated[
+        str,
+        Option("ColBERT model.", metavar="NAME|PATH|ID", unset="the model itself where it has that head"),
+    ] = ""
+    fields: Annotated[
+        tuple[TextField, ...],
+        Option(
+            "Fields encoded and searched, such as title:0.2^2,text: the title may use a fifth of the tokens and "
+            "counts twice in BM25.",
+            flags=(),
+            metavar="NAME[:SHARE][^BOOST],...",
+            unset=f"{' and '.join(DEFAULT_FIELDS)} where present",
+        ),
+    ] = ()
+    max_length: Annotated[int, Option("Tokens kept per document.", least=SHORTEST, unset="the model's own maximum")] = 0
+    prune: Annotated[str, Option("Pruning rule for documents, such as top_k:128 or max_ratio:0.1.")] = "none"
+    codec: Annotated[str, Option("Codec of token codes.", flags=(), unset=DEFAULT_CODEC)] = ""
+    sparse_boost: Annotated[float | None, Option("Factor of the sparse clause.", above=0, unset=_TUNED)] = None
+    rerank_weight: Annotated[float | None, Option("Share of MaxSim.", least=0, most=1, unset=_TUNED)] = None
+    rerank_window: Annotated[int, Option("Hits reranked.", least=1, unset=f"{DEFAULT_WINDOW}")] = 0
+    chunks: Annotated[
+        int,
+        Option(
+            "Windows of --max-length tokens that a longer document is cut into; the rest is left out.",
+            least=1,
+            most=MOST_CHUNKS,
+            unset="one",
+        ),
+    ] = 0
+    chunk_overlap: Annotated[
+        int | None, Option("Tokens that neighbouring windows share.", least=0, unset=f"{DEFAULT_OVERLAP}")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

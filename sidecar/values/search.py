@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from sidecar.values.documents import Json
-from sidecar.values.index import Fingerprint, TextField
+from sidecar.values.index import DEFAULT_FIELDS, Fingerprint, TextField
+from sidecar.values.options import Option
 
 Mode = Literal["bm25", "sparse", "hybrid"]
 QueryMode = Literal["full", "pruned", "doc_only"]
@@ -14,7 +15,7 @@ MatchSet = Literal["auto", "lexical", "union"]
 
 
 class RerankStatus:
-    """Names of what can become of a rerank; the wire's enum has the same."""
+    """Rerank statuses, named as in the wire's enum."""
 
     NOT_REQUESTED = "NOT_REQUESTED"
     APPLIED = "APPLIED"
@@ -28,7 +29,7 @@ class RerankStatus:
 
 
 class SparseStatus:
-    """Names of what can become of the sparse part of a query; the wire's enum has the same."""
+    """Statuses of the sparse clause, named as in the wire's enum."""
 
     NOT_REQUESTED = "NOT_REQUESTED"
     APPLIED = "APPLIED"
@@ -50,7 +51,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class ScoreParts:
-    """Where a score comes from; the three last are None where the hit was not reranked."""
+    """Components of a score; the last three are None where the hit was not reranked."""
 
     lexical: float
     sparse: float
@@ -63,7 +64,7 @@ class ScoreParts:
 
 @dataclass(frozen=True, slots=True)
 class RerankOutcome:
-    """What became of the rerank, with counts and a reason for people."""
+    """Rerank status, with counts and a reason for people."""
 
     status: str = RerankStatus.NOT_REQUESTED
     reason: str = ""
@@ -75,7 +76,7 @@ class RerankOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SparseOutcome:
-    """What became of the sparse part: terms that were sent, tokens that the query has, and a reason for people."""
+    """Status of the sparse clause: terms sent, tokens of the query, and a reason for people."""
 
     status: str = SparseStatus.NOT_REQUESTED
     reason: str = ""
@@ -95,7 +96,7 @@ class TermContribution:
 
 @dataclass(frozen=True, slots=True)
 class TokenMatch:
-    """One query token and the document token that answers it; `document_token` "" where its text was withheld."""
+    """A query token and the document token most similar to it; `document_token` is "" where its text was withheld."""
 
     query_token: str
     document_token: str
@@ -105,7 +106,7 @@ class TokenMatch:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a hit is where it is."""
+    """Contributions to the score of a hit."""
 
     id: str
     terms: tuple[TermContribution, ...]
@@ -138,19 +139,19 @@ class Query:
     Attributes
     ----------
     text : str
-        What the user typed; the engine's own BM25 over `fields` unless `body` has a query.
+        Query text; BM25 over `fields` unless `body` has a query.
     mode : {"bm25", "sparse", "hybrid"}
     match_set : {"lexical", "union"}
-        Decided already: membership of a hybrid query.
+        Resolved: which clause decides what is a hit.
     fields : tuple of TextField
     clauses : tuple of SparseClause
         Empty for bm25.
     sparse_boost : float
         Factor of the sparse clause.
     size, offset : int
-        Window of the engine's order.
+        Range of the engine's order.
     body : mapping
-        The user's own search body (query, filter, aggs, sort, …), untouched.
+        The caller's search body (query, filter, aggs, sort, …), untouched.
     source_fields : tuple of str
         Empty for all.
     with_terms, with_codes : bool
@@ -160,7 +161,7 @@ class Query:
     keep_pit : bool
         Open a point in time when `pit` is empty, and return it.
     timeout : float or None
-        Seconds the caller still has.
+        Seconds until the caller's deadline.
     names : tuple of str
         Concrete indices that `clauses` are for, where there are `others`.
     others : tuple of GroupClauses
@@ -202,11 +203,10 @@ class EngineHit:
 
 @dataclass(frozen=True, slots=True)
 class EnginePage:
-    """What the first stage found.
+    """Hits of the first stage.
 
-    `request` is what was sent: method, path, body. `clauses` is how many of the query's clauses were
-    sent, from the first on; None for all. `indices` are the concrete ones that hold the hits. `partial`: not
-    every shard answered.
+    `request` is the engine's: method, path, body. `clauses` counts the query's clauses that were sent, from the
+    first on; None for all. `indices` are the concrete ones that hold the hits. `partial`: not every shard answered.
     """
 
     hits: tuple[EngineHit, ...]
@@ -221,31 +221,90 @@ class EnginePage:
     partial: bool = False
 
 
+_INDEX_SETTING = "the index's setting"
+_IN_TOKEN = "the page token carries the value that the first page had"
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A search as the caller wrote it; None and 0 stand for the index's settings.
+    """A search as the caller wrote it, and the table of its options.
 
-    `model` and `fields` serve an index that cherche was never set up on.
+    `model` and `fields` are for an index that cherche was never set up on.
     """
 
-    index: str
-    text: str
-    mode: Mode = "hybrid"
-    query_mode: QueryMode = "full"
-    match_set: MatchSet = "auto"
-    query_terms: int = 16
-    rerank: bool = False
-    rerank_window: int = 0
-    rerank_weight: float | None = None
-    sparse_boost: float | None = None
-    size: int = 10
-    page_token: str = ""
-    body: Json = field(default_factory=dict)
-    source_fields: tuple[str, ...] = ()
-    include_engine_request: bool = False
-    model: str = ""
-    fields: tuple[str, ...] = ()
-    paginate: bool = False
+    index: Annotated[str, Option("Index, alias or pattern.", flags=())]
+    text: Annotated[str, Option("Query text.", flags=())]
+    mode: Annotated[Mode, Option("First stage: BM25, term weights, or both in one query.")] = "hybrid"
+    query_mode: Annotated[
+        QueryMode,
+        Option("All terms of the model, its most important ones, or the query's own tokens by idf.", tunes=True),
+    ] = "full"
+    match_set: Annotated[
+        MatchSet,
+        Option(
+            "Clause that decides what is a hit: your own, or either; auto is lexical where totals or order matter.",
+            tunes=True,
+        ),
+    ] = "auto"
+    query_terms: Annotated[int, Option("Terms kept by the query mode pruned.", least=1, tunes=True)] = 16
+    rerank: Annotated[bool, Option("Reorder the window by MaxSim.")] = False
+    rerank_window: Annotated[
+        int, Option("Hits reranked.", least=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True)
+    ] = 0
+    rerank_weight: Annotated[
+        float | None,
+        Option("Share of MaxSim.", least=0, most=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True),
+    ] = None
+    sparse_boost: Annotated[
+        float | None, Option("Factor of the sparse clause.", above=0, unset=_INDEX_SETTING, tunes=True)
+    ] = None
+    size: Annotated[
+        int,
+        Option(
+            "Hits per page.",
+            least=1,
+            flags=("--size", "-n"),
+            keeps_order="it cuts the order into pages, and the page token carries where the next one starts",
+        ),
+    ] = 10
+    page_token: Annotated[
+        str,
+        Option(
+            "Continue an earlier page.",
+            flags=("--page",),
+            metavar="TOKEN",
+            keeps_order="it only says where in the order the page starts",
+        ),
+    ] = ""
+    body: Annotated[
+        Json, Option("A search body of the engine's own, with {{text}} slots.", flags=(), wire="body_json")
+    ] = field(default_factory=dict)
+    source_fields: Annotated[
+        tuple[str, ...],
+        Option(
+            "Fields to return; repeatable.",
+            flags=("--source",),
+            metavar="FIELD",
+            unset="all",
+            keeps_order="it selects what is shown of a hit",
+        ),
+    ] = ()
+    include_engine_request: Annotated[
+        bool,
+        Option(
+            "Print the engine's request as a curl command.",
+            flags=("--curl",),
+            keeps_order="it adds the engine's request to the answer",
+        ),
+    ] = False
+    model: Annotated[str, Option("Served model.", flags=(), unset="the sidecar's default")] = ""
+    fields: Annotated[
+        tuple[str, ...], Option("Fields searched and encoded.", flags=(), unset=" and ".join(DEFAULT_FIELDS))
+    ] = ()
+    paginate: Annotated[
+        bool,
+        Option("Also print the token of the next page.", keeps_order="it keeps a point in time open for later pages"),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +321,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A page of hits."""
+    """A page of hits, with search status."""
 
     hits: tuple[Hit, ...]
     total: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from sidecar.errors import ChercheError, invalid
 from sidecar.pb.cherche.v1 import common_pb2 as pb
 from sidecar.values.index import Fingerprint
 from sidecar.values.search import Timings
+from sidecar.wire.fields import from_message, to_message
 from sidecar.wire.status import clean, from_status, to_status
 
 
@@ -109,7 +111,7 @@ def item_to_pb(
     tokens: int = 0,
     unknown_language: bool = False,
 ) -> pb.ItemResult:
-    """What became of one item."""
+    """The result of one item."""
     status = None if error is None else to_status(error)
     return pb.ItemResult(
         index=index,
@@ -126,7 +128,7 @@ def item_error(item: pb.ItemResult) -> ChercheError | None:
     return from_status(item.status) if item.HasField("status") else None
 
 
-_STAGES = ("tokenize", "queue", "encode", "engine", "rerank", "total")
+_STAGES = tuple(stage.name for stage in fields(Timings))
 
 
 def timings_to_pb(timings: Timings) -> pb.StageTimings:
@@ -136,15 +138,14 @@ def timings_to_pb(timings: Timings) -> pb.StageTimings:
 
 def timings_from_pb(timings: pb.StageTimings) -> Timings:
     """Milliseconds to seconds."""
-    seconds: Mapping[str, float] = {stage: getattr(timings, f"{stage}_ms") / 1000 for stage in _STAGES}
-    return Timings(**seconds)
+    return Timings(**{stage: getattr(timings, f"{stage}_ms") / 1000 for stage in _STAGES})
 
 
 def fingerprint_to_pb(fingerprint: Fingerprint) -> pb.Fingerprint:
     """A fingerprint for the wire."""
-    return pb.Fingerprint(sparse=fingerprint.sparse, codes=fingerprint.codes)
+    return to_message(fingerprint, pb.Fingerprint)
 
 
 def fingerprint_from_pb(fingerprint: pb.Fingerprint) -> Fingerprint:
     """A fingerprint from the wire."""
-    return Fingerprint(fingerprint.sparse, fingerprint.codes)
+    return from_message(fingerprint, Fingerprint)

@@ -27,8 +27,8 @@ def to_message(value: object, message: type[M], **given: Any) -> M:  # noqa: ANN
     ChercheError
         INVALID_ARGUMENT for a negative number where the wire has no sign.
     """
-    common = _common(type(value), message)
-    return message(**{one.name: one.packed(getattr(value, one.name)) for one in common} | given)
+    common = [one for one in _common(type(value), message) if one.name not in given]
+    return message(**{one.name: one.packed(getattr(value, one.name)) for one in common}, **given)
 
 
 def from_message(message: Message, kind: type[T], **given: Any) -> T:  # noqa: ANN401  # fields of any type
@@ -39,8 +39,8 @@ def from_message(message: Message, kind: type[T], **given: Any) -> T:  # noqa: A
     ChercheError
         INVALID_ARGUMENT for an enum value of a later release.
     """
-    common = _common(kind, type(message))
-    return kind(**{one.name: one.read(message) for one in common if not one.is_default(message)} | given)
+    common = [one for one in _common(kind, type(message)) if one.name not in given and not one.is_default(message)]
+    return kind(**{one.name: one.read(message) for one in common}, **given)
 
 
 def choices(enum: Any, names: tuple[str, ...] = ()) -> dict[int, str]:  # noqa: ANN401  # a descriptor of any runtime

@@ -15,6 +15,7 @@ from sidecar.values.maintenance import (
     Switched,
     UpgradeEvent,
 )
+from sidecar.wire.fields import from_message, to_message
 from sidecar.wire.status import clean, from_status, to_status
 
 Step = Literal["prepare", "switch", "rollback"]
@@ -27,19 +28,12 @@ STEPS: dict[Step, pb.UpgradeStep.ValueType] = {
 
 def backfill_to_pb(index: str, options: BackfillOptions) -> pb.BackfillIndexRequest:
     """A request for the wire."""
-    return pb.BackfillIndexRequest(
-        index=index,
-        checkpoint=options.checkpoint,
-        dry_run=options.dry_run,
-        search_slowdown=options.search_slowdown,
-        ignore_disk=options.ignore_disk,
-    )
+    return to_message(options, pb.BackfillIndexRequest, index=index)
 
 
 def backfill_from_pb(request: pb.BackfillIndexRequest | pb.UpgradeIndexRequest) -> BackfillOptions:
     """Options from the wire, defaults filled in."""
-    told = request.search_slowdown if request.HasField("search_slowdown") else BackfillOptions().search_slowdown
-    return BackfillOptions(request.checkpoint, request.dry_run, told, request.ignore_disk)
+    return from_message(request, BackfillOptions)
 
 
 def event_to_pb(event: BackfillEvent) -> pb.BackfillIndexResponse:
@@ -55,7 +49,7 @@ def event_from_pb(response: pb.BackfillIndexResponse | pb.UpgradeIndexResponse) 
     """One message of a backfill, read back."""
     kind = response.WhichOneof("event")
     if kind == "estimate":
-        return _estimate_from_pb(response.estimate)
+        return from_message(response.estimate, Estimate)
     if kind == "not_done":
         one = response.not_done
         return NotDone(one.id, one.index, "skipped" if one.skipped else "failed", from_status(one.status))
@@ -79,8 +73,7 @@ def step_of(request: pb.UpgradeIndexRequest) -> Step:
 def upgrade_event_to_pb(event: UpgradeEvent) -> pb.UpgradeIndexResponse:
     """One message of an upgrade."""
     if isinstance(event, Switched):
-        upgraded = pb.UpgradedIndex(index=event.index, serving=event.serving, kept=event.kept)
-        return pb.UpgradeIndexResponse(upgraded=upgraded)
+        return pb.UpgradeIndexResponse(upgraded=to_message(event, pb.UpgradedIndex))
     if isinstance(event, Estimate):
         return pb.UpgradeIndexResponse(estimate=_estimate_to_pb(event))
     if isinstance(event, NotDone):
@@ -92,44 +85,17 @@ def upgrade_event_from_pb(response: pb.UpgradeIndexResponse) -> UpgradeEvent:
     """One message of an upgrade, read back."""
     if response.WhichOneof("event") != "upgraded":
         return event_from_pb(response)
-    upgraded = response.upgraded
-    return Switched(upgraded.index, tuple(upgraded.serving), tuple(upgraded.kept))
+    return from_message(response.upgraded, Switched)
 
 
 def progress_to_pb(progress: Progress) -> pb.BackfillProgress:
     """How far a backfill is, for the wire."""
-    return pb.BackfillProgress(
-        round=progress.round,
-        read=progress.read,
-        encoded=progress.encoded,
-        kept=progress.kept,
-        outrun=progress.conflicts,  # the field's name is part of cherche.v1
-        gone=progress.gone,
-        skipped=progress.skipped,
-        failed=progress.failed,
-        paused=clean(progress.paused),
-        notes=[clean(note) for note in progress.notes],
-        checkpoint=progress.checkpoint,
-        finished=progress.finished,
-    )
+    return to_message(progress, pb.BackfillProgress, outrun=progress.conflicts)  # the name is part of cherche.v1
 
 
 def progress_from_pb(progress: pb.BackfillProgress) -> Progress:
     """How far a backfill is, from the wire."""
-    return Progress(
-        progress.round,
-        progress.read,
-        progress.encoded,
-        progress.kept,
-        progress.outrun,
-        progress.gone,
-        progress.skipped,
-        progress.failed,
-        progress.paused,
-        tuple(progress.notes),
-        progress.checkpoint,
-        progress.finished,
-    )
+    return from_message(progress, Progress, conflicts=progress.outrun)
 
 
 def _not_done_to_pb(one: NotDone) -> pb.DocumentNotDone:
@@ -138,26 +104,5 @@ def _not_done_to_pb(one: NotDone) -> pb.DocumentNotDone:
 
 
 def _estimate_to_pb(estimate: Estimate) -> pb.BackfillEstimate:
-    return pb.BackfillEstimate(
-        documents=estimate.documents,
-        to_encode=estimate.to_encode,
-        sampled=estimate.sampled,
-        seconds=estimate.seconds,
-        stored_bytes=estimate.stored_bytes,
-        peak_bytes=estimate.peak_bytes,
-        free_bytes=None if estimate.free_bytes < 0 else estimate.free_bytes,
-        notes=[clean(note) for note in estimate.notes],
-    )
-
-
-def _estimate_from_pb(estimate: pb.BackfillEstimate) -> Estimate:
-    return Estimate(
-        estimate.documents,
-        estimate.to_encode,
-        estimate.sampled,
-        estimate.seconds,
-        estimate.stored_bytes,
-        estimate.peak_bytes,
-        estimate.free_bytes if estimate.HasField("free_bytes") else -1,
-        tuple(estimate.notes),
-    )
+    free = None if estimate.free_bytes < 0 else estimate.free_bytes
+    return to_message(estimate, pb.BackfillEstimate, free_bytes=free)

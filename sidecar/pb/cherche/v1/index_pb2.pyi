@@ -129,16 +129,16 @@ class IndexOptions(_message.Message):
     CHUNKS_FIELD_NUMBER: _builtins.int
     CHUNK_OVERLAP_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Sparse (or joint) model's name; empty for the default."""
+    """Sparse (or joint) model's name; empty for the sidecar's default."""
     reranker: _builtins.str
-    """Late-interaction model's name; empty where `model` has that head itself."""
+    """Late-interaction model's name; empty for the model itself where it has that head."""
     max_length: _builtins.int
     """Tokens kept per document; 0 for the model's own maximum."""
     prune: _builtins.str
     """A pruning rule for documents; empty for none."""
     codec: _builtins.str
     """Name of the codec of the token codes, one of those that `cherche setup --help` lists, or "none" to store no
-    codes and to encode hits when they are reranked; empty for the default.
+    codes and to encode hits when they are reranked; empty for int8.
     """
     sparse_boost: _builtins.float
     """Factor of the sparse clause in a hybrid query; 0 for the model's tuned value."""
@@ -148,7 +148,7 @@ class IndexOptions(_message.Message):
     """Hits that are reranked; 0 for 100."""
     chunks: _builtins.int
     """Windows of max_length tokens that a longer document is cut into, at most 64: each is encoded, the
-    largest weight of each term counts, and the codes of all are stored. 0 or 1 for one: the rest is left out.
+    largest weight of each term counts, and the codes of all are stored. 0 for one: the rest is left out.
     """
     chunk_overlap: _builtins.int
     """Tokens that neighbouring windows share, at most half of max_length; unset for 16."""

@@ -101,7 +101,7 @@ class PrepareDocumentsResponse(_message.Message):
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class PreparedDocument(_message.Message):
     """The text is the known one: terms are the known ones, and stored codes stay valid."""
     @_builtins.property
     def item(self) -> _common_pb2.ItemResult:
-        """Tells which failed and why."""
+        """Index, id, and why it failed."""
 
     def __init__(
         self,
@@ -174,15 +174,15 @@ class PrepareQueryRequest(_message.Message):
     meta_json: _builtins.bytes
     """The object under `_meta.cherche` of the index's mapping, as JSON."""
     text: _builtins.str
-    """What the user typed."""
+    """Query text."""
     query_mode: _search_pb2.QueryMode.ValueType
-    """Query expansion; QUERY_MODE_DOC_ONLY needs a model that brings an idf table."""
+    """Term weights of the query; QUERY_MODE_DOC_ONLY needs a model that brings an idf table."""
     query_terms: _builtins.int
     """Terms kept by QUERY_MODE_PRUNED; 0 for 16."""
     sparse_boost: _builtins.float
     """Factor of the sparse clause; unset for the index's setting."""
     max_clauses: _builtins.int
-    """Most clauses that the sparse part may have, the heaviest are kept; 0 for no bound."""
+    """Most terms in the sparse clause, the heaviest are kept; 0 for no bound."""
     embeddings: _builtins.bool
     """Also return the query's token embeddings."""
     def __init__(
@@ -222,7 +222,7 @@ class PrepareQueryResponse(_message.Message):
     SPARSE_FIELD_NUMBER: _builtins.int
     UNRERANKED_FIELD_NUMBER: _builtins.int
     clause_json: _builtins.bytes
-    """The sparse part as Query DSL: a named `bool` of `rank_feature` clauses; empty without terms."""
+    """The sparse clause as Query DSL: a named `bool` of `rank_feature` clauses; empty without terms."""
     terms: _builtins.int
     """Terms in it."""
     terms_cut: _builtins.int
@@ -230,22 +230,22 @@ class PrepareQueryResponse(_message.Message):
     embeddings_missing: _builtins.str
     """Why there are no embeddings, where there are none."""
     unreranked: _search_pb2.RerankStatus.ValueType
-    """What becomes of the rerank for want of embeddings that were asked for; its reason is `embeddings_missing`."""
+    """Rerank status where requested embeddings are missing; its reason is `embeddings_missing`."""
     @_builtins.property
     def embeddings(self) -> Global___QueryEmbeddings:
-        """Embeddings, where asked for and where the index has codes."""
+        """Embeddings, where requested and where the index has codes."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a reader should know."""
+        """Warnings for people."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     @_builtins.property
     def sparse(self) -> _search_pb2.SparseOutcome:
-        """What becomes of the sparse part."""
+        """Status of the sparse clause."""
 
     def __init__(
         self,
@@ -314,7 +314,7 @@ class RerankHitsRequest(_message.Message):
     """Share of MaxSim; unset for the index's setting."""
     @_builtins.property
     def query(self) -> Global___QueryEmbeddings:
-        """As PrepareQuery gave them."""
+        """As returned by PrepareQuery."""
 
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipelineHit]:
@@ -383,11 +383,11 @@ class RerankHitsResponse(_message.Message):
 
     @_builtins.property
     def outcome(self) -> _search_pb2.RerankOutcome:
-        """What became of the rerank."""
+        """Rerank status."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     def __init__(
         self,
@@ -416,7 +416,7 @@ class RerankedHit(_message.Message):
     index: _builtins.int
     """Position in the request."""
     score: _builtins.float
-    """What the order follows."""
+    """Score of the new order."""
     maxsim: _builtins.float
     """MaxSim; unset where the hit has no readable codes."""
     def __init__(
@@ -474,7 +474,7 @@ class GetQueryTableResponse(_message.Message):
     weights: _builtins.bytes
     """float32, little-endian, by vocabulary id: weight of the clause, 0 for none."""
     max_pieces: _builtins.int
-    """Pieces of a text that count, after the frame; what follows is cut off."""
+    """Pieces read of a text, without the frame; the rest is cut off."""
     sparse_boost: _builtins.float
     """Factor of the sparse clause, unless a request says otherwise."""
     @_builtins.property
@@ -491,8 +491,8 @@ class GetQueryTableResponse(_message.Message):
 
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenizerProbe]:
-        """Texts of many scripts, with the ids that this model's tokenizer finds in them: whoever finds
-        others does not cut words as the model does, and asks PrepareQuery instead.
+        """Texts of many scripts, with the ids of this model's tokenizer: a client that finds
+        others does not cut words as the model does, and must call PrepareQuery instead.
         """
 
     def __init__(
@@ -526,7 +526,7 @@ class TokenizerProbe(_message.Message):
     """As a user would type it."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Distinct ids, rising, without the frame."""
+        """Distinct ids, ascending, without the frame."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PluginServiceStub:
-    """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
+    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
     every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
     Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
     byte for byte what IndexService and SearchService store and rank.
@@ -61,7 +61,7 @@ class PluginServiceStub:
 
 
 class PluginServiceServicer:
-    """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
+    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
     every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
     Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
     byte for byte what IndexService and SearchService store and rank.
@@ -89,7 +89,7 @@ class PluginServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetQueryTable(self, request, context):
-        """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again.
+        """Gives the query weights of a model whose queries need no pass, so that such queries need no further call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +127,7 @@ def add_PluginServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PluginService:
-    """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
+    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
     every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
     Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
     byte for byte what IndexService and SearchService store and rank.

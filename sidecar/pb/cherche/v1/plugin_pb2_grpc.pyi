@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PluginServiceStub:
-    """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
+    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
     every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
     Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
     byte for byte what IndexService and SearchService store and rank.
@@ -44,11 +44,11 @@ class PluginServiceStub:
     RerankHits: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]
     """Reorders the hits of a first stage."""
     GetQueryTable: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]
-    """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again."""
+    """Gives the query weights of a model whose queries need no pass, so that such queries need no further call."""
 
 @_typing.type_check_only
 class PluginServiceAsyncStub(PluginServiceStub):
-    """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
+    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
     every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
     Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
     byte for byte what IndexService and SearchService store and rank.
@@ -62,10 +62,10 @@ class PluginServiceAsyncStub(PluginServiceStub):
     RerankHits: _aio.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]  # type: ignore[assignment]
     """Reorders the hits of a first stage."""
     GetQueryTable: _aio.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]  # type: ignore[assignment]
-    """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again."""
+    """Gives the query weights of a model whose queries need no pass, so that such queries need no further call."""
 
 class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a plugin inside the cluster asks for. The plugin reads and writes the index itself, so
+    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
     every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
     Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
     byte for byte what IndexService and SearchService store and rank.
@@ -101,6 +101,6 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plugin_pb2.GetQueryTableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.GetQueryTableResponse, _abc.Awaitable[_plugin_pb2.GetQueryTableResponse]]:
-        """Gives the query weights of a model whose queries need no pass, so that nobody asks about such a query again."""
+        """Gives the query weights of a model whose queries need no pass, so that such queries need no further call."""
 
 def add_PluginServiceServicer_to_server(servicer: PluginServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -36,7 +36,7 @@ class _SearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMode
     """BM25 plus term weights in one query."""
 
 class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper):
-    """What the first stage consists of."""
+    """Clauses of the first stage."""
 
 SEARCH_MODE_UNSPECIFIED: SearchMode.ValueType  # 0
 """The default: hybrid."""
@@ -64,7 +64,7 @@ class _QueryModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueryMode.V
     """The query's own tokens weighted by idf: no model pass."""
 
 class QueryMode(_QueryMode, metaclass=_QueryModeEnumTypeWrapper):
-    """How a query becomes term weights."""
+    """Term weights of a query."""
 
 QUERY_MODE_UNSPECIFIED: QueryMode.ValueType  # 0
 """The default: full."""
@@ -90,7 +90,7 @@ class _MatchSetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MatchSet.Val
     """Either clause."""
 
 class MatchSet(_MatchSet, metaclass=_MatchSetEnumTypeWrapper):
-    """Which documents may be hits."""
+    """Clauses that decide which documents are hits."""
 
 MATCH_SET_UNSPECIFIED: MatchSet.ValueType  # 0
 """Lexical where totals, facets or order depend on it, else union."""
@@ -107,7 +107,7 @@ class _SparseStatus:
 class _SparseStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SparseStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SPARSE_STATUS_UNSPECIFIED: _SparseStatus.ValueType  # 0
-    """Not asked for."""
+    """Not requested."""
     SPARSE_STATUS_APPLIED: _SparseStatus.ValueType  # 1
     """The query's terms were sent."""
     SPARSE_STATUS_NO_TERMS: _SparseStatus.ValueType  # 2
@@ -116,10 +116,10 @@ class _SparseStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SparseSt
     """The query is of a language that the model does not know: BM25 alone answered."""
 
 class SparseStatus(_SparseStatus, metaclass=_SparseStatusEnumTypeWrapper):
-    """Whether term weights took part, and if not, why."""
+    """Whether term weights were searched, and if not, why."""
 
 SPARSE_STATUS_UNSPECIFIED: SparseStatus.ValueType  # 0
-"""Not asked for."""
+"""Not requested."""
 SPARSE_STATUS_APPLIED: SparseStatus.ValueType  # 1
 """The query's terms were sent."""
 SPARSE_STATUS_NO_TERMS: SparseStatus.ValueType  # 2
@@ -135,17 +135,17 @@ class _RerankStatus:
 class _RerankStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RerankStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RERANK_STATUS_UNSPECIFIED: _RerankStatus.ValueType  # 0
-    """Not asked for."""
+    """Not requested."""
     RERANK_STATUS_APPLIED: _RerankStatus.ValueType  # 1
     """The whole window was reranked."""
     RERANK_STATUS_PARTIAL: _RerankStatus.ValueType  # 2
     """Some hits of the window were not."""
     RERANK_STATUS_SKIPPED_SORT: _RerankStatus.ValueType  # 3
-    """The request asked for another order."""
+    """The request sorts by something else than the score."""
     RERANK_STATUS_OUTSIDE_WINDOW: _RerankStatus.ValueType  # 4
     """This page lies below the window."""
     RERANK_STATUS_DEADLINE: _RerankStatus.ValueType  # 5
-    """Time ran out."""
+    """Deadline exceeded."""
     RERANK_STATUS_UNAVAILABLE: _RerankStatus.ValueType  # 6
     """No reranker could be reached."""
     RERANK_STATUS_CODES_MISSING: _RerankStatus.ValueType  # 7
@@ -157,17 +157,17 @@ class RerankStatus(_RerankStatus, metaclass=_RerankStatusEnumTypeWrapper):
     """Whether hits were reranked, and if not, why."""
 
 RERANK_STATUS_UNSPECIFIED: RerankStatus.ValueType  # 0
-"""Not asked for."""
+"""Not requested."""
 RERANK_STATUS_APPLIED: RerankStatus.ValueType  # 1
 """The whole window was reranked."""
 RERANK_STATUS_PARTIAL: RerankStatus.ValueType  # 2
 """Some hits of the window were not."""
 RERANK_STATUS_SKIPPED_SORT: RerankStatus.ValueType  # 3
-"""The request asked for another order."""
+"""The request sorts by something else than the score."""
 RERANK_STATUS_OUTSIDE_WINDOW: RerankStatus.ValueType  # 4
 """This page lies below the window."""
 RERANK_STATUS_DEADLINE: RerankStatus.ValueType  # 5
-"""Time ran out."""
+"""Deadline exceeded."""
 RERANK_STATUS_UNAVAILABLE: RerankStatus.ValueType  # 6
 """No reranker could be reached."""
 RERANK_STATUS_CODES_MISSING: RerankStatus.ValueType  # 7
@@ -203,13 +203,13 @@ class SearchRequest(_message.Message):
     index: _builtins.str
     """Index name."""
     text: _builtins.str
-    """What the user typed."""
+    """Query text."""
     mode: Global___SearchMode.ValueType
     """First stage."""
     query_mode: Global___QueryMode.ValueType
-    """Query expansion."""
+    """Term weights of the query."""
     match_set: Global___MatchSet.ValueType
-    """Membership."""
+    """Clauses that decide which documents are hits."""
     query_terms: _builtins.int
     """Terms kept by QUERY_MODE_PRUNED; 0 for 16."""
     rerank: _builtins.bool
@@ -217,7 +217,7 @@ class SearchRequest(_message.Message):
     rerank_window: _builtins.int
     """Hits reranked; 0 for the index's setting."""
     rerank_weight: _builtins.float
-    """Share of MaxSim; unset for the index's setting."""
+    """Share of MaxSim, in [0, 1]; unset for the index's setting."""
     sparse_boost: _builtins.float
     """Factor of the sparse clause; unset for the index's setting."""
     size: _builtins.int
@@ -231,7 +231,7 @@ class SearchRequest(_message.Message):
     include_engine_request: _builtins.bool
     """Also return the engine's request."""
     model: _builtins.str
-    """A served model's name for an index that cherche was never set up on; empty for the default."""
+    """A served model's name for an index that cherche was never set up on; empty for the sidecar's default."""
     paginate: _builtins.bool
     """Hold the index still for later pages and return next_page_token. Costs the engine an open
     point in time, so it is off unless a page token is given.
@@ -306,9 +306,9 @@ class SearchResponse(_message.Message):
     next_page_token: _builtins.str
     """The next page; empty at the end."""
     aggregations_json: _builtins.str
-    """The engine's aggregations as JSON, untouched; empty where none were asked for."""
+    """The engine's aggregations as JSON, untouched; empty where none were requested."""
     engine_request_json: _builtins.str
-    """The engine's request: {"method", "path", "body"}; where asked for."""
+    """The engine's request: {"method", "path", "body"}; where requested."""
     query_terms: _builtins.int
     """Terms of the query that were sent."""
     @_builtins.property
@@ -317,23 +317,23 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def rerank(self) -> Global___RerankOutcome:
-        """What became of the rerank."""
+        """Rerank status."""
 
     @_builtins.property
     def fingerprint(self) -> _common_pb2.Fingerprint:
-        """What the index was encoded with."""
+        """Of the models that the index is encoded with."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a reader should know: terms cut by the clause limit, parts left out."""
+        """Warnings for people: terms cut by the clause limit, clauses left out."""
 
     @_builtins.property
     def sparse(self) -> Global___SparseOutcome:
-        """What became of the sparse part."""
+        """Status of the sparse clause."""
 
     def __init__(
         self,
@@ -361,7 +361,7 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class SparseOutcome(_message.Message):
-    """What became of the sparse part of a query."""
+    """Status of the sparse clause of a query."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -370,9 +370,9 @@ class SparseOutcome(_message.Message):
     TERMS_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     status: Global___SparseStatus.ValueType
-    """In a word."""
+    """Status code."""
     reason: _builtins.str
-    """In a sentence, with the next step."""
+    """Explanation with the next step."""
     terms: _builtins.int
     """Terms that were sent."""
     tokens: _builtins.int
@@ -395,7 +395,7 @@ Global___SparseOutcome: _TypeAlias = SparseOutcome  # noqa: Y015
 
 @_typing.final
 class Hit(_message.Message):
-    """One hit. `score` is what the order follows; the parts add up to it."""
+    """One hit; hits are in descending order of score."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -410,14 +410,14 @@ class Hit(_message.Message):
     rank: _builtins.int
     """1 for the first hit of the whole order."""
     score: _builtins.float
-    """What was shown: fused where reranked, else first stage."""
+    """Fused score where reranked, else the first stage's."""
     source_json: _builtins.bytes
     """The user's own fields, as JSON."""
     extra_json: _builtins.str
     """Highlight, sort values, inner hits and the like of this hit as JSON, untouched."""
     @_builtins.property
     def parts(self) -> Global___ScoreParts:
-        """Where it comes from."""
+        """Its components."""
 
     def __init__(
         self,
@@ -439,7 +439,7 @@ Global___Hit: _TypeAlias = Hit  # noqa: Y015
 
 @_typing.final
 class ScoreParts(_message.Message):
-    """Parts of a score: first_stage = lexical + sparse; where reranked,
+    """Components of a score: first_stage = lexical + sparse; where reranked,
     score = (1 - weight) * first_stage_scaled + weight * maxsim_scaled.
     """
 
@@ -498,7 +498,7 @@ Global___ScoreParts: _TypeAlias = ScoreParts  # noqa: Y015
 
 @_typing.final
 class RerankOutcome(_message.Message):
-    """What became of the rerank."""
+    """Rerank status."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -509,9 +509,9 @@ class RerankOutcome(_message.Message):
     CODES_MISSING_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     status: Global___RerankStatus.ValueType
-    """In a word."""
+    """Status code."""
     reason: _builtins.str
-    """In a sentence, with the next step."""
+    """Explanation with the next step."""
     window: _builtins.int
     """Hits in the window."""
     reranked: _builtins.int
@@ -540,7 +540,7 @@ Global___RerankOutcome: _TypeAlias = RerankOutcome  # noqa: Y015
 
 @_typing.final
 class ExplainRequest(_message.Message):
-    """A search whose hits are explained."""
+    """Request of Explain."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -570,7 +570,7 @@ Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
 
 @_typing.final
 class ExplainResponse(_message.Message):
-    """A page of hits with reasons."""
+    """A page of hits with explanations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -600,7 +600,7 @@ Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class Explanation(_message.Message):
-    """Why a hit is where it is."""
+    """Contributions to the score of a hit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -615,7 +615,7 @@ class Explanation(_message.Message):
     """sparse_boost, which multiplies each contribution."""
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___TermContribution]:
-        """Shared terms by falling contribution."""
+        """Shared terms in descending order of contribution."""
 
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenMatch]:
@@ -623,7 +623,7 @@ class Explanation(_message.Message):
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why a part is absent, where one is."""
+        """Why terms or matches are absent, where they are."""
 
     def __init__(
         self,
@@ -678,7 +678,7 @@ Global___TermContribution: _TypeAlias = TermContribution  # noqa: Y015
 
 @_typing.final
 class TokenMatch(_message.Message):
-    """One query token and the document token that answers it."""
+    """One query token and the document token most similar to it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SearchServiceStub:
-    """Hybrid search with rerank and reasons.
+    """Hybrid search with rerank and explanations.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class SearchServiceStub:
 
 
 class SearchServiceServicer:
-    """Hybrid search with rerank and reasons.
+    """Hybrid search with rerank and explanations.
     """
 
     def Search(self, request, context):
@@ -59,7 +59,7 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """The same, with the reasons of each hit.
+        """The same, with an explanation of each hit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
-    """Hybrid search with rerank and reasons.
+    """Hybrid search with rerank and explanations.
     """
 
     @staticmethod

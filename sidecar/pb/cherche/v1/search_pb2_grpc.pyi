@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearchServiceStub:
-    """Hybrid search with rerank and reasons."""
+    """Hybrid search with rerank and explanations."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,20 +36,20 @@ class SearchServiceStub:
     Search: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]
     """Finds hits: first stage in the engine, then MaxSim over a window."""
     Explain: _grpc.UnaryUnaryMultiCallable[_search_pb2.ExplainRequest, _search_pb2.ExplainResponse]
-    """The same, with the reasons of each hit."""
+    """The same, with an explanation of each hit."""
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
-    """Hybrid search with rerank and reasons."""
+    """Hybrid search with rerank and explanations."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds hits: first stage in the engine, then MaxSim over a window."""
     Explain: _aio.UnaryUnaryMultiCallable[_search_pb2.ExplainRequest, _search_pb2.ExplainResponse]  # type: ignore[assignment]
-    """The same, with the reasons of each hit."""
+    """The same, with an explanation of each hit."""
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Hybrid search with rerank and reasons."""
+    """Hybrid search with rerank and explanations."""
 
     @_abc_1.abstractmethod
     def Search(
@@ -65,6 +65,6 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.ExplainResponse, _abc.Awaitable[_search_pb2.ExplainResponse]]:
-        """The same, with the reasons of each hit."""
+        """The same, with an explanation of each hit."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -63,7 +63,9 @@ def test_a_run_that_eval_wrote_equals_its_mode(articles: Command) -> None:
         ("absent.run", "neither a run file nor"),
         ("articles/bm26", "bm26"),
         ("articles/bm25?colour=red", "'colour'"),
-        ("articles/bm25?rerank_weight=high", "is no number"),
+        ("articles/bm25?rerank_weight=high", "rerank_weight: 'high' is not a valid float"),
+        ("articles/bm25?rerank_weight=2", "rerank_weight: 2.0 is not in the range 0<=x<=1"),
+        ("articles/bm25?match_set=any", "match_set: 'any' is not one of 'auto', 'lexical', 'union'"),
         ("articles/bm25", "--queries"),
     ],
 )

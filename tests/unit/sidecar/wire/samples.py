@@ -49,10 +49,10 @@ def _value(hint: Any, field: Field[Any], numbers: count[int]) -> Any:
     if hint is bool:
         return default(field) is not True
     makers: dict[Any, Any] = {
-        str: f"{field.name} {number}",
+        str: f"{field.name}-{number}",
         int: number,
         float: number + 0.5,
-        bytes: f"{field.name} {number}".encode(),
+        bytes: f"{field.name}-{number}".encode(),
         ChercheError: ChercheError(Code.INTERNAL, f"reason {number}", "next step"),
     }
     return makers.get(hint, {field.name: number})  # JSON
