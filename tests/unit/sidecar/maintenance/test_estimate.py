@@ -1,0 +1,61 @@
+"""What a backfill is said to take before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.maintenance.estimate import estimate, peak_bytes, sample_texts
+from sidecar.values.index import IndexGroup
+from sidecar.values.maintenance import Estimate, Room
+from tests.unit.sidecar.maintenance.fakes import INDEX, FileWorld, last
+
+
+async def test_a_dry_run_encodes_a_sample_and_writes_nothing(file_world: FileWorld) -> None:
+    await file_world.fill(100)
+    [estimate] = await file_world.run(dry_run=True)
+    assert isinstance(estimate, Estimate)
+    assert (estimate.documents, estimate.to_encode, estimate.sampled) == (100, 100, 64)
+    assert estimate.stored_bytes > 100
+    assert (await file_world.engine.stats(INDEX)).encoded == 0
+
+
+async def test_a_disk_that_may_not_suffice_is_refused_before_anything_is_written(file_world: FileWorld) -> None:
+    await file_world.fill(10)
+    file_world.engine.disk = Room(free=1, store=1000, copies=2)
+    with pytest.raises(ChercheError, match="low disk watermark") as caught:
+        await file_world.run()
+    assert caught.value.code is Code.FAILED_PRECONDITION
+    assert (await file_world.engine.stats(INDEX)).encoded == 0
+    assert last(await file_world.run(ignore_disk=True)).encoded == 10
+
+
+async def test_the_share_of_stale_documents_in_the_sample_is_encoded_too(file_world: FileWorld) -> None:
+    meta = await file_world.fill(20)
+    await file_world.run()
+    stored = await file_world.engine.read(INDEX, [str(i) for i in range(5)])
+    await file_world.engine.write(INDEX, [replace(one, source={"text": "another"}) for one in stored.values()])
+    expected = await estimate([IndexGroup((INDEX,), meta)], file_world.context)
+    assert (expected.documents, expected.to_encode) == (20, 5)
+    assert (await estimate([IndexGroup((INDEX,), meta)], file_world.context, everything=True)).to_encode == 20
+
+
+async def test_an_index_that_is_not_set_up_is_left_out_with_the_next_step(file_world: FileWorld) -> None:
+    await file_world.fill(3)
+    expected = await estimate([IndexGroup((INDEX,), None)], file_world.context)
+    assert expected.documents == 0
+    assert expected.notes == ("articles: not set up, left out — run: cherche setup articles",)
+
+
+async def test_probes_are_beginnings_of_texts_that_hold_something(file_world: FileWorld) -> None:
+    meta = await file_world.fill(1, "one two three four five six seven")
+    await file_world.write(("empty", {"title": ""}))
+    assert await sample_texts(INDEX, meta, file_world.context) == ["title 0 one two three four"]
+
+
+def test_documents_that_are_written_anew_take_twice_their_room() -> None:
+    room = Room(free=0, store=1000, copies=1)
+    assert peak_bytes(0, 10, 5.0, room) == 0
+    assert peak_bytes(10, 10, 5.0, room) == 2 * 10 * 105
