@@ -1,4 +1,4 @@
-"""The sidecar as a process: what it logs, and what signals do."""
+"""A sidecar from its settings to its end: as a process, in this process, and drained."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar.client.client import Client
+from sidecar.config import Metrics, Settings
+from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.errors import ChercheError, Code
+from sidecar.protocols import Engine
+from sidecar.serve import in_process, running
+from sidecar.testing import FakeModel
 from sidecar.values.encoded import Text
+from tests.integration.rpc.conftest import until
 
 SCRIPT = """
 import asyncio, sys
@@ -81,3 +89,67 @@ async def test_a_default_model_that_is_broken_ends_the_process(tmp_path: Path) -
         output = (await process.stderr.read()).decode()
     assert await process.wait() == 1
     assert "Error: model 'm' could not be loaded: FileNotFoundError: no such folder" in output
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    engine = EmbeddedEngine(tmp_path / "index.sqlite")
+    yield engine
+    await engine.aclose()
+
+
+async def test_a_default_model_that_fails_is_an_error(engine: Engine) -> None:
+    def broken(name: str, source: str) -> FakeModel:
+        raise FileNotFoundError(source)
+
+    settings = Settings(port=0, models={"m": "nowhere"}, metrics=Metrics(port=-1))
+    async with running(settings, engine=engine, loader=broken) as sidecar:
+        with pytest.raises(ChercheError, match="nowhere") as caught:
+            await sidecar.warm()
+    assert caught.value.code is Code.FAILED_PRECONDITION
+
+
+async def test_drain_lets_calls_end_and_refuses_new_ones(engine: Engine) -> None:
+    model = FakeModel()
+    settings = Settings(port=0, models={"m": "m"}, metrics=Metrics(port=-1), drain=10)
+    context = running(settings, engine=engine, loader=lambda name, source: model)
+    sidecar = await context.__aenter__()
+    await sidecar.warm()
+    async with Client(sidecar.address, timeout=10) as client:
+        model.gate.clear()
+        held = asyncio.create_task(client.encode_queries([Text("held")]))
+        await until(lambda: model.waiting)
+        stopping = asyncio.create_task(context.__aexit__(None, None, None))
+        assert await refusal(sidecar.address) in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
+        assert not held.done()
+        model.gate.set()
+        assert (await held).items[0].weights
+        await stopping
+
+
+async def refusal(address: str) -> Code:
+    """What a new caller is told, once it is told no."""
+    async with asyncio.timeout(10), Client(address, timeout=0.5) as late:
+        while True:
+            try:
+                await late.list_models()
+            except ChercheError as error:
+                return error.code
+
+
+async def test_a_sidecar_in_this_process_is_for_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.serve._loader", lambda settings: lambda name, source: FakeModel())
+    settings = Settings(embedded={"path": tmp_path / "index.sqlite"})  # type: ignore[arg-type]  # pydantic reads it
+    async with in_process(settings) as client:
+        assert client.address.startswith("127.0.0.1:")
+        assert [model.name for model in await client.list_models()] == ["cherche-tiny"]
+        async with Client(client.address, timeout=5) as other:
+            with pytest.raises(ChercheError) as caught:
+                await other.list_models()
+    assert caught.value.code is Code.UNAUTHENTICATED
+
+
+async def test_an_engine_without_an_address_is_refused() -> None:
+    with pytest.raises(ChercheError, match="address of a cluster"):
+        async with running(Settings(engine="opensearch", port=0)):
+            pass

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from sidecar.client import channel
-from sidecar.client.client import Client
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, index_pb2, model_pb2, reranker_pb2, search_pb2
 
@@ -63,11 +62,3 @@ def test_only_methods_that_there_are_and_that_read_are_repeated() -> None:
         repeated = {name["method"]} if "method" in name else set(methods)
         assert repeated <= set(methods)
         assert not repeated & writes
-
-
-async def test_models_are_not_loaded_into_whichever_answers() -> None:
-    async with Client("127.0.0.1:1,127.0.0.1:2") as client:
-        with pytest.raises(ChercheError, match="several sidecars"):
-            await client.load_model("m", "m")
-        with pytest.raises(ChercheError, match="several sidecars"):
-            await client.unload_model("m")

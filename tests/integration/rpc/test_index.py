@@ -1,0 +1,95 @@
+"""IndexService over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
+from sidecar.testing import RunningServer
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
+from tests.integration.rpc.conftest import stream
+
+
+async def test_a_dry_run_writes_nothing(server: RunningServer) -> None:
+    planned = await server.client.setup_index("a", IndexOptions(), dry_run=True)
+    assert planned.plan.requests
+    assert not planned.applied
+    with pytest.raises(ChercheError) as caught:
+        await server.client.get_index("a")
+    assert caught.value.code is Code.NOT_FOUND
+
+
+async def test_an_index_from_setup_to_removal(fed: RunningServer) -> None:
+    client = fed.client
+    report = await client.get_index("cars")
+    assert (report.stats.documents, report.stats.encoded, report.served) == (4, 4, True)
+    assert report.meta is not None
+    assert report.meta.model == "fake"
+    dumped = [document async for document in client.dump_index("cars")]
+    assert [document.id for document in dumped] == ["0", "1", "2", "3"]
+    assert json.loads(dumped[0].source_json) == {"title": "t0", "text": "red car"}
+    assert all(document.terms_digest and document.codes_digest for document in dumped)
+    documents, remains = await client.remove_index("cars")
+    assert documents == 4
+    assert remains
+
+
+async def test_a_feed_tells_of_each_document(fed: RunningServer) -> None:
+    documents = stream(
+        ("0", b'{"title": "t0", "text": "red car"}'),
+        ("1", b'{"title": "t1", "text": "blue automobile", "year": 1999}'),
+        ("5", b'{"text": "poison"}'),
+        ("6", b"[]"),
+        ("7", b'{"text": "\xff"}'),
+        ("8", b'{"text": "' + b"x" * (1 << 20) + b'"}'),
+        ("", b'{"text": "no id"}'),
+        ("\ud800", b'{"text": "a"}'),
+        ("0", b'{"text": "twice"}'),
+        ("9", b'{"text": "the last"}'),
+    )
+    results = [result async for result in fed.client.index_documents("cars", documents)]
+    outcomes = {result.id: result.outcome for result in results if result.id != "0"}
+    assert [result.outcome for result in results if result.id == "0"] == ["unchanged", "failed"]
+    assert outcomes.pop("1") == "reused"
+    assert outcomes.pop("9") == "encoded"
+    assert set(outcomes.values()) == {"failed"}
+    assert len(results) == 10
+    for result in results:
+        assert (result.error is None) == (result.outcome != "failed")
+
+
+async def test_a_feed_to_nowhere_says_what_to_do(server: RunningServer) -> None:
+    with pytest.raises(ChercheError) as caught:
+        [result async for result in server.client.index_documents("nowhere", stream(("1", b"{}")))]
+    assert caught.value.code is Code.NOT_FOUND
+
+
+async def test_a_feed_must_begin_with_its_target(server: RunningServer) -> None:
+    async def requests() -> AsyncIterator[index_pb2.IndexDocumentsRequest]:
+        yield index_pb2.IndexDocumentsRequest(document={"id": "1"})
+
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = index_pb2_grpc.IndexServiceStub(channel).IndexDocuments(requests())
+        with pytest.raises(grpc.aio.AioRpcError, match="begin with its target"):
+            [response async for response in call]
+
+
+async def test_each_document_can_be_awaited_before_the_next_is_sent(fed: RunningServer) -> None:
+    """A bidirectional stream must not hold answers back until more arrives."""
+    answers: asyncio.Queue[str] = asyncio.Queue()
+
+    async def documents() -> AsyncIterator[SourceDocument]:
+        for i in range(5):
+            yield SourceDocument(f"n{i}", b'{"text": "one by one"}')
+            assert await answers.get() == f"n{i}"
+
+    async for result in fed.client.index_documents("cars", documents()):
+        answers.put_nowait(result.id)
+    assert answers.empty()
