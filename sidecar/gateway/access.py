@@ -1,4 +1,4 @@
-"""What every request passes through: token, size, deadline, a caller that leaves, errors, logs, metrics."""
+"""Middleware around every request: token, size limit, deadline, disconnects, errors, logs and metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEALTH = "/healthz"
 """Path that needs no token."""
 
 OTHER = "other"
-"""Label of paths that are none of ours: a scanner must not make metrics grow."""
+"""Label of unknown paths, so that a scanner cannot add series to the metrics."""
 
 CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -33,15 +33,16 @@ CODES: Mapping[int, str] = MappingProxyType(
 )
 
 
-class _Gone(Exception):
+class _Disconnected(Exception):
     """The caller closed the connection."""
 
 
 class AccessMiddleware:
-    """ASGI middleware that authenticates, bounds, reports and translates errors, as the interceptor of the gRPC port.
+    """ASGI middleware that authenticates, limits, logs, measures and turns errors into responses.
 
-    The body is read before the application runs, so that a caller who leaves afterwards is noticed and the
-    work dropped.
+    It does for this port what the interceptor does for gRPC.
+
+    The body is read before the application runs, so that a later disconnect is noticed and the work cancelled.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ class AccessMiddleware:
     metrics : Metrics
     limits : Limits
     token : str
-        What callers present as ``Authorization: Bearer …``; "" asks for nothing.
+        What callers present as ``Authorization: Bearer …``; "" for no check.
     paths : collection of str
-        Those that metrics name.
+        Paths that have a label of their own in the metrics.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, limits: Limits, token: str, paths: Collection[str]) -> None:
@@ -71,7 +72,7 @@ class AccessMiddleware:
         started = time.monotonic()
         status = 0
 
-        async def sending(message: Message) -> None:
+        async def recording(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -80,19 +81,19 @@ class AccessMiddleware:
         code = Code.CANCELLED.value
         with self._metrics.call(name) as ended:
             try:
-                failure = await self._failure(name, scope, receive, sending)
+                failure = await self._handle(name, scope, receive, recording)
                 if failure is not None and not status:
-                    await response_of(failure)(scope, receive, sending)
+                    await response_of(failure)(scope, receive, recording)
                 code = CODES.get(status, "OK" if status < 400 else Code.INTERNAL.value)
-            except _Gone:
+            except _Disconnected:
                 pass
             finally:
                 ended(code)
                 seconds = round(time.monotonic() - started, 6)
                 self._log.info("request", method=name, status=status, code=code, seconds=seconds)
 
-    async def _failure(self, name: str, scope: Scope, receive: Receive, send: Send) -> ChercheError | None:
-        """Let the application answer; what it could not answer."""
+    async def _handle(self, name: str, scope: Scope, receive: Receive, send: Send) -> ChercheError | None:
+        """Run the application; the error that it did not answer itself, if any."""
         try:
             async with asyncio.timeout(self._limits.deadline):
                 self._check_token(name, scope)
@@ -101,13 +102,15 @@ class AccessMiddleware:
         except ChercheError as error:
             return error
         except TimeoutError:
-            return _too_late(name)
-        except _Gone:
+            return _deadline_exceeded(name)
+        except _Disconnected:
             raise
         except Exception as error:
             self._log.exception("defect", method=name)
             return ChercheError(
-                Code.INTERNAL, f"{name} failed on a defect: {type(error).__name__}", "the server's log says where"
+                Code.INTERNAL,
+                f"{name} failed: unexpected {type(error).__name__}",
+                "see the server's log for the traceback",
             )
         return None
 
@@ -116,7 +119,7 @@ class AccessMiddleware:
         if self._expected and name != HEALTH and not hmac.compare_digest(given, self._expected):
             raise ChercheError(
                 Code.UNAUTHENTICATED,
-                "this sidecar wants a token and got none, or another one",
+                "missing or invalid token",
                 "send the header Authorization: Bearer TOKEN, with the server's token",
             )
 
@@ -128,14 +131,14 @@ class AccessMiddleware:
         ChercheError
             413 beyond the limit, before more is read.
         """
-        announced = headers.get("content-length", "")
-        self._check_size(int(announced) if announced.isdecimal() else 0)
+        declared = headers.get("content-length", "")
+        self._check_size(int(declared) if declared.isdecimal() else 0)
         parts: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _Gone
+                raise _Disconnected
             part: bytes = message.get("body", b"")
             size += len(part)
             self._check_size(size)
@@ -151,21 +154,21 @@ class AccessMiddleware:
             )
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        answering = asyncio.ensure_future(self._app(_as_json(scope), _replay(body), send))
-        leaving = asyncio.ensure_future(_left(receive))
+        application = asyncio.ensure_future(self._app(_as_json(scope), _replay(body), send))
+        disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
-            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                raise _Gone
-            answering.result()
+            await asyncio.wait({application, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            if not application.done():
+                raise _Disconnected
+            application.result()
         finally:
-            answering.cancel()
-            leaving.cancel()
-            await asyncio.gather(answering, leaving, return_exceptions=True)
+            application.cancel()
+            disconnect.cancel()
+            await asyncio.gather(application, disconnect, return_exceptions=True)
 
 
 def _as_json(scope: Scope) -> Scope:
-    """Every body is JSON, whatever header a connector's template sends or forgets."""
+    """Set the content type to JSON: templates of connectors send other ones, or none."""
     kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
     return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
 
@@ -179,12 +182,12 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _left(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _too_late(name: str) -> ChercheError:
+def _deadline_exceeded(name: str) -> ChercheError:
     return ChercheError(
         Code.DEADLINE_EXCEEDED,
         f"{name} took longer than the deadline",

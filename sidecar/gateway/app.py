@@ -18,14 +18,14 @@ from sidecar.gateway.fields import TAG
 from sidecar.services import Services, serving
 
 _PROBLEMS = {
-    400: "The request is not JSON, or asks for what this sidecar has not.",
-    401: "The token is missing or another one.",
+    400: "The request is not JSON, or requires what this sidecar does not offer.",
+    401: "The token is missing or invalid.",
     404: "The model is not served.",
     413: "More bytes than allowed.",
-    422: "A text or key that will fail again; not worth a retry.",
-    429: "Too much waits for the model; retry after `Retry-After`.",
-    500: "A defect; the server's log says where.",
-    503: "Models are being loaded or stopped; retry after `Retry-After`.",
+    422: "A text or key is invalid; a retry would fail again.",
+    429: "The model's queue is full; retry after `Retry-After`.",
+    500: "An internal error; the server's log holds the traceback.",
+    503: "Models are loading or stopping; retry after `Retry-After`.",
     504: "It took longer than the deadline.",
 }
 _SHOWN = 60
@@ -38,9 +38,9 @@ def create_app(services: Services, token: str = "") -> FastAPI:
     Parameters
     ----------
     services : Services
-        What the gRPC servicers work with.
+        Shared with the gRPC servicers.
     token : str
-        What callers must present; "" asks for nothing.
+        What callers must present; "" for no check.
     """
     app = FastAPI(
         title="cherche",
@@ -51,9 +51,9 @@ def create_app(services: Services, token: str = "") -> FastAPI:
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         responses={status: {"model": Problem, "description": text} for status, text in _PROBLEMS.items()},
         exception_handlers={
-            ChercheError: _known,
-            RequestValidationError: _mistaken,
-            HTTPException: _unrouted,
+            ChercheError: _cherche_error,
+            RequestValidationError: _invalid_request,
+            HTTPException: _http_exception,
         },
     )
     app.state.services = services
@@ -67,7 +67,7 @@ def create_app(services: Services, token: str = "") -> FastAPI:
 
 _HEALTH: dict[int | str, dict[str, Any]] = {
     200: {"description": "The default model is warm.", "content": {"application/json": {}}},
-    503: {"description": "It is not, or the sidecar is being stopped.", "model": None},
+    503: {"description": "It is not, or the sidecar is stopping.", "model": None},
 }
 
 
@@ -103,46 +103,46 @@ async def _health(request: Request) -> Response:
     return Response(f'{{"status":"{status}"}}', 200 if warm else 503, media_type="application/json")
 
 
-async def _known(request: Request, error: Exception) -> Response:
+async def _cherche_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ChercheError)
     return response_of(error)
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """No such path or method, or a body that cannot be read."""
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """An unknown path or method, or a body that cannot be read."""
     assert isinstance(error, HTTPException)
     code = Code.NOT_FOUND if error.status_code == 404 else Code.INVALID_ARGUMENT
     reason = f"{request.method} {request.url.path[:_SHOWN]}: {error.detail}"
     response = response_of(
-        HttpError(ChercheError(code, reason, "GET /openapi.json lists what there is"), error.status_code)
+        HttpError(ChercheError(code, reason, "GET /openapi.json lists the paths"), error.status_code)
     )
     response.headers.update(error.headers or {})
     return response
 
 
-async def _mistaken(request: Request, error: Exception) -> Response:
-    """A body of another shape: 400 where it is no JSON, 422 naming the key or text otherwise."""
+async def _invalid_request(request: Request, error: Exception) -> Response:
+    """A body that does not fit its schema: 400 if it is not JSON, 422 naming the key or text otherwise."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         reason = f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}"
         next_step = "check the template: a query that is JSON itself is inserted unescaped by some clusters"
         return response_of(invalid(reason, next_step))
-    where, items = _where(first["loc"])
-    mistake = invalid(f"{where}: {first['msg']}{_given(first)}", "GET /openapi.json shows the shape")
-    return response_of(unprocessable(mistake, [(item, mistake) for item in items]))
+    where, items = _location(first["loc"])
+    problem = invalid(f"{where}: {first['msg']}{_shown_value(first)}", "GET /openapi.json shows the shape")
+    return response_of(unprocessable(problem, [(item, problem) for item in items]))
 
 
-def _where(location: tuple[int | str, ...]) -> tuple[str, list[int]]:
-    """A mistake's address as people write it, and the text it is about."""
+def _location(location: tuple[int | str, ...]) -> tuple[str, list[int]]:
+    """Where the error is, such as ``input[3]``, and the position of the text at fault."""
     parts = [part for part in location[1:] if not str(part).startswith(TAG)]
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
     return text or str(location[0]), [part for part in parts if isinstance(part, int)][:1]
 
 
-def _given(mistake: dict[str, Any]) -> str:
-    """The value, where it is one of few words rather than a user's text."""
-    value = mistake.get("input")
-    if mistake["type"] != "literal_error" or not isinstance(value, str):
+def _shown_value(error: dict[str, Any]) -> str:
+    """The value, if an enumeration was expected; otherwise it may be a user's text."""
+    value = error.get("input")
+    if error["type"] != "literal_error" or not isinstance(value, str):
         return ""
     return f", not {value[:_SHOWN]!r}"

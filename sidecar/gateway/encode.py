@@ -64,7 +64,7 @@ def choose_encoder(services: Services, name: str, head: Head) -> Encoder:
     if name:
         encoder = registry.named(name)
         if not getattr(encoder.info, head):
-            raise precondition(f"model {name!r} has no {_HEADS[head]} head", "name another: cherche models list")
+            raise precondition(f"model {name!r} has no {_HEADS[head]} head", "choose another one: cherche models list")
         return encoder
     ready = registry.ready()
     default = next((model.name for model in registry.list() if model.is_default), "")
@@ -73,13 +73,15 @@ def choose_encoder(services: Services, name: str, head: Head) -> Encoder:
     if chosen is not None:
         return chosen
     if any(model.state is ModelState.LOADING for model in registry.list()):
-        raise unavailable("models are being loaded", "try again in some seconds")
+        raise unavailable("models are being loaded", "try again in a few seconds")
     if len(able) == 1:
         return able[0]
     if not able:
         raise precondition(f"no served model has a {_HEADS[head]} head", "start with: cherche serve --model NAME=PATH")
     names = ", ".join(encoder.info.name for encoder in able)
-    raise precondition(f"several models have a {_HEADS[head]} head: {names}", "name one: model in body or address")
+    raise precondition(
+        f"several models have a {_HEADS[head]} head: {names}", "choose one with `model` in the body or the URL"
+    )
 
 
 def lane_of(kind: Kind) -> Lane:
@@ -90,7 +92,7 @@ def lane_of(kind: Kind) -> Lane:
 async def encode(
     services: Services, method: str, encoder: Encoder, texts: Sequence[str], kind: Kind, lane: Lane
 ) -> EncodedBatch:
-    """Encode the texts, each on its own: one that fails does not affect the others. Empty texts are skipped.
+    """Encode the texts. One that fails does not affect the others; empty ones are skipped.
 
     Raises
     ------
@@ -132,8 +134,8 @@ def _check_text(services: Services, name: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        reason = f"{name} is no Unicode text: a lone surrogate at character {error.start}"
-        raise invalid(reason, "send the pair, or leave it out") from None
+        reason = f"{name} is not valid Unicode: a lone surrogate at character {error.start}"
+        raise invalid(reason, "send both halves of the pair, or neither") from None
 
 
 def require_all(batch: EncodedBatch, *, refuse_truncated: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Failures as HTTP: one typed JSON shape, statuses that a cluster retries only where a retry helps."""
+"""Errors as HTTP responses: one typed JSON shape, and statuses that a cluster retries only where a retry helps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sidecar.errors import ChercheError, Code
 from sidecar.gateway.json_text import plain
 
 THROTTLED = {"x-amzn-ErrorType": "ThrottlingException"}
-"""Older ml-commons retry nothing without this header, whatever the status."""
+"""Older versions of ml-commons retry only with this header, whatever the status."""
 
 STATUSES: Mapping[Code, int] = MappingProxyType(
     {
@@ -36,32 +36,32 @@ TOO_LARGE, UNPROCESSABLE = 413, 422
 
 
 class ItemProblem(BaseModel):
-    """What is wrong with one text of a request."""
+    """The error of one text of a request."""
 
-    index: int = Field(description="Its place in the request, from 0.")
+    index: int = Field(description="Its position in the request, from 0.")
     error_type: str
     reason: str
     next_step: str
 
 
 class Problem(BaseModel):
-    """Why a request failed. `error` as a string is what TEI's and Elasticsearch's readers look for."""
+    """Why a request failed. TEI clients and Elasticsearch read `error`, a string."""
 
     error: str = Field(description="Reason and next step in one line.")
     error_type: Code
     reason: str
     next_step: str
     retry_after: float | None = Field(default=None, description="Seconds; only where a retry may succeed.")
-    items: list[ItemProblem] | None = Field(default=None, description="The texts at fault, where some are.")
+    items: list[ItemProblem] | None = Field(default=None, description="The texts at fault, if any.")
 
 
 class HttpError(ChercheError):
-    """A failure with a status of its own, and the texts at fault.
+    """An error with an HTTP status of its own and the texts at fault.
 
     Attributes
     ----------
     status : int
-    items : sequence of (place, error)
+    items : sequence of (position, error)
     """
 
     def __init__(self, error: ChercheError, status: int, items: Sequence[tuple[int, ChercheError]] = ()) -> None:
@@ -71,35 +71,35 @@ class HttpError(ChercheError):
 
 
 def too_large(reason: str, next_step: str) -> HttpError:
-    """More bytes than allowed."""
+    """The error of a request or an answer with more bytes than allowed."""
     return HttpError(ChercheError(Code.INVALID_ARGUMENT, reason, next_step), TOO_LARGE)
 
 
 def unprocessable(error: ChercheError, items: Sequence[tuple[int, ChercheError]] = ()) -> HttpError:
-    """The same request will fail again: no reader retries this status."""
+    """The error of a request that would fail again; no client retries its status."""
     return HttpError(error, UNPROCESSABLE, items)
 
 
 def failed_items(failures: Mapping[int, ChercheError], count: int) -> ChercheError:
-    """The failure of a request whose dialect has no place for a failed text.
+    """The error of a request with failed texts, as no dialect can answer for the others alone.
 
-    All failed texts are named, so that one repetition without them succeeds. Where the sidecar rather than
-    a text is at fault, the status invites a retry.
+    It names all failed texts, so that the request succeeds without them. Where the sidecar rather than a text is
+    at fault, its status allows a retry.
     """
-    passing = next((error for error in failures.values() if error.retryable), None)
-    if passing is not None:
-        return passing
+    transient = next((error for error in failures.values() if error.retryable), None)
+    if transient is not None:
+        return transient
     items = sorted(failures.items())
     first = items[0][1]
     reason = (
         first.reason if len(items) == 1 else f"{len(items)} of {count} texts cannot be encoded; first: {first.reason}"
     )
-    next_step = first.next_step if len(items) == 1 else "leave out the items named here, or mend them"
+    next_step = first.next_step if len(items) == 1 else "leave out or correct the items named here"
     return unprocessable(ChercheError(first.code, reason, next_step), items)
 
 
 def response_of(error: ChercheError) -> Response:
-    """The HTTP response of a failure."""
+    """The HTTP response of an error."""
     status = error.status if isinstance(error, HttpError) else STATUSES[error.code]
     return Response(plain(_body(error)), status, _headers(error, status), "application/json")
 

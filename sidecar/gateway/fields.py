@@ -56,7 +56,7 @@ def _whole(value: Any) -> Any:  # noqa: ANN401  # any JSON value
 
 Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
 
-RerankQuery = Annotated[str, Field(pattern=r"[^\s\x1c-\x1f\x85]", description="Not of blanks alone.")]
+RerankQuery = Annotated[str, Field(pattern=r"[^\s\x1c-\x1f\x85]", description="More than white space.")]
 """A query; the control characters are white space to Python, but not to JSON Schema."""
 
 Texts = Annotated[

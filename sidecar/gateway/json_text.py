@@ -2,7 +2,7 @@
 
 ml-commons decodes an answer buffer by buffer, so a multi-byte character at a buffer's edge is
 destroyed; its JSON reader makes an Integer of ``5`` and a BigDecimal of more than 18 characters,
-and its rerank wants a Double. A float32 needs at most 9 digits to be read back exactly.
+and its rerank processor accepts only a Double. A float32 needs at most 9 digits to be read back exactly.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class RerankCall:
 def _check_query(services: Services, query: str) -> None:
     most = services.limits.query_characters
     if not query.strip():
-        raise unprocessable(invalid("the query is empty", "say what the documents are compared with"))
+        raise unprocessable(invalid("the query is empty", "give the text to compare the documents with"))
     if len(query) > most:
         raise too_large(
             f"the query has {len(query):,} characters, the limit is {most:,}",
@@ -176,7 +176,7 @@ async def _scores(
     require_all(query)
     embeddings = query.encoded[0].encoding.embeddings if query.encoded[0] is not None else None
     if embeddings is None or not len(embeddings):
-        raise unprocessable(invalid("the query has no token to compare with", "give it words"))
+        raise unprocessable(invalid("the query has no token to compare with", "give a query with words"))
     if refuse_truncated and documents.truncated:
         raise failed_items(truncation_errors(documents.encoder, documents.truncated), documents.count)
     if documents.failures and not documents.codes:

@@ -19,7 +19,7 @@ KEEP_ALIVE = 75  # seconds; longer than the idle time after which clusters drop 
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to the sidecar, and tells when it listens."""
+    """A server that leaves signals to the sidecar and sets an event once it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -70,25 +70,25 @@ class GatewayServer:
         )
         _load(config)
         self._server = _Uvicorn(config)
-        self._socket = _bound(settings.gateway.host, settings.gateway.port)
+        self._socket = _listen(settings.gateway.host, settings.gateway.port)
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         port: int = self._socket.getsockname()[1]
         return port
 
     @property
     def url(self) -> str:
-        """What clients on this machine connect to."""
+        """URL for clients on this machine."""
         host = self._settings.gateway.host
         host = "127.0.0.1" if host in ("0.0.0.0", "::", "[::]") else host
         named = f"[{host}]" if ":" in host and not host.startswith("[") else host
         return f"{'https' if self._settings.tls.cert else 'http'}://{named}:{self.port}"
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Start serving."""
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         listening = asyncio.create_task(self._server.listening.wait())
         await asyncio.wait({self._serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,14 +97,14 @@ class GatewayServer:
             self._serving.result()
 
     async def stop(self) -> None:
-        """Refuse new connections, let requests in flight end within the drain time."""
+        """Refuse new connections; requests in flight have the drain time to finish."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving
         self._socket.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     plain = host.strip("[]")
     family = socket.AF_INET6 if ":" in plain else socket.AF_INET
     # With the protocol named, asyncio turns off Nagle's algorithm, which costs an answer 40 ms.

@@ -112,7 +112,7 @@ def _quoted_names(vocabulary: tuple[str, ...], naming: Naming) -> tuple[str, ...
     try:
         return _cached_names(vocabulary, naming)
     except ValueError as error:
-        raise precondition(str(error), "ask for ids: ?naming=id, or sparse_embedding_format token_id") from None
+        raise precondition(str(error), "request ids: ?naming=id, or sparse_embedding_format token_id") from None
 
 
 @lru_cache(maxsize=16)

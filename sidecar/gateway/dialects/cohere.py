@@ -62,13 +62,13 @@ class CohereResult(BaseModel):
 
 
 class CohereMeta(BaseModel):
-    """Remarks."""
+    """Remarks on the results."""
 
     warnings: list[str]
 
 
 class CohereAnswer(BaseModel):
-    """Results by falling score; every document is among them unless `top_n` says otherwise."""
+    """Results in descending order of score: every document, or the first `top_n`."""
 
     results: list[CohereResult]
     meta: CohereMeta | None = None

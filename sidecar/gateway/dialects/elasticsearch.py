@@ -42,7 +42,7 @@ class ElasticEmbeddings(BaseModel):
 
 
 class ElasticSparseAnswer(BaseModel):
-    """An object around it: the service reads no array at the root."""
+    """The terms, inside an object: the service cannot read an array at the root."""
 
     result: ElasticEmbeddings
 

@@ -61,7 +61,7 @@ class Http:
 
 
 def fake_model(**options: Any) -> FakeModel:
-    """A model some of whose tokens are hard to write."""
+    """A model with some tokens that are hard to write."""
     model = FakeModel(**options)
     return spelled(model, TOKENS) if model.sparse else model
 
