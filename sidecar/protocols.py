@@ -1,4 +1,4 @@
-"""What the pure middle asks of the rim: a model and an engine."""
+"""Protocols of what the pipeline uses and does not build: models, encoders and the engine."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Engine(Protocol):
         ...
 
     async def identities(self, index: str) -> frozenset[str]:
-        """What a name stands for: a value for each concrete index, another one when it is made anew."""
+        """What a name stands for: a value for each concrete index, another one when it is created again."""
         ...
 
     async def refresh(self, index: str) -> None:

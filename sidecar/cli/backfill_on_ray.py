@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Batch = dict[str, Any]
-Tell = Callable[["Report"], None]
+OnPage = Callable[["Report"], None]
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ def backfill(
     encoders: int = 2,
     cpus: float = 1.0,
     ignore_disk: bool = False,
-    tell: Tell | None = None,
+    on_page: OnPage | None = None,
 ) -> Report:
     """Encode what an index holds and is not encoded, on the Ray cluster this process is connected to.
 
@@ -90,7 +90,7 @@ def backfill(
         Processors that Ray reserves for each; on a machine with a GPU give Ray's own settings instead.
     ignore_disk : bool
         Go on where the cluster's disk may not suffice.
-    tell : callable
+    on_page : callable
         Called with the report so far after every page.
 
     Raises
@@ -112,8 +112,8 @@ def backfill(
         before = report.counts["encoded"] + report.counts["conflicts"]
         for row in _pipeline(shards, after, metas, settings, encoders, cpus).iter_rows():
             _add(report, row)
-            if tell is not None:
-                tell(report)
+            if on_page is not None:
+                on_page(report)
         after |= {shard.key: shard.mark for shard in shards}
         if report.counts["encoded"] + report.counts["conflicts"] == before:
             break

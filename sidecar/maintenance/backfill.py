@@ -1,8 +1,8 @@
-"""Encodes what an index holds and is not encoded, while others go on writing and searching it.
+"""Encodes the documents of an index that are not encoded, while others go on writing and searching it.
 
 Rounds of reading: the first reads every document written up to a mark, each later one what was written since.
 Nothing is written twice, and a document that changes while it is encoded is left to its newer write, which the
-next round reads. The truth is the hash in the index; a checkpoint only spares reading.
+next round reads. The hash in the index decides; a checkpoint only spares reading.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Target:
 
 
 def purpose_of(meta: IndexMeta, *more: str) -> str:
-    """Names an encoding, and what `more` there is to tell."""
+    """Names an encoding, and what else decides the work."""
     fields = [[one.name, one.token_share] for one in meta.fields]
     return sha256_of([meta.fingerprint.sparse, meta.fingerprint.codes, fields, *more])[:16]
 

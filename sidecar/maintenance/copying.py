@@ -1,4 +1,4 @@
-"""Documents of one index, encoded anew, into another; what the other holds already is left alone."""
+"""Encodes documents of one index into its successor; what the successor holds already is left alone."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Copy:
     Attributes
     ----------
     to : str
-        The other index.
+        The successor index.
     newer : frozenset of str
-        Ids that are left alone: somebody wrote them there after the switch.
+        Ids that are left alone: they were written there after the switch.
     """
 
     successors: Successors

@@ -20,7 +20,7 @@ SAMPLE = 64
 
 @dataclass(frozen=True, slots=True)
 class _Sampled:
-    """Of a sample: how many were encoded, bytes and seconds each, and the share whose text is a new one."""
+    """Of a sample: documents encoded, bytes and seconds of each, and the share of those with another text."""
 
     count: int = 0
     bytes: float = 0.0
@@ -64,7 +64,7 @@ def check_room(estimate: Estimate) -> None:
 
 
 def peak_bytes(to_encode: int, documents: int, added: float, room: Room) -> int:
-    """Bytes of all documents that are written anew, twice: once more while their segments are merged.
+    """Twice the bytes of all documents that are rewritten: both copies exist until their segments are merged.
 
     >>> peak_bytes(10, 100, 500.0, Room(free=0, store=100_000, copies=2))
     40000

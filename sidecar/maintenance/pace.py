@@ -55,7 +55,7 @@ class Latency:
     since: deque[float] = field(default_factory=lambda: deque(maxlen=PROBES))
 
     def reason(self) -> str:
-        """Why to pause; "" where searches are as fast as they were, or where too few were asked to tell."""
+        """Why to pause; "" where searches are as fast as they were, or where there are too few probes to tell."""
         if not self.before or len(self.since) < PROBES:
             return ""
         before, now = p99(self.before), p99(self.since)
@@ -73,7 +73,7 @@ class Throttle:
     pause : float
         Seconds to wait now.
     reason : str
-        What the cluster said; "" where it keeps up.
+        Why to wait; "" where the cluster keeps up.
     """
 
     pause: float = 0.0

@@ -1,4 +1,4 @@
-"""Setting an index up, telling how it was, and taking it all out again."""
+"""Sets an index up, reports how it was set up, and takes everything out again."""
 
 from __future__ import annotations
 

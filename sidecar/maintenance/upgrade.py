@@ -153,7 +153,7 @@ async def rollback(index: str, settings: BackfillOptions, context: Context) -> A
     now = _only_index(index, found)
     serving = await successors.serving(now)
     if not found.is_alias or len(serving.replaced) != 1:
-        raise precondition(f"index {index!r} took nobody's place", "nothing is to be rolled back")
+        raise precondition(f"index {index!r} replaced no other index", "there is nothing to roll back")
     async with aclosing(
         _switch(index, now, serving.replaced[0], serving.marks, settings, context, successors)
     ) as events:
@@ -252,7 +252,7 @@ async def _meta_before(index: str, serving: Serving, context: Context) -> IndexM
     metas = [(await context.engine.groups(name))[0].meta for name in reversed(serving.names)]
     found = next((meta for meta in metas if meta is not None and meta != metas[0]), None)
     if found is None:
-        raise precondition(f"all indices of {index!r} are encoded alike", "nothing is to be rolled back")
+        raise precondition(f"all indices of {index!r} are encoded alike", "there is nothing to roll back")
     return found
 
 

@@ -63,7 +63,7 @@ class Context:
     deadline : float or None
         On that clock.
     maxsim : callable
-        As `numpy_maxsim`, on the device the sidecar was given.
+        As `numpy_maxsim`, on the device of the sidecar.
     sleep : callable
         Waits so many seconds of that clock.
     codes_cache : CodesCache

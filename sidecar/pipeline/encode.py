@@ -134,7 +134,7 @@ def storable_weights(weights: TermWeights, prune: Prune) -> TermWeights:
 
 
 def names_of(vocabulary: Sequence[str], how: str) -> list[str]:
-    """Feature names of a whole vocabulary: some milliseconds, so ask once for many texts.
+    """Feature names of a whole vocabulary: some milliseconds, so compute them once for many texts.
 
     Raises
     ------
@@ -237,11 +237,11 @@ def _is_overload(error: BaseException) -> bool:
 
 
 def _pause(state: RetryCallState) -> float:
-    """Seconds: what the model asks for, or longer from one refusal to the next."""
+    """Seconds: the `retry_after` of the model, or longer from one refusal to the next."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ChercheError) else None
+    stated = error.retry_after if isinstance(error, ChercheError) else None
     shortest, longest = _PAUSES
-    return max(asked or 0.0, min(shortest * 2.0 ** (state.attempt_number - 1), longest))
+    return max(stated or 0.0, min(shortest * 2.0 ** (state.attempt_number - 1), longest))
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:

@@ -113,8 +113,8 @@ async def _index_batch(feed: _Feed, batch: Sequence[SourceDocument]) -> list[Ing
             return [_failed(one.id, one.error or error) for one in results]
         if target.is_still(feed.target):
             return results
-    restless = unavailable(f"{feed.index!r} was switched to another index during each write", "feed again")
-    return [_failed(one.id, one.error or restless) for one in results]
+    switched = unavailable(f"{feed.index!r} was switched to another index during each write", "feed again")
+    return [_failed(one.id, one.error or switched) for one in results]
 
 
 def _merged(before: Sequence[IngestResult], now: list[IngestResult]) -> list[IngestResult]:

@@ -24,7 +24,7 @@ from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, Search
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """An encoded query; `unreranked` says why it has no embeddings where they were asked for."""
+    """An encoded query; `unreranked` says why it has no embeddings where they were requested."""
 
     encoded: EncodedQuery
     boost: float
@@ -71,7 +71,7 @@ def known_document(id: str, hash: str = "", terms: bytes = b"") -> StoredDocumen
 
 
 async def prepare_query(request: SearchRequest, meta: IndexMeta, context: Context) -> PreparedQuery:
-    """The sparse clauses of a query, and its embeddings where `request.rerank` asks for them.
+    """The sparse clauses of a query, and its embeddings where `request.rerank` is set.
 
     A reranker that cannot be used costs the embeddings only, and `unreranked` says why.
 

@@ -92,7 +92,7 @@ def version_of(document: StoredDocument) -> Version:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What the engine said of one document: acknowledged, or why not."""
+    """Result of writing one document: acknowledged, or the error."""
 
     id: str
     error: ChercheError | None = None
@@ -108,7 +108,7 @@ class SourceDocument:
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of one document of a feed."""
+    """Result of one document of a feed."""
 
     id: str
     outcome: Outcome

@@ -61,7 +61,7 @@ class Serving:
     is_stream : bool
         Whether it is a data stream: only its next index can be of another encoding.
     replaced : tuple of str
-        Those that they took the place of, and that are kept for a way back.
+        Those that they replaced, kept for a rollback.
     successor : str
         The index that is being filled to take their place; "" where there is none.
     read : mapping
@@ -81,7 +81,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """The end of an upgrade's step: what serves the name now, and what was kept."""
+    """End of a step of an upgrade: the indices that serve the name now, and those that were kept."""
 
     index: str
     serving: tuple[str, ...]
@@ -90,7 +90,7 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a cluster is: totals since its nodes started, and what waits now.
+    """Load of a cluster: totals since its nodes started, and the queues now.
 
     Attributes
     ----------
@@ -114,10 +114,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Disk of a cluster and what an index takes of it, in bytes.
+    """Free disk of a cluster and the size of an index, in bytes.
 
-    `free` ends at the low watermark, beyond which the cluster allocates no shard. `copies` counts the
-    primary; `store` is of all copies.
+    `free` is counted up to the low watermark, beyond which the cluster allocates no shard. `store` is of all
+    `copies`, the primary among them.
     """
 
     free: int
@@ -127,20 +127,20 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class BackfillOptions:
-    """How a backfill goes about it.
+    """Options of a backfill.
 
     Attributes
     ----------
     checkpoint : str
-        As an earlier run gave it; spares reading what that run had read.
+        From an earlier run; spares reading what that run had read.
     dry_run : bool
         Only estimate.
     search_slowdown : float
         Share by which the p99 of the backfill's probe searches may rise before it pauses; 0 sends no probes.
     ignore_disk : bool
-        Go on where the disk may not suffice.
+        Start even where the disk may not suffice.
     patience : float
-        Seconds of an unbroken pause after which the run ends; the checkpoint lets it be taken up again.
+        Seconds of an unbroken pause after which the run ends; its checkpoint resumes it.
     """
 
     checkpoint: str = ""
@@ -159,13 +159,13 @@ class Estimate:
     documents : int
         All of the index.
     to_encode : int
-        Those without weights or codes, and the sampled share of those whose text is another than was encoded.
+        Those without weights or codes, and the sampled share of those with another text than was encoded.
     sampled : int
         Documents that were encoded for this.
     seconds : float
-        At the sample's speed.
+        At the speed of the sample.
     stored_bytes, peak_bytes : int
-        What is added for good, in all copies; and with what merges have not given back yet.
+        Added in all copies: for good, and until segments are merged.
     free_bytes : int
         Up to the cluster's low watermark; -1 where it is not known.
     notes : tuple of str
@@ -203,11 +203,11 @@ class Progress:
     round : int
         From 1; every round after the first reads what was written during the one before.
     read : int
-        Documents looked at, again in every round.
+        Documents read, again in every round.
     encoded : int
         Written with fresh weights.
     kept : int
-        Found in order.
+        Complete and unchanged.
     conflicts : int
         Written by others while they were encoded: the newer write stays, and a later round reads it.
         Version conflicts, as the engine calls them; ``outrun`` on the wire and in the CLI's JSON.
@@ -216,11 +216,11 @@ class Progress:
     skipped, failed : int
         See `NotDone`.
     paused : str
-        Why nothing moves at this moment.
+        Why the run waits now; "" where it does not.
     notes : tuple of str
-        What a reader should know, once.
+        For people.
     checkpoint : str
-        Gives the next run its start; "" where there is nothing to resume.
+        Where the next run resumes; "" where there is nothing to resume.
     finished : bool
     """
 

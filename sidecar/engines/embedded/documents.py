@@ -162,7 +162,7 @@ def sources(connection: sqlite3.Connection, index_id: int) -> Iterator[tuple[int
 def fetch(
     connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool
 ) -> dict[int, tuple[Json, bytes | None, bytes | None]]:
-    """Source, and terms and codes where asked for, by row."""
+    """Source, and terms and codes where requested, by row."""
     columns = f"row, source, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
     found: dict[int, tuple[Json, bytes | None, bytes | None]] = {}
     for start in range(0, len(rows), _BATCH):

@@ -80,7 +80,7 @@ def insert(connection: sqlite3.Connection, index_id: int, row: int, values: Sequ
 
 
 def delete(connection: sqlite3.Connection, index_id: int, row: int, values: Sequence[str]) -> None:
-    """Take a document's text away; a contentless table must be told what it was."""
+    """Take a document's text away; a contentless table needs the text it was indexed with."""
     columns = ", ".join(f"c{i}" for i in range(len(values)))
     slots = ", ?" * len(values)
     name = table(index_id)

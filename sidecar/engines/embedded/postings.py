@@ -80,7 +80,7 @@ class Mirror:
     generation : int
         State of the file that is mirrored.
     rows : int64 array
-        Row numbers in `documents`, rising; the position in it is the document's everywhere else.
+        Row numbers in `documents`, ascending; the position in it is the document's everywhere else.
     ids : list of str
         Document ids by position.
     segments : list of Segment
@@ -193,7 +193,7 @@ def _grown(postings: sp.csr_array, vocabulary: int) -> sp.csr_array:
 
 
 def top(scores: NDArray[np.float64], members: NDArray[np.int64], ids: Sequence[str], k: int) -> list[int]:
-    """The `k` best members by falling score, ties by id: the same on every run.
+    """The `k` best members in descending order of score, ties by id: the same on every run.
 
     >>> top(np.array([1.0, 2.0, 1.0]), np.array([0, 1, 2]), ["b", "c", "a"], 2)
     [1, 2]

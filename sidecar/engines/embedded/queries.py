@@ -23,7 +23,7 @@ _READ = ("query", "filter", "track_total_hits")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked of the tables: the lexical part, the sparse part, who is allowed."""
+    """What is searched in the tables: the lexical part, the sparse part, who is allowed."""
 
     lexical: LexicalQuery | None
     term_ids: NDArray[np.int64]
@@ -155,7 +155,7 @@ class Parts:
     lexical, sparse : float64 arrays, shape (documents,)
         0 where a part does not match.
     members : int64 array
-        Positions of the hits, rising.
+        Positions of the hits, ascending.
     """
 
     lexical: NDArray[np.float64]
@@ -192,5 +192,5 @@ def combine(
 
 
 def projected(source: Json, names: Sequence[str]) -> Json:
-    """The fields of a document that were asked for; all where none were named."""
+    """The named fields of a document; all where none are named."""
     return {name: source[name] for name in names if name in source} if names else source

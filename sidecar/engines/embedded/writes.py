@@ -1,4 +1,4 @@
-"""Documents in the order of their writes, and their neural part updated where nobody wrote them meanwhile.
+"""Documents in the order of their writes, and their neural part updated where they are still as they were read.
 
 An index of the file is one shard, and its write counter takes the place of a shard's sequence numbers. All
 documents of one bulk share a count.

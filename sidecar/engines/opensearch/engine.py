@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from sidecar.engines.opensearch import lifecycle, load, mapping, reading, writes
-from sidecar.engines.opensearch import multi_index as several
+from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, reading, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -33,7 +32,7 @@ _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
 
 @dataclass(slots=True)
 class _Known:
-    """What the cluster said of itself, asked once for all callers."""
+    """Facts about the cluster, read once for all callers."""
 
     dialect: Dialect | None = None
     max_clauses: int | None = None
@@ -113,7 +112,7 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.meta`."""
         found = await lifecycle.facts(self._http, index)
         self._known.weights[index] = mapping.weights_kind(index, found)
-        if len(mapping.groups(found)) > 1 and (written := await several.target(self._http, index, found)):
+        if len(mapping.groups(found)) > 1 and (written := await multi_index.target(self._http, index, found)):
             found = (written,)
         return mapping.read_meta(index, found)
 
@@ -153,14 +152,14 @@ which would end up in logs — send them as an identity, or configure a service 
     async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         """See `Engine.write`."""
         try:
-            group = await several.several(self._http, index)
-            return await several.write(self._http, group, documents, sleep=self._sleep)
+            group = await multi_index.resolve(self._http, index)
+            return await multi_index.write(self._http, group, documents, sleep=self._sleep)
         except ChercheError as error:
             return [WriteResult(document.id, error) for document in documents]
 
     async def identities(self, index: str) -> frozenset[str]:
         """See `Engine.identities`."""
-        return frozenset((await several.identities(self._http, index)).values())
+        return frozenset((await multi_index.identities(self._http, index)).values())
 
     async def refresh(self, index: str) -> None:
         """See `Engine.refresh`. Under segment replication it waits for the replicas, which copy afterwards.

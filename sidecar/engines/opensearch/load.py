@@ -1,4 +1,4 @@
-"""How busy a cluster is and what room it has: one request each, read without judgement."""
+"""Load and free disk of a cluster, one request each."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _SHOWN = ",".join(
 
 
 async def load(http: Http) -> Load | None:
-    """What the nodes say of their queues and searches; None for a caller who may not ask."""
+    """Queues and searches of all nodes; None for a caller without the permission."""
     path = "/_nodes/stats/thread_pool,indices/search"
-    reply = await _asked(http, Request("GET", path, params={"filter_path": _SHOWN}))
+    reply = await _sent(http, Request("GET", path, params={"filter_path": _SHOWN}))
     return None if reply is None else read_load(reply)
 
 
 async def room(http: Http, index: str, settings: Mapping[str, Any], replicas: int) -> Room | None:
-    """Disk that is free on the data nodes, and what an index takes; None for a caller who may not ask.
+    """Disk that is free on the data nodes, and what an index takes; None for a caller without the permission.
 
     Parameters
     ----------
     settings : mapping
         Of the cluster, flat.
     """
-    disks = await _asked(http, Request("GET", "/_nodes/stats/fs"))
-    stored = await _asked(http, Request("GET", index_path(index, "_stats", "store")))
+    disks = await _sent(http, Request("GET", "/_nodes/stats/fs"))
+    stored = await _sent(http, Request("GET", index_path(index, "_stats", "store")))
     if disks is None or stored is None:
         return None
     total = int(stored["_all"]["total"]["store"]["size_in_bytes"])
@@ -68,7 +68,7 @@ def free_bytes(reply: Json, low: str) -> int:
 
 
 def _kept_free(disk: Json, low: str) -> int:
-    """Bytes of a disk that the watermark wants free.
+    """Bytes of a disk that the watermark keeps free.
 
     >>> _kept_free({"total_in_bytes": 1000}, "85%"), _kept_free({"total_in_bytes": 1000}, "1kb")
     (150, 1024)
@@ -81,7 +81,7 @@ def _kept_free(disk: Json, low: str) -> int:
     return round(int(disk["total_in_bytes"]) * (1 - float(low)))
 
 
-async def _asked(http: Http, request: Request) -> Any:  # noqa: ANN401  # a reply
+async def _sent(http: Http, request: Request) -> Any:  # noqa: ANN401  # a reply
     try:
         return await http.send(request, what="cluster")
     except ChercheError as error:

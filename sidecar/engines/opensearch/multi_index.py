@@ -24,7 +24,7 @@ _ADDRESSES = 2000  # of one request
 
 
 @dataclass(frozen=True, slots=True)
-class Several:
+class MultiIndex:
     """What stands behind a name.
 
     Attributes
@@ -62,7 +62,7 @@ async def identities(http: Http, index: str) -> dict[str, str]:
     return {name: str(entry["settings"]["index.uuid"]) for name, entry in reply.items()}
 
 
-async def several(http: Http, index: str) -> Several:
+async def resolve(http: Http, index: str) -> MultiIndex:
     """What a name stands for.
 
     Raises
@@ -72,21 +72,21 @@ async def several(http: Http, index: str) -> Several:
     """
     names = tuple(sorted(await identities(http, index), key=age))
     if names == (index,):
-        return Several(index, names, index, False)
+        return MultiIndex(index, names, index, False)
     is_stream = any(name.startswith(BACKING) for name in names)
-    return Several(index, names, names[-1] if is_stream else await _target(http, index, names), is_stream)
+    return MultiIndex(index, names, names[-1] if is_stream else await _target(http, index, names), is_stream)
 
 
 async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFacts | None:
     """Of the indices behind a name the one that new documents go to; None where there is no such one."""
     if is_pattern(index):
         return None
-    group = await several(http, index)
+    group = await resolve(http, index)
     return next((each for each in found if each.name == group.target), None)
 
 
 async def located(
-    http: Http, group: Several, ids: Sequence[str], params: Mapping[str, str]
+    http: Http, group: MultiIndex, ids: Sequence[str], params: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """What all of the indices hold of some ids, as a GET answers it; of an id that several hold, the newest.
 
@@ -107,7 +107,9 @@ async def located(
     return found
 
 
-async def write(http: Http, group: Several, documents: Sequence[StoredDocument], *, sleep: Sleep) -> list[WriteResult]:
+async def write(
+    http: Http, group: MultiIndex, documents: Sequence[StoredDocument], *, sleep: Sleep
+) -> list[WriteResult]:
     """Write documents where they lie, new ones where new ones go; one result each, in order.
 
     An alias of one index is written by that index's name: a write that is on its way when the alias is switched
@@ -130,7 +132,7 @@ async def write(http: Http, group: Several, documents: Sequence[StoredDocument],
 
 
 def _item(
-    position: int, document: StoredDocument, group: Several, there: Json | None, kinds: Mapping[str, Any]
+    position: int, document: StoredDocument, group: MultiIndex, there: Json | None, kinds: Mapping[str, Any]
 ) -> Item:
     if there is None:
         return item(position, document, "create" if group.is_stream else "index")
@@ -146,7 +148,7 @@ def _item(
     return item(position, document, "index", address)
 
 
-async def _facts(http: Http, group: Several) -> tuple[IndexFacts, ...]:
+async def _facts(http: Http, group: MultiIndex) -> tuple[IndexFacts, ...]:
     return await lifecycle.facts(http, group.name)
 
 

@@ -10,7 +10,7 @@ from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
-from sidecar.engines.opensearch.multi_index import Several, located, several
+from sidecar.engines.opensearch.multi_index import MultiIndex, located, resolve
 from sidecar.values.documents import CODES, STATE, TERMS, Json, StoredDocument
 
 READ_BATCH = 500
@@ -26,12 +26,12 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
     """What is stored under `ids`; see `Engine.read`.
 
     A GET sees every acknowledged write but no doc values; a search has doc values but sees
-    only what was refreshed. Both are asked, and their sequence numbers compared: where the
-    search is behind, the index is refreshed and both are asked again.
+    only what was refreshed. Both are sent, and their sequence numbers compared: where the
+    search is behind, the index is refreshed and both are sent again.
     """
     found: dict[str, StoredDocument] = {}
     unique = list(dict.fromkeys(ids))
-    behind = await several(http, index) if unique else None
+    behind = await resolve(http, index) if unique else None
     group = None if behind is None or behind.is_one else behind
     for start in range(0, len(unique), READ_BATCH):
         found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH], group)
@@ -74,7 +74,7 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
 
 
 async def _read_batch(
-    http: Http, dialect: Dialect, index: str, ids: Sequence[str], group: Several | None
+    http: Http, dialect: Dialect, index: str, ids: Sequence[str], group: MultiIndex | None
 ) -> dict[str, StoredDocument]:
     done: dict[str, StoredDocument] = {}
     pending = list(ids)

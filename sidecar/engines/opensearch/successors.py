@@ -171,7 +171,7 @@ class OpenSearchSuccessors:
         return str(reply["new_index"])
 
     async def _delete_copy(self, index: str, name: str) -> None:
-        """Delete what an attempt that was cut off left behind; nothing that is somebody else's."""
+        """Delete the copy that an interrupted attempt left behind, and nothing else."""
         try:
             [there] = await lifecycle.facts(self._http, name)
         except ChercheError as error:

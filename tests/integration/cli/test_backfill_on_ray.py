@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.cli import backfill_on_ray as fleet
+from sidecar.cli import backfill_on_ray
 from sidecar.config import Settings
 from sidecar.engines.opensearch.bulk import MAX_BYTES
 from sidecar.errors import ChercheError, Code
@@ -55,7 +55,7 @@ def put(url: str, index: str, texts: dict[int, str]) -> None:
 
 @pytest.fixture
 def index(opensearch_url: str) -> Iterator[str]:
-    name = f"fleet-{uuid.uuid4().hex[:8]}"
+    name = f"ray-{uuid.uuid4().hex[:8]}"
     send(opensearch_url, "PUT", f"/{name}", b'{"settings": {"number_of_shards": 3, "number_of_replicas": 0}}')
     yield name
     send(opensearch_url, "DELETE", f"/{name}")
@@ -69,7 +69,7 @@ async def test_many_encoders_leave_nothing_out(opensearch_url: str, index: str) 
         await client.setup_index(index, IndexOptions())
         seen: list[int] = []
         first = await asyncio.to_thread(
-            fleet.backfill, index, settings, tell=lambda report: seen.append(report.counts["encoded"])
+            backfill_on_ray.backfill, index, settings, on_page=lambda report: seen.append(report.counts["encoded"])
         )
         assert (first.counts["encoded"], first.counts["failed"]) == (DOCUMENTS, 0)
         assert [one.id for one in first.not_done] == [str(DOCUMENTS)]  # it has no text
@@ -79,7 +79,7 @@ async def test_many_encoders_leave_nothing_out(opensearch_url: str, index: str) 
         assert (stats.documents, stats.encoded) == (DOCUMENTS + 1, DOCUMENTS)
 
         put(opensearch_url, index, {n: f"goose number {n} flies" for n in range(20)})
-        again = await asyncio.to_thread(fleet.backfill, index, settings)
+        again = await asyncio.to_thread(backfill_on_ray.backfill, index, settings)
         assert again.counts["encoded"] == 20
         stored = {one.id: one async for one in client.dump_index(index)}
     assert sum(one.state == "ok" for one in stored.values()) == DOCUMENTS
@@ -87,5 +87,5 @@ async def test_many_encoders_leave_nothing_out(opensearch_url: str, index: str) 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Any) -> None:
     with pytest.raises(ChercheError, match="cannot share") as refused:
-        fleet.backfill("articles", Settings())
+        backfill_on_ray.backfill("articles", Settings())
     assert refused.value.code is Code.INVALID_ARGUMENT

@@ -249,7 +249,7 @@ async def test_a_replacement_that_fails_leaves_the_index_as_it_was(served: Serve
 async def test_nothing_is_switched_that_was_not_prepared(served: Served) -> None:
     with pytest.raises(ChercheError, match="no index is prepared"):
         await served.step("switch")
-    with pytest.raises(ChercheError, match="took nobody's place"):
+    with pytest.raises(ChercheError, match="replaced no other index"):
         await served.step("rollback")
 
 
