@@ -1,52 +1,34 @@
-"""Load and save models: one door for all layouts, and the only one to a hub."""
+"""Load, save and publish models, whatever library they come from or go to."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from cherche_models import backbone, tokenizer
-from cherche_models.codes import codebook
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts import (
-    multi_vector,
-    neural_cherche,
-    plain,
-    pylate,
-    router,
-    settings,
-    sparse_encoder,
-    stanford,
-)
+from cherche_models.layouts import table
 from cherche_models.layouts.card import card as made_card
-from cherche_models.layouts.digest import PICKLES, WEIGHTS, digest
-from cherche_models.layouts.request import ARCHITECTURES, Architecture, Request
-from cherche_models.models import ColBERT, CrossEncoder, InferenceFree, Joint, Model, SparseEmbed, Splade
+from cherche_models.layouts.codebooks import load_codebook as load_codebook
+from cherche_models.layouts.codebooks import save_codebook as save_codebook
+from cherche_models.layouts.digest import digest as digest
+from cherche_models.layouts.request import Request
+from cherche_models.layouts.source import TEXTS
+from cherche_models.layouts.source import resolve as resolve
+from cherche_models.models import ARCHITECTURES, CrossEncoder, Model
 from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Folder of the models that ship with the library."""
 
 Format = Literal["sentence-transformers", "pylate", "neural-cherche", "onnx"]
-Loader = Callable[[Path, Request], Model]
 
-_LAYOUTS: tuple[tuple[Callable[[Path], bool], Loader], ...] = (
-    (router.matches, router.load),
-    (neural_cherche.matches, neural_cherche.load),
-    (sparse_encoder.matches, sparse_encoder.load),
-    (multi_vector.matches, multi_vector.load),
-    (pylate.matches, pylate.load),
-    (stanford.matches, stanford.load),
-)
-_TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
 _PUSHED = (
-    *("*.safetensors", *_TEXTS, "README.md", "LICENSE*", "*.svg", "*.png"),
+    *("*.safetensors", *TEXTS, "README.md", "LICENSE*", "*.svg", "*.png"),
     *("*/*.safetensors", "*/*.json", "*/*.txt", "onnx/model.onnx*"),
 )
 
@@ -56,7 +38,7 @@ def load(
     *,
     device: str | None = None,
     dtype: str | None = None,
-    architecture: Architecture | None = None,
+    architecture: str | None = None,
     revision: str | None = None,
     allow_pickle: bool = False,
     new_head: bool = False,
@@ -79,7 +61,7 @@ def load(
     dtype : str or None
         ``fp32``, ``bf16``, ``fp16``; None for bf16 where the device has it, else fp32.
     architecture : str or None
-        Forces one of `ARCHITECTURES`.
+        Forces one of `models.ARCHITECTURES`.
     revision : str or None
         Branch, tag or commit on the hub.
     allow_pickle : bool
@@ -105,13 +87,12 @@ def load(
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
     target = pick_device(device)
     wanted = "fp32" if runtime == "onnx" and dtype is None else dtype
-    request = Request(architecture, pick_dtype(wanted, target), allow_pickle, new_head, dim)
+    request = Request(
+        ARCHITECTURES.get(architecture or ""), ARCHITECTURES, pick_dtype(wanted, target), allow_pickle, new_head, dim
+    )
     folder = resolve(source, revision, allow_pickle=allow_pickle, onnx=runtime == "onnx")
-    model = _loader(folder)(folder, request)
-    settings.apply_tuned(model, folder)
-    model.digest = digest(folder, model.architecture)
-    model.codebook = load_codebook(folder) if model.late_interaction else None
-    model.eval()
+    checkpoint = table.read(folder, request)
+    model = ARCHITECTURES[checkpoint.architecture].from_checkpoint(checkpoint).eval()
     if runtime == "onnx":
         _use_onnx(model, folder)
     return model.to(target)
@@ -155,29 +136,6 @@ def load_cross_encoder(
     return found
 
 
-def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bool = False, onnx: bool = False) -> Path:
-    """The folder of a model: `source` itself, or its copy in the hub's cache.
-
-    Raises
-    ------
-    CheckpointError
-        If there is neither such a folder nor such a repository.
-    """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if isinstance(source, Path) or _is_path(str(source)):
-        raise CheckpointError(f"{source} is not a folder", "name a model's folder, or an id on the hub")
-    wanted = [*_TEXTS, *WEIGHTS, *(PICKLES if allow_pickle else ()), *(["onnx/model.onnx*"] if onnx else ())]
-    try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"{source} is neither a folder here nor a model that the hub gives out ({error})",
-            "check the name, the network and, for a private model, HF_TOKEN",
-        ) from error
-
-
 def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
     """Write a model so that `load` gives it back.
 
@@ -193,20 +151,7 @@ def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
     dtype : str or None
         Stores the weights as ``fp16`` or ``bf16``; None keeps their own type.
     """
-    path, stored = Path(folder), None if dtype is None else named_dtype(dtype)
-    if isinstance(model, InferenceFree):
-        router.save(model, path, stored)
-    elif isinstance(model, Splade):
-        sparse_encoder.save(model, path, stored)
-    elif isinstance(model, ColBERT):
-        pylate.save(model, path, stored)
-        settings.write(model, path)
-    else:
-        raise TypeError(f"a {type(model).__name__} has no layout on disk")
-    if model.codebook is not None:
-        save_codebook(model.codebook, path)
-    else:
-        (_codebook_folder(path) / codebook.FILE).unlink(missing_ok=True)
+    table.write(model.checkpoint(), Path(folder), None if dtype is None else named_dtype(dtype))
 
 
 def export(model: Model, folder: str | Path, format: Format = "sentence-transformers") -> None:
@@ -229,28 +174,14 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
         library has no setting for.
     """
     path = Path(folder)
-    if format == "neural-cherche":
-        neural_cherche.save(model, path)
-    elif format == "onnx":
-        _check_onnx(model)
-        from cherche_models.runtime.onnx import export_encoder
+    if format != "onnx":
+        table.export(model.checkpoint(), path, format)
+        return
+    _check_onnx(model)
+    from cherche_models.runtime.onnx import export_encoder
 
-        export_encoder(model.backbone, path)
-        save(model, path)
-    elif format == "pylate" and isinstance(model, ColBERT | Joint):
-        pylate.check(model)
-        pylate.save(model, path, torch.float32)
-    elif format == "sentence-transformers" and isinstance(model, Splade):
-        sparse_encoder.check(model)
-        if isinstance(model, InferenceFree):
-            router.save(model, path, torch.float32)
-        else:
-            sparse_encoder.save_plain(model, path, torch.float32)
-    else:
-        raise ValueError(
-            f"a {model.architecture} model cannot be exported as {format!r}: "
-            "pylate takes token embeddings, sentence-transformers term weights"
-        )
+    export_encoder(model.backbone, path)
+    save(model, path)
 
 
 def push_to_hub(
@@ -297,7 +228,9 @@ def push_to_hub(
         else:
             folder, described = Path(model), load(Path(model), device="cpu")
         own = folder / "README.md"
-        text = card or (own.read_text(encoding="utf-8") if own.is_file() else made_card(described, repo_id))
+        text = card or (
+            own.read_text(encoding="utf-8") if own.is_file() else made_card(described.checkpoint(), repo_id)
+        )
         try:
             hub = HfApi(token=token)
             hub.create_repo(repo_id, private=private, exist_ok=True)
@@ -318,42 +251,11 @@ def push_to_hub(
     return str(done.commit_url)
 
 
-def has_formats(folder: Path) -> bool:
-    """Whether a checkpoint says how it reads texts; if not, it is as transformers saves it."""
-    return _loader(folder) is not plain.load or (folder / settings.FILE).is_file()
-
-
-def load_codebook(folder: Path) -> codebook.Codebook | None:
-    """The codebook of a model's folder, made known to this process; None where it has none.
-
-    Raises
-    ------
-    CheckpointError
-        If there is one that cannot be read.
-    """
-    path = _codebook_folder(folder) / codebook.FILE
-    if not path.is_file():
-        return None
-    try:
-        return codebook.register(codebook.load(path))
-    except ValueError as error:
-        raise CheckpointError(str(error), f"remove {path}, or train it again") from error
-
-
-def save_codebook(book: codebook.Codebook, folder: Path) -> Path:
-    """Put a codebook where `load` finds it: beside the late-interaction head's weights."""
-    return book.save(_codebook_folder(folder))
-
-
-def _codebook_folder(folder: Path) -> Path:
-    return folder / "colbert" if (folder / "colbert").is_dir() else folder
-
-
 def _check_onnx(model: Model) -> None:
-    """SparseEmbed picks its terms inside the pass, so that there is no encoder to replace."""
-    if isinstance(model, SparseEmbed):
+    """A model that picks its terms inside the pass has no encoder to replace."""
+    if not model.runs_on_onnx:
         raise CheckpointError(
-            "a sparse_embed model cannot run on ONNX", "its terms are picked within the pass: use torch"
+            f"a {model.architecture} model cannot run on ONNX", "its terms are picked within the pass: use torch"
         )
 
 
@@ -362,11 +264,3 @@ def _use_onnx(model: Model, folder: Path) -> None:
     from cherche_models.runtime.onnx import FILE, OnnxRuntime
 
     model.runtime = OnnxRuntime(model.backbone, folder / FILE)
-
-
-def _loader(folder: Path) -> Loader:
-    return next((loader for matches, loader in _LAYOUTS if matches(folder)), plain.load)
-
-
-def _is_path(source: str) -> bool:
-    return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source or not source

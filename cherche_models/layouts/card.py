@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cherche_models.models import ColBERT, Joint, Model
+from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint
 
 _TAGS = {
     "splade": ("sparse-encoder", "splade"),
@@ -12,29 +12,27 @@ _TAGS = {
 }
 
 
-def card(model: Model, name: str) -> str:
-    """What can be told from the model itself: heads, lengths, how to load it.
+def card(checkpoint: Checkpoint, name: str) -> str:
+    """What the checkpoint itself says: heads, lengths, how to load it.
 
     Licence, data and figures only its author knows: a card without a licence says that it has none.
     """
-    document, query = (model.formats[kind] for kind in ("document", "query"))
-    heads = [f"term weights over {len(model.vocabulary):,} tokens"] if model.sparse else []
-    heads += [f"token embeddings of {model.dim} dimensions"] if model.late_interaction else []
-    books = [f"A codebook of {len(model.codebook.centroids):,} centroids lies beside them."] if model.codebook else []
+    document, query = checkpoint.formats["document"], checkpoint.formats["query"]
+    heads, book = " and ".join(_heads(checkpoint)), checkpoint.codebook
     return "\n".join(
         [
             "---",
             "library_name: sentence-transformers",
             "pipeline_tag: feature-extraction",
-            f"tags: [{', '.join(_TAGS.get(model.architecture, (model.architecture,)))}]",
+            f"tags: [{', '.join(_TAGS.get(checkpoint.architecture, (checkpoint.architecture,)))}]",
             "---",
             f"# {name.rpartition('/')[2]}",
             "",
-            f"A {model.architecture} model: {' and '.join(heads)}. It reads {document.max_length} tokens of a",
+            f"A {checkpoint.architecture} model: {heads}. It reads {document.max_length} tokens of a",
             f"document and {query.max_length} of a query.",
-            *books,
+            *([f"A codebook of {len(book.centroids):,} centroids lies beside them."] if book else []),
             "",
-            *_use(model, name),
+            *_use(checkpoint, name),
             "",
             "Its author has not said yet what it was trained on, what it measures, and under which licence",
             "it may be used.",
@@ -43,12 +41,21 @@ def card(model: Model, name: str) -> str:
     )
 
 
-def _use(model: Model, name: str) -> list[str]:
+def _heads(checkpoint: Checkpoint) -> list[str]:
+    found = []
+    if checkpoint.sparse:
+        found.append(f"term weights over {checkpoint.backbone.decoder.out_features:,} tokens")
+    if COLBERT in checkpoint.heads:
+        found.append(f"token embeddings of {len(checkpoint.heads[COLBERT].tensor(LINEAR))} dimensions")
+    return found
+
+
+def _use(checkpoint: Checkpoint, name: str) -> list[str]:
     lines = ["```python", "from cherche_models import hub", "", f'model = hub.load("{name}")', "```"]
-    if model.sparse:
+    if checkpoint.sparse:
         lines += ["", "Its term weights load in sentence-transformers too:", ""]
         lines += ["```python", "from sentence_transformers import SparseEncoder", "", f'SparseEncoder("{name}")', "```"]
-    if isinstance(model, ColBERT) and not isinstance(model, Joint):
+    elif COLBERT in checkpoint.heads:
         lines += ["", "It loads in PyLate too:", ""]
         lines += ["```python", "from pylate import models", "", f'models.ColBERT("{name}")', "```"]
     return lines

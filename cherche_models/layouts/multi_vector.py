@@ -10,11 +10,11 @@ import torch
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
+from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.pylate import projection
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.sparse_encoder import modules
-from cherche_models.models import ColBERT, Model
 from cherche_models.tokenizer import Kind, TextFormat
 
 MASK = "MultiVectorMask"
@@ -26,15 +26,15 @@ def matches(folder: Path) -> bool:
     return MASK in [kind for kind, _ in modules(folder)]
 
 
-def load(folder: Path, request: Request) -> Model:
-    """The model of a folder; Dense modules in a row become one projection, none the identity.
+def read(folder: Path, request: Request) -> Checkpoint:
+    """The checkpoint of a folder; Dense modules in a row become one projection, none the identity.
 
     Raises
     ------
     CheckpointError
         If files are missing, or the model does what a ColBERT here cannot.
     """
-    request.choose("colbert", (), folder)
+    wanted = request.choose("colbert", (), folder)
     found = modules(folder)
     _check(folder, [kind for kind, _ in found])
     body_folder = folder / found[0][1]
@@ -43,10 +43,9 @@ def load(folder: Path, request: Request) -> Model:
     dense = [folder / path for kind, path in found if kind == "Dense"]
     weight = projection(dense) if dense else torch.eye(body.hidden_size)
     styles = settings.formats(folder, _formats(folder, body_folder, words, body.max_length), words)
-    skip = _skipped(folder / next(path for kind, path in found if kind == MASK), words)
-    model = ColBERT(body, words, styles["document"], styles["query"], dim=weight.shape[0], skip=skip)
-    model.projection.linear.weight.data = weight.to(request.dtype)
-    return model
+    skipped = _skipped(folder / next(path for kind, path in found if kind == MASK))
+    heads = {COLBERT: Head({LINEAR: weight.to(request.dtype)}, {"skiplist_words": skipped})}
+    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)
 
 
 def _check(folder: Path, kinds: list[str]) -> None:
@@ -102,12 +101,12 @@ def _check_expansion(folder: Path, expansion: dict[str, Any], words: tokenizer.T
         raise CheckpointError(f"{folder} fills queries up with {token!r}", "only the mask token can be loaded")
 
 
-def _skipped(folder: Path, words: tokenizer.Tokenizer) -> list[int]:
-    """Ids that own no vector in documents."""
+def _skipped(folder: Path) -> list[str]:
+    """Tokens that own no vector in documents."""
     stored = read_json(folder / "config.json")
     listed = stored.get("skiplist_words") or []
     if stored.get("keep_only_token_ids") or (listed and stored.get("skiplist_tasks", ["document"]) != ["document"]):
         raise CheckpointError(
             f"{folder} leaves out tokens of queries, or all but some", "only a list for documents can be loaded"
         )
-    return [found for word in listed if (found := words.id_of(word)) is not None]
+    return list(listed)

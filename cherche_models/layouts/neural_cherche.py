@@ -10,16 +10,16 @@ import torch
 
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
+from cherche_models.layouts.checkpoint import LINEAR, Checkpoint, Head
 from cherche_models.layouts.files import read_json, read_pickle, write_json
 from cherche_models.layouts.request import Architecture, Request
-from cherche_models.models import ColBERT, Model, SparseEmbed, Splade
 from cherche_models.tokenizer import Kind, TextFormat
 
 _LENGTHS: dict[Kind, tuple[str, int]] = {
     "document": ("max_length_document", 256),
     "query": ("max_length_query", 64),
 }
-_ALL: tuple[Architecture, ...] = ("splade", "colbert", "sparse_embed")
+_ALL = ("splade", "colbert", "sparse_embed")
 
 
 def matches(folder: Path) -> bool:
@@ -27,8 +27,8 @@ def matches(folder: Path) -> bool:
     return (folder / "linear.pt").is_file() or "max_length_query" in read_json(folder / "metadata.json")
 
 
-def load(folder: Path, request: Request) -> Model:
-    """The model that the files speak of.
+def read(folder: Path, request: Request) -> Checkpoint:
+    """The checkpoint that the files describe.
 
     Its quirks are kept: ``[MASK]`` tokens after each text, and no more term
     weights than the maximum length. Padding is masked, not scored as zero.
@@ -39,32 +39,20 @@ def load(folder: Path, request: Request) -> Model:
         If ``linear.pt`` is needed and missing, or holds more than tensors.
     """
     metadata = read_json(folder / "metadata.json")
-    found = _holds(folder, metadata)
-    wanted = request.choose(found, _ALL, folder)
-    body = backbone.load(folder, vocabulary=wanted != "colbert", dtype=request.dtype, allow_pickle=request.allow_pickle)
+    wanted = request.choose(_found(folder, metadata), _ALL, folder)
+    body = backbone.load(folder, vocabulary=wanted.sparse, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(folder)
     styles = {kind: _format(metadata, kind, wanted, body.max_length) for kind in _LENGTHS}
-    texts = (body, words, styles["document"], styles["query"])
-    if wanted == "splade":
-        return Splade(*texts)
-    if not (folder / "linear.pt").is_file():
-        request.require_new_head(folder)
-        return ColBERT(*texts, dim=request.dim) if wanted == "colbert" else SparseEmbed(*texts, dim=request.dim)
-    weight = read_pickle(folder / "linear.pt").get("weight")
-    if weight is None or weight.shape[1] != body.hidden_size:
-        raise CheckpointError(
-            f"{folder / 'linear.pt'} has no weight from {body.hidden_size} dimensions", "complete the checkpoint"
-        )
-    if wanted == "colbert":
-        colbert = ColBERT(*texts, dim=weight.shape[0])
-        colbert.projection.linear.weight.data = weight.to(request.dtype)
-        return colbert
-    model = SparseEmbed(*texts, dim=weight.shape[0], attention="terms")
-    model.linear.weight.data = weight.to(request.dtype)
-    return model
+    heads = _heads(folder, wanted, body.hidden_size, request) if wanted.heads else {}
+    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads, dim=request.dim)
 
 
-def save(model: Model, folder: Path) -> None:
+def holds(checkpoint: Checkpoint) -> bool:
+    """True: `export` says itself which models neural-cherche has no place for."""
+    return True
+
+
+def export(checkpoint: Checkpoint, folder: Path) -> None:
     """Write what neural-cherche loads: ``linear.pt`` is a pickle of one tensor.
 
     Raises
@@ -72,24 +60,37 @@ def save(model: Model, folder: Path) -> None:
     ValueError
         If it has no such model, or no setting for one of the model's text formats.
     """
-    if not isinstance(model, ColBERT | Splade) or model.architecture not in ("colbert", "splade", "sparse_embed"):
-        raise ValueError(f"neural-cherche has no {model.architecture} model: export it in another format")
-    _check(model)
+    if checkpoint.architecture not in _ALL:
+        raise ValueError(f"neural-cherche has no {checkpoint.architecture} model: export it in another format")
+    _check(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    model.backbone.save(folder)
-    model.tokenizer.save(folder, model.formats["document"].max_length)
-    if isinstance(model, ColBERT | SparseEmbed):
-        linear = model.projection.linear if isinstance(model, ColBERT) else model.linear
-        torch.save({"weight": linear.weight.detach().cpu().float().contiguous()}, folder / "linear.pt")
-    write_json(folder / "metadata.json", _metadata(model))
+    checkpoint.backbone.save(folder)
+    checkpoint.tokenizer.save(folder, checkpoint.formats["document"].max_length)
+    for head in checkpoint.heads.values():
+        torch.save({"weight": head.tensor(LINEAR).detach().cpu().float().contiguous()}, folder / "linear.pt")
+    write_json(folder / "metadata.json", _metadata(checkpoint))
 
 
-def _check(model: ColBERT | Splade) -> None:
-    for kind, style in model.formats.items():
+def _heads(folder: Path, wanted: Architecture, hidden: int, request: Request) -> dict[str, Head]:
+    """The projection of ``linear.pt``; none where a new one is accepted."""
+    path = folder / "linear.pt"
+    if not path.is_file():
+        request.require_new_head(folder)
+        return {}
+    weight = read_pickle(path).get("weight")
+    if weight is None or weight.shape[1] != hidden:
+        raise CheckpointError(f"{path} has no weight from {hidden} dimensions", "complete the checkpoint")
+    config = {"attention": "terms"} if wanted.sparse else {}
+    return {name: Head({LINEAR: weight.to(request.dtype)}, config) for name in wanted.heads}
+
+
+def _check(checkpoint: Checkpoint) -> None:
+    skipped = any(head.config.get("skiplist_words") for head in checkpoint.heads.values())
+    for kind, style in checkpoint.formats.items():
         odd = [name for name in ("expand", "attend_expansion") if getattr(style, name)]
         odd += [] if style.marker is None else ["marker"]
-        odd += ["terms"] if model.sparse and style.terms != style.max_length else []
-        odd += ["skip"] if isinstance(model, ColBERT) and model.projection.skip.numel() else []
+        odd += ["terms"] if checkpoint.sparse and style.terms != style.max_length else []
+        odd += ["skip"] if skipped else []
         if odd:
             raise ValueError(
                 f"neural-cherche's layout has no place for the {kind} format's {', '.join(odd)}: "
@@ -97,15 +98,15 @@ def _check(model: ColBERT | Splade) -> None:
             )
 
 
-def _metadata(model: ColBERT | Splade) -> dict[str, object]:
-    styles = model.formats
+def _metadata(checkpoint: Checkpoint) -> dict[str, object]:
+    styles = checkpoint.formats
     own: dict[str, object] = {f"max_length_{kind}": styles[kind].max_length for kind in _LENGTHS}
     own |= {f"{kind}_prefix": styles[kind].prompt for kind in _LENGTHS}
     own |= {"padding": "max_length", "truncation": True, "add_special_tokens": styles["query"].special_tokens}
-    return {**own, "n_mask_tokens": styles["query"].masks} if model.sparse else own
+    return {**own, "n_mask_tokens": styles["query"].masks} if checkpoint.sparse else own
 
 
-def _holds(folder: Path, metadata: dict[str, Any]) -> Architecture:
+def _found(folder: Path, metadata: dict[str, Any]) -> str:
     if not (folder / "linear.pt").is_file():
         return "splade"
     return "sparse_embed" if "n_mask_tokens" in metadata else "colbert"
@@ -114,9 +115,9 @@ def _holds(folder: Path, metadata: dict[str, Any]) -> Architecture:
 def _format(metadata: dict[str, Any], kind: Kind, wanted: Architecture, longest: int) -> TextFormat:
     name, default = _LENGTHS[kind]
     length = min(int(metadata.get(name, default)), longest)
-    prefix = {"document": "[D] ", "query": "[Q] "}[kind] if wanted == "colbert" else ""
+    prefix = "" if wanted.sparse else {"document": "[D] ", "query": "[Q] "}[kind]
     prompt = str(metadata.get(f"{kind}_prefix", prefix))
     plain = TextFormat(length, prompt=prompt, special_tokens=bool(metadata.get("add_special_tokens", True)))
-    if wanted == "colbert":
+    if not wanted.sparse:
         return plain
     return replace(plain, masks=int(metadata.get("n_mask_tokens", 3)), terms=length)

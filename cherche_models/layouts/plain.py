@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from cherche_models import backbone, tokenizer
 from cherche_models.layouts import settings
+from cherche_models.layouts.checkpoint import Checkpoint
 from cherche_models.layouts.files import read_json, read_list
 from cherche_models.layouts.request import Request
-from cherche_models.models import ColBERT, Joint, Model, SparseEmbed, Splade
-from cherche_models.models.sparse_embed import DOCUMENT_TERMS, QUERY_TERMS
 from cherche_models.tokenizer import Kind, TextFormat
 
 
-def load(folder: Path, request: Request) -> Model:
-    """SPLADE from a masked-LM checkpoint; with a new projection, what else was asked for.
+def matches(folder: Path) -> bool:
+    """True: whatever no other layout knows is read as transformers would read it."""
+    return True
+
+
+def read(folder: Path, request: Request) -> Checkpoint:
+    """SPLADE from a masked-LM checkpoint; with new heads, what else is requested.
 
     Raises
     ------
     CheckpointError
         If files are missing, or a trained projection would be needed.
     """
-    wanted = request.choose("splade", ("colbert", "joint", "sparse_embed"), folder)
-    if wanted != "splade":
+    wanted = request.choose("splade", request.from_scratch(), folder)
+    if wanted.heads:
         request.require_new_head(folder)
     inside = body_of(folder)
-    body = backbone.load(inside, vocabulary=wanted != "colbert", dtype=request.dtype, allow_pickle=request.allow_pickle)
+    body = backbone.load(inside, vocabulary=wanted.sparse, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(inside)
-    styles = settings.formats(folder, default_formats(folder, body, words), words)
-    if wanted == "splade":
-        return Splade(body, words, styles["document"], styles["query"])
-    if wanted == "sparse_embed":
-        styles = with_terms(styles)
-        return SparseEmbed(body, words, styles["document"], styles["query"], dim=request.dim)
-    kind = ColBERT if wanted == "colbert" else Joint
-    return kind(body, words, styles["document"], styles["query"], dim=request.dim)
+    styles = with_terms(settings.formats(folder, default_formats(folder, body, words), words), wanted.terms)
+    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, dim=request.dim)
 
 
 def body_of(folder: Path) -> Path:
@@ -46,10 +45,9 @@ def body_of(folder: Path) -> Path:
     return folder
 
 
-def with_terms(styles: dict[Kind, TextFormat]) -> dict[Kind, TextFormat]:
-    """The same formats, with SparseEmbed's bounds on terms where there are none."""
-    bounds: dict[Kind, int] = {"document": DOCUMENT_TERMS, "query": QUERY_TERMS}
-    return {kind: replace(style, terms=style.terms or bounds[kind]) for kind, style in styles.items()}
+def with_terms(styles: Mapping[Kind, TextFormat], bounds: Mapping[Kind, int]) -> dict[Kind, TextFormat]:
+    """The same formats, with bounds on the terms of a text where there are none."""
+    return {kind: replace(style, terms=style.terms or bounds.get(kind, 0)) for kind, style in styles.items()}
 
 
 def default_formats(folder: Path, body: backbone.Backbone, words: tokenizer.Tokenizer) -> dict[Kind, TextFormat]:

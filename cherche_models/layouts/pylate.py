@@ -13,10 +13,10 @@ from torch import Tensor
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
+from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.files import read_json, read_tensor, store_as, write_json, write_tensor
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.sparse_encoder import modules
-from cherche_models.models import ColBERT, Joint, Model
 from cherche_models.tokenizer import Kind, TextFormat
 
 DENSE = "1_Dense"
@@ -29,15 +29,15 @@ def matches(folder: Path) -> bool:
     return kinds[:1] == ["Transformer"] and "Dense" in kinds and "Pooling" not in kinds
 
 
-def load(folder: Path, request: Request) -> Model:
-    """The model of a folder; Dense modules in a row become one projection.
+def read(folder: Path, request: Request) -> Checkpoint:
+    """The checkpoint of a folder; Dense modules in a row become one projection.
 
     Raises
     ------
     CheckpointError
         If files are missing, or a Dense module has a bias or an activation.
     """
-    request.choose("colbert", (), folder)
+    wanted = request.choose("colbert", (), folder)
     found = modules(folder)
     body_folder = folder / found[0][1]
     body = backbone.load(body_folder, vocabulary=False, dtype=request.dtype, allow_pickle=request.allow_pickle)
@@ -46,34 +46,43 @@ def load(folder: Path, request: Request) -> Model:
     styles = settings.formats(folder, _formats(stored, words, folder, body.max_length), words)
     weight = projection([folder / path for kind, path in found if kind == "Dense"])
     skipped = stored.get("skiplist_words")
-    skip = (words.id_of(word) for word in (string.punctuation if skipped is None else skipped))
-    model = ColBERT(
-        body,
-        words,
-        styles["document"],
-        styles["query"],
-        dim=weight.shape[0],
-        skip=[i for i in skip if i is not None],
-    )
-    model.projection.linear.weight.data = weight.to(request.dtype)
-    return model
+    config = {"skiplist_words": list(string.punctuation if skipped is None else skipped)}
+    heads = {COLBERT: Head({LINEAR: weight.to(request.dtype)}, config)}
+    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)
 
 
-def save(model: ColBERT | Joint, folder: Path, dtype: torch.dtype | None) -> None:
-    """Write the layout; of a joint model its token embeddings alone."""
+def holds(checkpoint: Checkpoint) -> bool:
+    """Whether there are token embeddings, which are all that the layout has a place for."""
+    return COLBERT in checkpoint.heads
+
+
+def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
+    """Write what PyLate loads; of a joint model its token embeddings alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    longest = model.formats["document"].max_length
-    model.backbone.save(folder, encoder_only=True)
-    model.tokenizer.save(folder, longest)
+    longest = checkpoint.formats["document"].max_length
+    checkpoint.backbone.save(folder, encoder_only=True)
+    checkpoint.tokenizer.save(folder, longest)
     if dtype is not None:
         store_as(folder, dtype)
     write_json(folder / "modules.json", _modules())
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
-    write_json(folder / "config_sentence_transformers.json", _written(model))
-    weight = model.projection.linear.weight
+    write_json(folder / "config_sentence_transformers.json", _written(checkpoint))
+    weight = checkpoint.heads[COLBERT].tensor(LINEAR)
     shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
     write_json(folder / DENSE / "config.json", {**shape, "activation_function": _IDENTITY})
-    write_tensor(folder / DENSE / "model.safetensors", "linear.weight", weight.to(dtype or weight.dtype))
+    write_tensor(folder / DENSE / "model.safetensors", LINEAR, weight.to(dtype or weight.dtype))
+
+
+def export(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the layout in float32, if PyLate would read texts as the model does.
+
+    Raises
+    ------
+    ValueError
+        If it has no setting for one of the text formats.
+    """
+    _check(checkpoint)
+    write(checkpoint, folder, torch.float32)
 
 
 def _formats(stored: dict[str, Any], words: tokenizer.Tokenizer, folder: Path, longest: int) -> dict[Kind, TextFormat]:
@@ -122,22 +131,15 @@ def _dense(folder: Path) -> Tensor:
             f"{folder} has a bias or the activation {activation}", "only bias-free linear projections can be loaded"
         )
     path = folder / "model.safetensors"
-    weight = read_tensor(path, "linear.weight")
+    weight = read_tensor(path, LINEAR)
     if not stored.get("use_residual"):
         return weight
     square = weight.shape[0] == weight.shape[1]
     return weight + (torch.eye(weight.shape[0]) if square else load_file(path)["residual.weight"].float())
 
 
-def check(model: ColBERT | Joint) -> None:
-    """Whether PyLate would read texts as the model does.
-
-    Raises
-    ------
-    ValueError
-        If PyLate has no setting for one of the model's text formats.
-    """
-    for kind, style in model.formats.items():
+def _check(checkpoint: Checkpoint) -> None:
+    for kind, style in checkpoint.formats.items():
         odd = [name for name in ("masks", "prompt") if getattr(style, name)]
         odd += [] if style.special_tokens else ["special_tokens"]
         odd += ["expand"] if kind == "document" and style.expand else []
@@ -148,8 +150,9 @@ def check(model: ColBERT | Joint) -> None:
             )
 
 
-def _written(model: ColBERT | Joint) -> dict[str, Any]:
-    words, query, document = model.tokenizer.vocabulary, model.formats["query"], model.formats["document"]
+def _written(checkpoint: Checkpoint) -> dict[str, Any]:
+    words, styles = checkpoint.tokenizer.vocabulary, checkpoint.formats
+    document, query = styles["document"], styles["query"]
     return {
         "__version__": {"sentence_transformers": "5.0.0"},
         "model_type": "ColBERT",
@@ -161,7 +164,7 @@ def _written(model: ColBERT | Joint) -> dict[str, Any]:
         "query_length": query.max_length,
         "document_length": document.max_length,
         "attend_to_expansion_tokens": query.attend_expansion,
-        "skiplist_words": [words[i] for i in model.projection.skip.tolist()],
+        "skiplist_words": checkpoint.heads[COLBERT].config.get("skiplist_words", []),
         "do_query_expansion": query.expand,
     }
 

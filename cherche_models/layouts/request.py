@@ -1,26 +1,54 @@
-"""What is asked of a loader."""
+"""How to read a folder, and as which model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
 from cherche_models.errors import CheckpointError
+from cherche_models.tokenizer import Kind
 
-Architecture = Literal["splade", "sparse_embed", "colbert", "joint", "inference_free"]
-ARCHITECTURES: tuple[Architecture, ...] = ("splade", "sparse_embed", "colbert", "joint", "inference_free")
+
+class Architecture(Protocol):
+    """What a layout has to know of a model class; the classes themselves are such values."""
+
+    @property
+    def architecture(self) -> str:
+        """Its name."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it gives term weights, for which it needs the masked-LM head."""
+
+    @property
+    def late_interaction(self) -> bool:
+        """Whether it gives token embeddings, which may have a codebook."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads that it has beside these."""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether its heads may start from random weights."""
+
+    @property
+    def terms(self) -> Mapping[Kind, int]:
+        """Most terms of a text where the checkpoint does not say; none for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How to load a folder.
+    """How to read a folder.
 
     Attributes
     ----------
-    architecture : str or None
+    architecture : Architecture or None
         Forces one; None takes what the folder holds.
+    known : mapping of name to Architecture
     dtype : torch.dtype
     allow_pickle : bool
     new_head : bool
@@ -30,12 +58,13 @@ class Request:
     """
 
     architecture: Architecture | None = None
+    known: Mapping[str, Architecture] = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
     allow_pickle: bool = False
     new_head: bool = False
     dim: int = 128
 
-    def choose(self, found: Architecture, also: tuple[Architecture, ...], folder: object) -> Architecture:
+    def choose(self, found: str, also: Iterable[str], folder: object) -> Architecture:
         """The forced architecture if the layout can give it, else the one found.
 
         Raises
@@ -43,16 +72,22 @@ class Request:
         CheckpointError
             If the layout cannot give what was forced.
         """
-        wanted = self.architecture or found
-        if wanted != found and wanted not in also:
+        if self.architecture is None:
+            return self.known[found]
+        wanted, possible = self.architecture.architecture, list(dict.fromkeys((found, *also)))
+        if wanted not in possible:
             raise CheckpointError(
                 f"{folder} holds a {found} model and cannot be loaded as {wanted}",
-                f"leave the architecture out, or use one of: {', '.join((found, *also))}",
+                f"leave the architecture out, or use one of: {', '.join(possible)}",
             )
-        return wanted
+        return self.architecture
+
+    def from_scratch(self) -> list[str]:
+        """Names of the known architectures that any masked-LM checkpoint can become, with new heads."""
+        return [name for name, one in self.known.items() if one.from_scratch]
 
     def require_new_head(self, folder: object) -> None:
-        """Refuse a random projection that nobody asked for.
+        """Refuse a random projection unless it is requested.
 
         Raises
         ------

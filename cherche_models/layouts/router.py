@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import torch
 
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings, sparse_encoder
+from cherche_models.layouts.checkpoint import IDF, WEIGHT, Checkpoint, Head
 from cherche_models.layouts.files import read_json, read_tensor, write_json, write_tensor
 from cherche_models.layouts.request import Request
-from cherche_models.models import InferenceFree, Model, Splade
-from cherche_models.tokenizer import TextFormat, Tokenizer
+from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 
 _TYPES = "sentence_transformers.sparse_encoder.models"
 _QUERY, _BODY, _POOLING = (
@@ -27,8 +28,8 @@ def matches(folder: Path) -> bool:
     return [kind for kind, _ in sparse_encoder.modules(folder)] == ["Router"]
 
 
-def load(folder: Path, request: Request) -> Model:
-    """The model of a folder; the document side alone if ``splade`` is forced.
+def read(folder: Path, request: Request) -> Checkpoint:
+    """The checkpoint of a folder; the document side alone if ``splade`` is forced.
 
     Raises
     ------
@@ -37,41 +38,49 @@ def load(folder: Path, request: Request) -> Model:
     """
     wanted = request.choose("inference_free", ("splade",), folder)
     query, documents = _routes(folder)
-    model = sparse_encoder.build(folder, folder / documents[0], folder / documents[1], "splade", request)
-    if wanted == "splade" or not isinstance(model, Splade):
-        return model
-    style = model.formats["query"]
-    longest = style.max_length
-    styles = settings.formats(
-        folder,
-        {
-            "document": model.formats["document"],
-            "query": TextFormat(longest, prompt=style.prompt, special_tokens=False),
-        },
-        model.tokenizer,
-    )
-    return InferenceFree(
-        model.backbone,
-        model.tokenizer,
-        _table(folder / query, model.tokenizer, len(model.vocabulary)),
-        styles["document"],
-        styles["query"],
-        activation=model.activation,
-        pooling=model.pooling,
+    found = sparse_encoder.without_heads(folder, folder / documents[0], folder / documents[1], wanted, request)
+    if IDF not in wanted.heads:
+        return found
+    defaults: dict[Kind, TextFormat] = {
+        "document": found.formats["document"],
+        "query": TextFormat(
+            found.formats["query"].max_length, prompt=found.formats["query"].prompt, special_tokens=False
+        ),
+    }
+    table = _table(folder / query, found.tokenizer, found.backbone.decoder.out_features)
+    return replace(
+        found, formats=settings.formats(folder, defaults, found.tokenizer), heads={IDF: Head({WEIGHT: table})}
     )
 
 
-def save(model: InferenceFree, folder: Path, dtype: torch.dtype | None) -> None:
-    """Write the layout and ``cherche.json``."""
-    sparse_encoder.write_transformer(model, folder / _BODY, dtype)
-    sparse_encoder.write_pooling(model, folder / _POOLING)
-    write_tensor(folder / _QUERY / "model.safetensors", "weight", model.table)
+def holds(checkpoint: Checkpoint) -> bool:
+    """Whether there is a table of query term weights."""
+    return IDF in checkpoint.heads
+
+
+def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
+    """Write what sentence-transformers loads; the table stays in float32."""
+    sparse_encoder.write_transformer(checkpoint, folder / _BODY, dtype)
+    sparse_encoder.write_pooling(checkpoint, folder / _POOLING)
+    write_tensor(folder / _QUERY / "model.safetensors", WEIGHT, checkpoint.heads[IDF].tensor(WEIGHT))
     write_json(folder / _QUERY / "config.json", {"frozen": True})
-    model.tokenizer.save(folder / _QUERY, model.formats["query"].max_length)
+    checkpoint.tokenizer.save(folder / _QUERY, checkpoint.formats["query"].max_length)
     write_json(folder / "modules.json", [_module()])
     write_json(folder / "router_config.json", _written())
-    sparse_encoder.write_config(model, folder)
-    settings.write(model, folder)
+    sparse_encoder.write_config(checkpoint, folder)
+
+
+def export(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the layout in float32 with ``cherche.json``, if sentence-transformers would read texts as the model does.
+
+    Raises
+    ------
+    ValueError
+        If it has no setting for one of the text formats.
+    """
+    sparse_encoder.check(checkpoint)
+    write(checkpoint, folder, torch.float32)
+    settings.write(checkpoint, folder)
 
 
 def _module() -> dict[str, Any]:
@@ -105,7 +114,7 @@ def _routes(folder: Path) -> tuple[str, list[str]]:
 def _table(folder: Path, words: Tokenizer, size: int) -> torch.Tensor:
     """Query weights, from safetensors or from a JSON object token → idf."""
     if (folder / "model.safetensors").is_file():
-        return read_tensor(folder / "model.safetensors", "weight")
+        return read_tensor(folder / "model.safetensors", WEIGHT)
     path = folder / str(read_json(folder / "config.json").get("path", "idf.json"))
     table = torch.zeros(size)
     weights = read_json(path)

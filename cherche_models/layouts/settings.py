@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cherche_models.errors import CheckpointError
+from cherche_models.layouts.checkpoint import Checkpoint
 from cherche_models.layouts.files import read_json, write_json
-from cherche_models.models import Model
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 
 FILE = "cherche.json"
@@ -27,18 +27,27 @@ def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Tokenizer
     return {kind: _read(defaults[kind], stored.get(kind, {}), tokenizer, folder) for kind in KINDS}
 
 
-def apply_tuned(model: Model, folder: Path) -> None:
-    """Take over the weights that were tuned on training data."""
+def with_tuned(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """The same checkpoint, with the weights that were tuned on training data.
+
+    Raises
+    ------
+    CheckpointError
+        If one is no number of at least 0.
+    """
     stored = read_json(folder / FILE)
-    model.sparse_boost = _number(stored, "sparse_boost", model.sparse_boost, folder)
-    model.rerank_weight = _number(stored, "rerank_weight", model.rerank_weight, folder)
+    return replace(
+        checkpoint,
+        sparse_boost=_number(stored, "sparse_boost", checkpoint.sparse_boost, folder),
+        rerank_weight=_number(stored, "rerank_weight", checkpoint.rerank_weight, folder),
+    )
 
 
-def write(model: Model, folder: Path) -> None:
+def write(checkpoint: Checkpoint, folder: Path) -> None:
     """Write ``cherche.json`` beside a saved model."""
-    styles: dict[str, Any] = {kind: _written(model.formats[kind], model.tokenizer) for kind in KINDS}
-    tuned = {"sparse_boost": model.sparse_boost, "rerank_weight": model.rerank_weight}
-    write_json(folder / FILE, {"architecture": model.architecture, **styles, **tuned})
+    styles: dict[str, Any] = {kind: _written(checkpoint.formats[kind], checkpoint.tokenizer) for kind in KINDS}
+    tuned = {"sparse_boost": checkpoint.sparse_boost, "rerank_weight": checkpoint.rerank_weight}
+    write_json(folder / FILE, {"architecture": checkpoint.architecture, **styles, **tuned})
 
 
 def _read(default: TextFormat, stored: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> TextFormat:

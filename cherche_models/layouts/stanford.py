@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cherche_models import backbone, tokenizer
 from cherche_models.layouts import settings
+from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.files import read_json, read_tensor
 from cherche_models.layouts.request import Request
-from cherche_models.models import ColBERT, Model
 from cherche_models.tokenizer import Kind, TextFormat
 
 
@@ -18,15 +18,15 @@ def matches(folder: Path) -> bool:
     return "HF_ColBERT" in (read_json(folder / "config.json").get("architectures") or [])
 
 
-def load(folder: Path, request: Request) -> Model:
-    """The model of a folder.
+def read(folder: Path, request: Request) -> Checkpoint:
+    """The checkpoint of a folder.
 
     Raises
     ------
     CheckpointError
         If files are missing.
     """
-    request.choose("colbert", (), folder)
+    wanted = request.choose("colbert", (), folder)
     body = backbone.load(folder, vocabulary=False, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(folder)
     stored = read_json(folder / "artifact.metadata")
@@ -42,15 +42,7 @@ def load(folder: Path, request: Request) -> Model:
             attend_expansion=bool(stored.get("attend_to_mask_tokens", False)),
         ),
     }
-    weight = read_tensor(folder / "model.safetensors", "linear.weight")
-    skip = [words.id_of(mark) for mark in string.punctuation] if stored.get("mask_punctuation", True) else []
-    model = ColBERT(
-        body,
-        words,
-        styles["document"],
-        styles["query"],
-        dim=weight.shape[0],
-        skip=[i for i in skip if i is not None],
-    )
-    model.projection.linear.weight.data = weight.to(request.dtype)
-    return model
+    weight = read_tensor(folder / "model.safetensors", LINEAR).to(request.dtype)
+    skipped = list(string.punctuation) if stored.get("mask_punctuation", True) else []
+    heads = {COLBERT: Head({LINEAR: weight}, {"skiplist_words": skipped})}
+    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)

@@ -1,4 +1,4 @@
-"""Retrieval models, one per file."""
+"""Retrieval models, one per file, and the table of their architectures."""
 
 from cherche_models.models.base import Model, Output
 from cherche_models.models.colbert import ColBERT
@@ -8,4 +8,19 @@ from cherche_models.models.joint import Joint
 from cherche_models.models.sparse_embed import SparseEmbed
 from cherche_models.models.splade import Splade
 
-__all__ = ["ColBERT", "CrossEncoder", "InferenceFree", "Joint", "Model", "Output", "SparseEmbed", "Splade"]
+ARCHITECTURES: dict[str, type[Model]] = {
+    model.architecture: model for model in (Splade, SparseEmbed, ColBERT, Joint, InferenceFree)
+}
+"""Model class of each architecture; where a checkpoint could be two, the later is taken."""
+
+__all__ = [
+    "ARCHITECTURES",
+    "ColBERT",
+    "CrossEncoder",
+    "InferenceFree",
+    "Joint",
+    "Model",
+    "Output",
+    "SparseEmbed",
+    "Splade",
+]

@@ -1,27 +1,28 @@
-"""What all models share: text formats, batches, and the way to `Encoding`."""
+"""What all models share: text formats, batches, checkpoints, and the way to `Encoding`."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self, overload
+from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
 from cherche_models.codes.codebook import Codebook
-from cherche_models.models import texts as by_text
-from cherche_models.models.compat import open_model
-from cherche_models.models.texts import kind_of
+from cherche_models.layouts import table
+from cherche_models.layouts.checkpoint import Checkpoint, Head
+from cherche_models.models import compat as by_name
+from cherche_models.models.compat import Padding, kind_of
 from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan
+from cherche_models.runtime.device import pick_device
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Compat, Encoding, Tokens
-
-Padding = Literal["max_length", "longest"]
+from cherche_models.utils.batches import batchify
+from cherche_models.utils.freeze import freeze_layers
 
 
 class Output(NamedTuple):
@@ -45,6 +46,10 @@ class Output(NamedTuple):
 
 class Model(nn.Module, ABC):
     """A retrieval model: tokens in, term weights or token embeddings or both out.
+
+    A new kind of model is a subclass in a file of its own and an entry in `models.ARCHITECTURES`:
+    the class attributes say what layouts have to know of it (see `layouts.request.Architecture`),
+    `_build` and `_heads` take its weights from a checkpoint and give them to one.
 
     Parameters
     ----------
@@ -76,6 +81,10 @@ class Model(nn.Module, ABC):
     architecture: ClassVar[str]
     sparse: ClassVar[bool] = False
     late_interaction: ClassVar[bool] = False
+    heads: ClassVar[tuple[str, ...]] = ()
+    from_scratch: ClassVar[bool] = True
+    terms: ClassVar[Mapping[Kind, int]] = {}
+    runs_on_onnx: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -102,12 +111,58 @@ class Model(nn.Module, ABC):
         self.compat: Compat | None = None
         self.padding: Padding = "max_length"
 
-    def _open(self, source: object, options: Mapping[str, object]) -> None:
-        """Become the model that `by_name.open_model` loads: a module is what its dictionary holds."""
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """Build the model that a checkpoint describes, on the CPU.
+
+        Raises
+        ------
+        CheckpointError, ValueError
+            If its parts do not fit together, or a tensor is missing.
+        """
+        model = cls.__new__(cls)
+        model._restore(checkpoint)
+        return model
+
+    def checkpoint(self) -> Checkpoint:
+        """The model as a value that layouts can write; it shares the tensors."""
+        return Checkpoint(
+            self.architecture,
+            self.backbone,
+            self.tokenizer,
+            self.formats,
+            self.sparse,
+            heads=self._heads(),
+            sparse_boost=self.sparse_boost,
+            rerank_weight=self.rerank_weight,
+            codebook=self.codebook,
+            digest=self.digest,
+        )
+
+    @abstractmethod
+    def _build(self, checkpoint: Checkpoint) -> None:
+        """Run the class's own constructor with what the checkpoint holds, and put the heads' tensors in place."""
+
+    def _heads(self) -> dict[str, Head]:
+        """The heads by name, as `_build` reads them."""
+        return {}
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._build(checkpoint)
+        self.sparse_boost, self.rerank_weight = checkpoint.sparse_boost, checkpoint.rerank_weight
+        self.codebook, self.digest = checkpoint.codebook, checkpoint.digest
+
+    def _open(self, source: object, options: Mapping[str, Any]) -> None:
+        """Build the model of a checkpoint's name, with neural-cherche's options."""
         name = options.get("model_name_or_path", source)
         if not isinstance(name, str | Path):
             raise TypeError(f"a {type(self).__name__} is made of a checkpoint's name, or of a backbone and a tokenizer")
-        self.__dict__ = vars(open_model(name, self.architecture, options))
+        self._restore(by_name.read_by_name(name, type(self), options))
+        self.padding = by_name.padding_of(options.get("padding", "max_length"))
+        self.compat = options.get("compat")
+        self.eval().to(pick_device(options.get("device")))
+        if options.get("freeze_layers_except_last_n") is not None:
+            freeze_layers(self, options["freeze_layers_except_last_n"])
 
     @overload
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output: ...
@@ -123,7 +178,7 @@ class Model(nn.Module, ABC):
             return super().__call__(*args, **options)
         if not isinstance(texts, Sequence) or isinstance(texts, str):
             raise TypeError(f"texts is a {type(texts).__name__}: give a list of texts")
-        return by_text.tensors(self, texts, kind_of(bool(named.get("query_mode", True))))
+        return self._tensors(texts, kind_of(bool(named.get("query_mode", True))))
 
     @abstractmethod
     def forward(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output:
@@ -253,7 +308,13 @@ class Model(nn.Module, ABC):
         if kind is not None:
             return self.encode_tokens(self.tokenize(texts, kind, max_length), kind)
         with torch.no_grad():
-            return by_text.tensors(self, texts, kind_of(query_mode))
+            return self._tensors(texts, kind_of(query_mode))
+
+    def _tensors(self, texts: Sequence[str], kind: Kind) -> dict[str, Tensor]:
+        """One forward pass over all texts, as tensors of neural-cherche."""
+        return by_name.tensors(
+            self.tokenize(texts, kind), lambda full: self.tensors(self(*self.collate(full, kind), kind), kind)
+        )
 
     def scores(
         self, queries: Sequence[str], documents: Sequence[str], batch_size: int = 32, tqdm_bar: bool = True
@@ -269,15 +330,22 @@ class Model(nn.Module, ABC):
         ValueError
             If there are more queries than documents, or fewer.
         """
-        return by_text.pair_scores(self, queries, documents, batch_size, tqdm_bar)
+        if len(queries) != len(documents):
+            raise ValueError(f"{len(queries)} queries and {len(documents)} documents: give one document for each query")
+        pairs = list(zip(queries, documents, strict=True))
+        found = [torch.empty(0, device=self.device)]
+        with torch.no_grad():
+            for batch in batchify(pairs, batch_size, "scores", tqdm_bar):
+                sides = self._tensors([query for query, _ in batch], "query")
+                found.append(self.pair_scores(sides, self._tensors([document for _, document in batch], "document")))
+        return torch.cat(found)
 
     def save_pretrained(self, path: str | Path) -> Self:
         """Write the model as `hub.save` does; one of compat 1.4 in neural-cherche's layout."""
-        hub = importlib.import_module("cherche_models.hub")  # which imports this module
         if self.compat is None:
-            hub.save(self, path)
+            table.write(self.checkpoint(), Path(path), None)
         else:
-            hub.export(self, path, format="neural-cherche")
+            table.export(self.checkpoint(), Path(path), "neural-cherche")
         return self
 
     @abstractmethod

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
+from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.models.base import Model, Output
-from cherche_models.models.compat import Options
-from cherche_models.models.texts import widen
+from cherche_models.models.compat import Options, widen
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.pairs import maxsim_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -41,6 +41,25 @@ class Projection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(in_features, dim, bias=False)
         self.register_buffer("skip", torch.tensor(sorted(set(skip)), dtype=torch.long), persistent=False)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Projection:
+        """The projection that a checkpoint holds; a random one where it holds none."""
+        size, head = checkpoint.backbone.hidden_size, checkpoint.heads.get(COLBERT)
+        if head is None:
+            return cls(size, checkpoint.dim)
+        weight = head.tensor(LINEAR)
+        found = (checkpoint.tokenizer.id_of(word) for word in head.config.get("skiplist_words", []))
+        projection = cls(size, weight.shape[0], [i for i in found if i is not None])
+        projection.linear.weight.data = weight
+        return projection
+
+    def head(self, tokenizer: Tokenizer) -> Head:
+        """The projection as a checkpoint holds it."""
+        weight = self.linear.weight
+        shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
+        skipped = [tokenizer.vocabulary[i] for i in self.skip.tolist()]
+        return Head({LINEAR: weight}, {**shape, "skiplist_words": skipped})
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Unit vectors, same leading shape, float32."""
@@ -84,7 +103,7 @@ class Projection(nn.Module):
 class ColBERT(Model):
     """Token embeddings for MaxSim; a vocabulary head is never run.
 
-    ``ColBERT("folder or hub id", **options)`` loads one: see `by_name.Options`.
+    ``ColBERT("folder or hub id", **options)`` loads one: see `compat.Options`.
 
     Parameters
     ----------
@@ -99,6 +118,7 @@ class ColBERT(Model):
 
     architecture = "colbert"
     late_interaction = True
+    heads = (COLBERT,)
 
     @overload
     def __init__(
@@ -114,10 +134,15 @@ class ColBERT(Model):
 
     @overload
     def __init__(
-        self, model_name_or_path: str | Path, *, embedding_size: int = 128, **options: Unpack[Options]
+        self, model_name_or_path: str | Path, /, *, embedding_size: int = 128, **options: Unpack[Options]
     ) -> None: ...
 
-    def __init__(  # type: ignore[misc]  # the name may be `backbone` by position or one of **by_name; mypy sees neither
+    @overload
+    def __init__(
+        self, *, model_name_or_path: str | Path, embedding_size: int = 128, **options: Unpack[Options]
+    ) -> None: ...
+
+    def __init__(
         self,
         backbone: Backbone | str | Path | None = None,
         tokenizer: Tokenizer | None = None,
@@ -133,6 +158,13 @@ class ColBERT(Model):
             return
         super().__init__(backbone, tokenizer, document, query)
         self.projection = Projection(backbone.hidden_size, dim, skip)
+
+    def _build(self, checkpoint: Checkpoint) -> None:
+        Model.__init__(self, *checkpoint.parts)
+        self.projection = Projection.from_checkpoint(checkpoint)
+
+    def _heads(self) -> dict[str, Head]:
+        return {COLBERT: self.projection.head(self.tokenizer)}
 
     @property
     def dim(self) -> int:

@@ -1,26 +1,30 @@
-"""Models by the name of a checkpoint, with the arguments and defaults of neural-cherche's constructors."""
+"""Models as neural-cherche makes and calls them: by a checkpoint's name; texts in, padded tensors by name out."""
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, Literal, TypedDict
 
-from cherche_models.errors import CheckpointError
+import torch
+from torch import Tensor
+
+from cherche_models.layouts import table
+from cherche_models.layouts.checkpoint import Checkpoint
+from cherche_models.layouts.request import Architecture, Request
+from cherche_models.layouts.source import resolve
+from cherche_models.runtime.device import pick_device, pick_dtype
 from cherche_models.tokenizer import Kind, TextFormat
-from cherche_models.types import Compat
+from cherche_models.types import Compat, Tokens
 
-if TYPE_CHECKING:
-    from cherche_models.models.base import Model, Padding
+Padding = Literal["max_length", "longest"]
 
 _KINDS: tuple[Kind, ...] = ("document", "query")
 _LENGTHS: dict[Kind, int] = {"document": 256, "query": 64}
 _PREFIXES: dict[Kind, str] = {"document": "[D] ", "query": "[Q] "}
 _MASKS = 3
-_HEADS = {"colbert": ("embedding_size",), "sparse_embed": ("embedding_size",)}
 
 
 class Options(TypedDict, total=False):
@@ -72,8 +76,8 @@ class Options(TypedDict, total=False):
     allow_pickle: bool
 
 
-def open_model(source: str | Path, architecture: str, options: Mapping[str, Any]) -> Model:
-    """Load a checkpoint as one architecture.
+def read_by_name(source: str | Path, wanted: Architecture, options: Mapping[str, Any]) -> Checkpoint:
+    """Read a checkpoint as one architecture.
 
     What is given wins over what the checkpoint says, and that over neural-cherche's
     defaults. A checkpoint without a projection gets a random one, with a warning.
@@ -85,64 +89,38 @@ def open_model(source: str | Path, architecture: str, options: Mapping[str, Any]
     TypeError, ValueError
         If an option is unknown or has no sensible value.
     """
-    known = ("model_name_or_path", *_HEADS.get(architecture, ()), *Options.__annotations__)
-    if unknown := sorted(set(options) - set(known)):
-        raise TypeError(f"{architecture} models have no option {unknown[0]!r}: known are {', '.join(known)}")
-    compat = options.get("compat")
-    if compat not in (None, "1.4"):
-        raise ValueError(f"compat {compat!r} is unknown: use '1.4' or None")
-    hub: Any = importlib.import_module("cherche_models.hub")  # which imports the models
-    folder: Path = hub.resolve(source, options.get("revision"), allow_pickle=options.get("allow_pickle", False))
-    model = _load(hub, folder, architecture, options)
-    own = hub.has_formats(folder)
-    for kind in _KINDS:
-        style = model.formats[kind] if own else _default(model, kind)
-        model.formats[kind] = style if own and compat else _chosen(model, style, kind, options)
-    model.padding = _padding(options.get("padding", "max_length"))
-    model.compat = compat
-    if compat and architecture == "sparse_embed":
-        model.attention = "terms"
-    return _frozen(model, options.get("freeze_layers_except_last_n"))
+    _check(wanted, options)
+    allow_pickle = bool(options.get("allow_pickle", False))
+    folder = resolve(source, options.get("revision"), allow_pickle=allow_pickle)
+    request = Request(
+        wanted,
+        {wanted.architecture: wanted},
+        pick_dtype(options.get("dtype", "fp32"), pick_device(options.get("device"))),
+        allow_pickle,
+        new_head=True,
+        dim=options.get("embedding_size", 128),
+    )
+    found = table.read(folder, request)
+    if not set(wanted.heads) <= set(found.heads):
+        warnings.warn(f"{folder} has no trained projection: this one is random, and has to be trained", stacklevel=4)
+    own = table.has_formats(folder)
+    if own and options.get("compat"):
+        return found
+    styles = found.formats if own else {kind: _default(found, kind) for kind in _KINDS}
+    return replace(found, formats={kind: _chosen(found, styles[kind], kind, options) for kind in _KINDS})
 
 
-def _load(hub: Any, folder: Path, architecture: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - hub is imported when called; the model's class is the caller's
-    how: dict[str, Any] = {"architecture": architecture, "dim": options.get("embedding_size", 128)}
-    how |= {"dtype": options.get("dtype", "fp32")}
-    how |= {"device": options.get("device"), "allow_pickle": options.get("allow_pickle", False)}
-    if architecture == "splade":
-        return hub.load(folder, **how)
-    try:
-        return hub.load(folder, **how)
-    except CheckpointError:
-        model = hub.load(folder, new_head=True, **how)
-    warnings.warn(f"{folder} has no trained projection: this one is random, and has to be trained", stacklevel=5)
-    return model
+def padding_of(given: bool | str) -> Padding:
+    """What neural-cherche's `padding` means.
 
+    Raises
+    ------
+    ValueError
+        If it means nothing.
 
-def _default(model: Model, kind: Kind) -> TextFormat:
-    """neural-cherche's, for a checkpoint that says nothing of formats."""
-    length = min(_LENGTHS[kind], model.backbone.max_length, model.tokenizer.model_max_length)
-    if not model.sparse:
-        return TextFormat(length, prompt=_PREFIXES[kind])
-    return TextFormat(length, masks=_MASKS, terms=length)
-
-
-def _chosen(model: Model, style: TextFormat, kind: Kind, given: Mapping[str, Any]) -> TextFormat:
-    """The same with what the caller gave."""
-    longest = model.backbone.max_length
-    length = given.get(f"max_length_{kind}", style.max_length)
-    if length > longest:
-        raise ValueError(f"max_length_{kind} {length} is more than the {longest} tokens that this model reads")
-    own: dict[str, Any] = {"max_length": length if given.get("truncation", True) else longest}
-    own["prompt"] = given.get(f"{kind}_prefix", style.prompt)
-    own["special_tokens"] = given.get("add_special_tokens", style.special_tokens)
-    if model.sparse:
-        own["masks"] = given.get("n_mask_tokens", style.masks)
-        own["terms"] = length if f"max_length_{kind}" in given and style.terms else style.terms
-    return replace(style, **own)
-
-
-def _padding(given: bool | str) -> Padding:
+    >>> padding_of(True), padding_of("longest")
+    ('max_length', 'longest')
+    """
     if given is True or given == "max_length":
         return "max_length"
     if given is False or given == "longest":
@@ -150,9 +128,84 @@ def _padding(given: bool | str) -> Padding:
     raise ValueError(f"padding {given!r} is unknown: use 'max_length' or 'longest'")
 
 
-def _frozen(model: Model, layers: int | None) -> Model:
-    if layers is not None:
-        from cherche_models.utils.freeze import freeze_layers
+def kind_of(query_mode: bool) -> Kind:
+    """What `query_mode` means.
 
-        freeze_layers(model, layers)
-    return model
+    >>> kind_of(True), kind_of(False)
+    ('query', 'document')
+    """
+    return "query" if query_mode else "document"
+
+
+def tensors(tokens: Sequence[Tokens], encode: Callable[[list[Tokens]], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """One pass of `encode` over all texts that have tokens; zeros for those that have none.
+
+    Returns
+    -------
+    dict of name → Tensor, shape (texts, ...)
+        Names and widths as `encode` gives them.
+
+    Raises
+    ------
+    ValueError
+        If no text has tokens.
+    """
+    full = [i for i, item in enumerate(tokens) if len(item)]
+    if not full:
+        raise ValueError(f"none of the {len(tokens)} texts has a token: there is nothing to encode")
+    found = encode([tokens[i] for i in full])
+    if len(full) == len(tokens):
+        return found
+    return {name: spread(rows, full, len(tokens)) for name, rows in found.items()}
+
+
+def spread(rows: Tensor, places: Sequence[int], size: int) -> Tensor:
+    """Rows put where they belong among zeros.
+
+    >>> spread(torch.tensor([[5.0]]), [1], 3).tolist()
+    [[0.0], [5.0], [0.0]]
+    """
+    at = torch.tensor(list(places), device=rows.device)
+    return rows.new_zeros((size, *rows.shape[1:])).index_copy(0, at, rows)
+
+
+def widen(rows: Tensor, width: int) -> Tensor:
+    """Zeros after the rows of each text, up to `width` of them.
+
+    >>> widen(torch.ones(1, 1, 2), 3).shape
+    torch.Size([1, 3, 2])
+    """
+    return torch.nn.functional.pad(rows, (0, 0, 0, max(width - rows.shape[1], 0)))
+
+
+def _check(wanted: Architecture, options: Mapping[str, Any]) -> None:
+    own = ("embedding_size",) if wanted.heads else ()
+    known = ("model_name_or_path", *own, *Options.__annotations__)
+    if unknown := sorted(set(options) - set(known)):
+        raise TypeError(f"{wanted.architecture} models have no option {unknown[0]!r}: known are {', '.join(known)}")
+    compat = options.get("compat")
+    if compat not in (None, "1.4"):
+        raise ValueError(f"compat {compat!r} is unknown: use '1.4' or None")
+
+
+def _default(checkpoint: Checkpoint, kind: Kind) -> TextFormat:
+    """neural-cherche's, for a checkpoint that says nothing of formats."""
+    length = min(_LENGTHS[kind], checkpoint.backbone.max_length, checkpoint.tokenizer.model_max_length)
+    if not checkpoint.sparse:
+        return TextFormat(length, prompt=_PREFIXES[kind])
+    return TextFormat(length, masks=_MASKS, terms=length)
+
+
+def _chosen(checkpoint: Checkpoint, style: TextFormat, kind: Kind, given: Mapping[str, Any]) -> TextFormat:
+    """The same with what the caller gave."""
+    longest = checkpoint.backbone.max_length
+    length = given.get(f"max_length_{kind}", style.max_length)
+    if length > longest:
+        raise ValueError(f"max_length_{kind} {length} is more than the {longest} tokens that this model reads")
+    own: dict[str, Any] = {"max_length": length if given.get("truncation", True) else longest}
+    own["prompt"] = given.get(f"{kind}_prefix", style.prompt)
+    own["special_tokens"] = given.get("add_special_tokens", style.special_tokens)
+    if checkpoint.sparse:
+        own["masks"] = given.get("n_mask_tokens", style.masks)
+        own["terms"] = length if f"max_length_{kind}" in given and style.terms else style.terms
+    return replace(style, **own)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from cherche_models.backbone import Backbone
+from cherche_models.layouts.checkpoint import IDF, WEIGHT, Activation, Checkpoint, Head, Pooling
 from cherche_models.models.base import Output
-from cherche_models.models.splade import Activation, Pooling, Splade
+from cherche_models.models.splade import Splade
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights, Tokens
 
@@ -41,6 +42,8 @@ class InferenceFree(Splade):
     """
 
     architecture = "inference_free"
+    heads = (IDF,)
+    from_scratch = False
     table: Tensor
 
     def __init__(
@@ -56,6 +59,16 @@ class InferenceFree(Splade):
     ) -> None:
         query = query or TextFormat(backbone.max_length, special_tokens=False)
         super().__init__(backbone, tokenizer, document, query, activation=activation, pooling=pooling)
+        self._set_table(table)
+
+    def _build(self, checkpoint: Checkpoint) -> None:
+        super()._build(checkpoint)
+        self._set_table(checkpoint.heads[IDF].tensor(WEIGHT))
+
+    def _heads(self) -> dict[str, Head]:
+        return {IDF: Head({WEIGHT: self.table})}
+
+    def _set_table(self, table: Tensor) -> None:
         if table.shape != (len(self.vocabulary),):
             raise ValueError(f"the table has shape {tuple(table.shape)}, the vocabulary {len(self.vocabulary)} terms")
         self.register_buffer("table", table.detach().float(), persistent=False)

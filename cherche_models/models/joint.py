@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from cherche_models.backbone import Backbone
+from cherche_models.layouts.checkpoint import COLBERT, Activation, Checkpoint, Head, Pooling
 from cherche_models.models.base import Output
 from cherche_models.models.colbert import Projection, padded_rows, scored_mask
-from cherche_models.models.splade import Activation, Pooling, Splade
+from cherche_models.models.splade import Splade
 from cherche_models.runtime.batches import Batch
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights, Tokens
@@ -34,6 +35,7 @@ class Joint(Splade):
 
     architecture = "joint"
     late_interaction = True
+    heads = (COLBERT,)
 
     def __init__(
         self,
@@ -49,6 +51,13 @@ class Joint(Splade):
     ) -> None:
         super().__init__(backbone, tokenizer, document, query, activation=activation, pooling=pooling)
         self.projection = Projection(backbone.hidden_size, dim, skip)
+
+    def _build(self, checkpoint: Checkpoint) -> None:
+        super()._build(checkpoint)
+        self.projection = Projection.from_checkpoint(checkpoint)
+
+    def _heads(self) -> dict[str, Head]:
+        return {COLBERT: self.projection.head(self.tokenizer)}
 
     @property
     def dim(self) -> int:

@@ -8,17 +8,20 @@ being the attention scores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Unpack, overload
+from typing import ClassVar, Literal, Unpack, overload
 
 import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
+from cherche_models.layouts.checkpoint import LINEAR, SPARSE_EMBED, Activation, Checkpoint, Head
 from cherche_models.models.base import Output
 from cherche_models.models.compat import Options
-from cherche_models.models.splade import Activation, Splade
+from cherche_models.models.splade import Splade
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.pairs import term_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -32,7 +35,7 @@ DOCUMENT_TERMS, QUERY_TERMS = 256, 64
 class SparseEmbed(Splade):
     """Term weights, and one vector per kept term.
 
-    ``SparseEmbed("folder or hub id", **options)`` loads one: see `by_name.Options`.
+    ``SparseEmbed("folder or hub id", **options)`` loads one: see `compat.Options`.
 
     Rows of `Encoding.embeddings` run parallel to its `weights`: they belong to
     terms, so MaxSim does not apply: the score is the sum, over the terms that
@@ -54,6 +57,10 @@ class SparseEmbed(Splade):
     """
 
     architecture = "sparse_embed"
+    heads = (SPARSE_EMBED,)
+    terms: ClassVar[Mapping[Kind, int]] = {"document": DOCUMENT_TERMS, "query": QUERY_TERMS}
+    runs_on_onnx = False
+    attention: Attention
 
     @overload
     def __init__(
@@ -70,10 +77,15 @@ class SparseEmbed(Splade):
 
     @overload
     def __init__(
-        self, model_name_or_path: str | Path, *, embedding_size: int = 128, **options: Unpack[Options]
+        self, model_name_or_path: str | Path, /, *, embedding_size: int = 128, **options: Unpack[Options]
     ) -> None: ...
 
-    def __init__(  # type: ignore[misc]  # the name may be `backbone` by position or one of **by_name; mypy sees neither
+    @overload
+    def __init__(
+        self, *, model_name_or_path: str | Path, embedding_size: int = 128, **options: Unpack[Options]
+    ) -> None: ...
+
+    def __init__(
         self,
         backbone: Backbone | str | Path | None = None,
         tokenizer: Tokenizer | None = None,
@@ -87,6 +99,8 @@ class SparseEmbed(Splade):
     ) -> None:
         if not isinstance(backbone, Backbone) or tokenizer is None:
             self._open(backbone, by_name)
+            if self.compat:
+                self.attention = "terms"
             return
         longest = min(backbone.max_length, tokenizer.model_max_length)
         super().__init__(
@@ -97,7 +111,19 @@ class SparseEmbed(Splade):
             activation=activation,
         )
         self.linear = nn.Linear(backbone.hidden_size, dim, bias=False)
-        self.attention: Attention = attention
+        self.attention = attention
+
+    def _build(self, checkpoint: Checkpoint) -> None:
+        super()._build(replace(checkpoint, pooling="max"))
+        head = checkpoint.heads.get(SPARSE_EMBED)
+        dim = checkpoint.dim if head is None else head.tensor(LINEAR).shape[0]
+        self.linear = nn.Linear(self.backbone.hidden_size, dim, bias=False)
+        self.attention = "tokens" if head is None else head.config.get("attention", "tokens")
+        if head is not None:
+            self.linear.weight.data = head.tensor(LINEAR)
+
+    def _heads(self) -> dict[str, Head]:
+        return {SPARSE_EMBED: Head({LINEAR: self.linear.weight}, {"attention": self.attention})}
 
     @property
     def dim(self) -> int:

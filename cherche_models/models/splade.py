@@ -7,23 +7,22 @@ Formal et al. 2021, "SPLADE v2" (arXiv 2109.10086), eq. 2:
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Unpack, overload
+from typing import Unpack, overload
 
 import torch
 from torch import Tensor
 
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
+from cherche_models.layouts.checkpoint import Activation, Checkpoint, Pooling
 from cherche_models.models.base import Model, Output
 from cherche_models.models.compat import Options
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.head import VOCABULARY_CHUNK, hide_padding, max_logits
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights
-
-Activation = Literal["relu", "log1p_relu"]
-Pooling = Literal["max", "sum"]
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
@@ -32,7 +31,7 @@ _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 class Splade(Model):
     """Term weights over the vocabulary, expanded by the model.
 
-    ``Splade("folder or hub id", **options)`` loads one: see `by_name.Options`.
+    ``Splade("folder or hub id", **options)`` loads one: see `compat.Options`.
 
     Parameters
     ----------
@@ -67,9 +66,12 @@ class Splade(Model):
     ) -> None: ...
 
     @overload
-    def __init__(self, model_name_or_path: str | Path, **options: Unpack[Options]) -> None: ...
+    def __init__(self, model_name_or_path: str | Path, /, **options: Unpack[Options]) -> None: ...
 
-    def __init__(  # type: ignore[misc]  # the name may be `backbone` by position or one of **by_name; mypy sees neither
+    @overload
+    def __init__(self, *, model_name_or_path: str | Path, **options: Unpack[Options]) -> None: ...
+
+    def __init__(
         self,
         backbone: Backbone | str | Path | None = None,
         tokenizer: Tokenizer | None = None,
@@ -88,6 +90,13 @@ class Splade(Model):
         self.pooling: Pooling = pooling
         known = tokenizer.vocabulary[: backbone.decoder.out_features]
         self._vocabulary = known + tuple(f"[id {i}]" for i in range(len(known), backbone.decoder.out_features))
+
+    def checkpoint(self) -> Checkpoint:
+        """The model as a value that layouts can write; it shares the tensors."""
+        return replace(super().checkpoint(), activation=self.activation, pooling=self.pooling)
+
+    def _build(self, checkpoint: Checkpoint) -> None:
+        Splade.__init__(self, *checkpoint.parts, activation=checkpoint.activation, pooling=checkpoint.pooling)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from cherche_models import hub
 from cherche_models.models.base import Model
 from cherche_models.train import card, curves, head, log, sources
 from cherche_models.train.fit import fit
-from cherche_models.train.freeze import freeze
 from cherche_models.train.lora import lora
 from cherche_models.train.optimizer import trained
 from cherche_models.train.plan import Plan, cost
@@ -27,6 +26,7 @@ from cherche_models.train.recipe_file import read as read_recipe
 from cherche_models.train.sources import Sources
 from cherche_models.train.teacher import Teacher
 from cherche_models.train.watch import Watch
+from cherche_models.utils.freeze import freeze
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Called with what happens (``note``, ``plan``, ``step``, ``measured``, ``done``) and what is known of it."""

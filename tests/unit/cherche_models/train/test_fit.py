@@ -43,32 +43,6 @@ def test_the_same_seed_gives_the_same_losses(base):
     assert fit(_model(base), BATCHES, LOSS, replace(SETTINGS, seed=1)) != first
 
 
-def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights(base, tmp_path):
-    whole = _model(base)
-    expected = fit(whole, BATCHES, LOSS, SETTINGS)
-
-    def interrupt(step, _):
-        if step == 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path, report=interrupt)
-    resumed = _model(base)
-    assert fit(resumed, BATCHES, LOSS, SETTINGS, folder=tmp_path) == expected[8:]
-    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
-    assert fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path) == []
-    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
-
-
-def test_a_state_of_another_run_is_refused(base, tmp_path):
-    fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path)
-    with pytest.raises(ValueError, match="made with other settings"):
-        fit(_model(base), BATCHES, LOSS, replace(SETTINGS, seed=1), folder=tmp_path)
-    with pytest.raises(ValueError, match="belongs to another model"):
-        fit(_model(base, "splade"), BATCHES, LOSS, SETTINGS, folder=tmp_path)
-
-
 def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
     teacher = Teacher(checkpoints.encoder(tmp_path / "teacher", seed=7), temperature=0.1, max_length=16)
     parts = []

@@ -1,0 +1,135 @@
+"""A checkpoint as a value: what a layout reads and writes, and what a model is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, dtype
+
+from cherche_models.backbone import Backbone
+from cherche_models.codes.codebook import Codebook
+from cherche_models.errors import CheckpointError
+from cherche_models.layouts.files import read_json, write_json
+from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
+
+Activation = Literal["relu", "log1p_relu"]
+Pooling = Literal["max", "sum"]
+
+COLBERT, SPARSE_EMBED, IDF = "colbert", "sparse_embed", "idf"
+"""Names of heads; where a layout has no place of its own for a head, its sub-folder has this name."""
+
+LINEAR, WEIGHT = "linear.weight", "weight"
+"""Names of tensors: a projection, and a table of term weights."""
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """What a model computes beside its encoder and vocabulary.
+
+    Attributes
+    ----------
+    tensors : mapping of name to Tensor
+    config : mapping
+        Its settings, as ``config.json`` holds them.
+    source : str
+        File that the tensors come from, for error messages.
+    """
+
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "the head"
+
+    def tensor(self, name: str) -> Tensor:
+        """One of the tensors.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none of that name.
+        """
+        if name not in self.tensors:
+            raise CheckpointError(f"{self.source} has no tensor {name!r}", "complete the checkpoint")
+        return self.tensors[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """Everything that a model consists of.
+
+    Attributes
+    ----------
+    architecture : str
+    backbone : Backbone
+    tokenizer : Tokenizer
+    formats : mapping of kind to TextFormat
+    sparse : bool
+        Whether the masked-LM head gives term weights.
+    activation : {"relu", "log1p_relu"}
+    pooling : {"max", "sum"}
+        How term weights are made; without meaning where there are none.
+    heads : mapping of name to Head
+    dim : int
+        Width of a projection that `heads` lacks, and that starts from random weights.
+    sparse_boost, rerank_weight : float
+        Tuned on training data.
+    codebook : Codebook or None
+        Of its token embeddings.
+    digest : str
+        sha256 of the files it was read from; empty for a model made in memory.
+    """
+
+    architecture: str
+    backbone: Backbone
+    tokenizer: Tokenizer
+    formats: Mapping[Kind, TextFormat]
+    sparse: bool
+    activation: Activation = "relu"
+    pooling: Pooling = "max"
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    dim: int = 128
+    sparse_boost: float = 1.0
+    rerank_weight: float = 0.5
+    codebook: Codebook | None = None
+    digest: str = ""
+
+    @property
+    def parts(self) -> tuple[Backbone, Tokenizer, TextFormat, TextFormat]:
+        """What every model's constructor begins with."""
+        return self.backbone, self.tokenizer, self.formats["document"], self.formats["query"]
+
+
+def read_heads(folder: Path, names: Iterable[str], stored: dtype) -> dict[str, Head]:
+    """Heads from the sub-folders of these names, their tensors in the type `stored`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged.
+    """
+    return {name: _read_head(folder / name, stored) for name in names}
+
+
+def write_heads(heads: Mapping[str, Head], folder: Path, stored: dtype | None) -> None:
+    """Write each head into a sub-folder of its name; None keeps the types of the tensors."""
+    for name, head in heads.items():
+        write_json(folder / name / _CONFIG, head.config)
+        tensors = {
+            key: tensor.detach().to(stored or tensor.dtype).cpu().contiguous() for key, tensor in head.tensors.items()
+        }
+        save_file(tensors, folder / name / _WEIGHTS)
+
+
+def _read_head(folder: Path, stored: dtype) -> Head:
+    path, config = folder / _WEIGHTS, read_json(folder / _CONFIG)
+    try:
+        tensors = {name: tensor.float().to(stored) for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", "complete the checkpoint") from error
+    return Head(tensors, config, str(path))

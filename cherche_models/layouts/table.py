@@ -1,0 +1,131 @@
+"""The table of layouts: which of them reads a folder, and which of them writes a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+from cherche_models.layouts import (
+    multi_vector,
+    neural_cherche,
+    plain,
+    pylate,
+    router,
+    settings,
+    sparse_encoder,
+    stanford,
+)
+from cherche_models.layouts.checkpoint import Checkpoint
+from cherche_models.layouts.codebooks import load_codebook, remove_codebook, save_codebook
+from cherche_models.layouts.digest import digest
+from cherche_models.layouts.request import Request
+
+Format = Literal["sentence-transformers", "pylate", "neural-cherche"]
+
+
+class Readable(Protocol):
+    """A layout that can be read."""
+
+    def matches(self, folder: Path) -> bool:
+        """Whether a folder is in this layout."""
+
+    def read(self, folder: Path, request: Request) -> Checkpoint:
+        """The checkpoint of a folder."""
+
+
+class Writable(Protocol):
+    """A layout that `write` can choose: it comes back whole."""
+
+    def holds(self, checkpoint: Checkpoint) -> bool:
+        """Whether the layout has a place for what the checkpoint holds."""
+
+    def write(self, checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
+        """Write it, in another type than its own unless None."""
+
+
+class Exportable(Protocol):
+    """A layout of another library."""
+
+    def holds(self, checkpoint: Checkpoint) -> bool:
+        """Whether the layout has a place for a part of what the checkpoint holds."""
+
+    def export(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Write what that library loads with equal results."""
+
+
+READ: tuple[Readable, ...] = (router, neural_cherche, sparse_encoder, multi_vector, pylate, stanford, plain)
+"""In the order in which they are tried on a folder."""
+
+WRITE: tuple[Writable, ...] = (router, sparse_encoder, pylate)
+"""In the order in which they are offered a checkpoint."""
+
+EXPORT: dict[str, Sequence[Exportable]] = {
+    "sentence-transformers": (router, sparse_encoder),
+    "pylate": (pylate,),
+    "neural-cherche": (neural_cherche,),
+}
+"""The same for each format of `export`."""
+
+
+def layout_of(folder: Path) -> Readable:
+    """The layout of a folder."""
+    return next(layout for layout in READ if layout.matches(folder))
+
+
+def has_formats(folder: Path) -> bool:
+    """Whether a folder says how it reads texts; if not, it is as transformers saves it."""
+    return layout_of(folder) is not plain or (folder / settings.FILE).is_file()
+
+
+def read(folder: Path, request: Request) -> Checkpoint:
+    """Read a folder in whatever layout it is, with its tuned weights, digest and codebook.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be loaded.
+    """
+    found = settings.with_tuned(layout_of(folder).read(folder, request), folder)
+    wanted = request.architecture or request.known[found.architecture]
+    book = load_codebook(folder) if wanted.late_interaction else None
+    return replace(found, digest=digest(folder, found.architecture), codebook=book)
+
+
+def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
+    """Write a folder that `read` gives back.
+
+    Raises
+    ------
+    TypeError
+        If no layout has a place for what the checkpoint holds.
+    """
+    layout = next((layout for layout in WRITE if layout.holds(checkpoint)), None)
+    if layout is None:
+        raise TypeError(f"a {checkpoint.architecture} model has no layout on disk")
+    layout.write(checkpoint, folder, dtype)
+    settings.write(checkpoint, folder)
+    if checkpoint.codebook is not None:
+        save_codebook(checkpoint.codebook, folder)
+    else:
+        remove_codebook(folder)
+
+
+def export(checkpoint: Checkpoint, folder: Path, format: str) -> None:
+    """Write what another library loads.
+
+    Raises
+    ------
+    ValueError
+        If it has no place for such a model, or no setting for the way it reads texts.
+    """
+    layout = next((layout for layout in EXPORT.get(format, ()) if layout.holds(checkpoint)), None)
+    if layout is None:
+        raise ValueError(
+            f"a {checkpoint.architecture} model cannot be exported as {format!r}: "
+            "pylate takes token embeddings, sentence-transformers term weights"
+        )
+    layout.export(checkpoint, folder)
