@@ -34,7 +34,7 @@ def shipped_model() -> str:
 
 
 def default_embedded_path() -> Path:
-    """Where the embedded engine keeps its file unless told otherwise."""
+    """Default path of the embedded engine's file."""
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(home) / "cherche" / "index.sqlite"
 
@@ -64,7 +64,7 @@ class Tls(_Section):
 
 
 class Limits(_Section):
-    """What one call, and all calls together, may ask for."""
+    """Limits of one call, and of all calls together."""
 
     document_bytes: int = Field(default=limits.DOCUMENT_BYTES, ge=1)
     """Largest document; a larger one is refused, its neighbours are not."""
@@ -114,7 +114,7 @@ class Gateway(_Section):
 
 
 class Settings(_Section):
-    """Everything a sidecar and its command line can be told.
+    """All settings of a sidecar and its command line.
 
     A plain value: constructing it reads neither environment nor files; see `load`.
     """
@@ -139,7 +139,7 @@ class Settings(_Section):
     dns:///name:port; empty starts one in process."""
     tls: Tls = Field(default_factory=Tls)
     token: SecretStr | None = None
-    """What callers must present as ``authorization: Bearer …``, and the command line presents."""
+    """Token that callers must send as ``authorization: Bearer …``, and that the command line sends."""
     token_file: Path | None = None
     """File with the token."""
     insecure: bool = False
@@ -165,7 +165,7 @@ class Settings(_Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""
     notice: float = Field(default=1.0, ge=0)
-    """Seconds that a sidecar told to stop says NOT_SERVING and still answers, so that balancers turn elsewhere."""
+    """Seconds between a stop signal, when health becomes NOT_SERVING, and the refusal of new calls."""
     drain: float = Field(default=30.0, ge=0)
     """Seconds that calls in flight get afterwards, when new ones are refused."""
     limits: Limits = Field(default_factory=Limits)
@@ -244,7 +244,7 @@ def load(flags: Values | None = None, *, file: Path | None = None) -> Settings:
     Parameters
     ----------
     flags : mapping
-        What the command line was told, nested like the file; None values count as not told.
+        Settings from the command line, nested like the file; None values are not set.
     file : Path
         Instead of ``CHERCHE_CONFIG``, or ``cherche.toml`` in the working directory.
 
@@ -253,14 +253,14 @@ def load(flags: Values | None = None, *, file: Path | None = None) -> Settings:
     ChercheError
         INVALID_ARGUMENT naming the key, its source and what to do.
     """
-    told = _without_none(flags or {})
-    if hidden := sorted(set(told) & set(SECRETS)):
+    given = _without_none(flags or {})
+    if hidden := sorted(set(given) & set(SECRETS)):
         raise invalid(
             f"{hidden[0]} is a secret, and a command line is visible to others",
             f"set {variable(hidden[0])} or {hidden[0]}_file",
         )
     _check_environment()
-    sources = [_read_file(file), _read_environment(), told]
+    sources = [_read_file(file), _read_environment(), given]
     merged: dict[str, Any] = {}
     for source in sources:
         merged = _merge(merged, source)
@@ -325,7 +325,7 @@ def _secret_of(name: str, path: Path) -> str:
 
 
 def _without_none(values: Values) -> dict[str, Any]:
-    """Only what was told, deeply."""
+    """Without None values, deeply."""
     return {
         key: _without_none(value) if isinstance(value, Mapping) else value
         for key, value in values.items()
@@ -369,10 +369,10 @@ def _is_section(name: str) -> bool:
 
 
 def _read_file(file: Path | None) -> dict[str, Any]:
-    told = os.environ.get(CONFIG_VARIABLE)
-    path = file or (Path(told) if told else Path(FILE))
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = file or (Path(named) if named else Path(FILE))
     if not path.is_file():
-        if file or told:
+        if file or named:
             raise invalid(f"the settings file {path} is not there", "name a TOML file")
         return {}
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,10 +54,7 @@ class System:
         if not slash or not index:
             raise click.UsageError(f"{text!r} is neither a run file nor {_FORM}")
         variant = Variant.parse(mode)
-        request = SearchRequest(
-            index=index, text="", mode=variant.mode, query_mode=variant.query_mode, rerank=variant.rerank, size=DEPTH
-        )
-        return cls(text, variant=variant, request=replace(request, **_settings(text, given)))
+        return cls(text, variant=variant, request=variant.request(index, size=DEPTH, **_settings(text, given)))
 
 
 def _settings(text: str, given: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sidecar.demo.searches import SEARCHES, Search
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
-from sidecar.values.search import RerankStatus, SearchRequest
+from sidecar.values.search import RerankStatus
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
@@ -104,10 +104,7 @@ async def _search(client: Client, search: Search, known: set[str]) -> dict[str, 
     ranks: Ranks = {}
     for mode in MODES:
         variant = Variant.parse(mode)
-        request = SearchRequest(
-            INDEX, search.text, mode=variant.mode, query_mode=variant.query_mode, rerank=variant.rerank, size=DEPTH
-        )
-        result = await client.search(request)
+        result = await client.search(variant.request(INDEX, search.text, size=DEPTH))
         if variant.rerank and result.rerank.status != RerankStatus.APPLIED:
             raise ChercheError(Code.INTERNAL, f"no rerank: {result.rerank.status} {result.rerank.reason}")
         ranks[mode] = next((hit.rank for hit in result.hits if hit.id in search.targets), None)

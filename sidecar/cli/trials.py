@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -52,10 +52,14 @@ class Variant:
             )
         return cls(text, known, expansion, bool(plus))
 
+    def request(self, index: str, text: str = "", **given: Any) -> SearchRequest:  # noqa: ANN401  # further fields
+        """A search of this kind."""
+        return SearchRequest(index, text, mode=self.mode, query_mode=self.query_mode, rerank=self.rerank, **given)
+
 
 @dataclass(slots=True)
 class Trial:
-    """What one variant answered: ids by falling rank, seconds, and what became of the reranks."""
+    """Results of one variant: ids in order of rank, seconds, and rerank statuses."""
 
     rankings: dict[str, list[str]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)

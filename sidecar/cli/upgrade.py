@@ -20,7 +20,6 @@ from sidecar.errors import ChercheError, precondition
 from sidecar.values.index import IndexOptions
 from sidecar.values.maintenance import BackfillOptions, Switched
 from sidecar.values.options import options
-from sidecar.values.search import SearchRequest
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
@@ -126,13 +125,13 @@ class Steps:
         """
         checkpoint = Checkpoint(Path(f"{self.index}.upgrade.json"))
         report = Path(f"{self.index}.upgrade.jsonl")
-        told = replace(self.settings, checkpoint=checkpoint.read() if step == "prepare" else "")
+        settings = replace(self.settings, checkpoint=checkpoint.read() if step == "prepare" else "")
         run = Run(checkpoint, self.session.output.progress(), None)
         events = client.upgrade_index(
-            self.index, step, self.options, shadow=self.shadow, settings=told, replace=self.replace
+            self.index, step, self.options, shadow=self.shadow, settings=settings, replace=self.replace
         )
         end: Switched | None = None
-        with ledger(report, append=bool(told.checkpoint) or step != "prepare") as run.ledger:
+        with ledger(report, append=bool(settings.checkpoint) or step != "prepare") as run.ledger:
             try:
                 async for event in events:
                     if isinstance(event, Switched):
@@ -196,8 +195,7 @@ async def compared(
 
     trials: dict[str, Trial] = {}
     for side, name in (("old", old), ("new", new)):
-        base = SearchRequest(name, "", mode=variant.mode, query_mode=variant.query_mode, rerank=variant.rerank)
-        trials[side] = (await measure(session, client, base, [variant], texts))[variant.name]
+        trials[side] = (await measure(session, client, variant.request(name), [variant], texts))[variant.name]
     pairs = [(trials["old"].rankings[query], trials["new"].rankings[query]) for query in texts]
     found: dict[str, Any] = {"queries": len(texts), "mode": variant.name, "overlap@10": round(overlap(pairs), 4)}
     if judgements:

@@ -31,7 +31,7 @@ def numpy_maxsim(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> score
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may hold.
+    """Limits of one call.
 
     Attributes
     ----------

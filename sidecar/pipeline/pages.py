@@ -17,10 +17,10 @@ _VERSION = b"1"  # part of what is signed: a token of another layout is not ours
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a search goes on.
+    """Where the next page of a search starts.
 
-    `query` is a hash of everything that decides the order, so a token cannot continue another search.
-    `reranked` says which order the pages before follow.
+    `query` is a hash of every option that changes the order, so a token cannot continue another search.
+    `reranked`: whether the pages before were.
     """
 
     pit: str

@@ -1,4 +1,4 @@
-"""What a search will do, decided before anything is asked of a model or searched in the engine."""
+"""Plan a search before a model or the engine runs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _FAILS_OPEN = {Code.DEADLINE_EXCEEDED: RerankStatus.DEADLINE}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A search, decided.
+    """A planned search.
 
     Attributes
     ----------
     meta : IndexMeta
-        The index's settings, or what stands in for them.
+        The index's settings, or defaults for an index without any.
     page : Page or None
-        Where an earlier page ended.
+        Where the page before ended.
     offset, window : int
-        First hit wanted, from 0; hits that are reranked.
+        First hit of the page, from 0; hits that are reranked.
     weight, boost : float
         Share of MaxSim; factor of the sparse clause.
     sparse, reranker : Encoder or None
@@ -38,7 +38,7 @@ class Plan:
     skipped : RerankOutcome or None
         Why there is no reranker.
     query_hash : str
-        Of everything that decides the order.
+        Of every option that changes the order of hits.
     groups : tuple of IndexGroup
         The concrete indices behind the name; `meta` is that of the first that is set up.
     others : tuple of (IndexGroup, Encoder)
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def is_windowed(self) -> bool:
-        """Whether the engine is asked for the whole window rather than for one page."""
+        """Whether the engine returns the whole window rather than one page."""
         return self.reranker is not None
 
     @property
@@ -87,7 +87,7 @@ class Plan:
 
 
 async def plan(request: SearchRequest, context: Context) -> Plan:
-    """Decide a search.
+    """Plan a search.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def failed_open(error: ChercheError) -> RerankOutcome:
 
 
 def _bare_meta(request: SearchRequest) -> IndexMeta:
-    """What stands in for the settings of an index that was never set up."""
+    """Settings of an index that was never set up."""
     fields = tuple(TextField(name) for name in request.fields or DEFAULT_FIELDS)
     return IndexMeta(model=request.model, fingerprint=Fingerprint(""), fields=fields, max_length=0, codec=NO_CODES)
 

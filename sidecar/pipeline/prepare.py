@@ -13,7 +13,7 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.plan import failed_open
-from sidecar.pipeline.query import EncodedQuery, check, encode_query, late_part, sparse_outcome
+from sidecar.pipeline.query import EncodedQuery, check, encode_query, query_embeddings, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.pipeline.stored import EncodableDocument, EncodedDocument
 from sidecar.protocols import Encoder
@@ -90,7 +90,7 @@ async def prepare_query(request: SearchRequest, meta: IndexMeta, context: Contex
     if error is not None:
         unreranked = failed_open(error)
     elif reranker is not None:
-        found = late_part(encoded, reranker)
+        found = query_embeddings(encoded, reranker)
         unreranked = found if isinstance(found, RerankOutcome) else None
     return PreparedQuery(encoded, boost, sparse_outcome(encoded, sparse, len(encoded.clauses)), unreranked)
 

@@ -1,4 +1,4 @@
-"""A query text becomes weighted clauses and token embeddings."""
+"""Encode a query text as weighted clauses and token embeddings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHARE = 0.5  # of the time left, for a pass that only the rerank needs: the fir
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
-    """What the first stage and the rerank need of a query.
+    """A query as the first stage and the rerank use it.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class EncodedQuery:
 
 
 def sparse_outcome(encoded: EncodedQuery, sparse: Encoder | None, terms: int) -> SparseOutcome:
-    """What became of the sparse part of a query, `terms` of which were sent."""
+    """Status of the sparse clause, of which `terms` were sent."""
     if sparse is None:
         return SparseOutcome()
     if encoded.unknown_language:
@@ -67,8 +67,8 @@ def sparse_outcome(encoded: EncodedQuery, sparse: Encoder | None, terms: int) ->
     return SparseOutcome(SparseStatus.APPLIED, terms=terms, tokens=encoded.token_count)
 
 
-def late_part(encoded: EncodedQuery, reranker: Encoder) -> TokenEmbeddings | RerankOutcome:
-    """What hits are reranked by, or why nothing is."""
+def query_embeddings(encoded: EncodedQuery, reranker: Encoder) -> TokenEmbeddings | RerankOutcome:
+    """Embeddings to rerank by, or why nothing is reranked."""
     if encoded.embeddings is not None and len(encoded.embeddings):
         return encoded.embeddings
     if encoded.late_unknown_language:
@@ -78,7 +78,7 @@ def late_part(encoded: EncodedQuery, reranker: Encoder) -> TokenEmbeddings | Rer
 
 
 def check(request: SearchRequest, context: Context) -> None:
-    """Refuse what cannot be searched.
+    """Refuse a request that cannot be searched.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A query in, a page of hits with their reasons out."""
+"""Search: plan, first stage, rerank, page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.membership import match_set_of
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.plan import Plan, failed_open, plan
-from sidecar.pipeline.query import EncodedQuery, encode_query, late_part, sparse_outcome
+from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
 from sidecar.values.documents import Json
@@ -32,7 +32,7 @@ from sidecar.values.search import (
 _ATTEMPTS = 4
 _MOMENT = 0.2  # seconds
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
-_NO_TERMS = "the query has no term weights: the sparse part of every score is 0"
+_NO_TERMS = "the query has no term weights: the sparse score of every hit is 0"
 _SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
 
 
@@ -141,7 +141,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
 async def _is_other_now(request: SearchRequest, planned: Plan, context: Context) -> bool:
     """Whether the name stands for other indices than those that the search was planned for.
 
-    A node drops the shards of a deleted index a moment before it says so: what looks the same is asked for again.
+    A node drops the shards of a deleted index a moment before it says so, so an unchanged name is looked up again.
     """
     for pause in () if planned.page else (0.0, _MOMENT):
         await context.sleep(pause)
@@ -162,7 +162,7 @@ async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tu
 
 
 def _unlike(request: SearchRequest, planned: Plan) -> tuple[str, ...]:
-    """What a reader should know of indices that are not encoded alike."""
+    """Warnings where indices are not encoded alike."""
     said = []
     if planned.others:
         named = ", ".join(f"{', '.join(group.names)} ({group.meta.model})" for group, _ in planned.others if group.meta)
@@ -207,7 +207,7 @@ async def _rank(
         outcome = planned.skipped or RerankOutcome()
         return Ranked(first_stage(page.hits, planned.offset), _counted(outcome, page, planned)), {}
     inside = page.hits[: planned.window]
-    embeddings = late_part(encoded, planned.reranker)
+    embeddings = query_embeddings(encoded, planned.reranker)
     if isinstance(embeddings, RerankOutcome):
         return Ranked(first_stage(page.hits), _counted(embeddings, page, planned)), {}
     try:
@@ -255,7 +255,7 @@ def _refuse_another_order(outcome: RerankOutcome, planned: Plan) -> None:
 
 
 def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tuple[str, ...]:
-    """What the caller gave or asked for, and the first stage does without."""
+    """Warnings of query parts that the first stage does not use."""
     unused = []
     if planned.sparse is not None and not encoded.clauses:
         unused.append(sparse_outcome(encoded, planned.sparse, 0).reason if encoded.unknown_language else _NO_TERMS)

@@ -111,7 +111,7 @@ def _summary_from_pb(part: pb.IndexPart) -> GroupSummary:
 
 
 def ingested_to_pb(index: int, result: IngestResult) -> pb.IndexDocumentsResponse:
-    """What became of the document at `index` of a feed, for the wire."""
+    """Result of the document at `index` of a feed, for the wire."""
     seen = {"truncated": result.truncated, "unknown_language": result.unknown_language}
     item = item_to_pb(index, result.id, result.error, tokens=result.tokens, **seen)
     return pb.IndexDocumentsResponse(
@@ -120,7 +120,7 @@ def ingested_to_pb(index: int, result: IngestResult) -> pb.IndexDocumentsRespons
 
 
 def ingested_from_pb(response: pb.IndexDocumentsResponse) -> IngestResult:
-    """What became of a document, from the wire; an unknown outcome counts as failed."""
+    """Result of a document, from the wire; an unknown outcome counts as failed."""
     outcome = next((name for name, number in OUTCOMES.items() if number == response.outcome), None)
     error = item_error(response.item)
     if outcome is None and error is None:
@@ -169,8 +169,8 @@ def _fields_from_pb(options: pb.IndexOptions) -> tuple[TextField, ...]:
     return tuple(from_message(field, TextField) for field in options.fields)
 
 
-def _fields_to_pb(wanted: Sequence[TextField]) -> list[pb.TextField]:
-    return [to_message(field, pb.TextField) for field in wanted]
+def _fields_to_pb(fields: Sequence[TextField]) -> list[pb.TextField]:
+    return [to_message(field, pb.TextField) for field in fields]
 
 
 def _meta_to_pb(meta: IndexMeta) -> pb.IndexOptions:
