@@ -1,4 +1,4 @@
-"""Put a server together from Maven Central: once, in the cache."""
+"""Assemble a server from Maven Central, once, in the cache."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _FETCHED = Path("target") / "dependency"
 
 
 def home_folder(cache: Path, server: Server = OPENSEARCH) -> Path:
-    """Where the assembled server lies; made of other parts, it lies elsewhere."""
+    """Folder of the assembled server; its name depends on the parts of the server."""
     return cache / f"{server.name}-{server.version}-{server.digest}"
 
 
 def assemble(cache: Path, environment: Mapping[str, str], server: Server = OPENSEARCH) -> Path:
-    """Home of an assembled server; fetched the first time, about 120 MB.
+    """Home of an assembled server; the first call downloads about 120 MB.
 
-    The folder appears whole or not at all, so an interrupted call leaves nothing half done,
-    and two calls at once wait for each other.
+    The folder appears complete or not at all, so that an interrupted call leaves no partial result; concurrent
+    calls wait for each other.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION without Maven or a JDK, UNAVAILABLE where Maven cannot fetch.
+        FAILED_PRECONDITION without Maven or a JDK, UNAVAILABLE if Maven cannot download.
     """
     home = home_folder(cache, server)
     if home.is_dir():
@@ -52,7 +52,7 @@ def assemble(cache: Path, environment: Mapping[str, str], server: Server = OPENS
 
 
 def with_plugins(home: Path, plugins: Sequence[Path], target: Path) -> Path:
-    """Copy of `home` at `target` with plugin zips unpacked; files are linked where the disk allows it.
+    """Copy of `home` at `target` with plugin zips unpacked; files are hard links where possible.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def with_plugins(home: Path, plugins: Sequence[Path], target: Path) -> Path:
 
 
 def _fetch(scratch: Path, environment: Mapping[str, str], server: Server) -> Path:
-    """Let Maven resolve every folder of the layout in one run; returns the reactor's folder."""
+    """Resolve every folder of the layout with one run of Maven; returns the folder of the build."""
     build = scratch / "build"
     for folder, coordinates in server.layout().items():
         (build / folder).mkdir(parents=True)
@@ -108,7 +108,7 @@ def _lay_out(build: Path, home: Path, server: Server) -> Path:
 
 
 def _artifact(jar: Path) -> str:
-    """Name of a jar without its version: two versions of one would meet on a module's class path."""
+    """Name of a jar without its version, to keep a second version off a module's class path."""
     return re.sub(r"-\d.*", "", jar.name)
 
 

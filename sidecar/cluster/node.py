@@ -1,4 +1,4 @@
-"""One node: its configuration (pure), its process, its end."""
+"""One node: configuration, start and stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ rootLogger.appenderRef.console.ref = console
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A node of a cluster on loopback: its number from 1, its folder, its ports and what it runs."""
+    """A node of a cluster on loopback: its number from 1, its folder, its ports and its server."""
 
     number: int
     folder: Path
@@ -49,12 +49,12 @@ class NodeSpec:
 
     @property
     def snapshots(self) -> Path:
-        """Folder beside the nodes' own that repositories of type ``fs`` may lie in."""
+        """Folder that snapshot repositories of type ``fs`` may use, beside the nodes' own."""
         return self.folder.parent / "snapshots"
 
     @property
     def log(self) -> Path:
-        """File that takes everything the node prints."""
+        """File with the output of the node."""
         return self.folder / "node.log"
 
 
@@ -105,7 +105,7 @@ def command(java: Path, home: Path, node: NodeSpec, heap: str) -> list[str]:
 
 
 def prepare(node: NodeSpec, cluster: Sequence[NodeSpec], user: User | None) -> None:
-    """Write a node's folders and files, and hand them to `user`."""
+    """Write a node's folders and files, owned by `user`."""
     config = node.folder / "config"
     for folder in (config, node.folder / "data", node.folder / "logs", node.folder / "tmp", node.snapshots):
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,15 +114,14 @@ def prepare(node: NodeSpec, cluster: Sequence[NodeSpec], user: User | None) -> N
     (config / "jvm.options").touch()
     node.log.touch()
     if user is not None:
-        _hand_over(node.folder, user)
-        _hand_over(node.snapshots, user)
+        _change_owner(node.folder, user)
+        _change_owner(node.snapshots, user)
 
 
 def start(node: NodeSpec, *, java: Path, home: Path, heap: str, user: User | None) -> int:
     """Start a prepared node in a session of its own and return its process id.
 
-    A shell that ends at once starts it, so that it outlives this process; what it prints goes
-    to its log.
+    A shell starts it and exits, so that it outlives this process. Its output goes to its log.
     """
     with node.log.open("ab") as log:
         shell = subprocess.run(
@@ -143,13 +142,13 @@ def start(node: NodeSpec, *, java: Path, home: Path, heap: str, user: User | Non
 
 
 def log_tail(node: NodeSpec, lines: int = 20) -> str:
-    """The last lines of a node's log, stack frames left out."""
+    """The last lines of a node's log without stack frames."""
     written = node.log.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join([line for line in written if not line.startswith("\tat ")][-lines:])
 
 
-def runs(pid: int, folder: Path) -> bool:
-    """Whether `pid` is still the node of `folder`: a number may have passed to another process."""
+def is_running(pid: int, folder: Path) -> bool:
+    """Whether `pid` is the node of `folder`, and not another process with a reused id."""
     marker = os.fsencode(f".path.conf={folder / 'config'}")
     if Path("/proc/self/cmdline").exists():
         try:
@@ -161,23 +160,22 @@ def runs(pid: int, folder: Path) -> bool:
 
 
 def stop(nodes: Mapping[int, Path], timeout: float = 20.0, first: signal.Signals = signal.SIGTERM) -> int:
-    """End exactly these nodes (process id → folder), politely `first`; returns how many ran."""
-    running = [pid for pid, folder in nodes.items() if runs(pid, folder)]
+    """Stop these nodes (process id → folder) with signal `first`, then SIGKILL; returns how many were running."""
+    running = [pid for pid, folder in nodes.items() if is_running(pid, folder)]
     for number in (first, signal.SIGKILL):
         for pid in running:
-            if runs(pid, nodes[pid]):
+            if is_running(pid, nodes[pid]):
                 os.kill(pid, number)
         deadline = time.monotonic() + timeout
-        while any(runs(pid, nodes[pid]) for pid in running) and time.monotonic() < deadline:
+        while any(is_running(pid, nodes[pid]) for pid in running) and time.monotonic() < deadline:
             time.sleep(0.05)
     return len(running)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nothing listens on now.
+    """Free ports on loopback.
 
-    They lie below those that systems give to outgoing connections, one of which would take a port
-    in the seconds until a node listens on it.
+    They are below the range for outgoing connections, one of which could take a port before a node listens on it.
     """
     found: list[int] = []
     with ExitStack() as stack:
@@ -190,7 +188,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _environment(node: NodeSpec) -> dict[str, str]:
-    """What a node sees of our environment, and where Elasticsearch keeps its scratch files."""
+    """Environment of a node, with the folder for Elasticsearch's temporary files."""
     scratch = str(node.folder / "tmp")
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -200,7 +198,7 @@ def _environment(node: NodeSpec) -> dict[str, str]:
     }
 
 
-def _hand_over(folder: Path, user: User) -> None:
+def _change_owner(folder: Path, user: User) -> None:
     os.chown(folder, user.uid, user.gid)
     for path in folder.rglob("*"):
         os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What a server is made of: Maven coordinates, module descriptors, generated poms. Pure."""
+"""Parts of a server: Maven coordinates, module descriptors and generated poms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A folder under ``modules/``: its coordinates, the class that the server loads, what it extends and may do."""
+    """A folder under ``modules/``: coordinates, class that the server loads, extended module and permissions."""
 
     name: str
     coordinates: str
@@ -20,36 +20,36 @@ class Module:
     policy: tuple[str, ...] = ()
 
     def grants(self) -> str:
-        """Write the ``plugin-security.policy`` of a module."""
+        """Text of the ``plugin-security.policy`` of a module."""
         lines = "".join(f"  permission {permission};\n" for permission in self.policy)
         return f"grant {{\n{lines}}};\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A product in one version, and how it is started.
+    """One version of a product, and how to start it.
 
     Attributes
     ----------
     title, version : str
-        As people write them.
+        For display.
     prefix : str
         Of its Java properties.
     java : tuple of int
-        Feature versions that can run it: the first and the last, 0 for no last one.
+        First and last feature version that can run it; 0 for no last one.
     folders : mapping
-        Folder of the layout → Maven coordinates whose runtime dependencies it holds.
+        Folder of the layout → Maven coordinates; the folder holds their runtime dependencies.
     modules : tuple of Module
     flags : tuple of str
         For Java; ``{home}`` stands for the server's folder.
     main : str
         Class to start.
     managers : str
-        Setting that names the nodes of a first election.
+        Name of the setting with the nodes of the first election.
     variable : str
         Environment variable with the URL of a cluster to use instead.
     template : mapping or None
-        Index template that a started cluster is given, for what its modules lack.
+        Index template for a started cluster, in place of missing modules.
     """
 
     title: str
@@ -71,7 +71,7 @@ class Server:
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that change with what the server is made of.
+        """Eight hex digits that change with the parts of the server.
 
         >>> len(OPENSEARCH.digest)
         8
@@ -87,7 +87,7 @@ class Server:
         return {**self.folders, **{f"modules/{module.name}": (module.coordinates,) for module in self.modules}}
 
     def descriptor(self, module: Module) -> str:
-        """Write the ``plugin-descriptor.properties`` of a module."""
+        """Text of the ``plugin-descriptor.properties`` of a module."""
         return (
             f"name={module.name}\n"
             f"description={module.name}\n"
@@ -106,7 +106,7 @@ _NETTY = (
     'java.net.SocketPermission "*", "accept,connect,resolve"',
     'java.util.PropertyPermission "*", "write"',
 )
-# Elasticsearch reads the version of class files as Java wrote it until 9.
+# Elasticsearch expects Java 8 as "1.8".
 _OLDEST_CLASSES = {"elasticsearch": "1.8"}
 
 
@@ -162,9 +162,9 @@ OPENSEARCH = Server(
     variable="OPENSEARCH_URL",
 )
 
-# Two modules of 7.17 are on no repository that Maven reads by default, and the last builds there (7.10.2, of
-# CodeLibs) want classes that 7.16 moved. So Painless is missing, and "english" is the standard analyzer with
-# English stop words: it does not stem.
+# Two modules of 7.17 are not on Maven Central, and the last builds there (7.10.2, by CodeLibs) need classes that
+# 7.16 moved. So Painless is missing, and "english" is the standard analyzer with English stop words, without
+# stemming.
 _ENGLISH = {
     "index_patterns": ["*"],
     "priority": 0,
@@ -174,7 +174,7 @@ ELASTICSEARCH = Server(
     title="Elasticsearch",
     version="7.17.29",
     prefix="es",
-    java=(17, 23),  # it installs a security manager, which Java 24 took out
+    java=(17, 23),  # it installs a security manager, which Java 24 removed
     folders={
         "lib": (
             "org.apache.logging.log4j:log4j-core:2.17.1",
@@ -200,7 +200,7 @@ ELASTICSEARCH = Server(
 
 
 def pom(name: str, coordinates: Iterable[str] = (), modules: Iterable[str] = ()) -> str:
-    """Write a pom that depends on `coordinates` and lists `modules`."""
+    """Text of a pom that depends on `coordinates` and lists `modules`."""
     dependencies = "".join(_dependency(coordinate) for coordinate in coordinates)
     members = "".join(f"<module>{escape(module)}</module>" for module in modules)
     packaging = "<packaging>pom</packaging>" if members else ""

@@ -1,4 +1,4 @@
-"""Where things lie on this machine: the cache, Java, Maven, and the user the server runs as."""
+"""Locations on this machine: the cache, Java, Maven, and the user that runs the server."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class User:
 
 
 def cache_folder(environment: Mapping[str, str], *, root: bool, home: Path) -> Path:
-    """Folder for everything that can be downloaded again.
+    """Folder for downloads.
 
-    ``$XDG_CACHE_HOME/cherche`` where that is set, else ``/var/cache/cherche`` for root (its
-    home is closed to the user that the server then runs as), else ``~/.cache/cherche``.
+    ``$XDG_CACHE_HOME/cherche`` if that is set, else ``/var/cache/cherche`` for root (the user that then runs the
+    server cannot enter root's home), else ``~/.cache/cherche``.
 
     >>> str(cache_folder({}, root=False, home=Path("/home/ada")))
     '/home/ada/.cache/cherche'
@@ -45,12 +45,12 @@ def cache_folder(environment: Mapping[str, str], *, root: bool, home: Path) -> P
 
 
 def server_user() -> User | None:
-    """The user a node is started as: None for our own, ``nobody`` when we are root.
+    """The user that runs a node: ``nobody`` if this process runs as root, else None for the same user.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where root has no such user to hand over to.
+        FAILED_PRECONDITION if this process runs as root and there is no user ``nobody``.
     """
     if os.geteuid() != 0:
         return None
@@ -65,12 +65,12 @@ def server_user() -> User | None:
 
 
 def check_readable(folder: Path, user: User | None) -> None:
-    """Refuse a cache that the server's user cannot reach.
+    """Check that the server's user can enter a folder.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION naming the folder that is closed.
+        FAILED_PRECONDITION naming the folder that it cannot enter.
     """
     if user is None:
         return
@@ -88,7 +88,7 @@ def java_home(environment: Mapping[str, str], server: Server = OPENSEARCH) -> Pa
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION naming what was found instead.
+        FAILED_PRECONDITION listing the JDKs that were found.
     """
     oldest, newest = server.java
     named = environment.get("JAVA_HOME")
@@ -99,15 +99,15 @@ def java_home(environment: Mapping[str, str], server: Server = OPENSEARCH) -> Pa
     if fitting:
         return max(fitting, key=fitting.__getitem__)
     found = ", ".join(f"{home} ({version})" for home, version in versions.items() if version) or "none"
-    wanted = f"{oldest} to {newest}" if newest else f"{oldest} or later"
+    needed = f"{oldest} to {newest}" if newest else f"{oldest} or later"
     raise precondition(
-        f"{server.title} {server.version} needs Java {wanted}; found: {found}",
+        f"{server.title} {server.version} needs Java {needed}; found: {found}",
         f"install a JDK {oldest}{'' if newest else '+'} or set JAVA_HOME to one",
     )
 
 
 def java_version(home: Path) -> int:
-    """Feature version that a JDK's ``release`` file states, 0 where there is no JDK."""
+    """Feature version of a JDK from its ``release`` file; 0 if there is no JDK."""
     release = home / "release"
     if not (home / "bin" / "java").exists() or not release.is_file():
         return 0
@@ -121,13 +121,13 @@ def maven(server: Server = OPENSEARCH) -> str:
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where it is not installed.
+        FAILED_PRECONDITION if it is not installed.
     """
     found = shutil.which("mvn")
     if found is None:
         raise precondition(
             "Maven (mvn) is not on the PATH: it fetches the server from Maven Central",
-            f"install Maven, or set {server.variable} to a cluster that runs already",
+            f"install Maven, or set {server.variable} to the URL of a running cluster",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Clusters: one that lasts until `down`, or one that lasts as long as a ``with`` block."""
+"""Clusters that run until `down`, or for the duration of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ START_TIMEOUT = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running cluster: where its nodes listen; empty `pids` where it was started by somebody else."""
+    """A running cluster: URLs of its nodes, and its processes; `pids` is empty if it was started elsewhere."""
 
     urls: tuple[str, ...]
     pids: Mapping[int, Path]
@@ -37,13 +37,13 @@ class Cluster:
 
 @dataclass(slots=True)
 class Nodes:
-    """Nodes of a running cluster, each of which can be lost and come back.
+    """Nodes of a running cluster, which can be killed and restarted one by one.
 
     Attributes
     ----------
     specs : tuple of NodeSpec
     pids : dict
-        Process id → folder, of those that were started and not killed.
+        Process id → folder of the running nodes.
     """
 
     specs: tuple[NodeSpec, ...]
@@ -52,27 +52,27 @@ class Nodes:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Address of every node."""
+        """URL of every node."""
         return tuple(spec.url for spec in self.specs)
 
     @property
     def snapshots(self) -> Path:
-        """Folder that all nodes may write snapshots to."""
+        """Folder for snapshots of all nodes."""
         return self.specs[0].snapshots
 
     def url(self, name: str) -> str:
-        """Address of one node."""
+        """URL of one node."""
         return self._named(name).url
 
     def kill(self, name: str) -> None:
-        """End a node at once, as a power cut does, and wait until it is gone."""
+        """Kill a node without shutdown, as a power cut does, and wait until it is gone."""
         folder = self._named(name).folder
         for pid in [pid for pid, own in self.pids.items() if own == folder]:
             nodes_.stop({pid: folder}, first=signal.SIGKILL)
             del self.pids[pid]
 
     def start(self, name: str) -> None:
-        """Start a node that was killed, on what its disk holds, and wait until it answers in the cluster."""
+        """Restart a killed node on its data, and wait until it has joined the cluster."""
         spec = self._named(name)
         self.pids[self.launch(spec)] = spec.folder
         _wait([spec], self.pids, nodes=len(self.specs))
@@ -87,16 +87,16 @@ def up(
     environment: Mapping[str, str] = os.environ,
     server: Server = OPENSEARCH,
 ) -> Cluster:
-    """Start a cluster that lasts until `down`, or return the one of its product that runs already.
+    """Start a cluster that runs until `down`, or return the running one of this product.
 
-    Its data stay under the cache folder and are found again by the next `up` of as many nodes.
+    Its data stay under the cache folder; the next `up` with the same number of nodes uses them again.
     ``OPENSEARCH_URL`` and ``ELASTICSEARCH_URL`` name clusters to use instead.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION naming what this machine lacks, UNAVAILABLE with the end of the
-        node's log where the cluster does not come up.
+        FAILED_PRECONDITION naming what is missing on this machine, UNAVAILABLE with the end of a node's log if
+        the cluster does not start.
     """
     if url := environment.get(server.variable):
         return Cluster((url,), {})
@@ -111,7 +111,7 @@ def up(
 
 
 def down(environment: Mapping[str, str] = os.environ, *, purge: bool = False) -> int:
-    """End the nodes that `up` started, and no others; returns how many ran. `purge` deletes their data."""
+    """Stop the nodes that `up` started; returns how many were running. `purge` deletes their data."""
     cache = _cache(environment)
     ended = 0
     for server in (OPENSEARCH, ELASTICSEARCH):
@@ -131,7 +131,7 @@ def running_cluster(
     environment: Mapping[str, str] = os.environ,
     server: Server = OPENSEARCH,
 ) -> Iterator[tuple[str, ...]]:
-    """URLs of a fresh cluster on free loopback ports; it and its data are gone after the block.
+    """URLs of a new cluster on free loopback ports; the block's end deletes it and its data.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def running_cluster(
     plugins : sequence of Path
         Plugin zips to install.
     server : Server
-        What the nodes run.
+        Product and version.
     """
     with running_nodes(nodes, heap, plugins, environment, server) as running:
         yield running.urls
@@ -155,14 +155,14 @@ def running_nodes(
     environment: Mapping[str, str] = os.environ,
     server: Server = OPENSEARCH,
 ) -> Iterator[Nodes]:
-    """As `running_cluster`, with each node in hand: to lose one, and to let it come back."""
+    """As `running_cluster`, with control over each node."""
     _cache(environment)
     with tempfile.TemporaryDirectory(prefix="cherche-cluster-", ignore_cleanup_errors=True) as scratch:
         os.chmod(scratch, 0o755)
         running = _start(Path(scratch), _checked(nodes), heap, environment, plugins, server)
         try:
             yield running
-        finally:  # nobody needs their data: no reason to be polite
+        finally:  # their data are deleted: they need no orderly shutdown
             nodes_.stop(running.pids, first=signal.SIGKILL)
 
 
@@ -203,17 +203,17 @@ def _start(
 
 
 def _wait(specs: Sequence[NodeSpec], pids: Mapping[int, Path], *, nodes: int) -> None:
-    """Poll until every node of `specs` sees a healthy cluster of as many `nodes`."""
+    """Poll until every node of `specs` is in a healthy cluster of `nodes` nodes."""
     deadline = time.monotonic() + START_TIMEOUT
     while not all(_healthy(spec, nodes) for spec in specs):
-        running = {folder for pid, folder in pids.items() if nodes_.runs(pid, folder)}
+        running = {folder for pid, folder in pids.items() if nodes_.is_running(pid, folder)}
         dead = [spec for spec in specs if spec.folder not in running]
         if dead or time.monotonic() > deadline:
             spec = dead[0] if dead else specs[0]
             what = "ended" if dead else f"was not healthy within {START_TIMEOUT:g} s"
             raise unavailable(
                 f"{spec.server.title} {spec.name} {what}; the end of its log:\n{nodes_.log_tail(spec)}",
-                "mend what the log says",
+                "fix the error in the log",
             )
         time.sleep(0.1)
 
@@ -256,12 +256,12 @@ def _write_state(cache: Path, cluster: Cluster, server: Server) -> None:
 
 
 def _read_state(cache: Path, server: Server) -> Cluster | None:
-    """The cluster that `up` started, where at least one of its nodes still runs."""
+    """The cluster that `up` started, if at least one of its nodes is still running."""
     try:
         state = json.loads(_state_file(cache, server).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     pids = {int(pid): Path(folder) for pid, folder in state["pids"].items()}
-    if not any(nodes_.runs(pid, folder) for pid, folder in pids.items()):
+    if not any(nodes_.is_running(pid, folder) for pid, folder in pids.items()):
         return None
     return Cluster(tuple(state["urls"]), pids)

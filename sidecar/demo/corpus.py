@@ -1,8 +1,7 @@
 """The demo's corpus: the documentation of Python's own standard library.
 
-Docstrings of public modules, classes and functions are read from the library's
-source files with `ast`; nothing is imported or run. Only the builtins, which
-have no source, are read from their ``__doc__``.
+Docstrings of public modules, classes and functions are parsed from the library's source files with `ast`; nothing
+is imported or run. Only the builtins, which have no source, are read from their ``__doc__``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 
 MAX_CHARACTERS = 600
 MIN_WORDS = 4
-# Not the library's own documentation, or gone from later versions.
+# Not documentation of the library, or removed in later versions.
 SKIPPED = frozenset(
     {"dist-packages", "distutils", "encodings", "ensurepip", "idlelib", "lib2to3", "pydoc_data"}
     | {"site-packages", "test", "tests", "turtledemo"}
@@ -43,12 +42,12 @@ class Entry:
     text: str
 
     def to_bytes(self) -> bytes:
-        """The document that is fed, as JSON: the dotted name is the title."""
+        """The document to feed, as JSON: the dotted name is the title."""
         return json.dumps({"title": self.id, "text": self.text}, ensure_ascii=False).encode()
 
 
 def standard_library() -> list[Entry]:
-    """All entries of this interpreter's library, by id; the same on every run."""
+    """All entries of this interpreter's library in ascending order of id."""
     entries = dict(_builtin_entries())
     root = Path(sysconfig.get_path("stdlib"))
     for path in module_files(root):
@@ -63,7 +62,7 @@ def module_files(root: Path) -> list[Path]:
 
 
 def module_entries(path: Path, root: Path) -> Iterator[tuple[str, str]]:
-    """Dotted name and documentation of all that `path` documents.
+    """Dotted name and documentation of everything that `path` documents.
 
     A private module of a public package documents the package's names:
     ``pathlib/_local.py`` holds ``pathlib.Path`` in Python 3.13.
@@ -104,7 +103,7 @@ def _methods(name: str, owner: type) -> Iterator[tuple[str, str]]:
 
 
 def _shortened(docstring: str | None) -> str:
-    """One paragraph of text, cut at a word; empty where there is too little to search for."""
+    """The docstring as one paragraph, cut at a word; "" if it is shorter than `MIN_WORDS`."""
     words = (docstring or "").split()
     if len(words) < MIN_WORDS:
         return ""

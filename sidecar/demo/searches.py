@@ -1,4 +1,4 @@
-"""The demo's searches: natural questions, each with the documentation that answers it."""
+"""The demo's searches: questions with the documentation that answers them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A question and the entries that answer it; any of them counts."""
+    """A question and the ids of entries, each of which answers it."""
 
     text: str
     targets: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""Metrics and logs: what operators see."""
+"""Metrics, logs and a dashboard for operators."""

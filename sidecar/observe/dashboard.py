@@ -16,7 +16,7 @@ _CHOSEN = 'instance=~"$instance"'
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One graph: what it answers, in which unit of Grafana's, and its queries by legend."""
+    """One graph: its title, its unit (one of Grafana's) and its queries with their legends."""
 
     title: str
     unit: str
@@ -36,9 +36,9 @@ def _share(part: str, whole: str) -> str:
 
 
 PANELS = (
-    Panel("Calls a second", "reqps", (("{{method}}", _rate("cherche_requests_total", "method")),)),
+    Panel("Calls per second", "reqps", (("{{method}}", _rate("cherche_requests_total", "method")),)),
     Panel(
-        "Calls that did not succeed, a second",
+        "Failed calls per second",
         "reqps",
         (("{{method}} {{code}}", _rate("cherche_requests_total", "method, code", ',code!="OK"')),),
     ),
@@ -47,10 +47,10 @@ PANELS = (
         "s",
         (("{{method}}", _quantile(0.99, "cherche_request_duration_seconds", "method")),),
     ),
-    Panel("Where time goes, p50", "s", (("{{stage}}", _quantile(0.5, "cherche_stage_duration_seconds", "stage")),)),
-    Panel("Where time goes, p99", "s", (("{{stage}}", _quantile(0.99, "cherche_stage_duration_seconds", "stage")),)),
+    Panel("Duration of stages, p50", "s", (("{{stage}}", _quantile(0.5, "cherche_stage_duration_seconds", "stage")),)),
+    Panel("Duration of stages, p99", "s", (("{{stage}}", _quantile(0.99, "cherche_stage_duration_seconds", "stage")),)),
     Panel(
-        "What became of reranks, a second",
+        "Reranks by status, per second",
         "ops",
         (("{{status}}", _rate("cherche_reranks_total", "status")),),
     ),
@@ -60,42 +60,42 @@ PANELS = (
         (("{{instance}} {{model}}", f"max by (instance, model) (cherche_queue_oldest_seconds{{{_CHOSEN}}})"),),
     ),
     Panel(
-        "Texts that wait",
+        "Waiting texts",
         "short",
         (("{{model}} {{lane}}", f"sum by (model, lane) (cherche_queue_texts{{{_CHOSEN}}})"),),
     ),
     Panel(
-        "Calls refused as too much waits, a second",
+        "Calls refused with a full queue, per second",
         "reqps",
         (("{{model}} {{lane}}", _rate("cherche_refused_calls_total", "model, lane")),),
     ),
     Panel(
-        "Texts by outcome, a second",
+        "Texts by outcome, per second",
         "ops",
         (("{{method}} {{outcome}}", _rate("cherche_items_total", "method, outcome")),),
     ),
     Panel(
-        "Texts cut to the maximum length, a second",
+        "Truncated texts per second",
         "ops",
         (("{{method}}", _rate("cherche_truncated_texts_total", "method")),),
     ),
     Panel("Forward passes, p99", "s", (("{{model}}", _quantile(0.99, "cherche_batch_duration_seconds", "model")),)),
     Panel(
-        "Padding per token computed for something",
+        "Padding per token",
         "percentunit",
         (("{{instance}}", _share("cherche_padding_tokens_total", "cherche_batch_tokens_sum")),),
     ),
     Panel(
-        "Batches split, a second",
+        "Split batches per second",
         "ops",
         (("{{model}} {{reason}}", _rate("cherche_split_batches_total", "model, reason")),),
     ),
-    Panel("Models that can answer", "short", (("{{instance}} {{model}}", f"cherche_model_ready{{{_CHOSEN}}}"),)),
+    Panel("Ready models", "short", (("{{instance}} {{model}}", f"cherche_model_ready{{{_CHOSEN}}}"),)),
 )
 
 
 def dashboard() -> dict[str, Any]:
-    """What Grafana imports; it asks for the Prometheus data source."""
+    """The dashboard as Grafana imports it; Grafana asks for the Prometheus data source."""
     return {
         "title": "cherche sidecar",
         "uid": "cherche-sidecar",

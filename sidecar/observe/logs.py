@@ -1,4 +1,4 @@
-"""JSON log lines on stderr: what happened, never ids, texts or credentials."""
+"""JSON log lines on stderr, without ids, texts or credentials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Log = structlog.stdlib.BoundLogger
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
-    """Write one JSON object per line to `stream`, stderr where it is None."""
+    """Write one JSON object per line to `stream`; None for stderr."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -33,6 +33,6 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 def get(name: str) -> Log:
-    """A logger that says which part speaks."""
+    """A logger that adds ``part``, the name of a part of the sidecar, to each line."""
     log: Log = structlog.get_logger(part=name)
     return log

@@ -1,4 +1,4 @@
-"""Prometheus metrics: base units, no ids, no texts, no credentials."""
+"""Prometheus metrics in base units, without ids, texts or credentials."""
 
 from __future__ import annotations
 
@@ -31,23 +31,25 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self.requests = self._counter("requests", "Calls by method and status code.", "method", "code")
-        self.request_seconds = self._histogram("request_duration_seconds", "Whole calls.", _SECONDS, "method")
-        self.in_flight = self._gauge("requests_in_flight", "Calls that are being answered.", "method")
-        self.stage_seconds = self._histogram("stage_duration_seconds", "Stages of a call.", _SECONDS, "stage")
+        self.request_seconds = self._histogram("request_duration_seconds", "Duration of calls.", _SECONDS, "method")
+        self.in_flight = self._gauge("requests_in_flight", "Calls in progress.", "method")
+        self.stage_seconds = self._histogram(
+            "stage_duration_seconds", "Duration of the stages of a call.", _SECONDS, "stage"
+        )
         self.items = self._counter("items", "Documents and texts by method and outcome.", "method", "outcome")
         self.truncated = self._counter("truncated_texts", "Texts cut to the maximum length.", "method")
-        self.reranks = self._counter("reranks", "Searches by what became of the rerank.", "status")
-        self.queue_texts = self._gauge("queue_texts", "Texts that wait for a model.", "model", "lane")
+        self.reranks = self._counter("reranks", "Searches by rerank status.", "status")
+        self.queue_texts = self._gauge("queue_texts", "Texts waiting for a model.", "model", "lane")
         self.queue_seconds = self._gauge(
             "queue_oldest_seconds", "Age of the oldest waiting text when the queue last changed.", "model"
         )
         self.batch_tokens = self._histogram("batch_tokens", "Tokens of a batch without padding.", _TOKENS, "model")
-        self.padding = self._counter("padding_tokens", "Tokens computed for nothing.", "model")
-        self.batch_seconds = self._histogram("batch_duration_seconds", "Forward passes.", _SECONDS, "model")
-        self.dropped = self._counter("dropped_texts", "Texts nobody waited for any longer.", "model")
-        self.refused = self._counter("refused_calls", "Calls refused as too much waits.", "model", "lane")
+        self.padding = self._counter("padding_tokens", "Tokens of padding.", "model")
+        self.batch_seconds = self._histogram("batch_duration_seconds", "Duration of forward passes.", _SECONDS, "model")
+        self.dropped = self._counter("dropped_texts", "Texts dropped as their calls had ended.", "model")
+        self.refused = self._counter("refused_calls", "Calls refused because the queue was full.", "model", "lane")
         self.isolated = self._counter("split_batches", "Batches split, by reason.", "model", "reason")
-        self.model_ready = self._gauge("model_ready", "1 where a model can answer.", "model")
+        self.model_ready = self._gauge("model_ready", "1 if a model is ready, else 0.", "model")
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"cherche_{name}", meaning, labels, registry=self.registry)
@@ -60,7 +62,7 @@ class Metrics:
 
     @contextmanager
     def call(self, method: str) -> Iterator[Callable[[str], None]]:
-        """Time a call; the code that it ends with is told to what is yielded."""
+        """Time a call. Pass its status code to the function that is yielded."""
         code = "UNKNOWN"
 
         def ended(with_code: str) -> None:
@@ -76,22 +78,22 @@ class Metrics:
             self.requests.labels(method, code).inc()
 
     def stages(self, timings: Timings) -> None:
-        """Count the stages that a call went through."""
+        """Record the durations of a call's stages."""
         for stage in _STAGES:
             if seconds := getattr(timings, stage):
                 self.stage_seconds.labels(stage).observe(seconds)
 
     def reranked(self, outcome: RerankOutcome) -> None:
-        """Count what became of a rerank."""
+        """Count a rerank by its status."""
         self.reranks.labels(outcome.status).inc()
 
     def serve(self, host: str, port: int) -> MetricsServer:
-        """Answer ``GET /metrics`` on a port of its own.
+        """Serve ``GET /metrics`` on its own port.
 
         Raises
         ------
         ChercheError
-            FAILED_PRECONDITION where the port is taken.
+            FAILED_PRECONDITION if the port is taken.
         """
         try:
             server, thread = start_http_server(port, host, self.registry)
@@ -112,7 +114,7 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return self._server.server_port
 
     def close(self) -> None:
@@ -123,7 +125,7 @@ class MetricsServer:
 
 
 class BatchMetrics(BatchObserver):
-    """What a model's batcher does, as metrics."""
+    """Records a model's batches as metrics."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
         self._metrics = metrics

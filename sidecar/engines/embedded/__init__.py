@@ -1,4 +1,4 @@
-"""The engine that needs no cluster: one SQLite file."""
+"""An engine without a cluster: one SQLite file."""
 
 from sidecar.engines.embedded.engine import EmbeddedEngine
 

@@ -1,4 +1,4 @@
-"""Documents of the file: checked before they are written, written one by one, read back."""
+"""Documents in the file: checking, writing and reading them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A document that can be written: `source` is canonical JSON, `texts` its searched fields."""
+class CheckedDocument:
+    """A document that can be written: `source` is canonical JSON, `texts` are its searched fields."""
 
     id: str
     source: str
@@ -28,7 +28,7 @@ class Prepared:
 
 
 def canonical(source: Json) -> str:
-    """One spelling per value, so that equal documents are equal bytes.
+    """Canonical JSON: equal documents are equal strings.
 
     >>> canonical({"b": 1, "a": "é"})
     '{"a":"é","b":1}'
@@ -36,8 +36,8 @@ def canonical(source: Json) -> str:
     return json.dumps(source, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def prepare(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> Prepared:
-    """Check all that could fail, before the transaction begins.
+def prepare(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> CheckedDocument:
+    """Check whatever could fail, before the transaction begins.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def prepare(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> 
             codes_header(document.codes)
     except CodecError as error:
         raise invalid(f"document {document.id!r}: {error}") from error
-    return Prepared(document.id, source, lexical.texts(document.source, fields), document)
+    return CheckedDocument(document.id, source, lexical.texts(document.source, fields), document)
 
 
-def checked(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> Prepared | ChercheError:
-    """`prepare`, with the error as a value: it is one document's, not the bulk's."""
+def checked(document: StoredDocument, fields: Sequence[str], max_bytes: int) -> CheckedDocument | ChercheError:
+    """`prepare`, with the error as a return value, so that it fails one document and not the bulk."""
     try:
         return prepare(document, fields, max_bytes)
     except ChercheError as error:
@@ -82,15 +82,21 @@ def _check_id(id: str) -> None:
 
 
 def put(
-    connection: sqlite3.Connection, index_id: int, fields: Sequence[str], generation: int, items: Iterable[Prepared]
+    connection: sqlite3.Connection,
+    index_id: int,
+    fields: Sequence[str],
+    generation: int,
+    items: Iterable[CheckedDocument],
 ) -> None:
-    """Insert or replace documents in order: of two with one id the later stays."""
+    """Insert or replace documents in order; of two with the same id the later one stays."""
     for item in items:
         _put(connection, index_id, fields, generation, item)
 
 
-def _put(connection: sqlite3.Connection, index_id: int, fields: Sequence[str], generation: int, item: Prepared) -> None:
-    """Insert or replace one; its text is indexed again only where it changed."""
+def _put(
+    connection: sqlite3.Connection, index_id: int, fields: Sequence[str], generation: int, item: CheckedDocument
+) -> None:
+    """Insert or replace one document; its text is indexed again only if it changed."""
     document = item.document
     values = (item.source, document.hash, document.state, document.terms, document.codes, generation)
     found = connection.execute(
@@ -120,11 +126,11 @@ _COLUMNS = "id, source, hash, state, terms, codes"
 
 
 def read(connection: sqlite3.Connection, index_id: int, ids: Iterable[str]) -> dict[str, StoredDocument]:
-    """Documents by id; ids that are not there, or could not be, are absent."""
-    wanted = [id for id in dict.fromkeys(ids) if _encodable(id)]
+    """Documents by id; missing and impossible ids are absent."""
+    valid = [id for id in dict.fromkeys(ids) if _encodable(id)]
     found: dict[str, StoredDocument] = {}
-    for start in range(0, len(wanted), _BATCH):
-        batch = wanted[start : start + _BATCH]
+    for start in range(0, len(valid), _BATCH):
+        batch = valid[start : start + _BATCH]
         slots = ", ".join("?" * len(batch))
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id IN ({slots})", (index_id, *batch)
@@ -134,7 +140,7 @@ def read(connection: sqlite3.Connection, index_id: int, ids: Iterable[str]) -> d
 
 
 def page(connection: sqlite3.Connection, index_id: int, after: str, size: int) -> list[StoredDocument]:
-    """The next documents in ascending order of id; the empty string starts."""
+    """The documents after id `after` in ascending order of id; "" for the first page."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? AND id > ? ORDER BY id LIMIT ?",
         (index_id, after, size),
@@ -143,7 +149,7 @@ def page(connection: sqlite3.Connection, index_id: int, after: str, size: int) -
 
 
 def sample(connection: sqlite3.Connection, index_id: int, size: int) -> list[StoredDocument]:
-    """Documents from all over the index, the same ones every time (Knuth's multiplicative hash of the row)."""
+    """A sample of the documents, the same on every call (by Knuth's multiplicative hash of the row)."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM documents WHERE index_id = ? ORDER BY row * 2654435761 % 4294967296 LIMIT ?",
         (index_id, size),

@@ -1,7 +1,7 @@
 """`sidecar.protocols.Engine` on one SQLite file.
 
-All work runs in one thread, which owns the connection; the event loop never
-waits for the disk. Another process may read, and write in turn, at the same time.
+All work runs in one thread, which owns the connection, so that the event loop never waits for the disk. Other
+processes may read at the same time, and write one after the other.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.engines.embedded import documents, indices, lexical, schema, writes
-from sidecar.engines.embedded.documents import Prepared
+from sidecar.engines.embedded.documents import CheckedDocument
 from sidecar.engines.embedded.indices import Index
 from sidecar.engines.embedded.postings import Mirror, top
-from sidecar.engines.embedded.queries import Parts, Plan, combine, compile_query, projected
+from sidecar.engines.embedded.queries import QueryPlan, ScoreParts, combine, compile_query, projected
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.protocols import Successors
 from sidecar.values.documents import Json, StoredDocument, WriteResult, version_of
@@ -44,7 +44,7 @@ class EmbeddedEngine:
     Parameters
     ----------
     path : Path
-        The file; made by the first `setup`, with its folder.
+        The file; the first `setup` creates it, with its folder.
     busy_timeout : float
         Seconds to wait for another process's transaction.
     max_document_bytes : int
@@ -61,7 +61,7 @@ class EmbeddedEngine:
         self._closed = False
 
     def as_caller(self, identity: Identity) -> Self:
-        """The same engine: a file knows no accounts."""
+        """The same engine: a file has no accounts."""
         return self
 
     async def info(self) -> EngineInfo:
@@ -69,15 +69,15 @@ class EmbeddedEngine:
         return EngineInfo("embedded", f"SQLite {sqlite3.sqlite_version}", MAX_CLAUSES)
 
     async def meta(self, index: str) -> IndexMeta | None:
-        """How `index` was set up; None after `remove`."""
+        """Settings of `index`; None after `remove`."""
         return (await self._read(lambda db: indices.get(db, index))).meta
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
-        """What `setup` would run."""
+        """The statements that `setup` would run."""
         return await self._read(lambda db: indices.plan(db, index, meta))
 
     async def setup(self, index: str, meta: IndexMeta) -> SetupPlan:
-        """Make the index, or change its settings; other fields mean that all text is indexed again."""
+        """Create the index, or change its settings; if the fields change, all text is indexed again."""
 
         def work(db: sqlite3.Connection) -> SetupPlan:
             plan = indices.plan(db, index, meta)
@@ -87,19 +87,19 @@ class EmbeddedEngine:
         return await self._write(work, create=True)
 
     async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
-        """Leave the documents as they were; their full-text index stays, so that BM25 goes on."""
+        """Remove all neural data. The documents and their full-text index stay, so that BM25 continues to work."""
         count = await self._write(lambda db: indices.remove(db, indices.get(db, index)))
         return count, ("the documents and their full-text index: BM25 searches go on",)
 
     async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
-        """What is stored under `ids`."""
+        """The documents with these ids; missing ones are absent."""
         return await self._read(lambda db: documents.read(db, indices.get(db, index).id, ids))
 
     async def write(self, index: str, items: Sequence[StoredDocument]) -> list[WriteResult]:
-        """One transaction; a document that cannot be stored gets its own error, the others are written.
+        """Write in one transaction. A document that cannot be stored gets its own error; the others are written.
 
-        Where the transaction fails (index not set up, disk full, file read-only or locked)
-        nothing is written and every document gets that error.
+        If the transaction fails (index not set up, disk full, file read-only or locked), nothing is written
+        and the result of every document is that error.
         """
 
         def work(db: sqlite3.Connection) -> list[WriteResult]:
@@ -107,7 +107,7 @@ class EmbeddedEngine:
             if found.meta is None:
                 raise precondition(f"index {index!r} is not set up", f"run: cherche setup {index}")
             prepared = [documents.checked(item, found.fields, self._max_document_bytes) for item in items]
-            good = [item for item in prepared if isinstance(item, Prepared)]
+            good = [item for item in prepared if isinstance(item, CheckedDocument)]
             if good:
                 documents.put(db, found.id, found.fields, indices.next_generation(db, found), good)
             return [_result(item, outcome) for item, outcome in zip(items, prepared, strict=True)]
@@ -118,21 +118,21 @@ class EmbeddedEngine:
             return [WriteResult(item.id, error) for item in items]
 
     async def identities(self, index: str) -> frozenset[str]:
-        """See `Engine.identities`: one index."""
+        """The index itself: a file has no aliases."""
         return frozenset((index,))
 
     async def refresh(self, index: str) -> None:
-        """Every committed write is searchable; only checks that the index is there."""
+        """Check that the index exists; every committed write is searchable already."""
         await self._read(lambda db: indices.get(db, index))
 
     async def search(self, index: str, query: Query) -> EnginePage:
-        """Both parts of the first stage over one consistent state; totals are exact.
+        """Run both parts of the first stage on one consistent state; totals are exact.
 
         Raises
         ------
         ChercheError
-            NOT_FOUND; INVALID_ARGUMENT for what needs a cluster; FAILED_PRECONDITION where a
-            page token's state is gone; DEADLINE_EXCEEDED.
+            NOT_FOUND; INVALID_ARGUMENT for what needs a cluster; FAILED_PRECONDITION for an
+            expired page token; DEADLINE_EXCEEDED.
         """
         try:
             async with asyncio.timeout(query.timeout):
@@ -141,10 +141,10 @@ class EmbeddedEngine:
             raise ChercheError(Code.DEADLINE_EXCEEDED, f"the search took longer than {query.timeout:g} s") from error
 
     async def close_pit(self, pit: str) -> None:
-        """Nothing is held open."""
+        """Do nothing: no snapshot is held open."""
 
     async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
-        """Documents holding each term, and documents in all."""
+        """Number of documents with each term, and of all documents."""
         ids = np.array([id for id, _ in features], np.int64)
 
         def work(db: sqlite3.Connection) -> tuple[list[int], int]:
@@ -154,27 +154,27 @@ class EmbeddedEngine:
         return await self._read(work)
 
     async def stats(self, index: str) -> IndexStats:
-        """Documents: all, encoded, pending."""
+        """Number of documents: all, encoded, pending."""
         return await self._read(lambda db: indices.stats(db, indices.get(db, index)))
 
     async def hazards(self, index: str) -> tuple[str, ...]:
-        """None: one file has no copies."""
+        """None: a file has no replicas."""
         return ()
 
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
-        """Documents with text and without weights or codes."""
+        """Number of documents that have text but no weights or no codes."""
         return await self._read(lambda db: indices.gaps(db, indices.get(db, index), meta))
 
     async def sample(self, index: str, size: int) -> list[StoredDocument]:
-        """Documents from all over the index, the same ones every time."""
+        """A sample of the documents, the same on every call."""
         return await self._read(lambda db: documents.sample(db, indices.get(db, index).id, size))
 
     async def groups(self, index: str) -> tuple[IndexGroup, ...]:
-        """The index alone: the file knows no aliases."""
+        """The index alone: a file has no aliases."""
         return (IndexGroup((index,), await self.meta(index)),)
 
     async def shards(self, index: str) -> tuple[ShardRange, ...]:
-        """The index, whole."""
+        """The whole index as one shard."""
         return (await self._read(lambda db: writes.shard(indices.get(db, index))),)
 
     async def pages(
@@ -195,22 +195,28 @@ class EmbeddedEngine:
         return await self._write(lambda db: writes.update(db, documents, self._max_document_bytes))
 
     async def successors(self) -> Successors:
-        """None: the file knows no aliases."""
+        """Always raise: a file has no aliases.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION.
+        """
         raise precondition(
             "the embedded engine has no aliases, so no index can take another's place",
             "run cherche remove, setup with the new model and backfill",
         )
 
     async def load(self) -> Load | None:
-        """A file has no other callers to spare."""
+        """None: a file has no load to measure."""
         return None
 
     async def room(self, index: str) -> Room | None:
-        """Not known: the file system says so when it is full."""
+        """None: the free space is not known."""
         return None
 
     async def scan(self, index: str) -> AsyncIterator[StoredDocument]:
-        """All documents in ascending order of id, read page by page."""
+        """All documents in ascending order of id."""
         after = ""
         while page := await self._page(index, after):
             for document in page:
@@ -250,7 +256,7 @@ class EmbeddedEngine:
 
     @contextmanager
     def _connected(self, create: bool) -> Iterator[sqlite3.Connection]:
-        """The file's connection; while there is no file, that of an empty one."""
+        """The connection to the file, or to an empty database in memory while the file does not exist."""
         if self._connection is None and (create or self._path.exists()):
             self._connection = schema.connect(self._path, create=create, busy_timeout=self._busy_timeout)
         if self._connection is not None:
@@ -281,16 +287,16 @@ class EmbeddedEngine:
             total=int(parts.members.size),
             pit=index.pit if query.pit or query.keep_pit else "",
             request=_request(index, query, plan),
-            warnings=plan.warnings + _damage(mirror),
+            warnings=plan.warnings + _damage_warnings(mirror),
         )
 
 
-def _result(document: StoredDocument, outcome: Prepared | ChercheError) -> WriteResult:
+def _result(document: StoredDocument, outcome: CheckedDocument | ChercheError) -> WriteResult:
     return WriteResult(document.id, outcome if isinstance(outcome, ChercheError) else None)
 
 
 def _lexical(
-    db: sqlite3.Connection, index: Index, mirror: Mirror, plan: Plan
+    db: sqlite3.Connection, index: Index, mirror: Mirror, plan: QueryPlan
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if plan.lexical is None:
         return np.zeros(len(mirror)), np.zeros(len(mirror), np.bool_)
@@ -298,9 +304,9 @@ def _lexical(
 
 
 def _allowed(
-    db: sqlite3.Connection, index: Index, mirror: Mirror, query: Query, plan: Plan
+    db: sqlite3.Connection, index: Index, mirror: Mirror, query: Query, plan: QueryPlan
 ) -> NDArray[np.bool_] | None:
-    """Who passes the filter; remembered until the index changes."""
+    """Which documents pass the filter, cached until the index changes; None without a filter."""
     test = plan.allowed
     if test is None:
         return None
@@ -314,7 +320,7 @@ def _allowed(
 
 
 def _hits(
-    db: sqlite3.Connection, mirror: Mirror, query: Query, parts: Parts, best: Sequence[int]
+    db: sqlite3.Connection, mirror: Mirror, query: Query, parts: ScoreParts, best: Sequence[int]
 ) -> tuple[EngineHit, ...]:
     rows = [int(row) for row in mirror.rows[np.array(best, np.int64)]]
     stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
@@ -336,8 +342,8 @@ def _hits(
     return tuple(hits)
 
 
-def _request(index: Index, query: Query, plan: Plan) -> Json:
-    """What was run, for people to read: the full-text statement and the sparse clause."""
+def _request(index: Index, query: Query, plan: QueryPlan) -> Json:
+    """A description of the search for people: the full-text statement and the sparse clause."""
     body: dict[str, object] = {"mode": query.mode, "match_set": query.match_set}
     if plan.lexical is not None:
         body["statement"] = lexical.word_sql(index.id, index.fields, plan.lexical)
@@ -351,7 +357,7 @@ def _request(index: Index, query: Query, plan: Plan) -> Json:
     return {"method": "SQL", "path": index.name, "body": body}
 
 
-def _damage(mirror: Mirror) -> tuple[str, ...]:
+def _damage_warnings(mirror: Mirror) -> tuple[str, ...]:
     if not mirror.damaged:
         return ()
     named = ", ".join(sorted(mirror.damaged)[:3])

@@ -1,12 +1,11 @@
-"""Filters over a document's JSON: a small subset of Query DSL, refused loudly beyond it.
+"""Filters over a document's JSON: a small subset of Query DSL; anything else is an error.
 
 Supported: ``match_all``, ``ids``, ``exists``, ``term``, ``terms``, ``range``,
 ``bool`` (must, filter, should, must_not, minimum_should_match as a whole number).
 
-A value is compared as it stands in the document: numbers with numbers, strings
-with strings, whole and case-sensitive, as a cluster's ``keyword`` does; so a
-trailing ``.keyword`` names the field itself. Lists match where one item does, dots
-lead into objects. Date arithmetic needs a cluster.
+Values are compared as they are in the document: numbers with numbers, strings with whole strings, case-sensitive
+as in a cluster's ``keyword`` field; so a trailing ``.keyword`` names the field itself. A list matches if one item
+does; dots lead into objects. Date arithmetic needs a cluster.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def compile_filter(clause: object) -> Predicate:
-    """Turn a clause, or a list of which all must hold, into a predicate of id and source.
+    """Compile a clause, or a list of clauses that must all hold, into a predicate of id and source.
 
     Raises
     ------
@@ -54,7 +53,7 @@ def compile_filter(clause: object) -> Predicate:
 
 
 def values(source: Json, path: str) -> Iterator[Any]:
-    """Scalars of a field, lists flattened, dots leading into objects.
+    """Scalars of a field: lists are flattened, dots lead into objects.
 
     >>> list(values({"a": [{"b": 1}, {"b": [2, 3]}]}, "a.b"))
     [1, 2, 3]
@@ -122,7 +121,7 @@ def _any_of(path: str, wanted: list[Any]) -> Predicate:
 
 
 def _typed(value: Any) -> tuple[bool, Any]:  # noqa: ANN401  # any JSON scalar
-    """Keep true apart from 1, which Python does not."""
+    """A key that distinguishes true from 1, which are equal in Python."""
     return isinstance(value, bool), value
 
 
@@ -157,7 +156,7 @@ def _bool(body: Json) -> Predicate:
     optional, excluded = _clauses(body, "should"), _clauses(body, "must_not")
     least = body.get("minimum_should_match", int(bool(optional) and not needed))
     if isinstance(least, bool) or not isinstance(least, int) or least < 0:
-        raise _unsupported("minimum_should_match is a whole number here")
+        raise _unsupported("minimum_should_match must be a whole number")
 
     def holds(id: str, source: Json) -> bool:
         return (

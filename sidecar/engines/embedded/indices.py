@@ -1,4 +1,4 @@
-"""Indices of the file: their rows, setting one up, taking it out again."""
+"""Indices of the file: lookup, setup, removal and statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[^A-Z\\/*?\"<>|\s,#:]+")
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index: its settings, None after `remove`; its searched fields; how often it changed."""
+    """An index: its settings (None after `remove`), its searched fields, and its number of changes."""
 
     id: int
     name: str
@@ -29,12 +29,12 @@ class Index:
 
     @property
     def pit(self) -> str:
-        """Name of the state it is in now."""
+        """Name of its present state, for page tokens."""
         return f"{self.id}.{self.generation}"
 
 
 def find(connection: sqlite3.Connection, name: str) -> Index | None:
-    """Look an index up."""
+    """Look up an index; None if it does not exist."""
     row = connection.execute(
         "SELECT id, name, meta, fields, generation FROM indices WHERE name = ?", (name,)
     ).fetchone()
@@ -46,12 +46,12 @@ def find(connection: sqlite3.Connection, name: str) -> Index | None:
 
 
 def get(connection: sqlite3.Connection, name: str) -> Index:
-    """Look an index up that must be there.
+    """Look up an index.
 
     Raises
     ------
     ChercheError
-        NOT_FOUND naming it.
+        NOT_FOUND if it does not exist.
     """
     index = find(connection, name)
     if index is None:
@@ -60,30 +60,30 @@ def get(connection: sqlite3.Connection, name: str) -> Index:
 
 
 def missing(name: str) -> ChercheError:
-    """There is no such index."""
+    """The error for an index that does not exist."""
     return not_found(f"there is no index {name!r}", f"run: cherche setup {name}")
 
 
 def check_pit(index: Index, pit: str) -> None:
-    """Whether a page token still sees what it saw.
+    """Check that the index is still in the state of a page token.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where the index changed since.
+        FAILED_PRECONDITION if the index has changed.
     """
     if pit and pit != index.pit:
         raise precondition("page token expired: the index changed", "search again")
 
 
 def plan(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> SetupPlan:
-    """What `setup` runs, in order.
+    """The statements that `setup` runs, in order.
 
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT where the name or the fields cannot be used; FAILED_PRECONDITION
-        where documents are encoded for another model.
+        INVALID_ARGUMENT for an invalid name or invalid fields; FAILED_PRECONDITION if documents are encoded
+        for another model.
     """
     _check(name, meta)
     index = find(connection, name)
@@ -97,7 +97,7 @@ def plan(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> SetupPla
 
 
 def setup(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> None:
-    """Run the plan; where the fields changed, index all text again."""
+    """Run the plan; if the fields changed, index all text again."""
     before = find(connection, name)
     for sql, values in _statements(connection, before, name, meta):
         connection.execute(sql, values)
@@ -107,7 +107,7 @@ def setup(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> None:
 
 
 def remove(connection: sqlite3.Connection, index: Index) -> int:
-    """Take weights, terms, codes, hashes and settings away; documents that had any."""
+    """Delete weights, terms, codes, hashes and settings; return the number of documents that had any."""
     connection.execute("UPDATE indices SET meta = NULL, generation = generation + 1 WHERE id = ?", (index.id,))
     return connection.execute(
         "UPDATE documents SET hash = '', state = NULL, terms = NULL, codes = NULL, generation = ? "
@@ -117,13 +117,13 @@ def remove(connection: sqlite3.Connection, index: Index) -> int:
 
 
 def next_generation(connection: sqlite3.Connection, index: Index) -> int:
-    """Mark the index as changed."""
+    """Mark the index as changed and return its new generation."""
     connection.execute("UPDATE indices SET generation = ? WHERE id = ?", (index.generation + 1, index.id))
     return index.generation + 1
 
 
 def stats(connection: sqlite3.Connection, index: Index) -> IndexStats:
-    """Documents: all, encoded, pending."""
+    """Number of documents: all, encoded, pending."""
     counted = connection.execute(
         "SELECT count(*), coalesce(sum(state = 'ok' AND terms IS NOT NULL), 0), "
         "coalesce(sum(state = 'pending'), 0) FROM documents WHERE index_id = ?",
@@ -133,7 +133,7 @@ def stats(connection: sqlite3.Connection, index: Index) -> IndexStats:
 
 
 def gaps(connection: sqlite3.Connection, index: Index, meta: IndexMeta) -> Gaps:
-    """Documents with text and without weights or codes."""
+    """Number of documents that have text but no weights or no codes, by reason."""
     reason = (
         "CASE WHEN hash = '' AND state IS NULL THEN 'untouched' WHEN coalesce(state, '') != 'ok' THEN 'waiting' "
         "WHEN terms IS NULL THEN 'lost' WHEN codes IS NULL AND ? THEN 'without_codes' END"
@@ -180,7 +180,7 @@ def _request(name: str, sql: str, values: Sequence[object]) -> Json:
 
 
 def _check(name: str, meta: IndexMeta) -> None:
-    """The names that a cluster takes too, so that an index can move there."""
+    """Accept only names that a cluster accepts too, so that an index can move there."""
     if not _NAME.fullmatch(name) or name[0] in "-_+" or name in (".", "..") or len(name.encode()) > 255:
         raise invalid(f"index name {name!r} cannot be used", 'lower case, no spaces, none of \\/*?"<>|,#:')
     if not meta.fields:
@@ -190,7 +190,7 @@ def _check(name: str, meta: IndexMeta) -> None:
 
 
 def _check_model(index: Index, meta: IndexMeta, counts: IndexStats) -> None:
-    """Weights and codes of two models must not meet in one index."""
+    """Refuse a second model for documents that are encoded already."""
     before = index.meta
     if before is not None and before.voided_by(meta) and counts.encoded:
         raise precondition(

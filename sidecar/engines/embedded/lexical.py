@@ -1,8 +1,7 @@
-"""BM25 by SQLite's FTS5: words of a text, match expressions, the full-text tables.
+"""BM25 by SQLite's FTS5: words of a text, match expressions and full-text tables.
 
-FTS5's ``bm25()`` has k1 = 1.2 and b = 0.75 fixed; a column's weight multiplies its
-term frequencies. Each index has a contentless table, whose rows share their number
-with `documents`: the text itself is in the source already.
+FTS5's ``bm25()`` fixes k1 = 1.2 and b = 0.75; a column's weight multiplies its term frequencies. Each index has a
+contentless table with the row numbers of the table of documents, as the text is in the source already.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from sidecar.values.documents import Json, value_at
 
 MAX_WORDS = 1024
 
-# What unicode61 takes for a word: letters, digits, and the accents it removes.
+# A word of the tokenizer unicode61: letters, digits, and the combining accents that it removes.
 _WORD = re.compile(r"(?:[^\W_]|[\u0300-\u0331])+")
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalQuery:
-    """Words, the fields they are looked for in with their boosts, and whether all must match."""
+    """The words of a query, the searched fields with their boosts, and whether all words must match."""
 
     words: tuple[str, ...]
     boosts: Mapping[str, float]
@@ -34,7 +33,7 @@ class LexicalQuery:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Cut a text where FTS5 cuts it, at most `MAX_WORDS` words.
+    """Split a text as FTS5 does, into at most `MAX_WORDS` words.
 
     >>> words("what's AND (this)?")
     ('what', 's', 'AND', 'this')
@@ -43,7 +42,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def field_text(value: object) -> str:
-    """Text of one field: a string, or a list of strings joined by one space; of anything else none.
+    """Text of one field: a string, or the strings of a list joined by one space, else "".
 
     >>> field_text(["a", 3, "b"])
     'a b'
@@ -56,7 +55,7 @@ def field_text(value: object) -> str:
 
 
 def texts(source: Json, fields: Sequence[str]) -> list[str]:
-    """What a document puts into the columns of its full-text table."""
+    """Texts of a document for the columns of its full-text table."""
     return [field_text(value_at(source, name)) for name in fields]
 
 
@@ -66,7 +65,7 @@ def table(index_id: int) -> str:
 
 
 def create_sql(index_id: int, fields: int) -> str:
-    """Statement that makes the full-text table of an index with so many fields."""
+    """The statement that creates the full-text table of an index with `fields` fields."""
     columns = ", ".join(f"c{i}" for i in range(fields))
     return f"CREATE VIRTUAL TABLE {table(index_id)} USING fts5({columns}, content='', tokenize='porter unicode61')"
 
@@ -88,14 +87,14 @@ def delete(connection: sqlite3.Connection, index_id: int, row: int, values: Sequ
 
 
 def word_sql(index_id: int, fields: Sequence[str], query: LexicalQuery) -> str:
-    """Statement that scores every document holding one word."""
+    """The statement that scores every document with a given word."""
     name = table(index_id)
     weights = ", ".join(repr(float(query.boosts.get(field, 0.0))) for field in fields)
     return f"SELECT rowid, -bm25({name}, {weights}) FROM {name} WHERE {name} MATCH ?"
 
 
 def word_expression(word: str, fields: Sequence[str], query: LexicalQuery) -> str:
-    """FTS5's expression for a word: quoted, so that it cannot be syntax.
+    """The FTS5 expression for a word, quoted so that it cannot be read as syntax.
 
     >>> word_expression("AND", ["title", "text"], LexicalQuery(("AND",), {"title": 1.0}))
     '{c0} : "AND"'
@@ -107,19 +106,19 @@ def word_expression(word: str, fields: Sequence[str], query: LexicalQuery) -> st
 def search(
     connection: sqlite3.Connection, index_id: int, fields: Sequence[str], query: LexicalQuery, mirror: Mirror
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """BM25 of every document by position, and which of them match.
+    """BM25 of every document by position, and which documents match.
 
-    BM25 is a sum over words, so each word is scored alone and remembered: what
-    most queries share, stop words above all, is scored once per state of the index.
+    BM25 is a sum over words, so each word is scored on its own and cached: words that many queries share, stop
+    words above all, are scored once per generation of the index.
     """
-    scores, held = np.zeros(len(mirror)), np.zeros(len(mirror), np.int64)
+    scores, matches = np.zeros(len(mirror)), np.zeros(len(mirror), np.int64)
     if not any(query.boosts.get(name, 0.0) > 0 for name in fields):
-        return scores, held > 0
+        return scores, matches > 0
     statement = word_sql(index_id, fields, query)
     for word in query.words:
         expression = word_expression(word, fields, query)
-        positions, bm25 = mirror.remembered((statement, expression), connection)
+        positions, bm25 = mirror.scored((statement, expression), connection)
         scores[positions] += bm25
-        held[positions] += 1
-    matched = held >= (max(1, len(query.words)) if query.all_words else 1)
+        matches[positions] += 1
+    matched = matches >= (max(1, len(query.words)) if query.all_words else 1)
     return np.where(matched, scores, 0.0), matched

@@ -1,8 +1,8 @@
 """Term weights of an index in memory: segments of postings, extended as documents change.
 
-The packed terms in the file are the truth. A mirror reads those written since
-the generation it knows, appends them as a segment and retires what they
-replace; segments are merged before they become many.
+The packed terms in the file are authoritative. A mirror reads those written since the generation that it holds,
+appends them as a segment and marks the documents that they replace as deleted. More than `MAX_SEGMENTS` segments
+are merged into one.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ class Segment:
     Attributes
     ----------
     postings : sparse array, shape (vocabulary, documents)
-        Row = term, column = place in `documents`.
+        Row = term, column = index into `documents`.
     documents : int64 array
         Positions in the mirror.
-    alive : bool array
+    live : bool array
         False where a later segment replaces the document.
     """
 
     postings: sp.csr_array
     documents: NDArray[np.int64]
-    alive: NDArray[np.bool_]
+    live: NDArray[np.bool_]
 
     @classmethod
     def build(cls, documents: NDArray[np.int64], terms: Sequence[TermWeights]) -> Segment:
-        """Turn documents' terms into terms' documents."""
+        """Invert documents into postings."""
         offsets = np.cumsum([0, *map(len, terms)])
         ids = np.concatenate([_NONE.ids, *(t.ids for t in terms)]).astype(np.int64)
         weights = np.concatenate([_NONE.weights, *(t.weights for t in terms)])
@@ -58,38 +58,38 @@ class Segment:
         """Inner product of a query with each document, summed in float64."""
         known = ids < self.postings.shape[0]
         products: NDArray[np.float64] = self.postings[ids[known]].T @ weights[known]
-        products[~self.alive] = 0.0
+        products[~self.live] = 0.0
         return products
 
     def frequencies(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Living documents that hold each term."""
+        """Number of live documents with each term."""
         counts = np.zeros(len(ids), np.int64)
         known = ids < self.postings.shape[0]
         chosen = self.postings[ids[known]].astype(np.float64)
         chosen.data[:] = 1.0
-        counts[known] = chosen @ self.alive
+        counts[known] = chosen @ self.live
         return counts
 
 
 @dataclass(slots=True)
 class Mirror:
-    """What searches need of an index, in memory.
+    """The data of an index that searches need, in memory.
 
     Attributes
     ----------
     generation : int
-        State of the file that is mirrored.
+        Generation of the index that is mirrored.
     rows : int64 array
-        Row numbers in `documents`, ascending; the position in it is the document's everywhere else.
+        Row numbers in the table of documents, ascending; the index into it is a document's position.
     ids : list of str
         Document ids by position.
     segments : list of Segment
     damaged : set of str
         Ids whose packed terms could not be read.
     masks : dict
-        Filters that were evaluated in this generation.
+        Cached filters of this generation.
     words : dict
-        Full-text statements that were run in this generation, and what they found.
+        Cached results of full-text statements of this generation.
     words_bytes : int
         Size of `words`.
     """
@@ -107,7 +107,7 @@ class Mirror:
         return len(self.ids)
 
     def catch_up(self, connection: sqlite3.Connection, index_id: int, generation: int) -> None:
-        """Read what was written since the last time."""
+        """Read what was written since the last call."""
         if generation == self.generation:
             return
         changed = connection.execute(
@@ -121,7 +121,7 @@ class Mirror:
         self.generation = generation
 
     def positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions of row numbers that are mirrored."""
+        """Positions of mirrored row numbers."""
         return np.searchsorted(self.rows, rows).astype(np.int64)
 
     def dot(self, ids: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -132,14 +132,14 @@ class Mirror:
         return products
 
     def frequencies(self, ids: NDArray[np.int64]) -> list[int]:
-        """Documents that hold each term."""
+        """Number of documents with each term."""
         counts = np.zeros(len(ids), np.int64)
         for segment in self.segments:
             counts += segment.frequencies(ids)
         return [int(count) for count in counts]
 
-    def remembered(self, statement: tuple[str, str], connection: sqlite3.Connection) -> Scored:
-        """Positions and scores of what a full-text statement finds: from memory, or from the file."""
+    def scored(self, statement: tuple[str, str], connection: sqlite3.Connection) -> Scored:
+        """Positions and scores of the documents that a full-text statement finds, from the cache or the file."""
         if statement not in self.words:
             sql, expression = statement
             found = connection.execute(sql, (expression,)).fetchall()
@@ -161,7 +161,7 @@ class Mirror:
         self.ids.extend(id for (_, id, _), is_new in zip(changed, new, strict=True) if is_new)
         documents = self.positions(rows)
         for segment in self.segments:
-            segment.alive &= ~np.isin(segment.documents, documents)
+            segment.live &= ~np.isin(segment.documents, documents)
         self.segments.append(Segment.build(documents, [self._read(id, terms) for _, id, terms in changed]))
         if len(self.segments) > MAX_SEGMENTS:
             self.segments = [merged(self.segments)]
@@ -178,14 +178,14 @@ class Mirror:
 
 
 def merged(segments: Sequence[Segment]) -> Segment:
-    """One segment of the living documents of several."""
+    """Merge segments into one of their live documents."""
     vocabulary = max(segment.postings.shape[0] for segment in segments)
-    parts = [_grown(segment.postings[:, segment.alive], vocabulary) for segment in segments]
-    documents = np.concatenate([segment.documents[segment.alive] for segment in segments])
+    parts = [_widened(segment.postings[:, segment.live], vocabulary) for segment in segments]
+    documents = np.concatenate([segment.documents[segment.live] for segment in segments])
     return Segment(sp.hstack(parts, format="csr"), documents, np.ones(len(documents), np.bool_))
 
 
-def _grown(postings: sp.csr_array, vocabulary: int) -> sp.csr_array:
+def _widened(postings: sp.csr_array, vocabulary: int) -> sp.csr_array:
     """The same postings over a larger vocabulary."""
     documents = postings.shape[1]
     indptr = np.pad(postings.indptr, (0, vocabulary - postings.shape[0]), mode="edge")
@@ -193,7 +193,7 @@ def _grown(postings: sp.csr_array, vocabulary: int) -> sp.csr_array:
 
 
 def top(scores: NDArray[np.float64], members: NDArray[np.int64], ids: Sequence[str], k: int) -> list[int]:
-    """The `k` best members in descending order of score, ties by id: the same on every run.
+    """The `k` best members in descending order of score, ties by id.
 
     >>> top(np.array([1.0, 2.0, 1.0]), np.array([0, 1, 2]), ["b", "c", "a"], 2)
     [1, 2]

@@ -1,4 +1,4 @@
-"""A search's body, read for this engine; and one order made of both parts."""
+"""Compiling a search body for this engine, and combining both parts of the score."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _READ = ("query", "filter", "track_total_hits")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is searched in the tables: the lexical part, the sparse part, who is allowed."""
+class QueryPlan:
+    """A compiled query: its lexical part, its sparse part and its filter."""
 
     lexical: LexicalQuery | None
     term_ids: NDArray[np.int64]
@@ -32,14 +32,14 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
 
-def compile_query(query: Query, fields: Sequence[str]) -> Plan:
-    """Read a query against the fields that an index searches.
+def compile_query(query: Query, fields: Sequence[str]) -> QueryPlan:
+    """Compile a query for an index with these searched fields.
 
     Raises
     ------
     ChercheError
         INVALID_ARGUMENT for what needs a cluster, for fields that are not searched, and
-        for weights that are not numbers.
+        for weights that are not above 0.
     """
     if unknown := [key for key in query.body if key not in _READ]:
         raise _needs_cluster(", ".join(map(repr, unknown)))
@@ -49,7 +49,7 @@ def compile_query(query: Query, fields: Sequence[str]) -> Plan:
             raise invalid(f"query term {clause.name!r} has weight {clause.weight}: weights are above 0")
     lexical = None if query.mode == "sparse" else _lexical(query, fields)
     cut = lexical is not None and len(lexical.words) == MAX_WORDS
-    return Plan(
+    return QueryPlan(
         lexical,
         np.array([clause.id for clause in clauses], np.int64),
         np.array([clause.weight for clause in clauses], np.float64),
@@ -130,7 +130,7 @@ def _searched(boosts: Mapping[str, float], fields: Sequence[str]) -> Mapping[str
 
 def _all_words(operator: object) -> bool:
     if str(operator).lower() not in ("and", "or"):
-        raise invalid(f"operator {operator!r} is neither and nor or")
+        raise invalid(f"operator {operator!r} is unknown", 'use "and" or "or"')
     return str(operator).lower() == "and"
 
 
@@ -138,7 +138,7 @@ def _unsupported_query(clause: object) -> ChercheError:
     kind = next(iter(clause), "") if isinstance(clause, Mapping) else type(clause).__name__
     return invalid(
         f"query {kind!r} needs a cluster",
-        "the embedded engine takes a text, match and multi_match; conditions go into filter",
+        "the embedded engine takes a text, match or multi_match; put conditions into filter",
     )
 
 
@@ -147,8 +147,8 @@ def _needs_cluster(what: str) -> ChercheError:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """Both parts of every document's score, and who is a hit.
+class ScoreParts:
+    """Both parts of every document's score, and which documents are hits.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class Parts:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """What the order follows."""
+        """Total score of every document."""
         return self.lexical + self.sparse
 
 
@@ -173,8 +173,8 @@ def combine(
     lexical: tuple[NDArray[np.float64], NDArray[np.bool_]],
     products: NDArray[np.float64],
     allowed: NDArray[np.bool_] | None,
-) -> Parts:
-    """Score = BM25 + sparse_boost · dot product; membership as the query's mode and match set say.
+) -> ScoreParts:
+    """Score = BM25 + sparse_boost · dot product; mode and match set of the query decide which documents are hits.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def combine(
         matched = matched | (products > 0)
     if allowed is not None:
         matched = matched & allowed
-    return Parts(bm25, query.sparse_boost * products, np.flatnonzero(matched))
+    return ScoreParts(bm25, query.sparse_boost * products, np.flatnonzero(matched))
 
 
 def projected(source: Json, names: Sequence[str]) -> Json:

@@ -1,4 +1,4 @@
-"""Tables of the file, how it is opened, and what SQLite's errors mean for people."""
+"""Tables of the file, opening it, and SQLite's errors as typed errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 
-APPLICATION_ID = 0x63686572  # "cher", as SQLite's file header keeps it
+APPLICATION_ID = 0x63686572  # "cher" in the header of the file
 VERSION = 1
 
 _TABLES = """
@@ -37,12 +37,12 @@ CREATE INDEX documents_by_generation ON documents (index_id, generation);
 
 
 def connect(path: Path, *, create: bool, busy_timeout: float) -> sqlite3.Connection:
-    """Open the file, make it where `create` says so, and check that it is ours.
+    """Open the file, creating it if `create`, and check that it is a file of this engine.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where it cannot be opened, or belongs to another program or a later release.
+        FAILED_PRECONDITION if it cannot be opened, or belongs to another program or a later release.
     """
     with translated(path):
         if create:
@@ -62,7 +62,7 @@ def connect(path: Path, *, create: bool, busy_timeout: float) -> sqlite3.Connect
 
 
 def connect_empty() -> sqlite3.Connection:
-    """A file as it is before the first setup, in memory."""
+    """An empty database in memory, with the tables of a new file."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     _create(connection)
     return connection
@@ -81,7 +81,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    """Make the tables, unless another process was faster."""
+    """Create the tables, unless another process has done so meanwhile."""
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return
     for statement in _TABLES.split(";"):
@@ -101,7 +101,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, write: bool = True) -> Iterator[None]:
-    """All or nothing; one consistent state for reads."""
+    """Run a block as one transaction: all or nothing, and one consistent state for reads."""
     connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
     try:
         yield
@@ -114,7 +114,7 @@ def transaction(connection: sqlite3.Connection, *, write: bool = True) -> Iterat
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into errors that name the file and the next step."""
+    """Turn errors of SQLite and the file system into errors that name the file and the next step."""
     try:
         yield
     except sqlite3.Error as error:
@@ -124,7 +124,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def explain(error: sqlite3.Error, path: Path) -> ChercheError:
-    """The typed error of an SQLite error.
+    """The typed error for an SQLite error.
 
     >>> str(explain(sqlite3.OperationalError("no such table"), Path("i.db")))
     'i.db: no such table'

@@ -1,7 +1,7 @@
-"""Documents in the order of their writes, and their neural part updated where they are still as they were read.
+"""Documents in the order of their writes, and updates of their neural part with a conflict check.
 
-An index of the file is one shard, and its write counter takes the place of a shard's sequence numbers. All
-documents of one bulk share a count.
+An index of the file is one shard, and its write counter serves as sequence number. All documents
+of one bulk have the same one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def page(
 
 
 def update(connection: sqlite3.Connection, updates: Sequence[StoredDocument], max_bytes: int) -> list[WriteResult]:
-    """Write the neural part of what is still as it was read; all of one index."""
+    """Write the neural part of documents of one index; those that changed since they were read are not updated."""
     if not updates:
         return []
     index = indices.get(connection, version_of(updates[0]).index)

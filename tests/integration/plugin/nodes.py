@@ -138,6 +138,6 @@ def own(path: Path, user: User | None) -> None:
 def wait(spec: nodes_.NodeSpec, pid: int, is_up: Callable[[str], bool]) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while not is_up(spec.url):
-        assert nodes_.runs(pid, spec.folder), nodes_.log_tail(spec)
+        assert nodes_.is_running(pid, spec.folder), nodes_.log_tail(spec)
         assert time.monotonic() < deadline, nodes_.log_tail(spec)
         time.sleep(0.1)

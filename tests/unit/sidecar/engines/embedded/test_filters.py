@@ -1,4 +1,4 @@
-"""Filters as predicates; what both engines read alike is asked in the engines' own suite."""
+"""Filters as predicates; the engines' common suite compares both engines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -108,3 +109,12 @@ def test_top_is_the_head_of_the_whole_order(documents, k, random):
     members = np.array(sorted(random.sample(range(len(ids)), len(ids) // 2)), np.int64)
     whole = sorted(members.tolist(), key=lambda i: (-scores[i], ids[i]))
     assert top(scores, members, ids, k) == whole[:k]
+
+
+async def test_damaged_term_weights_are_reported_and_cost_only_their_document(filled, path):
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE documents SET terms = x'00', generation = generation + 1 WHERE id = 'b'")
+        db.execute("UPDATE indices SET generation = generation + 1")
+    page = await filled.search(weights={"sun": 1.0})
+    assert [hit.id for hit in page.hits] == ["a", "c"]
+    assert page.warnings == ("1 documents have damaged term weights (b): feed them again",)

@@ -38,7 +38,7 @@ def test_what_needs_a_cluster_is_refused_by_name(key):
         ({"multi_match": {"query": "a", "fields": ["title^much"]}}, "boost 'much' of field 'title'"),
         ({"multi_match": {"query": "a", "fields": ["title^-1"]}}, "boost -1.0 of field 'title'"),
         ({"multi_match": {"query": "a", "fields": ["title^nan"]}}, "boost nan of field 'title'"),
-        ({"match": {"title": {"query": "a", "operator": "xor"}}}, "neither and nor or"),
+        ({"match": {"title": {"query": "a", "operator": "xor"}}}, "operator 'xor' is unknown"),
         ({"match": {"body": "a"}}, "field 'body' is not searched, only title, text"),
         ([], "'list' needs a cluster"),
     ],

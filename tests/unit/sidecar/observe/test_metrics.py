@@ -1,26 +1,14 @@
 from __future__ import annotations
 
-import io
-import json
 import socket
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.observe import logs
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.values.search import RerankOutcome, RerankStatus, Timings
-
-
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -92,29 +80,3 @@ def test_a_taken_port_says_what_to_do() -> None:
         Metrics().serve("127.0.0.1", taken.getsockname()[1])
     assert caught.value.code is Code.FAILED_PRECONDITION
     assert "CHERCHE_METRICS__PORT" in caught.value.next_step
-
-
-def test_log_lines_are_json_and_below_the_level_there_are_none() -> None:
-    stream = io.StringIO()
-    logs.configure("warning", stream)
-    log = logs.get("rpc")
-    log.info("call", method="M")
-    log.warning("slow", method="M", text="é")
-    [line] = stream.getvalue().splitlines()
-    said = json.loads(line)
-    assert (said["event"], said["level"], said["part"], said["text"]) == ("slow", "warning", "rpc", "é")
-    assert said["time"].endswith("Z")
-
-
-def test_a_defect_is_logged_with_its_traceback_on_one_line_and_no_local_variables() -> None:
-    stream = io.StringIO()
-    logs.configure("info", stream)
-    secret = "a document of " + "somebody"
-    try:
-        assert secret
-        raise RuntimeError("boom")
-    except RuntimeError:
-        logs.get("rpc").exception("defect")
-    [line] = stream.getvalue().splitlines()
-    assert json.loads(line)["exception"][0]["exc_type"] == "RuntimeError"
-    assert secret not in line
