@@ -28,7 +28,7 @@ from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
 from sidecar.maintenance.backfill import MAX_ROUNDS, Target
 from sidecar.maintenance.estimate import check_room, estimate
-from sidecar.maintenance.page import revisit
+from sidecar.maintenance.page import process_page
 from sidecar.protocols import Engine
 from sidecar.serve import open_engine, pipeline
 from sidecar.values.documents import StoredDocument, version_of
@@ -138,7 +138,7 @@ class Encoder:
 
     def _page(self, page: list[StoredDocument]) -> bytes:
         target = self._target(version_of(page[0]).index)
-        outcome = self._loop.run_until_complete(revisit(page, target.encoder, target.names, self._context))
+        outcome = self._loop.run_until_complete(process_page(page, target.encoder, target.names, self._context))
         return pickle.dumps((outcome.counts, outcome.not_done, _actor()))
 
     def _target(self, index: str) -> Target:

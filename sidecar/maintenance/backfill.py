@@ -16,7 +16,7 @@ from typing import Protocol
 from sidecar.errors import invalid, precondition
 from sidecar.maintenance.estimate import check_room, estimate, sample_texts
 from sidecar.maintenance.pace import Pacer
-from sidecar.maintenance.page import revisit
+from sidecar.maintenance.page import process_page
 from sidecar.maintenance.work import Outcome
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
@@ -117,8 +117,8 @@ class Target:
         return purpose_of(self.meta)
 
     async def work(self, page: Sequence[StoredDocument], context: Context) -> Outcome:
-        """See `revisit`."""
-        return await revisit(page, self.encoder, self.names, context)
+        """See `process_page`."""
+        return await process_page(page, self.encoder, self.names, context)
 
 
 def purpose_of(meta: IndexMeta, *more: str) -> str:

@@ -22,7 +22,7 @@ from sidecar.values.documents import StoredDocument
 from sidecar.values.index import Fingerprint, IndexMeta
 
 
-async def revisit(
+async def process_page(
     page: Sequence[StoredDocument], encoder: DocumentEncoder, names: Sequence[str], context: Context
 ) -> Outcome:
     """Judge, encode and write one page.

@@ -9,10 +9,10 @@ from cherche_models.codec import Form
 from cherche_models.codes.terms import pack_terms
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, names_of
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
-from sidecar.pipeline.text import field_texts
 from sidecar.protocols import Encoder
 from sidecar.values.documents import OWN_FIELDS, StoredDocument
 from sidecar.values.index import (
@@ -357,12 +357,8 @@ async def _projected(
     meta: IndexMeta, context: Context, sample: Sequence[StoredDocument]
 ) -> tuple[float, tuple[str, ...]]:
     """Bytes of weights, packed terms and codes per document, from a sample; an estimate never fails setup."""
-    texts = []
-    for document in sample:
-        try:
-            texts.append(field_texts(f"document {document.id!r}", document.source, meta.fields))
-        except ChercheError:
-            continue
+    read = [stored.from_index(document, meta) for document in sample]
+    texts = [document.texts for document in read if not isinstance(document, ChercheError)]
     if sample and not texts:
         names = ", ".join(field.name for field in meta.fields)
         return 0.0, (f"no sampled document has text in {names}: give the fields with --fields",)

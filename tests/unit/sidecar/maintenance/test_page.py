@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.errors import Code
-from sidecar.maintenance.page import revisit
+from sidecar.maintenance.page import process_page
 from sidecar.maintenance.work import Outcome
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.values.documents import StoredDocument
@@ -21,17 +21,17 @@ async def one_page(file_world: FileWorld) -> list[StoredDocument]:
     return [one for page in pages for one in page]
 
 
-async def revisited(file_world: FileWorld, page: Sequence[StoredDocument]) -> Outcome:
+async def processed(file_world: FileWorld, page: Sequence[StoredDocument]) -> Outcome:
     meta = await file_world.engine.meta(INDEX)
     assert meta is not None
     encoder = DocumentEncoder.of(meta, file_world.context.encoders)
-    return await revisit(page, encoder, encoder.feature_names(), file_world.context)
+    return await process_page(page, encoder, encoder.feature_names(), file_world.context)
 
 
 async def test_a_page_is_encoded_once(file_world: FileWorld) -> None:
     await file_world.fill(3)
-    assert dict((await revisited(file_world, await one_page(file_world))).counts) == {"read": 3, "encoded": 3}
-    assert dict((await revisited(file_world, await one_page(file_world))).counts) == {"read": 3, "kept": 3}
+    assert dict((await processed(file_world, await one_page(file_world))).counts) == {"read": 3, "encoded": 3}
+    assert dict((await processed(file_world, await one_page(file_world))).counts) == {"read": 3, "kept": 3}
     assert file_world.encoded == 3
 
 
@@ -42,7 +42,7 @@ async def test_documents_that_were_deleted_or_written_meanwhile_are_counted_and_
     page = await one_page(file_world)
     await file_world.write(("1", {"text": "newer"}))
     deleted = replace(page[0], id="gone")
-    outcome = await revisited(file_world, [deleted, *page])
+    outcome = await processed(file_world, [deleted, *page])
     assert dict(outcome.counts) == {"read": 4, "encoded": 2, "conflicts": 1, "gone": 1}
     assert not outcome.not_done
     assert (await file_world.engine.read(INDEX, ["1"]))["1"].state == "pending"
@@ -51,7 +51,7 @@ async def test_documents_that_were_deleted_or_written_meanwhile_are_counted_and_
 async def test_a_text_beyond_the_limit_is_not_encoded(file_world: FileWorld) -> None:
     await file_world.fill(1)
     await file_world.write(("long", {"text": "word " * 300_000}))
-    outcome = await revisited(file_world, await one_page(file_world))
+    outcome = await processed(file_world, await one_page(file_world))
     [one] = outcome.not_done
     assert (one.id, one.index, one.why, one.error.code) == ("long", INDEX, "failed", Code.INVALID_ARGUMENT)
     assert "has 1,500,000 bytes of text, the limit is 1,048,576" in one.error.reason
