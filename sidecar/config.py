@@ -120,7 +120,7 @@ class Settings(_Section):
     """
 
     engine: Literal["embedded", "opensearch", "elasticsearch"] = "embedded"
-    """Where documents live: a file, or a cluster of either name, whose product is found out."""
+    """Where documents live: a file, or a cluster of either name; the product is detected."""
     url: str = ""
     """The cluster's address."""
     cluster_ca: Path | None = None

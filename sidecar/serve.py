@@ -203,7 +203,7 @@ async def pipeline(settings: Settings) -> AsyncIterator[Context]:
 
 
 def _gateway(services: Services, settings: Settings) -> GatewayServer | None:
-    """The HTTP port, where the settings want one; its modules are imported only then."""
+    """The HTTP port, where the settings name one; its modules are imported only then."""
     if settings.gateway.port < 0:
         return None
     from sidecar.gateway.server import GatewayServer

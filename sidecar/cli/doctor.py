@@ -79,9 +79,9 @@ async def _ask(client: Client, index: str | None) -> list[Check]:
 
 def _model(served: ServedModel) -> Check:
     failed, one = served.state is ModelState.FAILED, served.description
-    told = f", {one.architecture} on {one.device} in {one.dtype}" if one else ""
+    details = f", {one.architecture} on {one.device} in {one.dtype}" if one else ""
     step = "mend its folder and load it again" if failed else ""
-    return Check(f"model {served.name}", not failed, served.message or f"{served.state}{told}", step)
+    return Check(f"model {served.name}", not failed, served.message or f"{served.state}{details}", step)
 
 
 async def _engine_and_index(client: Client, index: str | None) -> list[Check]:

@@ -90,7 +90,7 @@ class Ledger:
 
 @dataclass(slots=True)
 class Run:
-    """One feed: what was sent, and what became of it.
+    """One feed: what was sent, and each document's outcome.
 
     Attributes
     ----------

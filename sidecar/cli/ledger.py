@@ -126,11 +126,11 @@ class Run:
         self.line.close()
 
     def notes(self) -> tuple[str, ...]:
-        """What the sidecar wants people to know."""
+        """Warnings of the sidecar."""
         return (*(self.estimate.notes if self.estimate else ()), *self.progress.notes)
 
     def summary(self, index: str, report: Path) -> dict[str, Any]:
-        """The estimate and what became of it."""
+        """The estimate and the outcome."""
         estimate = {} if self.estimate is None else {k: v for k, v in asdict(self.estimate).items() if k != "notes"}
         if self.cost_per_hour is not None and self.estimate is not None:
             estimate["cost"] = round(self.estimate.seconds / 3600 * self.cost_per_hour, 4)

@@ -33,7 +33,7 @@ def list_(session: Session) -> None:
 @verb("get", group=models)
 @click.argument("name")
 def get(session: Session, name: str) -> None:
-    """Tell all that is known of one."""
+    """Print all that is known of one."""
     model = session.run(lambda client: client.get_model(name))
     session.output.data(model.to_json(), lambda: table(("", ""), model.to_json().items()))
 

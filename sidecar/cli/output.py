@@ -40,7 +40,7 @@ class Output:
             text()
 
     def note(self, message: str) -> None:
-        """Tell a person something that is not the result."""
+        """Print a message that is not the result."""
         if not self.quiet:
             click.echo(message, err=True)
 

@@ -32,5 +32,5 @@ def remove(session: Session, index: str, yes: bool) -> None:
 
 def _ask(index: str) -> None:
     if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked here: add --yes")
+        raise click.UsageError("no terminal to confirm on: add --yes")
     click.confirm(f"Take term weights, codes and settings of {index!r} out?", abort=True, err=True)

@@ -38,7 +38,7 @@ def _path() -> click.Path:
 def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # noqa: ANN401  # settings, checked there
     """Serve models over gRPC.
 
-    Listens on loopback unless told otherwise; beyond it TLS and a token are required, or --insecure.
+    Listens on loopback unless configured otherwise; beyond it TLS and a token are required, or --insecure.
     Every flag is also a CHERCHE_* variable and a key of cherche.toml: see `cherche config`. SIGTERM
     drains: calls in flight end, new ones are refused.
     """
@@ -51,14 +51,14 @@ def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # n
 
 def serve_flags(models: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any]:
     """Flags as `config.load` takes them: nested, absent ones None."""
-    told = dict(flags)
-    told["tls"] = {name: told.pop(f"tls_{name}") for name in ("cert", "key", "client_ca")}
-    told["metrics"] = {"port": told.pop("metrics_port")}
-    told["gateway"] = {name: told.pop(f"gateway_{name}") for name in ("host", "port")}
-    told["models"] = dict(_named(model) for model in models) or None
-    if told["url"] and not told["engine"]:
-        told["engine"] = "opensearch"
-    return told
+    nested = dict(flags)
+    nested["tls"] = {name: nested.pop(f"tls_{name}") for name in ("cert", "key", "client_ca")}
+    nested["metrics"] = {"port": nested.pop("metrics_port")}
+    nested["gateway"] = {name: nested.pop(f"gateway_{name}") for name in ("host", "port")}
+    nested["models"] = dict(_named(model) for model in models) or None
+    if nested["url"] and not nested["engine"]:
+        nested["engine"] = "opensearch"
+    return nested
 
 
 def _named(model: str) -> tuple[str, str]:

@@ -29,7 +29,7 @@ SERVER_HELP = (
     "[env: CHERCHE_SERVER]"
 )
 ENGINES = ("embedded", "opensearch", "elasticsearch")
-ENGINE_HELP = "Engine of the in-process sidecar; a cluster's product is found out.  [env: CHERCHE_ENGINE]"
+ENGINE_HELP = "Engine of the in-process sidecar; a cluster's product is detected.  [env: CHERCHE_ENGINE]"
 URL_HELP = "Cluster of the in-process sidecar.  [env: CHERCHE_URL]"
 
 
@@ -62,10 +62,10 @@ class Session:
         """
         from sidecar import config
 
-        told = {"server": self.server, "engine": self.engine, "url": self.url, **self.flags}
+        given = {"server": self.server, "engine": self.engine, "url": self.url, **self.flags}
         if self.url is not None and self.engine is None:
-            told["engine"] = "opensearch"
-        settings = config.load(told)
+            given["engine"] = "opensearch"
+        settings = config.load(given)
         for name in ("engine", "url"):
             if settings.server and getattr(self, name) is not None:
                 raise click.UsageError(

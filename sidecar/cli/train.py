@@ -41,7 +41,7 @@ def train(session: Session, recipe: Path, out: Path | None, plan_only: bool) -> 
 
 @dataclass(slots=True)
 class _Shown:
-    """Prints what a run tells: the result to stdout, all else to stderr."""
+    """Prints what a run reports: the result to stdout, all else to stderr."""
 
     output: Output
     plan_only: bool

@@ -32,7 +32,7 @@ Options = list[tuple[str, Any]]
 
 
 def is_balanced(address: str) -> bool:
-    """Whether an address may stand for several sidecars: a list, or a name whose records are asked for.
+    """Whether an address may stand for several sidecars: a list, or a name that is looked up again.
 
     >>> is_balanced("10.0.0.1:50551,10.0.0.2:50551"), is_balanced("dns:///sidecar:50551"), is_balanced("sidecar:50551")
     (True, True, False)
@@ -41,7 +41,7 @@ def is_balanced(address: str) -> bool:
 
 
 def service_config() -> dict[str, Any]:
-    """How gRPC spreads calls: in turn over sidecars whose health service says SERVING.
+    """How gRPC spreads calls: in turn over the sidecars that report SERVING.
 
     What only reads is sent to another sidecar where one cannot be reached; what writes is not
     repeated here. A tenth of a token a success bounds the repetitions where all are gone (gRPC

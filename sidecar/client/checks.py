@@ -120,8 +120,8 @@ class Sieve(Generic[T]):
     ----------
     failure : Exception or None
         What the caller's own iterator raised.
-    asked, ended : bool
-        Whether that iterator was asked for its first item, and whether it is exhausted.
+    started, ended : bool
+        Whether the first item was requested of that iterator, and whether it is exhausted.
     sent : int
         Items let through so far.
     """
@@ -132,14 +132,14 @@ class Sieve(Generic[T]):
         self._pending: list[tuple[int, T, ChercheError]] = []
         self._refused_at: list[int] = []
         self.failure: Exception | None = None
-        self.asked = False
+        self.started = False
         self.ended = False
         self.sent = 0
 
     async def sound(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
         """The items that can be sent."""
         place = 0
-        self.asked = True
+        self.started = True
         try:
             async for item in items:
                 problem = self._problem(item, place, self._limits)

@@ -45,7 +45,7 @@ class Client:
     """Talks to one sidecar, or to several that serve the same; an async context manager.
 
     ``host:port,host:port`` and ``dns:///name:port`` stand for several: calls go in turn to those
-    whose health service says SERVING. Unary calls are tried again while the sidecar is unavailable
+    that report SERVING. Unary calls are tried again while the sidecar is unavailable
     or says when to retry, within `timeout`. What cannot be sent (too large, lone surrogates) fails
     before it is sent, item by item.
 
@@ -170,7 +170,7 @@ class Client:
         max_length: int = 0,
         prune: str = "",
     ) -> AsyncGenerator[EncodedText, None]:
-        """Encode a stream of documents; answers come as they are done, `index` tells of which.
+        """Encode a stream of documents; answers come as they are done, with the `index` of their document.
 
         Raises
         ------
@@ -270,7 +270,7 @@ class Client:
             yield IngestResult(document.id, "failed", error)
 
     async def _check_feedable(self, name: str) -> None:
-        """Raise what a feed into an index would be told, where the index cannot take one."""
+        """Raise the error of a feed into an index that cannot take one."""
         report = await self.get_index(name)
         if report.findings and not report.served:
             raise precondition(report.findings[0])
@@ -322,16 +322,16 @@ class Client:
         ChercheError
             As `sidecar.maintenance.upgrade`.
         """
-        told = settings or BackfillOptions()
+        given = settings or BackfillOptions()
         request = index_pb2.UpgradeIndexRequest(
             index=name,
             step=life.STEPS[step],
             options=index.options_to_pb(options or IndexOptions()),
             shadow=shadow,
-            checkpoint=told.checkpoint,
-            dry_run=told.dry_run,
-            search_slowdown=told.search_slowdown,
-            ignore_disk=told.ignore_disk,
+            checkpoint=given.checkpoint,
+            dry_run=given.dry_run,
+            search_slowdown=given.search_slowdown,
+            ignore_disk=given.ignore_disk,
             replace=replace,
         )
         call = self._calls.stream(self._index.UpgradeIndex, request)
@@ -401,7 +401,7 @@ async def _answers(calls: Calls, call: Any, sieve: outgoing.Sieve[Any]) -> Async
     answered = 0
 
     def owes() -> bool:
-        return not sieve.asked or sieve.ended or sieve.sent > answered
+        return not sieve.started or sieve.ended or sieve.sent > answered
 
     try:
         async with aclosing(calls.responses(call, owes)) as responses:

@@ -30,7 +30,7 @@ def each(
     failure : callable
         The typed error of an item that fails alone.
     on_split : callable
-        Told of each exception that makes a batch be split.
+        Called with each exception that splits a batch.
 
     Returns
     -------

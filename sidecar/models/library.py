@@ -177,7 +177,7 @@ def train_codebook(
 
 
 def train_model(
-    recipe: str | Path, out: str | Path, tell: Callable[[str, Mapping[str, Any]], None], *, plan_only: bool = False
+    recipe: str | Path, out: str | Path, report: Callable[[str, Mapping[str, Any]], None], *, plan_only: bool = False
 ) -> None:
     """Train a model from a recipe.
 
@@ -187,7 +187,7 @@ def train_model(
         A TOML file.
     out : str or Path
         Where the model goes.
-    tell : callable
+    report : callable
         Called with what happens and what is known of it; the last is ``done``, or ``plan`` if that is all.
     plan_only : bool
 
@@ -202,7 +202,7 @@ def train_model(
     from cherche_models.train.run import run
 
     try:
-        _loading(lambda: run(Path(recipe), Path(out), tell, plan_only=plan_only))
+        _loading(lambda: run(Path(recipe), Path(out), report, plan_only=plan_only))
     except ChercheError as error:
         if isinstance(error.__cause__, DataError | RecipeError):
             cause = error.__cause__

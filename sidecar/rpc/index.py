@@ -30,7 +30,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         return convert.setup_to_pb(result)
 
     async def GetIndex(self, request: index_pb2.GetIndexRequest, context: Call) -> index_pb2.GetIndexResponse:
-        """Tell how an index was set up and what it holds."""
+        """Report how an index was set up and what it holds."""
         return convert.report_to_pb(await setup.report(_named(request.index), bounded(self._services, context)))
 
     async def IndexDocuments(

@@ -115,7 +115,7 @@ async def _abort(context: Any, error: ChercheError) -> None:  # noqa: ANN401  # 
 def _unauthenticated() -> ChercheError:
     return ChercheError(
         Code.UNAUTHENTICATED,
-        "this sidecar wants a token and got none, or another one",
+        "missing or invalid token",
         "set CHERCHE_TOKEN to the server's token, or send metadata authorization: Bearer TOKEN",
     )
 

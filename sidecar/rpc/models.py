@@ -20,7 +20,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         return model_pb2.ListModelsResponse(models=[model_to_pb(one) for one in self._services.registry.list()])
 
     async def GetModel(self, request: model_pb2.GetModelRequest, context: Call) -> model_pb2.GetModelResponse:
-        """Tell one."""
+        """Describe one."""
         return model_pb2.GetModelResponse(model=model_to_pb(self._services.registry.get(request.name)))
 
     async def LoadModel(self, request: model_pb2.LoadModelRequest, context: Call) -> model_pb2.LoadModelResponse:

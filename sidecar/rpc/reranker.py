@@ -147,7 +147,7 @@ def _checked(place: int, id: str, data: bytes | None, dim: int) -> _Document:
 
 
 def _score(query: Encoded, documents: Sequence[_Document], ours: Context) -> list[reranker_pb2.RerankScore]:
-    """Scored documents by falling score, ties by position."""
+    """Scored documents in descending order of score, ties by position."""
     places = [place for place, document in enumerate(documents) if document.codes is not None]
     embeddings = query.encoding.embeddings
     if embeddings is None or not places:
