@@ -1,12 +1,14 @@
-"""The import contracts hold, and report every module that breaks one."""
+"""The import contracts hold, report every module that breaks one, and no import escapes them."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,13 @@ TORCH = (
     "cherche_models.train",
     "cherche_models.utils",
 )
+DOORS = {
+    "cherche_models": "cherche_models",
+    "cherche_models.codes.table": "cherche_models.codes.codecs",
+    "sidecar.cli": None,  # a table of strings names its verbs
+    "sidecar.gateway.dialects": "sidecar.gateway.dialects",
+}
+"""Modules that load others by name, and the folder of these."""
 EDGES = ("sidecar.wire", "sidecar.rpc", "sidecar.client")
 
 PLANTS = (  # statement, what it imports, where it may stand
@@ -39,6 +48,7 @@ PLANTS = (  # statement, what it imports, where it may stand
     ("import grpc", "grpc", EDGES),
     ("from google.protobuf.message import Message", "google", EDGES),
     ("import sidecar.engines.embedded.engine", "sidecar.engines.embedded.engine", ("sidecar.serve", "sidecar.engines")),
+    ("import scipy", "scipy", ("cherche_models.codes.pool", "cherche_models.retrieve", "sidecar.engines.embedded")),
     ("import opensearchpy", "opensearchpy", ("sidecar.engines.opensearch",)),
     ("import sqlite3", "sqlite3", ("sidecar.engines.embedded", "cherche_models.train.bm25")),
     ("import fastapi", "fastapi", ("sidecar.gateway",)),
@@ -125,3 +135,37 @@ def test_an_upward_import_and_a_module_without_a_place_are_reported(tmp_path: Pa
     assert status == 1
     assert "sidecar.errors -> sidecar.rpc.server" in report
     assert "- sidecar.unplaced" in report
+
+
+def test_no_import_is_hidden_in_a_call() -> None:
+    hidden = {
+        module
+        for module, path in shape.modules(ROOT).items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
+    }
+    assert hidden == set(DOORS)
+
+
+def graph_of(files: Mapping[str, Path]) -> dict[str, set[str]]:
+    """Imports, also inside functions and under ``TYPE_CHECKING``; what a string names; what a door loads."""
+    graph = {}
+    for module, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        named = {name for name in files if "." in name and name in strings}
+        loaded = {name for name in files if name.rpartition(".")[0] == DOORS.get(module)}
+        graph[module] = (shape.imports(tree, module, files) | named | loaded) - {module}
+    return graph
+
+
+def test_no_modules_import_each_other_in_a_circle(tmp_path: Path) -> None:
+    assert not shape.cycles(graph_of(shape.modules(ROOT)))
+    planted = copied(tmp_path)
+    append(
+        planted["cherche_models.codes.codecs.int8"], "def late() -> None:", "    from cherche_models.codes import table"
+    )
+    append(planted["sidecar.values.index"], 'LATE = "sidecar.cli.feed"')
+    [codes, values] = sorted(shape.cycles(graph_of(planted)))
+    assert codes == ["cherche_models.codes.codecs.int8", "cherche_models.codes.table"]
+    assert {"sidecar.cli.feed", "sidecar.values.index"} <= set(values)
