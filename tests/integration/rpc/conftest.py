@@ -49,8 +49,9 @@ async def fed(server: RunningServer) -> RunningServer:
     return server
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for a condition; a busy machine takes long to meet it, a broken one never does."""
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # set by the thread of a model, which knows no events
             await asyncio.sleep(0.001)
 
