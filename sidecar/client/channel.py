@@ -21,6 +21,7 @@ _READS = (
     ("ModelService", "ListModels"),
     ("ModelService", "GetModel"),
 )
+# gRPC lets its pause between two tries grow to two minutes, and varies it by a fifth: here it ends at 2.4 s.
 _BALANCED = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
@@ -42,6 +43,8 @@ def is_balanced(address: str) -> bool:
 
 def service_config() -> dict[str, Any]:
     """How gRPC spreads calls: in turn over the sidecars that report SERVING.
+
+    One that was gone is used at most 2.4 s after it says SERVING: see `_BALANCED`.
 
     What only reads is sent to another sidecar where one cannot be reached; what writes is not
     repeated here. A tenth of a token a success bounds the repetitions where all are gone (gRPC
