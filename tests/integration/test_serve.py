@@ -66,7 +66,7 @@ async def test_a_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
         listening = await said(process, "listening")
         assert listening["metrics_port"] > 0
         await said(process, "serving")
-        async with Client(listening["address"], timeout=10) as client:
+        async with Client(listening["address"], timeout=60) as client:
             assert (await client.encode_queries([Text("my secret query", "my-id")])).items[0].weights
         call = await said(process, "call")
         assert (call["method"], call["code"]) == ("EncoderService/EncodeQueries", "OK")
@@ -111,11 +111,11 @@ async def test_a_default_model_that_fails_is_an_error(engine: Engine) -> None:
 
 async def test_drain_lets_calls_end_and_refuses_new_ones(engine: Engine) -> None:
     model = FakeModel()
-    settings = Settings(port=0, models={"m": "m"}, metrics=Metrics(port=-1), drain=10)
+    settings = Settings(port=0, models={"m": "m"}, metrics=Metrics(port=-1), drain=60)
     context = running(settings, engine=engine, loader=lambda name, source: model)
     sidecar = await context.__aenter__()
     await sidecar.warm()
-    async with Client(sidecar.address, timeout=10) as client:
+    async with Client(sidecar.address, timeout=60) as client:
         model.gate.clear()
         held = asyncio.create_task(client.encode_queries([Text("held")]))
         await until(lambda: model.waiting)
@@ -129,7 +129,7 @@ async def test_drain_lets_calls_end_and_refuses_new_ones(engine: Engine) -> None
 
 async def refusal(address: str) -> Code:
     """What a new caller is told, once it is told no."""
-    async with asyncio.timeout(10), Client(address, timeout=0.5) as late:
+    async with asyncio.timeout(60), Client(address, timeout=0.5) as late:
         while True:
             try:
                 await late.list_models()
@@ -143,7 +143,7 @@ async def test_a_sidecar_in_this_process_is_for_this_process(tmp_path: Path, mon
     async with in_process(settings) as client:
         assert client.address.startswith("127.0.0.1:")
         assert [model.name for model in await client.list_models()] == ["cherche-tiny"]
-        async with Client(client.address, timeout=5) as other:
+        async with Client(client.address, timeout=60) as other:
             with pytest.raises(ChercheError) as caught:
                 await other.list_models()
     assert caught.value.code is Code.UNAUTHENTICATED

@@ -34,7 +34,7 @@ async def test_cluster_credentials_are_forwarded(tmp_path: Path) -> None:
     async with running_server(engine, authorization="Basic dTpw") as server:
         await server.client.setup_index("a", IndexOptions())
         await server.client.search(SearchRequest("a", "x"))
-        async with Client(server.address, timeout=5) as anonymous:
+        async with Client(server.address, timeout=60) as anonymous:
             await anonymous.search(SearchRequest("a", "x"))
     await engine.aclose()
     assert engine.callers == ["Basic dTpw", "Basic dTpw", None]

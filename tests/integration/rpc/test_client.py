@@ -85,7 +85,7 @@ async def test_names_of_a_list_are_held_against_certificates(engine: Engine, nam
     async with running(settings, engine=engine, loader=lambda name, source: FakeModel()) as sidecar:
         await sidecar.warm()
         port = sidecar.address.rpartition(":")[2]
-        trusting = Settings(tls=Tls(ca=cert), limits=Limits(deadline=3))
+        trusting = Settings(tls=Tls(ca=cert), limits=Limits(deadline=60))
         async with Client.from_settings(trusting, f"localhost:{port},127.0.0.1:{port}") as client:
             assert await client.list_models()
         async with Client.from_settings(trusting, f"127.0.0.1:{port},localhost:{port}") as client:

@@ -109,7 +109,7 @@ async def test_a_stream_must_begin_with_its_options(server: RunningServer) -> No
 async def test_a_document_over_the_limit_fails_alone(engine: Engine) -> None:
     """Checked by the server itself: this client lets more through than the server takes."""
     small = Settings(limits=Limits(document_bytes=100))
-    async with running_server(engine, settings=small) as server, Client(server.address, timeout=10) as generous:
+    async with running_server(engine, settings=small) as server, Client(server.address, timeout=60) as generous:
         items = (await generous.encode_documents([Text("a"), Text("x" * 101, "big"), Text("b")])).items
         assert [item.error is None for item in items] == [True, False, True]
         assert items[1].error is not None

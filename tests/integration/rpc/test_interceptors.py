@@ -25,11 +25,11 @@ async def test_a_token_is_asked_for(engine: Engine) -> None:
         assert await server.client.list_models()
         for token in ("", "other", "s3cret "):
             with pytest.raises(ChercheError) as caught:
-                async with Client(server.address, token=token, timeout=5) as stranger:
+                async with Client(server.address, token=token, timeout=60) as stranger:
                     await stranger.list_models()
             assert caught.value.code is Code.UNAUTHENTICATED
             assert "CHERCHE_TOKEN" in caught.value.next_step
-        async with Client(server.address, timeout=5) as probe:
+        async with Client(server.address, timeout=60) as probe:
             assert await probe.is_serving()
 
 
@@ -47,7 +47,7 @@ async def test_a_deadline_is_kept(engine: Engine, model: FakeModel) -> None:
 
 
 async def test_the_servers_own_deadline_bounds_calls_without_one(engine: Engine, model: FakeModel) -> None:
-    async with running_server(engine, [model], settings=Settings(limits=Limits(deadline=0.2))) as server:
+    async with running_server(engine, [model], settings=Settings(limits=Limits(deadline=0.5))) as server:
         model.gate.clear()
         async with grpc.aio.insecure_channel(server.address) as channel:
             request = encoder_pb2.EncodeQueriesRequest(items=[{"text": "late"}])
@@ -64,7 +64,7 @@ async def test_work_that_knows_no_deadline_is_bounded_too(engine: Engine, monkey
 
     monkeypatch.setattr("sidecar.maintenance.setup.report", endless)
     hasty = Settings(limits=Limits(deadline=0.1))
-    async with running_server(engine, settings=hasty) as server, Client(server.address, timeout=10) as patient:
+    async with running_server(engine, settings=hasty) as server, Client(server.address, timeout=60) as patient:
         with pytest.raises(ChercheError, match="GetIndex took longer than the deadline") as caught:
             await patient.get_index("a")
     assert caught.value.code is Code.DEADLINE_EXCEEDED

@@ -73,7 +73,7 @@ async def test_silence_is_a_deadline(kind: str, hanging: str, mute: str) -> None
 async def test_nobody_there_is_said_with_the_next_step() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    async with Client(address, timeout=5) as client:
+    async with Client(address, timeout=60) as client:
         with pytest.raises(ChercheError) as caught:
             await client.list_models()
     assert caught.value.code is Code.UNAVAILABLE

@@ -34,7 +34,7 @@ class Recorder(BatchObserver):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # set by the thread of a model, which knows no events
             await asyncio.sleep(0.001)
 
@@ -248,7 +248,7 @@ async def test_tokens_can_be_encoded_as_they_are() -> None:
     model = FakeModel()
     async with batcher(model) as running:
         tokens = await running.tokenize(["a b", "c"], "document")
-        results = await running.encode_tokens(tokens, "document", lane="backfill", timeout=10)
+        results = await running.encode_tokens(tokens, "document", lane="backfill", timeout=60)
     assert [r.tokens for r in results if isinstance(r, Encoded)] == tokens
 
 

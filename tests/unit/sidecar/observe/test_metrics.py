@@ -69,7 +69,7 @@ def test_metrics_have_a_port_of_their_own() -> None:
     metrics = Metrics()
     server = metrics.serve("127.0.0.1", 0)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as answer:
             assert b"cherche_requests_total" in answer.read()
     finally:
         server.close()

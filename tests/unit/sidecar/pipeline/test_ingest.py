@@ -218,7 +218,7 @@ async def test_a_caller_may_await_each_answer_before_the_next_document(ready: An
         while document := await queue.get():
             yield document
 
-    async with aclosing(ingest(asked(), ready.index, ready.context)) as results, asyncio.timeout(10):
+    async with aclosing(ingest(asked(), ready.index, ready.context)) as results, asyncio.timeout(60):
         for id in "abc":
             queue.put_nowait(doc(id))
             assert (await anext(results)).id == id
