@@ -50,7 +50,7 @@ def environment(require: Callable[[str, str], None]) -> Iterator[dict[str, str]]
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=90) as response:  # longer than a cluster is asked to wait
         return json.load(response)
 
 

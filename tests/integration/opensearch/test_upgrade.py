@@ -20,6 +20,7 @@ from sidecar.values.maintenance import BackfillOptions, Estimate, Progress, Swit
 from sidecar.values.search import SearchRequest
 from tests.integration.opensearch.corpus import Send
 from tests.integration.opensearch.test_backfill import bulk, last, plain, run
+from tests.integration.rpc.conftest import until
 
 FIELDS = (TextField("title"), TextField("text"))
 QUIET = BackfillOptions(search_slowdown=0.0)
@@ -153,6 +154,7 @@ async def test_searches_go_on_and_no_page_mixes_models(served: Served) -> None:
     searching = asyncio.create_task(search())
     await served.step("prepare", "two")
     await served.step("switch")
+    await until(lambda: searching.done() or len({fingerprint for fingerprint, _ in pages}) == 2)
     await asyncio.sleep(0.2)
     stop.set()
     await searching
