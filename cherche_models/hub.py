@@ -71,8 +71,8 @@ def load(
     dim : int
         Width of such a projection.
     runtime : {"torch", "onnx"}
-        What multiplies the encoder's matrices; onnx reads ``onnx/model.onnx``, which
-        `export` writes, on the CPU and in float32.
+        Library that runs the encoder; onnx reads ``onnx/model.onnx``, which `export`
+        writes, on the CPU and in float32.
 
     Raises
     ------
@@ -85,11 +85,10 @@ def load(
     """
     if architecture is not None and architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
+    forced = ARCHITECTURES[architecture] if architecture else None
     target = pick_device(device)
-    wanted = "fp32" if runtime == "onnx" and dtype is None else dtype
-    request = Request(
-        ARCHITECTURES.get(architecture or ""), ARCHITECTURES, pick_dtype(wanted, target), allow_pickle, new_head, dim
-    )
+    stored = pick_dtype("fp32" if runtime == "onnx" and dtype is None else dtype, target)
+    request = Request(forced, ARCHITECTURES, stored, allow_pickle, new_head, dim)
     folder = resolve(source, revision, allow_pickle=allow_pickle, onnx=runtime == "onnx")
     checkpoint = table.read(folder, request)
     model = ARCHITECTURES[checkpoint.architecture].from_checkpoint(checkpoint).eval()
@@ -203,7 +202,7 @@ def push_to_hub(
     repo_id : str
         ``user/name``; made where it is missing.
     card : str or None
-        README.md; None for the folder's own, else one that says what the model itself tells.
+        README.md; None for the folder's own, or a generated one where it has none.
     private : bool
         Of a repository that is made.
     token : str or None

@@ -15,7 +15,7 @@ WEIGHTS = ("*.safetensors", "linear.pt")
 """Files that hold weights."""
 
 PICKLES = ("pytorch_model*.bin",)
-"""Files of weights that only who trusts them reads."""
+"""Pickled weights, which are read only with ``allow_pickle``."""
 
 _SETTINGS = (
     *("config.json", "modules.json", "router_config.json", "sentence_*_config.json", "metadata.json"),
@@ -39,7 +39,7 @@ def digest(folder: str | Path, architecture: str = "") -> str:
     ----------
     folder : str or Path
     architecture : str
-        Told apart where one folder can be loaded as several.
+        Part of the hash, because one folder can be loaded as several.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def matches(folder: Path) -> bool:
 
 
 def read(folder: Path, request: Request) -> Checkpoint:
-    """SPLADE from a masked-LM checkpoint; with new heads, what else is requested.
+    """SPLADE from a masked-LM checkpoint; with new heads, any other architecture.
 
     Raises
     ------

@@ -86,7 +86,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _formats(stored: dict[str, Any], words: tokenizer.Tokenizer, folder: Path, longest: int) -> dict[Kind, TextFormat]:
-    """PyLate's settings, with its defaults where the file is silent."""
+    """PyLate's settings, with its defaults where the file has none."""
     prompts = stored.get("prompts") or {}
     prompt = prompts.get(stored.get("default_prompt_name")) or ""
     prefixes: dict[Kind, str] = {

@@ -13,7 +13,7 @@ from cherche_models.tokenizer import Kind
 
 
 class Architecture(Protocol):
-    """What a layout has to know of a model class; the classes themselves are such values."""
+    """What a layout has to know of a model class; `models.Model` has these as class attributes."""
 
     @property
     def architecture(self) -> str:
@@ -29,7 +29,7 @@ class Architecture(Protocol):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the heads that it has beside these."""
+        """Names of the heads in its checkpoint, beside the encoder and the masked-LM head."""
 
     @property
     def from_scratch(self) -> bool:

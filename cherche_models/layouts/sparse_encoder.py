@@ -147,7 +147,7 @@ def write_config(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _possible(folder: Path, request: Request) -> tuple[str, list[str]]:
-    """The architecture of all heads that lie in the folder, and what else it can become."""
+    """The architecture of all heads that lie in the folder, and the others it can be loaded as."""
     whole = [
         name for name in request.from_scratch() if all((folder / head).is_dir() for head in request.known[name].heads)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 
@@ -23,8 +23,6 @@ from cherche_models.layouts.checkpoint import Checkpoint
 from cherche_models.layouts.codebooks import load_codebook, remove_codebook, save_codebook
 from cherche_models.layouts.digest import digest
 from cherche_models.layouts.request import Request
-
-Format = Literal["sentence-transformers", "pylate", "neural-cherche"]
 
 
 class Readable(Protocol):

@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
     extra_files_to_load : sequence of str
         Without effect: a checkpoint's files are found.
     dtype : str
-        ``fp32`` unless told, which training needs; ``bf16`` is faster on a CPU that has it.
+        ``fp32`` by default, which training needs; ``bf16`` is faster on a CPU that has it.
     revision : str or None
         Branch, tag or commit on the hub.
     allow_pickle : bool

@@ -47,7 +47,7 @@ class SparseEmbed(Splade):
         With a masked-LM head.
     tokenizer : Tokenizer
     document, query : TextFormat or None
-        Their `terms` bounds the terms with a vector; 256 and 64 unless told.
+        Their `terms` bounds the terms with a vector; 256 and 64 by default.
     dim : int
         Width of a term's vector.
     attention : {"tokens", "terms"}
@@ -167,7 +167,7 @@ class SparseEmbed(Splade):
         return torch.relu(self.linear(context.to(self.linear.weight.dtype))).float()
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
-        """Terms of one batch in rising order of id, and their vectors."""
+        """Terms of one batch in ascending order of id, and their vectors."""
         weights, embeddings, mask, terms = _whole(self(batch.input_ids, batch.attention_mask, kind))
         return [
             _encoding(weights[row], embeddings[row], mask[row], terms[row], position)
@@ -175,7 +175,7 @@ class SparseEmbed(Splade):
         ]
 
     def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
-        """Terms of each text by falling weight.
+        """Terms of each text in descending order of weight.
 
         ``activations`` (texts, terms) are their ids, ``embeddings`` (texts, terms, dim)
         their vectors, zeros for a term without weight; ``sparse_activations`` (texts, vocabulary).

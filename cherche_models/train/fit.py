@@ -65,7 +65,7 @@ def fit(
     Raises
     ------
     ValueError
-        If the loss is not finite (naming the step), if the loss asks for a teacher
+        If the loss is not finite (naming the step), if the loss needs a teacher
         that is not there, or a saved state was made with other settings.
     """
     _check(model, loss, settings, teacher, processes or Processes())

@@ -116,7 +116,7 @@ class Run:
         return how(self.model, batch, scored, self.settings, self.processes, self.done, share)
 
     def _count(self, documents: Output) -> Tensor | None:
-        """Running share of documents that have each term; None where nobody asks."""
+        """Running share of documents that have each term; None where the loss does not use it."""
         if not self.loss.document_df_flops or documents.weights is None:
             return None
         seen = (documents.weights.detach() > 0).float().mean(dim=0)
@@ -127,10 +127,10 @@ class Run:
     def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The teacher's vectors of the tokens that the model is about to read."""
         assert self.teacher is not None
-        asked = gradient.encoded(self.model, batch.queries, "query", self.settings)
-        offered = gradient.encoded(self.model, batch.documents, "document", self.settings)
+        queries = gradient.encoded(self.model, batch.queries, "query", self.settings)
+        documents = gradient.encoded(self.model, batch.documents, "document", self.settings)
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.settings.bf16):
-            return self.teacher.tokens(*asked), self.teacher.tokens(*offered)
+            return self.teacher.tokens(*queries), self.teacher.tokens(*documents)
 
     def _move(self) -> None:
         parameters = list(trained(self.model).values())

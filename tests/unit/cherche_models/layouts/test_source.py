@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from cherche_models import hub
+from cherche_models import hub, models
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import source
 from tests import checkpoints
@@ -26,7 +26,8 @@ def test_a_hub_id_is_downloaded_and_loaded(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(source, "snapshot_download", download)
     assert_same(hub.load("someone/model", revision="v1", device="cpu", dtype="fp32"), load(folder))
-    assert asked == [("someone/model", "v1")]
+    assert_same(models.Splade("someone/model", n_mask_tokens=0, device="cpu"), models.Splade(folder, n_mask_tokens=0))
+    assert asked == [("someone/model", "v1"), ("someone/model", None)]
 
 
 def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
