@@ -1,13 +1,11 @@
-"""A real node with the plugin installed, a sidecar beside it, and raw requests as any client sends them."""
+"""A real node with the plugin installed, a sidecar, and raw requests as any client sends them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,26 +13,27 @@ import pytest
 from sidecar.cluster import running_cluster
 from sidecar.cluster.places import java_home, maven
 from sidecar.engines.opensearch import OpenSearchEngine
-from sidecar.engines.opensearch.http import Request
 from sidecar.errors import ChercheError, Code
-from sidecar.testing import FakeModel, RunningServer, running_server
+from sidecar.testing import FakeModel, running_server
 from sidecar.values.index import IndexOptions
+from tests.integration.plugin.cluster import Cluster
+from tests.integration.plugin.requests import bulk, ingest_pipeline
 
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "opensearch" / "plugin"
-PATIENT = "25s"  # a loaded machine must not make a test fail that is not about time
+LONG_DEADLINE = "25s"  # so that a loaded machine fails no test that is not about deadlines
 SYNONYMS = {"car": "automobile", "film": "movie"}
 
 
 @pytest.fixture(scope="session")
 def plugin_zip(require: Callable[[str, str], None]) -> Path:
-    """The plugin, built with its unit tests unless nothing changed since."""
+    """The plugin, built with its JUnit tests unless nothing has changed since the last build."""
     return built("3.8.0", PLUGIN / "target", require)
 
 
 @pytest.fixture(scope="session")
 def older_plugin_zip(require: Callable[[str, str], None]) -> Path:
-    """The same for the newest engine whose security plugin is on Maven Central; its unit tests ran with the other."""
+    """The same for the newest engine with a security plugin on Maven Central; its build runs no JUnit tests."""
     return built("3.4.0", PLUGIN / "target" / "os3.4.0", require, "-Dmaven.test.skip=true")
 
 
@@ -57,7 +56,9 @@ def built(version: str, target: Path, require: Callable[[str, str], None], *flag
 
 
 def sources() -> Iterator[Path]:
+    """Files that decide the build and its JUnit tests."""
     yield PLUGIN / "pom.xml"
+    yield from (ROOT / "tests" / "contract").glob("*.json")
     yield from (path for path in (PLUGIN / "src").rglob("*") if path.is_file())
     yield from (ROOT / "protos").rglob("*.proto")
 
@@ -69,31 +70,6 @@ def plugin_url(plugin_zip: Path) -> Iterator[str]:
         yield urls[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """The node under test, a sidecar that it calls, and an index of the test's own."""
-
-    engine: OpenSearchEngine
-    model: FakeModel
-    server: RunningServer
-    index: str
-
-    async def send(self, method: str, path: str, body: Any = None, **params: str) -> Any:
-        """A raw request."""
-        return await self.engine._http.send(Request(method, path, body, params), what="test")
-
-    async def settings(self, **values: Any) -> None:
-        """Change the plugin's settings; None is the default."""
-        named = {f"plugins.cherche.{name.replace('__', '.')}": value for name, value in values.items()}
-        await self.send("PUT", "/_cluster/settings", {"persistent": named})
-
-    async def stats(self) -> dict[str, Any]:
-        """What the plugin of the only node counted."""
-        reply = await self.send("GET", "/_plugins/_cherche/stats")
-        [node] = reply["nodes"].values()
-        return dict(node)
-
-
 @pytest.fixture
 async def engine(plugin_url: str) -> AsyncIterator[OpenSearchEngine]:
     engine = OpenSearchEngine.connect(plugin_url)
@@ -103,11 +79,13 @@ async def engine(plugin_url: str) -> AsyncIterator[OpenSearchEngine]:
 
 @pytest.fixture
 async def cluster(engine: OpenSearchEngine) -> AsyncIterator[Cluster]:
-    """An index that is set up; everything the test made is gone afterwards."""
+    """An index that is set up; everything the test created is deleted afterwards."""
     model = FakeModel(synonyms=SYNONYMS)
     async with running_server(engine, [model]) as server:
         cluster = Cluster(engine, model, server, f"test-{uuid4().hex[:12]}")
-        await cluster.settings(endpoints=[server.address], query__deadline=PATIENT, rerank__deadline=PATIENT)
+        await cluster.settings(
+            endpoints=[server.address], query__deadline=LONG_DEADLINE, rerank__deadline=LONG_DEADLINE
+        )
         await server.client.setup_index(cluster.index, IndexOptions())
         yield cluster
         model.gate.set()
@@ -118,3 +96,11 @@ async def cluster(engine: OpenSearchEngine) -> AsyncIterator[Cluster]:
             except ChercheError as error:
                 if error.code != Code.NOT_FOUND:
                     raise
+
+
+@pytest.fixture
+async def fed(cluster: Cluster) -> Cluster:
+    """The cluster with 60 encoded documents about cars and films."""
+    sources = {f"d{n:02}": {"title": f"car {n}", "text": f"film {'word ' * (n % 9)}number{n}"} for n in range(60)}
+    await bulk(cluster, sources, await ingest_pipeline(cluster))
+    return cluster

@@ -1,4 +1,4 @@
-"""Nodes with settings, files and secrets of their own, and of other versions than the one all tests run on."""
+"""Nodes with their own settings, files and secrets, and nodes of other versions than the usual one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Keystore {
 
 
 def opensearch(version: str) -> Server:
-    """OpenSearch in another version than the usual one."""
+    """OpenSearch in another version."""
 
     def named(text: str) -> str:
         return text.replace(OPENSEARCH.version, version).replace("log4j-core:2.25.4", f"log4j-core:{LOG4J[version]}")
@@ -57,7 +57,7 @@ def opensearch(version: str) -> Server:
 
 @dataclass(frozen=True, slots=True)
 class RunningNode:
-    """One node; `keep` changes what its keystore holds."""
+    """One node; `keep` changes the content of its keystore."""
 
     url: str
     keep: Callable[[Mapping[str, str]], None]
@@ -79,10 +79,10 @@ def running_node(
     Parameters
     ----------
     is_up : function of the URL
-        Whether the node can be used; asked until it can.
+        Whether the node can be used; polled until it can.
     settings : lines of the server's YAML file
     files : path below the config folder to its content
-    secrets : what the keystore holds
+    secrets : content of the keystore
     """
     java, user = java_home(os.environ, server), server_user()
     home = assemble(cache_folder(os.environ, root=os.geteuid() == 0, home=Path.home()), os.environ, server)
@@ -120,7 +120,7 @@ def configure(
 
 
 def add_secrets(config: Path, java: Path, home: Path, secrets: Mapping[str, str], user: User | None) -> None:
-    """What ``opensearch-keystore add`` does: that tool is on no repository."""
+    """Like ``opensearch-keystore add``, a tool that is in no repository."""
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "Keystore.java"
         source.write_text(KEYSTORE, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Queries of an inference-free model: one table from the sidecar, and no call after it."""
+"""Queries of an inference-free model: one call for the query table, and no further calls."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.testing import running_server
 from sidecar.values.index import IndexOptions
 from sidecar.values.search import SearchRequest
-from tests.integration.plugin.bulk import bulk, failed, ids, ingest_pipeline, search, search_pipeline
-from tests.integration.plugin.conftest import PATIENT, Cluster
-from tests.integration.plugin.tabled import Tabled
+from tests.integration.plugin.cluster import Cluster
+from tests.integration.plugin.conftest import LONG_DEADLINE
+from tests.integration.plugin.inference_free import InferenceFreeModel
+from tests.integration.plugin.requests import bulk, failed, ids, ingest_pipeline, search, search_pipeline
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
@@ -23,13 +24,13 @@ SOURCES = {
 }
 TEXTS = ["what is neural", "rerank, documents!", "Cafe müller", "東京 tower", "quickly a.b", "e-mail"]
 
-WEIGHTLESS = "neural"  # its only piece weighs 0 in the table
+WEIGHTLESS = "neural"  # its only piece has the weight 0 in the table
 
 
-async def test_once_the_table_is_known_no_sidecar_is_asked(engine: OpenSearchEngine, plugin_url: str) -> None:
-    async with running_server(engine, [Tabled()]) as server:
+async def test_once_the_table_is_cached_no_sidecar_is_called(engine: OpenSearchEngine, plugin_url: str) -> None:
+    async with running_server(engine, [InferenceFreeModel()]) as server:
         cluster = Cluster(engine, server.client, server, "test-doc-only")  # type: ignore[arg-type]  # no FakeModel
-        await cluster.settings(endpoints=[server.address], query__deadline=PATIENT)
+        await cluster.settings(endpoints=[server.address], query__deadline=LONG_DEADLINE)
         await server.client.setup_index(cluster.index, IndexOptions())
         try:
             assert failed(await bulk(cluster, SOURCES, await ingest_pipeline(cluster))) == {}

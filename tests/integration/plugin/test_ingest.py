@@ -13,8 +13,8 @@ from sidecar.values.documents import SourceDocument
 from sidecar.values.index import Gaps, IndexOptions, TextField
 from sidecar.values.maintenance import BackfillOptions
 from sidecar.values.search import SearchRequest
-from tests.integration.plugin.bulk import Sources, bulk, failed, ingest_pipeline
-from tests.integration.plugin.conftest import Cluster
+from tests.integration.plugin.cluster import Cluster
+from tests.integration.plugin.requests import Sources, bulk, failed, ingest_pipeline
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
@@ -125,7 +125,7 @@ async def test_the_weights_it_stores_are_searched(cluster: Cluster) -> None:
     assert {hit["_id"] for hit in one} == {"plain", "lists"}
 
 
-async def test_one_poison_document_in_five_hundred(cluster: Cluster) -> None:
+async def test_one_bad_document_in_five_hundred(cluster: Cluster) -> None:
     sources = {f"d{n}": {"text": f"document {n}" + (" poison" if n == 123 else "")} for n in range(500)}
     items = await bulk(cluster, sources, await ingest_pipeline(cluster))
     [(id, error)] = failed(items).items()
@@ -168,7 +168,7 @@ async def test_a_document_written_anew_with_the_same_text_needs_no_model(cluster
     assert all(json.loads(one.source_json)["n"] == 2 for one in after.values())
 
 
-async def test_weights_that_an_update_dropped_are_found_and_mended(cluster: Cluster) -> None:
+async def test_weights_dropped_by_an_update_are_found_and_restored(cluster: Cluster) -> None:
     pipeline = await ingest_pipeline(cluster)
     await bulk(cluster, AS_WRITTEN, pipeline)
     whole = await stored(cluster, cluster.index)
@@ -185,9 +185,9 @@ async def test_weights_that_an_update_dropped_are_found_and_mended(cluster: Clus
     async for _ in client.backfill_index(index, BackfillOptions(search_slowdown=0.0, ignore_disk=True)):
         pass
     assert await gaps(cluster) == Gaps()
-    mended = await stored(cluster, index)
-    assert parts(mended["plain"]) == parts(whole["plain"])
-    assert mended["lists"].terms_digest not in ("", whole["lists"].terms_digest)
+    restored = await stored(cluster, index)
+    assert parts(restored["plain"]) == parts(whole["plain"])
+    assert restored["lists"].terms_digest not in ("", whole["lists"].terms_digest)
 
 
 async def gaps(cluster: Cluster) -> Gaps:
@@ -196,7 +196,7 @@ async def gaps(cluster: Cluster) -> Gaps:
     return await cluster.engine.gaps(cluster.index, meta)
 
 
-async def test_a_document_without_text_is_refused_or_left_alone(cluster: Cluster) -> None:
+async def test_a_document_without_text_is_rejected_or_skipped(cluster: Cluster) -> None:
     items = await bulk(cluster, {"empty": {"n": 1}, "full": {"text": "words"}}, await ingest_pipeline(cluster))
     [(id, error)] = failed(items).items()
     assert (id, items["empty"]["status"]) == ("empty", 400)
@@ -213,7 +213,7 @@ async def test_an_index_that_was_not_set_up_says_what_to_do(cluster: Cluster) ->
     assert f"run cherche setup {plain}" in items["a"]["error"]["reason"]
 
 
-async def test_what_a_document_claims_to_hold_is_not_believed(cluster: Cluster) -> None:
+async def test_fields_that_a_client_sends_are_replaced(cluster: Cluster) -> None:
     pipeline = await ingest_pipeline(cluster)
     await bulk(cluster, {"a": {"text": "words"}}, pipeline)
     honest = (await stored(cluster, cluster.index))["a"]
@@ -223,6 +223,8 @@ async def test_what_a_document_claims_to_hold_is_not_believed(cluster: Cluster) 
 
 
 @pytest.mark.parametrize("options", [{"on_unavailable": "hope"}, {"unknown": 1}, {"deadline": "soon"}])
-async def test_a_wrong_option_is_refused_when_the_pipeline_is_made(cluster: Cluster, options: dict[str, Any]) -> None:
+async def test_an_invalid_option_is_rejected_when_the_pipeline_is_created(
+    cluster: Cluster, options: dict[str, Any]
+) -> None:
     with pytest.raises(Exception, match=next(iter(options))):
         await ingest_pipeline(cluster, **options)

@@ -1,4 +1,4 @@
-"""A plain search through the pipeline ranks as the sidecar's own search does, and stays the user's search."""
+"""A search through the pipeline ranks as the sidecar's own search does, and remains the user's search."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sidecar.errors import ChercheError
 from sidecar.testing import FakeModel
 from sidecar.values.model import Kind
 from sidecar.values.search import SearchRequest
-from tests.integration.plugin.bulk import bulk, ids, ingest_pipeline, search, search_pipeline
-from tests.integration.plugin.conftest import Cluster
+from tests.integration.plugin.cluster import Cluster
+from tests.integration.plugin.requests import bulk, ids, ingest_pipeline, match, search, search_pipeline
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
@@ -24,12 +24,8 @@ QUERIES = ["car word1", "movie word2 word3", "film", "word5 word6 word7 word8", 
 DOCUMENTS = 150
 
 
-def match(text: str) -> dict[str, Any]:
-    return {"multi_match": {"query": text, "fields": ["title", "text"]}}
-
-
 def own(cluster: Cluster, text: str, **options: Any) -> SearchRequest:
-    """The sidecar's own search with the same lexical clause."""
+    """A search of the sidecar with the same lexical clause."""
     return SearchRequest(cluster.index, text, match_set="union", body={"query": match(text)}, **options)
 
 
@@ -101,8 +97,8 @@ async def test_totals_and_facets_are_those_of_the_users_query(fed: Cluster) -> N
     assert any("highlight" in hit for hit in hybrid["hits"]["hits"])
 
 
-async def test_the_least_score_is_one_of_the_users_query(fed: Cluster) -> None:
-    """What the sparse clause adds must not lift a hit over it, nor the rerank's scores drop one."""
+async def test_min_score_applies_to_the_users_query(fed: Cluster) -> None:
+    """The sparse clause must not lift a hit above min_score, and the rerank's scores must not drop one below it."""
     pipeline = await search_pipeline(fed)
     whole = {"query": match("car word1"), "size": 100}
     scores = sorted(hit["_score"] for hit in (await search(fed, whole))["hits"]["hits"])
@@ -134,7 +130,7 @@ async def test_a_point_in_time_names_its_index_itself(fed: Cluster) -> None:
         await fed.send("DELETE", "/_search/point_in_time", {"pit_id": [opened["pit_id"]]})
 
 
-async def test_a_filter_binds_what_the_sparse_clause_finds(fed: Cluster) -> None:
+async def test_filters_apply_to_hits_of_the_sparse_clause(fed: Cluster) -> None:
     pipeline = await search_pipeline(fed, {"match_set": "union"})
     clauses = {
         "must": [match("automobile")],
@@ -217,24 +213,24 @@ async def test_a_query_of_an_unknown_language_stays_the_users(
     monkeypatch.setattr(FakeModel, "_encode", encode)
     pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "union", "maxsim": maxsim})
     query = {"query": match(f"film {maxsim}")}
-    for _ in range(2):  # the second is remembered
+    for _ in range(2):  # the second is cached
         reply = await search(fed, query, pipeline)
-        told = reply["ext"]["cherche"]
-        assert (told["query_status"], told["rerank_status"]) == ("UNKNOWN_LANGUAGE", "UNKNOWN_LANGUAGE")
-        assert "does not know the language" in told["query_reason"]
-        assert "does not know the language" in told["rerank_reason"]
+        ext = reply["ext"]["cherche"]
+        assert (ext["query_status"], ext["rerank_status"]) == ("UNKNOWN_LANGUAGE", "UNKNOWN_LANGUAGE")
+        assert "does not know the language" in ext["query_reason"]
+        assert "does not know the language" in ext["rerank_reason"]
         assert ids(reply) == ids(await search(fed, query))
 
 
-async def test_a_reranker_that_was_busy_is_asked_again(fed: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_embeddings_are_not_cached(fed: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     known = FakeModel._encode
     pipeline = await search_pipeline(fed)
     with monkeypatch.context() as patch:
         patch.setattr(FakeModel, "_encode", lambda *passed: replace(known(*passed), embeddings=None))
-        told = (await search(fed, {"query": match("word3 busy")}, pipeline))["ext"]["cherche"]
-        assert (told["query_status"], told["rerank_status"]) == ("REWRITTEN", "UNAVAILABLE")
-    told = (await search(fed, {"query": match("word3 busy")}, pipeline))["ext"]["cherche"]
-    assert told["rerank_status"] == "APPLIED"
+        ext = (await search(fed, {"query": match("word3 busy")}, pipeline))["ext"]["cherche"]
+        assert (ext["query_status"], ext["rerank_status"]) == ("REWRITTEN", "UNAVAILABLE")
+    ext = (await search(fed, {"query": match("word3 busy")}, pipeline))["ext"]["cherche"]
+    assert ext["rerank_status"] == "APPLIED"
 
 
 async def test_a_request_has_its_own_options(fed: Cluster) -> None:
@@ -247,7 +243,7 @@ async def test_a_request_has_its_own_options(fed: Cluster) -> None:
     assert text["ext"]["cherche"]["query_status"] == "REWRITTEN"
     weighed = await search(fed, {**body, "ext": {"cherche": {"rerank_weight": 0.125}}}, pipeline)
     assert weighed["ext"]["cherche"]["rerank_weight"] == 0.125
-    with pytest.raises(ChercheError, match="knows"):
+    with pytest.raises(ChercheError, match=r"unknown keys \[wight\]"):
         await search(fed, {**body, "ext": {"cherche": {"wight": 1}}}, pipeline)
 
 
@@ -259,9 +255,9 @@ async def test_codes_are_never_returned(fed: Cluster, maxsim: str) -> None:
     assert "cherche_codes" not in str(reply)
 
 
-async def test_nobody_scores_codes_with_vectors_of_his_own(fed: Cluster) -> None:
+async def test_clients_cannot_send_query_vectors(fed: Cluster) -> None:
     ext = {"cherche_maxsim_query": {"tokens": 1, "dim": 16}}
-    with pytest.raises(ChercheError, match="the plugin's own"):
+    with pytest.raises(ChercheError, match="internal to the plugin"):
         await search(fed, {"query": match("car"), "ext": ext})
 
 
@@ -281,9 +277,9 @@ async def test_a_hit_without_codes_stays_in_the_page(
     unfed = {"title": "unheard of"} | ({} if codes is None else {"cherche_codes": b64encode(codes).decode()})
     await fed.send("PUT", f"/{fed.index}/_doc/unfed", unfed, refresh="true")
     reply = await search(fed, {"query": match("unheard")}, pipeline)
-    told = reply["ext"]["cherche"]
-    assert (told["rerank_status"], told["rerank_reason"]) == ("PARTIAL", reason)
-    assert (told["reranked"], told["codes_missing"]) == (1, 1)
+    ext = reply["ext"]["cherche"]
+    assert (ext["rerank_status"], ext["rerank_reason"]) == ("PARTIAL", reason)
+    assert (ext["reranked"], ext["codes_missing"]) == (1, 1)
     assert set(ids(reply)) == {"other", "unfed"}
     assert "cherche_maxsim" not in {hit["_id"]: hit for hit in reply["hits"]["hits"]}["unfed"]["fields"]
 

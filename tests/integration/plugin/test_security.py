@@ -1,4 +1,4 @@
-"""Document- and field-level security of the real security plugin, on the newest engine that it is published for."""
+"""Document- and field-level security with the real security plugin, on the newest engine with a published one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.integration.plugin.nodes import opensearch, running_node
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
 SECURITY = "org.opensearch.plugin:opensearch-security:3.4.0.0:zip"
-# It comes with a module that the plugin extends and that no repository has.
+# Otherwise provided by a module that the plugin extends and that is in no repository.
 COLLECTIONS = "org.apache.commons:commons-collections4:4.5.0"
 PASSWORD = "vErY-str0ng-and-l0ng-phrase"
 INDEX = "articles"
@@ -80,7 +80,7 @@ def is_up(url: str) -> bool:
     try:
         return bool(send(url, "GET", "/_cluster/health?timeout=1s")["status"] != "red")
     except HTTPError as error:
-        error.close()  # its own index is not there yet
+        error.close()  # its own index does not exist yet
         return False
     except URLError:
         return False
@@ -88,7 +88,7 @@ def is_up(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def security_zip(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str, str], None]) -> Path:
-    """The published zip without its ties to modules that no repository has: they tag workloads."""
+    """The published zip without its dependency on modules that are in no repository: they tag workloads."""
     folder = tmp_path_factory.mktemp("security")
     published, jar = fetched(SECURITY, folder, require), fetched(COLLECTIONS, folder, require)
     target = folder / "installed.zip"
@@ -142,7 +142,7 @@ def url(older_plugin_zip: Path, security_zip: Path, tmp_path_factory: pytest.Tem
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """The node and the sidecar; `client` speaks for a user."""
+    """The node and the sidecar; `client` has a user's credentials."""
 
     url: str
     server: RunningServer
@@ -162,7 +162,7 @@ class Secured:
 
 @pytest.fixture
 async def secured(url: str) -> AsyncIterator[Secured]:
-    """Articles, some of them secret; ``hush`` is a word of secret texts only."""
+    """Articles, some of them secret; only secret texts have the word ``hush``."""
     engine = OpenSearchEngine.connect(url)
     rng = random.Random(5)
     words = [*(f"word{n}" for n in range(12)), "car", "automobile", "film", "movie"]
@@ -191,12 +191,12 @@ def shown(reply: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 async def test_hidden_documents_leave_no_trace(secured: Secured) -> None:
-    """What the user sees is what an administrator sees who filters: hits, order, scores, totals."""
+    """A user sees the hits, order, scores and totals that an administrator gets with a filter."""
     for text in TEXTS:
         seen = await secured.search("documents", text)
         wanted = await secured.search("admin", text, filters=[{"bool": {"must_not": HIDDEN_KIND}}])
         assert [id for id, _ in shown(seen)] == [id for id, _ in shown(wanted)]
-        # Lucene adds clauses up in another order beside another filter: float32's last place
+        # with another filter Lucene sums clauses in another order: the last digit of float32 differs
         assert [score for _, score in shown(seen)] == pytest.approx([score for _, score in shown(wanted)], rel=3e-7)
         assert seen["hits"]["total"] == wanted["hits"]["total"]
         assert not any(id.startswith("secret") for id, _ in shown(seen))
@@ -206,7 +206,7 @@ async def test_hidden_documents_leave_no_trace(secured: Secured) -> None:
 
 
 async def test_hidden_fields_leave_no_trace(secured: Secured) -> None:
-    """With an encoded field and cherche_* hidden, the page is that of a search which never heard of either."""
+    """With an encoded field and cherche_* hidden, the page is that of a search without the plugin."""
     for text in TEXTS:
         seen = await secured.search("fields", text)
         plain = await secured.search("fields", text, pipeline=False)
@@ -228,7 +228,7 @@ async def test_both_at_once(secured: Secured) -> None:
 
 @pytest.mark.parametrize("user", sorted(ROLES))
 async def test_the_sidecar_shows_no_more(secured: Secured, user: str) -> None:
-    """The sidecar searches as its caller: no hidden hit, field or token."""
+    """The sidecar searches with its caller's credentials: no hidden hit, field or token."""
     async with secured.client(user) as client:
         for text in TEXTS:
             for rerank in (False, True):

@@ -1,4 +1,4 @@
-"""Three nodes with the plugin and two sidecars, one of which dies, stalls and comes back: clients notice nothing."""
+"""Three nodes with the plugin and two sidecars, one of which is killed, suspended and restarted: no client notices."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.testing import FakeModel, RunningServer, running_server
 from sidecar.values.index import IndexOptions
 from sidecar.values.search import SearchRequest
-from tests.integration.plugin.bulk import until
 from tests.integration.plugin.conftest import SYNONYMS
-from tests.integration.plugin.stand_in import StandIn, stand_in
+from tests.integration.plugin.requests import until
+from tests.integration.plugin.sidecar_process import SidecarProcess, sidecar_process
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
@@ -38,8 +38,8 @@ def urls(plugin_zip: Path) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[StandIn, StandIn]]:
-    with stand_in() as one, stand_in() as other:
+def pair() -> Iterator[tuple[SidecarProcess, SidecarProcess]]:
+    with sidecar_process() as one, sidecar_process() as other:
         yield one, other
 
 
@@ -51,7 +51,7 @@ def send(url: str, method: str, path: str, body: Any = None) -> Any:
 
 
 def write(url: str, sources: dict[str, Any]) -> list[str]:
-    """One bulk through the pipeline; ids that were refused."""
+    """One bulk request through the pipeline; ids of rejected documents."""
     lines = [line for id, source in sources.items() for line in ({"index": {"_id": id}}, source)]
     body = ("\n".join(map(json.dumps, lines)) + "\n").encode()
     items = send(url, "POST", f"/{INDEX}/_bulk?pipeline=encode&refresh=true", body)["items"]
@@ -63,7 +63,7 @@ def query(text: str) -> dict[str, Any]:
 
 
 def page(url: str, text: str) -> tuple[list[str], str]:
-    """First ten ids of a plain match, and what became of its rerank."""
+    """First ten ids of a match query, and the rerank status."""
     reply = send(url, "POST", f"/{INDEX}/_search", {"query": query(text)})
     return [hit["_id"] for hit in reply["hits"]["hits"]], reply["ext"]["cherche"]["rerank_status"]
 
@@ -77,7 +77,7 @@ def sources() -> dict[str, Any]:
 
 
 async def shares(server: RunningServer, urls: tuple[str, ...], prefix: str) -> tuple[float, set[str]]:
-    """Share of the sidecar's own first ten that have the same rank here, and every status."""
+    """Share of the first ten hits that have the same rank as in the sidecar's search, and all rerank statuses."""
     rng, same, total, statuses = random.Random(prefix), 0, 0, set()
     for number in range(QUERIES):
         text = f"{prefix} " + " ".join(rng.choices(WORDS, k=rng.randint(1, 5)))
@@ -90,7 +90,7 @@ async def shares(server: RunningServer, urls: tuple[str, ...], prefix: str) -> t
     return same / total, statuses
 
 
-async def test_three_nodes_and_two_sidecars(urls: tuple[str, ...], pair: tuple[StandIn, StandIn]) -> None:
+async def test_three_nodes_and_two_sidecars(urls: tuple[str, ...], pair: tuple[SidecarProcess, SidecarProcess]) -> None:
     one, other = pair
     settings: dict[str, Any] = {"plugins.cherche.endpoints": [one.address, other.address]}
     settings |= {f"plugins.cherche.{name}.deadline": "20s" for name in ("query", "rerank")}
@@ -109,14 +109,14 @@ async def test_three_nodes_and_two_sidecars(urls: tuple[str, ...], pair: tuple[S
         with ThreadPoolExecutor(3) as pool:
             bulks = [(url, dict(parts[start::6])) for start, url in enumerate(urls * 2)]
             writing = [pool.submit(write, *each) for each in bulks]
-            other.kill()  # in the middle of six bulks: retried on the one that lives
-            refused = [id for each in writing for id in each.result()]
-        assert refused == []
+            other.kill()  # during six bulk requests, which are retried on the other
+            rejected = [id for each in writing for id in each.result()]
+        assert rejected == []
         assert send(urls[2], "GET", f"/{INDEX}/_count")["count"] == DOCUMENTS
         assert await shares(server, urls, "dead") == (pytest.approx(1.0, abs=0.01), {"APPLIED"})
         other.restart()
         assert await shares(server, urls, "back") == (pytest.approx(1.0, abs=0.01), {"APPLIED"})
-        other.stop()  # a black hole: the hedge asks the one that answers
+        other.stop()  # no response: hedged calls reach the other
         assert await shares(server, urls, "stalled") == (pytest.approx(1.0, abs=0.01), {"APPLIED"})
         other.resume()
         one.kill()

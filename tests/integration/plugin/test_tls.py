@@ -1,4 +1,4 @@
-"""A sidecar behind TLS and a token: the authority lies in the node's config folder, the token in its keystore."""
+"""A sidecar with TLS and a token: the CA is in the node's config folder, the token in its keystore."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.serve import running
 from sidecar.testing import FakeModel
 from sidecar.values.index import IndexOptions
-from tests.integration.plugin.bulk import until
 from tests.integration.plugin.nodes import RunningNode, running_node
+from tests.integration.plugin.requests import until
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
@@ -48,7 +48,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def node(plugin_zip: Path, trusted: tuple[Path, Path]) -> Iterator[RunningNode]:
-    """A node that trusts one certificate and knows one token."""
+    """A node that trusts one certificate and has one token."""
     settings = [
         "plugins.cherche.tls.enabled: true",
         "plugins.cherche.tls.ca: sidecar.pem",
@@ -83,7 +83,7 @@ def settings(cert: tuple[Path, Path], token: str) -> Settings:
 
 
 async def status(url: str, address: str, text: str) -> dict[str, Any]:
-    """What became of a search through a sidecar."""
+    """Search through one sidecar; statuses and counts of the page."""
     changed = {"persistent": {"plugins.cherche.endpoints": [address], "plugins.cherche.breaker.failures": 1000}}
     send(url, "PUT", "/_cluster/settings", changed)
     body = {"query": {"match": {"text": text}}, "search_pipeline": PIPELINE}
@@ -108,10 +108,10 @@ async def test_tls_and_the_token_of_the_keystore(node: RunningNode, trusted: tup
     for cert, token, reason in [(trusted, "another token", "token"), (other, TOKEN, "")]:
         async with running(settings(cert, token), engine=engine, loader=lambda *_: FakeModel()) as sidecar:
             await sidecar.warm()
-            told = await status(url, sidecar.address, f"film {token} {cert[0].name}")
-            assert told["query_status"] == "UNAVAILABLE", told
-            assert reason in told["query_reason"]
-            assert TOKEN not in str(told)
+            ext = await status(url, sidecar.address, f"film {token} {cert[0].name}")
+            assert ext["query_status"] == "UNAVAILABLE", ext
+            assert reason in ext["query_reason"]
+            assert TOKEN not in str(ext)
     async with running(settings(trusted, "changed"), engine=engine, loader=lambda *_: FakeModel()) as sidecar:
         await sidecar.warm()
         assert (await status(url, sidecar.address, "changed too soon"))["query_status"] == "UNAVAILABLE"

@@ -1,4 +1,4 @@
-"""The plugin's YAML REST tests, in the format of OpenSearch's own runner, by a small one of ours."""
+"""The plugin's YAML REST tests, in the format of OpenSearch's runner, run by a small runner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.plugin.conftest import PLUGIN
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]
 
 FOLDER = PLUGIN / "src" / "yamlRestTest" / "resources" / "rest-api-spec"
-# Of OpenSearch's specification, what the tests call: method and path.
+# The part of OpenSearch's REST specification that the tests call: method and path.
 APIS = {
     "bulk": ("POST", "/_bulk"),
     "cat.plugins": ("GET", "/_cat/plugins"),
@@ -37,7 +37,7 @@ Steps = Sequence[Mapping[str, Any]]
 
 
 def apis() -> dict[str, tuple[str, str]]:
-    """OpenSearch's and the plugin's own."""
+    """APIs of OpenSearch and of the plugin."""
     own = {}
     for path in (FOLDER / "api").glob("*.json"):
         for name, spec in json.loads(path.read_text()).items():
@@ -63,7 +63,7 @@ def cases() -> Iterator[Any]:
 
 
 class Runner:
-    """Plays steps against one node."""
+    """Runs steps against one node."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -92,12 +92,12 @@ class Runner:
         body = arguments.pop("body", None)
         for part in re.findall(r"\{(\w+)\}", path):
             path = path.replace(f"{{{part}}}", str(arguments.pop(part)))
-        told = urlencode({key: str(value).lower() if value is True else value for key, value in arguments.items()})
+        query = urlencode({key: str(value).lower() if value is True else value for key, value in arguments.items()})
         lines = isinstance(body, list)
         text = "".join(json.dumps(line) + "\n" for line in body) if lines else json.dumps(body)
         headers = {"content-type": "application/x-ndjson" if lines else "application/json"}
         data = None if body is None else text.encode()
-        request = Request(f"{self._url}{path}?{told}", data, headers, method=method)
+        request = Request(f"{self._url}{path}?{query}", data, headers, method=method)
         try:
             with urlopen(request, timeout=60) as reply:
                 return reply.status, json.load(reply)
@@ -106,7 +106,7 @@ class Runner:
                 return error.code, json.load(error)
 
     def _value(self, path: str) -> Any:
-        """What lies at a path; a key may itself have dots, as settings do."""
+        """Value at a path; a key may contain dots, as settings do."""
         return _at(self._reply, path.split("."))
 
     def _match(self, wanted: Mapping[str, Any]) -> None:

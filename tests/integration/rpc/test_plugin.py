@@ -18,7 +18,7 @@ from sidecar.testing import FakeModel, RunningServer, running_server
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
 from sidecar.wire.columns import weights_from_pb
-from tests.integration.plugin.tabled import CONTRACT, Tabled
+from tests.integration.plugin.inference_free import CONTRACT, InferenceFreeModel
 
 SOURCES = {
     "a": {"title": "red car", "text": "a car, red."},
@@ -153,7 +153,7 @@ TEXTS = ["what is a neural rerank", "Müller's CAFÉ", "e-mail: a.b", "", "a " *
 @pytest.fixture
 async def asked(engine: Engine) -> AsyncIterator[tuple[Any, bytes]]:
     async with (
-        running_server(engine, [Tabled()]) as server,
+        running_server(engine, [InferenceFreeModel()]) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         await server.client.setup_index("articles", IndexOptions())
@@ -170,7 +170,7 @@ async def test_a_query_made_of_the_table_is_the_sidecars(asked: tuple[Any, bytes
     assert list(table.vocabulary) == CONTRACT["vocabulary"]
     assert [bool(name) for name in table.features] == [weight > 0 for weight in weights]
     assert (list(table.frame), table.max_pieces) == ([2, 3], 126)
-    model = Tabled()
+    model = InferenceFreeModel()
     for text in TEXTS:
         mode = search_pb2.QUERY_MODE_DOC_ONLY
         request = pb.PrepareQueryRequest(meta_json=meta, text=text or "x", query_mode=mode)

@@ -4,12 +4,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.ToLongFunction;
 
-/** Cuts a list in order. */
+/** Cuts a list into batches, in order. */
 final class Batches {
 
     private Batches() {}
 
-    /** Batches of at most so many bytes and items; an item that is larger goes alone. */
+    /** Batches within both bounds; an item larger than {@code maxBytes} is a batch of its own. */
     static <T> List<List<T>> cut(List<T> items, ToLongFunction<T> bytesOf, long maxBytes, int maxItems) {
         List<List<T>> batches = new ArrayList<>();
         List<T> batch = new ArrayList<>();

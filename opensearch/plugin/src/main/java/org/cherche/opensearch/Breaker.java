@@ -3,8 +3,8 @@ package org.cherche.opensearch;
 import java.util.function.LongSupplier;
 
 /**
- * Stops calling sidecars that fail: after some failures in a row no call is tried for a pause, then one is; its
- * success closes the breaker, its failure begins the next pause.
+ * Circuit breaker for calls to the sidecars: it opens after some consecutive failures, rejects calls for a pause, then
+ * lets one call through. If that call succeeds the breaker closes, if it fails the next pause begins.
  */
 final class Breaker {
 
@@ -22,15 +22,15 @@ final class Breaker {
         this.nanoTime = nanoTime;
     }
 
-    synchronized void allow(int newAllowed) {
+    synchronized void setFailures(int newAllowed) {
         allowed = newAllowed;
     }
 
-    synchronized void pause(long newPauseNanos) {
+    synchronized void setPause(long newPauseNanos) {
         pauseNanos = newPauseNanos;
     }
 
-    /** Whether a call may be made now; each permitted call must be reported back. */
+    /** Whether a call may be made now; the result of each permitted call must be reported. */
     synchronized boolean tryCall() {
         if (failures < allowed) {
             return true;
@@ -60,7 +60,7 @@ final class Breaker {
         return failures >= allowed;
     }
 
-    /** How often a pause began. */
+    /** Number of times the breaker opened. */
     synchronized long opened() {
         return opened;
     }

@@ -9,26 +9,26 @@ import org.opensearch.threadpool.Scheduler;
 import org.opensearch.threadpool.ThreadPool;
 
 /**
- * Bounds the bytes of token codes that reranks hold on this node's heap, through a circuit breaker of the plugin's own.
+ * Bounds the token codes that reranks hold on this node's heap, through a circuit breaker of the plugin.
  *
- * <p>The bytes of a window are held from before the search until its page is done. How many they will be is a moving
- * average of what windows had so far.
+ * <p>The bytes of a window are reserved before the search and released when its page is complete. They are estimated by
+ * a moving average over earlier windows.
  */
 final class Budget {
 
     static final String BREAKER = "cherche_rerank";
-    /** A search that fails never reaches the response side: its hold ends by itself. */
+    /** A search that fails never reaches the response processor: its reservation expires. */
     private static final TimeValue LONGEST = TimeValue.timeValueSeconds(60);
     private static final long FIRST_GUESS = 24 << 10;
-    /** Base64 text beside the decoded bytes and the message that carries them. */
+    /** Base64 text, the decoded bytes, and the message that carries them. */
     private static final double COPIES = 1.34 + 2;
 
-    /** Bytes that are held; giving them back twice is once. */
-    interface Hold {
+    /** Reserved bytes; releasing them twice has no further effect. */
+    interface Reservation {
         void release();
     }
 
-    static final Hold NOTHING = () -> {};
+    static final Reservation NONE = () -> {};
 
     private final CircuitBreaker breaker;
     private final ThreadPool pool;
@@ -39,25 +39,25 @@ final class Budget {
         this.pool = pool;
     }
 
-    /** A window that fits, and its bytes, held. */
-    record Window(int hits, Hold hold) {}
+    /** A window that fits, and the reservation of its bytes. */
+    record Window(int hits, Reservation reservation) {}
 
-    /** The window asked for, or the largest that fits now: each try halves it, down to {@code least}, then to 0. */
+    /** The requested window, or the largest that fits: each attempt halves it; below {@code least} it is 0. */
     Window reserve(int window, int least) {
         for (int hits = window; hits > 0 && hits >= least; hits /= 2) {
             long bytes = (long) (hits * bytesPerHit.get() * COPIES);
             try {
                 breaker.addEstimateBytesAndMaybeBreak(bytes, BREAKER);
-                return new Window(hits, hold(bytes));
+                return new Window(hits, reservation(bytes));
             } catch (CircuitBreakingException e) {
-                // tried again with half of it; the response says that the window shrank
+                // try half of it; the response reports that the window shrank
                 continue;
             }
         }
-        return new Window(0, NOTHING);
+        return new Window(0, NONE);
     }
 
-    /** Learns what the codes of a window really took. */
+    /** Updates the average by the codes of one window. */
     void observe(long bytes, int hits) {
         if (hits > 0) {
             bytesPerHit.updateAndGet(average -> Math.max(1, (7 * average + bytes / hits) / 8));
@@ -68,7 +68,7 @@ final class Budget {
         return bytesPerHit.get();
     }
 
-    private Hold hold(long bytes) {
+    private Reservation reservation(long bytes) {
         var released = new AtomicBoolean();
         Runnable once = () -> {
             if (released.compareAndSet(false, true)) {

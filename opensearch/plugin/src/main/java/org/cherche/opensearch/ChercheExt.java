@@ -10,7 +10,7 @@ import org.opensearch.core.xcontent.XContentBuilder;
 import org.opensearch.core.xcontent.XContentParser;
 import org.opensearch.search.SearchExtBuilder;
 
-/** {@code ext.cherche}: a request's options on the way in, what became of the search on the way out. */
+/** {@code ext.cherche}: options in a request, statuses and counts in a response. */
 final class ChercheExt extends SearchExtBuilder {
 
     static final String NAME = "cherche";
@@ -29,8 +29,8 @@ final class ChercheExt extends SearchExtBuilder {
         return new ChercheExt(parser.map());
     }
 
-    /** The one among a list, null where there is none. */
-    static ChercheExt among(List<SearchExtBuilder> exts) {
+    /** The {@code ext.cherche} in a list; null where there is none. */
+    static ChercheExt in(List<SearchExtBuilder> exts) {
         for (SearchExtBuilder ext : exts) {
             if (ext instanceof ChercheExt own) {
                 return own;

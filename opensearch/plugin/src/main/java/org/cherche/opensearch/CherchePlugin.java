@@ -45,7 +45,7 @@ import org.opensearch.threadpool.ThreadPool;
 import org.opensearch.transport.client.Client;
 import org.opensearch.watcher.ResourceWatcherService;
 
-/** Term weights at ingest, hybrid queries and MaxSim rerank, through sidecars that are called over gRPC. */
+/** Term weights at ingest, hybrid queries and MaxSim reranking, through sidecars called over gRPC. */
 public final class CherchePlugin extends Plugin
     implements
         IngestPlugin,
@@ -95,8 +95,8 @@ public final class CherchePlugin extends Plugin
             ChercheSettings.BREAKER_PAUSE.get(settings).nanos(),
             System::nanoTime
         );
-        cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_FAILURES, breaker::allow);
-        cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_PAUSE, pause -> breaker.pause(pause.nanos()));
+        cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_FAILURES, breaker::setFailures);
+        cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_PAUSE, pause -> breaker.setPause(pause.nanos()));
         var sidecar = new Sidecar(address(settings), breaker, threadPool);
         cluster.addSettingsUpdateConsumer(
             ChercheSettings.ENDPOINTS,
@@ -151,7 +151,7 @@ public final class CherchePlugin extends Plugin
     public List<SearchExtSpec<?>> getSearchExts() {
         return List.of(
             new SearchExtSpec<>(ChercheExt.NAME, ChercheExt::new, ChercheExt::parse),
-            new SearchExtSpec<>(MaxSimQuery.NAME, MaxSimQuery::new, MaxSimQuery::refuse)
+            new SearchExtSpec<>(MaxSimQuery.NAME, MaxSimQuery::new, MaxSimQuery::rejectClients)
         );
     }
 
@@ -160,7 +160,7 @@ public final class CherchePlugin extends Plugin
         return List.of(new MaxSimPhase());
     }
 
-    /** A token that was changed in the keystore is used from the next call on. */
+    /** Uses the token of the keystore from the next call on. */
     @Override
     public void reload(Settings settings) {
         Sidecar.Address now = node.sidecar().address();

@@ -4,6 +4,8 @@ import static org.opensearch.common.settings.Setting.Property.Dynamic;
 import static org.opensearch.common.settings.Setting.Property.NodeScope;
 
 import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.opensearch.common.settings.ClusterSettings;
 import org.opensearch.common.settings.SecureSetting;
@@ -13,8 +15,9 @@ import org.opensearch.common.unit.TimeValue;
 import org.opensearch.core.common.settings.SecureString;
 import org.opensearch.core.common.unit.ByteSizeUnit;
 import org.opensearch.core.common.unit.ByteSizeValue;
+import org.opensearch.ingest.ConfigurationUtils;
 
-/** The plugin's settings, and their values now: dynamic ones follow the cluster settings. */
+/** The plugin's settings and their current values: dynamic ones follow the cluster settings. */
 final class ChercheSettings {
 
     private static final String PREFIX = "plugins.cherche.";
@@ -22,24 +25,24 @@ final class ChercheSettings {
     /** host:port of every sidecar. */
     static final Setting<List<String>> ENDPOINTS =
         Setting.listSetting(PREFIX + "endpoints", List.of("127.0.0.1:50551"), Function.identity(), NodeScope, Dynamic);
-    /** The kill switch of searching: false leaves every search as the user wrote it. Ingest is not touched by it. */
+    /** Kill switch: false leaves every search as the user wrote it. It does not affect ingest. */
     static final Setting<Boolean> ENABLED = Setting.boolSetting(PREFIX + "enabled", true, NodeScope, Dynamic);
-    /** Whether sidecars are spoken to over TLS. */
+    /** Whether the sidecars are called over TLS. */
     static final Setting<Boolean> TLS = Setting.boolSetting(PREFIX + "tls.enabled", false, NodeScope);
-    /** PEM file of the authority that signed the sidecars' certificates, relative to the node's config folder. */
+    /** PEM file of the CA that signed the sidecars' certificates, relative to the node's config folder. */
     static final Setting<String> TLS_CA = Setting.simpleString(PREFIX + "tls.ca", NodeScope);
-    /** The sidecars' token: opensearch-keystore add plugins.cherche.token. */
+    /** Bearer token for the sidecars: opensearch-keystore add plugins.cherche.token. */
     static final Setting<SecureString> TOKEN = SecureSetting.secureString(PREFIX + "token", null);
-    /** Milliseconds that a query may wait for its term weights. */
+    /** How long a search waits for its term weights. */
     static final Setting<TimeValue> QUERY_DEADLINE = time("query.deadline", 200);
-    /** Milliseconds that a page may wait for its rerank. */
+    /** How long a page waits for its rerank. */
     static final Setting<TimeValue> RERANK_DEADLINE = time("rerank.deadline", 250);
-    /** Milliseconds that a batch of documents may wait for its weights and codes. */
+    /** How long a batch of documents waits for its weights and codes. */
     static final Setting<TimeValue> INGEST_DEADLINE = time("ingest.deadline", 60_000);
-    /** Batches of documents that one node has in flight. */
+    /** Batches of documents in flight per node. */
     static final Setting<Integer> INGEST_CONCURRENCY =
         Setting.intSetting(PREFIX + "ingest.concurrency", 4, 1, 256, NodeScope, Dynamic);
-    /** Bytes of text in one batch: some four to a token. */
+    /** Bytes of text in one batch; a token has about four. */
     static final Setting<ByteSizeValue> INGEST_BATCH = Setting.byteSizeSetting(
         PREFIX + "ingest.batch_bytes",
         new ByteSizeValue(128, ByteSizeUnit.KB),
@@ -51,12 +54,12 @@ final class ChercheSettings {
     /** Documents in one batch. */
     static final Setting<Integer> INGEST_DOCUMENTS =
         Setting.intSetting(PREFIX + "ingest.batch_documents", 128, 1, 4096, NodeScope, Dynamic);
-    /** Calls that fail one after another before no more are tried for a while. */
+    /** Consecutive failures that open the circuit breaker. */
     static final Setting<Integer> BREAKER_FAILURES =
         Setting.intSetting(PREFIX + "breaker.failures", 5, 1, NodeScope, Dynamic);
-    /** How long none are tried; then a single one is. */
+    /** How long the open circuit breaker rejects calls before it lets one through. */
     static final Setting<TimeValue> BREAKER_PAUSE = time("breaker.pause", 1_000);
-    /** Encoded queries that a node remembers. */
+    /** Encoded queries that a node caches. */
     static final Setting<Integer> QUERY_CACHE = Setting.intSetting(PREFIX + "query_cache.entries", 1_000, 0, NodeScope);
 
     static final List<Setting<?>> ALL = List.of(
@@ -122,11 +125,17 @@ final class ChercheSettings {
         return ingestDocuments;
     }
 
-    static <T> void follow(
+    /** Takes the option {@code deadline} out of a processor's configuration; null where the cluster's setting applies. */
+    static TimeValue deadline(String type, String tag, Map<String, Object> config) {
+        String deadline = ConfigurationUtils.readOptionalStringProperty(type, tag, config, "deadline");
+        return deadline == null ? null : TimeValue.parseTimeValue(deadline, "deadline");
+    }
+
+    private static <T> void follow(
         ClusterSettings cluster,
         Settings settings,
         Setting<T> setting,
-        java.util.function.Consumer<T> consumer
+        Consumer<T> consumer
     ) {
         consumer.accept(setting.get(settings));
         cluster.addSettingsUpdateConsumer(setting, consumer);

@@ -31,20 +31,20 @@ import org.opensearch.ingest.IngestDocumentWrapper;
 import org.opensearch.ingest.Processor;
 
 /**
- * Ingest processor {@code cherche_encode}: stores weights, packed terms, codes and hash beside each document's text.
+ * Ingest processor {@code cherche_encode}: stores term weights, packed terms, token codes and a hash with each document.
  *
- * <p>What is encoded and how is the index's own setup ({@code _meta.cherche}), so that documents written here equal
- * documents written by a feed. A document that fails fails alone.
+ * <p>The setup of the index ({@code _meta.cherche}) decides what is encoded and how, so that documents written here
+ * equal documents written by {@code cherche feed}. An error in one document does not affect the others.
  */
 final class EncodeProcessor extends AbstractProcessor {
 
     static final String TYPE = "cherche_encode";
 
-    /** What becomes of a document while no sidecar answers. */
+    /** How a document is handled while no sidecar is available. */
     enum OnUnavailable {
-        /** It is refused. */
+        /** Reject it. */
         FAIL,
-        /** It is stored without weights and marked pending. */
+        /** Store it without weights, marked as pending. */
         DEFER;
 
         static OnUnavailable read(String tag, Map<String, Object> config) {
@@ -52,12 +52,13 @@ final class EncodeProcessor extends AbstractProcessor {
             try {
                 return valueOf(name.toUpperCase(Locale.ROOT));
             } catch (IllegalArgumentException e) {
-                throw ConfigurationUtils.newConfigurationException(TYPE, tag, "on_unavailable", "is [" + name + "], not fail or defer");
+                String reason = "must be fail or defer, not [" + name + "]";
+                throw ConfigurationUtils.newConfigurationException(TYPE, tag, "on_unavailable", reason);
             }
         }
     }
 
-    /** A document of the cluster's, and how it is told that it failed. */
+    /** A document of the bulk request, and the callback for its failure. */
     private record Target(IngestDocument document, Consumer<Exception> onFailure) {
 
         Map<String, Object> source() {
@@ -65,7 +66,7 @@ final class EncodeProcessor extends AbstractProcessor {
         }
     }
 
-    /** One document of a batch, and what the index holds of it. */
+    /** One document of a batch, and what the index stores for it. */
     private record Item(Target target, PipelineDocument document, StoredParts stored) {
 
         String id() {
@@ -144,7 +145,7 @@ final class EncodeProcessor extends AbstractProcessor {
         byIndex.forEach((index, group) -> encodeGroup(index, group, oneDone));
     }
 
-    /** Runs {@code done} when it was itself run so many times. */
+    /** Runs {@code done} when it has been run {@code count} times. */
     private static Runnable countdown(int count, Runnable done) {
         var left = new AtomicInteger(count);
         return () -> {
@@ -173,9 +174,9 @@ final class EncodeProcessor extends AbstractProcessor {
         }
     }
 
-    /** Looks up what the index holds and encodes the rest, when it is this batch's turn. */
+    /** Reads what the index stores for the batch, then encodes it; waits while too many batches are in flight. */
     private void submit(String index, List<Item> batch, IndexSetup setup, Runnable done) {
-        node.lanes().submit(release -> {
+        node.ingestLimit().submit(release -> {
             Runnable released = countdown(1, () -> {
                 release.run();
                 done.run();
@@ -188,7 +189,7 @@ final class EncodeProcessor extends AbstractProcessor {
         });
     }
 
-    /** Starts what calls back later; where it cannot even be started, the batch fails instead. */
+    /** Starts an asynchronous step; fails the batch if the step cannot be started. */
     private void orFail(List<Item> batch, Runnable done, Runnable start) {
         try {
             start.run();
@@ -206,7 +207,7 @@ final class EncodeProcessor extends AbstractProcessor {
                 Map<String, Object> source = target.source();
                 Map<String, Object> found = Texts.of(source, setup);
                 if (found.isEmpty() && ignoreMissing) {
-                    IndexSetup.OWN_FIELDS.forEach(source::remove); // whatever it claims to hold is not of this text
+                    IndexSetup.OWN_FIELDS.forEach(source::remove); // a client sent them: they do not belong to this text
                     continue;
                 }
                 var document = PipelineDocument.newBuilder().setId(id(source)).setSourceJson(IndexSetup.json(found));
@@ -238,13 +239,13 @@ final class EncodeProcessor extends AbstractProcessor {
             new ActionListener<PrepareDocumentsResponse>() {
                 @Override
                 public void onResponse(PrepareDocumentsResponse response) {
-                    node.stats().add(Count.INGEST_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
+                    node.stats().addMillisSince(started, Count.INGEST_CALL_MILLIS);
                     try {
                         store(batch, response);
                     } catch (RuntimeException e) {
                         batch.forEach(item -> fail(item.target, e));
                     }
-                    done.run(); // outside: what it throws must not end this batch a second time
+                    done.run(); // outside the try block: an exception of the caller must not end this batch twice
                 }
 
                 @Override
@@ -255,14 +256,14 @@ final class EncodeProcessor extends AbstractProcessor {
         ));
     }
 
-    /** A call that failed for what it holds is made again in halves, until what spoils it stands alone. */
+    /** Repeats a call that failed because of its content in halves, until the document at fault is alone. */
     private void failed(List<Item> batch, IndexSetup setup, Exception error, Runnable done) {
         Status status = Status.fromThrowable(error);
-        boolean isTheirs = switch (status.getCode()) {
+        boolean isContentError = switch (status.getCode()) {
             case INVALID_ARGUMENT, INTERNAL, UNKNOWN, OUT_OF_RANGE -> true;
             default -> false;
         };
-        if (isTheirs && batch.size() > 1) {
+        if (isContentError && batch.size() > 1) {
             int middle = batch.size() / 2;
             encode(batch.subList(0, middle), setup, () -> encode(batch.subList(middle, batch.size()), setup, done));
             return;
@@ -278,7 +279,7 @@ final class EncodeProcessor extends AbstractProcessor {
     private void store(List<Item> batch, PrepareDocumentsResponse response) {
         if (response.getDocumentsCount() != batch.size()) {
             var status = Status.INTERNAL.withDescription(
-                "the sidecar answered " + response.getDocumentsCount() + " of " + batch.size() + " documents"
+                "the sidecar returned " + response.getDocumentsCount() + " of " + batch.size() + " documents"
             );
             batch.forEach(item -> refuse(item, status));
             return;
@@ -313,7 +314,7 @@ final class EncodeProcessor extends AbstractProcessor {
         }
     }
 
-    /** Refuses a document, or stores it without weights where it may be encoded later. */
+    /** Rejects a document, or defers it where it may be encoded later. */
     private void refuse(Item item, Status status) {
         if (onUnavailable == OnUnavailable.DEFER && Sidecar.isTransient(status.getCode())) {
             Map<String, Object> source = item.target.source();
@@ -343,7 +344,7 @@ final class EncodeProcessor extends AbstractProcessor {
         };
     }
 
-    /** Feature name to weight of the text at a place of the columns. */
+    /** Weights by feature name of the document at a position of the batch. */
     static Map<String, Object> features(TermWeightsBatch batch, int place) {
         int end = batch.getOffsets(place + 1);
         Map<String, Object> features = new HashMap<>();
@@ -365,7 +366,7 @@ final class EncodeProcessor extends AbstractProcessor {
         return Base64.getEncoder().encodeToString(bytes.toByteArray());
     }
 
-    record Factory(Node.Later node) implements Processor.Factory {
+    record Factory(Node.Provider node) implements Processor.Factory {
 
         @Override
         public EncodeProcessor create(
@@ -377,9 +378,8 @@ final class EncodeProcessor extends AbstractProcessor {
             Texts texts = Texts.read(TYPE, tag, config);
             OnUnavailable onUnavailable = OnUnavailable.read(tag, config);
             boolean ignoreMissing = ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "ignore_missing", false);
-            String deadline = ConfigurationUtils.readOptionalStringProperty(TYPE, tag, config, "deadline");
-            TimeValue parsed = deadline == null ? null : TimeValue.parseTimeValue(deadline, "deadline");
-            return new EncodeProcessor(tag, description, node.get(), texts, onUnavailable, ignoreMissing, parsed);
+            TimeValue deadline = ChercheSettings.deadline(TYPE, tag, config);
+            return new EncodeProcessor(tag, description, node.get(), texts, onUnavailable, ignoreMissing, deadline);
         }
     }
 }

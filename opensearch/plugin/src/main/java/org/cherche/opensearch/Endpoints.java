@@ -22,7 +22,7 @@ final class Endpoints extends NameResolverProvider {
 
     static final String SCHEME = "cherche";
 
-    /** The target of several endpoints. */
+    /** The channel target for a list of endpoints. */
     static String target(List<String> endpoints) {
         endpoints.forEach(Endpoints::parse);
         return SCHEME + ":///" + String.join(",", endpoints);
@@ -31,23 +31,23 @@ final class Endpoints extends NameResolverProvider {
     /**
      * Reads host:port.
      *
-     * @throws IllegalArgumentException saying what is wrong with it
+     * @throws IllegalArgumentException where it is something else
      */
     static InetSocketAddress parse(String endpoint) {
         int colon = endpoint.lastIndexOf(':');
+        String host = endpoint.substring(0, Math.max(colon, 0));
+        if (host.startsWith("[") && host.endsWith("]")) {
+            host = host.substring(1, host.length() - 1);
+        }
         try {
             int port = Integer.parseInt(endpoint.substring(colon + 1));
-            String host = endpoint.substring(0, Math.max(colon, 0));
-            if (host.startsWith("[") && host.endsWith("]")) {
-                host = host.substring(1, host.length() - 1);
+            if (host.isEmpty() || port <= 0) {
+                throw new IllegalArgumentException("no host or no port");
             }
-            if (!host.isEmpty() && port > 0) {
-                return InetSocketAddress.createUnresolved(host, port);
-            }
+            return InetSocketAddress.createUnresolved(host, port);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException(ChercheSettings.ENDPOINTS.getKey() + ": [" + endpoint + "] is not host:port", e);
         }
-        throw new IllegalArgumentException(ChercheSettings.ENDPOINTS.getKey() + ": [" + endpoint + "] is not host:port");
     }
 
     @Override
@@ -112,7 +112,7 @@ final class Endpoints extends NameResolverProvider {
         @Override
         public void shutdown() {}
 
-        /** A host that does not resolve costs itself only, unless there is no other. */
+        /** Skips hosts that do not resolve; fails only if none does. */
         private void resolve() {
             List<EquivalentAddressGroup> groups = new ArrayList<>();
             UnknownHostException unknown = null;
@@ -123,8 +123,9 @@ final class Endpoints extends NameResolverProvider {
                     unknown = e;
                 }
             }
+            String reason = "no sidecar address can be resolved: check " + ChercheSettings.ENDPOINTS.getKey();
             StatusOr<List<EquivalentAddressGroup>> found = groups.isEmpty()
-                ? StatusOr.fromStatus(Status.UNAVAILABLE.withDescription("no sidecar resolves").withCause(unknown))
+                ? StatusOr.fromStatus(Status.UNAVAILABLE.withDescription(reason).withCause(unknown))
                 : StatusOr.fromValue(groups);
             listener.onResult(ResolutionResult.newBuilder().setAddressesOrError(found).build());
         }

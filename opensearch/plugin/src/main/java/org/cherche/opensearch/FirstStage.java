@@ -17,12 +17,12 @@ import org.opensearch.search.sort.ScoreSortBuilder;
 import org.opensearch.search.sort.SortBuilder;
 import org.opensearch.search.sort.SortOrder;
 
-/** The user's query and the sparse clause in one query. The user's stays one clause, and nothing in it is changed. */
+/** Combines the user's query and the sparse clause. The user's query stays one unchanged clause. */
 final class FirstStage {
 
     private FirstStage() {}
 
-    /** The text of the first match or multi_match that scores; null where there is none. */
+    /** The text of the first scoring match or multi_match; null where there is none. */
     static String text(QueryBuilder query) {
         return switch (query) {
             case MatchQueryBuilder match -> nonBlank(match.value());
@@ -36,9 +36,9 @@ final class FirstStage {
     }
 
     /**
-     * Both in one query.
+     * The hybrid query.
      *
-     * @param union whether the sparse clause finds hits of its own; what the user's query filters stays filtered
+     * @param union whether the sparse clause adds hits that the user's query does not match; its filters still apply
      */
     static QueryBuilder hybrid(QueryBuilder users, QueryBuilder sparse, boolean union) {
         if (!union) {
@@ -53,18 +53,18 @@ final class FirstStage {
     }
 
     /**
-     * The user's query with the least score that the user asks for: what the sparse clause adds to a score must not
-     * lift a hit over it.
+     * The user's query with the request's min_score as its own condition: the score of the sparse clause must not lift
+     * a hit above it.
      */
-    static QueryBuilder floored(SearchSourceBuilder source) {
+    static QueryBuilder withMinScore(SearchSourceBuilder source) {
         QueryBuilder query = QueryBuilders.functionScoreQuery(source.query()).setMinScore(source.minScore());
-        source.minScore(-Float.MAX_VALUE); // it cannot be unset
+        source.minScore(-Float.MAX_VALUE); // the builder cannot unset it
         return query;
     }
 
-    /** Whether the sparse clause may find hits of its own. */
-    static boolean isUnion(MatchSet wanted, SearchSourceBuilder source) {
-        return switch (wanted) {
+    /** Whether the sparse clause may add hits that the user's query does not match. */
+    static boolean isUnion(MatchSet matchSet, SearchSourceBuilder source) {
+        return switch (matchSet) {
             case LEXICAL -> false;
             case UNION -> allowsUnion(source.query());
             case AUTO -> allowsUnion(source.query()) && !dependsOnMembership(source);
@@ -72,8 +72,8 @@ final class FirstStage {
     }
 
     /**
-     * Whether hits outside the user's query keep what it demands. Only for text alone, or text beside filters: any
-     * other must would be passed by.
+     * Whether hits outside the user's query still satisfy its conditions: only for full-text clauses alone or with
+     * filters, because a union would bypass any other must clause.
      */
     static boolean allowsUnion(QueryBuilder query) {
         if (!(query instanceof BoolQueryBuilder bool)) {
@@ -89,14 +89,14 @@ final class FirstStage {
         };
     }
 
-    /** Whether totals, facets or the order would change with other hits. */
+    /** Whether additional hits would change totals, aggregations or the order. */
     static boolean dependsOnMembership(SearchSourceBuilder source) {
         Integer upTo = source.trackTotalHitsUpTo();
         boolean exact = upTo != null && upTo == SearchContext.TRACK_TOTAL_HITS_ACCURATE;
         return source.aggregations() != null || source.collapse() != null || source.minScore() != null || exact || isSorted(source);
     }
 
-    /** Whether another order than that of falling scores is asked for. */
+    /** Whether the request sorts by anything but descending score. */
     static boolean isSorted(SearchSourceBuilder source) {
         List<SortBuilder<?>> sorts = source.sorts();
         if (sorts == null || sorts.isEmpty()) {

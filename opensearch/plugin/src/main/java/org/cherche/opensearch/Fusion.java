@@ -4,19 +4,19 @@ import java.util.Comparator;
 import java.util.stream.IntStream;
 import org.apache.lucene.util.BytesRef;
 
-/** First stage and MaxSim of one window in one score. The same numbers as the sidecar's: tests/contract/fusion.json. */
+/** Fuses first-stage and MaxSim scores of one window, exactly as the sidecar does: {@code tests/contract/fusion.json}. */
 final class Fusion {
 
     private Fusion() {}
 
-    /** {@code (1 - weight) * first + weight * maxsim}, each scaled over the window; a hit without a score gets 0 there. */
+    /** {@code (1 - weight) * first + weight * maxsim}, each min-max scaled over the window; a missing score counts as 0. */
     static double[] convex(double[] first, double[] maxsim, double weight) {
         double[] left = minMax(first);
         double[] right = minMax(maxsim);
         return IntStream.range(0, first.length).mapToDouble(hit -> (1.0 - weight) * left[hit] + weight * right[hit]).toArray();
     }
 
-    /** Scaled to [0, 1] over the finite values; equal values become 1, what is not finite 0. */
+    /** Scales the finite values to [0, 1]: all 1 if they are equal; values that are not finite become 0. */
     static double[] minMax(double[] values) {
         double low = Double.POSITIVE_INFINITY;
         double high = Double.NEGATIVE_INFINITY;
@@ -35,7 +35,7 @@ final class Fusion {
         return scaled;
     }
 
-    /** Positions by falling score, ties by id in code point order. */
+    /** Positions in descending order of score, ties by id in code point order. */
     static int[] order(double[] scores, String[] ids) {
         Comparator<Integer> byScore = Comparator.comparingDouble(place -> -scores[place]);
         return IntStream.range(0, scores.length)

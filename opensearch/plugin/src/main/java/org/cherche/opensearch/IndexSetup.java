@@ -14,19 +14,18 @@ import org.opensearch.common.xcontent.XContentFactory;
 import org.opensearch.core.common.bytes.BytesReference;
 
 /**
- * How an index was set up: the object under {@code _meta.cherche} of its mapping. The sidecar reads it whole; the
- * plugin itself needs little of it.
+ * The setup of an index: the object under {@code _meta.cherche} of its mapping. The sidecar receives all of it; the
+ * plugin reads a few values.
  *
- * @param json the object, as it travels to the sidecar
+ * @param json the object, as it is sent to the sidecar
  * @param fields names of the encoded fields
- * @param window hits that are reranked unless a request says otherwise
- * @param weight share of MaxSim unless a request says otherwise
- * @param codec how token codes are packed
+ * @param window default number of reranked hits
+ * @param weight default weight of MaxSim in the fused score
+ * @param codec form of the token codes, for example {@code pool2+int8}
  * @param hasCodes whether documents have token codes
  */
 record IndexSetup(ByteString json, List<String> fields, int window, double weight, String codec, boolean hasCodes) {
 
-    static final String INT8 = "int8";
     static final String WEIGHTS = "cherche_weights";
     static final String TERMS = "cherche_terms";
     static final String CODES = "cherche_codes";
@@ -36,29 +35,29 @@ record IndexSetup(ByteString json, List<String> fields, int window, double weigh
 
     private record Version(String uuid, long mapping) {}
 
-    private static final Cache<Version, IndexSetup> READ = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
+    private static final Cache<Version, IndexSetup> CACHE = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
     private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false);
 
     /**
      * Reads the setup of an index.
      *
-     * @return null where the index was never set up
-     * @throws IllegalStateException where {@code _meta.cherche} is something else
+     * @return null where the index is not set up
+     * @throws IllegalStateException where {@code _meta.cherche} cannot be read
      */
     static IndexSetup of(IndexMetadata index) {
         try {
             var version = new Version(index.getIndexUUID(), index.getMappingVersion());
-            IndexSetup setup = READ.computeIfAbsent(version, ignored -> read(index.mapping()));
+            IndexSetup setup = CACHE.computeIfAbsent(version, ignored -> read(index.mapping()));
             return setup == NONE ? null : setup;
         } catch (Exception e) {
             throw new IllegalStateException(
-                "index [" + index.getIndex().getName() + "] has a _meta.cherche that cannot be read: run cherche setup again",
+                "cannot read _meta.cherche of index [" + index.getIndex().getName() + "]: run cherche setup again",
                 e
             );
         }
     }
 
-    /** Reads the object itself; an index without a mapping or without the object gives NONE. */
+    /** Reads a mapping; NONE where it has no {@code _meta.cherche}. */
     static IndexSetup read(MappingMetadata mapping) {
         Object meta = mapping == null ? null : mapping.sourceAsMap().get("_meta");
         Object own = meta instanceof Map<?, ?> map ? map.get("cherche") : null;

@@ -14,19 +14,19 @@ import org.opensearch.search.fetch.FetchSubPhase;
 import org.opensearch.search.fetch.FetchSubPhaseProcessor;
 
 /**
- * Scores the hits of the window on the shards that hold their codes, while the hits are fetched: the codes never leave
- * the shard, and no shard scores more than its part of the window.
+ * Scores hits on the shards that store their codes, while they are fetched: the codes do not leave the shard, and each
+ * shard scores only its part of the window.
  *
- * <p>Each hit that has codes gets the field {@link Reranker#MAXSIM}: a float, or text that says why there is no score.
+ * <p>Each hit with codes gets the field {@link Reranker#MAXSIM}: a float, or the reason why there is no score.
  */
 final class MaxSimPhase implements FetchSubPhase {
 
-    /** Instead of a score, where the shard's time was over. */
+    /** In place of a score: the shard's time was used up. */
     static final String LATE = "late";
 
     private static final boolean AVAILABLE = ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
 
-    /** Whether this JVM has the vector module, as OpenSearch's own jvm.options say. */
+    /** Whether this JVM has the vector module, which OpenSearch's own jvm.options add. */
     static boolean isAvailable() {
         return AVAILABLE;
     }
@@ -36,22 +36,22 @@ final class MaxSimPhase implements FetchSubPhase {
         if (!(context.getSearchExt(MaxSimQuery.NAME) instanceof MaxSimQuery query)) {
             return null;
         }
-        return AVAILABLE ? new Scorer(query, System::nanoTime) : new Unable();
+        return AVAILABLE ? new Scorer(query, System::nanoTime) : new Unavailable();
     }
 
-    private static void tell(SearchHit hit, Object result) {
+    private static void setResult(SearchHit hit, Object result) {
         hit.setDocumentField(Reranker.MAXSIM, new DocumentField(Reranker.MAXSIM, List.of(result)));
     }
 
-    /** A node of a mixed cluster that cannot do what the coordinating node can. */
-    private static final class Unable implements FetchSubPhaseProcessor {
+    /** For a node of a mixed cluster that lacks the vector module, which the coordinating node has. */
+    private static final class Unavailable implements FetchSubPhaseProcessor {
 
         @Override
         public void setNextReader(LeafReaderContext reader) {}
 
         @Override
         public void process(HitContext context) {
-            tell(context.hit(), "their node runs without --add-modules=jdk.incubator.vector");
+            setResult(context.hit(), "their node runs without --add-modules=jdk.incubator.vector");
         }
     }
 
@@ -81,10 +81,10 @@ final class MaxSimPhase implements FetchSubPhase {
             if (codes == null || hit.getNestedIdentity() != null || !codes.advanceExact(context.docId())) {
                 return;
             }
-            tell(hit, nanoTime.getAsLong() - started < budgetNanos ? result(codes.binaryValue()) : LATE);
+            setResult(hit, nanoTime.getAsLong() - started < budgetNanos ? result(codes.binaryValue()) : LATE);
         }
 
-        /** The engine stores a binary value as a list: its length, then every value's length and bytes. */
+        /** The engine stores a binary field as a list: number of values, then length and bytes of each. */
         private Object result(BytesRef stored) {
             var in = new ByteArrayDataInput(stored.bytes, stored.offset, stored.length);
             in.readVInt();

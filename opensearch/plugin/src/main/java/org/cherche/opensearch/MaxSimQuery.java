@@ -13,8 +13,8 @@ import org.opensearch.core.xcontent.XContentParser;
 import org.opensearch.search.SearchExtBuilder;
 
 /**
- * The query's token embeddings on their way to the shards, where {@link MaxSimPhase} reads them. A client cannot send
- * them: scores of vectors of one's own choice would spell out the stored codes.
+ * The query's token embeddings, sent to the shards for {@link MaxSimPhase}. Clients cannot send them: the scores of
+ * chosen vectors would reveal the stored codes.
  */
 final class MaxSimQuery extends SearchExtBuilder {
 
@@ -31,7 +31,9 @@ final class MaxSimQuery extends SearchExtBuilder {
      */
     MaxSimQuery(byte[] data, int tokens, int dim, long budgetMillis) {
         if (data.length != 4L * tokens * dim) {
-            throw new IllegalArgumentException(data.length + " bytes are not " + tokens + " x " + dim + " float32");
+            throw new IllegalArgumentException(
+                "the query embeddings have " + data.length + " bytes, not " + tokens + " x " + dim + " float32"
+            );
         }
         this.data = data;
         this.tokens = tokens;
@@ -47,8 +49,8 @@ final class MaxSimQuery extends SearchExtBuilder {
         return new MaxSimQuery(query.getData().toByteArray(), query.getTokens(), query.getDim(), budgetMillis);
     }
 
-    static MaxSimQuery refuse(XContentParser parser) {
-        throw new IllegalArgumentException("ext." + NAME + " is the plugin's own; send ext." + ChercheExt.NAME);
+    static MaxSimQuery rejectClients(XContentParser parser) {
+        throw new IllegalArgumentException("ext." + NAME + " is internal to the plugin: send ext." + ChercheExt.NAME);
     }
 
     MaxSim scorer() {

@@ -16,11 +16,11 @@ import org.opensearch.index.IndexNotFoundException;
 import org.opensearch.search.builder.PointInTimeBuilder;
 import org.opensearch.transport.client.Client;
 
-/** What the processors of one node share. */
+/** The services that the processors of one node share. */
 public final class Node {
 
-    /** The node's parts, which exist before any pipeline is created and after the plugin's factories are. */
-    interface Later extends Supplier<Node> {}
+    /** Gives the node to the processor factories, which the engine creates before it. */
+    interface Provider extends Supplier<Node> {}
 
     private final ClusterService clusterService;
     private final IndexNameExpressionResolver names;
@@ -33,7 +33,7 @@ public final class Node {
     private final Stats stats = new Stats();
     private final Reranker reranker = new Reranker(this);
     private final Shadow shadow;
-    private final Lanes lanes;
+    private final ConcurrencyLimit ingestLimit;
 
     Node(
         Client client,
@@ -55,7 +55,7 @@ public final class Node {
         this.stored = new StoredParts.Reader(client);
         this.rewriter = new QueryRewriter(this, xContent, queryCache);
         this.shadow = new Shadow(this, client);
-        this.lanes = new Lanes(settings::ingestConcurrency);
+        this.ingestLimit = new ConcurrencyLimit(settings::ingestConcurrency);
     }
 
     ChercheSettings settings() {
@@ -90,14 +90,14 @@ public final class Node {
         return stats;
     }
 
-    Lanes lanes() {
-        return lanes;
+    ConcurrencyLimit ingestLimit() {
+        return ingestLimit;
     }
 
     /**
-     * The setup of the index that a name writes to.
+     * The setup of the index that an index or alias name writes to.
      *
-     * @throws IllegalStateException where it has none, naming the next step
+     * @throws IllegalStateException where the index is not set up
      */
     IndexSetup setupForWriting(String name) {
         IndexAbstraction target = state().metadata().getIndicesLookup().get(name);
@@ -109,7 +109,7 @@ public final class Node {
         return setup;
     }
 
-    /** The one setup of all indices that a search reads; null where one has none, or another. */
+    /** The common setup of all indices that a search reads; null where one has none or a different one. */
     IndexSetup setupForReading(SearchRequest request) {
         IndexSetup common = null;
         try {
@@ -122,12 +122,12 @@ public final class Node {
                 common = setup;
             }
         } catch (IndexNotFoundException e) {
-            return null; // the search itself says so, in the words its caller knows
+            return null; // the search itself reports it
         }
         return common;
     }
 
-    /** A point in time names its indices itself, and the request none. */
+    /** A request with a point in time names no indices: the point in time holds them. */
     private Index[] searched(SearchRequest request) {
         PointInTimeBuilder point = request.pointInTimeBuilder();
         if (point == null) {

@@ -5,22 +5,23 @@ import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Function;
 
 /**
- * How a search becomes hybrid: a pipeline's options, or a request's own under {@code ext.cherche}, which override them.
+ * Options of {@code cherche_query}: those of the pipeline, overridden by those of the request under {@code ext.cherche}.
  *
- * @param text the query text; null takes it from the query's first match
- * @param mode whether anything is done
- * @param sample share of searches that shadow mode looks at
- * @param matchSet which documents may be hits
- * @param queryMode how the text becomes term weights
- * @param queryTerms terms kept by the query mode pruned; 0 for the sidecar's default
+ * @param text the query text; null takes it from the first match clause
+ * @param mode on, off, or shadow
+ * @param sample share of searches that shadow mode repeats
+ * @param matchSet which clauses decide the hits
+ * @param queryMode how the text is expanded into term weights
+ * @param queryTerms number of terms that query mode pruned keeps; 0 for the sidecar's default
  * @param sparseBoost factor of the sparse clause; null for the index's setting
- * @param rerank whether more hits than the page's are fetched for cherche_rerank, which cuts them again
- * @param window hits to rerank; 0 for the index's setting
- * @param weight share of MaxSim; null for the index's setting
- * @param maxsim who scores the window
+ * @param rerank whether the whole window is fetched for cherche_rerank, which reduces it to the page
+ * @param window number of hits to rerank; 0 for the index's setting
+ * @param weight weight of MaxSim in the fused score; null for the index's setting
+ * @param maxsim where MaxSim is computed
  */
 record Options(
     String text,
@@ -66,15 +67,15 @@ record Options(
     }
 
     enum Scorer {
-        /** The shards that hold the codes; the sidecar where they cannot. */
+        /** On the shards that store the codes; on the sidecar where shards cannot read them. */
         SHARDS,
         SIDECAR
     }
 
     /**
-     * Takes the known keys out of a map.
+     * Removes the known keys from a map and applies their values.
      *
-     * @throws IllegalArgumentException naming the key whose value is wrong
+     * @throws IllegalArgumentException naming the key with an invalid value
      */
     Options override(Map<String, Object> values) {
         return new Options(
@@ -95,7 +96,7 @@ record Options(
     /**
      * The options of one request.
      *
-     * @throws IllegalArgumentException also for an unknown key
+     * @throws IllegalArgumentException for an invalid value or an unknown key
      */
     Options of(ChercheExt ext) {
         if (ext == null) {
@@ -104,7 +105,7 @@ record Options(
         Map<String, Object> values = new HashMap<>(ext.values());
         Options options = override(values);
         if (!values.isEmpty()) {
-            throw new IllegalArgumentException("ext.cherche knows " + KEYS + ", not " + values.keySet());
+            throw new IllegalArgumentException("ext.cherche has unknown keys " + values.keySet() + "; known are " + new TreeSet<>(KEYS));
         }
         return options;
     }
@@ -117,7 +118,7 @@ record Options(
         try {
             return read.apply(value);
         } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("[" + key + "] cannot be [" + value + "]", e);
+            throw new IllegalArgumentException("[" + key + "] has the invalid value [" + value + "]", e);
         }
     }
 
@@ -133,14 +134,14 @@ record Options(
         if (value >= least && value <= most) {
             return value;
         }
-        throw new IllegalArgumentException("not within [" + least + ", " + most + "]");
+        throw new IllegalArgumentException("it must be within [" + least + ", " + most + "]");
     }
 
     private static boolean flag(Object value) {
         return switch (String.valueOf(value)) {
             case "true" -> true;
             case "false" -> false;
-            default -> throw new IllegalArgumentException("neither true nor false");
+            default -> throw new IllegalArgumentException("it must be true or false");
         };
     }
 }

@@ -12,15 +12,15 @@ import org.opensearch.search.aggregations.InternalAggregations;
 import org.opensearch.search.internal.InternalSearchResponse;
 import org.opensearch.search.profile.SearchProfileShardResults;
 
-/** Search responses with other hits. Everything else of a response stays what it was. */
+/** Builds search responses with other hits; everything else of a response is kept. */
 final class Pages {
 
     private Pages() {}
 
     /**
-     * The user's page of a response.
+     * The user's page of a response, which may hold a whole window.
      *
-     * @param order positions of all hits in their new order; null leaves them as they are
+     * @param order positions of all hits in their new order; null keeps the order
      */
     static SearchResponse cut(SearchResponse response, int[] order, SearchState state, ChercheExt ext) {
         SearchHits hits = response.getHits();
@@ -43,7 +43,7 @@ final class Pages {
         return with(response, cut, ext);
     }
 
-    /** The same response with other hits, and with ext.cherche. */
+    /** The same response with other hits and {@code ext.cherche}. */
     static SearchResponse with(SearchResponse response, SearchHits hits, ChercheExt ext) {
         SearchResponseSections sections = response.getInternalResponse();
         List<SearchExtBuilder> exts = new ArrayList<>(sections.getSearchExtBuilders());

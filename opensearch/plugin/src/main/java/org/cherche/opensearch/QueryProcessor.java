@@ -10,7 +10,7 @@ import org.opensearch.search.pipeline.PipelineProcessingContext;
 import org.opensearch.search.pipeline.Processor;
 import org.opensearch.search.pipeline.SearchRequestProcessor;
 
-/** Search request processor {@code cherche_query}: adds the sparse clause, and widens the page for the rerank. */
+/** Search request processor {@code cherche_query}: adds the sparse clause and enlarges the page to the rerank window. */
 final class QueryProcessor extends AbstractProcessor implements SearchRequestProcessor {
 
     static final String TYPE = "cherche_query";
@@ -48,7 +48,7 @@ final class QueryProcessor extends AbstractProcessor implements SearchRequestPro
             return;
         }
         if (own.mode() == Mode.SHADOW) {
-            var state = new SearchState(own, null, 0, 0).untouched("SHADOW", "").notReranked("SHADOW", "");
+            var state = new SearchState(own, null, 0, 0).leftAsWritten("SHADOW", "");
             state.shadow = node.settings().enabled() && Randomness.get().nextDouble() < own.sample();
             context.setAttribute(SearchState.ATTRIBUTE, state);
             listener.onResponse(request);
@@ -60,7 +60,7 @@ final class QueryProcessor extends AbstractProcessor implements SearchRequestPro
         }, listener::onFailure));
     }
 
-    record Factory(Node.Later node) implements Processor.Factory<SearchRequestProcessor> {
+    record Factory(Node.Provider node) implements Processor.Factory<SearchRequestProcessor> {
 
         @Override
         public SearchRequestProcessor create(

@@ -5,7 +5,6 @@ import cherche.v1.Plugin.PrepareQueryResponse;
 import cherche.v1.Search.QueryMode;
 import cherche.v1.Search.RerankStatus;
 import cherche.v1.Search.SparseStatus;
-import io.grpc.Status;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,12 +24,12 @@ import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.search.SearchExtBuilder;
 import org.opensearch.search.builder.SearchSourceBuilder;
 
-/** Makes a search hybrid, and fetches what its rerank will need. Whatever hinders it leaves the search as it was. */
+/** Makes a search hybrid and requests what its rerank needs. Any failure leaves the search as the user wrote it. */
 final class QueryRewriter {
 
     private static final int DEFAULT_SIZE = 10;
-    /** Clauses left for the user's own query. */
-    private static final int RESERVE = 128;
+    /** Clauses of the cluster's limit that are left for the user's query. */
+    private static final int RESERVED_CLAUSES = 128;
 
     private record Key(
         IndexSetup setup,
@@ -55,9 +54,9 @@ final class QueryRewriter {
     }
 
     /**
-     * Rewrites a request in place, or leaves it.
+     * Rewrites a request in place, or leaves it unchanged.
      *
-     * @param then gets what became of it; only a request that is wrong in itself fails
+     * @param then receives the state for the response side; fails only for an invalid request
      */
     void rewrite(SearchRequest request, Options options, ActionListener<SearchState> then) {
         SearchSourceBuilder source = request.source();
@@ -76,7 +75,7 @@ final class QueryRewriter {
             options.queryTerms(),
             options.sparseBoost(),
             state.window > 0,
-            Math.max(1, IndexSearcher.getMaxClauseCount() - RESERVE)
+            Math.max(1, IndexSearcher.getMaxClauseCount() - RESERVED_CLAUSES)
         );
         PrepareQueryResponse cached = cache.get(key);
         if (cached != null) {
@@ -86,58 +85,56 @@ final class QueryRewriter {
             return;
         }
         if (key.mode == QueryMode.QUERY_MODE_DOC_ONLY && !key.embeddings) {
-            tables.get(key.setup, table -> {
+            tables.get(key.setup, ActionListener.wrap(table -> {
                 if (table == null) {
-                    ask(key, state, source, then);
+                    prepare(key, state, source, then);
                 } else {
-                    use(table.prepare(key.text, key.boost, key.clauses), key, state, source, then);
+                    finish(table.prepare(key.text, key.boost, key.clauses), key, state, source, then);
                 }
-            });
+            }, error -> fail(error, state, then)));
             return;
         }
-        ask(key, state, source, then);
+        prepare(key, state, source, then);
     }
 
-    private void ask(Key key, SearchState state, SearchSourceBuilder source, ActionListener<SearchState> then) {
+    /** Calls the sidecar. */
+    private void prepare(Key key, SearchState state, SearchSourceBuilder source, ActionListener<SearchState> then) {
         long started = System.nanoTime();
         node.sidecar().call(stub -> stub.prepareQuery(message(key)), node.settings().queryDeadline(), ActionListener.wrap(response -> {
-            node.stats().add(Count.QUERY_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
-            use(response, key, state, source, then);
-        }, error -> {
-            node.stats().one(Count.QUERIES_UNTOUCHED);
-            Status status = Status.fromThrowable(error);
-            state.untouched(outage(status), String.valueOf(status.getDescription()));
-            then.onResponse(state.notReranked(outage(status), "the query could not be encoded"));
-        }));
+            node.stats().addMillisSince(started, Count.QUERY_CALL_MILLIS);
+            finish(response, key, state, source, then);
+        }, error -> fail(error, state, then)));
     }
 
-    private void use(
+    private void fail(Exception error, SearchState state, ActionListener<SearchState> then) {
+        node.stats().one(Count.QUERIES_UNTOUCHED);
+        String outage = SearchState.outage(error);
+        state.notRewritten(outage, SearchState.reason(error));
+        then.onResponse(state.notReranked(outage, "the query could not be encoded"));
+    }
+
+    private void finish(
         PrepareQueryResponse response,
         Key key,
         SearchState state,
         SearchSourceBuilder source,
         ActionListener<SearchState> then
     ) {
-        if (isLasting(key, response)) {
+        if (isCacheable(key, response)) {
             cache.put(key, response);
         }
         apply(response, state, source);
         then.onResponse(state);
     }
 
-    /** Whether the next search of the text would get the same: a reranker that was busy is asked again. */
-    private static boolean isLasting(Key key, PrepareQueryResponse response) {
+    /** Whether a later search would get the same response: embeddings that are only missing for now are not cached. */
+    private static boolean isCacheable(Key key, PrepareQueryResponse response) {
         return !key.embeddings
             || response.hasEmbeddings()
             || response.getUnreranked() == RerankStatus.RERANK_STATUS_UNKNOWN_LANGUAGE;
     }
 
-    /** DEADLINE or UNAVAILABLE. */
-    static String outage(Status status) {
-        return status.getCode() == Status.Code.DEADLINE_EXCEEDED ? "DEADLINE" : "UNAVAILABLE";
-    }
-
-    /** What is known before the sidecar is asked; with a query status where it need not be. */
+    /** The state before the sidecar is called; it has a query status if no call is needed. */
     private SearchState state(SearchRequest request, Options options) {
         SearchSourceBuilder source = request.source();
         int from = source == null ? 0 : Math.max(0, source.from());
@@ -145,24 +142,24 @@ final class QueryRewriter {
         IndexSetup setup = options.mode() == Mode.OFF || !node.settings().enabled() ? null : node.setupForReading(request);
         var state = new SearchState(options, setup, from, size);
         if (options.mode() == Mode.OFF || !node.settings().enabled()) {
-            return state.untouched("OFF", "").notReranked("OFF", "");
+            return state.leftAsWritten("OFF", "");
         }
         if (setup == null) {
-            String reason = "the index, or not every one of them, was set up for cherche, or in different ways";
-            return state.untouched("NOT_SET_UP", reason).notReranked("NOT_SET_UP", reason);
+            return state.leftAsWritten(
+                "NOT_SET_UP",
+                "an index of the search is not set up for cherche, or its setup differs from that of the others: run cherche setup"
+            );
         }
         if (source == null || source.query() == null || options.text() == null && FirstStage.text(source.query()) == null) {
-            String reason = "the search has no text: send ext.cherche.text, or a match";
-            return state.untouched("NO_TEXT", reason).notReranked("NO_TEXT", reason);
+            return state.leftAsWritten("NO_TEXT", "the search has no query text: add a match clause or ext.cherche.text");
         }
         if (request.scroll() != null || FirstStage.isSorted(source) || source.searchAfter() != null) {
-            String reason = "the search asks for another order than the score's, or scrolls";
-            return state.untouched("SKIPPED_SORT", reason).notReranked("SKIPPED_SORT", reason);
+            return state.leftAsWritten("SKIPPED_SORT", "the search sorts by anything but descending score, or scrolls");
         }
         return state;
     }
 
-    /** How many hits will be reranked: nothing is fetched for a page that cannot use it. */
+    /** Decides the window; codes are not fetched for a page that is not reranked. */
     private void planRerank(SearchState state, SearchSourceBuilder source) {
         int window = state.options.window() == 0 ? state.setup.window() : state.options.window();
         if (!state.options.rerank() || state.size == 0) {
@@ -170,27 +167,26 @@ final class QueryRewriter {
         } else if (!state.setup.hasCodes()) {
             state.notReranked("CODES_MISSING", "the index stores no token codes: set it up with a reranker");
         } else if (state.from >= window) {
-            state.notReranked("OUTSIDE_WINDOW", "this page starts below the window of " + window + " hits");
+            state.notReranked("OUTSIDE_WINDOW", "the page starts after the rerank window of " + window + " hits");
         } else if (scoresOnShards(state)) {
             state.onShards = true;
             state.window = window;
         } else {
             Budget.Window fitting = node.budget().reserve(window, Math.min(window, state.from + 1));
-            state.hold = fitting.hold();
+            state.reservation = fitting.reservation();
             state.window = fitting.hits();
             state.shrunk = fitting.hits() < window;
             if (state.shrunk) {
                 node.stats().one(Count.WINDOWS_SHRUNK);
             }
             if (fitting.hits() == 0) {
-                state.notReranked("UNAVAILABLE", "the heap's budget for reranks is used up");
+                state.notReranked("UNAVAILABLE", "the heap budget for reranks is used up: raise breaker." + Budget.BREAKER + ".limit");
             }
         }
     }
 
     private static boolean scoresOnShards(SearchState state) {
-        boolean isReadable = state.setup.codec().endsWith(IndexSetup.INT8); // pooled or not
-        return state.options.maxsim() == Scorer.SHARDS && isReadable && MaxSimPhase.isAvailable();
+        return state.options.maxsim() == Scorer.SHARDS && CodesDecoder.reads(state.setup.codec()) && MaxSimPhase.isAvailable();
     }
 
     private PrepareQueryRequest message(Key key) {
@@ -211,14 +207,14 @@ final class QueryRewriter {
         state.terms = response.getTerms();
         if (response.getClauseJson().isEmpty()) {
             boolean isUnknownLanguage = response.getSparse().getStatus() == SparseStatus.SPARSE_STATUS_UNKNOWN_LANGUAGE;
-            state.untouched(isUnknownLanguage ? "UNKNOWN_LANGUAGE" : "NO_TERMS", response.getSparse().getReason());
+            state.notRewritten(isUnknownLanguage ? "UNKNOWN_LANGUAGE" : "NO_TERMS", response.getSparse().getReason());
         } else {
             state.queryStatus = "REWRITTEN";
             state.queryReason = response.getTermsCut() > 0
                 ? response.getTermsCut() + " terms did not fit the cluster's clause limit"
                 : String.join("; ", response.getWarningsList());
             boolean union = FirstStage.isUnion(state.options.matchSet(), source);
-            QueryBuilder users = union || source.minScore() == null ? source.query() : FirstStage.floored(source);
+            QueryBuilder users = union || source.minScore() == null ? source.query() : FirstStage.withMinScore(source);
             source.query(FirstStage.hybrid(users, parse(response), union));
         }
         node.stats().one(response.getClauseJson().isEmpty() ? Count.QUERIES_UNTOUCHED : Count.QUERIES_REWRITTEN);
@@ -226,8 +222,8 @@ final class QueryRewriter {
             return;
         }
         if (!response.hasEmbeddings()) {
-            state.hold.release();
-            state.notReranked(withoutEmbeddings(response.getUnreranked()), response.getEmbeddingsMissing());
+            state.reservation.release();
+            state.notReranked(statusWithoutEmbeddings(response.getUnreranked()), response.getEmbeddingsMissing());
             return;
         }
         state.embeddings = response.getEmbeddings();
@@ -241,27 +237,27 @@ final class QueryRewriter {
         }
     }
 
-    /** What a page says of its rerank; sidecars of before tell the reason alone. */
-    private static String withoutEmbeddings(RerankStatus status) {
+    /** Rerank status of a query without embeddings; older sidecars send only the reason. */
+    private static String statusWithoutEmbeddings(RerankStatus status) {
         return switch (status) {
             case RERANK_STATUS_UNSPECIFIED, UNRECOGNIZED -> "UNAVAILABLE";
-            default -> status.name().substring("RERANK_STATUS_".length());
+            default -> SearchState.name(status);
         };
     }
 
-    /** The clause's name is for engines that tell its score; here it would show among the user's own. */
+    /** Without the clause's name, which would show up among the user's own matched_queries. */
     private QueryBuilder parse(PrepareQueryResponse response) {
         byte[] json = response.getClauseJson().toByteArray();
         try (var parser = JsonXContent.jsonXContent.createParser(xContent, LoggingDeprecationHandler.INSTANCE, json)) {
             return AbstractQueryBuilder.parseInnerQueryBuilder(parser).queryName(null);
         } catch (IOException e) {
-            throw new IllegalStateException("the sidecar's clause is no query", e);
+            throw new IllegalStateException("the sidecar returned a clause that is not a query", e);
         }
     }
 
-    /** The request's own options, taken out: shards need not know them. */
+    /** Removes {@code ext.cherche} from a request: shards do not need it. */
     static ChercheExt takeExt(SearchSourceBuilder source) {
-        ChercheExt own = source == null ? null : ChercheExt.among(source.ext());
+        ChercheExt own = source == null ? null : ChercheExt.in(source.ext());
         if (own != null) {
             List<SearchExtBuilder> others = new ArrayList<>(source.ext());
             others.remove(own);

@@ -15,7 +15,7 @@ import java.util.TreeSet;
 import org.opensearch.common.xcontent.XContentFactory;
 import org.opensearch.core.common.bytes.BytesReference;
 
-/** Query weights of a model whose queries need no pass: the sidecar's answer to PrepareQuery, made without it. */
+/** Query weights of an inference-free model: gives the response to PrepareQuery without calling the sidecar. */
 final class QueryTable {
 
     private final WordPieces words;
@@ -35,13 +35,13 @@ final class QueryTable {
         this.boost = table.getSparseBoost();
     }
 
-    /** The table, where one of BERT's ways to cut words is the model's: every probe says so; else null. */
+    /** The table with the variant of WordPieces that passes every probe; null where none does. */
     static QueryTable of(GetQueryTableResponse table) {
         for (boolean lowercase : new boolean[] { true, false }) {
             for (boolean stripAccents : new boolean[] { lowercase, !lowercase }) {
                 var words = new WordPieces(table.getVocabularyList(), lowercase, stripAccents);
                 var candidate = new QueryTable(words, table);
-                if (table.getProbesList().stream().allMatch(candidate::agrees)) {
+                if (table.getProbesList().stream().allMatch(candidate::passes)) {
                     return candidate;
                 }
             }
@@ -49,11 +49,11 @@ final class QueryTable {
         return null;
     }
 
-    private boolean agrees(TokenizerProbe probe) {
+    private boolean passes(TokenizerProbe probe) {
         return List.copyOf(terms(probe.getText())).equals(probe.getIdsList());
     }
 
-    /** Distinct ids of a text, rising. */
+    /** Distinct ids of a text, in ascending order. */
     private Set<Integer> terms(String text) {
         List<Integer> ids = words.ids(text);
         Set<Integer> terms = new TreeSet<>(ids.subList(0, Math.min(ids.size(), maxPieces)));
@@ -62,21 +62,21 @@ final class QueryTable {
     }
 
     /**
-     * The clause of a text, without embeddings.
+     * The sparse clause of a text, without embeddings.
      *
-     * @param ownBoost null for the index's
-     * @param limit most clauses; the heaviest are kept
+     * @param ownBoost null for the boost of the index
+     * @param limit maximum number of clauses; those with the largest weights are kept
      */
     PrepareQueryResponse prepare(String text, Double ownBoost, int limit) {
         Comparator<Integer> heaviest = Comparator.comparingDouble(id -> -weights[id]);
         List<Integer> chosen = terms(text).stream().filter(id -> weights[id] > 0).sorted(heaviest).toList();
         int cut = Math.max(0, chosen.size() - limit);
         List<Integer> kept = cut == 0 ? chosen : chosen.subList(0, limit).stream().sorted().toList();
-        var answer = PrepareQueryResponse.newBuilder().setTerms(kept.size()).setTermsCut(cut);
+        var response = PrepareQueryResponse.newBuilder().setTerms(kept.size()).setTermsCut(cut);
         if (!kept.isEmpty()) {
-            answer.setClauseJson(clause(kept, ownBoost == null ? boost : ownBoost));
+            response.setClauseJson(clause(kept, ownBoost == null ? boost : ownBoost));
         }
-        return answer.build();
+        return response.build();
     }
 
     private ByteString clause(List<Integer> ids, double factor) {

@@ -3,7 +3,6 @@ package org.cherche.opensearch;
 import java.util.Map;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.action.search.SearchResponse;
-import org.opensearch.common.unit.TimeValue;
 import org.opensearch.core.action.ActionListener;
 import org.opensearch.ingest.ConfigurationUtils;
 import org.opensearch.search.pipeline.AbstractProcessor;
@@ -12,8 +11,8 @@ import org.opensearch.search.pipeline.Processor;
 import org.opensearch.search.pipeline.SearchResponseProcessor;
 
 /**
- * Search response processor {@code cherche_rerank}: reorders what {@code cherche_query} of the same pipeline fetched,
- * and tells under {@code ext.cherche} what became of the search.
+ * Search response processor {@code cherche_rerank}: reorders the hits that {@code cherche_query} of the same pipeline
+ * requested, and reports statuses and counts under {@code ext.cherche}.
  */
 final class RerankProcessor extends AbstractProcessor implements SearchResponseProcessor {
 
@@ -52,8 +51,8 @@ final class RerankProcessor extends AbstractProcessor implements SearchResponseP
         ActionListener<SearchResponse> listener
     ) {
         if (!(context.getAttribute(SearchState.ATTRIBUTE) instanceof SearchState state)) {
-            var none = new SearchState(Options.DEFAULTS, null, 0, 0).untouched("NOT_PREPARED", "")
-                .notReranked("NOT_PREPARED", "the pipeline has no " + QueryProcessor.TYPE + " among its request processors");
+            var none = new SearchState(Options.DEFAULTS, null, 0, 0).notRewritten("NOT_PREPARED", "")
+                .notReranked("NOT_PREPARED", "add " + QueryProcessor.TYPE + " to the pipeline's request_processors");
             node.reranker().rerank(response, none, settings, listener);
             return;
         }
@@ -63,7 +62,7 @@ final class RerankProcessor extends AbstractProcessor implements SearchResponseP
         node.reranker().rerank(response, state, settings, listener);
     }
 
-    record Factory(Node.Later node) implements Processor.Factory<SearchResponseProcessor> {
+    record Factory(Node.Provider node) implements Processor.Factory<SearchResponseProcessor> {
 
         @Override
         public SearchResponseProcessor create(
@@ -74,9 +73,8 @@ final class RerankProcessor extends AbstractProcessor implements SearchResponseP
             Map<String, Object> config,
             Processor.PipelineContext context
         ) {
-            String deadline = ConfigurationUtils.readOptionalStringProperty(TYPE, tag, config, "deadline");
             var settings = new Reranker.Settings(
-                deadline == null ? null : TimeValue.parseTimeValue(deadline, "deadline"),
+                ChercheSettings.deadline(TYPE, tag, config),
                 ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "fail_closed", false),
                 ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "keep_scores", true)
             );

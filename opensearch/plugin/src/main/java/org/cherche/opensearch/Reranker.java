@@ -6,7 +6,6 @@ import cherche.v1.Plugin.RerankHitsResponse;
 import cherche.v1.Plugin.RerankedHit;
 import cherche.v1.Search.RerankOutcome;
 import com.google.protobuf.ByteString;
-import io.grpc.Status;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -20,13 +19,13 @@ import org.opensearch.core.action.ActionListener;
 import org.opensearch.core.rest.RestStatus;
 import org.opensearch.search.SearchHit;
 
-/** Reorders the window of a search that was widened for it, and cuts the user's page out of it. Fails open. */
+/** Reorders the window of a search that was enlarged for it, and cuts the user's page out of it. Fails open. */
 final class Reranker {
 
     static final String FIRST_STAGE = "cherche_first_stage";
     static final String MAXSIM = "cherche_maxsim";
 
-    /** How one pipeline reranks; a null deadline is the cluster's setting. */
+    /** How one pipeline reranks; a null deadline stands for the cluster's setting. */
     record Settings(TimeValue deadline, boolean failClosed, boolean keepScores) {}
 
     private final Node node;
@@ -37,19 +36,26 @@ final class Reranker {
 
     void rerank(SearchResponse response, SearchState state, Settings settings, ActionListener<SearchResponse> then) {
         SearchHit[] hits = response.getHits().getHits();
-        if (state.onShards && state.window > 0) {
-            rerankOnShards(response, state, settings, then);
-            return;
-        }
-        List<PipelineHit> window = window(hits, state);
+        List<PipelineHit> window = takeWindow(hits, state);
         if (state.window == 0) {
             finish(response, state, null, Map.of(), settings, then);
-            return;
-        }
-        if (hits.length == 0) {
+        } else if (hits.length == 0) {
             finish(response, state.notReranked("APPLIED", "there were no hits"), null, Map.of(), settings, then);
-            return;
+        } else if (state.onShards) {
+            double weight = state.options.weight() == null ? state.setup.weight() : state.options.weight();
+            apply(response, state, ShardScores.rank(hits, Math.min(state.window, hits.length), weight), settings, then);
+        } else {
+            rerankOnSidecar(response, window, state, settings, then);
         }
+    }
+
+    private void rerankOnSidecar(
+        SearchResponse response,
+        List<PipelineHit> window,
+        SearchState state,
+        Settings settings,
+        ActionListener<SearchResponse> then
+    ) {
         var request = RerankHitsRequest.newBuilder()
             .setMetaJson(state.setup.json())
             .setQuery(state.embeddings)
@@ -59,51 +65,35 @@ final class Reranker {
         }
         TimeValue deadline = settings.deadline() == null ? node.settings().rerankDeadline() : settings.deadline();
         long started = System.nanoTime();
-        node.sidecar().call(stub -> stub.rerankHits(request.build()), deadline, ActionListener.wrap(answer -> {
-            node.stats().add(Count.RERANK_CALL_MILLIS, (System.nanoTime() - started) / 1_000_000);
-            apply(response, state, answer, settings, then);
+        node.sidecar().call(stub -> stub.rerankHits(request.build()), deadline, ActionListener.wrap(reranked -> {
+            node.stats().addMillisSince(started, Count.RERANK_CALL_MILLIS);
+            apply(response, state, reranked, settings, then);
         }, error -> {
-            Status status = Status.fromThrowable(error);
-            state.notReranked(QueryRewriter.outage(status), String.valueOf(status.getDescription()));
+            state.notReranked(SearchState.outage(error), SearchState.reason(error));
             finish(response, state, null, Map.of(), settings, then);
         }));
-    }
-
-    private void rerankOnShards(
-        SearchResponse response,
-        SearchState state,
-        Settings settings,
-        ActionListener<SearchResponse> then
-    ) {
-        SearchHit[] hits = response.getHits().getHits();
-        if (hits.length == 0) {
-            finish(response, state.notReranked("APPLIED", "there were no hits"), null, Map.of(), settings, then);
-            return;
-        }
-        double weight = state.options.weight() == null ? state.setup.weight() : state.options.weight();
-        apply(response, state, ShardScores.rank(hits, Math.min(state.window, hits.length), weight), settings, then);
     }
 
     private void apply(
         SearchResponse response,
         SearchState state,
-        RerankHitsResponse answer,
+        RerankHitsResponse reranked,
         Settings settings,
         ActionListener<SearchResponse> then
     ) {
         SearchHit[] hits = response.getHits().getHits();
         int window = Math.min(state.window, hits.length);
-        int[] order = order(answer, window, hits.length);
+        int[] order = order(reranked, window, hits.length);
         if (order == null) {
-            state.notReranked("UNAVAILABLE", "the sidecar answered other hits than it was asked about");
+            state.notReranked("UNAVAILABLE", "the sidecar returned other hits than it received");
             finish(response, state, null, Map.of(), settings, then);
             return;
         }
-        for (RerankedHit reranked : answer.getHitsList()) {
-            score(hits[reranked.getIndex()], reranked, settings.keepScores());
+        for (RerankedHit hit : reranked.getHitsList()) {
+            score(hits[hit.getIndex()], hit, settings.keepScores());
         }
-        RerankOutcome outcome = answer.getOutcome();
-        state.rerankStatus = outcome.getStatus().name().substring("RERANK_STATUS_".length());
+        RerankOutcome outcome = reranked.getOutcome();
+        state.rerankStatus = SearchState.name(outcome.getStatus());
         state.rerankReason = outcome.getReason();
         Map<String, Object> counts = new LinkedHashMap<>();
         counts.put("rerank_window", outcome.getWindow());
@@ -113,14 +103,14 @@ final class Reranker {
         finish(response, state, order, counts, settings, then);
     }
 
-    /** The window for the sidecar; every hit loses its codes, which are never shown. */
-    private List<PipelineHit> window(SearchHit[] hits, SearchState state) {
+    /** The window for the sidecar. Removes the codes from every hit: clients never see them. */
+    private List<PipelineHit> takeWindow(SearchHit[] hits, SearchState state) {
         List<PipelineHit> window = new ArrayList<>();
+        if (state.embeddings == null || state.onShards) {
+            return window;
+        }
         long bytes = 0;
         for (SearchHit hit : hits) {
-            if (state.embeddings == null) {
-                break;
-            }
             ByteString codes = StoredParts.bytes(ShardScores.take(hit, IndexSetup.CODES));
             if (window.size() < state.window) {
                 bytes += codes.size();
@@ -131,20 +121,23 @@ final class Reranker {
         return window;
     }
 
-    /** The score as JSON shows it: what every other client of the cluster ranks by. */
+    /** The score as JSON shows it, which is what the sidecar's own search ranks by. */
     static double score(SearchHit hit) {
         return Double.parseDouble(Float.toString(hit.getScore()));
     }
 
-    /** Positions of the hits in their new order, what lies below the window last; null unless each is there once. */
-    static int[] order(RerankHitsResponse answer, int window, int hits) {
-        if (answer.getHitsCount() != window) {
+    /**
+     * Positions of the hits in their new order, with the hits below the window last; null where the response is not a
+     * permutation of the window.
+     */
+    static int[] order(RerankHitsResponse reranked, int window, int hits) {
+        if (reranked.getHitsCount() != window) {
             return null;
         }
         int[] order = new int[hits];
         boolean[] seen = new boolean[window];
         for (int rank = 0; rank < window; rank++) {
-            int index = answer.getHits(rank).getIndex();
+            int index = reranked.getHits(rank).getIndex();
             if (index < 0 || index >= window || seen[index]) {
                 return null;
             }
@@ -175,7 +168,7 @@ final class Reranker {
         Settings settings,
         ActionListener<SearchResponse> then
     ) {
-        state.hold.release();
+        state.reservation.release();
         node.stats().one(order == null ? Count.PAGES_NOT_RERANKED : Count.PAGES_RERANKED);
         boolean isOutage = "DEADLINE".equals(state.rerankStatus) || "UNAVAILABLE".equals(state.rerankStatus);
         if (settings.failClosed() && isOutage) {
@@ -183,15 +176,15 @@ final class Reranker {
             then.onFailure(new OpenSearchStatusException(reason, RestStatus.SERVICE_UNAVAILABLE));
             return;
         }
-        Map<String, Object> told = state.toMap();
-        told.put("rerank_status", state.rerankStatus);
+        Map<String, Object> values = state.toMap();
+        values.put("rerank_status", state.rerankStatus);
         if (!state.rerankReason.isEmpty()) {
-            told.put("rerank_reason", state.rerankReason);
+            values.put("rerank_reason", state.rerankReason);
         }
         if (state.shrunk) {
-            told.put("rerank_window_shrunk", true);
+            values.put("rerank_window_shrunk", true);
         }
-        told.putAll(counts);
-        then.onResponse(Pages.cut(response, order, state, new ChercheExt(told)));
+        values.putAll(counts);
+        then.onResponse(Pages.cut(response, order, state, new ChercheExt(values)));
     }
 }

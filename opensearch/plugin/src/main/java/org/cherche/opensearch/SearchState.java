@@ -1,34 +1,37 @@
 package org.cherche.opensearch;
 
 import cherche.v1.Plugin.QueryEmbeddings;
+import cherche.v1.Search.RerankStatus;
+import io.grpc.Status;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** What the request side of a search leaves for its response side. */
+/** State that the request processor of a search passes to the response processor. */
 final class SearchState {
 
     static final String ATTRIBUTE = "cherche";
 
     final Options options;
     final IndexSetup setup;
-    /** The page the user asked for. */
+    /** The user's page. */
     final int from;
     final int size;
-    /** Hits to rerank; 0 for none. */
+    /** Number of hits to rerank; 0 for none. */
     int window;
     QueryEmbeddings embeddings;
-    /** Held of the heap's budget until the page is done. */
-    Budget.Hold hold = Budget.NOTHING;
-    /** How the request went: REWRITTEN, or why it is as the user wrote it. */
+    /** Part of the heap budget, until the page is complete. */
+    Budget.Reservation reservation = Budget.NONE;
+    /** REWRITTEN, or why the request is as the user wrote it; null until that is known. */
     String queryStatus;
     String queryReason = "";
-    /** Why nothing is reranked, where that is known already. */
+    /** Why nothing is reranked; null while a rerank is possible. */
     String rerankStatus;
     String rerankReason = "";
     int terms;
     boolean shrunk;
-    /** Whether the shards score the window, rather than a sidecar. */
+    /** Whether the shards compute MaxSim, rather than a sidecar. */
     boolean onShards;
+    /** Whether this search is repeated in shadow mode. */
     boolean shadow;
 
     SearchState(Options options, IndexSetup setup, int from, int size) {
@@ -38,7 +41,12 @@ final class SearchState {
         this.size = size;
     }
 
-    SearchState untouched(String status, String reason) {
+    /** A search that is neither rewritten nor reranked, for one reason. */
+    SearchState leftAsWritten(String status, String reason) {
+        return notRewritten(status, reason).notReranked(status, reason);
+    }
+
+    SearchState notRewritten(String status, String reason) {
         queryStatus = status;
         queryReason = reason;
         return this;
@@ -51,7 +59,23 @@ final class SearchState {
         return this;
     }
 
-    /** The part of ext.cherche that tells of the query. */
+    /** Status DEADLINE or UNAVAILABLE of a failed call. */
+    static String outage(Exception error) {
+        return Status.fromThrowable(error).getCode() == Status.Code.DEADLINE_EXCEEDED ? "DEADLINE" : "UNAVAILABLE";
+    }
+
+    /** The description that the sidecar sent with an error, else the error's message. */
+    static String reason(Exception error) {
+        String description = Status.fromThrowable(error).getDescription();
+        return description == null ? String.valueOf(error.getMessage()) : description;
+    }
+
+    /** The status as {@code ext.cherche} shows it. */
+    static String name(RerankStatus status) {
+        return status.name().substring("RERANK_STATUS_".length());
+    }
+
+    /** The part of {@code ext.cherche} about the query. */
     Map<String, Object> toMap() {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("query_status", queryStatus);

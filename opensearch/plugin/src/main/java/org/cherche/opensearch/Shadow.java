@@ -1,5 +1,6 @@
 package org.cherche.opensearch;
 
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,7 +17,7 @@ import org.opensearch.core.action.ActionListener;
 import org.opensearch.search.SearchHit;
 import org.opensearch.transport.client.Client;
 
-/** Runs a search a second time, hybrid and reranked, and logs both orders. The user's page has left by then. */
+/** Repeats a search as a hybrid, reranked one and logs both orders, without delaying the user's page. */
 final class Shadow {
 
     private static final Logger LOG = LogManager.getLogger(Shadow.class);
@@ -31,21 +32,21 @@ final class Shadow {
 
     void compare(SearchRequest request, SearchResponse shown, Options options, Reranker.Settings settings) {
         var copy = new SearchRequest(request).pipeline("_none");
-        // the request may bring its pipeline itself: it must not run again
+        // a pipeline in the request itself must not run again
         copy.source(request.source().shallowCopy().searchPipelineSource(null).pipeline(null));
         List<String> before = ids(shown);
         long took = shown.getTook().millis();
         long started = System.nanoTime();
-        var open = new Reranker.Settings(settings.deadline(), false, false);
+        var failOpen = new Reranker.Settings(settings.deadline(), false, false);
         node.stats().one(Count.SHADOW_SEARCHES);
         node.rewriter().rewrite(copy, on(options), ActionListener.wrap(
             state -> client.search(copy, ActionListener.wrap(
-                found -> node.reranker().rerank(found, state, open, ActionListener.wrap(
+                found -> node.reranker().rerank(found, state, failOpen, ActionListener.wrap(
                     page -> LOG.info("shadow {}", report(before, took, page, (System.nanoTime() - started) / 1_000_000)),
                     Shadow::failed
                 )),
                 error -> {
-                    state.hold.release();
+                    state.reservation.release();
                     failed(error);
                 }
             )),
@@ -53,7 +54,7 @@ final class Shadow {
         ));
     }
 
-    /** Orders, overlap and latency; ids only, no text. */
+    /** Both orders, their overlap and latency; ids only, no text. */
     static Map<String, Object> report(List<String> before, long took, SearchResponse page, long millis) {
         List<String> after = ids(page);
         Map<String, Object> report = new LinkedHashMap<>();
@@ -62,12 +63,12 @@ final class Shadow {
         report.put("overlap", overlap(before, after));
         report.put("shown_ms", took);
         report.put("hybrid_ms", millis);
-        ChercheExt ext = ChercheExt.among(page.getInternalResponse().getSearchExtBuilders());
+        ChercheExt ext = ChercheExt.in(page.getInternalResponse().getSearchExtBuilders());
         report.put("rerank_status", ext == null ? "" : ext.values().get("rerank_status"));
         return report;
     }
 
-    /** Share of the longer list that both have; 1 for two empty ones. */
+    /** Number of common ids over the length of the longer list; 1 for two empty lists. */
     static double overlap(List<String> one, List<String> other) {
         Set<String> shared = new HashSet<>(one);
         shared.retainAll(other);
@@ -76,7 +77,7 @@ final class Shadow {
     }
 
     private static Options on(Options options) {
-        return options.override(new java.util.HashMap<>(Map.of("mode", Mode.ON.name())));
+        return options.override(new HashMap<>(Map.of("mode", Mode.ON.name())));
     }
 
     private static List<String> ids(SearchResponse response) {
@@ -84,6 +85,6 @@ final class Shadow {
     }
 
     private static void failed(Exception error) {
-        LOG.warn("a shadow search failed; the user's own did not", error);
+        LOG.warn("a shadow search failed; the user's search is not affected", error);
     }
 }

@@ -8,12 +8,12 @@ import java.util.stream.IntStream;
 import org.opensearch.common.document.DocumentField;
 import org.opensearch.search.SearchHit;
 
-/** What the shards found, in the words in which a sidecar answers RerankHits. */
+/** Ranks a window by the scores of the shards; the result has the form of a RerankHits response. */
 final class ShardScores {
 
     private ShardScores() {}
 
-    /** Takes the scores off the hits, and ranks the first {@code window} of them. */
+    /** Removes the scores from all hits and ranks the first {@code window} of them. */
     static RerankHitsResponse rank(SearchHit[] hits, int window, double weight) {
         double[] first = new double[window];
         double[] maxsim = new double[window];
@@ -50,26 +50,26 @@ final class ShardScores {
             : ranked(first, maxsim, ids, outcome.setStatus(RerankStatus.RERANK_STATUS_PARTIAL));
     }
 
-    /** A field taken off a hit; the map of a hit without fields may refuse the removal. */
+    /** Removes a field from a hit; the field map of a hit without fields may be immutable. */
     static DocumentField take(SearchHit hit, String name) {
         return hit.field(name) == null ? null : hit.removeDocumentField(name);
     }
 
     private static RerankHitsResponse ranked(double[] first, double[] maxsim, String[] ids, RerankOutcome.Builder outcome) {
         double[] fused = Fusion.convex(first, maxsim, outcome.getWeight());
-        var answer = RerankHitsResponse.newBuilder().setOutcome(outcome);
+        var response = RerankHitsResponse.newBuilder().setOutcome(outcome);
         for (int place : Fusion.order(fused, ids)) {
             var hit = RerankedHit.newBuilder().setIndex(place).setScore(fused[place]);
-            answer.addHits(Double.isFinite(maxsim[place]) ? hit.setMaxsim(maxsim[place]) : hit);
+            response.addHits(Double.isFinite(maxsim[place]) ? hit.setMaxsim(maxsim[place]) : hit);
         }
-        return answer.build();
+        return response.build();
     }
 
     private static RerankHitsResponse firstStage(double[] first, RerankOutcome.Builder outcome) {
-        var answer = RerankHitsResponse.newBuilder().setOutcome(outcome);
+        var response = RerankHitsResponse.newBuilder().setOutcome(outcome);
         for (int place = 0; place < first.length; place++) {
-            answer.addHits(RerankedHit.newBuilder().setIndex(place).setScore(first[place]));
+            response.addHits(RerankedHit.newBuilder().setIndex(place).setScore(first[place]));
         }
-        return answer.build();
+        return response.build();
     }
 }

@@ -6,6 +6,7 @@ import com.google.common.util.concurrent.FutureCallback;
 import com.google.common.util.concurrent.Futures;
 import com.google.common.util.concurrent.ListenableFuture;
 import io.grpc.ChannelCredentials;
+import io.grpc.ClientInterceptor;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -33,22 +34,22 @@ import org.opensearch.threadpool.Scheduler;
 import org.opensearch.threadpool.ThreadPool;
 
 /**
- * Calls to the sidecars: round-robin over the healthy ones, each with a deadline, answered on the plugin's own pool in
- * the caller's thread context.
+ * Client of the sidecars: calls healthy ones in round-robin order, each call with a deadline. Listeners run on the
+ * plugin's thread pool in the caller's thread context.
  *
- * <p>Every call computes and changes nothing, so it is safe to try it elsewhere: queries and reranks are hedged,
- * batches of documents retried.
+ * <p>Calls have no side effects, so they can be repeated on another sidecar: queries and reranks are hedged, batches of
+ * documents are retried.
  */
 class Sidecar implements Closeable {
 
     static final String POOL = "cherche";
     private static final int MESSAGE_BYTES = 64 << 20;
-    /** gRPC's own pause before it tries a dead address again grows to two minutes: too long for searches. */
+    /** gRPC's backoff for an address that refuses connections grows to two minutes: too long for searches. */
     private static final TimeValue RECONNECT = TimeValue.timeValueSeconds(2);
     private static final Metadata.Key<String> AUTHORIZATION =
         Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
-    /** How to reach the sidecars; {@code ca} is null for the JDK's own trust store. */
+    /** How to reach the sidecars; {@code ca} is null for the JDK's trust store. */
     record Address(List<String> endpoints, boolean tls, Path ca, String token) {}
 
     private final ThreadContext context;
@@ -80,7 +81,7 @@ class Sidecar implements Closeable {
         return address;
     }
 
-    /** Goes over to other sidecars; calls in flight end on the old ones. */
+    /** Switches to other sidecars; calls in flight complete on the old ones. */
     synchronized void connect(Address next) {
         ManagedChannel before = channel;
         channel = open(next);
@@ -95,7 +96,7 @@ class Sidecar implements Closeable {
     /**
      * Makes one call.
      *
-     * @param listener gets the answer or a {@link StatusRuntimeException}, exactly once, never on this thread
+     * @param listener receives the response or a {@link StatusRuntimeException} exactly once, never on this thread
      */
     <R> void call(
         Function<PluginServiceFutureStub, ListenableFuture<R>> method,
@@ -104,7 +105,7 @@ class Sidecar implements Closeable {
     ) {
         var restore = context.newRestorableContext(false);
         if (!breaker.tryCall()) {
-            var paused = Status.UNAVAILABLE.withDescription("calls to the sidecar failed one after another; paused");
+            var paused = Status.UNAVAILABLE.withDescription("calls to the sidecars are paused after consecutive failures");
             executor.execute(() -> {
                 try (var ignored = restore.get()) {
                     listener.onFailure(paused.asRuntimeException());
@@ -137,7 +138,7 @@ class Sidecar implements Closeable {
         }, executor);
     }
 
-    /** Whether a status says that no sidecar answers, rather than that the request is wrong. */
+    /** Whether a status means that no sidecar responded, rather than that the request is invalid. */
     static boolean isOutage(Status.Code code) {
         return code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED || code == Status.Code.CANCELLED;
     }
@@ -164,7 +165,7 @@ class Sidecar implements Closeable {
             .build();
     }
 
-    private static io.grpc.ClientInterceptor authorize(String token) {
+    private static ClientInterceptor authorize(String token) {
         Metadata headers = new Metadata();
         headers.put(AUTHORIZATION, "Bearer " + token);
         return MetadataUtils.newAttachHeadersInterceptor(headers);
@@ -184,7 +185,7 @@ class Sidecar implements Closeable {
         }
     }
 
-    /** Only with a second sidecar is a hedge worth its work. */
+    /** Hedging needs a second sidecar. */
     static Map<String, ?> serviceConfig(int endpoints) {
         Map<String, ?> retry = Map.of(
             "retryPolicy",

@@ -6,7 +6,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
 
-/** What the plugin did on this node since it started. */
+/** Counters of the plugin on this node since it started. */
 final class Stats {
 
     enum Count {
@@ -38,6 +38,11 @@ final class Stats {
 
     void add(Count count, long value) {
         counts.get(count).add(value);
+    }
+
+    /** Adds the milliseconds since a {@link System#nanoTime}. */
+    void addMillisSince(long startedNanos, Count count) {
+        add(count, (System.nanoTime() - startedNanos) / 1_000_000);
     }
 
     void one(Count count) {

@@ -27,7 +27,7 @@ import org.opensearch.transport.TransportRequest;
 import org.opensearch.transport.TransportService;
 import org.opensearch.transport.client.node.NodeClient;
 
-/** {@code GET _plugins/_cherche/stats}: what the plugin did on every node. */
+/** {@code GET _plugins/_cherche/stats}: counters of the plugin on every node. */
 public final class StatsAction extends ActionType<StatsAction.Response> {
 
     static final StatsAction INSTANCE = new StatsAction();
@@ -107,7 +107,7 @@ public final class StatsAction extends ActionType<StatsAction.Response> {
         }
     }
 
-    /** Asks every node. */
+    /** Collects the counters of every node. */
     public static final class Transport extends TransportNodesAction<Request, Response, NodeRequest, NodeStats> {
 
         private final Node node;
@@ -163,7 +163,7 @@ public final class StatsAction extends ActionType<StatsAction.Response> {
         }
     }
 
-    /** The route. */
+    /** The REST handler. */
     static final class Rest extends BaseRestHandler {
 
         @Override

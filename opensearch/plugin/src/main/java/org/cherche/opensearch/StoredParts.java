@@ -17,19 +17,19 @@ import org.opensearch.search.SearchHit;
 import org.opensearch.search.builder.SearchSourceBuilder;
 import org.opensearch.transport.client.Client;
 
-/** What an index holds beside a document: its hash, packed terms and codes. */
+/** The fields that an index stores with a document: hash, packed terms and token codes. */
 record StoredParts(String hash, ByteString terms, ByteString codes) {
 
     private static final Logger LOG = LogManager.getLogger(StoredParts.class);
 
     /**
-     * Reads the parts of documents that may be in the index already. The hash tells whether they are of the same text,
-     * so it does no harm that a search sees only what was refreshed. What cannot be read is encoded again: a failure
-     * costs time only.
+     * Reads the stored fields of documents that may be in the index already. A search sees only refreshed documents,
+     * which is enough: the hash decides whether the fields belong to the same text, and a document without them is
+     * encoded again.
      */
     record Reader(Client client) {
 
-        /** @param then called once, with the parts by id; those that lack something are left out */
+        /** @param then called once, with the stored fields by id, without documents that lack one of them */
         void read(String index, IndexSetup setup, List<String> ids, Consumer<Map<String, StoredParts>> then) {
             if (ids.isEmpty()) {
                 then.accept(Map.of());
@@ -51,7 +51,7 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
 
                 @Override
                 public void onFailure(Exception error) {
-                    LOG.debug("stored weights of [{}] cannot be read; encoding again", index, error);
+                    LOG.debug("cannot read stored weights of [{}]: encoding again", index, error);
                     then.accept(Map.of());
                 }
             });
@@ -71,7 +71,7 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
         }
     }
 
-    /** Bytes of a binary doc value; empty where there is none, or where they are no base64. */
+    /** Bytes of a binary doc value; empty where there is none or where it is not base64. */
     static ByteString bytes(DocumentField field) {
         Object value = field == null ? null : field.getValue();
         try {

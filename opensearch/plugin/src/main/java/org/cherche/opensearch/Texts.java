@@ -8,12 +8,12 @@ import org.opensearch.ingest.ConfigurationUtils;
 import org.opensearch.ingest.IngestDocument;
 
 /**
- * The text of a document, read as a feed reads it ({@code tests/contract/texts.json}): a field by its name, or by a
- * path through objects and lists of objects.
+ * Reads the text of a document as {@code cherche feed} does ({@code tests/contract/texts.json}): a field by its name or
+ * by a path through objects and lists of objects.
  */
 final class Texts {
 
-    /** Source path to the encoded field that takes its text; where both are one, nothing is to be done. */
+    /** Encoded field by source path; a path that equals its field needs no copy. */
     private final Map<String, String> fieldMap;
 
     private Texts(Map<String, String> fieldMap) {
@@ -22,7 +22,7 @@ final class Texts {
 
     /**
      * Takes {@code field_map} out of a processor's configuration: source field to encoded field, paths dotted or as
-     * objects within objects.
+     * nested objects.
      */
     static Texts read(String type, String tag, Map<String, Object> config) {
         Map<String, Object> given = ConfigurationUtils.readOptionalMap(type, tag, config, "field_map");
@@ -43,7 +43,7 @@ final class Texts {
             } else if (!(value instanceof String field) || field.isBlank() || key.toString().isBlank()) {
                 throw new IllegalArgumentException("[" + path + "] must name an encoded field, not [" + value + "]");
             } else if (flat.containsValue(field)) {
-                throw new IllegalArgumentException("[" + field + "] is given two source fields");
+                throw new IllegalArgumentException("[" + field + "] is mapped from two source fields");
             } else {
                 flat.put(path, field);
             }
@@ -51,10 +51,10 @@ final class Texts {
     }
 
     /**
-     * Copies text into the encoded fields that the map names, so that what is searched, fed and encoded again later is
-     * what was encoded.
+     * Copies text into the encoded fields that the map names, so that searches, feeds and backfills read the text that
+     * was encoded.
      *
-     * @throws IllegalArgumentException where the index encodes no such field, naming the next step
+     * @throws IllegalArgumentException where the index does not encode such a field
      */
     void map(IngestDocument document, IndexSetup setup) {
         fieldMap.forEach((path, field) -> {
@@ -71,7 +71,7 @@ final class Texts {
         });
     }
 
-    /** The encoded fields alone: nothing else of a document leaves the cluster. */
+    /** The encoded fields of a document: only these leave the cluster. */
     static Map<String, Object> of(Map<String, Object> source, IndexSetup setup) {
         Map<String, Object> texts = new LinkedHashMap<>();
         for (String name : setup.fields()) {

@@ -10,8 +10,9 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Cuts a text as BERT's tokenizers do: cleaned, CJK characters apart, lower-cased and stripped of accents where the
- * model wants that, split at blanks and punctuation, then into the longest pieces that the vocabulary has.
+ * Tokenizes a text as BERT's tokenizers do: clean it, separate CJK characters, lower-case and strip accents if the model
+ * does, split at white space and punctuation, then take the longest pieces in the vocabulary ({@code
+ * tests/contract/wordpieces.json}).
  */
 final class WordPieces {
 
@@ -32,7 +33,7 @@ final class WordPieces {
         this.stripAccents = stripAccents;
     }
 
-    /** Ids in the text's order, without what frames a query. */
+    /** Ids in the order of the text, without the tokens that frame a query. */
     List<Integer> ids(String text) {
         List<Integer> ids = new ArrayList<>();
         Matcher special = SPECIAL.matcher(text);
@@ -67,7 +68,7 @@ final class WordPieces {
     private String normalized(String text) {
         var clean = new StringBuilder();
         text.codePoints().filter(character -> !isDropped(character)).forEach(character -> {
-            if (isChinese(character)) {
+            if (isCjk(character)) {
                 clean.append(' ').appendCodePoint(character).append(' ');
             } else {
                 clean.appendCodePoint(character);
@@ -85,14 +86,14 @@ final class WordPieces {
         return lowercase ? lower(result) : result;
     }
 
-    /** Character by character: what a letter becomes never depends on its neighbours. */
+    /** Character by character: unlike in Java, the case of a letter does not depend on its neighbours (final sigma). */
     private static String lower(String text) {
         var lower = new StringBuilder();
         text.codePoints().forEach(character -> lower.append(Character.toString(character).toLowerCase(Locale.ROOT)));
         return lower.toString();
     }
 
-    /** Adds the pieces of a word, and empties it. */
+    /** Appends the ids of a word and clears it. */
     private void pieces(StringBuilder word, List<Integer> ids) {
         if (word.isEmpty()) {
             return;
@@ -145,7 +146,7 @@ final class WordPieces {
         };
     }
 
-    private static boolean isChinese(int character) {
+    private static boolean isCjk(int character) {
         return within(character, 0x4e00, 0x9fff)
             || within(character, 0x3400, 0x4dbf)
             || within(character, 0x20000, 0x2a6df)

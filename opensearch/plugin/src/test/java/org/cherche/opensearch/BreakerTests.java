@@ -42,9 +42,20 @@ class BreakerTests {
     }
 
     @Test
-    void aSmallerBoundHoldsAtOnce() {
+    void aSmallerBoundAppliesAtOnce() {
         breaker.failed();
-        breaker.allow(1);
+        breaker.setFailures(1);
         assertTrue(breaker.isOpen());
+    }
+
+    @Test
+    void aLongerPauseAppliesToTheNextOpening() {
+        breaker.setPause(1_000);
+        breaker.failed();
+        breaker.failed();
+        now.set(999);
+        assertFalse(breaker.tryCall());
+        now.set(1_000);
+        assertTrue(breaker.tryCall());
     }
 }

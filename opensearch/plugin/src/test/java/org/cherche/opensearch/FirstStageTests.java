@@ -75,11 +75,11 @@ class FirstStageTests {
     }
 
     @Test
-    void theLeastScoreBecomesAConditionOfTheUsersQuery() {
+    void minScoreBecomesAConditionOfTheUsersQuery() {
         SearchSourceBuilder source = source().minScore(2.5f);
-        var floored = (FunctionScoreQueryBuilder) FirstStage.floored(source);
-        assertEquals(match("a"), floored.query());
-        assertEquals(2.5f, floored.getMinScore());
+        var limited = (FunctionScoreQueryBuilder) FirstStage.withMinScore(source);
+        assertEquals(match("a"), limited.query());
+        assertEquals(2.5f, limited.getMinScore());
         assertTrue(source.minScore() < 0);
     }
 
@@ -98,7 +98,7 @@ class FirstStageTests {
     }
 
     @Test
-    void membershipIsTheUsersWhereSomethingCountsOnIt() {
+    void theUsersQueryAloneDecidesWhereTotalsOrAggregationsDependOnIt() {
         assertTrue(FirstStage.isUnion(MatchSet.AUTO, source()));
         assertFalse(FirstStage.isUnion(MatchSet.LEXICAL, source()));
         var aggregated = source().aggregation(AggregationBuilders.terms("t").field("f"));
@@ -111,7 +111,7 @@ class FirstStageTests {
     }
 
     @Test
-    void onlyFallingScoresAreNoSort() {
+    void onlyADescendingScoreIsNoSort() {
         assertFalse(FirstStage.isSorted(source()));
         assertFalse(FirstStage.isSorted(source().sort("_score").sort("year")));
         assertTrue(FirstStage.isSorted(source().sort("_score", SortOrder.ASC)));

@@ -47,7 +47,7 @@ class MaxSimPhaseTests {
         return document;
     }
 
-    /** What each document of a segment is told. */
+    /** The field of each document of a segment. */
     private List<Object> results(long nanosPerHit, byte[]... documents) throws IOException {
         var query = new MaxSimQuery(bytes("query"), (int) VECTOR.get("tokens"), (int) VECTOR.get("dim"), 1);
         var scorer = new MaxSimPhase.Scorer(query, clock::get);
@@ -74,7 +74,7 @@ class MaxSimPhaseTests {
     }
 
     @Test
-    void aHitIsToldItsScoreOrWhyThereIsNone() throws IOException {
+    void aHitHasItsScoreOrWhyThereIsNone() throws IOException {
         List<Object> results = results(0, bytes("codes"), null, "?".getBytes(), bytes("codes"));
         assertEquals(MAXSIM, (float) results.get(0), 1e-5);
         assertNull(results.get(1));
@@ -84,7 +84,7 @@ class MaxSimPhaseTests {
     }
 
     @Test
-    void afterItsTimeAShardScoresNothingMore() throws IOException {
+    void aShardStopsScoringAfterItsTime() throws IOException {
         byte[] codes = bytes("codes");
         List<Object> results = results(600_000, codes, codes, codes);
         assertEquals(List.of((float) results.get(0), (float) results.get(0), MaxSimPhase.LATE), results);

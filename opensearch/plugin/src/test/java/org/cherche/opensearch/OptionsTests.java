@@ -33,11 +33,12 @@ class OptionsTests {
     }
 
     @Test
-    void aPipelineLeavesUnknownKeysToTheClusterAndARequestRefusesThem() {
+    void aPipelineLeavesUnknownKeysToTheClusterAndARequestRejectsThem() {
         Map<String, Object> config = new HashMap<>(Map.of("rerank", true, "other", 1));
         Options.DEFAULTS.override(config);
         assertEquals(Map.of("other", 1), config);
-        assertThrows(IllegalArgumentException.class, () -> of(Map.of("other", 1)));
+        var error = assertThrows(IllegalArgumentException.class, () -> of(Map.of("other", 1)));
+        assertTrue(error.getMessage().startsWith("ext.cherche has unknown keys [other]; known are [match_set, "), error.getMessage());
     }
 
     @ParameterizedTest

@@ -35,7 +35,7 @@ class QueryTableTests {
         return (List<Integer>) text.get("ids");
     }
 
-    /** A table over pieces, weights and probes; framed by the first two ids. */
+    /** A table whose queries are framed by the first two ids. */
     private static GetQueryTableResponse table(List<String> pieces, float[] weights, List<TokenizerProbe> probes) {
         var bytes = ByteBuffer.allocate(4 * weights.length).order(ByteOrder.LITTLE_ENDIAN);
         bytes.asFloatBuffer().put(weights);
@@ -52,17 +52,7 @@ class QueryTableTests {
     }
 
     @Test
-    void textsAreCutAsTheTokenizersLibraryDoes() {
-        for (Map<String, Object> vector : Contract.vectors("wordpieces.json")) {
-            var words = new WordPieces(vocabulary(), (boolean) vector.get("lowercase"), (boolean) vector.get("strip_accents"));
-            for (Map<String, Object> text : texts(vector)) {
-                assertEquals(ids(text), words.ids((String) text.get("text")), vector.get("lowercase") + ": " + text.get("text"));
-            }
-        }
-    }
-
-    @Test
-    void theProbesTellWhichWayTheModelCuts() {
+    void theProbesDecideTheVariantOfWordPieces() {
         for (Map<String, Object> vector : Contract.vectors("wordpieces.json")) {
             List<TokenizerProbe> probes = texts(vector).stream()
                 .map(text -> {
@@ -71,10 +61,10 @@ class QueryTableTests {
                     return TokenizerProbe.newBuilder().setText((String) text.get("text")).addAllIds(distinct).build();
                 })
                 .toList();
-            var answer = table(vocabulary(), new float[vocabulary().size()], probes).toBuilder().setMaxPieces(1000);
-            assertNotNull(QueryTable.of(answer.build()));
-            answer.addProbes(TokenizerProbe.newBuilder().setText("neural").addIds(7));
-            assertNull(QueryTable.of(answer.build()), "a model that cuts otherwise is asked");
+            var response = table(vocabulary(), new float[vocabulary().size()], probes).toBuilder().setMaxPieces(1000);
+            assertNotNull(QueryTable.of(response.build()));
+            response.addProbes(TokenizerProbe.newBuilder().setText("neural").addIds(7));
+            assertNull(QueryTable.of(response.build()), "no variant passes every probe");
         }
     }
 
@@ -82,18 +72,18 @@ class QueryTableTests {
     void aClauseHoldsEachTermOnce() {
         List<String> pieces = List.of("[CLS]", "[SEP]", "red", "car", "##s", "of");
         QueryTable table = QueryTable.of(table(pieces, new float[] { 9, 9, 1.5f, 2.25f, 0.1f, 0 }, List.of()));
-        PrepareQueryResponse answer = table.prepare("Red CARS of", null, 10);
+        PrepareQueryResponse response = table.prepare("Red CARS of", null, 10);
         assertEquals(
             "{\"bool\":{\"should\":["
                 + "{\"rank_feature\":{\"field\":\"cherche_weights.car\",\"linear\":{},\"boost\":2.25}},"
                 + "{\"rank_feature\":{\"field\":\"cherche_weights.red\",\"linear\":{},\"boost\":1.5}},"
                 + "{\"rank_feature\":{\"field\":\"cherche_weights.##s\",\"linear\":{},\"boost\":0.10000000149011612}}"
                 + "],\"boost\":0.5}}",
-            answer.getClauseJson().toStringUtf8()
+            response.getClauseJson().toStringUtf8()
         );
-        assertEquals(3, answer.getTerms());
+        assertEquals(3, response.getTerms());
         PrepareQueryResponse cut = table.prepare("of red red red car", 2.0, 1);
-        assertEquals(List.of(1, 0), List.of(cut.getTerms(), cut.getTermsCut()), "four pieces count: the car is cut off");
+        assertEquals(List.of(1, 0), List.of(cut.getTerms(), cut.getTermsCut()), "only four pieces are read, so the car is cut off");
         assertTrue(cut.getClauseJson().toStringUtf8().contains("\"boost\":2.0}}"));
         assertEquals(0, table.prepare("[SEP] unheard", null, 10).getTerms());
         assertEquals("", table.prepare("", null, 10).getClauseJson().toStringUtf8());

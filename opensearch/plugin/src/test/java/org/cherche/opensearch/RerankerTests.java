@@ -2,96 +2,191 @@ package org.cherche.opensearch;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import cherche.v1.Plugin.PipelineHit;
 import cherche.v1.Plugin.QueryEmbeddings;
+import cherche.v1.Plugin.RerankHitsRequest;
 import cherche.v1.Plugin.RerankHitsResponse;
 import cherche.v1.Plugin.RerankedHit;
+import cherche.v1.Search.RerankOutcome;
+import cherche.v1.Search.RerankStatus;
+import io.grpc.Status;
+import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
-import org.apache.lucene.search.TotalHits;
+import org.cherche.opensearch.Stats.Count;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.opensearch.OpenSearchStatusException;
 import org.opensearch.action.search.SearchResponse;
-import org.opensearch.action.search.ShardSearchFailure;
+import org.opensearch.common.document.DocumentField;
+import org.opensearch.core.rest.RestStatus;
 import org.opensearch.search.SearchHit;
-import org.opensearch.search.SearchHits;
-import org.opensearch.search.internal.InternalSearchResponse;
 
 class RerankerTests {
 
-    private static RerankHitsResponse answer(int... indices) {
-        var answer = RerankHitsResponse.newBuilder();
-        IntStream.of(indices).forEach(index -> answer.addHits(RerankedHit.newBuilder().setIndex(index)));
-        return answer.build();
+    private static final Reranker.Settings FAIL_OPEN = new Reranker.Settings(null, false, true);
+
+    private final TestNode test = new TestNode();
+
+    @AfterEach
+    void close() {
+        test.close();
     }
 
-    /** Hits a, b, c, … with falling scores and a collapse value each. */
-    private static SearchResponse response(int count, TotalHits total) {
-        SearchHit[] hits = new SearchHit[count];
-        Object[] groups = new Object[count];
-        for (int place = 0; place < count; place++) {
-            hits[place] = new SearchHit(place, Character.toString('a' + place), Map.of(), Map.of());
-            hits[place].score(count - place);
-            groups[place] = "group of " + hits[place].getId();
+    private static RerankHitsResponse ranked(int... indices) {
+        var response = RerankHitsResponse.newBuilder();
+        IntStream.of(indices).forEach(index -> response.addHits(RerankedHit.newBuilder().setIndex(index)));
+        return response.build();
+    }
+
+    /** The window in reverse, scored by its new rank. */
+    private static RerankHitsResponse reversed(RerankHitsRequest request) {
+        int window = request.getHitsCount();
+        var response = RerankHitsResponse.newBuilder();
+        for (int rank = 0; rank < window; rank++) {
+            response.addHits(RerankedHit.newBuilder().setIndex(window - 1 - rank).setScore(0.5 * (window - rank)).setMaxsim(7 - rank));
         }
-        var all = new SearchHits(hits, total, count, null, "group", groups);
-        var internal = new InternalSearchResponse(all, null, null, null, false, null, 1);
-        return new SearchResponse(internal, null, 1, 1, 0, 5, ShardSearchFailure.EMPTY_ARRAY, SearchResponse.Clusters.EMPTY);
+        var outcome = RerankOutcome.newBuilder().setStatus(RerankStatus.RERANK_STATUS_APPLIED).setWindow(window).setReranked(window);
+        return response.setOutcome(outcome.setWeight(request.getWeight())).build();
     }
 
-    private static SearchResponse cut(SearchResponse response, int[] order, int from, int size, boolean widened) {
-        var state = new SearchState(Options.DEFAULTS, null, from, size);
-        state.embeddings = widened ? QueryEmbeddings.getDefaultInstance() : null;
-        return Pages.cut(response, order, state, new ChercheExt(Map.of("rerank_status", "APPLIED")));
+    private SearchState state(int window, boolean onShards, Map<String, Object> options) {
+        IndexSetup setup = test.node.setupForWriting("books");
+        var state = new SearchState(Options.DEFAULTS.override(new HashMap<>(options)), setup, 1, 2).notRewritten("REWRITTEN", "");
+        state.window = window;
+        state.onShards = onShards;
+        state.embeddings = QueryEmbeddings.newBuilder().setTokens(1).setDim(1).build();
+        return state;
     }
 
-    private static List<String> ids(SearchResponse response) {
-        return Stream.of(response.getHits().getHits()).map(SearchHit::getId).toList();
+    private static SearchHit coded(String id, String codes) {
+        var field = new DocumentField(IndexSetup.CODES, List.of(Base64.getEncoder().encodeToString(codes.getBytes())));
+        return new SearchHit(0, id, new HashMap<>(Map.of(IndexSetup.CODES, field)), Map.of());
+    }
+
+    private SearchResponse rerank(SearchState state, Reranker.Settings settings, SearchHit... hits) throws Exception {
+        return TestNode.await(then -> test.node.reranker().rerank(TestNode.response(hits), state, settings, then));
+    }
+
+    private static Map<String, Object> ext(SearchResponse response) {
+        return ChercheExt.in(response.getInternalResponse().getSearchExtBuilders()).values();
     }
 
     @Test
     void whatLiesBelowTheWindowStaysBelow() {
-        assertArrayEquals(new int[] { 2, 0, 1, 3, 4 }, Reranker.order(answer(2, 0, 1), 3, 5));
+        assertArrayEquals(new int[] { 2, 0, 1, 3, 4 }, Reranker.order(ranked(2, 0, 1), 3, 5));
     }
 
     @Test
-    void anAnswerThatIsNoPermutationIsNotBelieved() {
-        assertNull(Reranker.order(answer(0, 0, 1), 3, 3));
-        assertNull(Reranker.order(answer(0, 1), 3, 3));
-        assertNull(Reranker.order(answer(0, 1, 3), 3, 5));
-        assertNull(Reranker.order(answer(0, 1, -1), 3, 5));
+    void aResponseThatIsNotAPermutationIsRejected() {
+        assertNull(Reranker.order(ranked(0, 0, 1), 3, 3));
+        assertNull(Reranker.order(ranked(0, 1), 3, 3));
+        assertNull(Reranker.order(ranked(0, 1, 3), 3, 5));
+        assertNull(Reranker.order(ranked(0, 1, -1), 3, 5));
     }
 
     @Test
-    void thePageIsCutOutOfTheNewOrderWithItsGroups() {
-        SearchResponse page = cut(response(5, null), new int[] { 4, 3, 2, 1, 0 }, 1, 2, true);
-        assertEquals(List.of("d", "c"), ids(page));
-        assertArrayEquals(new Object[] { "group of d", "group of c" }, page.getHits().getCollapseValues());
-        assertEquals(1.0f, page.getHits().getMaxScore());
-        assertNull(page.getHits().getTotalHits());
+    void theSidecarReordersTheWindow() throws Exception {
+        test.rerankHits = RerankerTests::reversed;
+        SearchState state = state(3, false, Map.of("rerank_weight", 0.25));
+        boolean[] released = new boolean[1];
+        state.reservation = () -> released[0] = true;
+        SearchResponse page = rerank(state, FAIL_OPEN, coded("a", "A"), coded("b", "B"), coded("c", "C"), coded("d", "D"));
+        assertEquals(List.of("b", "a"), TestNode.ids(page), "hits 1 and 2 of c, b, a, d");
+        SearchHit first = page.getHits().getAt(0);
+        assertEquals(1.0f, first.getScore());
+        assertEquals(3.0f, first.field(Reranker.FIRST_STAGE).<Float>getValue());
+        assertEquals(6.0f, first.field(Reranker.MAXSIM).<Float>getValue());
+        assertNull(first.field(IndexSetup.CODES), "codes are not shown");
+        var sent = (RerankHitsRequest) test.calls.get(0);
+        assertEquals(List.of("A", "B", "C"), sent.getHitsList().stream().map(hit -> hit.getCodes().toStringUtf8()).toList());
+        assertEquals(List.of(4.0, 3.0, 2.0), sent.getHitsList().stream().map(PipelineHit::getScore).toList());
+        assertEquals(state.setup.json(), sent.getMetaJson());
+        assertTrue(released[0]);
+        assertEquals(1, test.count(Count.PAGES_RERANKED));
+        assertEquals(
+            Map.of(
+                "query_status", "REWRITTEN", "query_terms", 0, "rerank_status", "APPLIED",
+                "rerank_window", 3, "reranked", 3, "codes_missing", 0, "rerank_weight", 0.25
+            ),
+            ext(page)
+        );
     }
 
     @Test
-    void aPageThatWasNotWidenedStays() {
-        var total = new TotalHits(7, TotalHits.Relation.EQUAL_TO);
-        SearchResponse page = cut(response(3, total), null, 20, 3, false);
-        assertEquals(List.of("a", "b", "c"), ids(page));
-        assertEquals(total, page.getHits().getTotalHits());
-        assertEquals("APPLIED", ChercheExt.among(page.getInternalResponse().getSearchExtBuilders()).values().get("rerank_status"));
+    void scoresAreKeptOnlyIfThePipelineSaysSo() throws Exception {
+        test.rerankHits = RerankerTests::reversed;
+        var withoutScores = new Reranker.Settings(null, false, false);
+        SearchResponse page = rerank(state(3, false, Map.of()), withoutScores, coded("a", "A"), coded("b", "B"));
+        assertEquals(Map.of(), page.getHits().getAt(0).getFields());
     }
 
     @Test
-    void aPageBeyondTheHitsIsEmpty() {
-        assertEquals(List.of(), ids(cut(response(3, null), new int[] { 0, 1, 2 }, 3, 10, true)));
-        assertEquals(List.of(), ids(cut(response(0, null), null, 0, 10, true)));
+    void theShardsScoresReorderTheWindowWithoutTheSidecar() throws Exception {
+        SearchHit[] hits = { TestNode.hit("a"), TestNode.hit("b"), TestNode.hit("c") };
+        for (int place = 0; place < hits.length; place++) {
+            hits[place].setDocumentField(Reranker.MAXSIM, new DocumentField(Reranker.MAXSIM, List.of((float) place)));
+        }
+        SearchResponse page = rerank(state(3, true, Map.of("rerank_weight", 1.0)), FAIL_OPEN, hits);
+        assertEquals(List.of("b", "a"), TestNode.ids(page), "hits 1 and 2 of c, b, a");
+        assertEquals(1.0, ext(page).get("rerank_weight"));
+        assertEquals(List.of(), test.calls);
+        assertEquals(0.5, ext(rerank(state(3, true, Map.of()), FAIL_OPEN, TestNode.hit("a"))).get("rerank_weight"), "the index's");
     }
 
     @Test
-    void overlapIsTheShareOfTheLongerList() {
-        assertEquals(1.0, Shadow.overlap(List.of(), List.of()));
-        assertEquals(0.5, Shadow.overlap(List.of("a", "b"), List.of("b")));
-        assertEquals(0.0, Shadow.overlap(List.of("a"), List.of("b")));
+    void aFailedCallKeepsTheFirstStage() throws Exception {
+        test.rerankHits = request -> { throw Status.DEADLINE_EXCEEDED.withDescription("too late").asRuntimeException(); };
+        SearchResponse page = rerank(state(3, false, Map.of()), FAIL_OPEN, coded("a", "A"), coded("b", "B"));
+        assertEquals(List.of("b"), TestNode.ids(page));
+        assertEquals(List.of("DEADLINE", "too late"), List.of(ext(page).get("rerank_status"), ext(page).get("rerank_reason")));
+        assertFalse(ext(page).containsKey("reranked"));
+        assertNull(page.getHits().getAt(0).field(IndexSetup.CODES));
+        assertEquals(1, test.count(Count.PAGES_NOT_RERANKED));
+    }
+
+    @Test
+    void aResponseWithOtherHitsKeepsTheFirstStage() throws Exception {
+        test.rerankHits = request -> ranked(0, 0);
+        SearchResponse page = rerank(state(3, false, Map.of()), FAIL_OPEN, coded("a", "A"), coded("b", "B"));
+        assertEquals("UNAVAILABLE", ext(page).get("rerank_status"));
+        assertEquals("the sidecar returned other hits than it received", ext(page).get("rerank_reason"));
+    }
+
+    @Test
+    void failClosedRejectsAnOutageOnly() throws Exception {
+        test.rerankHits = request -> { throw Status.UNAVAILABLE.withDescription("gone").asRuntimeException(); };
+        var failClosed = new Reranker.Settings(null, true, true);
+        var error = assertThrows(ExecutionException.class, () -> rerank(state(3, false, Map.of()), failClosed, coded("a", "A")));
+        var cause = (OpenSearchStatusException) error.getCause();
+        assertEquals(RestStatus.SERVICE_UNAVAILABLE, cause.status());
+        assertEquals("cherche_rerank: UNAVAILABLE: gone", cause.getMessage());
+        var skipped = state(3, false, Map.of()).notReranked("SKIPPED_SORT", "");
+        assertEquals("SKIPPED_SORT", ext(rerank(skipped, failClosed, coded("a", "A"))).get("rerank_status"));
+    }
+
+    @Test
+    void aPageWithoutHitsNeedsNoCall() throws Exception {
+        for (boolean onShards : new boolean[] { true, false }) {
+            SearchResponse page = rerank(state(3, onShards, Map.of()), FAIL_OPEN);
+            assertEquals("there were no hits", ext(page).get("rerank_reason"));
+        }
+        assertEquals(List.of(), test.calls);
+    }
+
+    @Test
+    void aShrunkWindowIsReported() throws Exception {
+        test.rerankHits = RerankerTests::reversed;
+        SearchState state = state(1, false, Map.of());
+        state.shrunk = true;
+        assertEquals(true, ext(rerank(state, FAIL_OPEN, coded("a", "A"))).get("rerank_window_shrunk"));
     }
 }

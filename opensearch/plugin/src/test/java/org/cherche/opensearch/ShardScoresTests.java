@@ -1,6 +1,5 @@
 package org.cherche.opensearch;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -16,7 +15,7 @@ import org.opensearch.search.SearchHit;
 
 class ShardScoresTests {
 
-    /** Hits a, b, c, … with falling scores, and what their shard said of each. */
+    /** Hits a, b, c, … in descending order of score, each with the result of its shard. */
     private static SearchHit[] hits(Object... found) {
         SearchHit[] hits = new SearchHit[found.length];
         for (int place = 0; place < found.length; place++) {
@@ -29,38 +28,26 @@ class ShardScoresTests {
         return hits;
     }
 
-    private static List<Integer> order(RerankHitsResponse answer) {
-        return answer.getHitsList().stream().map(RerankedHit::getIndex).toList();
-    }
-
-    @Test
-    void fusionIsTheSidecars() {
-        for (Map<String, Object> vector : Contract.vectors("fusion.json")) {
-            double weight = ((Number) vector.get("weight")).doubleValue();
-            double[] scores = Fusion.convex(Contract.numbers(vector.get("first")), Contract.numbers(vector.get("maxsim")), weight);
-            assertArrayEquals(Contract.numbers(vector.get("scores")), scores, 1e-15);
-            String[] ids = ((List<?>) vector.get("ids")).toArray(String[]::new);
-            int[] wanted = ((List<?>) vector.get("order")).stream().mapToInt(place -> (int) place).toArray();
-            assertArrayEquals(wanted, Fusion.order(scores, ids));
-        }
+    private static List<Integer> order(RerankHitsResponse reranked) {
+        return reranked.getHitsList().stream().map(RerankedHit::getIndex).toList();
     }
 
     @Test
     void aWholeWindowIsApplied() {
         SearchHit[] hits = hits(1.0f, 9.0f, 5.0f);
-        RerankHitsResponse answer = ShardScores.rank(hits, 3, 1.0);
-        assertEquals(List.of(1, 2, 0), order(answer));
-        assertEquals(RerankStatus.RERANK_STATUS_APPLIED, answer.getOutcome().getStatus());
-        assertNull(hits[0].field(Reranker.MAXSIM), "what the shard said does not reach the client by itself");
+        RerankHitsResponse reranked = ShardScores.rank(hits, 3, 1.0);
+        assertEquals(List.of(1, 2, 0), order(reranked));
+        assertEquals(RerankStatus.RERANK_STATUS_APPLIED, reranked.getOutcome().getStatus());
+        assertNull(hits[0].field(Reranker.MAXSIM), "the field of the shard does not reach the client");
     }
 
     @Test
     void aHitWithoutCodesKeepsItsFirstStage() {
-        RerankHitsResponse answer = ShardScores.rank(hits(null, 2.0f, "damaged"), 3, 0.5);
-        assertEquals(RerankStatus.RERANK_STATUS_PARTIAL, answer.getOutcome().getStatus());
-        assertEquals("2 of 3 hits have codes that cannot be read: damaged", answer.getOutcome().getReason());
-        assertEquals(1, answer.getOutcome().getReranked());
-        assertFalse(answer.getHits(2).hasMaxsim());
+        RerankHitsResponse reranked = ShardScores.rank(hits(null, 2.0f, "damaged"), 3, 0.5);
+        assertEquals(RerankStatus.RERANK_STATUS_PARTIAL, reranked.getOutcome().getStatus());
+        assertEquals("2 of 3 hits have codes that cannot be read: damaged", reranked.getOutcome().getReason());
+        assertEquals(1, reranked.getOutcome().getReranked());
+        assertFalse(reranked.getHits(2).hasMaxsim());
     }
 
     @Test
@@ -75,8 +62,8 @@ class ShardScoresTests {
 
     @Test
     void whatLiesBelowTheWindowIsNotCounted() {
-        RerankHitsResponse answer = ShardScores.rank(hits(1.0f, 2.0f, null, "damaged"), 2, 0.5);
-        assertEquals(RerankStatus.RERANK_STATUS_APPLIED, answer.getOutcome().getStatus());
-        assertEquals(2, answer.getHitsCount());
+        RerankHitsResponse reranked = ShardScores.rank(hits(1.0f, 2.0f, null, "damaged"), 2, 0.5);
+        assertEquals(RerankStatus.RERANK_STATUS_APPLIED, reranked.getOutcome().getStatus());
+        assertEquals(2, reranked.getHitsCount());
     }
 }

@@ -1,6 +1,7 @@
 package org.cherche.opensearch;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -68,7 +69,7 @@ class SidecarTests {
         assertTrue(ThreadPool.terminate(pool, 10, TimeUnit.SECONDS));
     }
 
-    /** A server that answers a query with its own text; the text {@code sleep} is never answered. */
+    /** A server that returns the text of a query; it never responds to the text {@code sleep}. */
     private String server(ServerCredentials credentials) throws IOException {
         var health = new HealthStatusManager();
         health.setStatus(PluginServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
@@ -108,21 +109,21 @@ class SidecarTests {
         return new Sidecar.Address(List.of(endpoints), false, null, "");
     }
 
-    private String ask(Sidecar sidecar, String text) throws Exception {
-        var answer = new CompletableFuture<String>();
+    private String call(Sidecar sidecar, String text) throws Exception {
+        var result = new CompletableFuture<String>();
         sidecar.call(
             stub -> stub.prepareQuery(PrepareQueryRequest.newBuilder().setText(text).build()),
             TimeValue.timeValueMillis(text.equals("sleep") ? 50 : 20_000),
             ActionListener.wrap(
-                response -> answer.complete(response.getClauseJson().toStringUtf8() + " in " + pool.getThreadContext().getHeader("who")),
-                answer::completeExceptionally
+                response -> result.complete(response.getClauseJson().toStringUtf8() + " in " + pool.getThreadContext().getHeader("who")),
+                result::completeExceptionally
             )
         );
-        return answer.get(30, TimeUnit.SECONDS);
+        return result.get(30, TimeUnit.SECONDS);
     }
 
     private Status.Code failure(Sidecar sidecar, String text) {
-        var error = assertThrows(ExecutionException.class, () -> ask(sidecar, text));
+        var error = assertThrows(ExecutionException.class, () -> call(sidecar, text));
         return Status.fromThrowable(error.getCause()).getCode();
     }
 
@@ -137,22 +138,22 @@ class SidecarTests {
         Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
         try (var ignored = pool.getThreadContext().stashContext()) {
             pool.getThreadContext().putHeader("who", "ada");
-            assertEquals("hello in ada", ask(sidecar, "hello"));
+            assertEquals("hello in ada", call(sidecar, "hello"));
         }
         assertEquals("", authorization.get());
     }
 
     @Test
-    void presentsItsToken() throws Exception {
+    void sendsItsToken() throws Exception {
         var address = new Sidecar.Address(List.of(server(InsecureServerCredentials.create())), false, null, "secret");
-        ask(sidecar(address), "hello");
+        call(sidecar(address), "hello");
         assertEquals("Bearer secret", authorization.get());
     }
 
     @Test
     void theBreakerStopsCallsThatWouldFail() throws Exception {
         Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
-        ask(sidecar, "hello");
+        call(sidecar, "hello");
         for (int call = 0; call < 3; call++) {
             assertEquals(Status.Code.DEADLINE_EXCEEDED, failure(sidecar, "sleep"));
         }
@@ -161,10 +162,10 @@ class SidecarTests {
     }
 
     @Test
-    void aDeadEndpointIsPassedBy() throws Exception {
+    void aDeadEndpointIsSkipped() throws Exception {
         Sidecar sidecar = sidecar(plain(closed(), server(InsecureServerCredentials.create()), closed()));
         for (int call = 0; call < 10; call++) {
-            assertEquals("hello in null", ask(sidecar, "hello"));
+            assertEquals("hello in null", call(sidecar, "hello"));
         }
     }
 
@@ -187,37 +188,38 @@ class SidecarTests {
             var sidecar = new Sidecar(address, breaker, pool, TimeValue.timeValueMillis(20));
             opened.add(sidecar);
             failure(sidecar, "hello");
-            assertTrue(attempts.await(30, TimeUnit.SECONDS), "gRPC's own pauses add up to minutes");
+            assertTrue(attempts.await(30, TimeUnit.SECONDS), "gRPC's own backoff would take minutes");
         }
     }
 
     @Test
-    void goesOverToOtherEndpoints() throws Exception {
+    void switchesToOtherEndpoints() throws Exception {
         Sidecar sidecar = sidecar(plain(closed()));
         assertEquals(Status.Code.UNAVAILABLE, failure(sidecar, "hello"));
         sidecar.connect(plain(server(InsecureServerCredentials.create())));
-        assertEquals("hello in null", ask(sidecar, "hello"));
+        assertEquals("hello in null", call(sidecar, "hello"));
     }
 
     @Test
-    void trustsTheAuthorityItWasGivenAlone() throws Exception {
+    void trustsTheConfiguredAuthorityAlone() throws Exception {
         KeyStore keys = certificate();
         String endpoint = server(tls(keys));
         Path authority = folder.resolve("ca.pem");
         byte[] encoded = keys.getCertificate("sidecar").getEncoded();
         String body = Base64.getMimeEncoder(64, new byte[] { '\n' }).encodeToString(encoded);
         Files.writeString(authority, "-----BEGIN CERTIFICATE-----\n" + body + "\n-----END CERTIFICATE-----\n");
-        assertEquals("hello in null", ask(sidecar(new Sidecar.Address(List.of(endpoint), true, authority, "")), "hello"));
+        assertEquals("hello in null", call(sidecar(new Sidecar.Address(List.of(endpoint), true, authority, "")), "hello"));
         assertEquals(Status.Code.UNAVAILABLE, failure(sidecar(new Sidecar.Address(List.of(endpoint), true, null, "")), "hello"));
         assertEquals(Status.Code.UNAVAILABLE, failure(sidecar(plain(endpoint)), "hello"));
     }
 
     @Test
-    void endpointsAreHostAndPort() {
-        assertEquals(9000, Endpoints.parse("[::1]:9000").getPort());
-        for (String wrong : List.of("host", "host:", ":1", "host:0", "host:x", "host:70000")) {
-            assertThrows(IllegalArgumentException.class, () -> Endpoints.parse(wrong), wrong);
-        }
+    void onlyOutagesAndOverloadAreTransient() {
+        assertTrue(Sidecar.isTransient(Status.Code.UNAVAILABLE));
+        assertTrue(Sidecar.isTransient(Status.Code.RESOURCE_EXHAUSTED));
+        assertFalse(Sidecar.isTransient(Status.Code.INVALID_ARGUMENT));
+        assertFalse(Sidecar.isTransient(Status.Code.UNAUTHENTICATED));
+        assertFalse(Sidecar.isOutage(Status.Code.RESOURCE_EXHAUSTED));
     }
 
     private KeyStore certificate() throws Exception {

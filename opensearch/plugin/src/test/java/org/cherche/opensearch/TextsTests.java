@@ -68,14 +68,14 @@ class TextsTests {
     }
 
     @Test
-    void aFieldThatIsNotEncodedIsRefused() {
+    void aFieldThatIsNotEncodedIsRejected() {
         var texts = texts(Map.of("headline", "heading"));
         var error = assertThrows(IllegalArgumentException.class, () -> texts.map(document(Map.of()), SETUP));
         assertTrue(error.getMessage().contains("the index encodes [title, body.text]"), error.getMessage());
     }
 
     @Test
-    void aMapThatSaysNothingIsRefusedWhenThePipelineIsMade() {
+    void anInvalidMapIsRejectedWhenThePipelineIsCreated() {
         for (Object wrong : List.of(3, " ", List.of("title"))) {
             assertThrows(OpenSearchParseException.class, () -> texts(Map.of("headline", wrong)));
         }

@@ -7,15 +7,15 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
-class LanesTests {
+class ConcurrencyLimitTests {
 
     private final AtomicInteger bound = new AtomicInteger(2);
-    private final Lanes lanes = new Lanes(bound::get);
+    private final ConcurrencyLimit limit = new ConcurrencyLimit(bound::get);
     private final List<Runnable> running = new ArrayList<>();
 
     private void submit(int tasks) {
         for (int task = 0; task < tasks; task++) {
-            lanes.submit(running::add);
+            limit.submit(running::add);
         }
     }
 

@@ -5,18 +5,18 @@ import java.util.Queue;
 import java.util.function.Consumer;
 import java.util.function.IntSupplier;
 
-/** Starts at most so many tasks at once; the others wait their turn without holding a thread. */
-final class Lanes {
+/** Runs a bounded number of asynchronous tasks at once; the others wait in order without holding a thread. */
+final class ConcurrencyLimit {
 
     private final IntSupplier bound;
     private final Queue<Consumer<Runnable>> waiting = new ArrayDeque<>();
     private int running;
 
-    Lanes(IntSupplier bound) {
+    ConcurrencyLimit(IntSupplier bound) {
         this.bound = bound;
     }
 
-    /** Runs a task now or later; the task calls what it is given when it is done. */
+    /** Runs a task now or later; the task must run its argument when it is complete. */
     void submit(Consumer<Runnable> task) {
         synchronized (this) {
             if (running >= bound.getAsInt()) {

@@ -1,4 +1,4 @@
-"""The pipelines that people PUT are accepted and work as they say."""
+"""The files in opensearch/pipelines are accepted by the cluster and work as an index's defaults."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.plugin.bulk import bulk, failed, ids, search
-from tests.integration.plugin.conftest import ROOT, Cluster
+from tests.integration.plugin.cluster import Cluster
+from tests.integration.plugin.conftest import ROOT
+from tests.integration.plugin.requests import bulk, failed, ids, search
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
@@ -31,7 +32,7 @@ async def test_every_file_is_a_pipeline(cluster: Cluster) -> None:
         await cluster.send("PUT", f"/_{kind}/pipeline/{cluster.index}-{path.stem}", body(path.name))
 
 
-async def test_they_work_as_an_indexs_defaults(cluster: Cluster) -> None:
+async def test_they_work_as_defaults_of_an_index(cluster: Cluster) -> None:
     await cluster.send("PUT", f"/_ingest/pipeline/{cluster.index}-in", body("ingest.json"))
     await cluster.send("PUT", f"/_search/pipeline/{cluster.index}-out", body("search.json"))
     defaults = {
@@ -44,20 +45,3 @@ async def test_they_work_as_an_indexs_defaults(cluster: Cluster) -> None:
     assert reply["ext"]["cherche"]["rerank_status"] == "APPLIED"
     assert ids(reply)[0] == "a"
     assert "c" in ids(reply), "automobile is found by the expansion of car"
-
-
-def test_the_readme_names_every_setting_and_option() -> None:
-    readme = (ROOT / "opensearch" / "plugin" / "README.md").read_text()
-    java = ROOT / "opensearch" / "plugin" / "src" / "main" / "java" / "org" / "cherche" / "opensearch"
-    for line in (java / "Options.java").read_text().splitlines():
-        if 'take(values, "' in line:
-            option = line.split('"')[1]
-            assert f"`{option}`" in readme, option
-    for name in settings_of((java / "ChercheSettings.java").read_text()):
-        assert f"`{name}`" in readme, name
-
-
-def settings_of(source: str) -> list[str]:
-    after = [part.split('"')[1] for part in source.split("PREFIX + ")[1:] if part.startswith('"')]
-    times = [part.split('"')[1] for part in source.split("= time(")[1:]]
-    return [*after, *times]

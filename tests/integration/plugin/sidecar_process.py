@@ -1,4 +1,4 @@
-"""A sidecar in a process of its own, which tests may kill and stop: ``python stand_in.py PORT LATENCY``."""
+"""A sidecar in its own process, which tests may kill and suspend: ``python sidecar_process.py PORT LATENCY``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sidecar.testing import FakeModel
 
 
 @dataclass(slots=True)
-class StandIn:
-    """The process; `address` stays the same over a restart."""
+class SidecarProcess:
+    """The process; `address` stays the same after a restart."""
 
     port: int
     latency: float
@@ -36,7 +36,7 @@ class StandIn:
         self.process.wait()
 
     def stop(self) -> None:
-        """Stop answering without closing anything: a black hole."""
+        """Suspend it: connections stay open, and no call gets a response."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -47,10 +47,10 @@ class StandIn:
 
 
 @contextmanager
-def stand_in(latency: float = 0.0) -> Iterator[StandIn]:
-    """A sidecar with the tests' fake model; gone after the block."""
+def sidecar_process(latency: float = 0.0) -> Iterator[SidecarProcess]:
+    """A sidecar with a fake model, killed at the end of the block."""
     [port] = free_ports(1)
-    running = StandIn(port, latency, _started(port, latency))
+    running = SidecarProcess(port, latency, _started(port, latency))
     try:
         yield running
     finally:

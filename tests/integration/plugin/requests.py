@@ -1,4 +1,4 @@
-"""Bulks and pipelines as clients of a cluster write them."""
+"""Bulk requests, searches and pipelines as clients of a cluster send them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tests.integration.plugin.conftest import Cluster
+from tests.integration.plugin.cluster import Cluster
 
 Sources = Mapping[str, Mapping[str, Any]]
 
@@ -21,7 +21,7 @@ async def ingest_pipeline(cluster: Cluster, **options: Any) -> str:
 
 
 async def bulk(cluster: Cluster, sources: Sources, pipeline: str, index: str = "") -> dict[str, Any]:
-    """What the cluster answered to each document: id → item."""
+    """Index documents; the response item of each id."""
     lines = []
     for id, source in sources.items():
         lines += [json.dumps({"index": {"_id": id}}), json.dumps(source)]
@@ -45,7 +45,7 @@ async def search(cluster: Cluster, body: Mapping[str, Any], pipeline: str = "", 
 async def search_pipeline(
     cluster: Cluster, query: Mapping[str, Any] | None = None, rerank: Mapping[str, Any] | None = None, name: str = ""
 ) -> str:
-    """Name of a pipeline that searches hybrid and reranks."""
+    """Name of a pipeline for hybrid searches with rerank."""
     name = name or f"{cluster.index}-search"
     body = {
         "request_processors": [{"cherche_query": dict(query or {"rerank": True})}],
@@ -55,8 +55,18 @@ async def search_pipeline(
     return name
 
 
+def match(text: str) -> dict[str, Any]:
+    """A query over both text fields."""
+    return {"multi_match": {"query": text, "fields": ["title", "text"]}}
+
+
+def page(text: str) -> dict[str, Any]:
+    """A search for ten hits."""
+    return {"query": match(text), "size": 10}
+
+
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Wait for a condition that the cluster or a sidecar brings about."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         for _ in itertools.count():
             if await condition():

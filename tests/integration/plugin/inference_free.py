@@ -1,4 +1,4 @@
-"""A model whose queries need no pass: real word pieces over the contract's vocabulary, and a table of idf."""
+"""An inference-free model: WordPiece over the contract's vocabulary, and an idf table for queries."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CONTRACT = json.loads((Path(__file__).parents[2] / "contract" / "wordpieces.json
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-class Tabled(FakeModel):
-    """Documents are weighed by counting; `table` weighs queries."""
+class InferenceFreeModel(FakeModel):
+    """Counts give the weights of documents, `table` those of queries."""
 
     def __init__(self) -> None:
-        super().__init__(name="tabled", late_interaction=False)
+        super().__init__(name="inference-free", late_interaction=False)
         vocabulary = tuple(CONTRACT["vocabulary"])
         self._info = replace(self._info, architecture="inference_free", vocabulary=vocabulary)
         self._words = BertWordPieceTokenizer({piece: i for i, piece in enumerate(vocabulary)}, lowercase=True)

@@ -1,0 +1,85 @@
+package org.cherche.opensearch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.opensearch.Version;
+import org.opensearch.cluster.metadata.IndexMetadata;
+import org.opensearch.common.settings.Settings;
+
+class IndexSetupTests {
+
+    private static final Map<String, Object> META = Map.of(
+        "fields", List.of(Map.of("name", "title"), Map.of("name", "body.text")),
+        "rerank", Map.of("weight", 0.25, "window", 80),
+        "fingerprint", Map.of("sparse", "s", "codes", "c"),
+        "codec", "pool2+int8"
+    );
+
+    private static IndexMetadata index(String uuid, String mapping) throws IOException {
+        Settings settings = Settings.builder()
+            .put(IndexMetadata.SETTING_VERSION_CREATED, Version.CURRENT)
+            .put(IndexMetadata.SETTING_INDEX_UUID, uuid)
+            .put(IndexMetadata.SETTING_NUMBER_OF_SHARDS, 1)
+            .put(IndexMetadata.SETTING_NUMBER_OF_REPLICAS, 0)
+            .build();
+        var builder = IndexMetadata.builder("books").settings(settings);
+        return (mapping == null ? builder : builder.putMapping(mapping)).build();
+    }
+
+    private static String mapping() {
+        return "{\"_meta\": {\"cherche\": " + IndexSetup.json(META).toStringUtf8() + "}}";
+    }
+
+    @Test
+    void readsWhatThePluginNeeds() {
+        IndexSetup setup = IndexSetup.parse(META);
+        assertEquals(List.of("title", "body.text"), setup.fields());
+        assertEquals(80, setup.window());
+        assertEquals(0.25, setup.weight());
+        assertEquals("pool2+int8", setup.codec());
+        assertTrue(setup.hasCodes());
+        assertTrue(setup.json().toStringUtf8().contains("\"window\":80"));
+    }
+
+    @Test
+    void anIndexWithoutARerankerHasNoCodes() {
+        for (Object codes : new Object[] { "", null }) {
+            Map<String, Object> fingerprint = new HashMap<>();
+            fingerprint.put("codes", codes);
+            Map<String, Object> meta = new HashMap<>(META);
+            meta.put("fingerprint", fingerprint);
+            assertFalse(IndexSetup.parse(meta).hasCodes());
+        }
+    }
+
+    @Test
+    void anIndexThatIsNotSetUpHasNoSetup() throws IOException {
+        assertNull(IndexSetup.of(index("u1", null)));
+        assertNull(IndexSetup.of(index("u2", "{}")));
+        assertNull(IndexSetup.of(index("u3", "{\"_meta\": {\"other\": {}}}")));
+    }
+
+    @Test
+    void aMappingIsReadOnce() throws IOException {
+        IndexSetup setup = IndexSetup.of(index("u4", mapping()));
+        assertEquals(80, setup.window());
+        assertSame(setup, IndexSetup.of(index("u4", mapping())));
+    }
+
+    @Test
+    void anUnreadableSetupNamesTheIndexAndTheNextStep() throws IOException {
+        IndexMetadata index = index("u5", "{\"_meta\": {\"cherche\": {\"fields\": 3}}}");
+        var error = assertThrows(IllegalStateException.class, () -> IndexSetup.of(index));
+        assertEquals("cannot read _meta.cherche of index [books]: run cherche setup again", error.getMessage());
+    }
+}

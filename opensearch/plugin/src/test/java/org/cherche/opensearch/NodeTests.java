@@ -1,0 +1,54 @@
+package org.cherche.opensearch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.opensearch.action.search.SearchRequest;
+
+class NodeTests {
+
+    private final TestNode test = new TestNode();
+
+    @AfterEach
+    void close() {
+        test.close();
+    }
+
+    private IndexSetup reading(String... indices) {
+        return test.node.setupForReading(new SearchRequest(indices));
+    }
+
+    @Test
+    void anAliasWritesToItsIndex() {
+        assertEquals(test.node.setupForWriting("books"), test.node.setupForWriting("library"));
+        assertNotEquals(test.node.setupForWriting("books"), test.node.setupForWriting("films"));
+    }
+
+    @Test
+    void anIndexThatIsNotSetUpCannotBeWrittenTo() {
+        for (String index : new String[] { "plain", "missing" }) {
+            var error = assertThrows(IllegalStateException.class, () -> test.node.setupForWriting(index));
+            assertTrue(error.getMessage().endsWith("run cherche setup " + index), error.getMessage());
+        }
+    }
+
+    @Test
+    void aSearchNeedsOneSetup() {
+        assertEquals(test.node.setupForWriting("books"), reading("books", "papers", "library"));
+        assertNotNull(reading("b*s", "library"));
+        assertNull(reading("books", "films"));
+        assertNull(reading("books", "plain"));
+    }
+
+    @Test
+    void aMissingIndexIsLeftToTheSearch() {
+        assertNull(reading("missing"));
+        assertNull(reading("no*match"));
+    }
+}
