@@ -32,7 +32,7 @@ class PrepareDocumentsRequest(_message.Message):
     """The object under `_meta.cherche` of the index's mapping, as JSON."""
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipelineDocument]:
-        """At most the item limit; a failed one never fails its neighbours."""
+        """At most the item limit; a failed document does not fail the others."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ Global___PrepareDocumentsRequest: _TypeAlias = PrepareDocumentsRequest  # noqa: 
 
 @_typing.final
 class PipelineDocument(_message.Message):
-    """A document on its way into the index."""
+    """A document to be indexed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -59,13 +59,13 @@ class PipelineDocument(_message.Message):
     KNOWN_HASH_FIELD_NUMBER: _builtins.int
     KNOWN_TERMS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Its id; empty where the cluster will choose one."""
+    """Its id; empty if the cluster will choose one."""
     source_json: _builtins.bytes
-    """JSON object with at least the encoded fields."""
+    """JSON object that has at least the encoded fields."""
     known_hash: _builtins.str
-    """Content hash of what the index holds under this id; empty where that is not known."""
+    """Content hash that the index stores under this id; empty if unknown."""
     known_terms: _builtins.bytes
-    """Its packed terms; with a hash that still fits they are read instead of encoding again."""
+    """Packed terms that the index stores under this id; reused instead of encoding if the hash is unchanged."""
     def __init__(
         self,
         *,
@@ -84,7 +84,7 @@ Global___PipelineDocument: _TypeAlias = PipelineDocument  # noqa: Y015
 
 @_typing.final
 class PrepareDocumentsResponse(_message.Message):
-    """Fields for every document."""
+    """Fields of every document."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,7 +97,7 @@ class PrepareDocumentsResponse(_message.Message):
 
     @_builtins.property
     def term_weights(self) -> _common_pb2.TermWeightsBatch:
-        """Weights of all documents, for `cherche_weights`; a failed one owns none."""
+        """Weights of all documents, for `cherche_weights`; a failed document has none."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
@@ -120,7 +120,7 @@ Global___PrepareDocumentsResponse: _TypeAlias = PrepareDocumentsResponse  # noqa
 
 @_typing.final
 class PreparedDocument(_message.Message):
-    """What is stored beside a document."""
+    """Fields that are stored with a document."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -134,12 +134,12 @@ class PreparedDocument(_message.Message):
     terms: _builtins.bytes
     """For `cherche_terms`."""
     codes: _builtins.bytes
-    """For `cherche_codes`; empty where the index stores none, or where `reused`."""
+    """For `cherche_codes`; empty if the index stores none or if `reused`."""
     reused: _builtins.bool
-    """The text is the known one: terms are the known ones, and stored codes stay valid."""
+    """The text is unchanged: terms are the known ones, and stored codes stay valid."""
     @_builtins.property
     def item(self) -> _common_pb2.ItemResult:
-        """Index, id, and why it failed."""
+        """Index, id and, for a failed document, the status."""
 
     def __init__(
         self,
@@ -174,17 +174,17 @@ class PrepareQueryRequest(_message.Message):
     meta_json: _builtins.bytes
     """The object under `_meta.cherche` of the index's mapping, as JSON."""
     text: _builtins.str
-    """Query text."""
+    """Query text of the user."""
     query_mode: _search_pb2.QueryMode.ValueType
-    """Term weights of the query; QUERY_MODE_DOC_ONLY needs a model that brings an idf table."""
+    """Query expansion; QUERY_MODE_DOC_ONLY needs a model with an idf table."""
     query_terms: _builtins.int
-    """Terms kept by QUERY_MODE_PRUNED; 0 for 16."""
+    """Number of terms that QUERY_MODE_PRUNED keeps; 0 for 16."""
     sparse_boost: _builtins.float
-    """Factor of the sparse clause; unset for the index's setting."""
+    """Boost of the sparse clause; unset for the index's setting."""
     max_clauses: _builtins.int
-    """Most terms in the sparse clause, the heaviest are kept; 0 for no bound."""
+    """Maximum number of terms in the sparse clause, largest weights first; 0 for no limit."""
     embeddings: _builtins.bool
-    """Also return the query's token embeddings."""
+    """Whether to return the query's token embeddings as well."""
     def __init__(
         self,
         *,
@@ -222,22 +222,22 @@ class PrepareQueryResponse(_message.Message):
     SPARSE_FIELD_NUMBER: _builtins.int
     UNRERANKED_FIELD_NUMBER: _builtins.int
     clause_json: _builtins.bytes
-    """The sparse clause as Query DSL: a named `bool` of `rank_feature` clauses; empty without terms."""
+    """The sparse clause in Query DSL: a named `bool` of `rank_feature` clauses; empty if there are no terms."""
     terms: _builtins.int
-    """Terms in it."""
+    """Number of terms in the clause."""
     terms_cut: _builtins.int
-    """Terms that did not fit max_clauses."""
+    """Number of terms dropped because of max_clauses."""
     embeddings_missing: _builtins.str
-    """Why there are no embeddings, where there are none."""
+    """Why requested embeddings are missing."""
     unreranked: _search_pb2.RerankStatus.ValueType
-    """Rerank status where requested embeddings are missing; its reason is `embeddings_missing`."""
+    """Status of the rerank if requested embeddings are missing; the reason is in `embeddings_missing`."""
     @_builtins.property
     def embeddings(self) -> Global___QueryEmbeddings:
-        """Embeddings, where requested and where the index has codes."""
+        """Set if requested and if the index has codes."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Warnings for people."""
+        """Messages for the user."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
@@ -278,11 +278,11 @@ class QueryEmbeddings(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     DIM_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """float32, little-endian, row by row: one row per query token."""
+    """float32, little-endian, row by row; one row per query token."""
     tokens: _builtins.int
-    """Rows."""
+    """Number of rows."""
     dim: _builtins.int
-    """Width of a row."""
+    """Components of a row."""
     def __init__(
         self,
         *,
@@ -311,14 +311,14 @@ class RerankHitsRequest(_message.Message):
     meta_json: _builtins.bytes
     """The object under `_meta.cherche` of the index's mapping, as JSON."""
     weight: _builtins.float
-    """Share of MaxSim; unset for the index's setting."""
+    """Weight of MaxSim in the fused score; unset for the index's setting."""
     @_builtins.property
     def query(self) -> Global___QueryEmbeddings:
         """As returned by PrepareQuery."""
 
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipelineHit]:
-        """The window, in first-stage order."""
+        """The rerank window, in first-stage order."""
 
     def __init__(
         self,
@@ -348,11 +348,11 @@ class PipelineHit(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     CODES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Its id: ties are broken by it."""
+    """Document id; breaks ties."""
     score: _builtins.float
-    """The first stage's score."""
+    """First-stage score."""
     codes: _builtins.bytes
-    """`cherche_codes` of the document; empty where it has none."""
+    """`cherche_codes` of the document; empty if it has none."""
     def __init__(
         self,
         *,
@@ -383,7 +383,7 @@ class RerankHitsResponse(_message.Message):
 
     @_builtins.property
     def outcome(self) -> _search_pb2.RerankOutcome:
-        """Rerank status."""
+        """Status and counts of the rerank."""
 
     @_builtins.property
     def timings(self) -> _common_pb2.StageTimings:
@@ -414,11 +414,11 @@ class RerankedHit(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     MAXSIM_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Position in the request."""
+    """Position of the hit in the request."""
     score: _builtins.float
-    """Score of the new order."""
+    """Fused score, which determines the order."""
     maxsim: _builtins.float
-    """MaxSim; unset where the hit has no readable codes."""
+    """MaxSim; unset if the hit has no readable codes."""
     def __init__(
         self,
         *,
@@ -438,7 +438,7 @@ Global___RerankedHit: _TypeAlias = RerankedHit  # noqa: Y015
 
 @_typing.final
 class GetQueryTableRequest(_message.Message):
-    """A table for one index."""
+    """The query table of one index."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,7 +460,7 @@ Global___GetQueryTableRequest: _TypeAlias = GetQueryTableRequest  # noqa: Y015
 
 @_typing.final
 class GetQueryTableResponse(_message.Message):
-    """What turns a query text into clauses: cut it into word pieces, and look every distinct piece up."""
+    """A table that turns a query text into clauses: split the text into word pieces and look up each distinct piece."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -472,27 +472,27 @@ class GetQueryTableResponse(_message.Message):
     SPARSE_BOOST_FIELD_NUMBER: _builtins.int
     PROBES_FIELD_NUMBER: _builtins.int
     weights: _builtins.bytes
-    """float32, little-endian, by vocabulary id: weight of the clause, 0 for none."""
+    """float32, little-endian, by vocabulary id: weight of the clause; 0 for no clause."""
     max_pieces: _builtins.int
-    """Pieces read of a text, without the frame; the rest is cut off."""
+    """Maximum number of pieces of a text, without the frame; the rest is dropped."""
     sparse_boost: _builtins.float
-    """Factor of the sparse clause, unless a request says otherwise."""
+    """Default boost of the sparse clause."""
     @_builtins.property
     def vocabulary(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Word pieces by vocabulary id."""
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Feature names by vocabulary id; empty where the weight is 0."""
+        """Feature names by vocabulary id; empty if the weight is 0."""
 
     @_builtins.property
     def frame(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Ids that frame every query, and are no terms of it."""
+        """Ids that frame every query and are not terms of it."""
 
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenizerProbe]:
-        """Texts of many scripts, with the ids of this model's tokenizer: a client that finds
-        others does not cut words as the model does, and must call PrepareQuery instead.
+        """Texts of many scripts with the ids that this model's tokenizer returns for them: a client with
+        other ids has a different tokenizer and must call PrepareQuery instead.
         """
 
     def __init__(
@@ -523,10 +523,10 @@ class TokenizerProbe(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """As a user would type it."""
+    """Sample text."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Distinct ids, ascending, without the frame."""
+        """Distinct ids in ascending order, without the frame."""
 
     def __init__(
         self,

@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class PluginServiceStub:
-    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
-    every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
-    Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
-    byte for byte what IndexService and SearchService store and rank.
+    """Calls from a plugin inside the cluster. The plugin reads and writes the index itself: every
+    request carries the index's `_meta.cherche`, and the sidecar does not call the cluster.
+    Feature names, pruning, packing, hashes and fusion are computed here, so that the plugin stores
+    and ranks byte for byte what IndexService and SearchService store and rank.
     """
 
     def __init__(self, channel):
@@ -61,35 +61,35 @@ class PluginServiceStub:
 
 
 class PluginServiceServicer:
-    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
-    every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
-    Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
-    byte for byte what IndexService and SearchService store and rank.
+    """Calls from a plugin inside the cluster. The plugin reads and writes the index itself: every
+    request carries the index's `_meta.cherche`, and the sidecar does not call the cluster.
+    Feature names, pruning, packing, hashes and fusion are computed here, so that the plugin stores
+    and ranks byte for byte what IndexService and SearchService store and rank.
     """
 
     def PrepareDocuments(self, request, context):
-        """Turns documents into the fields that are stored beside them.
+        """Encodes documents into the fields that are stored with them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PrepareQuery(self, request, context):
-        """Turns a query text into the sparse clause of a first stage, and into what MaxSim needs.
+        """Encodes a query text into the sparse clause of a first stage, and into token embeddings for MaxSim.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RerankHits(self, request, context):
-        """Reorders the hits of a first stage.
+        """Reranks the hits of a first stage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetQueryTable(self, request, context):
-        """Gives the query weights of a model whose queries need no pass, so that such queries need no further call.
+        """Returns all query weights of an inference-free model, so that its queries need no further call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,10 +127,10 @@ def add_PluginServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PluginService:
-    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
-    every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
-    Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
-    byte for byte what IndexService and SearchService store and rank.
+    """Calls from a plugin inside the cluster. The plugin reads and writes the index itself: every
+    request carries the index's `_meta.cherche`, and the sidecar does not call the cluster.
+    Feature names, pruning, packing, hashes and fusion are computed here, so that the plugin stores
+    and ranks byte for byte what IndexService and SearchService store and rank.
     """
 
     @staticmethod

@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PluginServiceStub:
-    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
-    every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
-    Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
-    byte for byte what IndexService and SearchService store and rank.
+    """Calls from a plugin inside the cluster. The plugin reads and writes the index itself: every
+    request carries the index's `_meta.cherche`, and the sidecar does not call the cluster.
+    Feature names, pruning, packing, hashes and fusion are computed here, so that the plugin stores
+    and ranks byte for byte what IndexService and SearchService store and rank.
     """
 
     @_typing.overload
@@ -38,37 +38,37 @@ class PluginServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PluginServiceAsyncStub: ...
     PrepareDocuments: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.PrepareDocumentsRequest, _plugin_pb2.PrepareDocumentsResponse]
-    """Turns documents into the fields that are stored beside them."""
+    """Encodes documents into the fields that are stored with them."""
     PrepareQuery: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.PrepareQueryRequest, _plugin_pb2.PrepareQueryResponse]
-    """Turns a query text into the sparse clause of a first stage, and into what MaxSim needs."""
+    """Encodes a query text into the sparse clause of a first stage, and into token embeddings for MaxSim."""
     RerankHits: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]
-    """Reorders the hits of a first stage."""
+    """Reranks the hits of a first stage."""
     GetQueryTable: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]
-    """Gives the query weights of a model whose queries need no pass, so that such queries need no further call."""
+    """Returns all query weights of an inference-free model, so that its queries need no further call."""
 
 @_typing.type_check_only
 class PluginServiceAsyncStub(PluginServiceStub):
-    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
-    every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
-    Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
-    byte for byte what IndexService and SearchService store and rank.
+    """Calls from a plugin inside the cluster. The plugin reads and writes the index itself: every
+    request carries the index's `_meta.cherche`, and the sidecar does not call the cluster.
+    Feature names, pruning, packing, hashes and fusion are computed here, so that the plugin stores
+    and ranks byte for byte what IndexService and SearchService store and rank.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PrepareDocuments: _aio.UnaryUnaryMultiCallable[_plugin_pb2.PrepareDocumentsRequest, _plugin_pb2.PrepareDocumentsResponse]  # type: ignore[assignment]
-    """Turns documents into the fields that are stored beside them."""
+    """Encodes documents into the fields that are stored with them."""
     PrepareQuery: _aio.UnaryUnaryMultiCallable[_plugin_pb2.PrepareQueryRequest, _plugin_pb2.PrepareQueryResponse]  # type: ignore[assignment]
-    """Turns a query text into the sparse clause of a first stage, and into what MaxSim needs."""
+    """Encodes a query text into the sparse clause of a first stage, and into token embeddings for MaxSim."""
     RerankHits: _aio.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]  # type: ignore[assignment]
-    """Reorders the hits of a first stage."""
+    """Reranks the hits of a first stage."""
     GetQueryTable: _aio.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]  # type: ignore[assignment]
-    """Gives the query weights of a model whose queries need no pass, so that such queries need no further call."""
+    """Returns all query weights of an inference-free model, so that its queries need no further call."""
 
 class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Calls of a plugin inside the cluster. The plugin reads and writes the index itself, so
-    every request carries the index's `_meta.cherche`, and the sidecar calls no cluster back.
-    Names, pruning, packing, hashes and fusion stay here: what the plugin stores and ranks is
-    byte for byte what IndexService and SearchService store and rank.
+    """Calls from a plugin inside the cluster. The plugin reads and writes the index itself: every
+    request carries the index's `_meta.cherche`, and the sidecar does not call the cluster.
+    Feature names, pruning, packing, hashes and fusion are computed here, so that the plugin stores
+    and ranks byte for byte what IndexService and SearchService store and rank.
     """
 
     @_abc_1.abstractmethod
@@ -77,7 +77,7 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plugin_pb2.PrepareDocumentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.PrepareDocumentsResponse, _abc.Awaitable[_plugin_pb2.PrepareDocumentsResponse]]:
-        """Turns documents into the fields that are stored beside them."""
+        """Encodes documents into the fields that are stored with them."""
 
     @_abc_1.abstractmethod
     def PrepareQuery(
@@ -85,7 +85,7 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plugin_pb2.PrepareQueryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.PrepareQueryResponse, _abc.Awaitable[_plugin_pb2.PrepareQueryResponse]]:
-        """Turns a query text into the sparse clause of a first stage, and into what MaxSim needs."""
+        """Encodes a query text into the sparse clause of a first stage, and into token embeddings for MaxSim."""
 
     @_abc_1.abstractmethod
     def RerankHits(
@@ -93,7 +93,7 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plugin_pb2.RerankHitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.RerankHitsResponse, _abc.Awaitable[_plugin_pb2.RerankHitsResponse]]:
-        """Reorders the hits of a first stage."""
+        """Reranks the hits of a first stage."""
 
     @_abc_1.abstractmethod
     def GetQueryTable(
@@ -101,6 +101,6 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plugin_pb2.GetQueryTableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.GetQueryTableResponse, _abc.Awaitable[_plugin_pb2.GetQueryTableResponse]]:
-        """Gives the query weights of a model whose queries need no pass, so that such queries need no further call."""
+        """Returns all query weights of an inference-free model, so that its queries need no further call."""
 
 def add_PluginServiceServicer_to_server(servicer: PluginServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
