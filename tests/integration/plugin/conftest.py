@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,8 @@ def built(version: str, target: Path, require: Callable[[str, str], None], *flag
     zips = f"cherche-*+os{version}.zip"
     found = next(target.glob(zips), None)
     if found is None or found.stat().st_mtime < max(path.stat().st_mtime for path in sources()):
+        for folder in ("classes", "test-classes", "surefire-reports"):  # Maven keeps the classes of deleted sources
+            shutil.rmtree(target / folder, ignore_errors=True)
         command += [f"-Dopensearch.version={version}", f"-Dbuild.folder={target}"]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
