@@ -51,6 +51,8 @@ class Dialect(Generic[Body, Parameters, Values]):
         Of the POST requests.
     description : str
         For the OpenAPI document.
+    callers, example : str
+        Who sends such requests, and an answer: a row of the table in ``opensearch/connectors/README.md``.
     body : pydantic model, or annotated union
         Shape of a request. Keys that it does not list are ignored.
     parameters : type of QueryParameters
@@ -68,6 +70,8 @@ class Dialect(Generic[Body, Parameters, Values]):
     name: str
     path: str
     description: str
+    callers: str
+    example: str
     body: Any
     parameters: type[Parameters]
     answer: Any

@@ -133,6 +133,8 @@ DIALECTS = [
     Dialect(
         name="cohere_rerank",
         path=PATH,
+        callers="Cohere clients, ml-commons connector, Elasticsearch `custom`",
+        example='{"results":[{"index":1,"relevance_score":17.25}]}',
         description="MaxSim for clients of Cohere, ml-commons connectors and Elasticsearch's `custom` service.\n\n"
         "Every document is in the answer; one that is empty or cannot be scored has a score below all others, and\n"
         "`meta.warnings` names the latter.",

@@ -79,6 +79,8 @@ DIALECTS = [
     Dialect(
         name="elasticsearch_sparse",
         path=PATH,
+        callers="Elasticsearch `custom`",
+        example='{"result":{"sparse_embeddings":[{"index":0,"embedding":[{"token":"term","weight":1.5}]}]}}',
         description="Term weights for Elasticsearch's `custom` service: lists of token and weight.",
         body=ElasticSparse,
         parameters=SparseParameters,

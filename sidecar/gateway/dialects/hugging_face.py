@@ -40,6 +40,8 @@ DIALECTS = [
     Dialect(
         name="elasticsearch_elser",
         path=PATH,
+        callers="Elasticsearch `hugging_face`",
+        example='[{"term":weight}]',
         description="Term weights for Elasticsearch's `hugging_face` service: an array of maps.",
         body=ElserSparse,
         parameters=PurposeParameters,

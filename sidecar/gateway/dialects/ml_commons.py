@@ -92,6 +92,8 @@ DIALECTS = [
     Dialect(
         name="opensearch_sparse",
         path=PATH,
+        callers="ml-commons connector: object with `input` (or `texts`, `text_docs`), or a bare array",
+        example='{"response":[{"term":weight}]}',
         description="Term weights for an ml-commons connector: a map for each text, in order.",
         body=OpenSearchBody,
         parameters=PurposeParameters,

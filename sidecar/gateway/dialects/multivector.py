@@ -38,6 +38,8 @@ DIALECTS = [
     Dialect(
         name="multivector",
         path="/v1/multivector",
+        callers="any HTTP client",
+        example='{"model":"m","dim":128,"embeddings":[[[0.1]]]}',
         description="Token embeddings: a matrix for each text, in order; none for an empty one.",
         body=Multivector,
         parameters=QueryParameters,

@@ -85,6 +85,8 @@ DIALECTS = [
     Dialect(
         name="tei_embed_sparse",
         path=SPARSE_PATH,
+        callers="clients of TEI",
+        example='[[{"index":id,"value":weight}]]',
         description="Term weights for clients of TEI: arrays of vocabulary id and value.",
         body=TeiSparse,
         parameters=QueryParameters,
@@ -95,6 +97,8 @@ DIALECTS = [
     Dialect(
         name="tei_rerank",
         path=RERANK_PATH,
+        callers="clients of TEI, Elasticsearch `hugging_face`",
+        example='[{"index":1,"score":17.25}]',
         description="MaxSim for clients of TEI and Elasticsearch's `hugging_face` service; scores are sums, not "
         "probabilities.",
         body=TeiRerank,
