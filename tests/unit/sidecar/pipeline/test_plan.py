@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -11,29 +10,11 @@ from sidecar.pipeline import plan
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
 from sidecar.values.options import options
 from sidecar.values.search import SearchRequest
+from tests.unit.sidecar.samples import sample
 
 REQUEST = SearchRequest("articles", "text")
 META = IndexMeta(model="m", fingerprint=Fingerprint("s"), fields=(TextField("title"), TextField("text")), max_length=8)
-OTHER: dict[str, Any] = {
-    "index": "others",
-    "text": "other",
-    "mode": "sparse",
-    "query_mode": "pruned",
-    "match_set": "union",
-    "query_terms": 3,
-    "rerank": True,
-    "rerank_window": 3,
-    "rerank_weight": 0.25,
-    "sparse_boost": 0.5,
-    "size": 3,
-    "page_token": "token",
-    "body": {"query": {"match_all": {}}},
-    "source_fields": ("title",),
-    "include_engine_request": True,
-    "model": "other",
-    "fields": ("title",),
-    "paginate": True,
-}
+OTHER = sample(SearchRequest)
 
 
 def hashed(request: SearchRequest, meta: IndexMeta = META) -> str:
@@ -45,8 +26,8 @@ def hashed(request: SearchRequest, meta: IndexMeta = META) -> str:
 @pytest.mark.parametrize("name", list(options(SearchRequest)))
 def test_a_token_is_bound_to_what_changes_the_order_and_to_nothing_else(name: str) -> None:
     row = options(SearchRequest)[name]
-    assert OTHER[name] != getattr(REQUEST, name)
-    is_bound = hashed(replace(REQUEST, **{name: OTHER[name]})) != hashed(REQUEST)
+    assert getattr(OTHER, name) != getattr(REQUEST, name)
+    is_bound = hashed(replace(REQUEST, **{name: getattr(OTHER, name)})) != hashed(REQUEST)
     assert is_bound == (not row.keeps_order)
 
 

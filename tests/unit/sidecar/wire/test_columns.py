@@ -12,7 +12,7 @@ from sidecar.pb.cherche.v1 import common_pb2
 from sidecar.values.index import Fingerprint
 from sidecar.values.search import Timings
 from sidecar.wire import columns
-from tests.unit.sidecar.wire.samples import lost, sample
+from tests.unit.sidecar.samples import lost, sample
 
 NAMES = [f"n{i}" for i in range(50)]
 pairs = st.dictionaries(st.integers(0, 49), st.floats(2**-10, 10, width=32), max_size=20)

@@ -21,7 +21,7 @@ from sidecar.values.index import (
 )
 from sidecar.values.options import options
 from sidecar.wire import index
-from tests.unit.sidecar.wire.samples import default, lost, sample
+from tests.unit.sidecar.samples import default, lost, sample
 
 STAYS = {"naming": "only the sidecar names features", "version": "of the object in the mapping"}
 

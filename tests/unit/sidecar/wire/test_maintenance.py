@@ -5,7 +5,7 @@ import pytest
 from sidecar.pb.cherche.v1 import index_pb2
 from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress, Switched
 from sidecar.wire import maintenance
-from tests.unit.sidecar.wire.samples import lost, sample
+from tests.unit.sidecar.samples import lost, sample
 
 
 def test_every_field_of_the_options_survives_the_wire() -> None:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from sidecar.pb.cherche.v1 import model_pb2
 from sidecar.values.model import ModelDescription, ModelState, ServedModel
 from sidecar.wire.models import model_from_pb, model_to_pb
-from tests.unit.sidecar.wire.samples import lost, sample
+from tests.unit.sidecar.samples import lost, sample
 
 STAYS = {
     "vocabulary": "30,000 strings that no caller reads",

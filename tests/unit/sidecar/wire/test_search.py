@@ -22,7 +22,7 @@ from sidecar.values.search import (
 )
 from sidecar.wire import search
 from sidecar.wire.fields import choices
-from tests.unit.sidecar.wire.samples import default, lost, sample
+from tests.unit.sidecar.samples import default, lost, sample
 
 STATUSES = [value for name, value in vars(RerankStatus).items() if name.isupper()]
 SPARSE_STATUSES = [value for name, value in vars(SparseStatus).items() if name.isupper()]
@@ -50,12 +50,12 @@ def test_every_field_of_a_search_has_a_row_and_survives_the_wire() -> None:
 @pytest.mark.parametrize(
     ("hint", "gap"),
     [
-        (float, ["Grown.tie_breaker has no Option, which says what it means and what it changes"]),
-        (Annotated[float, Option("Tie breaker.")], ["tie_breaker has no counterpart", "tie_breaker is lost"]),
+        (float, ["Grown.nowhere has no Option, which says what it means and what it changes"]),
+        (Annotated[float, Option("A field.")], ["nowhere has no counterpart", "nowhere is lost"]),
     ],
 )
 def test_a_field_of_a_search_that_goes_nowhere_is_found(hint: Any, gap: list[str]) -> None:
-    grown = make_dataclass("Grown", [("tie_breaker", hint, 0.0)], bases=(SearchRequest,), frozen=True)
+    grown = make_dataclass("Grown", [("nowhere", hint, 0.0)], bases=(SearchRequest,), frozen=True)
     assert gaps(grown) == gap
 
 
