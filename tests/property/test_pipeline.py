@@ -22,7 +22,7 @@ from sidecar.pipeline.explain import contributions
 from sidecar.pipeline.membership import check_body, is_sorted, match_set_of
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.rerank import first_stage, rerank
-from sidecar.pipeline.stream import Bounds, chunks, in_order
+from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
 from sidecar.pipeline.text import content_hash, join, parse, same_json
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
@@ -115,7 +115,7 @@ def test_what_is_stored_is_what_is_read_back(pairs):
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 8), st.integers(1, 200), st.sets(st.integers(0, 59)))
-def test_chunks_are_the_stream_cut(sizes, most, budget, pauses):
+def test_batches_are_the_stream_cut(sizes, most, budget, pauses):
     async def source() -> AsyncIterator[tuple[int, int]]:
         for place, size in enumerate(sizes):
             if place in pauses:
@@ -123,14 +123,14 @@ def test_chunks_are_the_stream_cut(sizes, most, budget, pauses):
             yield place, size
 
     async def run() -> list[list[tuple[int, int]]]:
-        async with aclosing(chunks(source(), lambda item: item[1], Bounds(most, budget))) as found:
-            return [chunk async for chunk in found]
+        async with aclosing(batches_of_arrivals(source(), lambda item: item[1], Bounds(most, budget))) as found:
+            return [batch async for batch in found]
 
     found = asyncio.run(run())
-    assert [item for chunk in found for item in chunk] == list(enumerate(sizes))
-    for chunk in found:
-        assert 0 < len(chunk) <= most
-        assert sum(size for _, size in chunk[:-1]) < budget
+    assert [item for batch in found for item in batch] == list(enumerate(sizes))
+    for batch in found:
+        assert 0 < len(batch) <= most
+        assert sum(size for _, size in batch[:-1]) < budget
 
 
 @given(st.lists(st.integers(0, 5), max_size=20))
