@@ -299,20 +299,6 @@ def _section(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  # a ty
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def read_pem(path: Path) -> bytes:
-    """The content of a certificate or key file.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT naming the file.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise invalid(f"{path} cannot be read: {error.strerror}", "name a PEM file") from None
-
-
 def _secret_of(name: str, path: Path) -> str:
     try:
         text = path.read_text().strip()

@@ -1,11 +1,11 @@
-"""What both edges share: engine, models, limits and metrics, who may connect, and which services can answer."""
+"""What both edges share: engine, models, limits and metrics, who may connect, which services can answer, errors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from sidecar.config import Limits, Settings
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
 from sidecar.pipeline import Context
@@ -107,3 +107,30 @@ def serving(registry: Registry) -> dict[str, bool]:
     reranks = any(encoder.info.late_interaction for encoder in registry.ready())
     states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, PLUGIN: warm, MODEL: True}
     return {"": warm, **states}
+
+
+def unauthenticated() -> ChercheError:
+    """The error of a call without the server's token."""
+    return ChercheError(
+        Code.UNAUTHENTICATED,
+        "missing or invalid token",
+        "set CHERCHE_TOKEN to the server's token, or send authorization: Bearer TOKEN",
+    )
+
+
+def deadline_exceeded(name: str) -> ChercheError:
+    """The error of a call that used up the server's time; `name` is its method or path."""
+    return ChercheError(
+        Code.DEADLINE_EXCEEDED,
+        f"{name} took longer than the deadline",
+        "send less at once, or raise CHERCHE_LIMITS__DEADLINE on the server",
+    )
+
+
+def defect(name: str, error: Exception) -> ChercheError:
+    """The error of a call that raised an unexpected exception; the message is left out: it may quote a text."""
+    return ChercheError(
+        Code.INTERNAL,
+        f"{name} failed: unexpected {type(error).__name__}",
+        "see the server's log for the traceback",
+    )

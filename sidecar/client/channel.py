@@ -8,8 +8,9 @@ from typing import Any
 
 import grpc
 
-from sidecar.config import Tls, read_pem
+from sidecar.config import Tls
 from sidecar.errors import invalid, unavailable
+from sidecar.wire.tls import channel_credentials
 
 DNS = "dns:///"
 SECURE = "https://"
@@ -105,18 +106,11 @@ def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.
     ]
     if is_balanced(address):
         options += [*_BALANCED, ("grpc.service_config", json.dumps(service_config()))]
-    authority = tls.ca if tls else None
-    if not address.startswith(SECURE) and authority is None:
+    if not address.startswith(SECURE) and (tls is None or tls.ca is None):
         return grpc.aio.insecure_channel(target(address), options=options)
     if "," in address:
         options.append(("grpc.ssl_target_name_override", _first_host(address)))
-    key, cert = (tls.key, tls.cert) if tls else (None, None)
-    credentials = grpc.ssl_channel_credentials(
-        read_pem(authority) if authority else None,
-        read_pem(key) if key and cert else None,
-        read_pem(cert) if key and cert else None,
-    )
-    return grpc.aio.secure_channel(target(address), credentials, options=options)
+    return grpc.aio.secure_channel(target(address), channel_credentials(tls), options=options)
 
 
 def _looked_up(entry: str) -> dict[int, str]:

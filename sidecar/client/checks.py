@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import Generic, TypeVar
 
 from sidecar.config import Limits
 from sidecar.errors import ChercheError, invalid, item_name
@@ -16,9 +14,7 @@ from sidecar.values.search import SearchRequest, Timings
 PART_BYTES = 1 << 20
 PART_ITEMS = 256
 
-T = TypeVar("T")
 Send = Callable[[Sequence[Text]], Awaitable[EncodeResult]]
-Problem = Callable[[T, int, Limits], ChercheError | None]
 
 
 def header(name: str, value: str) -> str:
@@ -111,58 +107,6 @@ async def in_parts(texts: Sequence[Text], what: str, limits: Limits, send: Send)
     timings = Timings(*(sum(getattr(one.timings, f.name) for one in answers) for f in fields(Timings)))
     ordered = tuple(items[place] for place in range(len(texts)))
     return EncodeResult(ordered, answers[0].model, timings, answers[0].fingerprint)
-
-
-class Sieve(Generic[T]):
-    """Lets a stream's sound items through and keeps count of the others.
-
-    Attributes
-    ----------
-    failure : Exception or None
-        What the caller's own iterator raised.
-    started, ended : bool
-        Whether the first item was requested of that iterator, and whether it is exhausted.
-    sent : int
-        Items let through so far.
-    """
-
-    def __init__(self, limits: Limits, problem: Problem[T]) -> None:
-        self._limits = limits
-        self._problem = problem
-        self._pending: list[tuple[int, T, ChercheError]] = []
-        self._refused_at: list[int] = []
-        self.failure: Exception | None = None
-        self.started = False
-        self.ended = False
-        self.sent = 0
-
-    async def sound(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
-        """The items that can be sent."""
-        place = 0
-        self.started = True
-        try:
-            async for item in items:
-                problem = self._problem(item, place, self._limits)
-                if problem is None:
-                    self.sent += 1
-                    yield item
-                else:
-                    self._pending.append((place, item, problem))
-                    self._refused_at.append(self.sent)
-                place += 1
-        except Exception as error:  # grpc would only log it
-            self.failure = error
-            raise
-        self.ended = True
-
-    def refused(self) -> list[tuple[int, T, ChercheError]]:
-        """Place, item and error of those refused since the last time."""
-        pending, self._pending = self._pending, []
-        return pending
-
-    def original(self, index: int) -> int:
-        """Place in the caller's stream of the item that was sent as number `index`."""
-        return index + bisect_right(self._refused_at, index)
 
 
 def _problem(text: str, id: str, name: str, limits: Limits) -> ChercheError | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sidecar.client import checks as outgoing
 from sidecar.client.calls import PATIENCE, Calls, ReasonLost
 from sidecar.client.channel import is_balanced, open_channel
+from sidecar.client.stream import Sieve, answers
 from sidecar.config import Limits, Settings
 from sidecar.errors import invalid, precondition
 from sidecar.pb.cherche.v1 import (
@@ -142,7 +142,7 @@ class Client:
             )
             return encode.documents_from_pb(await self._calls.unary(self._encoder.EncodeDocuments, request))
 
-        return await self._encode(list(texts), "document", send)
+        return await outgoing.in_parts(list(texts), "document", self._limits, send)
 
     async def encode_queries(
         self, texts: Iterable[Text], *, model: str = "", outputs: Sequence[Output] = (), prune: str = ""
@@ -156,10 +156,7 @@ class Client:
             )
             return encode.queries_from_pb(await self._calls.unary(self._encoder.EncodeQueries, request))
 
-        return await self._encode(list(texts), "query", send)
-
-    async def _encode(self, texts: Sequence[Text], what: str, send: outgoing.Send) -> EncodeResult:
-        return await outgoing.in_parts(texts, what, self._limits, send)
+        return await outgoing.in_parts(list(texts), "query", self._limits, send)
 
     async def stream_documents(
         self,
@@ -180,7 +177,7 @@ class Client:
         options = encoder_pb2.StreamOptions(
             model=model, outputs=encode.outputs_to_pb(outputs), max_length=max_length, prune=prune
         )
-        sieve = outgoing.Sieve(self._limits, outgoing.text_problem)
+        sieve = Sieve(self._limits, outgoing.text_problem)
 
         async def requests() -> AsyncIterator[encoder_pb2.StreamDocumentsRequest]:
             yield encoder_pb2.StreamDocumentsRequest(options=options)
@@ -190,7 +187,7 @@ class Client:
 
         call = self._calls.stream(self._encoder.StreamDocuments, requests())
         try:
-            async with aclosing(_answers(self._calls, call, sieve)) as responses:
+            async with aclosing(answers(self._calls, call, sieve)) as responses:
                 async for response in responses:
                     for place, text, error in sieve.refused():
                         yield EncodedText(place, text.id, error)
@@ -248,7 +245,7 @@ class Client:
         ChercheError
             Where the feed as a whole failed; what was not answered by then is unknown.
         """
-        sieve = outgoing.Sieve(self._limits, outgoing.document_problem)
+        sieve = Sieve(self._limits, outgoing.document_problem)
 
         async def requests() -> AsyncIterator[index_pb2.IndexDocumentsRequest]:
             yield index_pb2.IndexDocumentsRequest(target=index_pb2.IndexTarget(index=name, refresh=refresh))
@@ -258,7 +255,7 @@ class Client:
 
         call = self._calls.stream(self._index.IndexDocuments, requests())
         try:
-            async with aclosing(_answers(self._calls, call, sieve)) as responses:
+            async with aclosing(answers(self._calls, call, sieve)) as responses:
                 async for response in responses:
                     for _, document, error in sieve.refused():
                         yield IngestResult(document.id, "failed", error)
@@ -394,21 +391,3 @@ class Client:
         request = health_pb2.HealthCheckRequest(service=service)
         response = await self._calls.unary(self._health.Check, request)
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-async def _answers(calls: Calls, call: Any, sieve: outgoing.Sieve[Any]) -> AsyncGenerator[Any, None]:  # noqa: ANN401
-    """Responses of a bidirectional stream; what the caller's own iterator raised is raised here."""
-    answered = 0
-
-    def owes() -> bool:
-        return not sieve.started or sieve.ended or sieve.sent > answered
-
-    try:
-        async with aclosing(calls.responses(call, owes)) as responses:
-            async for response in responses:
-                answered += 1
-                yield response
-    except asyncio.CancelledError:
-        if sieve.failure is not None:
-            raise sieve.failure from None
-        raise

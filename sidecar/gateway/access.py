@@ -16,6 +16,7 @@ from sidecar.errors import ChercheError, Code
 from sidecar.gateway.errors import STATUSES, TOO_LARGE, UNPROCESSABLE, response_of, too_large
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
+from sidecar.services import deadline_exceeded, defect, unauthenticated
 
 HEALTH = "/healthz"
 """Path that needs no token."""
@@ -102,26 +103,18 @@ class AccessMiddleware:
         except ChercheError as error:
             return error
         except TimeoutError:
-            return _deadline_exceeded(name)
+            return deadline_exceeded(name)
         except _Disconnected:
             raise
         except Exception as error:
             self._log.exception("defect", method=name)
-            return ChercheError(
-                Code.INTERNAL,
-                f"{name} failed: unexpected {type(error).__name__}",
-                "see the server's log for the traceback",
-            )
+            return defect(name, error)
         return None
 
     def _check_token(self, name: str, scope: Scope) -> None:
         given = Headers(scope=scope).get("authorization", "").encode("latin-1")
         if self._expected and name != HEALTH and not hmac.compare_digest(given, self._expected):
-            raise ChercheError(
-                Code.UNAUTHENTICATED,
-                "missing or invalid token",
-                "send the header Authorization: Bearer TOKEN, with the server's token",
-            )
+            raise unauthenticated()
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body.
@@ -185,11 +178,3 @@ def _replay(body: bytes) -> Receive:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _deadline_exceeded(name: str) -> ChercheError:
-    return ChercheError(
-        Code.DEADLINE_EXCEEDED,
-        f"{name} took longer than the deadline",
-        "send less at once, or raise CHERCHE_LIMITS__DEADLINE on the server",
-    )

@@ -17,6 +17,7 @@ from sidecar.errors import ChercheError, Code
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
 from sidecar.rpc.call import Call
+from sidecar.services import deadline_exceeded, defect, unauthenticated
 from sidecar.wire.status import to_status
 
 OPEN = ("/grpc.health.v1.Health/",)
@@ -63,7 +64,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
     async def _around(self, method: str, context: Call, streams: bool) -> AsyncIterator[None]:
         if not method.startswith(OWN):
             if not self._authenticated(method, context):
-                await _abort(context, _unauthenticated())
+                await _abort(context, unauthenticated())
             yield
             return
         name = method.removeprefix(OWN)
@@ -73,7 +74,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             try:
                 async with asyncio.timeout(None if streams else self._allowed(name, context)):
                     if not self._authenticated(method, context):
-                        raise _unauthenticated()
+                        raise unauthenticated()
                     yield
                 code = "OK"
             except ChercheError as error:
@@ -81,7 +82,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
                 await _abort(context, error)
             except TimeoutError:
                 code = Code.DEADLINE_EXCEEDED.value
-                await _abort(context, _too_late(name))
+                await _abort(context, deadline_exceeded(name))
             except (asyncio.CancelledError, GeneratorExit):
                 code = Code.CANCELLED.value
                 raise
@@ -90,7 +91,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             except Exception as error:
                 code = Code.INTERNAL.value
                 self._log.exception("defect", method=name)
-                await _abort(context, _defect(name, error))
+                await _abort(context, defect(name, error))
             finally:
                 ended(code)
                 self._log.info("call", method=name, code=code, seconds=round(time.monotonic() - started, 6))
@@ -110,28 +111,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
 
 async def _abort(context: Any, error: ChercheError) -> None:  # noqa: ANN401  # grpc's context
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
-
-
-def _unauthenticated() -> ChercheError:
-    return ChercheError(
-        Code.UNAUTHENTICATED,
-        "missing or invalid token",
-        "set CHERCHE_TOKEN to the server's token, or send metadata authorization: Bearer TOKEN",
-    )
-
-
-def _too_late(method: str) -> ChercheError:
-    return ChercheError(
-        Code.DEADLINE_EXCEEDED,
-        f"{method} took longer than the deadline",
-        "send less at once, or raise CHERCHE_LIMITS__DEADLINE on the server",
-    )
-
-
-def _defect(method: str, error: Exception) -> ChercheError:
-    return ChercheError(
-        Code.INTERNAL, f"{method} failed on a defect: {type(error).__name__}", "the server's log says where"
-    )
 
 
 def _wrapped(handler: Handler, method: str, around: Around) -> Handler:

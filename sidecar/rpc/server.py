@@ -9,8 +9,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]  # its stubs forget it
 from grpc_reflection.v1alpha import reflection
 
-from sidecar.config import Settings, read_pem
-from sidecar.errors import invalid, precondition
+from sidecar.config import Settings
+from sidecar.errors import precondition
 from sidecar.pb.cherche.v1 import (
     encoder_pb2_grpc,
     index_pb2_grpc,
@@ -27,6 +27,7 @@ from sidecar.rpc.plugin import PluginServicer
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
 from sidecar.services import SERVICES, Services, check_exposure, serving
+from sidecar.wire.tls import server_credentials
 
 
 class Server:
@@ -100,7 +101,7 @@ class Server:
         try:
             if settings.tls.cert is None:
                 return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, _credentials(settings))
+            return self._server.add_secure_port(address, server_credentials(settings.tls))
         except RuntimeError:
             raise precondition(
                 f"{address} cannot be listened on", "choose another --port, or end what holds it"
@@ -118,12 +119,3 @@ class Server:
                 health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
             )
             await self._health.set(service, status)
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials:
-    tls = settings.tls
-    if tls.cert is None or tls.key is None:
-        raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
-    authority = read_pem(tls.client_ca) if tls.client_ca else None
-    pair = (read_pem(tls.key), read_pem(tls.cert))
-    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)

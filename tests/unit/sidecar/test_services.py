@@ -9,7 +9,18 @@ from sidecar.config import Limits, Settings, Tls
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.pipeline import Context, PageSigner
-from sidecar.services import MODEL, RERANKER, SEARCH, SERVICES, Services, check_exposure, serving
+from sidecar.services import (
+    MODEL,
+    RERANKER,
+    SEARCH,
+    SERVICES,
+    Services,
+    check_exposure,
+    deadline_exceeded,
+    defect,
+    serving,
+    unauthenticated,
+)
 from sidecar.testing import FakeModel
 from tests.unit.sidecar.conftest import FakeEncoders, FakeEngine
 
@@ -96,3 +107,18 @@ async def test_without_a_late_interaction_head_nothing_reranks() -> None:
     assert serving(registry)[SEARCH]
     assert not serving(registry)[RERANKER]
     await registry.aclose()
+
+
+def test_errors_of_both_edges_name_the_next_step_and_quote_no_exception() -> None:
+    error = unauthenticated()
+    assert (error.code, error.reason) == (Code.UNAUTHENTICATED, "missing or invalid token")
+    assert "CHERCHE_TOKEN" in error.next_step
+    assert "authorization: Bearer TOKEN" in error.next_step
+    late = deadline_exceeded("IndexService/GetIndex")
+    assert (late.code, late.reason) == (
+        Code.DEADLINE_EXCEEDED,
+        "IndexService/GetIndex took longer than the deadline",
+    )
+    broken = defect("/v1/rerank", ValueError("a caller's text"))
+    assert (broken.code, broken.reason) == (Code.INTERNAL, "/v1/rerank failed: unexpected ValueError")
+    assert "a caller's text" not in str(broken)

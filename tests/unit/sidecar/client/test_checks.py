@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,28 +50,3 @@ def test_documents_are_checked_by_their_bytes() -> None:
 def test_searches_that_cannot_be_sent_are_refused(request_: SearchRequest) -> None:
     with pytest.raises(ChercheError):
         outgoing.check_search(request_, LIMITS)
-
-
-async def test_a_sieve_knows_where_items_came_from() -> None:
-    async def stream() -> AsyncIterator[Text]:
-        for text in ("a", "x" * 99, "b", "\ud800", "\udc00", "c"):
-            yield Text(text)
-
-    sieve = outgoing.Sieve(LIMITS, outgoing.text_problem)
-    assert [text.text async for text in sieve.sound(stream())] == ["a", "b", "c"]
-    assert [sieve.original(i) for i in range(3)] == [0, 2, 5]
-    assert [place for place, _, _ in sieve.refused()] == [1, 3, 4]
-    assert sieve.refused() == []
-    assert (sieve.sent, sieve.ended, sieve.failure) == (3, True, None)
-
-
-async def test_a_sieve_remembers_what_its_source_raised() -> None:
-    async def stream() -> AsyncIterator[Text]:
-        yield Text("a")
-        raise OSError("gone")
-
-    sieve = outgoing.Sieve(LIMITS, outgoing.text_problem)
-    with pytest.raises(OSError, match="gone"):
-        [text async for text in sieve.sound(stream())]
-    assert isinstance(sieve.failure, OSError)
-    assert not sieve.ended
