@@ -65,7 +65,7 @@ def page(text: str) -> dict[str, Any]:
     return {"query": match(text), "size": 10}
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         for _ in itertools.count():

@@ -17,6 +17,7 @@ from sidecar.values.documents import SourceDocument
 from sidecar.values.index import Gaps
 from sidecar.values.maintenance import BackfillOptions
 from tests.integration.plugin.cluster import Cluster
+from tests.integration.plugin.conftest import LONG_DEADLINE
 from tests.integration.plugin.requests import (
     Sources,
     bulk,
@@ -42,6 +43,11 @@ def other() -> Iterator[SidecarProcess]:
         yield running
 
 
+def slack(plain: list[float]) -> float:
+    """Milliseconds that a search may differ from its deadline: 20, or what plain searches take on a busy machine."""
+    return max(20.0, median(plain))
+
+
 async def timed(cluster: Cluster, text: str, pipeline: str = "") -> tuple[dict[str, Any], float]:
     started = time.perf_counter()
     reply = await search(cluster, page(text), pipeline)
@@ -56,7 +62,7 @@ async def test_a_dead_sidecar_costs_only_the_rerank(fed: Cluster, other: Sidecar
     assert reranked["ext"]["cherche"]["rerank_status"] == "APPLIED"
     await fed.settings(query__deadline=f"{DEADLINE_MS}ms", rerank__deadline=f"{DEADLINE_MS}ms")
     other.kill()
-    added = []
+    added, plains = [], []
     for n in range(8):
         reply, millis = await timed(fed, f"car word {n}", pipeline)
         plain, without = await timed(fed, f"car word {n}")
@@ -64,16 +70,18 @@ async def test_a_dead_sidecar_costs_only_the_rerank(fed: Cluster, other: Sidecar
         assert reply["ext"]["cherche"]["rerank_status"] == "UNAVAILABLE"
         assert ids(reply) == ids(plain)
         added.append(millis - without)
-    LOG.info("added, median: %.1f ms", median(added))
-    assert median(added) <= DEADLINE_MS + 20
+        plains.append(without)
+    LOG.info("added, median: %.1f ms; a plain search: %.1f ms", median(added), median(plains))
+    assert median(added) <= DEADLINE_MS + slack(plains)
     assert (await fed.stats())["breaker_open"] is (failures == 5)
+    await fed.settings(query__deadline=LONG_DEADLINE, rerank__deadline=LONG_DEADLINE)  # for MaxSim on a busy node
     again = await search(fed, page("car word"), pipeline)
     assert again["ext"]["cherche"]["rerank_status"] == "APPLIED", "a cached query needs no sidecar"
     assert ids(again) == ids(reranked)
     other.restart()
 
     async def is_back() -> bool:
-        return await status(fed, pipeline, "car word") == "APPLIED"
+        return await status(fed, pipeline, "car that is not cached") == "APPLIED"
 
     await until(is_back)
 
@@ -87,7 +95,7 @@ async def test_a_suspended_sidecar_costs_only_its_deadline(fed: Cluster, other: 
         assert await status(fed, pipeline, text) == "APPLIED"
     await fed.settings(query__deadline=f"{DEADLINE_MS}ms", rerank__deadline=f"{DEADLINE_MS}ms")
     other.stop()
-    added = []
+    added, plains = [], []
     for text in texts:
         reply, millis = await timed(fed, text, pipeline)
         plain, without = await timed(fed, text)
@@ -97,9 +105,10 @@ async def test_a_suspended_sidecar_costs_only_its_deadline(fed: Cluster, other: 
         assert cached or ids(reply) == ids(plain)
         assert "cherche_codes" not in str(reply)
         added.append(millis - without)
+        plains.append(without)
     other.resume()
-    LOG.info("added, median: %.1f ms", median(added))
-    assert DEADLINE_MS - 20 <= median(added) <= DEADLINE_MS + 20
+    LOG.info("added, median: %.1f ms; a plain search: %.1f ms", median(added), median(plains))
+    assert DEADLINE_MS - slack(plains) <= median(added) <= DEADLINE_MS + slack(plains)
 
 
 async def test_fail_closed_fails(fed: Cluster, other: SidecarProcess) -> None:
