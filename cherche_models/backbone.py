@@ -1,7 +1,7 @@
-"""Transformers, loaded safely and run without what is not needed.
+"""Loading and running encoders of the library transformers.
 
-The one module that knows how transformers builds its encoders: the models see
-hidden states, the transform before the vocabulary, and the decoder's matrix.
+Only this module depends on how transformers structures its models. The models use
+hidden states, the transform of the masked-LM head, and its decoder matrix.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Backbone(nn.Module):
 
     @property
     def max_length(self) -> int:
-        """Positions that the encoder knows, special tokens included."""
+        """Maximum length in tokens, including special tokens."""
         config = self.model.config
         known = int(getattr(config, "max_position_embeddings", 0) or 512)
         offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
@@ -95,7 +95,7 @@ class Backbone(nn.Module):
         raise ValueError(_NO_HEAD)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Last hidden states; no vocabulary head is run.
+        """Last hidden states, without the masked-LM head.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Backbone(nn.Module):
         return hidden
 
     def transform(self, hidden: Tensor) -> Tensor:
-        """What the masked-LM head does before its decoder; any leading shape."""
+        """The masked-LM head's transform before its decoder; any leading shape."""
         if self._transform is None:
             raise ValueError(_NO_HEAD)
         return self._transform(self.model, hidden)
@@ -138,7 +138,7 @@ def load(
     ----------
     folder : Path
     vocabulary : bool
-        Whether the masked-LM head is needed; without, it is not even loaded.
+        Load the masked-LM head too.
     dtype : torch.dtype
     allow_pickle : bool
         Accept ``pytorch_model.bin`` too; only for files you trust.
@@ -146,8 +146,7 @@ def load(
     Raises
     ------
     CheckpointError
-        If files are missing or damaged, or weights that are needed are not there:
-        they would be random.
+        If files are missing or damaged, or lack weights, which would be random.
     """
     needs = "use a masked-LM checkpoint for term weights, or force architecture='colbert'"
     kind = AutoModelForMaskedLM if vocabulary else AutoModel
@@ -162,7 +161,7 @@ def load_classifier(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrai
     Raises
     ------
     CheckpointError
-        If files are missing or damaged, its head would be random, or it has several labels.
+        If files are missing or damaged, lack the head, or it has several labels.
     """
     model = _load(folder, AutoModelForSequenceClassification, dtype, False, "use a cross-encoder's checkpoint")
     if model.config.num_labels != 1:
@@ -233,7 +232,7 @@ def _from_pretrained(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What transformers reports of loading goes through our own errors, not to the terminal."""
+    """Suppress transformers' logs and progress bars; load problems are raised as errors."""
     reports: Any = transformers_logging
     verbosity, bar = reports.get_verbosity(), reports.is_progress_bar_enabled()
     reports.set_verbosity_error()
@@ -247,7 +246,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _transform_of(model: PreTrainedModel) -> _Transform | None:
-    """The part of a masked-LM head that comes before its decoder, by family."""
+    """The transform of a masked-LM head before its decoder, by model family."""
     if hasattr(model, "cls") and hasattr(model.cls, "predictions"):
         return _bert
     if hasattr(model, "vocab_transform"):

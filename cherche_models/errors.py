@@ -1,4 +1,4 @@
-"""What can be wrong with a checkpoint or a text."""
+"""Errors of checkpoints, texts and training data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class CheckpointError(ValueError):
     Attributes
     ----------
     reason : str
-        What is wrong, naming the folder or file.
+        Naming the folder or file.
     next_step : str
-        What mends it.
+        How to fix it.
     """
 
     def __init__(self, reason: str, next_step: str) -> None:
@@ -21,16 +21,16 @@ class CheckpointError(ValueError):
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """The weights are pickled, and unpickling can run code."""
+    """The weights are stored as a pickle, which can execute code when it is loaded."""
 
 
 class ItemError(ValueError):
-    """One text of a batch cannot be encoded; the others can.
+    """One text of a batch cannot be encoded.
 
     Attributes
     ----------
     position : int
-        Of the text, in the caller's list.
+        Of the text in the caller's list.
     """
 
     def __init__(self, position: int, reason: str) -> None:
@@ -40,15 +40,15 @@ class ItemError(ValueError):
 
 
 class DataError(ValueError):
-    """A line of training data is no example, or there is none to train on.
+    """A row of training data is invalid, or there are no examples.
 
     Attributes
     ----------
     where : str
-        File and line, or what the data is called.
+        File and line, or the name of the data.
     reason : str
     next_step : str
-        What mends it.
+        How to fix it.
     """
 
     def __init__(self, where: str, reason: str, next_step: str) -> None:

@@ -11,9 +11,9 @@ Values = NDArray[np.float64]
 
 
 def min_max(values: Values) -> Values:
-    """Scale to [0, 1] over the finite values; what is not finite becomes 0.
+    """Scale the finite values to [0, 1]; other values become 0.
 
-    Equal values become 1, as in OpenSearch's min_max normalisation: a hit alone is the best one.
+    If all values are equal they become 1, as in OpenSearch's min_max normalisation, so a single hit scores 1.
 
     >>> min_max(np.array([1.0, 3.0, 2.0])).tolist()
     [0.0, 1.0, 0.5]
@@ -29,12 +29,12 @@ def min_max(values: Values) -> Values:
 
 
 def convex(first: Values, maxsim: Values, weight: float) -> Values:
-    """Blend both stages: ``(1 - weight) * first + weight * maxsim``, each min-max scaled.
+    """Convex combination of both stages: ``(1 - weight) * first + weight * maxsim``, each min-max scaled.
 
     Parameters
     ----------
     first, maxsim : float64 arrays, shape (window,)
-        A document without codes has a MaxSim of -inf and gets the scaled MaxSim 0.
+        Documents without codes have a MaxSim of -inf, which is scaled to 0.
     weight : float in [0, 1]
         Share of MaxSim.
 
@@ -56,7 +56,7 @@ def convex(first: Values, maxsim: Values, weight: float) -> Values:
 
 
 def order(scores: Values, ids: Sequence[str]) -> list[int]:
-    """Positions by falling score, ties by id.
+    """Positions in descending order of score, ties in ascending order of id.
 
     >>> order(np.array([1.0, 2.0, 1.0]), ["b", "c", "a"])
     [1, 2, 0]

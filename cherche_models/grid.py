@@ -1,8 +1,8 @@
 """The 9-bit grid of Lucene's FeatureField.
 
-Lucene keeps a feature's weight as ``floatToIntBits(w) >>> 15``: the exponent
-and the top 8 bits of the mantissa, truncated. Weights rounded to that grid
-before they are sent are stored exactly, so the engine's score is our own sum.
+Lucene stores a feature's weight as ``floatToIntBits(w) >>> 15``: the exponent
+and the top 8 bits of the mantissa, truncated. Weights that are rounded to this
+grid beforehand are stored exactly, so the engine's score equals ours.
 Source: ``org.apache.lucene.document.FeatureField`` (Lucene 10).
 """
 
@@ -24,7 +24,7 @@ _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 def encode(weights: Floats) -> Codes:
     """Round to nearest (ties to even) on the grid and return the 16-bit codes.
 
-    The relative error is at most 2**-9, but for the last half step below float32's largest number.
+    The relative error is at most 2**-9, except within half a step of float32's maximum, where codes are clipped.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def encode(weights: Floats) -> Codes:
     """
     weights = np.asarray(weights, dtype=np.float32, order="C")
     if not bool(np.all(storable(weights))):
-        raise ValueError("weights must be positive, finite and normal: drop the others with `storable` first")
+        raise ValueError("weights must be positive, finite and normal: remove the others with `storable` first")
     bits: NDArray[np.uint32] = weights.view(np.uint32)
     odd = (bits >> _DROPPED_BITS) & 1
     rounded = (bits + _HALF + odd) >> _DROPPED_BITS
@@ -72,7 +72,7 @@ def round_to_grid(weights: Floats) -> Floats:
 
 
 def storable(weights: Floats) -> NDArray[np.bool_]:
-    """Which weights an engine accepts: finite and at least the smallest normal float32.
+    """Mask of the weights that engines accept: finite and at least the smallest normal float32.
 
     >>> storable(np.array([1.0, 0.0, -1.0, np.nan, np.inf], dtype=np.float32)).tolist()
     [True, False, False, False, False]

@@ -1,8 +1,8 @@
-"""Whether a vocabulary can write a text at all.
+"""Detection of texts that a vocabulary does not cover.
 
-A word-piece model reads a script that it was not made for as ``[UNK] [UNK]`` or letter by
-letter, a byte-level one as fragments of characters. All of it can be encoded, and every
-such text looks like every other.
+A WordPiece vocabulary splits text in an unknown script into ``[UNK]`` or single letters, a
+byte-level one into fragments of characters. The encodings of such texts are alike and
+useless for search.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 UNKNOWN_SHARE = 0.5
-"""Share of unknown tokens above which a text is of an unknown language."""
+"""Share of unknown tokens above which a text's language counts as unknown."""
 
 _PIECES, _CHARACTERS = (100, 0.01), (2000, 0.1)
-"""Tokens that make a script known: so many, or in a small vocabulary this share of it."""
+"""Minimum tokens of a known script: a count, or for small vocabularies a share of the vocabulary."""
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>\Z")
 _IDEOGRAPHS = ("CJK", "HANGUL")
 _LETTERS = frozenset({"Lu", "Ll", "Lt", "Lo"})
 
 
 def unknown_ids(vocabulary: Sequence[str], unknown: int | None, *, byte_level: bool = False) -> frozenset[int]:
-    """Ids of tokens that say nothing: ``[UNK]``, bytes, fragments of characters, letters of unknown scripts.
+    """Ids of uninformative tokens: ``[UNK]``, bytes, fragments of characters, letters of unknown scripts.
 
-    A script is known if it is the vocabulary's most frequent one, if there are 100 pieces
-    of it with two letters or more, or, of Chinese characters and Hangul, 2,000 tokens in all.
+    A script is known if it is the vocabulary's most frequent one, if it has 100 tokens of two
+    or more letters, or, for Chinese characters and Hangul, 2,000 tokens in total.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def unknown_ids(vocabulary: Sequence[str], unknown: int | None, *, byte_level: b
     unknown : int or None
         Id of ``[UNK]``.
     byte_level : bool
-        Whether token strings write bytes as GPT-2 does.
+        Whether token strings represent bytes as in GPT-2.
 
     >>> sorted(unknown_ids(["[UNK]", "a", "the", "<0xE6>", "##ж", "7"], 0))
     [0, 3, 4]
@@ -61,21 +61,21 @@ def is_unknown_language(ids: Sequence[int], unknown: Collection[int], special: C
     ids : sequence of int
         Of the text, with special tokens and prompt.
     unknown, special : collections of int
-        Fast to ask for membership.
+        With fast membership tests.
     frame : int
-        Tokens that an empty text has beside the special ones: a prompt, a marker.
+        Tokens of an empty text other than special ones: a prompt, a marker.
 
     >>> is_unknown_language([101, 100, 100, 7, 102], {100}, {101, 102})
     True
     >>> is_unknown_language([101, 100, 7, 8, 102], {100}, {101, 102})
     False
     """
-    strange = sum(i in unknown for i in ids)
-    return strange > 0 and strange > UNKNOWN_SHARE * (sum(i not in special for i in ids) - frame)
+    count = sum(i in unknown for i in ids)
+    return count > 0 and count > UNKNOWN_SHARE * (sum(i not in special for i in ids) - frame)
 
 
 def _written(token: str, byte_level: bool) -> str | None:
-    """The characters of a token; None for bytes that are none."""
+    """The characters of a token; None for bytes that are not complete characters."""
     if _BYTE.match(token):
         return None
     if not byte_level or not all(letter in _TABLE for letter in token):
@@ -87,7 +87,7 @@ def _written(token: str, byte_level: bool) -> str | None:
 
 
 def _script(text: str | None) -> str:
-    """Script of the first letter, by its name in Unicode; empty where there is no letter."""
+    """Script of the first letter: the first word of its Unicode name; empty without a letter."""
     if text is None or text.isascii():
         return "LATIN" if text and any(map(str.isalpha, text)) else ""
     letters = (letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) in _LETTERS)
@@ -104,7 +104,7 @@ def _known(tokens: Sequence[tuple[str, str]]) -> set[str]:
 
 
 def _bytes() -> dict[str, int]:
-    """GPT-2's way to write bytes as characters: printable Latin-1 as itself, the rest from U+0100 on."""
+    """GPT-2's mapping of bytes to characters: printable Latin-1 to itself, the rest to U+0100 and up."""
     own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [byte for byte in range(0x100) if byte not in own]
     return {chr(byte): byte for byte in own} | {chr(0x100 + i): byte for i, byte in enumerate(rest)}

@@ -1,8 +1,8 @@
-"""Feature names: how a vocabulary token is written in an index.
+"""Feature names: vocabulary tokens as names in a rank_features field.
 
 A `rank_feature` query splits ``field.name`` at the last dot, so a name with a
-dot is stored and then matches nothing; Elasticsearch refuses it outright
-(elasticsearch PR#93756). Percent-encoding is injective and undone exactly.
+dot is stored but never matched; Elasticsearch rejects it
+(elasticsearch PR#93756). Percent-encoding is injective and reversible.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _UNSAFE = re.compile(r"[%. \x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def escape(token: str) -> str:
-    """Write a token as a feature name.
+    """The feature name of a token.
 
     Raises
     ------
     ValueError
-        If the token is empty: the empty feature name is accepted by engines and never found.
+        If the token is empty: engines store an empty feature name but never match it.
 
     >>> escape("."), escape("##s"), escape("50%")
     ('%2E', '##s', '50%25')
@@ -35,12 +35,12 @@ def escape(token: str) -> str:
 
 
 def unescape(name: str) -> str:
-    """Read a feature name back as its token.
+    """The token of a feature name.
 
     Raises
     ------
     ValueError
-        If the percent-encoded bytes are not UTF-8: `escape` never writes such a name.
+        If the percent-encoded bytes are not UTF-8, which `escape` never produces.
 
     >>> unescape("%2E"), unescape("50%25")
     ('.', '50%')

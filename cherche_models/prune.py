@@ -1,4 +1,4 @@
-"""Pruning: which terms of a text are worth storing or querying."""
+"""Pruning of term weights before they are stored or queried."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class Prune:
     ----------
     kind : {"none", "top_k", "max_ratio", "alpha_mass", "min_weight"}
     value : float
-        Terms kept; share of the largest weight; share of the summed weight; smallest weight.
+        Number of terms to keep; minimum share of the largest weight; share of the total weight
+        to keep; minimum weight.
 
     Raises
     ------
     ValueError
-        If the value makes no sense for the kind.
+        If the value is outside the kind's range.
     """
 
     kind: Kind = "none"
@@ -38,12 +39,12 @@ class Prune:
 
     @classmethod
     def parse(cls, text: str) -> Prune:
-        """Read a rule; the inverse of `str`.
+        """Parse a rule; the inverse of `str`.
 
         Raises
         ------
         ValueError
-            Naming the forms that are understood.
+            Naming the valid forms.
 
         >>> Prune.parse("top_k:128")
         Prune(kind='top_k', value=128.0)
@@ -71,10 +72,9 @@ class Prune:
         return f"{self.kind}:{int(self.value) if self.value.is_integer() else self.value!r}"
 
     def __call__(self, weights: TermWeights) -> TermWeights:
-        """Keep the terms the rule keeps; at least the heaviest one stays.
+        """Prune a text's terms; the one with the largest weight is always kept.
 
-        Applying a rule twice changes nothing more, except alpha_mass: its
-        share is one of what is left.
+        Rules are idempotent except alpha_mass, whose share refers to the remaining weight.
 
         >>> Prune("top_k", 1)(TermWeights.from_pairs([(1, 0.5), (2, 2.0)])).ids.tolist()
         [2]
@@ -86,7 +86,7 @@ class Prune:
 
 
 def _kept(kind: Kind, value: float, weights: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Positions to keep. Ties fall to the smaller id, so a result is unique."""
+    """Positions to keep; among equal weights the smaller id is kept, so the result is unique."""
     order = np.argsort(-weights, kind="stable")
     heavy = weights[order].astype(np.float64)
     if kind == "top_k":
@@ -94,6 +94,7 @@ def _kept(kind: Kind, value: float, weights: NDArray[np.float32]) -> NDArray[np.
     elif kind == "max_ratio":
         count = int(np.count_nonzero(heavy >= value * heavy[0]))
     elif kind == "alpha_mass":
+        # The tolerance keeps rounding of the sums from adding a term.
         count = int(np.searchsorted(np.cumsum(heavy), value * heavy.sum() * (1 - 1e-12))) + 1
     else:
         count = int(np.count_nonzero(heavy >= value))

@@ -1,7 +1,7 @@
 """MaxSim over packed documents, in numpy.
 
 ColBERT (Khattab & Zaharia 2020, eq. 3): ``S(q, d) = sum_i max_j q_i . d_j``.
-Documents lie one after another, so there is no padding to mask.
+Documents are concatenated, so there is no padding to mask.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ class Packed:
 
 
 def pack(documents: Sequence[TokenEmbeddings]) -> Packed:
-    """Lay documents one after another.
+    """Concatenate documents.
 
     Raises
     ------
     ValueError
-        If the documents differ in width.
+        If the documents differ in dimension.
     """
     widths = {document.dim for document in documents}
     if len(widths) > 1:
-        raise ValueError(f"documents differ in width: {sorted(widths)}; they come from different models")
+        raise ValueError(f"documents have {sorted(widths)} dimensions: encode all with the same model")
     vectors = np.concatenate([d.vectors for d in documents]) if documents else np.empty((0, 0), np.float32)
     return Packed(np.ascontiguousarray(vectors, dtype=np.float32), offsets([len(d) for d in documents]))
 
 
 def offsets(sizes: Sequence[int]) -> NDArray[np.int64]:
-    """Where each document's rows start, and where the last one's end.
+    """Start of each document's rows, and the end of the last one's.
 
     >>> offsets([2, 0, 3]).tolist()
     [0, 2, 2, 5]
@@ -69,14 +69,13 @@ def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
 
     Returns
     -------
-    float32 array, shape (documents,). A document without tokens scores -inf, and
-    so does every document of a query without tokens: nothing is known of them,
-    which is not the same as a similarity of 0.
+    float32 array, shape (documents,). -inf for documents without tokens, and for all
+    documents if the query has no tokens: an unknown score, unlike a similarity of 0.
 
     Raises
     ------
     ValueError
-        If query and documents differ in width.
+        If query and documents differ in dimension.
 
     >>> query = TokenEmbeddings(np.array([[1, 0], [0, 1]], dtype=np.float32))
     >>> documents = pack([TokenEmbeddings(np.array([[1, 0], [0.6, 0.8]], dtype=np.float32))])
@@ -85,7 +84,7 @@ def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
     """
     result = np.full(len(documents), -np.inf, np.float32)
     sizes = np.diff(documents.offsets)
-    full = np.flatnonzero(sizes)
+    full = np.flatnonzero(sizes)  # reduceat returns a wrong value for an empty segment, so those are left out
     if full.size == 0 or len(query) == 0:
         return result
     _check_widths(query.dim, documents.vectors.shape[1])
@@ -97,7 +96,7 @@ def maxsim(query: TokenEmbeddings, documents: Packed) -> Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:
-    """For each query token, the document token that answers it.
+    """The best matching document token of each query token.
 
     Attributes
     ----------
@@ -112,12 +111,12 @@ class Alignment:
 
 
 def align(query: TokenEmbeddings, document: TokenEmbeddings) -> Alignment:
-    """Best document token of each query token; ties fall to the first.
+    """Best document token of each query token; the first one in case of ties.
 
     Raises
     ------
     ValueError
-        If the document has no tokens, or the widths differ.
+        If the document has no tokens, or the dimensions differ.
 
     >>> query = TokenEmbeddings(np.array([[0, 1]], dtype=np.float32))
     >>> align(query, TokenEmbeddings(np.array([[1, 0], [0, 1]], dtype=np.float32))).tokens.tolist()
@@ -133,4 +132,6 @@ def align(query: TokenEmbeddings, document: TokenEmbeddings) -> Alignment:
 
 def _check_widths(query: int, documents: int) -> None:
     if query != documents:
-        raise ValueError(f"query tokens have {query} dimensions, document tokens {documents}: different rerankers")
+        raise ValueError(
+            f"query tokens have {query} dimensions, document tokens {documents}: encode both with the same model"
+        )

@@ -1,7 +1,7 @@
-"""Texts to tokens, without padding.
+"""Tokenization, without padding.
 
-Wraps the Rust tokenizer of a checkpoint; its settings are frozen at loading, so
-one instance serves any number of threads.
+Wraps the Rust tokenizer of a checkpoint. Its settings do not change after loading, so
+an instance is thread-safe.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _BREAK = re.compile(r"(?<=\S)(?=\s)")
 
 @dataclass(frozen=True, slots=True)
 class TextFormat:
-    """How texts of one kind become model input.
+    """The format of the model input of queries or documents.
 
     Attributes
     ----------
     max_length : int
-        In tokens, special tokens included.
+        In tokens, including special tokens.
     prompt : str
-        Text put before every text.
+        Prefix of every text.
     marker : int or None
-        Id of a token put after the first special token, as ColBERT's ``[Q]`` and ``[D]``.
+        Id of a token inserted after the first special token, such as ColBERT's ``[Q]`` and ``[D]``.
     masks : int
-        ``[MASK]`` tokens after the text where there is room (neural-cherche's SPLADE).
+        ``[MASK]`` tokens appended to the text if there is room (neural-cherche's SPLADE).
     expand : bool
-        Fill up to `max_length` with ``[MASK]`` tokens (ColBERT's query augmentation,
+        Pad to `max_length` with ``[MASK]`` tokens (ColBERT's query augmentation,
         Khattab & Zaharia 2020, section 3.2).
     attend_expansion : bool
-        Whether the text's tokens attend to that filling.
+        Whether the text's tokens attend to these ``[MASK]`` tokens.
     special_tokens : bool
         Whether ``[CLS]``, ``[SEP]`` and the like are added.
     terms : int
-        Most term weights that a text keeps; 0 for all (neural-cherche caps at its maximum length).
+        Maximum term weights of a text; 0 for all (neural-cherche limits them to its maximum length).
     """
 
     max_length: int
@@ -64,12 +64,12 @@ class TextFormat:
 
 
 class Tokenizer:
-    """A fast tokenizer that cuts by itself, so that the length before the cut is known.
+    """A fast tokenizer that truncates itself, so that the length before truncation is known.
 
     Parameters
     ----------
     source : PreTrainedTokenizerFast
-        Its Rust part is copied, without truncation and padding.
+        Its Rust tokenizer is copied, without truncation and padding.
     """
 
     def __init__(self, source: PreTrainedTokenizerFast) -> None:
@@ -88,30 +88,30 @@ class Tokenizer:
         return len(self.vocabulary)
 
     def id_of(self, token: str) -> int | None:
-        """Vocabulary id of a token string, None where there is none."""
+        """Vocabulary id of a token string, or None."""
         return self._backend.token_to_id(token)
 
     def special_length(self, style: TextFormat) -> int:
-        """Tokens of a text that has none of its own."""
+        """Number of tokens of an empty text."""
         added = len(self._before) + len(self._after) if style.special_tokens else 0
         return added + (style.marker is not None)
 
     def tokenize(self, texts: Sequence[str], style: TextFormat, max_length: int = 0) -> list[Tokens]:
-        """Cut texts into tokens.
+        """Tokenize texts.
 
         Parameters
         ----------
         texts : sequence of str
         style : TextFormat
         max_length : int
-            Overrides the one of `style`; 0 keeps it.
+            Overrides the one of `style`; 0 for none.
 
         Raises
         ------
         ItemError
-            If a text holds a lone surrogate.
+            If a text contains a lone surrogate.
         ValueError
-            If the maximum leaves no room for the special tokens.
+            If the maximum length is too small for the special tokens.
         """
         limit = max_length or style.max_length
         room = limit - self.special_length(style)
@@ -122,14 +122,14 @@ class Tokenizer:
         return [self._finish(body, total, style, limit) for body, total in bodies]
 
     def for_pairs(self, max_length: int) -> tokenizers.Tokenizer:
-        """A tokenizer of (query, document) pairs that cuts the longer text first; serves any number of threads."""
+        """A thread-safe tokenizer of (query, document) pairs that truncates the longer text first."""
         backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
         backend.enable_truncation(max_length, strategy="longest_first")
         return backend
 
     @cached_property
     def unknown_ids(self) -> frozenset[int]:
-        """Ids that stand for what the vocabulary cannot write; see `language.unknown_ids`."""
+        """Ids of tokens for text that the vocabulary does not cover; see `language.unknown_ids`."""
         byte_level = isinstance(self._backend.decoder, tokenizers.decoders.ByteLevel)
         return unknown_ids(self.vocabulary, self._source.unk_token_id, byte_level=byte_level)
 
@@ -139,7 +139,7 @@ class Tokenizer:
         return frozenset(self._source.all_special_ids) - {self._source.unk_token_id}
 
     def is_unknown_language(self, tokens: Tokens, style: TextFormat) -> bool:
-        """Whether the vocabulary cannot write most of a text: it is of a language that the model does not know."""
+        """Whether the vocabulary covers less than half of a text: the model does not know its language."""
         if self.unknown_ids.isdisjoint(tokens.ids):
             return False
         [empty] = self.tokenize([""], style)
@@ -147,7 +147,7 @@ class Tokenizer:
         return is_unknown_language(tokens.ids, self.unknown_ids, self.special_ids, frame)
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True, clean_up: bool = False) -> str:
-        """Text of token ids; cleaned up, without the spaces before punctuation."""
+        """Text of token ids; `clean_up` removes the spaces before punctuation."""
         return str(
             self._source.decode(
                 list(ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=clean_up
@@ -155,13 +155,13 @@ class Tokenizer:
         )
 
     def save(self, folder: Path, max_length: int) -> None:
-        """Write the tokenizer's files, to cut at `max_length` in other libraries."""
+        """Write the tokenizer's files, with `max_length` as the maximum length for other libraries."""
         source = copy(self._source)
         source.model_max_length = max_length
         source.save_pretrained(str(folder))
 
     def _bodies(self, texts: Sequence[str], room: int) -> list[tuple[list[int], int]]:
-        """The first `room` ids of each text, and how many it has."""
+        """The first `room` ids of each text, and its total number of ids."""
         short = [text for text in texts if len(text) <= _PIECE]
         encodings = iter(self._backend.encode_batch(short, add_special_tokens=False))
         found: list[tuple[list[int], int]] = []
@@ -174,7 +174,7 @@ class Tokenizer:
         return found
 
     def _long(self, text: str, room: int) -> tuple[list[int], int]:
-        """The same piece by piece, so that memory stays bounded."""
+        """The same for a long text, in pieces, so that memory stays bounded."""
         kept: list[int] = []
         total = 0
         for piece in pieces(text):
@@ -204,7 +204,7 @@ def load(folder: Path) -> Tokenizer:
     Raises
     ------
     CheckpointError
-        If the folder has none, or none that is fast.
+        If the folder has no fast tokenizer.
     """
     if not any((folder / name).is_file() for name in _FILES):
         raise CheckpointError(
@@ -226,12 +226,12 @@ def load(folder: Path) -> Tokenizer:
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Refuse what UTF-8 cannot write.
+    """Check that texts can be encoded as UTF-8.
 
     Raises
     ------
     ItemError
-        Naming the first text with a lone surrogate, and where in it.
+        Naming the first text with a lone surrogate, and its position.
 
     >>> check_texts(["fine", "café"])
     """
@@ -247,7 +247,7 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
-    """Cut a long text before white space, into pieces of about `size` characters.
+    """Split a long text before white space into pieces of about `size` characters.
 
     >>> list(pieces("one two three", 4))
     ['one', ' two', ' three']
@@ -269,7 +269,7 @@ def _vocabulary(backend: tokenizers.Tokenizer) -> tuple[str, ...]:
 
 
 def _special_tokens(backend: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
-    """Ids that the post-processor puts before and after a text."""
+    """Ids that the post-processor adds before and after a text."""
     bare = backend.encode("a", add_special_tokens=False).ids
     full = backend.encode("a").ids
     for at in range(len(full) - len(bare) + 1):

@@ -1,4 +1,4 @@
-"""Values that travel between the stages: term weights and token embeddings."""
+"""Value types: term weights, token embeddings and tokenized texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Ids = NDArray[np.uint32]
 Floats = NDArray[np.float32]
 Compat = Literal["1.4"]
-"""Release of neural-cherche whose scores are wanted."""
+"""Release of neural-cherche with which scores are compatible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +29,7 @@ class TermWeights:
     Raises
     ------
     ValueError
-        If the shapes differ or the ids do not rise.
+        If the shapes differ or the ids are not strictly increasing.
     """
 
     ids: Ids
@@ -39,7 +39,7 @@ class TermWeights:
         if self.ids.shape != self.weights.shape or self.ids.ndim != 1:
             raise ValueError(f"ids {self.ids.shape} and weights {self.weights.shape} differ in shape")
         if bool((self.ids[1:] <= self.ids[:-1]).any()):
-            raise ValueError("term ids must rise strictly: sort them and merge repeated ones first")
+            raise ValueError("term ids must be strictly increasing: sort them and merge repeated ones first")
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[int, float]]) -> TermWeights:
@@ -61,7 +61,7 @@ class TermWeights:
 
     @classmethod
     def empty(cls) -> TermWeights:
-        """No terms: what an empty text has."""
+        """No terms, as for an empty text."""
         return cls(np.empty(0, np.uint32), np.empty(0, np.float32))
 
     def __len__(self) -> int:
@@ -77,11 +77,11 @@ class TermWeights:
     __hash__ = None  # type: ignore[assignment]  # arrays are mutable; equality is by value
 
     def items(self) -> Iterator[tuple[int, float]]:
-        """Pairs (id, weight) in increasing id."""
+        """Pairs (id, weight) in increasing order of id."""
         return zip(self.ids.tolist(), self.weights.tolist(), strict=True)
 
     def dot(self, other: TermWeights) -> float:
-        """Inner product over the shared ids, summed in float64.
+        """Dot product over the shared ids, summed in float64.
 
         >>> a = TermWeights.from_pairs([(1, 2.0), (3, 1.0)])
         >>> a.dot(TermWeights.from_pairs([(3, 4.0), (9, 1.0)]))
@@ -108,7 +108,7 @@ class TokenEmbeddings:
 
     @property
     def dim(self) -> int:
-        """Width of one vector."""
+        """Dimension of a vector."""
         return int(self.vectors.shape[1])
 
     def __len__(self) -> int:
@@ -122,11 +122,11 @@ class Tokens:
     Attributes
     ----------
     ids : tuple of int
-        Model input ids with special tokens, cut to the maximum length.
+        Model input ids with special tokens, truncated to the maximum length.
     texts : tuple of str
-        The token strings, parallel to `ids`; what explain prints.
+        The token strings, parallel to `ids`; for explanations.
     total : int
-        Length before the cut; larger than ``len(ids)`` when the text was truncated.
+        Length before truncation; larger than ``len(ids)`` if the text was truncated.
     """
 
     ids: tuple[int, ...]
@@ -135,7 +135,7 @@ class Tokens:
 
     @property
     def truncated(self) -> bool:
-        """Whether the maximum length cut something off."""
+        """Whether the text was truncated to the maximum length."""
         return self.total > len(self.ids)
 
     def __len__(self) -> int:
@@ -144,16 +144,16 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What one forward pass says of one text.
+    """The encoding of one text.
 
     Attributes
     ----------
     weights : TermWeights or None
-        None where the model has no sparse head.
+        None if the model has no sparse head.
     embeddings : TokenEmbeddings or None
-        None where the model has no late-interaction head.
+        None if the model has no late-interaction head.
     unknown_language : bool
-        The text is of a language that the model does not know, and was not encoded.
+        The text is in a language unknown to the model and was not encoded.
     """
 
     weights: TermWeights | None

@@ -1,4 +1,4 @@
-"""Collections, measures and significance; importing it needs numpy alone."""
+"""Collections, measures and significance tests; importing this package needs numpy only."""
 
 from cherche_models.evaluate.beir import Collection, download, read, read_corpus, read_qrels, read_queries
 from cherche_models.evaluate.measures import MEASURES, evaluate, judged, per_query

@@ -1,8 +1,7 @@
 """Collections in the BEIR layout: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/<split>.tsv``.
 
 Layout: Thakur et al. 2021, "BEIR: A Heterogeneous Benchmark for Zero-shot
-Evaluation of Information Retrieval Models". Nothing is fetched unless
-`download` is called.
+Evaluation of Information Retrieval Models". Only `download` accesses the network.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _BEIR_COLUMNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Documents, queries and which answer which.
+    """Documents, queries and relevance judgements.
 
     Attributes
     ----------
     documents : dict of id → document
-        As in the file; ``title`` and ``text`` hold what is searched.
+        As in the file; the fields ``title`` and ``text`` are searched.
     queries : dict of id → text
-        Those that the split judges, in the order of the qrels.
+        The judged queries of the split, in the order of the qrels.
     qrels : dict of query id → {document id → relevance}
     """
 
@@ -60,32 +59,26 @@ def text_of(document: Document) -> str:
 def read(folder: Path, split: str = "test") -> Collection:
     """Read one split of a folder.
 
-    Raises
-    ------
-    FileNotFoundError
-        Naming the file that is missing.
-    ValueError
-        Naming file and line of what cannot be read, or a judged query that has no text.
-
     Parameters
     ----------
     folder : Path
-        Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, or ``qrels.tsv`` for "test".
+        Contains ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, or ``qrels.tsv`` for "test".
     split : str
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the missing file.
+    ValueError
+        Naming the file and line that cannot be read, or a judged query without text.
     """
-    qrels = read_qrels(_qrels_path(folder, split))
+    nested, flat = folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"
+    qrels = read_qrels(flat if split == "test" and not nested.exists() and flat.exists() else nested)
     texts = read_queries(folder / "queries.jsonl")
     if missing := [key for key in qrels if key not in texts]:
         raise ValueError(f"{folder / 'queries.jsonl'}: no text for the judged query {missing[0]!r}")
     documents = {str(document["_id"]): document for document in read_corpus(folder / "corpus.jsonl")}
     return Collection(documents, {key: texts[key] for key in qrels}, qrels)
-
-
-def _qrels_path(folder: Path, split: str) -> Path:
-    nested, flat = folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"
-    if split == "test" and not nested.exists() and flat.exists():
-        return flat
-    return nested
 
 
 def read_corpus(path: Path) -> Iterator[Document]:
@@ -94,13 +87,13 @@ def read_corpus(path: Path) -> Iterator[Document]:
     Raises
     ------
     ValueError
-        Naming file and line: not UTF-8, not a JSON object, no ``_id``, or an ``_id`` seen before.
+        Naming file and line: not UTF-8, not a JSON object, no ``_id``, or a repeated ``_id``.
     """
     seen: set[str] = set()
     for where, document in _objects(path):
         key = _id(where, document)
         if key in seen:
-            raise ValueError(f"{where}: the _id {key!r} is there twice")
+            raise ValueError(f"{where}: the _id {key!r} is repeated")
         seen.add(key)
         yield document
 
@@ -113,7 +106,7 @@ def read_queries(path: Path) -> dict[str, str]:
         if not isinstance(text, str):
             raise ValueError(f"{where}: the query {key!r} has no text")  # noqa: TRY004 - the file is wrong, not a type
         if key in queries:
-            raise ValueError(f"{where}: the _id {key!r} is there twice")
+            raise ValueError(f"{where}: the _id {key!r} is repeated")
         queries[key] = text
     return queries
 
@@ -124,7 +117,7 @@ def read_qrels(path: Path) -> Qrels:
     Raises
     ------
     ValueError
-        Naming file and line of a row with other columns or a relevance that is no whole number.
+        Naming file and line of a row with other columns or a relevance that is not an integer.
     """
     qrels: Qrels = {}
     with path.open(encoding="utf-8") as lines:
@@ -135,7 +128,7 @@ def read_qrels(path: Path) -> Qrels:
             query, document, relevance = _judgement(f"{path}:{number}", cells)
             qrels.setdefault(query, {})[document] = relevance
     if not qrels:
-        raise ValueError(f"{path}: no judgement in the file")
+        raise ValueError(f"{path}: the file has no judgements")
     return qrels
 
 
@@ -143,11 +136,11 @@ def _judgement(where: str, cells: list[str]) -> tuple[str, str, int]:
     if len(cells) == _TREC_COLUMNS:
         cells = [cells[0], cells[2], cells[3]]
     if len(cells) != _BEIR_COLUMNS:
-        raise ValueError(f"{where}: wanted query-id, corpus-id, score; found {len(cells)} columns")
+        raise ValueError(f"{where}: expected query-id, corpus-id, score; found {len(cells)} columns")
     try:
         return cells[0], cells[1], int(cells[2])
     except ValueError as error:
-        raise ValueError(f"{where}: the score {cells[2]!r} is no whole number") from error
+        raise ValueError(f"{where}: the score {cells[2]!r} is not an integer") from error
 
 
 def _objects(path: Path) -> Iterator[tuple[str, Document]]:
@@ -158,7 +151,7 @@ def _objects(path: Path) -> Iterator[tuple[str, Document]]:
             where = f"{path}:{number}"
             try:
                 row = json.loads(line)
-            except ValueError as error:  # JSONDecodeError and UnicodeDecodeError alike
+            except ValueError as error:  # JSONDecodeError or UnicodeDecodeError
                 raise ValueError(f"{where}: not a line of JSON in UTF-8 ({error})") from error
             if not isinstance(row, dict):
                 raise ValueError(f"{where}: a JSON {type(row).__name__}, not an object")  # noqa: TRY004 - as above
@@ -173,28 +166,28 @@ def _id(where: str, row: Document) -> str:
 
 
 def download(name: str, target: Path, *, base_url: str = BASE_URL) -> Path:
-    """Fetch a collection by its BEIR name and return its folder ``target/name``.
+    """Download a collection by its BEIR name and return its folder ``target/name``.
 
-    A folder that is there already is returned as it is. The archive is unpacked
-    beside the target and moved in one step, so an interrupted call leaves nothing.
+    An existing folder is returned as it is. The archive is unpacked to a temporary
+    folder and moved in one step, so an interrupted call leaves nothing behind.
 
     Parameters
     ----------
     name : str
-        As BEIR writes it: "scifact", "nfcorpus", "fiqa", …
+        BEIR's name: "scifact", "nfcorpus", "fiqa", …
     target : Path
     base_url : str
-        Where ``name.zip`` lies.
+        Location of ``name.zip``.
 
     Raises
     ------
     ValueError
-        If the name is not one, or the archive holds no corpus.
+        If the name is not a BEIR name, or the archive has no corpus.
     OSError
-        If the archive cannot be fetched.
+        If the archive cannot be downloaded.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no BEIR name: small letters, digits and hyphens")
+        raise ValueError(f"{name!r} is not a BEIR name: use lower-case letters, digits and hyphens")
     folder = target / name
     if folder.is_dir():
         return folder
@@ -212,7 +205,7 @@ def download(name: str, target: Path, *, base_url: str = BASE_URL) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Write only the files of the layout, whatever paths the archive names."""
+    """Extract the files of the layout to fixed paths, so that no path of the archive escapes the folder."""
     with zipfile.ZipFile(archive) as members:
         for name in members.namelist():
             path = PurePosixPath(name)

@@ -1,7 +1,7 @@
 """Measures of ranked lists, computed by ir-measures (trec_eval underneath).
 
-A ranking is a list of document ids, best first: what a user sees is what is
-measured, so ties are whatever the ranking made of them.
+A ranking is a list of document ids, best first. The measures use its order, not
+scores, so ties are already broken.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ def evaluate(rankings: Rankings, qrels: Judgements, measures: Sequence[str] = ME
 def per_query(rankings: Rankings, qrels: Judgements, measures: Sequence[str] = MEASURES) -> dict[str, dict[str, float]]:
     """Each measure's value for each query: measure → query id → value in [0, 1].
 
-    Queries stand in the order of the qrels, so two systems' values are paired.
+    Queries are in the order of the qrels, so the values of two systems are paired.
     Raises as `evaluate` does.
 
     >>> per_query({"q": ["a", "b", "c"]}, {"q": {"b": 1}}, ["ndcg@10"])["ndcg@10"]["q"]
     0.6309297535714575
     """
-    import ir_measures  # here, so that only who measures pays for it
+    import ir_measures  # slow to import
 
-    asked = {name: ir_measures.parse_measure(_ir_measures_name(name)) for name in measures}
+    parsed = {name: ir_measures.parse_measure(_ir_measures_name(name)) for name in measures}
     queries = judged(qrels)
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(queries, 0.0) for name in measures}
-    names = {str(measure): name for name, measure in asked.items()}
+    names = {str(measure): name for name, measure in parsed.items()}
     judgements = [ir_measures.Qrel(q, d, r) for q in queries for d, r in qrels[q].items()]
-    for result in ir_measures.iter_calc(list(asked.values()), judgements, _run(rankings, queries)):
+    for result in ir_measures.iter_calc(list(parsed.values()), judgements, _run(rankings, queries)):
         values[names[str(result.measure)]][result.query_id] = float(result.value)
     return values
 
 
 def judged(qrels: Judgements) -> list[str]:
-    """Queries that have a relevant document, in order.
+    """Queries with a relevant document, in the order of the qrels.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there are none.
 
     >>> judged({"1": {"a": 0}, "2": {"a": 0, "b": 2}})
     ['2']
@@ -82,14 +82,14 @@ def judged(qrels: Judgements) -> list[str]:
 
 
 def _run(rankings: Rankings, queries: Sequence[str]) -> list[Any]:
-    """Scores that fall by one with each rank, so that trec_eval keeps the order."""
+    """Hits with the negative rank as score, so that trec_eval keeps the order."""
     import ir_measures
 
     run = []
     for query in queries:
         ranking = rankings.get(query, ())
         if len(set(ranking)) != len(ranking):
-            raise ValueError(f"the ranking of query {query!r} names a document twice")
+            raise ValueError(f"the ranking of query {query!r} contains a document twice")
         run += [ir_measures.ScoredDoc(query, document, -float(rank)) for rank, document in enumerate(ranking)]
     return run
 
@@ -98,7 +98,5 @@ def _ir_measures_name(name: str) -> str:
     form = _FORM.fullmatch(name)
     family = form and _FAMILIES.get(form[1])
     if not form or not family or (form[1] in _NEEDS_CUTOFF and not form[2]):
-        raise ValueError(
-            f"{name!r} is no measure that is known: ndcg, map, mrr, ndcg@K, recall@K, hits@K, precision@K, …"
-        )
+        raise ValueError(f"unknown measure {name!r}: use ndcg, map, mrr, ndcg@K, recall@K, hits@K, precision@K, …")
     return family if form[2] is None else f"{family}@{form[2]}"

@@ -1,4 +1,4 @@
-"""Runs in TREC's format: ``query Q0 document rank score name``, one line for each hit."""
+"""Runs in TREC format: ``query Q0 document rank score name``, one line per hit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _COLUMNS = 6
 
 
 def read_run(path: Path) -> dict[str, list[str]]:
-    """Rankings of a run, in the order that trec_eval gives them.
+    """Rankings of a run, ordered as by trec_eval.
 
-    That is falling score, equal scores by falling document id; the rank column is
-    not looked at.
+    That is in descending order of score, ties in descending order of document id;
+    the rank column is ignored.
 
     Returns
     -------
@@ -22,8 +22,8 @@ def read_run(path: Path) -> dict[str, list[str]]:
     Raises
     ------
     ValueError
-        Naming file and line: other columns, a score that is no finite number, or a
-        document that the query has already.
+        Naming file and line: other columns, a score that is not a finite number, or a
+        repeated document.
     """
     found: dict[str, dict[str, float]] = {}
     with path.open(encoding="utf-8") as lines:
@@ -36,12 +36,12 @@ def read_run(path: Path) -> dict[str, list[str]]:
                 raise ValueError(f"{path}:{number}: query {query!r} has the document {document!r} already")
             row[document] = score
     if not found:
-        raise ValueError(f"{path}: no hit in the file")
+        raise ValueError(f"{path}: the file has no hits")
     return {query: ranking(row) for query, row in found.items()}
 
 
 def ranking(scores: Mapping[str, float]) -> list[str]:
-    """Documents by falling score; equal ones by falling id, as trec_eval has them.
+    """Documents in descending order of score, ties in descending order of id, as in trec_eval.
 
     >>> ranking({"a": 1.0, "b": 2.0, "c": 1.0})
     ['b', 'c', 'a']
@@ -50,24 +50,24 @@ def ranking(scores: Mapping[str, float]) -> list[str]:
 
 
 def write_run(path: Path, rankings: Mapping[str, Sequence[str]], name: str) -> None:
-    """Write rankings so that `read_run` and trec_eval give them back in the same order.
+    """Write rankings so that `read_run` and trec_eval restore their order.
 
     Parameters
     ----------
     path : Path
     rankings : mapping of query id → document ids, best first
-        Scores fall by one with each rank, down to 1 for the last of the longest.
+        Scores decrease by one per rank, to 1 for the last rank of the longest ranking.
     name : str
         Of the run; the last column.
 
     Raises
     ------
     ValueError
-        If a name or an id holds white space, which the format has no way to write.
+        If a name or an id is empty or contains white space, which the format cannot represent.
     """
     for word in (name, *rankings, *(document for row in rankings.values() for document in row)):
         if not word or any(letter.isspace() for letter in word):
-            raise ValueError(f"{word!r} cannot stand in a TREC run: it is empty or holds white space")
+            raise ValueError(f"{word!r} cannot be written to a TREC run: it is empty or contains white space")
     top = max((len(row) for row in rankings.values()), default=0)
     lines = [
         f"{query} Q0 {document} {rank} {top + 1 - rank} {name}\n"
@@ -79,11 +79,11 @@ def write_run(path: Path, rankings: Mapping[str, Sequence[str]], name: str) -> N
 
 def _hit(where: str, cells: list[str]) -> tuple[str, str, float]:
     if len(cells) != _COLUMNS:
-        raise ValueError(f"{where}: wanted query, Q0, document, rank, score, name; found {len(cells)} columns")
+        raise ValueError(f"{where}: expected query, Q0, document, rank, score, name; found {len(cells)} columns")
     try:
         score = float(cells[4])
     except ValueError as error:
-        raise ValueError(f"{where}: the score {cells[4]!r} is no number") from error
+        raise ValueError(f"{where}: the score {cells[4]!r} is not a number") from error
     if not math.isfinite(score):
         raise ValueError(f"{where}: the score {cells[4]!r} is not finite")
     return cells[0], cells[2], score

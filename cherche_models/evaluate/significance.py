@@ -1,4 +1,4 @@
-"""Whether the difference of two systems is more than chance."""
+"""Statistical significance of the difference of two systems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK = 2048
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """System `b` against system `a` on the same queries.
+    """System `b` compared with system `a` on the same queries.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Comparison:
     difference : float
         ``b - a``.
     standard_error : float or None
-        Of the paired difference; None of a single query.
+        Of the paired difference; None for a single query.
     p_value : float
         Two-sided, of the paired randomisation test.
     wins, losses, ties : int
@@ -43,10 +43,10 @@ class Comparison:
 def compare(a: Mapping[str, float], b: Mapping[str, float], *, rounds: int = 100_000, seed: int = 0) -> Comparison:
     """Paired two-sided randomisation test of the means (Fisher; Smucker, Allan & Carterette 2007).
 
-    Under the null hypothesis each query's two values could be swapped. The p-value
-    is the share of swaps whose difference of means is at least as large as the one
-    seen: of all swaps where at most 16 queries differ, else of `rounds` random ones,
-    the seen one among them.
+    Under the null hypothesis the two values of each query are exchangeable. The p-value
+    is the share of exchanges whose absolute difference of means is at least the observed
+    one: of all exchanges if at most 16 queries differ, else of `rounds` random ones
+    plus the observed one, so that it is never 0.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ def compare(a: Mapping[str, float], b: Mapping[str, float], *, rounds: int = 100
 
 
 def standard_error(values: Iterable[float]) -> float | None:
-    """Standard error of a mean over queries: s / sqrt(n), s with n - 1; None of fewer than two values.
+    """Standard error of a mean over queries: s / sqrt(n), s with n - 1; None for fewer than two values.
 
-    Of 300 queries it is about .02 for nDCG@10. Two systems on the same queries differ by less
-    chance than that: `Comparison.standard_error` is the one of their difference.
+    About .02 for nDCG@10 over 300 queries. The error of the difference of two systems on the same
+    queries is smaller: see `Comparison.standard_error`.
 
     >>> standard_error([0.0, 1.0, 0.0, 1.0]), standard_error([0.5])
     (0.28867513459481287, None)
@@ -94,10 +94,10 @@ def standard_error(values: Iterable[float]) -> float | None:
 
 
 def _p_value(differences: NDArray[np.float64], rounds: int, seed: int) -> float:
-    """Share of sign flips whose absolute sum reaches the one seen."""
+    """Share of sign flips whose absolute sum is at least the observed one."""
     if differences.size == 0:
         return 1.0
-    reached = abs(differences.sum()) * (1 - 1e-12)
+    reached = abs(differences.sum()) * (1 - 1e-12)  # sums in another order may round to slightly less
     if differences.size <= _EXACT_UP_TO:
         flips = np.arange(2**differences.size)[:, None] >> np.arange(differences.size) & 1
         return float(np.mean(np.abs((1 - 2 * flips) @ differences) >= reached))

@@ -1,6 +1,6 @@
-"""Hybrid search and rerank over a collection in memory, to tune and to measure a model.
+"""Hybrid search and reranking of an in-memory collection, for tuning and evaluating a model.
 
-No engine: the same sums as an engine makes, over all documents at once.
+Computes the same scores as an engine, over all documents at once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Postings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stages:
-    """Scores of each stage, from which any mix can be ranked.
+    """Scores of each stage, which can be combined with any weights.
 
     Attributes
     ----------
@@ -76,11 +76,11 @@ class Stages:
         return self.bm25 + boost * self.sparse
 
     def rank(self, first: Rows, k: int = 100) -> dict[str, list[str]]:
-        """Best `k` documents of each query with a score above 0; ties by id."""
+        """The best `k` documents of each query with scores above 0; ties by id."""
         return {query: self._order(row, k) for query, row in zip(self.queries, first, strict=True)}
 
     def rerank(self, first: Rows, weights: Sequence[float], window: int = 100) -> dict[float, dict[str, list[str]]]:
-        """Rerank each query's window by MaxSim, for several weights at once.
+        """Rerank each query's window by MaxSim, for several weights.
 
         Returns
         -------
@@ -98,6 +98,7 @@ class Stages:
         return results
 
     def _order(self, row: Rows, k: int) -> list[str]:
+        # Twice the cutoff, so that ties at rank k are broken by id.
         best = np.argsort(-row, kind="stable")[: min(2 * k, row.size)]
         best = best[row[best] > 0]
         ids = [self.ids[i] for i in best]
@@ -105,7 +106,7 @@ class Stages:
 
 
 def matrix(queries: Sequence[Mapping[str, float]], ids: Sequence[str]) -> Rows:
-    """Scores by document id as rows over `ids`; what is absent scores 0.
+    """Scores by document id as rows over `ids`; documents without a score get 0.
 
     >>> matrix([{"b": 2.0}], ["a", "b"]).tolist()
     [[0.0, 2.0]]

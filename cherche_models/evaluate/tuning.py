@@ -1,7 +1,7 @@
-"""How much the parts of a score count, chosen on judged queries and measured on others.
+"""Tune the weights of the parts of a score on judged queries, evaluated by cross-validation.
 
-A search that returns the parts of every hit's score can be ranked again under any other
-setting without searching again.
+A search that returns the parts of every hit's score can be ranked under any other
+setting without another search.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WINDOWS = (20, 50, 100, 200)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What `tune` chooses."""
+    """The parameters that `tune` chooses."""
 
     sparse_boost: float
     rerank_weight: float
@@ -34,16 +34,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """The hits of one query, and what is known of them; kept in the order of their ids, which decides ties.
+    """The hits of one query and their relevance, sorted by id, which breaks ties.
 
     Attributes
     ----------
     ids : sequence of str
     lexical, sparse, maxsim : float64 arrays, shape (hits,)
-        Parts of the score, `sparse` at a boost of 1; `maxsim` is -inf where there are no codes.
+        Parts of the score, `sparse` at a boost of 1; `maxsim` is -inf for hits without codes.
     relevance : float64 array, shape (hits,)
     ideal : float
-        DCG@10 of the best ranking there could be, hits or not.
+        DCG@10 of the ideal ranking of all judged documents, found or not.
     """
 
     ids: Sequence[str]
@@ -62,16 +62,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A choice, and what choosing so is worth on queries that took no part in it.
+    """The chosen setting, and the gain of tuning estimated on held-out queries.
 
     Attributes
     ----------
     choice : Setting
         The best on all queries.
     held_out : Comparison
-        nDCG@10 of the setting so far, against that of each fold's choice on the fold's own queries.
+        nDCG@10 of the current setting, compared with settings chosen without the query's fold.
     folds : tuple of Setting
-        What each fold chose: how much they agree says how sure the choice is.
+        Chosen for each fold on the others; their agreement shows how stable the choice is.
     """
 
     choice: Setting
@@ -80,7 +80,7 @@ class Tuned:
 
 
 def ideal_dcg(judgements: Mapping[str, int]) -> float:
-    """DCG@10 of the best ranking of some judgements; gains are linear, as in trec_eval.
+    """DCG@10 of the ideal ranking; gains are linear, as in trec_eval.
 
     >>> round(ideal_dcg({"a": 2, "b": 1, "c": 0}), 4)
     2.6309
@@ -90,7 +90,7 @@ def ideal_dcg(judgements: Mapping[str, int]) -> float:
 
 
 def ndcg(query: Judged, setting: Setting) -> float:
-    """nDCG@10 of a query's hits under a setting: hybrid first stage, rerank of its window, ties by id."""
+    """nDCG@10 of a query's hits under a setting: hybrid first stage, reranked window, ties by id."""
     first = query.lexical + setting.sparse_boost * query.sparse
     order = np.argsort(-first, kind="stable")
     inside = np.sort(order[: setting.rerank_window])
@@ -106,7 +106,7 @@ def grid(
     weights: Sequence[float] = WEIGHTS,
     windows: Sequence[int] = WINDOWS,
 ) -> list[Setting]:
-    """All settings to try, `current` first: of equal ones it stays."""
+    """All settings to try, `current` first, so that it wins ties."""
     tried = [Setting(*one) for one in itertools.product(boosts, weights, windows)]
     return [current, *(setting for setting in tried if setting != current)]
 
@@ -114,17 +114,17 @@ def grid(
 def tune(
     queries: Mapping[str, Judged], current: Setting, settings: Sequence[Setting], *, folds: int = 5, seed: int = 0
 ) -> Tuned:
-    """Choose a setting by mean nDCG@10, and measure the choosing by cross-validation over queries.
+    """Choose a setting by mean nDCG@10, and estimate its gain by cross-validation over queries.
 
     Parameters
     ----------
     queries : mapping of query id → Judged
     current : Setting
-        What is compared against.
+        The baseline.
     settings : sequence of Setting
-        See `grid`; of equally good ones the first is chosen.
+        See `grid`; the first of equally good ones is chosen.
     folds : int
-        Each is measured with what the others chose.
+        Each is evaluated with the setting chosen on the others.
     seed : int
         Of the folds.
 
@@ -134,7 +134,7 @@ def tune(
         If there are fewer queries than folds, or fewer than two folds.
     """
     if not 2 <= folds <= len(queries):
-        raise ValueError(f"{folds} folds of {len(queries)} queries: give 2 folds or more, and a query for each")
+        raise ValueError(f"{folds} folds of {len(queries)} queries: give at least 2 folds, and a query for each")
     values = np.array([[ndcg(query, setting) for query in queries.values()] for setting in settings])
     fold = np.random.default_rng(seed).permutation(len(queries)) % folds
     chosen = [int(values[:, fold != one].mean(axis=1).argmax()) for one in range(folds)]

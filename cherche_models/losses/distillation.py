@@ -1,4 +1,4 @@
-"""Learning a teacher's scores instead of labels."""
+"""Knowledge distillation: losses that compare the student's scores with a teacher's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn import functional
 def kl_divergence(student: Tensor, teacher: Tensor, masked: Tensor | None = None) -> Tensor:
     """``KL(softmax(teacher) || softmax(student))`` over each query's candidates, mean over queries.
 
-    Temperatures are the caller's: scores come in already scaled.
+    The caller scales scores by the temperature.
 
     Parameters
     ----------
     student, teacher : Tensor, shape (queries, documents)
     masked : bool Tensor, shape (queries, documents), optional
-        Candidates that neither distribution sees. Each query keeps at least one.
+        Candidates excluded from both distributions. At least one of each query must remain.
 
     Returns
     -------
@@ -27,6 +27,7 @@ def kl_divergence(student: Tensor, teacher: Tensor, masked: Tensor | None = None
     0.0
     """
     if masked is not None:
+        # Finite: with -inf, kl_div in log space computes exp(-inf) * (-inf - -inf), which is NaN.
         lowest = torch.finfo(student.dtype).min / 4
         student, teacher = student.masked_fill(masked, lowest), teacher.masked_fill(masked, lowest)
     return functional.kl_div(
@@ -49,7 +50,7 @@ def margin_mse(student: Tensor, teacher: Tensor, positives: Tensor, masked: Tens
     positives : int64 Tensor, shape (queries,)
         Column of each query's positive.
     masked : bool Tensor, shape (queries, documents), optional
-        Candidates that the teacher did not score; a query whose positive is masked counts nothing.
+        Candidates that the teacher did not score; a query with a masked positive is left out.
 
     Returns
     -------
@@ -72,20 +73,20 @@ def token_similarity(
 ) -> Tensor:
     """Squared error of the similarities between query tokens and document tokens.
 
-    MaxSim is made of nothing else, so a student that has its teacher's similarities
-    has its ranking; the widths of the two need not agree.
+    MaxSim depends on nothing else, so a student with its teacher's similarities
+    ranks as the teacher does. The embedding dimensions may differ.
 
     Parameters
     ----------
     student, teacher : pairs of Tensors, shapes (queries, query tokens, dim), (documents, document tokens, dim)
         Unit vectors of the same tokens.
     masks : pair of bool Tensors, shapes (queries, query tokens), (documents, document tokens)
-        Tokens that count.
+        False for padding and other excluded tokens.
 
     Returns
     -------
     Tensor, scalar
-        Mean over all pairs of tokens that count.
+        Mean over all pairs of unmasked tokens.
 
     >>> one, mask = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[True]])
     >>> float(token_similarity((one, one), (one, torch.tensor([[[0.0, 1.0]]])), (mask, mask)))

@@ -1,4 +1,4 @@
-"""Sparsity of term weights, and how its weight grows."""
+"""Sparsity regularisers of term weights and their schedules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 Schedule = Literal["quadratic", "linear", "constant"]
 
-__all__ = ["Schedule", "df_flops", "df_weights", "flops", "grown", "l1", "quadratic"]
+__all__ = ["Schedule", "df_flops", "df_weights", "flops", "l1", "quadratic", "ramp"]
 
 
 def flops(weights: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def flops(weights: Tensor) -> Tensor:
 
     Paria et al. 2020, "Minimizing FLOPs to Learn Efficient Sparse
     Representations", eq. 4, as SPLADE uses it. The mean is over the batch, so a
-    term that every text has costs more than the same weight spread over terms.
+    term in every text costs more than the same weight spread over several terms.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ def flops(weights: Tensor) -> Tensor:
 def quadratic(step: int, steps: int) -> float:
     """Share of a regulariser's final weight: ``min(1, (step / steps)^2)``.
 
-    Formal et al. 2021, "SPLADE", section 3.2 (after Paria et al. 2020): ranking is
-    learned before sparsity is asked for.
+    Formal et al. 2021, "SPLADE", section 3.2 (after Paria et al. 2020): the model
+    learns to rank before it learns sparsity.
 
     Parameters
     ----------
     step : int
         From 0.
     steps : int
-        After these the weight is whole; 0 for at once.
+        Steps until the full weight; 0 for the full weight from the start.
 
     >>> quadratic(5, 10), quadratic(20, 10), quadratic(0, 0)
     (0.25, 1.0, 1.0)
@@ -53,10 +53,10 @@ def quadratic(step: int, steps: int) -> float:
     return 1.0 if step >= steps else (step / steps) ** 2
 
 
-def grown(schedule: Schedule, step: int, steps: int) -> float:
-    """Share of a regulariser's final weight by the name of its schedule.
+def ramp(schedule: Schedule, step: int, steps: int) -> float:
+    """Share of a regulariser's final weight at a step; `steps` as in `quadratic`.
 
-    >>> grown("linear", 5, 10), grown("quadratic", 5, 10), grown("constant", 0, 10)
+    >>> ramp("linear", 5, 10), ramp("quadratic", 5, 10), ramp("constant", 0, 10)
     (0.5, 0.25, 1.0)
     """
     if schedule == "constant" or step >= steps:
@@ -82,7 +82,7 @@ def l1(weights: Tensor) -> Tensor:
 
 
 def df_weights(frequencies: Tensor, alpha: float = 0.1, beta: float = 10.0) -> Tensor:
-    """How much the use of each term costs: almost nothing where few documents have it, 1 where all do.
+    """Cost factor of each term: almost 0 for rare terms, 1 for terms in all documents.
 
     Porco et al. 2025, "An Alternative to FLOPS Regularization to Effectively
     Productionize SPLADE-Doc" (arXiv 2505.15070), section 3:
@@ -91,9 +91,9 @@ def df_weights(frequencies: Tensor, alpha: float = 0.1, beta: float = 10.0) -> T
     Parameters
     ----------
     frequencies : Tensor, shape (vocabulary,)
-        Share of the documents that have the term, 0 to 1.
+        Document frequency as a share, 0 to 1.
     alpha : float
-        Share at which the cost is one half.
+        Document frequency at which the factor is 0.5.
     beta : float
         Steepness.
 
@@ -109,15 +109,15 @@ def df_weights(frequencies: Tensor, alpha: float = 0.1, beta: float = 10.0) -> T
 
 
 def df_flops(weights: Tensor, frequencies: Tensor, alpha: float = 0.1, beta: float = 10.0) -> Tensor:
-    """FLOPS with each term's mean weighed by its document frequency: ``sum_j (c_j mean_i |w_ij|)^2``.
+    """FLOPS with each term's mean weighted by `df_weights`: ``sum_j (c_j mean_i |w_ij|)^2``.
 
-    Plain FLOPS makes each text sparse; this one keeps posting lists short (Porco et al. 2025).
+    FLOPS makes each text sparse; DF-FLOPS keeps posting lists short (Porco et al. 2025).
 
     Parameters
     ----------
     weights : Tensor, shape (batch, vocabulary)
     frequencies : Tensor, shape (vocabulary,)
-        As `df_weights` takes them, as are `alpha` and `beta`.
+        As in `df_weights`, as are `alpha` and `beta`.
 
     Returns
     -------

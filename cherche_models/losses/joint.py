@@ -1,4 +1,4 @@
-"""One loss for every model: each head that a model has is ranked, taught and kept sparse."""
+"""The training loss of all models: ranking, distillation and sparsity for each head."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import torch
 from torch import Tensor
 
 from cherche_models.losses.distillation import kl_divergence, margin_mse, token_similarity
-from cherche_models.losses.flops import Schedule, df_flops, flops, grown, l1
+from cherche_models.losses.flops import Schedule, df_flops, flops, l1, ramp
 from cherche_models.losses.ranking import late_scores, ranking, sparse_scores
 from cherche_models.models.base import Output
 
 
 class Targets(NamedTuple):
-    """What a batch's scores should look like.
+    """Training targets of a batch.
 
     Attributes
     ----------
     positives : int64 Tensor, shape (queries,)
         Column of each query's positive.
     masked : bool Tensor, shape (queries, documents)
-        As `unfair` gives it.
+        From `known_relevant`: candidates excluded from the ranking loss.
     teacher : Tensor, shape (queries, documents), or None
         Scores of a teacher, already divided by its temperature.
     tokens : pair of Tensors, shapes (queries, query tokens, any), (documents, document tokens, any), or None
         The teacher's unit vectors of the same tokens.
     unscored : bool Tensor, shape (queries, documents), or None
-        Where the teacher gave no score; None where it scored all.
+        True for pairs without a teacher score; None if all have one.
     frequencies : Tensor, shape (vocabulary,), or None
-        Share of documents that have each term, for DF-FLOPS.
+        Document frequency of each term as a share, for DF-FLOPS.
     """
 
     positives: Tensor
@@ -42,7 +42,7 @@ class Targets(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The loss and what it is made of; all scalars, `total` the one to differentiate."""
+    """The loss, `total`, and its unweighted terms; all scalars."""
 
     total: Tensor
     sparse: Tensor
@@ -61,17 +61,17 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JointLoss:
-    """Ranking and distillation of both heads, sparsity of queries and of documents.
+    """Ranking and distillation losses of both heads, and sparsity of queries and documents.
 
-    A weight of 0 leaves its part out; a head that the model lacks has none. The
-    vectors of SparseEmbed's terms count as `maxsim`.
+    A weight of 0 disables a term; terms of heads that the model lacks are 0. SparseEmbed's
+    term vectors are weighted by `maxsim`.
 
     Attributes
     ----------
     sparse, maxsim : float
         Weight of each head.
     rank : float
-        Weight of the ranking loss within a head; 0 to learn from a teacher alone.
+        Weight of the ranking loss within a head; 0 for distillation alone.
     teacher : float
         Weight of the divergence from the teacher (KL) within a head.
     margin : float
@@ -79,18 +79,18 @@ class JointLoss:
     tokens : float
         Weight of the teacher's token similarities.
     query_flops, document_flops : float
-        Final weights of the FLOPS of queries and of documents. Documents are
-        stored, queries are run: they are priced apart.
+        Final weights of the FLOPS of queries and of documents: query sparsity determines
+        latency, document sparsity also index size.
     query_l1, document_l1 : float
-        The same for mean L1 norms.
+        Final weights of the mean L1 norms.
     document_df_flops : float
-        The same for DF-FLOPS.
+        Final weight of DF-FLOPS.
     flops_steps : int
-        Steps over which these five grow.
+        Steps until these five weights reach their final values.
     schedule : {"quadratic", "linear", "constant"}
-        How they grow.
+        Of these five weights.
     sparse_scale, maxsim_scale : float
-        What scores are multiplied by before a softmax or a margin.
+        Factor of the scores before a softmax or a margin.
     """
 
     sparse: float = 1.0
@@ -111,7 +111,7 @@ class JointLoss:
 
     @property
     def is_taught(self) -> bool:
-        """Whether scores of a teacher are needed."""
+        """Whether the loss needs teacher scores."""
         return self.teacher > 0 or self.margin > 0
 
     def __call__(self, queries: Output, documents: Output, targets: Targets, step: int) -> Parts:
@@ -123,7 +123,7 @@ class JointLoss:
             Of the model's forward pass.
         targets : Targets
         step : int
-            From 0; what the weights of sparsity grow with.
+            From 0; determines the weights of the sparsity terms.
         """
         parts = {name: targets.masked.new_zeros((), dtype=torch.float32) for name in Parts._fields}
         if queries.weights is not None and documents.weights is not None:
@@ -138,13 +138,13 @@ class JointLoss:
 
     def _total(self, parts: dict[str, Tensor], step: int) -> Tensor:
         growing = ("query_flops", "document_flops", "query_l1", "document_l1", "document_df_flops")
-        total = grown(self.schedule, step, self.flops_steps) * sum(
+        total = ramp(self.schedule, step, self.flops_steps) * sum(
             (getattr(self, name) * parts[name] for name in growing if getattr(self, name)), parts["total"]
         )
         for head, weight in (("sparse", self.sparse), ("maxsim", self.maxsim)):
             if weight:
-                taught = self.teacher * parts[f"{head}_teacher"] + self.margin * parts[f"{head}_margin"]
-                total = total + weight * (self.rank * parts[head] + taught)
+                distilled = self.teacher * parts[f"{head}_teacher"] + self.margin * parts[f"{head}_margin"]
+                total = total + weight * (self.rank * parts[head] + distilled)
         return total + self.tokens * parts["tokens"] if self.tokens else total
 
     def _head(self, head: str, scores: Tensor, targets: Targets) -> dict[str, Tensor]:
@@ -158,8 +158,8 @@ class JointLoss:
     def _tokens(self, queries: Output, documents: Output, targets: Targets) -> dict[str, Tensor]:
         if self.tokens == 0.0 or targets.tokens is None:
             return {}
-        (asked, asked_mask), (offered, offered_mask) = _embedded(queries), _embedded(documents)
-        return {"tokens": token_similarity((asked, offered), targets.tokens, (asked_mask, offered_mask))}
+        vectors, masks = zip(_embedded(queries), _embedded(documents), strict=True)
+        return {"tokens": token_similarity(vectors, targets.tokens, masks)}
 
 
 def _sparsity(queries: Tensor, documents: Tensor, frequencies: Tensor | None) -> dict[str, Tensor]:
@@ -173,7 +173,7 @@ def _sparsity(queries: Tensor, documents: Tensor, frequencies: Tensor | None) ->
 
 
 def _embedded(output: Output) -> tuple[Tensor, Tensor]:
-    """Token embeddings and the mask of those that count."""
+    """Token embeddings and their mask."""
     if output.embeddings is None or output.mask is None or output.terms is not None:
-        raise ValueError("this model has no token embeddings, or no mask of those that count")
+        raise ValueError("the output has no token embeddings, or no mask of padding")
     return output.embeddings, output.mask

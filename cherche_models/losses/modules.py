@@ -1,4 +1,4 @@
-"""Losses for those who own the loop and hold scores: what neural-cherche calls them, and its schedule."""
+"""Losses of given scores and the FLOPS schedule, with neural-cherche's names, for custom training loops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Ranking(nn.Module):
         ----------
         positive_scores : Tensor, shape (batch,)
         negative_scores : Tensor, shape (batch,) or (batch, negatives)
-            -inf for one that does not count.
+            -inf for negatives to leave out.
 
         >>> round(float(Ranking()(torch.tensor([1.0]), torch.tensor([0.0]))), 4)
         0.3133
@@ -31,13 +31,13 @@ class Ranking(nn.Module):
 
 
 class Flops(nn.Module):
-    """FLOPS of anchors and of documents, summed: what makes term weights sparse.
+    """FLOPS regularisation: the FLOPS of anchors plus those of documents.
 
     Parameters
     ----------
     compat : {"1.4"} or None
-        That release of neural-cherche clips the distance from the threshold, so that
-        the gradient is 0 but for a narrow window, and inside it points up as often as down.
+        Compute it as that release of neural-cherche: the clipped distance from the
+        threshold, whose gradient is 0 outside a narrow window and changes sign inside it.
     """
 
     def __init__(self, compat: Compat | None = None) -> None:
@@ -58,10 +58,10 @@ class Flops(nn.Module):
         ----------
         anchor_activations, positive_activations, negative_activations : tensors, shape (batch, vocabulary)
         threshold : float or None
-            FLOPS that cost nothing; None for 0, and for 30 with compat 1.4.
+            FLOPS below it cost nothing; None for 0, or 30 with compat 1.4.
         max_flops_loss : float or None
-            Largest loss. A larger one is scaled down, gradient and all, not clipped.
-            None for no bound, and for 1 with compat 1.4.
+            Maximum loss. A larger one is scaled down together with its gradient, not clipped.
+            None for no maximum, or 1 with compat 1.4.
 
         >>> weights = torch.tensor([[1.0, 0.0], [3.0, 2.0]])
         >>> float(Flops()(weights, weights, weights)), float(Flops()(weights, weights, weights, threshold=4.0))
@@ -78,7 +78,7 @@ class Flops(nn.Module):
 
 
 def bounded(cost: Tensor, threshold: float | None = None, most: float | None = None) -> Tensor:
-    """What a cost has above a threshold, scaled down to `most` where it is more.
+    """The cost above a threshold, scaled down to at most `most`; the gradient does not vanish at the maximum.
 
     Raises
     ------
@@ -91,20 +91,20 @@ def bounded(cost: Tensor, threshold: float | None = None, most: float | None = N
     (5.0, 0.5)
     """
     if most is not None and most <= 0:
-        raise ValueError(f"the largest loss {most} is not above 0")
+        raise ValueError(f"max_flops_loss {most} is not above 0")
     above = cost if threshold is None else torch.relu(cost - threshold)
     return above if most is None else above * (most / above.detach().clamp(min=most))
 
 
 class FlopsScheduler:
-    """A regulariser's weight that grows with the square of the steps taken.
+    """Quadratic schedule of a regulariser's weight.
 
     Parameters
     ----------
     weight : float
-        The final one.
+        Final weight.
     steps : int
-        After these it stays.
+        Steps until the final weight.
 
     >>> scheduler = FlopsScheduler(weight=1.0, steps=4)
     >>> [scheduler.get() for _ in range(4)]

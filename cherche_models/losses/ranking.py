@@ -1,8 +1,8 @@
-"""Contrastive ranking over a whole batch.
+"""Contrastive ranking losses with in-batch negatives.
 
-Every document of the batch is a candidate for every query: the positives of the
-others and all hard negatives (Karpukhin et al. 2020, "Dense Passage Retrieval",
-section 3.2), except those that answer the query too.
+Every document of the batch is a candidate for every query: the positives of other
+queries and all hard negatives (Karpukhin et al. 2020, "Dense Passage Retrieval",
+section 3.2), except documents known to be relevant to the query.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def ranking(scores: Tensor, positives: Tensor, masked: Tensor | None = None) -> 
     positives : int64 Tensor, shape (queries,)
         Column of each query's positive.
     masked : bool Tensor, shape (queries, documents), optional
-        Candidates that do not count; see `unfair`. A positive always counts.
+        Candidates to leave out; see `known_relevant`. A query's own positive is always kept.
 
     Returns
     -------
@@ -44,8 +44,8 @@ def _hide(scores: Tensor, positives: Tensor, masked: Tensor | None) -> Tensor:
     return scores.masked_fill(masked & ~own, -torch.inf)
 
 
-def unfair(documents: Sequence[str], positives: Sequence[str], relevant: Sequence[Collection[str]]) -> Tensor:
-    """Candidates that must not be pushed down: other copies of a positive, and other answers.
+def known_relevant(documents: Sequence[str], positives: Sequence[str], relevant: Sequence[Collection[str]]) -> Tensor:
+    """Mask of the candidates that must not be negatives: copies of the positive, and other relevant documents.
 
     Parameters
     ----------
@@ -54,20 +54,20 @@ def unfair(documents: Sequence[str], positives: Sequence[str], relevant: Sequenc
     positives : sequence of str
         Id of each query's positive.
     relevant : sequence of collections of str
-        Every id known to answer each query.
+        Ids of the documents known to be relevant to each query.
 
     Returns
     -------
     bool Tensor, shape (queries, documents)
-        True for the query's own positive too: `ranking` keeps its column, and only that.
+        True also for the query's own positive, whose column alone `ranking` keeps.
 
-    >>> unfair(["a", "b", "a"], ["a", "b"], [{"a"}, {"b", "a"}]).tolist()
+    >>> known_relevant(["a", "b", "a"], ["a", "b"], [{"a"}, {"b", "a"}]).tolist()
     [[True, False, True], [True, True, True]]
     """
     return torch.tensor(
         [
-            [document == positive or document in answers for document in documents]
-            for positive, answers in zip(positives, relevant, strict=True)
+            [document == positive or document in known for document in documents]
+            for positive, known in zip(positives, relevant, strict=True)
         ]
     )
 
@@ -97,10 +97,10 @@ def maxsim_scores(queries: Tensor, query_mask: Tensor, documents: Tensor, docume
     ----------
     queries : Tensor, shape (queries, query tokens, dim)
     query_mask : bool Tensor, shape (queries, query tokens)
-        Masked tokens add nothing.
+        Masked tokens contribute 0.
     documents : Tensor, shape (documents, document tokens, dim)
     document_mask : bool Tensor, shape (documents, document tokens)
-        Masked tokens are never the best, not even among negative similarities.
+        Masked tokens are never the maximum, even if all similarities are negative.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def maxsim_scores(queries: Tensor, query_mask: Tensor, documents: Tensor, docume
 
 
 def term_scores(queries: Output, documents: Output) -> Tensor:
-    """Dot products of the vectors of shared terms, summed, of every query with every document.
+    """Sum of the dot products of shared terms' vectors, of every query with every document (SparseEmbed).
 
     Returns
     -------
@@ -127,23 +127,24 @@ def term_scores(queries: Output, documents: Output) -> Tensor:
     Raises
     ------
     ValueError
-        If the outputs have no vectors of terms.
+        If the outputs have no term vectors.
 
     >>> one, yes = torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)
     >>> term = Output(None, one, yes, torch.tensor([[7]]))
     >>> term_scores(term, term).tolist(), term_scores(term, term._replace(terms=torch.tensor([[8]]))).tolist()
     ([[2.0]], [[0.0]])
     """
-    (asked, asked_mask, asked_terms), (offered, offered_mask, offered_terms) = _terms(queries), _terms(documents)
-    dim = asked.shape[-1]
-    shared = asked_terms.reshape(-1, 1) == offered_terms.reshape(1, -1)
-    shared = shared & asked_mask.reshape(-1, 1) & offered_mask.reshape(1, -1)
-    products = (asked.reshape(-1, dim) @ offered.reshape(-1, dim).T) * shared
-    return products.view(*asked.shape[:2], *offered.shape[:2]).sum(dim=(1, 3))
+    query_vectors, query_mask, query_terms = _terms(queries)
+    document_vectors, document_mask, document_terms = _terms(documents)
+    dim = query_vectors.shape[-1]
+    shared = query_terms.reshape(-1, 1) == document_terms.reshape(1, -1)
+    shared = shared & query_mask.reshape(-1, 1) & document_mask.reshape(1, -1)
+    products = (query_vectors.reshape(-1, dim) @ document_vectors.reshape(-1, dim).T) * shared
+    return products.view(*query_vectors.shape[:2], *document_vectors.shape[:2]).sum(dim=(1, 3))
 
 
 def late_scores(queries: Output, documents: Output) -> Tensor:
-    """Scores by vectors: of shared terms where rows belong to terms (SparseEmbed), else MaxSim.
+    """`term_scores` if the vectors belong to terms (SparseEmbed), else MaxSim.
 
     Returns
     -------
@@ -152,18 +153,18 @@ def late_scores(queries: Output, documents: Output) -> Tensor:
     Raises
     ------
     ValueError
-        If the outputs have no vectors, or no mask of those that count.
+        If the outputs have no vectors, or no mask of padding.
     """
     if queries.terms is not None:
         return term_scores(queries, documents)
     if queries.embeddings is None or documents.embeddings is None:
-        raise ValueError("this model has no token embeddings: load a colbert one")
+        raise ValueError("this model has no token embeddings: load a colbert model")
     if queries.mask is None or documents.mask is None:
-        raise ValueError("token embeddings need the mask of those that count")
+        raise ValueError("the output has token embeddings but no mask of padding")
     return maxsim_scores(queries.embeddings, queries.mask, documents.embeddings, documents.mask)
 
 
 def _terms(output: Output) -> tuple[Tensor, Tensor, Tensor]:
     if output.embeddings is None or output.mask is None or output.terms is None:
-        raise ValueError("this model has no vectors of terms: load a sparse_embed one")
+        raise ValueError("this model has no term vectors: load a sparse_embed model")
     return output.embeddings, output.mask, output.terms

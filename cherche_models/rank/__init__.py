@@ -1,4 +1,4 @@
-"""Rankers: candidates of a first stage, in the order of a model."""
+"""Rankers: rerank the candidates of a first stage by a model."""
 
 from cherche_models.rank.base import Ranker
 from cherche_models.rank.colbert import ColBERT

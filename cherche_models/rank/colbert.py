@@ -1,4 +1,4 @@
-"""MaxSim with the candidates."""
+"""Rerank by MaxSim."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ColBERT(ModelRanker[Floats]):
     model : Model
         With token embeddings: ColBERT, or a joint model.
     device : str or None
-        Moves the model there; candidates are few, so MaxSim itself runs on the CPU.
+        Moves the model there; MaxSim runs on the CPU, as there are few candidates.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A score of query and text read together, for each candidate."""
+"""Rerank by a cross-encoder, which reads query and document together."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cherche_models.tokenizer import Kind
 
 
 class ScoresPairs(Protocol):
-    """`models.CrossEncoder`, that of sentence-transformers, or whatever else scores pairs of texts."""
+    """`models.CrossEncoder`, that of sentence-transformers, or another scorer of text pairs."""
 
     def predict(self, pairs: Any, /) -> Any:  # noqa: ANN401  # each library names its arrays differently
         """Scores of (query, document) pairs, in order."""
 
 
 class CrossEncoder(Ranker[str]):
-    """Orders candidates by a cross-encoder; what it keeps of documents and queries are their texts.
+    """Orders candidates by a cross-encoder; the "embeddings" of documents and queries are their texts.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class CrossEncoder(Ranker[str]):
         return list(texts)
 
     def _score(self, query: str, documents: list[str]) -> NDArray[np.float32]:
-        """Scores; a text without words has none, as with every ranker."""
+        """Scores; blank texts get -inf, as in all rankers."""
         scores = np.full(len(documents), -np.inf, np.float32)
         filled = [i for i, text in enumerate(documents) if text.strip() and query.strip()]
         if filled:
             found = np.asarray(self.model.predict([(query, documents[i]) for i in filled]), np.float32)
             if found.shape != (len(filled),):
-                raise ValueError(f"the cross-encoder gave scores of shape {found.shape} for {len(filled)} pairs")
+                raise ValueError(f"the cross-encoder returned scores of shape {found.shape} for {len(filled)} pairs")
             scores[filled] = found
         return scores

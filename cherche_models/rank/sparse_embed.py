@@ -1,4 +1,4 @@
-"""Dot products of the vectors of shared terms, with the candidates."""
+"""Rerank by the vectors of shared terms (SparseEmbed)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cherche_models.types import Encoding
 
 
 class SparseEmbed(ModelRanker[TermVectors]):
-    """Orders candidates by the vectors of the terms they share with the query.
+    """Orders candidates by the dot products of shared terms' vectors.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ class SparseEmbed(ModelRanker[TermVectors]):
     device : str or None
         Moves the model there.
     tokenizer_parallelism : str
-        Without effect: neural-cherche's.
+        No effect; accepted for compatibility with neural-cherche.
 
     Raises
     ------
     ValueError
-        If the model is another.
+        If the model is not a SparseEmbed model.
     """
 
     def __init__(

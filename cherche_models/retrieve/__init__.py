@@ -1,4 +1,4 @@
-"""Retrievers over documents in memory: encode, add, search; and pipelines of them."""
+"""Retrievers of in-memory documents (encode, add, search), and pipelines of them."""
 
 from cherche_models.retrieve.base import Retriever
 from cherche_models.retrieve.bm25 import BM25

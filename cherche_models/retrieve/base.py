@@ -1,4 +1,4 @@
-"""What all retrievers share: an index in memory that can change, filters, and the best k."""
+"""The base of all retrievers: a mutable in-memory index, filters and top-k selection."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from cherche_models.utils.documents import Document, Filter, Key, Result, in_ord
 E = TypeVar("E")
 
 Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""Positions of documents in the index, rising, and their scores."""
+"""Positions of documents in the index, increasing, and their scores."""
 
 
 class Retriever(Encoder[E], Searcher):
-    """An index of encoded documents, searched whole.
+    """An index of encoded documents with exhaustive search.
 
-    Holds ids and embeddings, not the documents. Not safe to change in one thread
-    while another searches.
+    Holds ids and embeddings, not the documents. Not thread-safe: do not modify it
+    while another thread searches.
     """
 
     kind: str
@@ -48,11 +48,11 @@ class Retriever(Encoder[E], Searcher):
 
     @property
     def ids(self) -> list[Key]:
-        """Ids of the documents, in the order they came."""
+        """Ids of the documents in insertion order."""
         return list(self._documents)
 
     def add(self, documents_embeddings: Mapping[Key, E]) -> Self:
-        """Add documents; one that is there already is replaced."""
+        """Add documents; documents with the same id are replaced."""
         self._documents.update(documents_embeddings)
         self._stale = True
         return self
@@ -67,7 +67,7 @@ class Retriever(Encoder[E], Searcher):
         Raises
         ------
         KeyError
-            If one is not there; then nothing is changed.
+            If a document is missing; the index is then unchanged.
         """
         self._require(documents_embeddings)
         return self.add(documents_embeddings)
@@ -78,11 +78,11 @@ class Retriever(Encoder[E], Searcher):
         Raises
         ------
         KeyError
-            If one is not there; then nothing is changed.
+            If a document is missing; the index is then unchanged.
         """
-        gone = list(dict.fromkeys(ids))
-        self._require(gone)
-        for key in gone:
+        distinct = list(dict.fromkeys(ids))
+        self._require(distinct)
+        for key in distinct:
             del self._documents[key]
         self._stale = True
         return self
@@ -105,19 +105,19 @@ class Retriever(Encoder[E], Searcher):
         Parameters
         ----------
         queries_embeddings : mapping of text → embedding
-            As `encode_queries` gives it: then every query that was asked has its list.
+            From `encode_queries`, which makes repeated queries get their own lists.
         k : int or None
-            Most documents for each query; None for all that match.
+            Maximum documents for each query; None for all that match.
         batch_size : int
             Queries scored at a time.
         tqdm_bar : bool
         filters : callable or collection of ids, optional
-            Only documents whose id it accepts or holds.
+            Restricts the search to ids that it accepts or contains.
 
         Returns
         -------
         list, for each query, of dicts
-            The id under `key` and ``similarity``, best first; ties as documents were added. Empty without a match.
+            The id under `key` and ``similarity``, best first, ties in insertion order. Empty without a match.
 
         Raises
         ------
@@ -141,19 +141,19 @@ class Retriever(Encoder[E], Searcher):
         allowed = self._allowed(filters)
         results: list[list[Result]] = []
         for batch in batchify(in_order(queries_embeddings), batch_size, "search", tqdm_bar):
-            scored = score(batch, allowed) if self._ids else [_NOTHING] * len(batch)
+            scored = score(batch, allowed) if self._ids else [_NO_MATCHES] * len(batch)
             results.extend(self._results(positions, scores, k) for positions, scores in scored)
         return results
 
     def save(self, path: str | Path) -> None:
-        """Write the index to one file: ids and embeddings, neither documents nor the model.
+        """Write the index to one file: ids and embeddings, without documents and model.
 
-        The file is put in place whole, or not at all.
+        The file is replaced atomically.
 
         Raises
         ------
         ValueError
-            If a part of the retriever is the caller's own object, which cannot be written.
+            If the retriever uses a custom vectorizer or analyzer, which cannot be serialised.
         """
         settings = self._settings()
         header = store.Header(self.kind, self.key, self.on, settings, list(self._documents))
@@ -161,19 +161,19 @@ class Retriever(Encoder[E], Searcher):
 
     @classmethod
     def load(cls, path: str | Path, **arguments: object) -> Self:
-        """Read an index back.
+        """Load an index written by `save`.
 
         Parameters
         ----------
         path : str or Path
         **arguments
-            Of the constructor, where the file does not hold them: ``model=``.
+            Constructor arguments that are not in the file: ``model=``.
 
         Raises
         ------
         ValueError
-            If the file is of another kind of retriever, of a later version, or was
-            made with another model.
+            If the file has another kind of retriever or another version, or was made
+            with another model.
         """
         header, arrays = store.read(Path(path), cls.kind)
         retriever = cls._restore(header, arguments)
@@ -185,7 +185,7 @@ class Retriever(Encoder[E], Searcher):
         return cls(header.key, header.on, **arguments)
 
     def _settings(self) -> dict[str, Any]:
-        """What `_restore` needs, as JSON."""
+        """Settings for `_restore`, as JSON values."""
         return {}
 
     @abstractmethod
@@ -194,15 +194,15 @@ class Retriever(Encoder[E], Searcher):
 
     @abstractmethod
     def _embeddings(self, arrays: Mapping[str, NDArray[Any]]) -> list[E]:
-        """Embeddings of the documents of a file, in its order."""
+        """Embeddings of the documents in a file, in order."""
 
     @abstractmethod
     def _build(self) -> None:
-        """Bring the documents, all of them, into the form that `_scores` reads."""
+        """Build the data structure of all documents that `_scores` uses."""
 
     @abstractmethod
     def _scores(self, queries: Sequence[E], allowed: NDArray[np.bool_] | None) -> Iterable[Scored]:
-        """What each query matches among the allowed documents; the index is not empty."""
+        """Matches of each query among the allowed documents; called only if the index is not empty."""
 
     def _refresh(self) -> None:
         if self._stale:
@@ -213,7 +213,7 @@ class Retriever(Encoder[E], Searcher):
 
     def _require(self, ids: Iterable[Key]) -> None:
         if missing := [key for key in ids if key not in self._documents]:
-            raise KeyError(f"no document {missing[0]!r} in the index ({len(missing)} are missing): add it first")
+            raise KeyError(f"the index has no document {missing[0]!r} ({len(missing)} are missing): add it first")
 
     def _allowed(self, filters: Filter | None) -> NDArray[np.bool_] | None:
         if filters is None:
@@ -230,7 +230,7 @@ class Retriever(Encoder[E], Searcher):
 
 
 class ModelRetriever(ModelEncoder[E], Retriever[E]):
-    """A retriever that runs a model; its files name the model that made them."""
+    """A retriever that runs a model; its files record the model's digest."""
 
     def _settings(self) -> dict[str, Any]:
         return {"model": self.model.digest}
@@ -238,20 +238,20 @@ class ModelRetriever(ModelEncoder[E], Retriever[E]):
     @classmethod
     def _restore(cls, header: store.Header, arguments: Mapping[str, Any]) -> Self:
         retriever = super()._restore(header, arguments)
-        made, given = header.settings["model"], retriever.model.digest
-        if made and given and made != given:
+        recorded, given = header.settings["model"], retriever.model.digest
+        if recorded and given and recorded != given:
             raise ValueError(
-                f"the index was made with the model {made[:12]}, not with {given[:12]}: "
-                "load that one, or encode the documents again"
+                f"the index was made with the model {recorded[:12]}, not with {given[:12]}: "
+                "load that model, or encode the documents again"
             )
         return retriever
 
 
-_NOTHING: Scored = (np.empty(0, np.int64), np.empty(0, np.float32))
+_NO_MATCHES: Scored = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 def top(scores: NDArray[np.float32], k: int | None) -> NDArray[np.int64]:
-    """Positions of the `k` largest scores, largest first; ties in the order they stand.
+    """Positions of the `k` largest scores in descending order; ties by position.
 
     >>> top(np.array([1.0, 3.0, 1.0, 2.0], dtype=np.float32), 3).tolist()
     [1, 3, 0]

@@ -1,4 +1,4 @@
-"""BM25 as Lucene has it."""
+"""BM25, Lucene's variant."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from cherche_models.utils.documents import Key
 
 
 class BM25(Lexical):
-    """BM25, Lucene's variant.
+    """Retrieval by BM25, Lucene's variant.
 
-    Each term of a query adds ``ln(1 + (N - df + 0.5) / (df + 0.5)) * (tf / (tf + k1 *
+    Each query term contributes ``ln(1 + (N - df + 0.5) / (df + 0.5)) * (tf / (tf + k1 *
     (1 - b + b * length / mean length)) + epsilon)`` (Robertson & Zaragoza 2009,
     "The Probabilistic Relevance Framework", without the constant ``k1 + 1``;
     Kamphuis et al. 2020, "Which BM25 Do You Mean?"). Document frequencies and the mean
-    length are those of the index when it is searched.
+    length are those of the index at search time.
 
-    neural-cherche's class of this name scores otherwise: it takes the collection
-    frequency for df, and normalises each term over the documents of one `add`.
-    ``compat="1.4"`` does so too, for what was tuned on those scores.
+    neural-cherche's class of this name differs: it uses the collection frequency as
+    df, and normalises each term over the documents of one `add`. ``compat="1.4"``
+    reproduces its scores.
 
     Parameters
     ----------
     key : str
     on : str or sequence of str
     count_vectorizer : vectorizer or None
-        Fitted on the first documents; has to give counts.
+        Fitted on the first documents; must return counts.
     b, k1 : float
     epsilon : float
-        Added for each document that has the term, whatever its length
+        Added for each document with the term, independent of its length
         (delta in Lv & Zhai 2011, "Lower-Bounding Term Frequency Normalization").
     fit : bool
-        False to leave the vocabulary as it is.
+        False to keep the vocabulary unchanged.
     analyzer : {"char_wb", "char", "word"} or callable
     ngram_range : pair of int or None
         None for 3 to 5 characters, or single words.
     compat : {"1.4"} or None
-        The scores of that release of neural-cherche, by lenlp's vectorizer unless one is given.
+        Reproduce the scores of that release of neural-cherche, with lenlp's vectorizer unless one is given.
 
     Raises
     ------
     ImportError
-        If compat 1.4 needs lenlp, which is not installed.
+        If compat 1.4 needs lenlp and it is not installed.
     ValueError
         If `b` is outside [0, 1], or `k1` or `epsilon` negative.
 
@@ -81,20 +81,20 @@ class BM25(Lexical):
         vectorizer = lenlp_vectorizer("CountVectorizer", "char_wb") if compat and not count_vectorizer else None
         super().__init__(key, on, count_vectorizer or vectorizer, fit, analyzer, ngram_range)
         if not 0 <= b <= 1 or k1 < 0 or epsilon < 0:
-            raise ValueError(f"b {b} has to lie in [0, 1], k1 {k1} and epsilon {epsilon} not below 0")
+            raise ValueError(f"b {b} must be in [0, 1], k1 {k1} and epsilon {epsilon} at least 0")
         self.b, self.k1, self.epsilon = b, k1, epsilon
         self.compat: Compat | None = compat
         self._adds: dict[Key, int] = {}
 
     def add(self, documents_embeddings: Mapping[Key, Rows]) -> Self:
-        """Add documents; one that is there already is replaced."""
+        """Add documents; documents with the same id are replaced."""
         latest = max(self._adds.values(), default=-1) + 1
         self._adds.update(dict.fromkeys(documents_embeddings, latest))
         return super().add(documents_embeddings)
 
     def _weigh(self, rows: Rows) -> Rows:
         if self.compat:
-            return batchwise(rows, np.array([self._adds[key] for key in self._ids]), self.b, self.k1, self.epsilon)
+            return compat_weights(rows, np.array([self._adds[key] for key in self._ids]), self.b, self.k1, self.epsilon)
         number = rows.shape[0]
         frequencies = np.bincount(rows.indices, minlength=rows.shape[1])
         idf = np.log1p((number - frequencies + 0.5) / (frequencies + 0.5))
@@ -108,15 +108,15 @@ class BM25(Lexical):
         return {**super()._settings(), "b": self.b, "k1": self.k1, "epsilon": self.epsilon}
 
 
-def batchwise(rows: Rows, batches: NDArray[np.int64], b: float, k1: float, epsilon: float) -> Rows:
-    """Weights as neural-cherche 1.4 has them, whose statistics are those of a batch and of what came before.
+def compat_weights(rows: Rows, batches: NDArray[np.int64], b: float, k1: float, epsilon: float) -> Rows:
+    """Weights as in neural-cherche 1.4, whose statistics cover each batch and the batches before it.
 
     Parameters
     ----------
     rows : sparse array, shape (documents, terms)
         Counts.
     batches : int array, shape (documents,)
-        Which call of `add` brought each document.
+        Number of the `add` call of each document.
     b, k1, epsilon : float
     """
     weights = np.zeros(rows.nnz)

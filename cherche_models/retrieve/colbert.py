@@ -21,7 +21,7 @@ BLOCK = 1 << 17
 
 
 class ColBERT(ModelRetriever[Floats]):
-    """MaxSim of a query with every document; a document has as many rows as kept tokens.
+    """Retrieval by exact MaxSim with every document.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ColBERT(ModelRetriever[Floats]):
     model : Model
         With token embeddings: ColBERT, or a joint model.
     device : str or None
-        Moves the model there; MaxSim runs where the model is.
+        Moves the model there; MaxSim runs on the model's device.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class ColBERT(ModelRetriever[Floats]):
         return token_embeddings(encoding)
 
     def _build(self) -> None:
-        """Lay documents one after another; the index then holds views of these rows, not copies."""
+        """Concatenate documents into blocks; the index then holds views of their rows, not copies."""
         self._blocks = []
         for keys in _blocks([(key, len(self._documents[key])) for key in self._ids]):
             block = pack([TokenEmbeddings(self._documents[key]) for key in keys])
@@ -61,12 +61,12 @@ class ColBERT(ModelRetriever[Floats]):
             self._blocks.append(block if on_cpu else PackedTensor.of(block, self.model.device))
 
     def _scores(self, queries: Sequence[Floats], allowed: NDArray[np.bool_] | None) -> Iterator[Scored]:
-        asked = [TokenEmbeddings(query) for query in queries]
-        scores = np.concatenate([_block_scores(asked, block) for block in self._blocks], axis=1)
-        for line in scores:
-            known = np.isfinite(line) if allowed is None else np.isfinite(line) & allowed
-            positions = np.flatnonzero(known).astype(np.int64)
-            yield positions, line[positions]
+        embeddings = [TokenEmbeddings(query) for query in queries]
+        scores = np.concatenate([_block_scores(embeddings, block) for block in self._blocks], axis=1)
+        for row in scores:
+            scored = np.isfinite(row) if allowed is None else np.isfinite(row) & allowed
+            positions = np.flatnonzero(scored).astype(np.int64)
+            yield positions, row[positions]
 
     def _arrays(self, embeddings: list[Floats]) -> dict[str, NDArray[Any]]:
         packed = pack([TokenEmbeddings(rows) for rows in embeddings])
@@ -79,16 +79,17 @@ class ColBERT(ModelRetriever[Floats]):
 def token_embeddings(encoding: Encoding) -> Floats:
     """Unit vectors of a text, shape (tokens, dim)."""
     if encoding.embeddings is None:
-        raise ValueError("the model gave no token embeddings")
+        raise ValueError("the model returned no token embeddings")
     return encoding.embeddings.vectors
 
 
 def check_late_interaction(model: Model) -> None:
-    """Refuse a model without token embeddings.
+    """Check that a model has token embeddings.
 
     Raises
     ------
     ValueError
+        If it has none.
     """
     if not model.late_interaction:
         raise ValueError(f"a {model.architecture} model has no token embeddings: load a colbert or a joint one")
@@ -101,7 +102,7 @@ def _block_scores(queries: Sequence[TokenEmbeddings], block: Packed | PackedTens
 
 
 def _blocks(sizes: Sequence[tuple[str | int, int]]) -> Iterator[list[str | int]]:
-    """Documents of each block: as many as hold `BLOCK` tokens, and one at least."""
+    """Document ids of each block: up to `BLOCK` tokens, and at least one document."""
     ends = offsets([size for _, size in sizes])
     start = 0
     while start < len(sizes):

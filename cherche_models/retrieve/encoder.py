@@ -1,4 +1,4 @@
-"""From documents and queries to what a retriever or a ranker stores."""
+"""Encoding of documents and queries for retrievers and rankers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cherche_models.utils.documents import (
     Queries,
     duplicates_queries_warning,
     fields,
+    flattened,
     id_of,
-    one_by_one,
     texts_by_id,
 )
 
 E = TypeVar("E")
 
 BATCH = 512
-"""Texts encoded at a time. The model cuts its own batches out of them by length and a token budget."""
+"""Texts passed to the model at a time; it forms its own batches of them by length and a token budget."""
 
 
 class Encoder(ABC, Generic[E]):
@@ -34,9 +34,9 @@ class Encoder(ABC, Generic[E]):
     Parameters
     ----------
     key : str
-        Field that holds a document's id: text or a whole number.
+        Field of a document's id, a string or an integer.
     on : str or sequence of str
-        Fields that hold its text; joined by one space.
+        Fields of its text; joined by one space.
     """
 
     def __init__(self, key: str, on: str | Sequence[str]) -> None:
@@ -56,27 +56,27 @@ class Encoder(ABC, Generic[E]):
         Parameters
         ----------
         documents : iterable of dict, or of lists of dict
-            A field that is missing counts as empty. In lists, as candidates come, a document may be repeated.
+            Missing fields count as empty. In lists of candidates, a document may be repeated.
         batch_size : int
-            Texts between two steps of the progress bar.
+            Texts per step of the progress bar.
         tqdm_bar : bool
-            Shows only on a terminal.
+            Shown on a terminal only.
         query_mode : bool
             Encode them as queries.
         desc : str
-            What the bar says.
+            Label of the progress bar.
 
         Returns
         -------
         dict of id → embedding
-            What `add` takes.
+            For `add`.
 
         Raises
         ------
         ValueError
             If an id is missing or repeated, or a text cannot be encoded (`ItemError`).
         """
-        texts = texts_by_id(one_by_one(documents, self.key), self.key, self.on)
+        texts = texts_by_id(flattened(documents, self.key), self.key, self.on)
         encoded = self._encode_all(
             list(texts.values()), "query" if query_mode else "document", batch_size, tqdm_bar, desc
         )
@@ -95,9 +95,9 @@ class Encoder(ABC, Generic[E]):
         Parameters
         ----------
         documents : iterable of dict
-            Hold the text.
+            With the text.
         candidates : sequence of lists of dict
-            May hold ids alone.
+            Only the ids are needed.
         batch_size, tqdm_bar, query_mode
             As in `encode_documents`.
 
@@ -123,7 +123,7 @@ class Encoder(ABC, Generic[E]):
         desc: str = "queries",
         warn_duplicates: bool = False,
     ) -> Queries[E]:
-        """Encode queries, repeated ones once.
+        """Encode queries; repeated queries are encoded once.
 
         Parameters
         ----------
@@ -131,19 +131,19 @@ class Encoder(ABC, Generic[E]):
         batch_size, tqdm_bar, query_mode, desc
             As in `encode_documents`.
         warn_duplicates : bool
-            Repeated queries are all answered, so that there is nothing to warn of unless asked.
+            Warn about repeated queries. Off by default, as each of them gets its results.
 
         Returns
         -------
         Queries
-            A dict of text → embedding that remembers every query asked.
+            A dict of text → embedding that keeps the list of all queries.
         """
-        asked = [queries] if isinstance(queries, str) else list(queries)
-        distinct = list(dict.fromkeys(asked))
-        if warn_duplicates and len(distinct) < len(asked):
-            duplicates_queries_warning(len(asked) - len(distinct))
+        texts = [queries] if isinstance(queries, str) else list(queries)
+        distinct = list(dict.fromkeys(texts))
+        if warn_duplicates and len(distinct) < len(texts):
+            duplicates_queries_warning(len(texts) - len(distinct))
         encoded = self._encode_all(distinct, "query" if query_mode else "document", batch_size, tqdm_bar, desc)
-        return Queries(dict(zip(distinct, encoded, strict=True)), asked)
+        return Queries(dict(zip(distinct, encoded, strict=True)), texts)
 
     def _encode_all(self, texts: list[str], kind: Kind, batch_size: int, tqdm_bar: bool, desc: str) -> list[E]:
         encoded: list[E] = []
@@ -181,8 +181,8 @@ class ModelEncoder(Encoder[E]):
 
     @abstractmethod
     def _check(self, model: Model) -> None:
-        """Refuse a model without the head that is needed: ValueError."""
+        """Raise a ValueError if the model lacks the required head."""
 
     @abstractmethod
     def _embedding(self, encoding: Encoding) -> E:
-        """What is stored of one text."""
+        """The embedding to store for one text."""

@@ -1,4 +1,4 @@
-"""Words and character n-grams, counted over a vocabulary that grows with the documents."""
+"""Counts of words and character n-grams over a vocabulary that grows with the documents."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _WORD = r"(?u)\b\w+\b"
 
 
 class Vectorizer(Protocol):
-    """What a caller may bring: scikit-learn's vectorizers and their likes."""
+    """A custom vectorizer with scikit-learn's interface."""
 
     def fit_transform(self, texts: list[str], /) -> object:
-        """Learn a vocabulary; give a sparse matrix of texts × terms."""
+        """Learn a vocabulary; return a sparse matrix of texts × terms."""
 
     def transform(self, texts: list[str], /) -> object:
-        """The same with the vocabulary learned before."""
+        """Return a sparse matrix over the learned vocabulary."""
 
 
 class Grams:
-    """Counts of words or n-grams, accents and case folded.
+    """Counts of words or n-grams, without accents and case.
 
-    scikit-learn cuts the texts; unlike its vectorizers, every batch of documents may
-    bring new terms, so that documents added later are found by their own words.
+    scikit-learn tokenises the texts. Unlike its vectorizers, every batch of documents may
+    add terms to the vocabulary, so documents added later are found by their own words.
 
     Parameters
     ----------
     analyzer : {"word", "char", "char_wb"} or callable
-        ``char_wb`` cuts n-grams inside words. A callable gives the terms of a text:
-        a stemmer, or the words of a language without spaces.
+        ``char_wb`` forms n-grams within words. A callable returns the terms of a text, such as
+        stems, or the words of a language without spaces.
     ngram_range : pair of int or None
-        Shortest and longest; None for single words, or for 3 to 5 characters.
+        Minimum and maximum length; None for single words, or for 3 to 5 characters.
 
     Raises
     ------
@@ -56,15 +56,15 @@ class Grams:
         self._terms = analyzer if callable(analyzer) else _analyzer(analyzer, self.ngram_range)
 
     def fit_transform(self, texts: Sequence[str]) -> list[Rows]:
-        """Counts of each text; its terms join the vocabulary."""
+        """Counts of each text; new terms are added to the vocabulary."""
         return self._rows(texts, lambda term: self.vocabulary.setdefault(term, len(self.vocabulary)))
 
     def transform(self, texts: Sequence[str]) -> list[Rows]:
-        """Counts of the terms that the vocabulary knows."""
+        """Counts of the terms in the vocabulary."""
         return self._rows(texts, self.vocabulary.get)
 
     def _rows(self, texts: Sequence[str], number: Callable[[str], int | None]) -> list[Rows]:
-        """Text by text, so that no more than one text's terms are held as strings."""
+        """Rows of counts; texts are processed one by one, so that only one text's terms are in memory as strings."""
         terms, weights = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         for text in texts:
             count = Counter(self._terms(text))
@@ -76,7 +76,7 @@ class Grams:
 
 
 def vectorized(vectorizer: Vectorizer, texts: Sequence[str], fit: bool) -> list[Rows]:
-    """Rows of a vectorizer of the caller's."""
+    """Rows of a custom vectorizer."""
     from scipy import sparse
 
     found: Any = vectorizer.fit_transform(list(texts)) if fit else vectorizer.transform(list(texts))
@@ -85,7 +85,7 @@ def vectorized(vectorizer: Vectorizer, texts: Sequence[str], fit: bool) -> list[
 
 
 def lenlp_vectorizer(name: Literal["CountVectorizer", "TfidfVectorizer"], analyzer: str) -> Vectorizer:
-    """What neural-cherche counts with where no vectorizer is given.
+    """neural-cherche's default vectorizer.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def lenlp_vectorizer(name: Literal["CountVectorizer", "TfidfVectorizer"], analyz
     try:
         from lenlp import sparse as lenlp
     except ImportError as error:
-        raise ImportError("compat 1.4 counts as lenlp does: pip install lenlp, or give a vectorizer") from error
+        raise ImportError("compat 1.4 needs lenlp — run: pip install lenlp, or pass a vectorizer") from error
     made: Vectorizer = getattr(lenlp, name)(normalize=True, ngram_range=(3, 5), analyzer=analyzer)
     return made
 
@@ -104,7 +104,7 @@ def _analyzer(analyzer: Analyzer, ngram_range: tuple[int, int]) -> Callable[[str
     try:
         from sklearn.feature_extraction.text import CountVectorizer
     except ImportError as error:
-        raise ImportError("TfIdf and BM25 need scikit-learn: pip install 'cherche-sidecar[retrieve]'") from error
+        raise ImportError("TfIdf and BM25 need scikit-learn — run: pip install 'cherche-sidecar[retrieve]'") from error
     vectorizer = CountVectorizer(
         analyzer=analyzer, ngram_range=ngram_range, strip_accents="unicode", token_pattern=_WORD
     )

@@ -1,4 +1,4 @@
-"""Searchers of raw text, and how they combine: ``retriever | retriever``, ``&``, ``+ ranker``, ``+ documents``."""
+"""Search by text, and pipelines: ``retriever | retriever``, ``&``, ``+ ranker``, ``+ documents``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from cherche_models.utils.documents import Document, Filter, Key, Result, id_of
 RRF = 60
 """Rank constant of Cormack et al. 2009."""
 WINDOW = 100
-"""Candidates that a stage hands on, where fewer are asked for at the end."""
+"""Minimum candidates of a stage that another stage fuses or reranks."""
 
 
-class Adds(Protocol):
-    """What wants to see the documents."""
+class AddsDocuments(Protocol):
+    """A part of a pipeline that stores documents."""
 
     def add_documents(self, documents: Iterable[Document], batch_size: int = ..., tqdm_bar: bool = ...) -> object:
-        """Encode documents and keep them."""
+        """Encode and store documents."""
 
 
-class Ranks(Adds, Protocol):
-    """What a pipeline asks of a ranker."""
+class RanksCandidates(AddsDocuments, Protocol):
+    """A ranker in a pipeline."""
 
     @property
     def key(self) -> str:
-        """Field that holds a document's id."""
+        """Field of a document's id."""
 
     def rank(self, queries: list[str], candidates: list[list[Result]], k: int | None = None) -> list[list[Result]]:
-        """Candidates of each query in a better order."""
+        """Reorder the candidates of each query."""
 
 
 class Searcher(ABC):
-    """Whatever finds documents for a text."""
+    """Finds documents for query texts: a retriever or a pipeline."""
 
     key: str
 
@@ -53,9 +53,9 @@ class Searcher(ABC):
         ----------
         q : str or list of str
         k : int or None
-            Most documents for each query; None for all that match.
+            Maximum documents for each query; None for all that match.
         filters : callable or collection of ids, optional
-            Only documents whose id it accepts or holds.
+            Restricts the search to ids that it accepts or contains.
 
         Returns
         -------
@@ -77,38 +77,38 @@ class Searcher(ABC):
 
     @abstractmethod
     def _search(self, queries: list[str], k: int | None, filters: Filter | None) -> list[list[Result]]:
-        """One list for each query."""
+        """One list of results for each query."""
 
-    def _parts(self) -> list[Adds]:
-        """Retrievers and rankers that want the documents."""
+    def _parts(self) -> list[AddsDocuments]:
+        """Retrievers and rankers that store documents."""
         return [self]
 
     def __or__(self, other: Searcher) -> Searcher:
-        """Documents that either finds, fused by reciprocal ranks."""
+        """Union of the results, fused by reciprocal ranks."""
         return Fusion([*self._members(Fusion), *other._members(Fusion)])
 
     def __mul__(self, other: Searcher) -> Searcher:
-        """As ``|``: the votes of both, which are reciprocal ranks."""
+        """The same as ``|``."""
         return self | other
 
     def __and__(self, other: Searcher) -> Searcher:
-        """Documents that both find, fused by reciprocal ranks."""
+        """Intersection of the results, fused by reciprocal ranks."""
         return Intersection([*self._members(Intersection), *other._members(Intersection)])
 
-    def __add__(self, other: Ranks | Sequence[Document]) -> Searcher:
-        """The found documents in a ranker's order, or with their other fields."""
-        return Filled(self, other) if isinstance(other, Sequence) else Reranked(self, other)
+    def __add__(self, other: RanksCandidates | Sequence[Document]) -> Searcher:
+        """Rerank the results by a ranker, or add the fields of the documents to them."""
+        return WithDocuments(self, other) if isinstance(other, Sequence) else Reranked(self, other)
 
     def _members(self, kind: type[Combined]) -> list[Searcher]:
         return [self]
 
 
 class Combined(Searcher):
-    """A searcher made of others."""
+    """A pipeline of other searchers."""
 
     def __init__(self, members: Sequence[Searcher]) -> None:
         if len(keys := {member.key for member in members}) > 1:
-            raise ValueError(f"these name a document's id differently ({', '.join(sorted(keys))}): use one key")
+            raise ValueError(f"the searchers have different keys ({', '.join(sorted(keys))}): use the same key")
         self.members = list(members)
         self.key = members[0].key
 
@@ -119,7 +119,7 @@ class Combined(Searcher):
             part.add_documents(found, batch_size, tqdm_bar)
         return self
 
-    def _parts(self) -> list[Adds]:
+    def _parts(self) -> list[AddsDocuments]:
         return [part for member in self.members for part in member._parts()]
 
     def _members(self, kind: type[Combined]) -> list[Searcher]:
@@ -134,10 +134,10 @@ class Fusion(Combined):
     each member's own list.
     """
 
-    every = False
+    in_all = False
 
     def __repr__(self) -> str:
-        return f"({(' & ' if self.every else ' | ').join(map(repr, self.members))})"
+        return f"({(' & ' if self.in_all else ' | ').join(map(repr, self.members))})"
 
     def _search(self, queries: list[str], k: int | None, filters: Filter | None) -> list[list[Result]]:
         depth = None if k is None else max(k, WINDOW)
@@ -148,22 +148,22 @@ class Fusion(Combined):
         ids = [[result[self.key] for result in results] for results in lists]
         known = {result[self.key]: result for results in reversed(lists) for result in reversed(results)}
         scores = reciprocal_ranks(ids)
-        if self.every:
+        if self.in_all:
             scores = {key: score for key, score in scores.items() if all(key in members for members in map(set, ids))}
         order = sorted(scores, key=lambda key: -scores[key])
         return [{**known[key], "similarity": scores[key]} for key in order]
 
 
 class Intersection(Fusion):
-    """The same of the documents that every member finds."""
+    """Intersection by reciprocal rank fusion: only documents that every member finds."""
 
-    every = True
+    in_all = True
 
 
 class Reranked(Combined):
-    """A first stage and a ranker over its best."""
+    """A first stage and a ranker of its best results."""
 
-    def __init__(self, first: Searcher, ranker: Ranks) -> None:
+    def __init__(self, first: Searcher, ranker: RanksCandidates) -> None:
         super().__init__([first])
         self.ranker = ranker
 
@@ -174,17 +174,17 @@ class Reranked(Combined):
         depth = None if k is None else max(k, WINDOW)
         return self.ranker.rank(queries, self.members[0]._search(queries, depth, filters), k)
 
-    def _parts(self) -> list[Adds]:
+    def _parts(self) -> list[AddsDocuments]:
         return [*super()._parts(), self.ranker]
 
 
-class Filled(Combined):
-    """Results with all fields of their documents.
+class WithDocuments(Combined):
+    """Adds all fields of the documents to the results.
 
     Raises
     ------
     KeyError
-        At search, if a document is found that is not among those given.
+        From `search`, if a result is not among the given documents.
     """
 
     def __init__(self, first: Searcher, documents: Sequence[Document]) -> None:
@@ -200,12 +200,12 @@ class Filled(Combined):
 
     def _document(self, key: Key) -> Document:
         if key not in self.documents:
-            raise KeyError(f"the document {key!r} was found, but is not among those added to the pipeline")
+            raise KeyError(f"the result {key!r} is not among the documents of the pipeline: add it to them")
         return self.documents[key]
 
 
 def reciprocal_ranks(rankings: Iterable[Sequence[Key]]) -> dict[Key, float]:
-    """Reciprocal rank fusion of rankings, in the order documents are first seen.
+    """Fused scores of the documents of several rankings, in the order of first occurrence.
 
     >>> {key: round(score, 6) for key, score in reciprocal_ranks([["a", "b"], ["b"]]).items()}
     {'a': 0.016393, 'b': 0.032522}

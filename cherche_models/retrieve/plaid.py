@@ -1,8 +1,8 @@
-"""MaxSim over residual codes: candidates by their centroids, then the codes themselves (PLAID).
+"""MaxSim over residual codes, with candidate generation by centroids (PLAID).
 
-Santhanam et al. 2022, "PLAID: An Efficient Engine for Late Interaction Retrieval": the
-documents that share a centroid with a query token, ordered by MaxSim with centroids in
-place of tokens, then by MaxSim with the decoded tokens.
+Santhanam et al. 2022, "PLAID: An Efficient Engine for Late Interaction Retrieval":
+candidates are the documents that share a centroid with a query token. They are ranked by
+MaxSim with centroids in place of tokens, and the best by MaxSim with the decoded tokens.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BLOCK = 1 << 16
 
 
 class TokenCodes(NamedTuple):
-    """A document: centroid of each token, shape (tokens,), and residuals, shape (tokens, bytes)."""
+    """A compressed document: centroid of each token, shape (tokens,), and residuals, shape (tokens, bytes)."""
 
     ids: NDArray[np.uint16]
     packed: NDArray[np.uint8]
@@ -44,7 +44,7 @@ Stored: TypeAlias = Floats | TokenCodes
 
 
 class PLAID(ModelRetriever[Stored]):
-    """A compressed index of token embeddings, exact or by candidates; a file of it is read from disk as needed.
+    """A compressed index of token embeddings; exhaustive or by candidates. Files are memory-mapped.
 
     Parameters
     ----------
@@ -57,16 +57,16 @@ class PLAID(ModelRetriever[Stored]):
     codec : str
         A residual codec, pooled or not: ``residual2``, ``pool2+residual4``, …
     book : Codebook or None
-        None for the model's own, else one that is trained on the documents added first.
+        None for the model's own; without one, it is trained on the documents added first.
     probe : int
-        Centroids looked up for each query token; 0 scores every document.
+        Centroids to probe for each query token; 0 scores every document.
     candidates : int
-        Most documents whose tokens are decoded for a query; `k` of them at least.
+        Maximum documents to decode for a query; at least `k`.
 
     Raises
     ------
     ValueError
-        If the model has no token embeddings, the codec is not a residual one, or a number is below its bound.
+        If the model has no token embeddings, the codec is not a residual one, or a number is too small.
     """
 
     kind = "plaid"
@@ -102,12 +102,12 @@ class PLAID(ModelRetriever[Stored]):
         return token_embeddings(encoding)
 
     def add(self, documents_embeddings: Mapping[Key, Stored]) -> Self:
-        """Compress documents and add them; one that is there already is replaced.
+        """Compress documents and add them; documents with the same id are replaced.
 
         Raises
         ------
         ValueError
-            If a vector is not of unit length, or there are no tokens to train a first codebook on.
+            If a vector is not of unit length, or there are no tokens to train the codebook on.
         """
         if self.book is None and documents_embeddings:
             self.book = _trained([one for one in documents_embeddings.values() if isinstance(one, np.ndarray)])
@@ -131,22 +131,22 @@ class PLAID(ModelRetriever[Stored]):
 
     def _best(self, queries: Sequence[Stored], allowed: NDArray[np.bool_] | None, k: int | None) -> Iterator[Scored]:
         index = self._index
-        known = np.diff(index.offsets) > 0 if allowed is None else (np.diff(index.offsets) > 0) & allowed
+        eligible = np.diff(index.offsets) > 0 if allowed is None else (np.diff(index.offsets) > 0) & allowed
         for query in queries:
             assert isinstance(query, np.ndarray)
-            positions = np.flatnonzero(known)
+            positions = np.flatnonzero(eligible)
             wanted = max(self.candidates, k or 0)
             if k is not None and self.probe and positions.size > wanted and len(query):
-                positions = self._candidates(query, known, wanted)
+                positions = self._candidates(query, eligible, wanted)
             yield positions.astype(np.int64), self._maxsim(query, positions)
 
-    def _candidates(self, query: Floats, known: NDArray[np.bool_], wanted: int) -> NDArray[np.int64]:
-        """Documents that share a centroid with a token, the best `wanted` by MaxSim with centroids; rising."""
+    def _candidates(self, query: Floats, eligible: NDArray[np.bool_], wanted: int) -> NDArray[np.int64]:
+        """The `wanted` best documents by MaxSim with centroids that share one with a query token; increasing."""
         similarity = query @ self._book.centroids.T
         probe = min(self.probe, similarity.shape[1])
         near = np.unique(np.argpartition(-similarity, probe - 1, axis=1)[:, :probe])
-        found = self._index.holding(near)
-        found = found[known[found]]
+        found = self._index.with_centroids(near)
+        found = found[eligible[found]]
         if found.size <= wanted:
             return found
         rows, ends = self._index.rows(found)
@@ -155,7 +155,7 @@ class PLAID(ModelRetriever[Stored]):
         return np.sort(found[np.argpartition(-approximate, wanted - 1)[:wanted]])
 
     def _maxsim(self, query: Floats, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """MaxSim with the decoded tokens of some documents, block by block."""
+        """MaxSim with the decoded tokens of the given documents, in blocks of about `BLOCK` tokens."""
         sizes = np.diff(self._index.offsets)[positions]
         blocks = (np.cumsum(sizes) - sizes) // BLOCK
         starts = np.unique(blocks, return_index=True)[1]
@@ -197,20 +197,20 @@ class PLAID(ModelRetriever[Stored]):
 
     @classmethod
     def load(cls, path: str | Path, **arguments: object) -> Self:
-        """Read an index back; its codes stay on disk until a search needs them.
+        """Load an index written by `save`; its codes are memory-mapped.
 
         Parameters
         ----------
         path : str or Path
-            Must stay as it is while the index is in use.
+            Must not be modified while the index is in use.
         **arguments
-            ``model=``; ``probe=`` and ``candidates=`` in place of the file's.
+            ``model=``; ``probe=`` and ``candidates=`` override the file's.
 
         Raises
         ------
         ValueError
-            If the file is of another kind of retriever, of a later version, or was
-            made with another model.
+            If the file has another kind of retriever or another version, or was made
+            with another model.
         """
         header, arrays = store.read(Path(path), cls.kind, mapped=True)
         settings = {name: header.settings[name] for name in ("codec", "probe", "candidates")}
@@ -226,7 +226,19 @@ class PLAID(ModelRetriever[Stored]):
 
 
 class _Index(NamedTuple):
-    """Codes of all documents one after another, and which documents hold each centroid."""
+    """The concatenated codes of all documents, and the documents of each centroid (an inverted index).
+
+    Attributes
+    ----------
+    ids : shape (tokens,)
+        Centroid of each token.
+    packed : shape (tokens, bytes)
+    offsets : shape (documents + 1,)
+        Document ``i`` owns rows ``offsets[i]:offsets[i + 1]``.
+    starts : shape (centroids + 1,)
+        Centroid ``c`` occurs in the documents ``holders[starts[c]:starts[c + 1]]``.
+    holders : shape (pairs,)
+    """
 
     ids: NDArray[np.uint16]
     packed: NDArray[np.uint8]
@@ -236,36 +248,37 @@ class _Index(NamedTuple):
 
     @classmethod
     def of(cls, documents: Sequence[TokenCodes], centroids: int) -> _Index:
-        """Lay documents one after another."""
+        """Concatenate documents and invert their centroids."""
         ends = offsets([len(document.ids) for document in documents])
         ids = np.concatenate([np.empty(0, np.uint16), *(document.ids for document in documents)])
         width = documents[0].packed.shape[1] if documents else 0
         packed = np.concatenate([np.empty((0, width), np.uint8), *(document.packed for document in documents)])
         owners = np.repeat(np.arange(len(documents)), np.diff(ends))
+        # Sorted distinct (centroid, document) pairs, each as one integer.
         pairs = np.unique(ids.astype(np.int64) * max(1, len(documents)) + owners)
         centroid, holder = np.divmod(pairs, max(1, len(documents)))
         starts = np.searchsorted(centroid, np.arange(centroids + 1))
         return cls(ids, packed, ends, starts.astype(np.int64), holder.astype(np.int32))
 
     def documents(self) -> Iterator[TokenCodes]:
-        """Each document as views of these rows, not copies."""
+        """Each document as views of the rows, not copies."""
         for start, end in pairwise(self.offsets.tolist()):
             yield TokenCodes(self.ids[start:end], self.packed[start:end])
 
-    def holding(self, centroids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Documents that hold one of some centroids, rising."""
+    def with_centroids(self, centroids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of the documents with one of the centroids, increasing."""
         parts = [self.holders[self.starts[i] : self.starts[i + 1]] for i in centroids.tolist()]
         return np.unique(np.concatenate([np.empty(0, np.int32), *parts])).astype(np.int64)
 
     def rows(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows of some documents, one after another, and where each document's begin and end among them."""
+        """The rows of the given documents, concatenated, and the offsets of each document among them."""
         first = self.offsets[positions]
         ends = offsets((self.offsets[positions + 1] - first).tolist())
         return np.repeat(first - ends[:-1], np.diff(ends)) + np.arange(ends[-1]), ends
 
 
 def _trained(documents: Sequence[Floats]) -> Codebook:
-    """As many centroids as PLAID takes: a power of two near 16 sqrt(tokens), and a quarter of the tokens at most."""
+    """A codebook of PLAID's size: a power of two up to 16 sqrt(tokens), at most a quarter of the tokens."""
     vectors = np.concatenate(documents) if documents else np.empty((0, 0), np.float32)
     if not len(vectors):
         raise ValueError("the model has no codebook, and the first documents have no tokens to train one on")

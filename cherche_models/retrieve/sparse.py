@@ -1,4 +1,4 @@
-"""Rows of term weights and the inverted index over them."""
+"""Sparse rows of term weights and their inverted index."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Rows: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 
 
 class SparseRetriever(Retriever[Rows]):
-    """Dot products of sparse rows, by a matrix of terms × documents.
+    """Retrieval by dot products of sparse rows with a matrix of terms × documents.
 
     A document or query is a CSR matrix of one row. Weights that depend on the whole
-    index (idf, mean length) are made anew at the first search after a change.
+    index (idf, mean length) are recomputed at the first search after a change.
     """
 
     _index: Rows
@@ -37,8 +37,8 @@ class SparseRetriever(Retriever[Rows]):
         self._index = sparse.csr_array(rows.T)
 
     def _scores(self, queries: Sequence[Rows], allowed: NDArray[np.bool_] | None) -> Iterator[Scored]:
-        asked = self._weigh_queries(stack(queries, self._index.shape[0]))
-        return postings_scores(asked, self._index, allowed)
+        rows = self._weigh_queries(stack(queries, self._index.shape[0]))
+        return postings_scores(rows, self._index, allowed)
 
     def _arrays(self, embeddings: list[Rows]) -> dict[str, NDArray[Any]]:
         rows = stack(embeddings)
@@ -54,7 +54,7 @@ class SparseRetriever(Retriever[Rows]):
 
 
 def postings_scores(queries: Rows, index: Rows, allowed: NDArray[np.bool_] | None) -> Iterator[Scored]:
-    """Documents of an index (terms × documents) that share a term with each query, and the dot products above 0."""
+    """Documents of an index (terms × documents) with positive dot products with each query, and these."""
     found = sparse.csr_array(queries @ index)
     found.sort_indices()
     for start, end in pairwise(found.indptr.tolist()):
@@ -73,12 +73,12 @@ def row(terms: NDArray[Any], weights: NDArray[Any], width: int) -> Rows:
 
 
 def split(weights: NDArray[Any], terms: NDArray[Any], offsets: NDArray[Any], width: int) -> list[Rows]:
-    """The rows that `stack` laid one after another."""
+    """The rows of a CSR matrix; the inverse of `stack`."""
     return [row(terms[a:b], weights[a:b], width) for a, b in pairwise(offsets.tolist())]
 
 
 def stack(rows: Sequence[Rows], width: int | None = None) -> Rows:
-    """One matrix of many rows, as wide as the widest, or `width`; terms beyond it are left out.
+    """One matrix of all rows, as wide as the widest one or `width`; terms beyond `width` are dropped.
 
     >>> stack([row(np.array([0, 2]), np.array([1.0, 5.0]), 3), row(np.array([1]), np.array([2.0]), 2)], 2).toarray()
     array([[1., 0.],

@@ -1,4 +1,4 @@
-"""SparseEmbed: documents that share terms, ordered by the vectors of these terms."""
+"""SparseEmbed retrieval: candidates by shared terms, scored by the vectors of these terms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cherche_models.utils.documents import Filter, Result
 
 
 class TermVectors(TypedDict):
-    """A text's terms, by rising id, and what belongs to each.
+    """A text's terms in increasing order of id, with their weights and vectors.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class TermVectors(TypedDict):
 
 
 class SparseEmbed(ModelRetriever[TermVectors]):
-    """Candidates by term weights, their order by term vectors.
+    """Retrieval of candidates by term weights, ranked by term vectors.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ class SparseEmbed(ModelRetriever[TermVectors]):
     device : str or None
         Moves the model there.
     tokenizer_parallelism : str
-        Without effect: neural-cherche's.
+        No effect; accepted for compatibility with neural-cherche.
 
     Raises
     ------
     ValueError
-        If the model is another.
+        If the model is not a SparseEmbed model.
     """
 
     kind = "sparse_embed"
@@ -86,11 +86,11 @@ class SparseEmbed(ModelRetriever[TermVectors]):
         ----------
         queries_embeddings : mapping of text → embedding
         k : int or None
-            Most documents for each query; None for all that match.
+            Maximum documents for each query; None for all that match.
         batch_size, tqdm_bar, filters
         k_rank : int or None
-            Documents of the best dot products that are ordered by their vectors; None
-            for all that share a term. No query gets more than these.
+            Candidates with the best dot products of term weights to rank by their vectors; None
+            for all that share a term. Also the maximum number of results.
         """
         if k_rank is not None and k_rank < 1:
             raise ValueError(f"k_rank {k_rank} is below 1")
@@ -108,8 +108,8 @@ class SparseEmbed(ModelRetriever[TermVectors]):
     def _scores(
         self, queries: Sequence[TermVectors], allowed: NDArray[np.bool_] | None, k_rank: int | None = None
     ) -> Iterator[Scored]:
-        asked = stack([query["sparse_activations"] for query in queries], self._index.shape[0])
-        for query, (positions, scores) in zip(queries, postings_scores(asked, self._index, allowed), strict=True):
+        rows = stack([query["sparse_activations"] for query in queries], self._index.shape[0])
+        for query, (positions, scores) in zip(queries, postings_scores(rows, self._index, allowed), strict=True):
             kept = np.sort(positions[top(scores, k_rank)])
             yield kept, term_scores(query, [self._documents[self._ids[i]] for i in kept.tolist()])
 
@@ -137,20 +137,21 @@ class SparseEmbed(ModelRetriever[TermVectors]):
 
 
 def check_sparse_embed(model: Model) -> None:
-    """Refuse any other model.
+    """Check that a model is a SparseEmbed model.
 
     Raises
     ------
     ValueError
+        If it is not.
     """
     if not isinstance(model, models.SparseEmbed):
-        raise ValueError(f"a {model.architecture} model has no vectors of terms: load a sparse_embed one")  # noqa: TRY004 - a checkpoint of the wrong kind
+        raise ValueError(f"a {model.architecture} model has no term vectors: load a sparse_embed model")  # noqa: TRY004 - a checkpoint of the wrong kind
 
 
 def term_vectors(encoding: Encoding, width: int) -> TermVectors:
-    """Terms of a text and their vectors."""
+    """The terms of a text and their vectors."""
     if encoding.weights is None or encoding.embeddings is None:
-        raise ValueError("the model gave no vectors of terms")
+        raise ValueError("the model returned no term vectors")
     return TermVectors(
         sparse_activations=weights_row(encoding, width),
         activations=encoding.weights.ids.astype(np.int64),
@@ -159,20 +160,20 @@ def term_vectors(encoding: Encoding, width: int) -> TermVectors:
 
 
 def term_scores(query: TermVectors, documents: Sequence[TermVectors]) -> NDArray[np.float32]:
-    """Dot products of the vectors of shared terms, summed (Kong et al. 2023, "SparseEmbed").
+    """Sum of the dot products of shared terms' vectors (Kong et al. 2023, "SparseEmbed").
 
     Returns
     -------
     float32 array, shape (documents,); 0 without a shared term.
     """
-    asked = query["activations"]
-    if not documents or not asked.size:
+    query_terms = query["activations"]
+    if not documents or not query_terms.size:
         return np.zeros(len(documents), np.float32)
     terms = np.concatenate([document["activations"] for document in documents])
     vectors = np.concatenate([document["embeddings"] for document in documents])
     starts = offsets([document["activations"].size for document in documents])
     owners = np.repeat(np.arange(len(documents)), np.diff(starts))
-    places = np.minimum(np.searchsorted(asked, terms), asked.size - 1)
-    shared = asked[places] == terms
+    places = np.minimum(np.searchsorted(query_terms, terms), query_terms.size - 1)
+    shared = query_terms[places] == terms
     products = np.einsum("td,td->t", query["embeddings"][places[shared]], vectors[shared])
     return np.bincount(owners[shared], products, len(documents)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Retrieval by the term weights of a model."""
+"""Retrieval by a model's term weights."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from cherche_models.types import Encoding
 
 
 class Splade(ModelRetriever[Rows], SparseRetriever):
-    """Dot products of term weights.
+    """Retrieval by dot products of term weights.
 
     Parameters
     ----------
     key : str
     on : str or sequence of str
     model : Model
-        With term weights: SPLADE, a joint model, or an inference-free one, whose
-        queries then need no forward pass.
+        With term weights: SPLADE, a joint model, or an inference-free one, which
+        encodes queries without a forward pass.
     device : str or None
         Moves the model there.
     tokenizer_parallelism : str
-        Without effect: neural-cherche's.
+        No effect; accepted for compatibility with neural-cherche.
 
     Raises
     ------
@@ -57,5 +57,5 @@ class Splade(ModelRetriever[Rows], SparseRetriever):
 def weights_row(encoding: Encoding, width: int) -> Rows:
     """Term weights of a text as a sparse row."""
     if encoding.weights is None:
-        raise ValueError("the model gave no term weights")
+        raise ValueError("the model returned no term weights")
     return row(encoding.weights.ids.astype(np.int64), encoding.weights.weights, width)

@@ -1,4 +1,4 @@
-"""Indexes on disk: one safetensors file whose header is JSON. No pickle."""
+"""Index files: safetensors with a JSON header in the metadata; no pickle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself.
+    """The header of an index file.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Header:
     key : str
     on : tuple of str
     settings : dict
-        JSON; the retriever's own.
+        Of the retriever, as JSON values.
     ids : list of str or int
     """
 
@@ -43,7 +43,7 @@ class Header:
 
 
 def write(path: Path, header: Header, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a file beside `path`, then put it there."""
+    """Write a file atomically: to a temporary file in the same folder, which then replaces `path`."""
     text = json.dumps(
         {
             "version": VERSION,
@@ -75,13 +75,14 @@ def read(path: Path, kind: str, *, mapped: bool = False) -> tuple[Header, dict[s
     kind : str
         Of retriever.
     mapped : bool
-        Leave the arrays on disk: they are read-only, and are read where they are touched.
+        Memory-map the arrays, read-only.
 
     Raises
     ------
     FileNotFoundError
+        If there is no such file.
     ValueError
-        If it is no index, one of another kind, or of a later version.
+        If it is not an index, of another kind, or of another version.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -89,9 +90,9 @@ def read(path: Path, kind: str, *, mapped: bool = False) -> tuple[Header, dict[s
             names = list(file.keys())
             arrays = _mapped(path) if mapped else {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise ValueError(f"{path} is no index: {error}") from error
+        raise ValueError(f"{path} is not an index: {error}") from error
     if text is None:
-        raise ValueError(f"{path} is no index: it has tensors, but no header of ours")
+        raise ValueError(f"{path} is not an index: it is a safetensors file without an index header")
     return _header(path, json.loads(text), kind), arrays
 
 
@@ -99,22 +100,25 @@ _TYPES = {"U8": "<u1", "U16": "<u2", "I32": "<i4", "I64": "<i8", "F16": "<f2", "
 
 
 def _mapped(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of a safetensors file where they lie: a u64 length, a JSON header, then the bytes."""
+    """Memory-mapped arrays of a safetensors file: a u64 length, a JSON header, then the bytes."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     data = np.memmap(path, np.uint8, "r")[8 + length :]
     found = {}
-    for name, told in header.items():
+    for name, tensor in header.items():
         if name != "__metadata__":
-            start, end = told["data_offsets"]
-            found[name] = data[start:end].view(_TYPES[told["dtype"]]).reshape(told["shape"])
+            start, end = tensor["data_offsets"]
+            found[name] = data[start:end].view(_TYPES[tensor["dtype"]]).reshape(tensor["shape"])
     return found
 
 
 def _header(path: Path, found: dict[str, Any], kind: str) -> Header:
     if found["version"] != VERSION:
-        raise ValueError(f"{path} has version {found['version']}, this release reads {VERSION}: upgrade it")
+        raise ValueError(
+            f"{path} has version {found['version']}, this release reads {VERSION}: encode the documents again, "
+            "or load it with the release that wrote it"
+        )
     if found["kind"] != kind:
-        raise ValueError(f"{path} holds an index of kind {found['kind']!r}, not {kind!r}: load it by that class")
+        raise ValueError(f"{path} is an index of kind {found['kind']!r}, not {kind!r}: load it with that class")
     return Header(kind, found["key"], tuple(found["on"]), found["settings"], found["ids"])

@@ -17,7 +17,7 @@ from cherche_models.types import Compat
 
 
 class Lexical(SparseRetriever):
-    """Counts of terms, by our own analyzers or a vectorizer of the caller's."""
+    """Retrieval by term counts, of an analyzer or a custom vectorizer."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Lexical(SparseRetriever):
         self._grams = Grams(analyzer, ngram_range) if vectorizer is None else None
 
     def _encode_all(self, texts: list[str], kind: Kind, batch_size: int, tqdm_bar: bool, desc: str) -> list[Rows]:
-        """All at once: a vectorizer of the caller's learns from the first documents only."""
+        """Encode all texts in one batch, because a custom vectorizer is fitted on the first call only."""
         return self._encode(texts, kind)
 
     def _encode(self, texts: Sequence[str], kind: Kind) -> list[Rows]:
@@ -50,8 +50,8 @@ class Lexical(SparseRetriever):
     def _settings(self) -> dict[str, Any]:
         if self._grams is None or callable(self._grams.analyzer):
             raise ValueError(
-                "a vectorizer or analyzer of your own cannot be written without pickle: "
-                "save what encode_documents gives, and add it to a new retriever"
+                "a custom vectorizer or analyzer cannot be saved without pickle: "
+                "save the result of encode_documents, and add it to a new retriever"
             )
         return {"analyzer": self._grams.analyzer, "ngram_range": self._grams.ngram_range, "fit": self.fit}
 
@@ -73,24 +73,24 @@ class Lexical(SparseRetriever):
 
 
 class TfIdf(Lexical):
-    """Cosine of TF-IDF vectors.
+    """Retrieval by the cosine of TF-IDF vectors.
 
-    ``idf = ln((1 + N) / (1 + df)) + 1``, as scikit-learn smooths it, over what the
-    index holds when it is searched: a document scores the same whenever it was added.
+    ``idf = ln((1 + N) / (1 + df)) + 1``, smoothed as in scikit-learn, over the index at
+    search time: scores do not depend on the order of additions.
 
     Parameters
     ----------
     key : str
     on : str or sequence of str
     tfidf : vectorizer or None
-        Fitted on the first documents, then used as it is; its rows are not weighed again.
+        Fitted on the first documents only; its rows are used unchanged.
     fit : bool
-        False to leave the vocabulary as it is.
+        False to keep the vocabulary unchanged.
     analyzer : {"char", "char_wb", "word"} or callable
     ngram_range : pair of int or None
         None for 3 to 5 characters, or single words.
     compat : {"1.4"} or None
-        The scores of that release of neural-cherche: lenlp's vectorizer unless one is given.
+        Reproduce the scores of that release of neural-cherche, with lenlp's vectorizer unless one is given.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Batches: which texts share one, and their tensors."""
+"""Batching: grouping texts by length, and padding them to tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Batch:
     lengths : tuple of int
         Tokens of each text; the rest of its row is padding.
     positions : tuple of int
-        Where each text stood in the caller's list; what errors name.
+        Positions of the texts in the caller's list, for errors.
     """
 
     input_ids: Tensor
@@ -42,11 +42,11 @@ class Batch:
 
 
 def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS, *, padded: bool = True) -> list[list[int]]:
-    """Positions of the texts of each batch: longest first, at most `budget` tokens with padding.
+    """Positions of the texts of each batch: longest first, at most `budget` tokens including padding.
 
-    A text longer than the budget has a batch of its own; one without tokens has none. Without
-    `padded`, only texts of one length share a batch: attention under a mask adds up in another
-    order, so padding changes the last bits of a text's encoding, and company alone does not.
+    A text longer than the budget has a batch of its own; texts without tokens are left out. Without
+    `padded`, only texts of equal length share a batch: masked attention sums in another order, so
+    padding changes the last bits of an encoding, whereas other texts in the batch do not.
 
     >>> plan([Tokens((1,) * n, ("a",) * n, n) for n in (2, 9, 3)], budget=10)
     [[1], [2, 0]]
@@ -74,8 +74,8 @@ def collate(
 ) -> Batch:
     """Pad texts to the longest of them.
 
-    Tokens that ColBERT's query augmentation added stay outside the attention
-    mask unless the format says otherwise.
+    ``[MASK]`` tokens added by ColBERT's query augmentation are outside the attention
+    mask, unless `style.attend_expansion`.
     """
     sizes = lengths(tokens)
     width = int(sizes.max(initial=0))

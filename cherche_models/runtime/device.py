@@ -1,4 +1,4 @@
-"""Where a model runs and in which type, unless told."""
+"""Default device and dtype of a model."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def pick_device(name: str | None = None) -> torch.device:
     Raises
     ------
     ValueError
-        If torch cannot reach the named one here.
+        If the named device is unknown or not available.
     """
     if not name:
-        return torch.device(_best())
+        return torch.device(_available()[0])
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"unknown device {name!r}: use cpu, cuda, cuda:1 or mps") from None
-    if device.type not in _reachable():
-        raise ValueError(f"device {name!r} is not available here; there is {', '.join(_reachable())}")
+    if device.type not in _available():
+        raise ValueError(f"device {name!r} is not available: use one of {', '.join(_available())}")
     return device
 
 
 def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """The named type, else bf16 where the device multiplies it natively, else float32.
+    """The named dtype, else bfloat16 if the device supports it natively, else float32.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or float16 is asked of a CPU.
+        If the name is unknown, or float16 is requested on a CPU.
     """
     if not name:
         return torch.bfloat16 if _native_bf16(device) else torch.float32
@@ -53,12 +53,12 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
 
 
 def named_dtype(name: str) -> torch.dtype:
-    """The type that a name stands for.
+    """The dtype with a name.
 
     Raises
     ------
     ValueError
-        If it stands for none.
+        If the name is unknown.
 
     >>> named_dtype("bf16")
     torch.bfloat16
@@ -69,7 +69,7 @@ def named_dtype(name: str) -> torch.dtype:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Short name of a type.
+    """Short name of a dtype.
 
     >>> dtype_name(torch.bfloat16)
     'bf16'
@@ -79,7 +79,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 @cache
 def cpu_flags() -> frozenset[str]:
-    """Instruction sets of this CPU as Linux names them; empty elsewhere."""
+    """CPU flags from /proc/cpuinfo; empty on systems other than Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             found = next((line for line in lines if line.startswith("flags")), "")
@@ -88,11 +88,8 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(found.partition(":")[2].split())
 
 
-def _best() -> str:
-    return _reachable()[0]
-
-
-def _reachable() -> list[str]:
+def _available() -> list[str]:
+    """Device types, best first."""
     cuda = ["cuda"] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]

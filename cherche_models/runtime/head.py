@@ -1,7 +1,7 @@
 """The largest logit of each vocabulary term over a text's tokens.
 
-The bias, ReLU and ``log(1 + x)`` grow with the logit, so the maximum over
-tokens may be taken first: no (batch, length, vocabulary) tensor is needed.
+The bias, ReLU and ``log(1 + x)`` are monotonic, so the maximum over tokens can be
+taken first, without a (batch, length, vocabulary) tensor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VOCABULARY_CHUNK = 2048
 
 
 class _Context(Protocol):
-    """What torch hands to both passes."""
+    """The context of `torch.autograd.Function`."""
 
     @property
     def saved_tensors(self) -> tuple[Tensor, ...]: ...
@@ -25,10 +25,10 @@ class _Context(Protocol):
 
 
 def hide_padding(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Repeat each text's first token over its padding.
+    """Replace padding by each text's first token.
 
-    A repeated token changes no maximum, so the logits of padding need no −inf
-    afterwards: exact, and one pass over the logits less.
+    A repeated token does not change the maximum, so the logits of padding need not be
+    set to −inf, which saves a pass over the logits.
 
     Parameters
     ----------
@@ -40,16 +40,16 @@ def hide_padding(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def max_logits(hidden: Tensor, decoder: Tensor, chunk: int = VOCABULARY_CHUNK) -> Tensor:
-    """Maximum over tokens of the logits, before the bias; differentiable.
+    """Maximum of the logits over tokens, before the bias; differentiable.
 
     Parameters
     ----------
     hidden : Tensor, shape (batch, length, hidden)
-        Transformed hidden states, padding hidden.
+        Transformed hidden states, after `hide_padding`.
     decoder : Tensor, shape (vocabulary, hidden)
     chunk : int
         Vocabulary rows multiplied at once; memory is batch x length x chunk. With
-        gradients, texts are multiplied one by one instead: length x vocabulary.
+        gradients, texts are multiplied one by one: memory is length x vocabulary.
 
     Returns
     -------
@@ -72,11 +72,11 @@ def max_logits(hidden: Tensor, decoder: Tensor, chunk: int = VOCABULARY_CHUNK) -
 
 
 class _MaxLogits(torch.autograd.Function):
-    """Keeps no logits, and looks for positions only where a gradient arrives.
+    """Stores no logits; the backward pass recomputes them for terms with a gradient.
 
-    Most terms get none, because ReLU cut them: the backward pass multiplies
-    again the few that do, text by text. Texts one by one keep a product in the
-    cache. Under autocast the product is taken in its type.
+    Most terms have no gradient because of ReLU, so recomputing the others, text by
+    text, is cheap. One text's product fits the CPU cache. Under autocast, the product
+    has the autocast dtype.
     """
 
     @staticmethod

@@ -1,8 +1,8 @@
-"""ONNX Runtime in place of torch's encoder; head and projection stay the checkpoint's own.
+"""ONNX Runtime for the encoder; head and projection run in torch.
 
-The encoder is nearly all of ColBERT's work and half of SPLADE's. The vocabulary's product
-stays outside the graph: there it can take the maximum over tokens before it stores a logit,
-where a graph would write batch x length x vocabulary of them.
+The encoder is nearly all of ColBERT's computation and half of SPLADE's. The vocabulary
+head stays outside the graph, where the maximum over tokens is taken without storing
+batch x length x vocabulary logits, as a graph would.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class OnnxRuntime(TorchRuntime):
     Parameters
     ----------
     backbone : Backbone
-        The one that was exported.
+        The exported model.
     path : Path
-        As `export_encoder` wrote it.
+        Written by `export_encoder`.
     threads : int
-        0 for as many as there are cores.
+        0 for the number of cores.
 
     Raises
     ------
     CheckpointError
-        If there is no such file, it is no such graph, or ONNX Runtime is not installed.
+        If the file is missing or not such a graph, or ONNX Runtime is not installed.
     """
 
     def __init__(self, backbone: Backbone, path: Path, threads: int = 0) -> None:
@@ -53,19 +53,19 @@ class OnnxRuntime(TorchRuntime):
         found = {node.name for node in (*self._session.get_inputs(), *self._session.get_outputs())}
         if not {*_INPUTS, _OUTPUT} <= found:
             raise CheckpointError(
-                f"{path} has {', '.join(sorted(found))}, not {', '.join((*_INPUTS, _OUTPUT))}",
-                "export the model again, by cherche_models.hub.export(model, folder, 'onnx')",
+                f"{path} has the inputs and outputs {', '.join(sorted(found))}, not {', '.join((*_INPUTS, _OUTPUT))}",
+                "export the model again: cherche_models.hub.export(model, folder, 'onnx')",
             )
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """Last hidden states, shape (batch, length, hidden)."""
-        given = {"input_ids": batch.input_ids.cpu().numpy(), "attention_mask": batch.attention_mask.cpu().numpy()}
-        (hidden,) = self._session.run([_OUTPUT], given)
+        inputs = {"input_ids": batch.input_ids.cpu().numpy(), "attention_mask": batch.attention_mask.cpu().numpy()}
+        (hidden,) = self._session.run([_OUTPUT], inputs)
         return torch.from_numpy(hidden).to(self._backbone.device, self._backbone.dtype)
 
 
 def export_encoder(backbone: Backbone, folder: Path) -> Path:
-    """Write ``onnx/model.onnx``: token ids and mask in, last hidden states out, any batch and length.
+    """Write ``onnx/model.onnx``: from token ids and mask to last hidden states, with dynamic batch size and length.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def export_encoder(backbone: Backbone, folder: Path) -> Path:
     if backbone.dtype is not torch.float32:
         raise ValueError(f"the weights are {backbone.dtype}: load the model with dtype='fp32' to export it")
     try:
-        import onnxscript  # noqa: F401  # torch's exporter needs it, and says so less clearly
+        import onnxscript  # noqa: F401  # torch's exporter needs it; its own error is less clear
     except ImportError as error:
         raise CheckpointError("onnx and onnxscript are not installed", _INSTALL) from error
     path = folder / FILE
@@ -88,7 +88,7 @@ def export_encoder(backbone: Backbone, folder: Path) -> Path:
     size = sum(tensor.nbytes for tensor in backbone.parameters())
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the exporter's own, of how it traces
+        warnings.simplefilter("ignore")  # the exporter warns about its own tracing
         torch.onnx.export(
             _Encoder(backbone).eval(),
             (ids, mask),
@@ -98,7 +98,7 @@ def export_encoder(backbone: Backbone, folder: Path) -> Path:
             dynamic_shapes=(free, free),
             dynamo=True,
             verbose=False,
-            external_data=size > _EXTERNAL,  # one file may hold 2 GiB
+            external_data=size > _EXTERNAL,  # protobuf limits a file to 2 GiB
         )
     return path
 
@@ -116,7 +116,7 @@ class _Encoder(nn.Module):
 def _session(path: Path, threads: int) -> Any:  # noqa: ANN401  # an optional package's type
     if not path.is_file():
         raise CheckpointError(
-            f"{path} is not there", "export the model first, by cherche_models.hub.export(model, folder, 'onnx')"
+            f"{path} does not exist", "export the model first: cherche_models.hub.export(model, folder, 'onnx')"
         )
     try:
         import onnxruntime
@@ -127,5 +127,5 @@ def _session(path: Path, threads: int) -> Any:  # noqa: ANN401  # an optional pa
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no class in common but this
+    except Exception as error:  # ONNX Runtime's errors have no other common base class
         raise CheckpointError(f"{path} cannot be run: {error}", "export the model again") from error

@@ -1,4 +1,4 @@
-"""Scores of pairs from padded tensors: the first query with the first document, and so on."""
+"""Scores of (query, document) pairs from padded tensors, row by row."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 def maxsim_pairs(queries: Tensor, documents: Tensor, *, padding_counts: bool = False) -> Tensor:
     """MaxSim of each query with its document (Khattab & Zaharia 2020, eq. 3).
 
-    Rows of zeros are padding: a unit vector never is one.
+    Rows of zeros are padding; unit vectors are never zero.
 
     Parameters
     ----------
     queries : Tensor, shape (pairs, query rows, dim)
     documents : Tensor, shape (pairs, document rows, dim)
     padding_counts : bool
-        neural-cherche's way: padding is similar by 0, so that no similarity below 0 counts.
+        As in neural-cherche: padding has similarity 0, so negative similarities never count.
 
     Returns
     -------
@@ -26,7 +26,7 @@ def maxsim_pairs(queries: Tensor, documents: Tensor, *, padding_counts: bool = F
     Raises
     ------
     ValueError
-        If there are more of the one than of the other.
+        If the numbers of queries and documents differ.
 
     >>> query, document = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[-0.6, 0.8], [0.0, 0.0]]])
     >>> round(float(maxsim_pairs(query, document)), 4), float(maxsim_pairs(query, document, padding_counts=True))
@@ -43,15 +43,15 @@ def maxsim_pairs(queries: Tensor, documents: Tensor, *, padding_counts: bool = F
 def term_pairs(
     query_terms: Tensor, document_terms: Tensor, query_vectors: Tensor, document_vectors: Tensor, *, mean: bool = False
 ) -> Tensor:
-    """Dot products of the vectors of shared terms, of each query with its document (Kong et al. 2023).
+    """Sum of the dot products of shared terms' vectors, of each query with its document (Kong et al. 2023).
 
     Parameters
     ----------
     query_terms, document_terms : int64 tensors, shapes (pairs, query terms), (pairs, document terms)
-        Vocabulary ids, each once in a text.
+        Vocabulary ids, distinct within a text.
     query_vectors, document_vectors : tensors, shapes (pairs, terms, dim)
     mean : bool
-        Mean over all products of components of shared terms, instead of their sum.
+        Mean instead of sum, over all products of components of shared terms.
 
     Returns
     -------

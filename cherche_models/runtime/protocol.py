@@ -1,4 +1,4 @@
-"""What a model asks of whatever multiplies its matrices."""
+"""The interface between a model and the runtime of its encoder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from cherche_models.runtime.head import hide_padding, max_logits
 
 
 class Runtime(Protocol):
-    """Runs the encoder and the vocabulary head of one checkpoint, for inference.
+    """Runs the encoder and the vocabulary head of a checkpoint, for inference.
 
-    Runtimes agree within the rounding of their types: 1e-4 in float32, 0.01 of
-    a weight in bf16.
+    Outputs of runtimes agree within rounding: 1e-4 in float32, 1 % of a weight in bfloat16.
     """
 
     def hidden_states(self, batch: Batch) -> Tensor:
@@ -23,7 +22,7 @@ class Runtime(Protocol):
         ...
 
     def transformed(self, hidden: Tensor) -> Tensor:
-        """What the vocabulary's decoder multiplies; any leading shape."""
+        """Input of the vocabulary decoder; any leading shape."""
         ...
 
     def max_logits(self, transformed: Tensor, mask: Tensor) -> Tensor:
@@ -32,7 +31,7 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """The checkpoint's own torch modules, on their device.
+    """Runs the checkpoint's torch modules on their device.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ class TorchRuntime:
         return hidden
 
     def transformed(self, hidden: Tensor) -> Tensor:
-        """What the vocabulary's decoder multiplies; any leading shape."""
+        """Input of the vocabulary decoder; any leading shape."""
         return self._backbone.transform(hidden)
 
     def max_logits(self, transformed: Tensor, mask: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """MaxSim over packed documents on any torch device.
 
-The same scores as `cherche_models.scores.maxsim`, for documents that lie on a
-GPU or for many queries at once.
+The same scores as `cherche_models.scores.maxsim`, for documents on a GPU or for
+many queries at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cherche_models.scores import Packed, Scores, pack
 from cherche_models.types import TokenEmbeddings
 
 _SIMILARITIES = 1 << 24
-"""Similarities that may exist at once: 64 MiB of float32."""
+"""Maximum similarities in memory at once: 64 MiB of float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class PackedTensor:
     ----------
     vectors : Tensor, shape (all tokens, dim)
     owners : int64 Tensor, shape (all tokens,)
-        Document of each row, rising.
+        Document of each row, non-decreasing.
     documents : int
     """
 
@@ -43,7 +43,7 @@ class PackedTensor:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> PackedTensor:
-        """Bring packed documents to a device."""
+        """Copy packed documents to a device."""
         owners = np.repeat(np.arange(len(documents)), np.diff(documents.offsets))
         return cls(
             torch.from_numpy(documents.vectors).to(device, dtype), torch.from_numpy(owners).to(device), len(documents)
@@ -65,7 +65,7 @@ def maxsim(queries: Sequence[TokenEmbeddings], documents: PackedTensor) -> Score
     Raises
     ------
     ValueError
-        If queries and documents differ in width.
+        If queries and documents differ in dimension.
 
     >>> query = TokenEmbeddings(np.array([[1, 0], [0, 1]], dtype=np.float32))
     >>> document = TokenEmbeddings(np.array([[1, 0], [0.6, 0.8]], dtype=np.float32))
@@ -79,7 +79,7 @@ def maxsim(queries: Sequence[TokenEmbeddings], documents: PackedTensor) -> Score
     if packed.vectors.shape[1] != documents.vectors.shape[1]:
         raise ValueError(
             f"query tokens have {packed.vectors.shape[1]} dimensions, document tokens "
-            f"{documents.vectors.shape[1]}: different rerankers"
+            f"{documents.vectors.shape[1]}: encode both with the same model"
         )
     rows = max(1, _SIMILARITIES // documents.vectors.shape[0])
     parts = np.split(packed.vectors, range(rows, len(packed.vectors), rows))
@@ -88,8 +88,8 @@ def maxsim(queries: Sequence[TokenEmbeddings], documents: PackedTensor) -> Score
         best.device
     )
     totals = torch.zeros_like(scores).index_add_(0, owners, best)
-    asked = torch.from_numpy(np.diff(packed.offsets) > 0).to(best.device)
-    return torch.where(asked.unsqueeze(1), totals, scores).cpu().numpy()
+    has_tokens = torch.from_numpy(np.diff(packed.offsets) > 0).to(best.device)
+    return torch.where(has_tokens.unsqueeze(1), totals, scores).cpu().numpy()
 
 
 def _best(tokens: Tensor, documents: PackedTensor) -> Tensor:

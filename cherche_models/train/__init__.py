@@ -1,4 +1,4 @@
-"""Train the models: data of any size, teachers, mining, a loop that resumes; or one step at a time."""
+"""Training: data of any size, teachers, hard negative mining, a resumable loop, and single training steps."""
 
 from cherche_models.train.bm25 import BM25
 from cherche_models.train.fit import fit

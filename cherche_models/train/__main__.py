@@ -1,4 +1,4 @@
-"""``python -m cherche_models.train RECIPE OUT``: a run without the sidecar, such as torchrun's processes."""
+"""``python -m cherche_models.train RECIPE OUT``: training without the sidecar, for example under torchrun."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cherche_models.train.run import run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a recipe; what happens goes to stderr as JSON, a line each."""
+    """Run a recipe; events go to stderr as JSON lines."""
     parser = argparse.ArgumentParser(prog="python -m cherche_models.train")
     parser.add_argument("recipe", type=Path)
     parser.add_argument("out", type=Path)
-    asked = parser.parse_args(arguments)
-    run(asked.recipe, asked.out, _tell)
+    options = parser.parse_args(arguments)
+    run(options.recipe, options.out, _print_event)
 
 
-def _tell(kind: str, values: Mapping[str, Any]) -> None:
+def _print_event(kind: str, values: Mapping[str, Any]) -> None:
     print(json.dumps({kind: values}), file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""One model from several of one origin: the weighted mean of their parameters.
+"""Weight averaging of models that were fine-tuned from one checkpoint.
 
-Fine-tuned weights and those they came from lie in one basin, where the mean of both keeps most of what was
-learnt and loses less of what was known (Wortsman et al. 2022, arXiv:2203.05482 and arXiv:2109.01903).
+Fine-tuned and original weights are connected by a path of low loss. Their mean keeps most of the gain on the new data
+and loses less on the old (Wortsman et al. 2022, arXiv:2203.05482 and arXiv:2109.01903).
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from cherche_models.models.colbert import Projection
 
 
 def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
-    """Mean of models that were trained from one checkpoint, each with its share.
+    """Weighted mean of models that were trained from one checkpoint.
 
-    A projection W scores a pair of tokens by qᵀWᵀWd, so that two of them may differ by a rotation and still be the
-    same: WᵀW is averaged, and the result is its symmetric root, as wide as the hidden states. `head.narrow` makes it
-    narrow again.
+    A projection W scores a pair of tokens by qᵀWᵀWd, so W is determined only up to a rotation. WᵀW is averaged
+    instead; the result is its symmetric square root, as wide as the hidden states. `head.narrow` reduces it again.
 
     Parameters
     ----------
@@ -38,8 +37,8 @@ def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
     Raises
     ------
     ValueError
-        If there are not as many shares as models, a share is not positive, they do not sum to 1, or a model differs
-        in its architecture or the shape of its parameters.
+        If the numbers of shares and models differ, a share is not positive, the shares do not sum to 1, or the models
+        differ in architecture or parameter shapes.
     """
     if len(models) != len(shares) or not models:
         raise ValueError(f"{len(models)} models and {len(shares)} shares: each model needs one")
@@ -48,7 +47,7 @@ def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
     mean = deepcopy(models[0]).float()
     states = [_parameters(model) for model in models]
     for state in states:
-        _check(states[0], state)
+        _check_shapes(states[0], state)
     mean.load_state_dict({name: _mean([state[name] for state in states], shares) for name in states[0]}, strict=False)
     if isinstance(mean, ColBERT | Joint):
         mean.projection = _projection(models, shares, mean.projection)
@@ -59,11 +58,11 @@ def _parameters(model: Model) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if not name.startswith("projection.")}
 
 
-def _check(first: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+def _check_shapes(first: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (first, other)]
     unlike = sorted(name for name in shapes[0].keys() | shapes[1] if shapes[0].get(name) != shapes[1].get(name))
     if unlike:
-        raise ValueError(f"models differ in {', '.join(unlike[:3])}: average those that came from one checkpoint")
+        raise ValueError(f"models differ in {', '.join(unlike[:3])}: average models trained from one checkpoint")
 
 
 def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
@@ -75,11 +74,11 @@ def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 def _projection(models: Sequence[Model], shares: Sequence[float], first: Projection) -> Projection:
     weights = [model.projection.linear.weight.float() for model in models if isinstance(model, ColBERT | Joint)]
     with torch.no_grad():
-        form = torch.stack([share * (w.T @ w) for share, w in zip(shares, weights, strict=True)]).sum(0)
-        values, vectors = torch.linalg.eigh(form)
-        root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+        gram = torch.stack([share * (w.T @ w) for share, w in zip(shares, weights, strict=True)]).sum(0)
+        values, vectors = torch.linalg.eigh(gram)
+        root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T  # rounding leaves zero eigenvalues slightly negative
     width = first.linear.in_features
-    found = Projection(width, width, first.skip.tolist()).to(root.device)
+    projection = Projection(width, width, first.skip.tolist()).to(root.device)
     with torch.no_grad():
-        found.linear.weight.copy_(root)
-    return found
+        projection.linear.weight.copy_(root)
+    return projection

@@ -1,7 +1,7 @@
-"""BM25 over texts in memory: hard negatives, and a first stage to tune against.
+"""In-memory BM25 for mining hard negatives and as the first stage when weights are tuned.
 
-SQLite's FTS5 with Porter stemming, the query's words joined by OR: what the
-embedded engine ranks with, so scores are on its scale.
+SQLite's FTS5 with Porter stemming, query words joined by OR, as in the embedded
+engine, so scores are on the same scale.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class BM25:
     Parameters
     ----------
     documents : mapping of id → sequence of fields
-        All with the same number of fields; a field is a text.
+        Field texts; each document has the same number of fields.
 
     Raises
     ------
     ValueError
-        If documents differ in their number of fields.
+        If documents differ in the number of fields.
     """
 
     def __init__(self, documents: Mapping[str, Sequence[str]]) -> None:
@@ -46,7 +46,7 @@ class BM25:
         return len(self._ids)
 
     def search(self, query: str, k: int) -> list[tuple[str, float]]:
-        """Best `k` documents with their scores, best first; ties in the order of the documents.
+        """The `k` best documents in descending order of score; ties in insertion order.
 
         >>> BM25({"a": ["ducks swim"], "b": ["geese fly"], "c": ["a cow"]}).search("a swimming duck?", 2)[0][0]
         'a'
@@ -54,6 +54,7 @@ class BM25:
         words = dict.fromkeys(_WORD.findall(query.lower()))
         if not words:
             return []
+        # FTS5's bm25() is negative, smaller is better.
         rows = self._database.execute(
             "SELECT rowid, -bm25(texts) FROM texts WHERE texts MATCH ? ORDER BY bm25(texts), rowid LIMIT ?",
             (" OR ".join(f'"{word}"' for word in words), k),

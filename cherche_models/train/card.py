@@ -1,4 +1,4 @@
-"""The model card: what a model is made of, how, and what it measures."""
+"""The model card: base, data, settings and evaluation figures."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def write(
     figures: Mapping[str, Any],
     curves: str,
 ) -> None:
-    """Write README.md beside a model.
+    """Write the model card, README.md, to the model's folder.
 
     Parameters
     ----------
     folder : Path
     recipe : Recipe
     architecture : str
-        What the model is.
+        Of the model.
     plan : mapping
-        As `plan.Plan.values` gives it.
+        From `plan.TrainingPlan.values`.
     figures : mapping
-        ``steps``, ``seconds``, ``before``, ``best`` (what was measured), ``at`` (steps) and ``final_loss``;
-        ``narrow`` where the head was narrowed.
+        ``steps``, ``seconds``, ``before``, ``best`` (measurements), ``at`` (the step of ``best``) and ``final_loss``;
+        ``narrow`` if the head was narrowed.
     curves : str
-        Name of the picture beside the card; empty for none.
+        File name of the plot in the same folder; empty for none.
     """
     name = recipe.card.name or folder.resolve().name
     parts = [
-        "\n".join(_head(recipe, architecture)),
+        "\n".join(_front_matter(recipe, architecture)),
         f"# {name}",
         recipe.card.description or _sentence(recipe, architecture, plan),
         _use(architecture),
@@ -64,14 +64,14 @@ def write(
 
 
 def base_license(base: str) -> str:
-    """The licence that a base's own card names; ``unknown`` where there is none to read."""
+    """The licence named by the base model's card; ``unknown`` if there is none."""
     path = Path(base) / "README.md"
     found = _LICENSE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
     return found[1] if found else UNKNOWN
 
 
-def _head(recipe: Recipe, architecture: str) -> Iterator[str]:
-    """Fields that a hub reads."""
+def _front_matter(recipe: Recipe, architecture: str) -> Iterator[str]:
+    """YAML front matter, as model hubs read it."""
     yield "---"
     yield f"license: {recipe.card.license or UNKNOWN}"
     yield f"language: {recipe.card.language}"
@@ -152,8 +152,8 @@ def _changed(recipe: Recipe) -> Iterator[tuple[str, object]]:
         if getattr(recipe, name):
             yield name, getattr(recipe, name)
     for name in ("head", "lora", "teacher"):
-        if found := getattr(recipe, name):
-            yield from ((f"{name}.{key}", _shown(str(value))) for key, value in found.model_dump().items() if value)
+        if table := getattr(recipe, name):
+            yield from ((f"{name}.{key}", _shown(str(value))) for key, value in table.model_dump().items() if value)
     if recipe.train_layers is not None:
         yield "train_layers", recipe.train_layers
 
@@ -164,5 +164,5 @@ def _count(sources: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _shown(source: str) -> str:
-    """A folder by its name alone: where it lay is nobody's business."""
+    """The name of a folder without its path, which would expose the machine's directories."""
     return Path(source).name if Path(source).is_absolute() else source

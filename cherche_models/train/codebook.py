@@ -1,8 +1,8 @@
-"""A codebook for a model's token embeddings, from texts."""
+"""Train the residual codec's codebook on a model's token embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import numpy as np
@@ -23,31 +23,32 @@ def train_codebook(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, wanted: None,
 ) -> Codebook:
-    """Encode documents until there are tokens enough, and fit centroids and levels to them.
+    """Encode documents until there are `TOKENS_PER_CENTROID` tokens per centroid, and fit centroids and levels.
 
     Parameters
     ----------
     model : Model
-        With token embeddings; it gets the codebook.
+        With token embeddings; its codebook is set.
     texts : iterable of str
-        Documents, in an order that is no order: the first some thousand are read.
+        Documents in random order: only the first few thousand are read.
     centroids : int
-        Fewer where the texts have too few tokens: one for each four of them at most.
+        At most one for every four tokens of the texts.
     seed : int
     progress : callable
-        Told how many of how many tokens there are.
+        Called with the number of tokens so far and the number wanted.
 
     Raises
     ------
     ValueError
-        If the model has no token embeddings, or the texts no tokens.
+        If the model has no token embeddings, or the texts have no tokens.
     """
     if not model.late_interaction:
-        raise ValueError(f"a {model.architecture} model has no token embeddings: there is nothing to make codes of")
+        raise ValueError(f"a {model.architecture} model has no token embeddings: load a colbert or a joint one")
     wanted, found, rest = TOKENS_PER_CENTROID * centroids, 0, iter(texts)
     parts: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
     while found < wanted and (batch := list(islice(rest, _BATCH))):
-        parts += _vectors(model, batch)
+        encodings = model.encode(batch, "document")
+        parts += [one.embeddings.vectors for one in encodings if one.embeddings is not None]
         found = sum(len(part) for part in parts)
         progress(found, wanted)
     if not found:
@@ -55,8 +56,3 @@ def train_codebook(
     vectors = np.concatenate(parts)[:wanted]
     model.codebook = codebook.register(codebook.train(vectors, min(centroids, max(1, found // 4)), seed=seed))
     return model.codebook
-
-
-def _vectors(model: Model, texts: Sequence[str]) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    encodings = model.encode(texts, "document")
-    return [one.embeddings.vectors for one in encodings if one.embeddings is not None]

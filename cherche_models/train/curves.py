@@ -1,4 +1,4 @@
-"""A run as a picture."""
+"""Loss curves and measurements of a run, plotted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SMOOTH = 0.9
 
 
 def draw(path: Path, out: Path, title: str) -> None:
-    """Draw the log of a run: loss above, what was measured below.
+    """Plot the log of a run: the loss above, measurements below.
 
     Parameters
     ----------
     path : Path
-        Of the log.
+        The log file.
     out : Path
         ``.svg`` or ``.png``.
     title : str
@@ -37,16 +37,16 @@ def draw(path: Path, out: Path, title: str) -> None:
     measured = [entry for entry in entries if "measured" in entry]
     figure: Any = Figure(figsize=(7, 5 if measured else 3), layout="constrained")
     panels = figure.subplots(2 if measured else 1, sharex=True, squeeze=False)[:, 0]
-    _losses(panels[0], steps)
+    _plot_losses(panels[0], steps)
     panels[0].set_title(title)
     if measured:
-        _measurements(panels[1], measured)
+        _plot_measurements(panels[1], measured)
     panels[-1].set_xlabel("steps")
     figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
 def smoothed(values: Sequence[float], keep: float = _SMOOTH) -> list[float]:
-    """Exponential moving average that begins with the first value.
+    """Exponential moving average, initialised with the first value.
 
     >>> smoothed([1.0, 0.0, 0.0], keep=0.5)
     [1.0, 0.5, 0.25]
@@ -54,7 +54,7 @@ def smoothed(values: Sequence[float], keep: float = _SMOOTH) -> list[float]:
     return list(accumulate(values, lambda held, value: keep * held + (1 - keep) * value))
 
 
-def _losses(panel: Any, steps: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401  # matplotlib's Axes
+def _plot_losses(panel: Any, steps: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401  # matplotlib's Axes
     at = [entry["step"] for entry in steps]
     values = [entry["loss"] for entry in steps]
     panel.plot(at, values, color="0.8", linewidth=0.8)
@@ -66,7 +66,7 @@ def _losses(panel: Any, steps: Sequence[Mapping[str, Any]]) -> None:  # noqa: AN
     panel.legend(fontsize="small", frameon=False)
 
 
-def _measurements(panel: Any, measured: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401  # as above
+def _plot_measurements(panel: Any, measured: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401  # as above
     for name in measured[0]["measured"]:
         panel.plot(
             [entry["step"] for entry in measured],

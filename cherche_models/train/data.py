@@ -1,4 +1,4 @@
-"""Training examples: a text that asks, one that answers, others that do not."""
+"""Training examples: a query, a positive (relevant) text and hard negatives."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 def write(path: Path, examples: Iterable[Example]) -> None:
-    """Write JSONL, one example a line."""
+    """Write examples as JSONL."""
     with path.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
 
 
 def read(path: Path) -> Iterator[Example]:
-    """Examples of a JSONL file, one a line; `rows.example` says what a line may hold.
+    """Examples of a JSONL file; see `rows.example` for the fields of a line.
 
     Raises
     ------
     DataError
-        Naming file and line of what is not an example. `stream.lines` goes on instead.
+        Naming file and line of the first invalid example. `stream.lines` counts and skips those instead.
     """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -51,17 +51,17 @@ def triples(rows: Iterable[tuple[str, str, str]]) -> Iterator[Example]:
 
 
 def judged(collection: beir.Collection, queries: Iterable[str], source: str = "judged") -> Iterator[Example]:
-    """One example per relevant document of the given queries."""
+    """One example for each relevant document of the given queries."""
     texts = collection.texts()
     for query in queries:
-        answers = tuple(texts[d] for d, relevance in collection.qrels[query].items() if relevance > 0)
-        for positive in answers:
-            others = tuple(text for text in answers if text != positive)
+        relevant = tuple(texts[d] for d, relevance in collection.qrels[query].items() if relevance > 0)
+        for positive in relevant:
+            others = tuple(text for text in relevant if text != positive)
             yield Example(collection.queries[query], positive, answers=others, source=source)
 
 
 def title_pairs(documents: Iterable[Document], source: str = "title") -> Iterator[Example]:
-    """Title → text, where a document has both."""
+    """Title as query, text as positive, of documents that have both."""
     for document in documents:
         title, text = str(document.get("title") or ""), str(document.get("text") or "")
         if title and text:
@@ -76,16 +76,16 @@ def sentence_pairs(
     words: tuple[int, int] = (6, 40),
     source: str = "sentence",
 ) -> Iterator[Example]:
-    """A sentence → the document without it: the inverse cloze task (Lee et al. 2019, section 4).
+    """A sentence as query, its document without it as positive: inverse cloze task (Lee et al. 2019, section 4).
 
     Parameters
     ----------
     documents : iterable of documents
     per_document : int
-        Sentences drawn from each.
+        Sentences drawn from each document.
     seed : int
     words : (int, int)
-        Shortest and longest sentence that is drawn.
+        Minimum and maximum words of a drawn sentence.
     source : str
     """
     draw = random.Random(seed)
@@ -101,17 +101,17 @@ def sentence_pairs(
 
 
 def docstrings(folder: Path, skip: Collection[str] = ("site-packages", "test", "tests")) -> Iterator[Document]:
-    """Docstrings of the Python files under a folder, read without importing anything.
+    """Docstrings of the Python files under a folder, parsed without importing them.
 
-    Each module, class and function with a summary line and more text gives
-    ``{_id, title, summary, text}``: its dotted name, the first line, the rest.
-    Files that are not valid Python are passed over: test data often holds some on purpose.
+    Each module, class and function with a summary line and more text yields
+    ``{_id, title, summary, text}``: its dotted name twice, the first line, the rest.
+    Files that are not valid Python are skipped; test data often contains some on purpose.
 
     Parameters
     ----------
     folder : Path
     skip : collection of str
-        Folders that are left out, wherever they lie.
+        Names of folders to leave out, at any depth.
     """
     for path in sorted(folder.rglob("*.py")):
         if not set(skip).isdisjoint(path.relative_to(folder).parts):
@@ -137,7 +137,7 @@ def _documented(
 
 
 def docstring_pairs(documents: Iterable[Document], source: str = "docstring") -> Iterator[Example]:
-    """Summary line → dotted name and the rest."""
+    """Summary line as query, dotted name and the remaining text as positive."""
     for document in documents:
         summary = str(document["summary"])
         if len(summary.split()) >= 4:
@@ -146,16 +146,16 @@ def docstring_pairs(documents: Iterable[Document], source: str = "docstring") ->
 
 
 def mine(examples: Iterable[Example], index: BM25, texts: Mapping[str, str], *, depth: int = 30) -> Iterator[Example]:
-    """Add the texts that BM25 ranks high for each query and that are no known answer.
+    """Replace each example's negatives by the texts that BM25 ranks highest, without known relevant ones.
 
     Parameters
     ----------
     examples : iterable of Example
     index : BM25
     texts : mapping of id → text
-        What the index's documents read like to the model.
+        The indexed documents as the model reads them.
     depth : int
-        Ranks that are looked at.
+        Ranks to consider.
     """
     for example in examples:
         known = {example.positive, *example.answers}
@@ -166,16 +166,16 @@ def mine(examples: Iterable[Example], index: BM25, texts: Mapping[str, str], *, 
 def mixed(
     examples: Sequence[Example], shares: Mapping[str, float], batch: int, seed: int
 ) -> Callable[[int], list[Example]]:
-    """Batches by number: ``mixed(...)(step)`` is the same whenever it is asked.
+    """Batches by step number: ``mixed(...)(step)`` is deterministic.
 
-    Each source is walked in a shuffled order, shuffled anew at each pass, so a
-    resumed run sees the examples that an uninterrupted one would.
+    Each source is read in a shuffled order that changes with each pass, so a
+    resumed run sees the same examples as an uninterrupted one.
 
     Parameters
     ----------
     examples : sequence of Example
     shares : mapping of source → share
-        Rows of a batch are divided by these, largest remainder first; shares need not sum to 1.
+        Rows of a batch are divided in proportion, see `apportion`; shares need not sum to 1.
     batch : int
     seed : int
 
@@ -186,12 +186,12 @@ def mixed(
     """
     pools = {source: [e for e in examples if e.source == source] for source in shares}
     if empty := [source for source, pool in pools.items() if not pool]:
-        raise ValueError(f"no example comes from {empty}; there are {sorted({e.source for e in examples})}")
+        raise ValueError(f"no example has the source {empty}; there are {sorted({e.source for e in examples})}")
     counts = apportion(shares, batch)
 
     def at(step: int) -> list[Example]:
         return [
-            _walk(pools[source], step * count + i, f"{seed}/{source}")
+            _example_at(pools[source], step * count + i, f"{seed}/{source}")
             for source, count in counts.items()
             for i in range(count)
         ]
@@ -200,7 +200,7 @@ def mixed(
 
 
 def apportion(shares: Mapping[str, float], batch: int) -> dict[str, int]:
-    """Rows of a batch by share, largest remainder first.
+    """Rows of a batch for each source, by the largest remainder method.
 
     >>> apportion({"a": 2, "b": 1}, 4)
     {'a': 3, 'b': 1}
@@ -214,9 +214,9 @@ def apportion(shares: Mapping[str, float], batch: int) -> dict[str, int]:
     return counts
 
 
-def _walk(pool: Sequence[Example], position: int, seed: str) -> Example:
-    turn, place = divmod(position, len(pool))
-    return pool[_order(len(pool), f"{seed}/{turn}")[place]]
+def _example_at(pool: Sequence[Example], position: int, seed: str) -> Example:
+    epoch, place = divmod(position, len(pool))
+    return pool[_order(len(pool), f"{seed}/{epoch}")[place]]
 
 
 @lru_cache(maxsize=64)

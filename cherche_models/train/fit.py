@@ -1,4 +1,4 @@
-"""The training loop: one step is one function, a run can be stopped and taken up again."""
+"""The training loop, resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from cherche_models.losses import JointLoss
 from cherche_models.models.base import Model
 from cherche_models.train.processes import Processes
-from cherche_models.train.run_state import Run
+from cherche_models.train.run_state import TrainingRun
 from cherche_models.train.settings import Settings as Settings
 from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Teacher
@@ -31,31 +31,30 @@ def fit(
     watch: Watch | None = None,
     processes: Processes | None = None,
 ) -> list[float]:
-    """Train a model in place and leave it in eval mode, without the codebook of what it was.
+    """Train a model in place and leave it in eval mode, without the codebook, which fitted the old weights.
 
-    Every random choice of a step follows from the seed and the step's number, so
-    a run that was interrupted and called again with the same `folder` goes on to
-    the same losses as one that was not.
+    Every random choice of a step is determined by the seed and the step number, so
+    a run that was interrupted and is called again with the same `folder` reaches
+    the same losses as an uninterrupted one.
 
     Parameters
     ----------
     model : Model
         In float32.
     batches : callable
-        Examples of a step, by its number; see `stream.shuffled`, `data.mixed`.
+        Returns the examples of a step by its number; see `stream.shuffled`, `data.mixed`.
     loss : JointLoss
     settings : Settings
     teacher : Teacher, optional
-        Needed where the loss gives it a weight and the examples have no scores.
+        Required if the loss has a teacher term and the examples have no scores.
     folder : Path, optional
-        Where states are saved, and found again.
+        Where states are saved and resumed from.
     report : callable, optional
-        Called with the number and the parts of each step's loss, by the names of `Parts`.
+        Called with the number of each step and its losses by the names of `Parts`.
     watch : Watch, optional
-        Measures while training; the best weights are those that remain.
+        Measures during training; the model ends with the best weights measured.
     processes : Processes, optional
-        `processes.connected()` where torchrun started several: the batches are
-        then those of all together.
+        `processes.connected()` under torchrun; batches are then global, split over the processes.
 
     Returns
     -------
@@ -65,11 +64,11 @@ def fit(
     Raises
     ------
     ValueError
-        If the loss is not finite (naming the step), if the loss needs a teacher
-        that is not there, or a saved state was made with other settings.
+        If the loss of a step is not finite, the loss needs a teacher that is missing,
+        or the saved state was made with other settings.
     """
     _check(model, loss, settings, teacher, processes or Processes())
-    run = Run(model, loss, settings, teacher, folder, watch, processes or Processes())
+    run = TrainingRun(model, loss, settings, teacher, folder, watch, processes or Processes())
     run.resume()
     losses = []
     model.train()

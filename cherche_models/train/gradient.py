@@ -1,9 +1,9 @@
-"""The gradient of one batch: at once, or chunk by chunk with the same result.
+"""The gradient of one batch: in one graph, or in chunks with the same result.
 
-Chunk by chunk is gradient caching (Gao et al. 2021, "Scaling Deep Contrastive
-Learning Batch Size under Memory Limited Setup"): outputs first, without a graph;
-then the loss and its gradient by the outputs; then each chunk again, with a
-graph of its own that this gradient is sent through.
+Chunks use gradient caching (Gao et al. 2021, "Scaling Deep Contrastive Learning
+Batch Size under Memory Limited Setup"): encode all chunks without a graph; compute
+the loss and its gradient with respect to the outputs; encode each chunk again with
+a graph, and backpropagate that gradient through it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cherche_models.losses import Parts
 from cherche_models.models.base import Model, Output
 from cherche_models.tokenizer import Kind
-from cherche_models.train.batch import Batch
+from cherche_models.train.batch import TrainingBatch
 from cherche_models.train.processes import Processes
 from cherche_models.train.settings import Settings
 from cherche_models.types import Tokens
@@ -27,7 +27,7 @@ Scored = Callable[[Output, Output], Parts]
 
 
 class _Chunk(NamedTuple):
-    """Some rows of one side of a batch, as model input."""
+    """Rows of the queries or the documents of a batch, as model input."""
 
     kind: Kind
     rows: list[int]
@@ -37,21 +37,27 @@ class _Chunk(NamedTuple):
 
 
 def encoded(model: Model, texts: Sequence[str], kind: Kind, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Padded input of a whole side of a batch."""
+    """Padded model input of all queries or all documents of a batch."""
     return model.collate(_tokens(model, texts, kind, settings), kind)
 
 
-def forward(model: Model, given: tuple[Tensor, Tensor], kind: Kind, settings: Settings) -> Output:
-    """One forward pass, in bfloat16 where the settings say so."""
+def forward(model: Model, inputs: tuple[Tensor, Tensor], kind: Kind, settings: Settings) -> Output:
+    """One forward pass, under bfloat16 autocast if `settings.bf16`."""
     with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bf16):
-        output: Output = model(*given, kind)
+        output: Output = model(*inputs, kind)
     return output
 
 
 def whole(
-    model: Model, batch: Batch, scored: Scored, settings: Settings, processes: Processes, step: int, share: float
+    model: Model,
+    batch: TrainingBatch,
+    scored: Scored,
+    settings: Settings,
+    processes: Processes,
+    step: int,
+    share: float,
 ) -> Parts:
-    """Add a batch's gradient to that of the weights, in one graph; parameters as of `cached`."""
+    """Accumulate a batch's gradient in one graph; parameters as in `cached`."""
     torch.manual_seed(settings.seed * 1_000_003 + step)
     queries = forward(model, encoded(model, batch.queries, "query", settings), "query", settings)
     documents = forward(model, encoded(model, batch.documents, "document", settings), "document", settings)
@@ -61,24 +67,30 @@ def whole(
 
 
 def cached(
-    model: Model, batch: Batch, scored: Scored, settings: Settings, processes: Processes, step: int, share: float
+    model: Model,
+    batch: TrainingBatch,
+    scored: Scored,
+    settings: Settings,
+    processes: Processes,
+    step: int,
+    share: float,
 ) -> Parts:
-    """Add a batch's gradient to that of the weights, chunk by chunk.
+    """Accumulate a batch's gradient chunk by chunk.
 
     Parameters
     ----------
     model : Model
-    batch : Batch
+    batch : TrainingBatch
         The global one.
     scored : callable
-        The loss of the outputs of all queries and all documents.
+        The loss, from the outputs of all queries and all documents.
     settings : Settings
-        Its `chunk` is how many texts are encoded at once; 0 for all of this process's.
+        `chunk` texts are encoded at once; 0 for all texts of this process.
     processes : Processes
-        Of which this one encodes a part of the texts.
+        Each process encodes its part of the texts.
     step : int
     share : float
-        What the gradient is multiplied by.
+        Factor of the gradient.
 
     Returns
     -------
@@ -91,14 +103,14 @@ def cached(
     for own, (_, texts) in zip(chunks, sides, strict=True):
         with torch.no_grad():
             outputs = [_encode(model, chunk, settings) for chunk in own]
-        whole = processes.gather(_joined(outputs, [chunk.rows for chunk in own], model), len(texts))
-        leaves.append(_leaf(whole))
+        joined = _in_text_order(outputs, [chunk.rows for chunk in own], model)
+        leaves.append(_leaf(processes.gather(joined, len(texts))))
     parts = scored(*leaves)
     torch.autograd.backward(parts.total * share)
     for own, leaf, (_, texts) in zip(chunks, leaves, sides, strict=True):
         first = processes.part(len(texts)).start
         for chunk in own:
-            _send(_encode(model, chunk, settings), leaf, [first + row for row in chunk.rows])
+            _backpropagate(_encode(model, chunk, settings), leaf, [first + row for row in chunk.rows])
     return Parts(*(part.detach() for part in parts))
 
 
@@ -110,14 +122,14 @@ def _tokens(model: Model, texts: Sequence[str], kind: Kind, settings: Settings) 
 def _chunks(
     model: Model, texts: Sequence[str], kind: Kind, settings: Settings, processes: Processes, step: int
 ) -> Iterator[_Chunk]:
-    """Texts of one process, those of like length together."""
+    """The texts of this process, sorted by length to save padding."""
     tokens = _tokens(model, texts[processes.part(len(texts))], kind, settings)
     order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
     size = settings.chunk or max(1, len(tokens))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        given = model.collate([tokens[row] for row in rows], kind)
-        yield _Chunk(kind, rows, *given, _seed(settings.seed, step, kind, processes.rank, start))
+        inputs = model.collate([tokens[row] for row in rows], kind)
+        yield _Chunk(kind, rows, *inputs, _seed(settings.seed, step, kind, processes.rank, start))
 
 
 def _seed(*parts: object) -> int:
@@ -126,19 +138,19 @@ def _seed(*parts: object) -> int:
 
 
 def _encode(model: Model, chunk: _Chunk, settings: Settings) -> Output:
-    """The output of a chunk; the seed gives both passes the same dropout."""
+    """The output of a chunk; the seed makes dropout the same in both passes."""
     torch.manual_seed(chunk.seed)
     return forward(model, (chunk.input_ids, chunk.attention_mask), chunk.kind, settings)
 
 
-def _joined(outputs: Sequence[Output], rows: Sequence[list[int]], model: Model) -> Output:
-    """Rows of all chunks in the order of the texts, padded to the widest."""
+def _in_text_order(outputs: Sequence[Output], rows: Sequence[list[int]], model: Model) -> Output:
+    """The rows of all chunks in the order of the texts, padded to the longest."""
     order = [row for chunk in rows for row in chunk]
     back = torch.tensor(sorted(range(len(order)), key=order.__getitem__), dtype=torch.long, device=model.device)
-    return Output(*(_column([getattr(o, name) for o in outputs], back) for name in Output._fields))
+    return Output(*(_concatenated([getattr(o, name) for o in outputs], back) for name in Output._fields))
 
 
-def _column(parts: Sequence[Tensor | None], back: Tensor) -> Tensor | None:
+def _concatenated(parts: Sequence[Tensor | None], back: Tensor) -> Tensor | None:
     found = [part for part in parts if part is not None]
     if not found:
         return None
@@ -150,20 +162,20 @@ def _column(parts: Sequence[Tensor | None], back: Tensor) -> Tensor | None:
 
 
 def _leaf(output: Output) -> Output:
-    """The same values, at which gradients are gathered."""
+    """The same values as leaf tensors, which receive the loss's gradient."""
     return output._replace(
         weights=None if output.weights is None else output.weights.detach().requires_grad_(),
         embeddings=None if output.embeddings is None else output.embeddings.detach().requires_grad_(),
     )
 
 
-def _send(output: Output, leaf: Output, rows: list[int]) -> None:
-    """Send what arrived at some rows of a leaf through the graph of the chunk that made them."""
+def _backpropagate(output: Output, leaf: Output, rows: list[int]) -> None:
+    """Backpropagate the leaf's gradient of a chunk's rows through the chunk's graph."""
     pairs = ((output.weights, leaf.weights), (output.embeddings, leaf.embeddings))
-    made, arrived = [], []
+    tensors, gradients = [], []
     for own, whole in pairs:
         if own is not None and whole is not None and whole.grad is not None:
-            made.append(own)
-            arrived.append(whole.grad[rows][:, : own.shape[1]].to(own.dtype))
-    if made:
-        torch.autograd.backward(made, arrived)
+            tensors.append(own)
+            gradients.append(whole.grad[rows][:, : own.shape[1]].to(own.dtype))
+    if tensors:
+        torch.autograd.backward(tensors, gradients)

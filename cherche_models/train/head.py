@@ -1,4 +1,4 @@
-"""A projection to token embeddings: where it starts, and how narrow it ends."""
+"""The projection to token embeddings: initialisation, punctuation skip list and reduction by PCA."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _READ = 256
 
 
 def identity(model: Model) -> None:
-    """Give a model a projection that changes nothing yet, as wide as its hidden states.
+    """Set the projection to the identity, as wide as the hidden states.
 
-    A sentence encoder's hidden states rank well as they are, and a random
-    projection would first have to find its way back to them.
+    A sentence encoder's hidden states rank well already; a random projection
+    would have to learn that again.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def identity(model: Model) -> None:
 
 
 def skip_punctuation(model: Model) -> None:
-    """Leave punctuation out of documents' token embeddings, as ColBERT does.
+    """Exclude punctuation from the token embeddings of documents, as ColBERT does.
 
     Raises
     ------
@@ -47,17 +47,16 @@ def skip_punctuation(model: Model) -> None:
     found.projection.skip = torch.tensor(ids, dtype=torch.long, device=found.device)
 
 
-def punctuation(words: Tokenizer) -> list[int]:
-    """Ids of the ASCII marks that a vocabulary has."""
-    marks = (words.id_of(mark) for mark in string.punctuation)
+def punctuation(tokenizer: Tokenizer) -> list[int]:
+    """Vocabulary ids of ASCII punctuation marks."""
+    marks = (tokenizer.id_of(mark) for mark in string.punctuation)
     return [mark for mark in marks if mark is not None]
 
 
 def narrow(model: Model, texts: Sequence[str], dim: int) -> None:
-    """Fold the first principal components of token embeddings into the projection, in place.
+    """Reduce token embeddings to their first principal components by folding them into the projection, in place.
 
-    Training needs no choice of the width: the fewest components that keep the
-    similarities are found afterwards.
+    The width therefore need not be chosen before training.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def narrow(model: Model, texts: Sequence[str], dim: int) -> None:
     Raises
     ------
     ValueError
-        If the model has no projection, or one that is narrower, or the texts have fewer tokens than that.
+        If the model has no projection or a narrower one, or the texts have fewer than `dim` tokens.
     """
     check_narrow(model, dim)
     found = _projected(model)
@@ -78,7 +77,7 @@ def narrow(model: Model, texts: Sequence[str], dim: int) -> None:
     encodings = model.encode(texts, "document", min(_READ, model.formats["document"].max_length))
     rows = torch.cat([torch.from_numpy(e.embeddings.vectors) for e in encodings if e.embeddings is not None])
     if len(rows) < dim:
-        raise ValueError(f"{len(rows)} tokens have no {dim} principal components: give more texts")
+        raise ValueError(f"{len(rows)} tokens are too few for {dim} principal components: give more texts")
     _, _, components = torch.linalg.svd(rows, full_matrices=False)
     found.projection = Projection(wide.linear.in_features, dim, wide.skip.tolist()).to(found.device)
     with torch.no_grad():
@@ -87,25 +86,25 @@ def narrow(model: Model, texts: Sequence[str], dim: int) -> None:
 
 
 def check_narrow(model: Model, dim: int) -> None:
-    """Whether `narrow` could keep so many components: asked before training, not after.
+    """Check before training that `narrow` can keep `dim` components.
 
     Raises
     ------
     ValueError
-        If the model has no projection, or one that is narrower.
+        If the model has no projection, or a narrower one.
     """
     width = _projected(model).dim
     if dim > width:
-        raise ValueError(f"token embeddings have {width} dimensions: {dim} are not fewer")
+        raise ValueError(f"token embeddings have {width} dimensions: they cannot be reduced to {dim}")
 
 
 def lengthen(model: Model, lengths: dict[Kind, int | None]) -> None:
-    """Set how many tokens a model reads of a text in use; None leaves it.
+    """Set the maximum lengths at inference, in tokens; None keeps one as it is.
 
     Raises
     ------
     ValueError
-        If the encoder cannot read so many.
+        If a length exceeds the encoder's maximum.
     """
     longest = model.backbone.max_length
     for kind, length in lengths.items():

@@ -1,4 +1,4 @@
-"""Training queries set aside: nothing is chosen on what a report shows."""
+"""Held-out training queries, so that hyperparameters are not chosen on the test set."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from cherche_models.evaluate.beir import Qrels
 
 
 def held_out(qrels: Qrels, count: int, seed: int) -> list[str]:
-    """Queries to set aside, about `count`, that share no relevant document with the rest.
+    """About `count` queries to hold out, which share no judged document with the others.
 
     Parameters
     ----------
     qrels : dict of query → {document → relevance}
         Of the training split.
     count : int
-        Whole groups are taken until there are so many; groups of a fifth of all queries or more stay.
+        Whole groups are taken until there are `count` queries; groups of more than a fifth of all queries are
+        kept for training if there are at least five groups.
     seed : int
 
     Returns
@@ -38,7 +39,7 @@ def held_out(qrels: Qrels, count: int, seed: int) -> list[str]:
 
 
 def _groups(qrels: Qrels) -> list[list[str]]:
-    """Queries linked by shared relevant documents, in the order of their first query."""
+    """Connected components of queries that share judged documents (union-find), in the order of their first query."""
     parent: dict[str, str] = {}
 
     def root(node: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run wrote down, line by line: the source of its curves."""
+"""The log of a run as JSONL; its curves are drawn from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Log:
-    """A JSONL file of steps and measurements; a resumed run goes on where its state was, not where it died.
+    """A JSONL file of steps and measurements; a resumed run overwrites entries after its last saved state.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Log:
         self._is_open = False
 
     def write(self, step: int, **values: Any) -> None:  # noqa: ANN401  # numbers and names of them
-        """Append what is known after `step` steps; what was written for later ones is dropped first."""
+        """Append an entry for `step`; on the first call, entries of an earlier run from this step on are dropped."""
         if not self._is_open:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             kept = [entry for entry in read(self._path) if entry["step"] < step]
@@ -32,7 +32,7 @@ class Log:
 
 
 def read(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Entries in order; a last line that was cut off is left out."""
+    """Entries in order; an incomplete last line is ignored."""
     if not path.exists():
         return
     with path.open(encoding="utf-8") as lines:

@@ -13,18 +13,18 @@ from cherche_models.models.base import Model
 
 @contextmanager
 def lora(model: Model, rank: int = 16, alpha: int = 32, dropout: float = 0.0) -> Iterator[int]:
-    """Train low-rank adapters of the encoder's linear maps; needs the extra ``train`` (peft).
+    """Train low-rank adapters of the encoder's linear layers; needs the extra ``train`` (peft).
 
-    In the block everything else in the backbone is frozen; what lies outside it,
-    such as a new projection, is trained whole. At the end of the block adapters
-    are merged, so what is saved is an ordinary checkpoint.
+    Within the block, all other weights of the backbone are frozen; weights outside it,
+    such as a new projection, are trained. At the end of the block the adapters are
+    merged, so the model can be saved as an ordinary checkpoint.
 
     Parameters
     ----------
     model : Model
     rank : int
     alpha : int
-        Adapters are multiplied by ``alpha / rank``.
+        Adapters are scaled by ``alpha / rank``.
     dropout : float
 
     Yields
@@ -55,7 +55,7 @@ def lora(model: Model, rank: int = 16, alpha: int = 32, dropout: float = 0.0) ->
 
 
 def targets(encoder: nn.Module) -> list[str]:
-    """Names that end those of the encoder's linear maps, as peft matches them.
+    """Suffixes of the names of the encoder's linear layers, which peft matches.
 
     >>> targets(nn.ModuleDict({"query": nn.Linear(2, 2), "norm": nn.LayerNorm(2)}))
     ['query']

@@ -1,4 +1,4 @@
-"""What a run is judged by while it goes on: queries of a collection, or examples set aside."""
+"""Measures during training: on the queries of a collection, or on held-out examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from cherche_models import fuse, scores
 from cherche_models.evaluate import Collection, evaluate
 from cherche_models.evaluate.stages import Postings
-from cherche_models.losses import late_scores, sparse_scores, unfair
+from cherche_models.losses import known_relevant, late_scores, sparse_scores
 from cherche_models.models.base import Model, Output
 from cherche_models.tokenizer import Kind
 from cherche_models.train.batch import candidates
@@ -23,21 +23,20 @@ _TEXTS = 32
 _QUERIES = 8
 
 
-class OnCollection:
-    """nDCG@10 of each head over what BM25 finds, on the queries of a collection.
+class CollectionMeasure:
+    """nDCG@10 of each head over BM25 candidates, on the queries of a collection.
 
-    Token embeddings rerank each query's own candidates; term weights, and the
-    vectors of SparseEmbed's terms, rank the candidates of all queries together.
-    Documents that no query's candidates hold are not encoded, so the figures are
-    for comparing steps of a run, not for a report.
+    Token embeddings rerank each query's own candidates; term weights rank the
+    candidates and judged documents of all queries together. Other documents are not
+    encoded, so the figures compare steps of a run but are not for a report.
 
     Parameters
     ----------
     collection : Collection
     queries : sequence of str
-        Ids; the fewer, the faster.
+        Ids.
     depth : int
-        Candidates of a query.
+        BM25 candidates per query.
     """
 
     def __init__(self, collection: Collection, queries: Sequence[str], depth: int = 50) -> None:
@@ -51,7 +50,7 @@ class OnCollection:
         self._documents = {key: texts[key] for key in ids}
 
     def __call__(self, model: Model) -> dict[str, float]:
-        """Mean over the heads, then each head; larger is better."""
+        """The mean over the heads, then each head; larger is better."""
         documents = dict(zip(self._documents, model.encode(list(self._documents.values()), "document"), strict=True))
         queries = dict(zip(self._texts, model.encode(list(self._texts.values()), "query"), strict=True))
         heads = {}
@@ -71,6 +70,7 @@ class OnCollection:
         for key, query in queries.items():
             assert query.weights is not None
             row = postings.scores(query.weights)
+            # Twice the cutoff, so that ties at rank 10 are broken by id.
             best = [i for i in np.argsort(-row, kind="stable")[:20] if row[i] > 0]
             rankings[key] = [ids[best[i]] for i in fuse.order(row[best], [ids[i] for i in best])][:10]
         return rankings
@@ -86,15 +86,15 @@ class OnCollection:
         return rankings
 
 
-class OnExamples:
-    """Mean reciprocal rank of each head, every candidate of all examples against every query.
+class ExampleMeasure:
+    """Mean reciprocal rank of each head, over the candidates of all examples for every query.
 
     Parameters
     ----------
     examples : sequence of Example
-        Set aside: none of them is trained on.
+        Held out from training.
     query_length, document_length : int
-        Tokens that are read.
+        Maximum lengths in tokens.
     """
 
     def __init__(self, examples: Sequence[Example], query_length: int = 64, document_length: int = 256) -> None:
@@ -102,15 +102,15 @@ class OnExamples:
         self._documents = candidates(examples, [example.negatives for example in examples])
         positives = [example.positive for example in examples]
         self._columns = torch.tensor([self._documents.index(positive) for positive in positives])
-        answers = [{example.positive, *example.answers} for example in examples]
+        relevant = [{example.positive, *example.answers} for example in examples]
         own = torch.zeros(len(positives), len(self._documents), dtype=torch.bool).scatter(
             1, self._columns.unsqueeze(1), True
         )
-        self._hidden = unfair(self._documents, positives, answers) & ~own
+        self._hidden = known_relevant(self._documents, positives, relevant) & ~own
         self._lengths: dict[Kind, int] = {"query": query_length, "document": document_length}
 
     def __call__(self, model: Model) -> dict[str, float]:
-        """Mean over the heads, then each head; larger is better."""
+        """The mean over the heads, then each head; larger is better."""
         with torch.inference_mode():
             documents = self._encode(model, self._documents, "document")
             queries = self._encode(model, self._queries, "query")
@@ -131,7 +131,7 @@ class OnExamples:
         found = found.cpu().masked_fill(self._hidden, -torch.inf)
         own = found.gather(1, self._columns.unsqueeze(1))
         others = torch.ones_like(found, dtype=torch.bool).scatter(1, self._columns.unsqueeze(1), False)
-        rank = 1 + ((found >= own) & others).sum(dim=1)  # a tie is a loss: equal scores say nothing
+        rank = 1 + ((found >= own) & others).sum(dim=1)  # ties count against the positive: a constant scorer is worst
         return float((1.0 / rank).mean())
 
 

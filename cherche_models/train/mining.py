@@ -1,4 +1,4 @@
-"""Hard negatives from any search, scores from any teacher, and a filter for answers that nobody marked."""
+"""Hard negative mining by any search, teacher scores, and removal of likely false negatives."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cherche_models.train.rows import Example
 from cherche_models.train.teacher import Teacher
 
 Search = Callable[[str, int], Sequence[str]]
-"""Texts that are found for a query, best first, at most so many."""
+"""Takes a query and k; returns at most k texts, best first."""
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
-"""Scores of pairs of query and text."""
+"""Takes (query, text) pairs; returns a score for each."""
 
 
-class Predicts(Protocol):
+class PairScorer(Protocol):
     """`models.CrossEncoder`, or that of sentence-transformers."""
 
     def predict(self, pairs: Any, /) -> Any:  # noqa: ANN401  # each library names its arrays differently
         """Scores of (query, text) pairs, in order."""
 
 
-class Retriever(Protocol):
-    """What `cherche_models.retrieve` has: results by query."""
+class BatchSearcher(Protocol):
+    """The retrievers and pipelines of `cherche_models.retrieve`."""
 
     def search(self, queries: Any, k: int | None = None) -> Any:  # noqa: ANN401  # one query or several
         """Results of each query."""
@@ -46,15 +46,16 @@ def by_bm25(texts: Mapping[str, str]) -> Search:
     return lambda query, k: [texts[key] for key, _ in index.search(query, k)]
 
 
-def by_retriever(retriever: Retriever, texts: Mapping[str, str], key: str = "id") -> Search:
-    """Search by one of `cherche_models.retrieve` that holds the texts, such as one of the model in training.
+def by_retriever(retriever: BatchSearcher, texts: Mapping[str, str], key: str = "id") -> Search:
+    """Search by a retriever of `cherche_models.retrieve`, for example one of the model in training.
 
     Parameters
     ----------
-    retriever : Retriever
+    retriever : BatchSearcher
+        Holds the texts.
     texts : mapping of id → text
     key : str
-        Field of its results that holds the id.
+        Field of the results that holds the id.
     """
     return lambda query, k: [texts[hit[key]] for hit in retriever.search([query], k=k)[0]]
 
@@ -62,19 +63,19 @@ def by_retriever(retriever: Retriever, texts: Mapping[str, str], key: str = "id"
 def mine(
     examples: Iterable[Example], search: Search, *, depth: int = 30, keep: int = 8, skip: int = 0
 ) -> Iterator[Example]:
-    """Add what ranks high and is no known answer; negatives that were there come first.
+    """Append highly ranked texts that are not known to be relevant to the negatives that an example has.
 
     Parameters
     ----------
     examples : iterable of Example
-        Read one by one.
+        Read lazily.
     search : callable
     depth : int
-        Ranks that are looked at.
+        Ranks to consider.
     keep : int
-        Most negatives of an example.
+        Maximum negatives of an example.
     skip : int
-        First ranks that are left out: they hold most of the answers that nobody marked.
+        Leave out the first ranks: they contain most of the unjudged relevant texts.
     """
     for example in examples:
         known = {example.positive, *example.answers}
@@ -84,36 +85,36 @@ def mine(
 
 
 def score(examples: Iterable[Example], scorer: Scorer, batch: int = 64) -> Iterator[Example]:
-    """Give each example a teacher's scores of its positive and its negatives.
+    """Add a teacher's scores of the positive and the negatives to each example.
 
     Parameters
     ----------
     examples : iterable of Example
-        Read some at a time.
+        Read lazily, `batch` at a time.
     scorer : callable
         `by_pairs`, `by_teacher` or `by_model`.
     batch : int
-        Examples that are scored in one call.
+        Examples scored in one call.
     """
     rest = iter(examples)
-    while some := list(islice(rest, batch)):
-        pairs = [(e.query, text) for e in some for text in (e.positive, *e.negatives)]
+    while chunk := list(islice(rest, batch)):
+        pairs = [(e.query, text) for e in chunk for text in (e.positive, *e.negatives)]
         scores = iter([float(value) for value in scorer(pairs)])
-        for example in some:
+        for example in chunk:
             yield replace(example, scores=tuple(islice(scores, 1 + len(example.negatives))))
 
 
 def drop_false_negatives(examples: Iterable[Example], margin: float = 0.0) -> Iterator[Example]:
-    """Leave out negatives that the teacher scores within a margin of the positive, or above it.
+    """Drop negatives that the teacher scores above the positive's score minus a margin.
 
     Qu et al. 2021, "RocketQA", section 3.2, denoise hard negatives by a
-    cross-encoder; the positive as the yardstick is Moreira et al. 2024,
+    cross-encoder; the threshold relative to the positive is Moreira et al. 2024,
     "NV-Retriever", section 3.2.
 
     Parameters
     ----------
     examples : iterable of Example
-        With scores; one without passes as it is.
+        With scores; examples without scores are unchanged.
     margin : float
         On the teacher's scale.
 
@@ -130,13 +131,13 @@ def drop_false_negatives(examples: Iterable[Example], margin: float = 0.0) -> It
         yield example
 
 
-def by_pairs(model: Predicts) -> Scorer:
-    """Scores of a cross-encoder."""
+def by_pairs(model: PairScorer) -> Scorer:
+    """Score by a cross-encoder."""
     return lambda pairs: [float(value) for value in model.predict(list(pairs))]
 
 
 def by_teacher(teacher: Teacher) -> Scorer:
-    """Cosines of a sentence encoder, over its temperature."""
+    """Score by a sentence encoder: cosines divided by its temperature."""
 
     def scores(pairs: Sequence[tuple[str, str]]) -> list[float]:
         queries = teacher.embed([query for query, _ in pairs], "query")
@@ -147,24 +148,24 @@ def by_teacher(teacher: Teacher) -> Scorer:
 
 
 def by_model(model: Model) -> Scorer:
-    """Scores of one of our models: MaxSim where it has token embeddings, else the dot product of term weights."""
+    """Score by a model of this library: MaxSim if it has token embeddings, else the dot product of term weights."""
 
     def scores(pairs: Sequence[tuple[str, str]]) -> list[float]:
         with torch.inference_mode():
-            return [_pair(model, query, text) for query, text in pairs]
+            return [_score_pair(model, query, text) for query, text in pairs]
 
     return scores
 
 
-def _pair(model: Model, query: str, text: str) -> float:
-    asked, offered = _output(model, query, "query"), _output(model, text, "document")
-    if asked.embeddings is not None:
-        return float(late_scores(asked, offered))
-    assert asked.weights is not None
-    assert offered.weights is not None
-    return float(sparse_scores(asked.weights, offered.weights))
+def _score_pair(model: Model, query: str, text: str) -> float:
+    queries, documents = _output(model, query, "query"), _output(model, text, "document")
+    if queries.embeddings is not None:
+        return float(late_scores(queries, documents))
+    assert queries.weights is not None
+    assert documents.weights is not None
+    return float(sparse_scores(queries.weights, documents.weights))
 
 
 def _output(model: Model, text: str, kind: Kind) -> Output:
-    found: Output = model(*model.collate(model.tokenize([text], kind), kind), kind)
-    return found
+    output: Output = model(*model.collate(model.tokenize([text], kind), kind), kind)
+    return output

@@ -1,4 +1,4 @@
-"""AdamW with a rate for each kind of weight, and an average of the weights."""
+"""AdamW with a learning rate for each kind of weight, and an exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cherche_models.train.settings import Settings
 
 
 def adamw(model: Model, settings: Settings) -> torch.optim.AdamW:
-    """The optimizer of what is not frozen; each group's `share` is its part of the learning rate.
+    """AdamW over the trainable weights; each group's `share` is its factor of the learning rate.
 
     Raises
     ------
     ValueError
-        If everything is frozen.
+        If all weights are frozen.
     """
     words = model.backbone.model.get_input_embeddings().weight
     if settings.word_rate == 0:
@@ -39,25 +39,25 @@ def adamw(model: Model, settings: Settings) -> torch.optim.AdamW:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give each group its part of the learning rate."""
+    """Set each group's learning rate to `rate` times the group's share."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["share"]
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights that are not frozen, by name; tied ones once."""
+    """Trainable weights by name; tied weights once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 class Average:
-    """An exponential moving average of the weights that are trained.
+    """An exponential moving average of the trainable weights.
 
     Parameters
     ----------
     model : nn.Module
     keep : float
-        Share of itself that it keeps at each move. Early averages keep less,
-        ``(1 + n) / (10 + n)`` after n moves, or they would hold on to the start.
+        Decay. At most ``(1 + n) / (10 + n)`` after n updates, so that the initial
+        weights do not dominate early averages.
     """
 
     def __init__(self, model: nn.Module, keep: float) -> None:
@@ -67,7 +67,7 @@ class Average:
         self.values = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     def move(self) -> None:
-        """Take in the weights as they are now."""
+        """Update the average with the current weights."""
         keep = min(self._keep, (1 + self.moves) / (10 + self.moves))
         self.moves += 1
         for name, value in self.values.items():
@@ -75,7 +75,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model has the average for its weights while the block lasts."""
+        """Swap the average into the model for the duration of the block."""
         self._swap()
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a run will cost, found by running a little of it."""
+"""Time and memory of a run, measured on its first steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from cherche_models.losses import JointLoss
 from cherche_models.models.base import Model
 from cherche_models.train.processes import Processes
-from cherche_models.train.run_state import Run
+from cherche_models.train.run_state import TrainingRun
 from cherche_models.train.settings import Settings
 from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Teacher
@@ -23,14 +23,14 @@ _STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Measured, not guessed; another load of the machine gives another time.
+    """Measured time and memory; the time depends on the load of the machine.
 
     Attributes
     ----------
     seconds_per_step : float
-        Mean of the steps after the first, which pays for warming up.
+        Mean without the first window of steps, which includes warm-up.
     memory : int
-        Most bytes held: of the process on a CPU, of tensors on an accelerator.
+        Peak bytes: of the process on a CPU, of tensors on an accelerator.
     """
 
     seconds_per_step: float
@@ -38,25 +38,26 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What will be done, and what that costs.
+class TrainingPlan:
+    """The work of a run and its expected cost.
 
     Attributes
     ----------
     base, architecture, device : str
     parameters, trained : int
-        Weights of the model, and those that move.
+        Weights of the model, and trainable ones.
     sources : list of dict
-        ``name``, ``examples`` (-1 where nobody knows), ``refused``, ``first`` (in words), ``ignored`` keys.
+        ``name``, ``examples`` (-1 if unknown), ``refused``, ``first`` (error messages), ``ignored`` keys.
     steps, done, batch, processes : int
     passes : float
-        How often each example is seen on the mean; 0 where nobody knows.
+        Epochs; 0 if unknown.
     seconds_per_step, seconds : float
-        The second of all steps that are left, and of measuring.
+        `seconds` covers all remaining steps and measurements.
     memory : int
+        Peak bytes.
     measured_on : str
     before : dict
-        What is measured before the first step.
+        Measurements before the first step.
     """
 
     base: str
@@ -77,7 +78,7 @@ class Plan:
     before: dict[str, float]
 
     def values(self) -> dict[str, object]:
-        """The same as plain values."""
+        """The plan as a dict of JSON values."""
         return asdict(self)
 
 
@@ -90,24 +91,24 @@ def cost(
     processes: Processes,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
-    """Time and memory of a few whole steps; the weights are then what they were.
+    """Time and memory of a few complete steps; the weights are unchanged afterwards.
 
-    The steps run at the learning rate 0, with moments of their own, which are
-    thrown away. What was drawn is drawn again by the run itself.
+    The steps run at learning rate 0 with an optimizer of their own. The run draws the
+    same batches again.
 
     Raises
     ------
     ValueError
         As `fit`.
     """
-    still = replace(settings, steps=_STEPS * settings.accumulate, learning_rate=0.0, warmup=0.0, ema=0.0)
-    run = Run(model, loss, still, teacher, None, None, processes)
+    trial = replace(settings, steps=_STEPS * settings.accumulate, learning_rate=0.0, warmup=0.0, ema=0.0)
+    run = TrainingRun(model, loss, trial, teacher, None, None, processes)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     times = []
     model.train()
     try:
-        for step in range(still.steps):
+        for step in range(trial.steps):
             started = clock()
             run.step(batches(step))
             times.append(clock() - started)
@@ -115,11 +116,11 @@ def cost(
         model.eval()
         run.optimizer.zero_grad(set_to_none=True)
     warm = times[settings.accumulate :]
-    return Cost(sum(warm) / len(warm), _most_memory(model.device))
+    return Cost(sum(warm) / len(warm), _peak_memory(model.device))
 
 
-def _most_memory(device: torch.device) -> int:
+def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB on Linux

@@ -1,9 +1,9 @@
-"""One run on several processes: the global batch is split, encoded apart, and scored whole.
+"""Data-parallel training: each process encodes its part of the global batch; all compute the loss of the whole batch.
 
 Every process reads the same global batch, encodes its part of the texts, and
-receives the outputs of the others. All compute the same loss, so candidates of
-all processes are negatives and duplicates among them are masked, and the summed
-gradient is the one that a single process would have.
+gathers the outputs of the others. In-batch negatives therefore come from all
+processes, duplicates among them are masked, and the summed gradient equals that
+of a single process.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this one prints and saves."""
+        """Whether this process reports and saves."""
         return self.rank == 0
 
     def part(self, size: int) -> slice:
-        """The rows, of so many, that fall to one process; in the order of ranks.
+        """The rows of this process, of `size` rows split in the order of ranks.
 
         >>> Processes().part(5)
         slice(0, 5, None)
@@ -53,15 +53,15 @@ class Processes:
         """Replace each tensor by its sum over the processes."""
 
     def share(self, value: T) -> T:
-        """What the first process has."""
+        """The first process's value."""
         return value
 
     def align(self, module: nn.Module) -> None:
-        """Give all processes the weights of the first."""
+        """Copy the first process's weights to all processes."""
 
 
 class Accelerated(Processes):
-    """Processes that torchrun started, joined by accelerate: gloo on CPUs, NCCL on GPUs."""
+    """Processes started by torchrun, communicating through accelerate: gloo on CPUs, NCCL on GPUs."""
 
     def __init__(self) -> None:
         from accelerate import PartialState
@@ -75,7 +75,7 @@ class Accelerated(Processes):
         return Output(*(None if field is None else self._rows(field, size) for field in output))
 
     def sum(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its sum over the processes, some at a time."""
+        """Replace each tensor by its sum over the processes, in buckets."""
         from accelerate.utils import reduce
 
         for bucket in _buckets(tensors):
@@ -86,21 +86,21 @@ class Accelerated(Processes):
                 start += tensor.numel()
 
     def share(self, value: T) -> T:
-        """What the first process has."""
+        """The first process's value."""
         from accelerate.utils import broadcast_object_list
 
         shared: list[T] = broadcast_object_list([value])
         return shared[0]
 
     def align(self, module: nn.Module) -> None:
-        """Give all processes the weights of the first."""
+        """Copy the first process's weights to all processes."""
         from accelerate.utils import broadcast
 
         for parameter in module.parameters():
             parameter.data.copy_(broadcast(parameter.data.clone()))
 
     def _rows(self, field: Tensor, size: int) -> Tensor:
-        """Gathered rows; what is shorter than another process's is padded with zeros."""
+        """Gathered rows, padded with zeros to the longest of all processes."""
         from accelerate.utils import gather, pad_across_processes
 
         sent = field.detach().to(torch.uint8) if field.dtype is torch.bool else field.detach()
@@ -113,7 +113,7 @@ class Accelerated(Processes):
 
 
 def connected() -> Processes:
-    """The processes that torchrun started, else this one alone."""
+    """The processes started by torchrun, or this process alone."""
     return Accelerated() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Processes()
 
 

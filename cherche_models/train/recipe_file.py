@@ -1,4 +1,4 @@
-"""A training run as a file: TOML, checked key by key before anything is loaded."""
+"""Recipes: TOML files that describe a training run, validated before anything is loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cherche_models.train.settings import Settings
 
 
 class RecipeError(ValueError):
-    """A recipe says something that cannot be run.
+    """A recipe is invalid.
 
     Attributes
     ----------
@@ -41,17 +41,17 @@ class Data(_Table):
     Attributes
     ----------
     jsonl : Path or None
-        A file with one example a line; read where it lies.
+        A file with one example per line; read in place.
     beir : Path or None
-        A folder with judged queries; hard negatives are mined by BM25.
+        A BEIR folder with judged queries; hard negatives are mined by BM25.
     dataset : str
-        A name on the hub, or a folder, for the library `datasets`.
+        A name on the Hugging Face hub, or a folder, read by the library `datasets`.
     split : str
         Of the folder's judgements, or of the dataset.
     streaming : bool
         Read the dataset in order, without downloading it.
     share : float
-        Part of a batch, relative to the other sources.
+        Rows of a batch, relative to the shares of the other sources.
     license : str
         For the card.
     """
@@ -72,26 +72,26 @@ class Data(_Table):
 
     @property
     def name(self) -> str:
-        """What the card and errors call it."""
+        """Name in the card and in errors."""
         return str(self.jsonl or self.beir or self.dataset)
 
 
-class Teacher(_Table):
-    """Whose scores are learnt; exactly one of the two.
+class TeacherTable(_Table):
+    """The teacher of knowledge distillation: exactly one of `sentence_transformer` and `cross_encoder`.
 
     Attributes
     ----------
     sentence_transformer : str
-        A sentence encoder: it scores every candidate of a batch while training.
+        A sentence encoder; scores every candidate of a batch during training.
     cross_encoder : str
-        It scores each example's own candidates, once, before training.
+        Scores each example's own candidates once, before training.
     temperature : float
-        What its scores are divided by.
+        Divisor of a sentence encoder's cosines.
     max_length : int
-        Tokens that it reads of a text, or of a pair; 0 for its own maximum, or 512.
+        Maximum tokens of a text, or of a pair; 0 for the teacher's own maximum, or 512.
     margin : float or None
-        Mined or given negatives scored within this of the positive, or above it, are left out before
-        training; None keeps all. On a cross-encoder's own scale, or a sentence encoder's cosines.
+        Before training, negatives that score above the positive's score minus this margin are dropped as
+        likely false negatives; None keeps all. On the scale of the cross-encoder's scores, or of cosines.
     """
 
     sentence_transformer: str = ""
@@ -107,13 +107,13 @@ class Teacher(_Table):
         return self
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether it looks at the data before training."""
+    def scores_ahead(self) -> bool:
+        """Whether the data is scored before training."""
         return bool(self.cross_encoder) or self.margin is not None
 
 
 class Lora(_Table):
-    """Low-rank adapters, merged at the end."""
+    """Low-rank adapters, merged into the weights after training."""
 
     rank: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)
@@ -126,11 +126,11 @@ class Head(_Table):
     Attributes
     ----------
     identity : bool
-        Start from one that changes nothing, as wide as the hidden states, whatever the base has.
+        Start from the identity, as wide as the hidden states, whatever the base has.
     skip_punctuation : bool
-        Documents have no embeddings of punctuation.
+        Exclude punctuation from document embeddings.
     narrow : int
-        Principal components that are kept once the training is over; 0 for the whole width.
+        Principal components to keep after training; 0 for the full width.
     """
 
     identity: bool = False
@@ -139,22 +139,22 @@ class Head(_Table):
 
 
 class Evaluation(_Table):
-    """What is measured while training.
+    """Measurements during training.
 
     Attributes
     ----------
     held_out : int
-        Examples (for a BEIR source: queries) that are set aside and ranked.
+        Examples (queries for a BEIR source) held out from training and ranked.
     beir : Path or None
-        Measured on a folder's queries instead.
+        Measure on the queries of this BEIR folder instead.
     split : str
         Of that folder.
     queries : int
-        At most so many of them.
+        Maximum number of its queries.
     every : int
         Steps between measurements; 0 for ten in a run.
     patience : int
-        Measurements without a new best after which the run stops; 0 for never.
+        Early stopping: measurements without a new best after which the run stops; 0 to disable.
     """
 
     held_out: int = Field(0, ge=0)
@@ -172,7 +172,7 @@ class Evaluation(_Table):
 
 
 class Card(_Table):
-    """What the card says that nothing else knows."""
+    """Texts of the model card that cannot be derived from the run."""
 
     name: str = ""
     license: str = ""
@@ -181,30 +181,30 @@ class Card(_Table):
 
 
 class Recipe(_Table):
-    """A whole run.
+    """A training run.
 
     Attributes
     ----------
     base : str
-        Folder or hub id of the checkpoint to start from, or ``cherche-tiny``, the one that ships.
+        Folder or hub id of the checkpoint to start from, or ``cherche-tiny``, the model in the package.
     architecture : str or None
-        What it becomes; None for what it is.
+        Of the trained model; None for that of the base.
     dim : int
-        Width of a new projection to token embeddings, where `head.identity` is not asked for.
+        Width of a new projection to token embeddings, unless `head.identity` is set.
     head : Head
     query_length, document_length : int or None
-        Tokens that the model reads in use; None for what the base reads. What is read while
-        training is cut by those of `training` too.
+        Maximum tokens at inference; None for the base's. During training, the maxima of `training`
+        apply too.
     batch : int
-        Queries of a step, over all processes.
+        Queries per step, over all processes.
     training : Settings
     loss : JointLoss
     data : tuple of Data
     teacher, lora, evaluation : optional tables
     train_layers : int or None
-        Train the last so many layers only.
+        Number of the encoder's last layers to train.
     device : str
-        Empty for the best there is.
+        Empty for the best available.
     card : Card
     """
 
@@ -218,7 +218,7 @@ class Recipe(_Table):
     training: Settings
     loss: JointLoss = JointLoss()
     data: tuple[Data, ...] = Field(min_length=1)
-    teacher: Teacher | None = None
+    teacher: TeacherTable | None = None
     lora: Lora | None = None
     evaluation: Evaluation | None = None
     train_layers: int | None = Field(None, ge=0)
@@ -238,19 +238,19 @@ def read(path: Path) -> Recipe:
     Raises
     ------
     RecipeError
-        Naming each key that is unknown, missing or wrong.
+        Naming the first key that is unknown, missing or invalid, and how many more there are.
     """
     try:
         stored = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(str(path), f"cannot be read ({error.strerror})", "name a recipe's file") from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError alike
-        raise RecipeError(str(path), f"is not TOML in UTF-8 ({error})", "mend the line") from error
+        raise RecipeError(str(path), f"cannot be read ({error.strerror})", "give the path of a recipe") from error
+    except ValueError as error:  # TOMLDecodeError or UnicodeDecodeError
+        raise RecipeError(str(path), f"is not TOML in UTF-8 ({error})", "correct the line") from error
     return parse(stored, path)
 
 
 def parse(stored: dict[str, Any], path: Path) -> Recipe:
-    """The recipe of what a TOML file held.
+    """The recipe of a parsed TOML file.
 
     Raises
     ------
@@ -260,9 +260,8 @@ def parse(stored: dict[str, Any], path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(stored)
     except ValidationError as error:
-        where, reason, step = _worded(error, path)
-        raise RecipeError(where, reason, step) from error
-    return _anchored(recipe, path.parent)
+        raise _recipe_error(error, path) from error
+    return _with_absolute_paths(recipe, path.parent)
 
 
 def _problems(recipe: Recipe) -> Iterable[str]:
@@ -280,7 +279,7 @@ def _problems(recipe: Recipe) -> Iterable[str]:
         if recipe.head.identity and "dim" in recipe.model_fields_set
         else ""
     )
-    yield "the same data stands there twice" if len(set(names)) < len(names) else ""
+    yield "the same data is listed twice" if len(set(names)) < len(names) else ""
     yield (
         "streaming data cannot be mixed with other data"
         if len(names) > 1 and any(data.streaming for data in recipe.data)
@@ -292,63 +291,66 @@ def _problems(recipe: Recipe) -> Iterable[str]:
         else ""
     )
     yield (
-        "there is a teacher, but loss.teacher and loss.margin are 0: give one a weight"
+        "there is a teacher, but loss.teacher and loss.margin are 0: set one of them"
         if (recipe.teacher and not recipe.loss.is_taught and recipe.teacher.margin is None)
         else ""
     )
     yield (
-        "a cross_encoder, or a margin, scores data before training: it cannot read a stream"
-        if (recipe.teacher and recipe.teacher.is_ahead and any(data.streaming for data in recipe.data))
+        "a cross_encoder, or a margin, needs the data before training: leave out streaming"
+        if (recipe.teacher and recipe.teacher.scores_ahead and any(data.streaming for data in recipe.data))
         else ""
     )
     yield (
-        "loss.tokens is for a teacher with the same tokens, in Python only: leave it out" if recipe.loss.tokens else ""
+        "loss.tokens needs a teacher with the same vocabulary and is available in Python only: leave it out"
+        if recipe.loss.tokens
+        else ""
     )
 
 
-def _anchored(recipe: Recipe, folder: Path) -> Recipe:
-    """The same, its paths taken from the recipe's folder."""
+def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
+    """Resolve paths relative to the recipe's folder; names that are no folder there are hub ids."""
 
-    def place(path: Path | None) -> Path | None:
+    def resolved(path: Path | None) -> Path | None:
         return None if path is None else folder / path.expanduser()
 
-    def named(source: str) -> str:
+    def folder_or_id(source: str) -> str:
         found = folder / Path(source).expanduser()
         return str(found) if source and found.is_dir() else source
 
-    data = tuple(d.model_copy(update={"jsonl": place(d.jsonl), "beir": place(d.beir)}) for d in recipe.data)
-    changed: dict[str, Any] = {"data": data, "base": named(recipe.base)}
+    data = tuple(d.model_copy(update={"jsonl": resolved(d.jsonl), "beir": resolved(d.beir)}) for d in recipe.data)
+    changed: dict[str, Any] = {"data": data, "base": folder_or_id(recipe.base)}
     if recipe.teacher:
         both = ("sentence_transformer", "cross_encoder")
-        update = {name: named(getattr(recipe.teacher, name)) for name in both}
+        update = {name: folder_or_id(getattr(recipe.teacher, name)) for name in both}
         changed["teacher"] = recipe.teacher.model_copy(update=update)
     if recipe.evaluation:
-        changed["evaluation"] = recipe.evaluation.model_copy(update={"beir": place(recipe.evaluation.beir)})
+        changed["evaluation"] = recipe.evaluation.model_copy(update={"beir": resolved(recipe.evaluation.beir)})
     return recipe.model_copy(update=changed)
 
 
-def _worded(error: ValidationError, path: Path) -> tuple[str, str, str]:
-    """The first problem in our words, and how many there are."""
-    unknown = ("extra_forbidden", "unexpected_keyword_argument")  # shown first: a misspelt key is missing too
+def _recipe_error(error: ValidationError, path: Path) -> RecipeError:
+    """The first problem, and how many more there are."""
+    # Unknown keys come first: a misspelt key is often reported as a missing one too.
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")
     first, *more = sorted(error.errors(), key=lambda found: found["type"] not in unknown)
     key = ".".join(str(part) for part in first["loc"]) or "the recipe"
-    rest = f" (and {len(more)} more)" if more else ""
+    where, rest = f"{path}: {key}", f" (and {len(more)} more)" if more else ""
     if first["type"] in unknown:
-        return f"{path}: {key}", f"unknown key{rest}", f"known here: {', '.join(_known(first['loc'][:-1]))}"
+        return RecipeError(where, f"unknown key{rest}", f"known here: {', '.join(_known_keys(first['loc'][:-1]))}")
     if first["type"] == "missing":
-        return f"{path}: {key}", f"missing{rest}", "add it"
+        return RecipeError(where, f"missing{rest}", "add it")
     message = first["msg"].removeprefix("Value error, ")
-    return f"{path}: {key}", f"{message[:1].lower()}{message[1:]}{rest}", "correct the recipe"
+    return RecipeError(where, f"{message[:1].lower()}{message[1:]}{rest}", "correct the recipe")
 
 
-def _known(table: tuple[int | str, ...]) -> list[str]:
+def _known_keys(table: tuple[int | str, ...]) -> list[str]:
     tables: dict[str, list[str]] = {
         "training": [f.name for f in fields(Settings)],
         "loss": [f.name for f in fields(JointLoss)],
     }
     models: dict[str, type[BaseModel]] = {
         "data": Data,
-        "teacher": Teacher,
+        "teacher": TeacherTable,
         "lora": Lora,
         "head": Head,
         "evaluation": Evaluation,

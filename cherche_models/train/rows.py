@@ -1,4 +1,4 @@
-"""One line of training data: what it may hold, and what is wrong with it where it holds something else."""
+"""The format of a row of training data, and its validation."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Example:
     ----------
     query, positive : str
     negatives : tuple of str
-        Hard ones; a trainer draws from them.
+        Hard negatives, from which training samples.
     answers : tuple of str
-        Further texts known to answer the query: never used against it.
+        Further relevant texts, never used as negatives of the query.
     source : str
-        Where it comes from; batches are mixed by source.
+        Origin; batches are mixed by source.
     scores : tuple of float
-        A teacher's score of the positive, then of each negative; empty where there is no teacher.
+        A teacher's score of the positive, then of each negative; empty without a teacher.
 
     Raises
     ------
@@ -55,43 +55,43 @@ def parse(line: bytes | str, where: str) -> Example:
     Raises
     ------
     DataError
-        If it is none.
+        If the line is not a valid example.
     """
     return example(loaded(line, where), where)
 
 
 def loaded(line: bytes | str, where: str) -> object:
-    """What a line of JSON holds.
+    """The value of one line of JSON.
 
     Raises
     ------
     DataError
-        If it is no JSON.
+        If the line is not JSON in UTF-8.
     """
     try:
         return json.loads(line)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError alike
-        raise DataError(where, f"not JSON in UTF-8 ({error})", "write one JSON object a line") from error
+    except ValueError as error:  # JSONDecodeError or UnicodeDecodeError
+        raise DataError(where, f"not JSON in UTF-8 ({error})", "write one JSON object per line") from error
 
 
 def example(row: object, where: str) -> Example:
-    """The example of an object: a triple, a query with any number of negatives, with scores or without.
+    """The example of a JSON object: a query, a positive and any number of negatives, with or without scores.
 
     ``query`` (or ``anchor``) and ``positive`` are texts; ``negative``, ``negative_1``, … texts or
-    ``negatives`` a list of them; ``answers`` further texts that answer; ``scores`` a number for the
+    ``negatives`` a list of them; ``answers`` further relevant texts; ``scores`` a number for the
     positive and one for each negative; ``source`` a name. Other keys are ignored: see `ignored`.
 
     Parameters
     ----------
     row : object
-        As JSON gives it.
+        Parsed JSON.
     where : str
-        What an error calls it: file and line.
+        File and line, for errors.
 
     Raises
     ------
     DataError
-        Naming the field that is missing or wrong.
+        Naming the field that is missing or invalid.
 
     >>> example({"anchor": "q", "positive": "p", "negative_1": "m", "negative_2": "n"}, "here").negatives
     ('m', 'n')
@@ -114,16 +114,14 @@ def example(row: object, where: str) -> Example:
 
 
 def ignored(row: object) -> set[str]:
-    """Keys of an object that no example has.
+    """Keys of a row that are not part of the format.
 
     >>> ignored({"query": "q", "id": 3, "negative_1": "n"})
     {'id'}
     """
-    return {str(name) for name in row if not _is_known(str(name))} if isinstance(row, Mapping) else set()
-
-
-def _is_known(name: str) -> bool:
-    return name in KNOWN or _NUMBERED.fullmatch(name) is not None
+    if not isinstance(row, Mapping):
+        return set()
+    return {name for name in map(str, row) if name not in KNOWN and not _NUMBERED.fullmatch(name)}
 
 
 def _negatives(row: Mapping[str, object], where: str) -> Iterator[str]:
@@ -154,7 +152,7 @@ def _text(value: object, name: str, where: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(where, f"{name} holds half of a broken character ({error.reason})", "replace it") from error
+        raise DataError(where, f"{name} contains a lone surrogate ({error.reason})", "replace the character") from error
     return value
 
 
@@ -162,12 +160,12 @@ def _scores(value: object, negatives: int, where: str) -> tuple[float, ...]:
     if value is None or value == []:
         return ()
     if not isinstance(value, list | tuple) or not all(_is_number(score) for score in value):
-        raise DataError(where, '"scores" is no list of finite numbers', "give a number for each text")
+        raise DataError(where, '"scores" is not a list of finite numbers', "give a number for each text")
     if len(value) != 1 + negatives:
         raise DataError(
             where,
             f"{len(value)} scores for 1 positive and {negatives} negatives",
-            "give the positive's first, then one for each negative",
+            "give the score of the positive, then one for each negative",
         )
     return tuple(float(score) for score in value)
 

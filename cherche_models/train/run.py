@@ -1,4 +1,4 @@
-"""Run a recipe: plan, train, save, draw, and write the card."""
+"""Run a recipe: plan, train, save the model, plot its curves and write its card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cherche_models.train import card, curves, head, log, sources
 from cherche_models.train.fit import fit
 from cherche_models.train.lora import lora
 from cherche_models.train.optimizer import trained
-from cherche_models.train.plan import Plan, cost
+from cherche_models.train.plan import TrainingPlan, cost
 from cherche_models.train.processes import Processes, connected
 from cherche_models.train.recipe_file import Recipe
 from cherche_models.train.recipe_file import read as read_recipe
@@ -28,13 +28,13 @@ from cherche_models.train.teacher import Teacher
 from cherche_models.train.watch import Watch
 from cherche_models.utils.freeze import freeze
 
-Tell = Callable[[str, Mapping[str, Any]], None]
-"""Called with what happens (``note``, ``plan``, ``step``, ``measured``, ``done``) and what is known of it."""
+OnEvent = Callable[[str, Mapping[str, Any]], None]
+"""Called with the kind of an event (``note``, ``plan``, ``step``, ``measured``, ``done``) and its values."""
 
 RUN = "training"
-"""Folder beside the model: states, log, data that was mined or scored."""
+"""Subfolder of the model's folder for states, log, and mined or scored data."""
 _MEASUREMENTS = 10
-_ANALYSED = 512
+_PCA_TEXTS = 512
 
 
 @dataclass(slots=True)
@@ -45,52 +45,52 @@ class _Prepared:
     teacher: Teacher | None
     processes: Processes
     folder: Path
-    tell: Tell
+    on_event: OnEvent
 
 
-def run(path: Path, out: Path, tell: Tell, *, plan_only: bool = False) -> dict[str, Any]:
-    """Run the recipe of a file; the same call goes on where an interrupted one stopped.
+def run(path: Path, out: Path, on_event: OnEvent, *, plan_only: bool = False) -> dict[str, Any]:
+    """Run the recipe of a file; the same call resumes an interrupted run.
 
     Parameters
     ----------
     path : Path
     out : Path
-        Where the model goes; its folder ``training`` holds what a resumed run needs.
-    tell : callable
+        Folder of the model; its subfolder ``training`` holds the state of the run.
+    on_event : callable
     plan_only : bool
-        Stop once the plan is told.
+        Stop after the plan.
 
     Returns
     -------
     dict
-        ``plan``, and unless that was all: ``folder``, ``steps``, ``seconds``, ``before``, ``best``, ``at``,
-        ``final_loss``, ``curves``, and ``narrow``, what is measured after narrowing.
+        ``plan``, and after training: ``folder``, ``steps``, ``seconds``, ``before``, ``best``, ``at``,
+        ``final_loss``, ``curves``, and ``narrow``, the measurements after narrowing.
 
     Raises
     ------
     RecipeError, DataError, CheckpointError, ValueError, ImportError, OSError
-        What cannot be run, naming the item and the next step.
+        Naming the item that prevents the run and the next step.
     """
     processes = connected()
-    quiet: Tell = tell if processes.is_first else (lambda *_: None)
+    emit: OnEvent = on_event if processes.is_first else (lambda *_: None)
     recipe = read_recipe(path)
-    prepared = _prepare(recipe, out / RUN, processes, quiet)
+    prepared = _prepare(recipe, out / RUN, processes, emit)
     with _adapted(prepared.model, recipe):
         plan = _plan(prepared)
-        quiet("plan", plan.values())
+        emit("plan", plan.values())
         if plan_only:
             return {"plan": plan.values()}
         figures = _train(prepared, plan)
     if processes.is_first:
-        _leave(prepared, plan, figures, path, out)
-    processes.share(None)
+        _write_outputs(prepared, plan, figures, path, out)
+    processes.share(None)  # a barrier: no process returns before the model is written
     result = {"plan": plan.values(), "folder": str(out), **figures}
-    quiet("done", result)
+    emit("done", result)
     return result
 
 
-def _prepare(recipe: Recipe, folder: Path, processes: Processes, tell: Tell) -> _Prepared:
-    found = sources.gather(recipe, folder, processes, lambda text: tell("note", {"text": text}))
+def _prepare(recipe: Recipe, folder: Path, processes: Processes, on_event: OnEvent) -> _Prepared:
+    found = sources.gather(recipe, folder, processes, lambda text: on_event("note", {"text": text}))
     torch.manual_seed(recipe.training.seed)
     model = hub.load(
         shipped(recipe.base),
@@ -100,17 +100,16 @@ def _prepare(recipe: Recipe, folder: Path, processes: Processes, tell: Tell) -> 
         new_head=True,
         dim=recipe.dim,
     )
-    _shape(model, recipe)
+    _configure(model, recipe)
     teacher = None
-    if recipe.teacher and recipe.teacher.sentence_transformer and recipe.loss.is_taught:
-        told = recipe.teacher
-        length = told.max_length or 512
-        teacher = Teacher(hub.resolve(told.sentence_transformer), temperature=told.temperature, max_length=length)
-    return _Prepared(recipe, model, found, teacher, processes, folder, tell)
+    if (table := recipe.teacher) and table.sentence_transformer and recipe.loss.is_taught:
+        length = table.max_length or 512
+        teacher = Teacher(hub.resolve(table.sentence_transformer), temperature=table.temperature, max_length=length)
+    return _Prepared(recipe, model, found, teacher, processes, folder, on_event)
 
 
-def _shape(model: Model, recipe: Recipe) -> None:
-    """Head, lengths and frozen layers, as the recipe says."""
+def _configure(model: Model, recipe: Recipe) -> None:
+    """Apply the recipe's head, lengths and frozen layers."""
     if recipe.head.identity:
         head.identity(model)
     if recipe.head.skip_punctuation:
@@ -123,7 +122,7 @@ def _shape(model: Model, recipe: Recipe) -> None:
 
 
 def shipped(base: str) -> str:
-    """The folder of a model that ships with the library; any other name as it is."""
+    """The folder of a model that is part of the package; other names unchanged."""
     folder = hub.PRETRAINED / base
     return str(folder) if base and folder.is_dir() else base
 
@@ -134,24 +133,24 @@ def _adapted(model: Model, recipe: Recipe) -> AbstractContextManager[object]:
     return lora(model, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout)
 
 
-def _plan(prepared: _Prepared) -> Plan:
-    """Measure, then a few steps at rate 0: time, memory and where the model stands before."""
+def _plan(prepared: _Prepared) -> TrainingPlan:
+    """Measure the model before training, and time and memory of a few steps at learning rate 0."""
     recipe, found, model = prepared.recipe, prepared.found, prepared.model
     started = time.perf_counter()
     before = dict(found.measure(model)) if found.measure and prepared.processes.is_first else {}
     measuring = time.perf_counter() - started
     measured = cost(model, found.batches, recipe.loss, recipe.training, prepared.teacher, prepared.processes)
-    done = _done(prepared.folder)
+    done = _completed_steps(prepared.folder)
     left = max(0, recipe.training.steps - done)
-    times = -(-left // _every(recipe)) if found.measure else 0
+    times = -(-left // _interval(recipe)) if found.measure else 0
     known = min(found.sizes) >= 0
-    return Plan(
+    return TrainingPlan(
         base=recipe.base,
         architecture=model.architecture,
         device=str(model.device),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained=sum(parameter.numel() for parameter in trained(model).values()),
-        sources=_told(found),
+        sources=_described(found),
         steps=recipe.training.steps,
         done=done,
         batch=recipe.batch,
@@ -165,7 +164,7 @@ def _plan(prepared: _Prepared) -> Plan:
     )
 
 
-def _told(found: Sources) -> list[dict[str, object]]:
+def _described(found: Sources) -> list[dict[str, object]]:
     return [
         {
             "name": name,
@@ -178,12 +177,13 @@ def _told(found: Sources) -> list[dict[str, object]]:
     ]
 
 
-def _every(recipe: Recipe) -> int:
-    asked = recipe.evaluation.every if recipe.evaluation else 0
-    return asked or max(1, recipe.training.steps // _MEASUREMENTS)
+def _interval(recipe: Recipe) -> int:
+    """Steps between measurements."""
+    every = recipe.evaluation.every if recipe.evaluation else 0
+    return every or max(1, recipe.training.steps // _MEASUREMENTS)
 
 
-def _done(folder: Path) -> int:
+def _completed_steps(folder: Path) -> int:
     path = folder / "state.safetensors"
     if not path.exists():
         return 0
@@ -191,31 +191,31 @@ def _done(folder: Path) -> int:
         return int((file.metadata() or {}).get("step", 0))
 
 
-def _train(prepared: _Prepared, plan: Plan) -> dict[str, Any]:
-    recipe, processes, tell = prepared.recipe, prepared.processes, prepared.tell
-    written = log.Log(prepared.folder / "log.jsonl")
+def _train(prepared: _Prepared, plan: TrainingPlan) -> dict[str, Any]:
+    recipe, processes, emit = prepared.recipe, prepared.processes, prepared.on_event
+    run_log = log.Log(prepared.folder / "log.jsonl")
     started = time.perf_counter()
 
     def report(step: int, parts: dict[str, float]) -> None:
         seconds = time.perf_counter() - started
-        shown = {name: value for name, value in parts.items() if value and name != "total"}
+        terms = {name: value for name, value in parts.items() if value and name != "total"}
         rate = recipe.training.rate(step)
         if processes.is_first:
-            written.write(step + 1, loss=parts["total"], parts=shown, rate=rate, seconds=round(seconds, 3))
-        tell("step", {"step": step + 1, "steps": plan.steps, "loss": parts["total"], "rate": rate, "seconds": seconds})
+            run_log.write(step + 1, loss=parts["total"], parts=terms, rate=rate, seconds=round(seconds, 3))
+        emit("step", {"step": step + 1, "steps": plan.steps, "loss": parts["total"], "rate": rate, "seconds": seconds})
 
     def measured(step: int, values: dict[str, float]) -> None:
-        written.write(step, measured=values)
-        tell("measured", {"step": step, **values})
+        run_log.write(step, measured=values)
+        emit("measured", {"step": step, **values})
 
     watch = None
     if prepared.found.measure:
         patience = recipe.evaluation.patience if recipe.evaluation else 0
-        watch = Watch(prepared.found.measure, _every(recipe), patience, report=measured)
+        watch = Watch(prepared.found.measure, _interval(recipe), patience, report=measured)
         if processes.is_first and plan.before and not plan.done:
             measured(0, plan.before)
     if prepared.model.codebook is not None:
-        tell("note", {"text": "the base's codebook will not fit: train one with cherche codebook for residual codes"})
+        emit("note", {"text": "the base's codebook will not fit: train one with cherche codebook for residual codes"})
     fit(
         prepared.model,
         prepared.found.batches,
@@ -227,11 +227,11 @@ def _train(prepared: _Prepared, plan: Plan) -> dict[str, Any]:
         watch=watch,
         processes=processes,
     )
-    return {**_found(prepared.folder), "seconds": time.perf_counter() - started, "before": plan.before}
+    return {**_summary(prepared.folder), "seconds": time.perf_counter() - started, "before": plan.before}
 
 
-def _found(folder: Path) -> dict[str, Any]:
-    """What the log says of the whole run, whatever call it was made in."""
+def _summary(folder: Path) -> dict[str, Any]:
+    """Figures of the whole run, including the calls before it was resumed, from its log."""
     entries = list(log.read(folder / "log.jsonl"))
     losses = [entry for entry in entries if "loss" in entry]
     measured = [entry for entry in entries if "measured" in entry and entry["step"]]
@@ -244,8 +244,8 @@ def _found(folder: Path) -> dict[str, Any]:
     }
 
 
-def _leave(prepared: _Prepared, plan: Plan, figures: dict[str, Any], path: Path, out: Path) -> None:
-    """Model, recipe, curves and card in the folder."""
+def _write_outputs(prepared: _Prepared, plan: TrainingPlan, figures: dict[str, Any], path: Path, out: Path) -> None:
+    """Write the model, recipe, curves and card."""
     if prepared.recipe.head.narrow:
         _narrow(prepared, figures)
     hub.save(prepared.model, out)
@@ -255,7 +255,7 @@ def _leave(prepared: _Prepared, plan: Plan, figures: dict[str, Any], path: Path,
     try:
         curves.draw(prepared.folder / "log.jsonl", out / picture, out.resolve().name)
     except ImportError as error:
-        prepared.tell("note", {"text": str(error)})
+        prepared.on_event("note", {"text": str(error)})
         picture = ""
     figures["curves"] = picture
     recipe = prepared.recipe.model_copy(update={"base": shipped(prepared.recipe.base)})
@@ -263,14 +263,14 @@ def _leave(prepared: _Prepared, plan: Plan, figures: dict[str, Any], path: Path,
 
 
 def _narrow(prepared: _Prepared, figures: dict[str, Any]) -> None:
-    """Keep the first principal components, and measure what that costs."""
+    """Keep the first principal components, and measure the model again."""
     dim, found = prepared.recipe.head.narrow, prepared.found
     texts: dict[str, None] = {}
     for step in range(prepared.recipe.training.steps):
         texts |= dict.fromkeys(example.positive for example in found.batches(step))
-        if len(texts) >= _ANALYSED:
+        if len(texts) >= _PCA_TEXTS:
             break
     head.narrow(prepared.model, list(texts), dim)
     figures["narrow"] = dict(found.measure(prepared.model)) if found.measure else {}
     shown = "".join(f"  {name} {value:.4f}" for name, value in figures["narrow"].items())
-    prepared.tell("note", {"text": f"token embeddings narrowed to {dim} dimensions{shown}"})
+    prepared.on_event("note", {"text": f"token embeddings narrowed to {dim} dimensions{shown}"})

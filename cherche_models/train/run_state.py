@@ -1,4 +1,4 @@
-"""State of a training run, saved so that it resumes to the bit."""
+"""State of a training run; a resumed run is bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cherche_models.losses import JointLoss, Parts, Targets
 from cherche_models.models.base import Model, Output
 from cherche_models.train import gradient, watch
-from cherche_models.train.batch import Batch, assemble
+from cherche_models.train.batch import TrainingBatch, assemble
 from cherche_models.train.optimizer import Average, adamw, set_rate, trained
 from cherche_models.train.processes import Processes
 from cherche_models.train.rows import Example
@@ -32,15 +32,15 @@ _FREQUENCIES = "frequencies"
 
 
 @dataclass(slots=True)
-class Run:
-    """A run between two steps: weights, moments, and how far it is.
+class TrainingRun:
+    """A run between two steps: weights, optimizer moments and progress.
 
     Attributes
     ----------
     done : int
-        Steps behind it.
+        Completed steps.
     stopped : bool
-        Whether measuring ended it early.
+        Whether early stopping ended the run.
     """
 
     model: Model
@@ -64,7 +64,7 @@ class Run:
         self.average = Average(self.model, self.settings.ema) if self.settings.ema else None
 
     def step(self, examples: list[Example]) -> Parts:
-        """See one batch; at the end of its window move the weights, measure and save what is due.
+        """Train on one batch; at the end of an accumulation window update the weights, measure and save if due.
 
         Raises
         ------
@@ -83,21 +83,21 @@ class Run:
         return parts
 
     def resume(self) -> None:
-        """Take up the state that lies in the folder, if there is one."""
+        """Restore the state saved in the folder, if there is one."""
         path = self._path()
         if path is not None and path.exists():
             _read(path, self)
             self._saved = self.done
 
     def finish(self) -> None:
-        """Leave the weights that are meant to be used: the best measured, else their average."""
+        """Load the final weights into the model: the best measured ones, else the moving average."""
         if self.best.weights:
             self.best.restore(self.model)
         elif self.average is not None:
             for name, parameter in trained(self.model).items():
                 parameter.data.copy_(self.average.values[name])
 
-    def _backward(self, batch: Batch, share: float) -> Parts:
+    def _backward(self, batch: TrainingBatch, share: float) -> Parts:
         how = gradient.cached if self.settings.chunk or self.processes.count > 1 else gradient.whole
         batch = batch._replace(targets=_on(batch.targets, self.model.device))
         if self.loss.tokens:
@@ -110,13 +110,13 @@ class Run:
                 found = float(parts.total.detach())
                 raise ValueError(f"the loss of step {self.done} is {found}: lower the learning rate")
             if not parts.total.requires_grad:
-                raise ValueError("the loss gives a weight to nothing that this model has: weigh sparse or maxsim")
+                raise ValueError("all losses of the model's heads have weight 0: set loss.sparse or loss.maxsim")
             return parts
 
         return how(self.model, batch, scored, self.settings, self.processes, self.done, share)
 
     def _count(self, documents: Output) -> Tensor | None:
-        """Running share of documents that have each term; None where the loss does not use it."""
+        """Running document frequency of each term, as a share; None if the loss does not use it."""
         if not self.loss.document_df_flops or documents.weights is None:
             return None
         seen = (documents.weights.detach() > 0).float().mean(dim=0)
@@ -124,8 +124,8 @@ class Run:
         self.frequencies = seen if known is None else known.to(seen).lerp(seen, 1.0 - _DF_MEMORY)
         return self.frequencies
 
-    def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's vectors of the tokens that the model is about to read."""
+    def _tokens(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+        """The teacher's vectors of the batch's tokens."""
         assert self.teacher is not None
         queries = gradient.encoded(self.model, batch.queries, "query", self.settings)
         documents = gradient.encoded(self.model, batch.documents, "document", self.settings)
@@ -171,7 +171,7 @@ class Run:
 
 
 def _on(targets: Targets, device: torch.device) -> Targets:
-    """The same targets, where the model is."""
+    """The targets on the model's device."""
     return targets._replace(
         positives=targets.positives.to(device),
         masked=targets.masked.to(device),
@@ -180,8 +180,8 @@ def _on(targets: Targets, device: torch.device) -> Targets:
     )
 
 
-def _write(path: Path, run: Run) -> None:
-    """Write weights, moments and how far the run is; the old file stays whole until the new one is."""
+def _write(path: Path, run: TrainingRun) -> None:
+    """Write weights, optimizer moments and progress; the file is replaced atomically."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in trained(run.model).items():
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
@@ -202,8 +202,8 @@ def _write(path: Path, run: Run) -> None:
     os.replace(scratch, path)
 
 
-def _read(path: Path, run: Run) -> None:
-    """Put a run where `_write` left it.
+def _read(path: Path, run: TrainingRun) -> None:
+    """Restore a run from the file that `_write` wrote.
 
     Raises
     ------
@@ -212,8 +212,8 @@ def _read(path: Path, run: Run) -> None:
     """
     with safe_open(str(path), framework="pt") as file:
         about = file.metadata() or {}
-        if _filled(about.get("settings", "{}")) != _canonical(asdict(run.settings)):
-            raise ValueError(f"{path} was made with other settings: give them again, or another folder")
+        if _completed(about.get("settings", "{}")) != _canonical(asdict(run.settings)):
+            raise ValueError(f"{path} was made with other settings: use those settings, or another folder")
         keys = set(file.keys())
         known = {key.removeprefix("weight/") for key in keys if key.startswith("weight/")}
         parameters = trained(run.model)
@@ -223,30 +223,26 @@ def _read(path: Path, run: Run) -> None:
             parameter.data.copy_(file.get_tensor(f"weight/{name}"))
             moments = {moment: file.get_tensor(f"{moment}/{name}") for moment in _MOMENTS if f"{moment}/{name}" in keys}
             if moments:  # a parameter outside the loss has none
-                run.optimizer.state[parameter] = _placed(moments, parameter.device)
+                run.optimizer.state[parameter] = _on_device(moments, parameter.device)
             if run.average is not None:
                 run.average.values[name].copy_(file.get_tensor(f"average/{name}"))
         if _FREQUENCIES in keys:
             run.frequencies = file.get_tensor(_FREQUENCIES).to(run.model.device)
-    _take(about, run, path.parent)
-
-
-def _take(about: Mapping[str, str], run: Run, folder: Path) -> None:
     run.done = int(about["step"])
     run.stopped = about.get("stopped") == "1"
     if run.average is not None:
         run.average.moves = int(about["moves"])
     if "best" in about:
-        run.best = watch.read(about["best"], folder)
+        run.best = watch.read(about["best"], path.parent)
 
 
-def _placed(moments: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Moments beside their weights; the count of steps stays on the CPU, where AdamW keeps it."""
+def _on_device(moments: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Moments on the device of their weights; AdamW keeps the step count on the CPU."""
     return {name: value if name == "step" else value.to(device) for name, value in moments.items()}
 
 
-def _filled(stored: str) -> str:
-    """Settings as they were written, with what was added since at its default."""
+def _completed(stored: str) -> str:
+    """Stored settings, completed by the defaults of settings added since."""
     found: dict[str, Any] = json.loads(stored)
     return _canonical({**asdict(Settings(steps=0)), **found})
 

@@ -1,4 +1,4 @@
-"""How a training run goes."""
+"""Hyperparameters of a training run."""
 
 from __future__ import annotations
 
@@ -11,46 +11,47 @@ Decay = Literal["linear", "cosine", "constant"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a run goes; a resumed run must have the same.
+    """Hyperparameters of a run; a resumed run must have the same.
 
     Attributes
     ----------
     steps : int
-        Batches that are seen.
+        Number of batches.
     negatives : int
         Hard negatives drawn for each query.
     learning_rate, weight_decay : float
         Of AdamW; biases and norms do not decay.
     head_rate : float
-        Times the learning rate, for what lies outside the backbone: a new head starts from nothing.
+        Factor of the learning rate for weights outside the backbone, such as a new head.
     warmup : float
-        Share of the steps over which the rate rises, linearly.
+        Share of the steps over which the learning rate rises linearly.
     word_rate : float
-        Times the learning rate, for the word embeddings. Adam moves a row that few
-        texts touch as far as one that all touch, so rare words forget what they meant.
+        Factor of the learning rate for the word embeddings; 0 freezes them. Adam normalises
+        gradients, so rows of rare words move as far as those of frequent ones and lose
+        their pretrained meaning.
     clip : float
-        Largest norm of the whole gradient.
+        Maximum norm of the whole gradient.
     query_length, document_length : int
-        Tokens kept in training; the model's own maxima stay as they are.
+        Maximum tokens during training; the model's own maxima are unchanged.
     seed : int
     save_every : int
         Steps between saved states.
     bf16 : bool
-        Multiply in bfloat16; weights, moments and losses stay in float32.
+        Multiply in bfloat16 (autocast); weights, moments and losses stay in float32.
     accumulate : int
-        Steps whose mean gradient moves the weights once; what the last, shorter window holds moves them too.
+        Gradient accumulation: steps per weight update. The last window may be shorter.
     chunk : int
-        Texts that are encoded at once; 0 for the whole batch. Memory follows the
-        chunk, the loss sees the whole batch, and each text is encoded twice.
+        Gradient caching: texts encoded at once; 0 for the whole batch. Memory grows with the
+        chunk, the loss covers the whole batch, and each text is encoded twice.
     in_batch : bool
-        Whether candidates of other queries are negatives too.
+        Use the candidates of other queries as negatives too.
     decay : {"linear", "cosine", "constant"}
-        How the rate falls after the warm-up: to 0, or not at all.
+        Learning rate schedule after the warm-up; linear and cosine fall to 0.
     ema : float
-        Share that an average of the weights keeps of itself at each move, such as
-        .999; the average is what is measured and what remains. 0 for none.
+        Decay of an exponential moving average of the weights, such as 0.999; the average
+        is measured and returned in place of the weights. 0 for none.
     temperature : float
-        What the scores of examples are divided by.
+        Divisor of the examples' teacher scores.
     """
 
     steps: int
@@ -86,7 +87,7 @@ class Settings:
         return self.learning_rate * min((step + 1) / rise, 1.0 if self.decay == "constant" else left)
 
     def window(self, step: int) -> tuple[int, int]:
-        """First step of the window that a step belongs to, and the one after its last.
+        """Accumulation window of a step: its first step, and one past its last.
 
         >>> Settings(steps=7, accumulate=3).window(6)
         (6, 7)

@@ -1,4 +1,4 @@
-"""The examples that a recipe names: read where they lie, mined, scored, some set aside."""
+"""The data sources of a recipe: examples read in place, mined, scored and partly held out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from cherche_models.errors import DataError
 from cherche_models.train import data, mining, stream
 from cherche_models.train.bm25 import BM25
 from cherche_models.train.held_out import held_out
-from cherche_models.train.measures import OnCollection, OnExamples
+from cherche_models.train.measures import CollectionMeasure, ExampleMeasure
 from cherche_models.train.processes import Processes
-from cherche_models.train.recipe_file import Data, Recipe
-from cherche_models.train.recipe_file import Teacher as Taught
+from cherche_models.train.recipe_file import Data, Recipe, TeacherTable
 from cherche_models.train.rows import Example
 from cherche_models.train.stream import Batches, Indexed, Refused, Streamed
 from cherche_models.train.teacher import Teacher
@@ -28,18 +27,18 @@ _DEPTH, _KEEP = 50, 8
 
 @dataclass(slots=True)
 class Sources:
-    """Everything that a run reads.
+    """The training data of a run and the measure on held-out data.
 
     Attributes
     ----------
     batches : callable
     names : list of str
     sizes : list of int
-        Examples to train on; -1 for a stream, whose end nobody knows.
+        Training examples of each source; -1 for a stream, whose length is unknown.
     refused : list of Refused
     measure : callable or None
     measured_on : str
-        What `measure` looks at, for people.
+        Description of the data that `measure` uses.
     """
 
     batches: Batches
@@ -51,25 +50,27 @@ class Sources:
 
 
 @dataclass(slots=True)
-class _Read:
+class _Source:
     examples: Sequence[Example]
     refused: Refused = field(default_factory=Refused)
     measure: Measure | None = None
     measured_on: str = ""
 
 
-class Rest(Sequence[Example]):
-    """All examples but those of some queries: one of these is stood in for by its neighbour.
+class WithoutQueries(Sequence[Example]):
+    """A view of examples without those of some queries; each is replaced by the next example.
+
+    Replacing keeps the length, so nothing is read to count the remaining examples.
 
     Parameters
     ----------
     examples : sequence of Example
-    aside : collection of str
-        Queries.
+    queries : iterable of str
+        Held out.
     """
 
-    def __init__(self, examples: Sequence[Example], aside: Iterable[str]) -> None:
-        self._examples, self._aside = examples, frozenset(aside)
+    def __init__(self, examples: Sequence[Example], queries: Iterable[str]) -> None:
+        self._examples, self._queries = examples, frozenset(queries)
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -79,29 +80,29 @@ class Rest(Sequence[Example]):
     @overload
     def __getitem__(self, number: slice) -> list[Example]: ...
     def __getitem__(self, number: int | slice) -> Example | list[Example]:
-        """The example of a number, or the next that may be trained on.
+        """The example at a position, or the next one whose query is not held out.
 
         Raises
         ------
         DataError
-            If every example asks one of the queries that are set aside.
+            If the queries of all examples are held out.
         """
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
-        for further in range(len(self)):
-            found = self._examples[(number + further) % len(self)]
-            if found.query not in self._aside:
+        for offset in range(len(self)):
+            found = self._examples[(number + offset) % len(self)]
+            if found.query not in self._queries:
                 return found
-        raise DataError("the data", "every example is set aside", "lower evaluation.held_out")
+        raise DataError("the data", "every example is held out", "lower evaluation.held_out")
 
 
 def gather(recipe: Recipe, folder: Path, processes: Processes, note: Note) -> Sources:
-    """Open what the recipe names; mine and score what must be, once, into `folder`.
+    """Open the recipe's data; mined and scored examples are written to `folder` once.
 
     Raises
     ------
     DataError
-        If a source holds no example.
+        If a source has no example.
     OSError
         If a file cannot be read.
     """
@@ -121,70 +122,70 @@ def gather(recipe: Recipe, folder: Path, processes: Processes, note: Note) -> So
     return Sources(batches, names, [len(r.examples) for r in reads], [r.refused for r in reads], measure, measured_on)
 
 
-def _read(recipe: Recipe, source: Data, scratch: Path, processes: Processes, note: Note) -> _Read:
+def _read(recipe: Recipe, source: Data, cache: Path, processes: Processes, note: Note) -> _Source:
     if source.beir:
-        return _judged(recipe, source.beir, source.split, scratch, processes, note)
+        return _read_judged(recipe, source.beir, source.split, cache, processes, note)
     found = stream.lines(source.jsonl) if source.jsonl else stream.table(_dataset(source), source.dataset)
     refused = found.refused
-    if recipe.teacher and recipe.teacher.is_ahead:
-        found = _written(scratch, lambda: _scored(found, recipe.teacher, note), processes)
+    if recipe.teacher and recipe.teacher.scores_ahead:
+        found = _cached(cache, lambda: _scored(found, recipe.teacher, note), processes)
     count = recipe.evaluation.held_out if recipe.evaluation else 0
     if not count:
-        return _Read(found, refused)
+        return _Source(found, refused)
     if count >= len(found):
         raise DataError(
-            source.name, f"{count} of {len(found)} examples cannot be set aside", "lower evaluation.held_out"
+            source.name, f"{count} of {len(found)} examples cannot be held out", "lower evaluation.held_out"
         )
     aside = [found[stream.permuted(place, len(found), "held out")] for place in range(count)]
     training = recipe.training
-    measure = OnExamples(aside, training.query_length, training.document_length)
-    rest = Rest(found, (example.query for example in aside))
-    return _Read(rest, refused, measure, f"{count} examples of {Path(source.name).name} set aside")
+    measure = ExampleMeasure(aside, training.query_length, training.document_length)
+    rest = WithoutQueries(found, (example.query for example in aside))
+    return _Source(rest, refused, measure, f"{count} examples of {Path(source.name).name} set aside")
 
 
-def _judged(recipe: Recipe, folder: Path, split: str, scratch: Path, processes: Processes, note: Note) -> _Read:
-    """Judged queries of a BEIR folder with negatives that BM25 ranks high."""
+def _read_judged(recipe: Recipe, folder: Path, split: str, cache: Path, processes: Processes, note: Note) -> _Source:
+    """Judged queries of a BEIR folder with hard negatives by BM25."""
     collection = evaluate.read(folder, split)
     count = recipe.evaluation.held_out if recipe.evaluation else 0
     aside = held_out(collection.qrels, count, recipe.training.seed) if count else []
     queries = [query for query in collection.queries if query not in set(aside)]
     texts = collection.texts()
 
-    def made() -> Iterator[Example]:
+    def examples() -> Iterator[Example]:
         note(f"mining negatives for {len(queries):,} queries of {folder.name}")
         index = BM25({key: (text,) for key, text in texts.items()})
         mined = data.mine(data.judged(collection, queries), index, texts, depth=_DEPTH)
         cut = (replace(e, negatives=e.negatives[:_KEEP]) for e in mined)
-        yield from _scored(cut, recipe.teacher, note) if recipe.teacher and recipe.teacher.is_ahead else cut
+        yield from _scored(cut, recipe.teacher, note) if recipe.teacher and recipe.teacher.scores_ahead else cut
 
-    found = _written(scratch, made, processes)
-    measure = OnCollection(collection, aside) if aside else None
-    return _Read(found, found.refused, measure, f"{len(aside)} queries of {folder.name} ({split}) set aside")
+    found = _cached(cache, examples, processes)
+    measure = CollectionMeasure(collection, aside) if aside else None
+    return _Source(found, found.refused, measure, f"{len(aside)} queries of {folder.name} ({split}) set aside")
 
 
-def _scored(examples: Iterable[Example], teacher: Taught | None, note: Note) -> Iterator[Example]:
+def _scored(examples: Iterable[Example], teacher: TeacherTable | None, note: Note) -> Iterator[Example]:
     assert teacher is not None
     note(f"scoring with {teacher.cross_encoder or teacher.sentence_transformer}")
     scored = mining.score(examples, _scorer(teacher))
     return scored if teacher.margin is None else mining.drop_false_negatives(scored, teacher.margin)
 
 
-def _scorer(teacher: Taught) -> mining.Scorer:
-    """Scores of a cross-encoder, or a sentence encoder's cosines."""
+def _scorer(teacher: TeacherTable) -> mining.Scorer:
+    """A cross-encoder's scores, or a sentence encoder's cosines."""
     if teacher.cross_encoder:
         return mining.by_pairs(hub.load_cross_encoder(teacher.cross_encoder, max_length=teacher.max_length))
     folder = hub.resolve(teacher.sentence_transformer)
     return mining.by_teacher(Teacher(folder, temperature=1.0, max_length=teacher.max_length or 512))
 
 
-def _written(path: Path, made: Callable[[], Iterable[Example]], processes: Processes) -> Indexed:
-    """Examples that are made once, by the first process, and read from then on."""
+def _cached(path: Path, examples: Callable[[], Iterable[Example]], processes: Processes) -> Indexed:
+    """Examples that the first process writes once and all processes read."""
     if processes.is_first and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".partial")
-        data.write(scratch, made())
+        data.write(scratch, examples())
         os.replace(scratch, path)
-    processes.share(None)
+    processes.share(None)  # the other processes wait for the file
     return stream.lines(path)
 
 
@@ -195,12 +196,12 @@ def _on_collection(recipe: Recipe) -> tuple[Measure | None, str]:
     collection = evaluate.read(evaluation.beir, evaluation.split)
     queries = list(collection.queries)[: evaluation.queries]
     about = f"{len(queries)} queries of {evaluation.beir.name} ({evaluation.split})"
-    return OnCollection(collection, queries), about
+    return CollectionMeasure(collection, queries), about
 
 
 def _streamed(source: Data, batch: int, seed: int) -> Streamed:
     if source.jsonl:
-        raise DataError(source.name, "a JSONL file is read where it lies", "leave out streaming")
+        raise DataError(source.name, "a JSONL file is not streamed, it is read in place", "leave out streaming")
     rows = _dataset(source)
     return Streamed(source.dataset, lambda: iter(rows), batch, seed)
 

@@ -1,7 +1,7 @@
-"""One training step for each model: for those who own the loop and the optimizer.
+"""One training step for each kind of model, for custom training loops.
 
-Texts come as triples of columns: anchor, positive, negative. A step runs the model
-in training mode and leaves it in the mode it was in.
+Texts are given as three columns: anchor, positive, negative. A step runs the model
+in training mode and restores its previous mode.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from cherche_models.losses import flops, maxsim_scores, ranking, sparse_scores, term_scores, unfair
+from cherche_models.losses import flops, known_relevant, maxsim_scores, ranking, sparse_scores, term_scores
 from cherche_models.losses.modules import bounded
 from cherche_models.models.base import Model, Output
 from cherche_models.tokenizer import Kind
@@ -40,10 +40,10 @@ def train_colbert(
     anchor, positive, negative : sequences of str
         Of the same length.
     in_batch_negatives : bool
-        Every other document of the batch is a negative too, positives and negatives
-        alike, but copies of an anchor's own positives are not.
+        Use all other documents of the batch as negatives too, except copies of the anchor's
+        own positives.
     step : int or None
-        None steps the optimizer in every call. A number, from 0, steps it once in
+        None updates the weights in every call. A number, from 0, updates them once every
         `gradient_accumulation_steps` calls; call `flush` after the last one.
     gradient_accumulation_steps : int
 
@@ -56,12 +56,12 @@ def train_colbert(
     ------
     ValueError
         If the columns differ in length or are empty, the model lacks the head, or
-        the loss is not finite; the weights are then unchanged.
+        the loss is not finite; the weights are unchanged.
     """
     with _training(model):
-        asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
-        loss = ranking(_maxsim(asked, offered), columns, masked)
-        _learn(loss, optimizer, step, gradient_accumulation_steps)
+        queries, documents, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
+        loss = ranking(_maxsim(queries, documents), columns, masked)
+        _backward(loss, optimizer, step, gradient_accumulation_steps)
     return {"loss": loss.detach()}
 
 
@@ -79,12 +79,12 @@ def train_splade(
     step: int | None = None,
     gradient_accumulation_steps: int = 50,
 ) -> Losses:
-    """Rank each positive above its negative by the dot product of term weights, and ask for sparsity.
+    """Rank each positive above its negative by the dot product of term weights, with FLOPS regularisation.
 
-    ``loss = sparse_loss_weight * sparse + flops_loss_weight * flops``, with the FLOPS
-    of Paria et al. 2020 over anchors and over documents, summed. neural-cherche clips
-    a distance from a threshold instead, whose gradient is mostly 0; here the weight
-    means more. `losses.quadratic` gives the usual schedule.
+    ``loss = sparse_loss_weight * sparse + flops_loss_weight * flops``, where ``flops`` is
+    the sum of the FLOPS (Paria et al. 2020) of anchors and of documents. neural-cherche clips
+    the distance from a threshold, whose gradient is mostly 0; the same weight has a larger
+    effect here. `losses.quadratic` gives the usual schedule.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def train_splade(
         As in `train_colbert`.
     flops_loss_weight, sparse_loss_weight : float
     threshold_flops, max_flops_loss : float or None
-        As `losses.Flops` takes them.
+        As in `losses.Flops`.
 
     Returns
     -------
@@ -107,12 +107,12 @@ def train_splade(
         As in `train_colbert`.
     """
     with _training(model):
-        asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
-        queries, documents = _weights(asked), _weights(offered)
-        sparse = ranking(sparse_scores(queries, documents), columns, masked)
-        cost = bounded(flops(queries) + flops(documents), threshold_flops, max_flops_loss)
+        queries, documents, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
+        query_weights, document_weights = _weights(queries), _weights(documents)
+        sparse = ranking(sparse_scores(query_weights, document_weights), columns, masked)
+        cost = bounded(flops(query_weights) + flops(document_weights), threshold_flops, max_flops_loss)
         loss = sparse_loss_weight * sparse + flops_loss_weight * cost
-        _learn(loss, optimizer, step, gradient_accumulation_steps)
+        _backward(loss, optimizer, step, gradient_accumulation_steps)
     return {"sparse": sparse.detach(), "flops": cost.detach(), "loss": loss.detach()}
 
 
@@ -138,10 +138,10 @@ def train_sparse_embed(
     model : models.SparseEmbed
         In float32.
     optimizer, anchor, positive, negative, in_batch_negatives, step, gradient_accumulation_steps
-        As in `train_colbert`; negatives of the batch count in both rankings.
+        As in `train_colbert`; in-batch negatives apply to both ranking losses.
     flops_loss_weight, sparse_loss_weight, dense_loss_weight : float
     threshold_flops, max_flops_loss : float or None
-        As `losses.Flops` takes them.
+        As in `losses.Flops`.
 
     Returns
     -------
@@ -154,31 +154,31 @@ def train_sparse_embed(
         As in `train_colbert`.
     """
     with _training(model):
-        asked, offered, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
-        queries, documents = _weights(asked), _weights(offered)
-        dense = ranking(term_scores(asked, offered), columns, masked)
-        sparse = ranking(sparse_scores(queries, documents), columns, masked)
-        cost = bounded(flops(queries) + flops(documents), threshold_flops, max_flops_loss)
+        queries, documents, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
+        query_weights, document_weights = _weights(queries), _weights(documents)
+        dense = ranking(term_scores(queries, documents), columns, masked)
+        sparse = ranking(sparse_scores(query_weights, document_weights), columns, masked)
+        cost = bounded(flops(query_weights) + flops(document_weights), threshold_flops, max_flops_loss)
         loss = dense_loss_weight * dense + sparse_loss_weight * sparse + flops_loss_weight * cost
-        _learn(loss, optimizer, step, gradient_accumulation_steps)
+        _backward(loss, optimizer, step, gradient_accumulation_steps)
     parts = {"dense": dense, "sparse": sparse, "flops": cost, "loss": loss}
     return {name: part.detach() for name, part in parts.items()}
 
 
 def flush(optimizer: torch.optim.Optimizer, step: int, gradient_accumulation_steps: int = 50) -> bool:
-    """Step the optimizer on what a last, incomplete window has accumulated.
+    """Update the weights with the gradients of a last, incomplete accumulation window.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
     step : int
-        Number of the last call.
+        Of the last call.
     gradient_accumulation_steps : int
 
     Returns
     -------
     bool
-        Whether there was anything: the gradients are then the mean over those calls.
+        Whether there were gradients to apply; they are averaged over the calls of the window.
     """
     pending = (step + 1) % gradient_accumulation_steps
     if pending:
@@ -192,31 +192,31 @@ def flush(optimizer: torch.optim.Optimizer, step: int, gradient_accumulation_ste
 
 def _weights(output: Output) -> Tensor:
     if output.weights is None:
-        raise ValueError("this model has no term weights: load a splade one")
+        raise ValueError("this model has no term weights: load a splade model")
     return output.weights
 
 
 def _maxsim(queries: Output, documents: Output) -> Tensor:
     if queries.embeddings is None or documents.embeddings is None or queries.terms is not None:
-        raise ValueError("this model has no token embeddings: load a colbert one")
+        raise ValueError("this model has no token embeddings: load a colbert model")
     if queries.mask is None or documents.mask is None:
-        raise ValueError("token embeddings need the mask of those that count")
+        raise ValueError("the output has token embeddings but no mask of padding")
     return maxsim_scores(queries.embeddings, queries.mask, documents.embeddings, documents.mask)
 
 
 def _run(
     model: Model, anchor: Sequence[str], positive: Sequence[str], negative: Sequence[str], in_batch: bool
 ) -> tuple[Output, Output, Tensor, Tensor]:
-    """Outputs of the anchors and of the distinct documents, each positive's column, candidates that do not count."""
+    """Outputs of anchors and distinct documents, the column of each positive, and the mask of excluded candidates."""
     if not anchor or not len(anchor) == len(positive) == len(negative):
         raise ValueError(
-            f"{len(anchor)} anchors, {len(positive)} positives, {len(negative)} negatives: give as many of each"
+            f"{len(anchor)} anchors, {len(positive)} positives, {len(negative)} negatives: give the same number of each"
         )
     documents = list(dict.fromkeys([*positive, *negative]))
     known: dict[str, set[str]] = {}
     for query, document in zip(anchor, positive, strict=True):
         known.setdefault(query, set()).add(document)
-    masked = unfair(documents, positive, [known[query] for query in anchor])
+    masked = known_relevant(documents, positive, [known[query] for query in anchor])
     column = {document: i for i, document in enumerate(documents)}
     if not in_batch:
         own = torch.tensor([column[document] for document in negative]).unsqueeze(1)
@@ -231,7 +231,7 @@ def _forward(model: Model, texts: Sequence[str], kind: Kind) -> Output:
     return output
 
 
-def _learn(loss: Tensor, optimizer: torch.optim.Optimizer, step: int | None, window: int) -> None:
+def _backward(loss: Tensor, optimizer: torch.optim.Optimizer, step: int | None, window: int) -> None:
     if not bool(torch.isfinite(loss)):
         raise ValueError(f"the loss is {float(loss.detach())}: lower the learning rate")
     torch.autograd.backward(loss if step is None else loss / window)

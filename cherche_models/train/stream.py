@@ -1,7 +1,7 @@
-"""Training data of any size: read where it lies, shuffled as a whole, resumed at any step.
+"""Training data of any size: read in place, shuffled as a whole, resumable at any step.
 
-What is kept in memory does not grow with the data: positions of good rows lie in a
-temporary file, and the order of a pass is computed, not stored.
+Memory does not grow with the data: the positions of valid rows are kept in a
+temporary file, and the order of an epoch is computed, not stored.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Protocol, overload
 
@@ -25,7 +26,7 @@ from cherche_models.train.rows import Example
 
 Batches = Callable[[int], list[Example]]
 Row = tuple[int, str, object | DataError]
-"""Position, what an error calls it, and what lies there or what is wrong with it."""
+"""Position, name for errors, and the row or the reason why it cannot be read."""
 
 _SHOWN = 20
 _CHUNK = 1 << 16
@@ -34,7 +35,7 @@ _ROUNDS = 4
 
 @dataclass(slots=True)
 class Refused:
-    """Rows that are no example, counted; the first of them in words.
+    """Rows that are not valid examples.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Refused:
     first : list of DataError
         At most 20.
     ignored : set of str
-        Keys of the good rows that no example has.
+        Keys of valid rows that are not part of the format; about 20 at most.
     """
 
     count: int = 0
@@ -50,33 +51,33 @@ class Refused:
     ignored: set[str] = field(default_factory=set)
 
     def add(self, error: DataError) -> None:
-        """Count one more."""
+        """Count a row."""
         self.count += 1
         if len(self.first) < _SHOWN:
             self.first.append(error)
 
     def ignore(self, names: set[str]) -> None:
-        """Note keys that go unused, as far as there are few."""
+        """Record unused keys, until there are 20."""
         if len(self.ignored) < _SHOWN:
             self.ignored |= names
 
 
 class Indexed(Sequence[Example]):
-    """Examples by number, each read when it is asked for; rows that are no example have no number.
+    """Examples by number, read on access; invalid rows are left out.
 
     Parameters
     ----------
     name : str
-        What errors call the data.
+        Of the data, for errors.
     positions : iterable of Row
-        All rows, once; a position fits into 64 bits.
+        All rows, once; positions are unsigned 64-bit integers.
     at : callable
-        The row at a position.
+        Returns the row at a position.
 
     Raises
     ------
     DataError
-        If no row is an example.
+        If no row is a valid example.
 
     Attributes
     ----------
@@ -88,13 +89,13 @@ class Indexed(Sequence[Example]):
         self.refused = Refused()
         self._at = at
         self._file, path = tempfile.mkstemp()
-        os.unlink(path)
+        os.unlink(path)  # the open descriptor keeps the file until it is closed, even after a crash
         weakref.finalize(self, os.close, self._file)
         self._size = 0
         self._index(positions)
         if not self._size:
-            reason = f"none of its {self.refused.count} rows is an example" if self.refused.count else "it is empty"
-            first = f"; the first: {self.refused.first[0]}" if self.refused.count else ""
+            reason = f"none of its {self.refused.count} rows is valid" if self.refused.count else "it is empty"
+            first = f"; first error: {self.refused.first[0]}" if self.refused.count else ""
             raise DataError(name, reason + first, "give rows with a query and a positive")
 
     def __len__(self) -> int:
@@ -110,7 +111,7 @@ class Indexed(Sequence[Example]):
         Raises
         ------
         DataError
-            If the data was changed since it was first read.
+            If the data has changed since it was indexed.
         """
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(self._size))]
@@ -121,11 +122,13 @@ class Indexed(Sequence[Example]):
             return rows.example(self._at(position), f"{self.name}, example {number}")
         except DataError as error:
             raise DataError(
-                error.where, f"was changed while it was read: {error.reason}", "start again with data that holds still"
+                error.where,
+                f"changed since it was indexed: {error.reason}",
+                "start again, and leave the data unchanged during the run",
             ) from error
 
     def _index(self, positions: Iterable[Row]) -> None:
-        good = array("Q")
+        valid = array("Q")
         for position, where, row in positions:
             try:
                 if isinstance(row, DataError):
@@ -135,27 +138,27 @@ class Indexed(Sequence[Example]):
                 self.refused.add(error)
                 continue
             self.refused.ignore(rows.ignored(row))
-            good.append(position)
-            if len(good) >= _CHUNK:
-                self._flush(good)
-        self._flush(good)
+            valid.append(position)
+            if len(valid) >= _CHUNK:
+                self._flush(valid)
+        self._flush(valid)
 
-    def _flush(self, good: array[int]) -> None:
-        os.pwrite(self._file, good.tobytes(), 8 * self._size)
-        self._size += len(good)
-        del good[:]
+    def _flush(self, valid: array[int]) -> None:
+        os.pwrite(self._file, valid.tobytes(), 8 * self._size)
+        self._size += len(valid)
+        del valid[:]
 
     def _position(self, number: int) -> int:
         return int.from_bytes(os.pread(self._file, 8, 8 * number), sys.byteorder)
 
 
 def lines(path: Path) -> Indexed:
-    """Examples of a JSONL file of any size; a bad line is counted and passed over.
+    """Examples of a JSONL file of any size; invalid lines are counted and skipped.
 
     Raises
     ------
     DataError
-        If no line is an example.
+        If no line is a valid example.
     OSError
         If the file cannot be read.
     """
@@ -177,20 +180,20 @@ def lines(path: Path) -> Indexed:
 
 
 class Table(Protocol):
-    """What has rows by number: a `datasets.Dataset`, a list of dicts."""
+    """Rows by number, such as a `datasets.Dataset` or a list of dicts."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, number: int, /) -> Mapping[str, object]: ...
 
 
 def table(found: Table, name: str) -> Indexed:
-    """Examples of a `datasets.Dataset`, read from where it lies; a bad row is counted and passed over."""
+    """Examples of a `datasets.Dataset`, read in place; invalid rows are counted and skipped."""
     positions = ((number, f"{name}, row {number}", found[number]) for number in range(len(found)))
     return Indexed(name, positions, found.__getitem__)
 
 
 def shuffled(examples: Sequence[Example], batch: int, seed: int) -> Batches:
-    """Batches by number, each pass in an order of its own over the whole of the data.
+    """Batches by step number; each epoch visits all examples in a new order.
 
     Parameters
     ----------
@@ -206,13 +209,13 @@ def shuffled(examples: Sequence[Example], batch: int, seed: int) -> Batches:
 
 
 def mixture(sources: Mapping[str, Sequence[Example]], shares: Mapping[str, float], batch: int, seed: int) -> Batches:
-    """Batches of several sources, each walked in its own order.
+    """Batches of several sources, each shuffled by itself.
 
     Parameters
     ----------
     sources : mapping of name → sequence of Example
     shares : mapping of name → share
-        Rows of a batch are divided by these; they need not sum to 1.
+        Rows of a batch are divided in proportion; shares need not sum to 1.
     batch, seed : int
 
     Raises
@@ -227,7 +230,7 @@ def mixture(sources: Mapping[str, Sequence[Example]], shares: Mapping[str, float
 
     def at(step: int) -> list[Example]:
         return [
-            _walk(sources[name], step * count + i, f"{seed}/{name}")
+            _example_at(sources[name], step * count + i, f"{seed}/{name}")
             for name, count in counts.items()
             for i in range(count)
         ]
@@ -235,16 +238,16 @@ def mixture(sources: Mapping[str, Sequence[Example]], shares: Mapping[str, float
     return at
 
 
-def _walk(examples: Sequence[Example], position: int, seed: str) -> Example:
-    turn, place = divmod(position, len(examples))
-    return examples[permuted(place, len(examples), f"{seed}/{turn}")]
+def _example_at(examples: Sequence[Example], position: int, seed: str) -> Example:
+    epoch, place = divmod(position, len(examples))
+    return examples[permuted(place, len(examples), f"{seed}/{epoch}")]
 
 
 def permuted(place: int, size: int, seed: str) -> int:
-    """Where a place goes in a pseudo-random order of `size` places, without making the order.
+    """Image of `place` under a pseudo-random permutation of ``range(size)``, in constant memory.
 
-    A Feistel network over the next even number of bits, walked until it is back in
-    range (Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains", section 4).
+    A Feistel network over the next even number of bits, iterated until the result is in
+    range: cycle walking (Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains", section 4).
 
     >>> sorted(permuted(place, 10, "seed") for place in range(10))
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -253,38 +256,38 @@ def permuted(place: int, size: int, seed: str) -> int:
     mask = (1 << half) - 1
     while True:
         left, right = place >> half, place & mask
-        for turn in range(_ROUNDS):
-            left, right = right, left ^ (_mixed(right, turn, seed) & mask)
+        for round_ in range(_ROUNDS):
+            left, right = right, left ^ (_round_function(right, round_, seed) & mask)
         place = left << half | right
         if place < size:
             return place
 
 
-def _mixed(value: int, turn: int, seed: str) -> int:
-    digest = hashlib.blake2b(f"{seed}/{turn}/{value}".encode(), digest_size=8).digest()
+def _round_function(value: int, round_: int, seed: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{round_}/{value}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
 class Streamed:
-    """Batches of rows that can only be read in order, as a `datasets.IterableDataset`.
+    """Batches of rows that can only be read in order, such as a `datasets.IterableDataset`.
 
-    Shuffled within a buffer. A resumed run reads again what was seen, without
-    training on it. A bad row is counted and passed over.
+    Shuffled within a buffer. A resumed run reads the earlier rows again and skips
+    them. Invalid rows are counted and skipped.
 
     Parameters
     ----------
     name : str
-        What errors call the data.
+        Of the data, for errors.
     start : callable
-        Begins a pass over the rows; called anew when one ends.
+        Starts an epoch: returns an iterable of all rows.
     batch, seed : int
     buffer : int
-        Rows that are shuffled among each other, and all that are in memory.
+        Rows of the shuffle buffer, the only ones in memory.
 
     Attributes
     ----------
     refused : Refused
-        Of the rows read so far; a row is counted in each pass.
+        Of the rows read so far; counted again in each epoch.
     """
 
     def __init__(
@@ -297,12 +300,12 @@ class Streamed:
         self._rows = self._endless()
 
     def __call__(self, step: int) -> list[Example]:
-        """The batch of a step; steps rise, or reading begins again.
+        """The batch of a step; a step before the last one restarts reading from the beginning.
 
         Raises
         ------
         DataError
-            If a whole pass holds no example.
+            If an epoch has no valid example.
         """
         if step < self._next:
             self._rows, self._next = self._endless(), 0
@@ -312,18 +315,16 @@ class Streamed:
         return [next(self._rows) for _ in range(self._batch)]
 
     def _endless(self) -> Iterator[Example]:
-        turn = 0
-        while True:
+        for epoch in count():
             empty = True
-            for found in self._pass(turn):
+            for found in self._epoch(epoch):
                 empty = False
                 yield found
             if empty:
-                raise DataError(self.name, "no row of it is an example", "give rows with a query and a positive")
-            turn += 1
+                raise DataError(self.name, "none of its rows is valid", "give rows with a query and a positive")
 
-    def _pass(self, turn: int) -> Iterator[Example]:
-        draw = random.Random(f"{self._seed}/{turn}")
+    def _epoch(self, epoch: int) -> Iterator[Example]:
+        draw = random.Random(f"{self._seed}/{epoch}")
         held: list[Example] = []
         for found in self._examples():
             if len(held) < self._buffer:

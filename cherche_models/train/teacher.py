@@ -1,4 +1,4 @@
-"""A sentence encoder whose cosines a student learns."""
+"""A sentence encoder as teacher: the student learns its cosines."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from cherche_models.runtime.batches import collate, plan
 from cherche_models.tokenizer import Kind, TextFormat
 
 HELD = 100_000
-"""Vectors that a teacher keeps at most, some 200 MB of 384 dimensions: a stream has no end, a memory has."""
+"""Maximum vectors cached by a teacher: some 200 MB at 384 dimensions."""
 
 
 class Teacher:
-    """L2-normalised sentence embeddings, each text encoded once while it is remembered.
+    """L2-normalised sentence embeddings with a cache.
 
     Parameters
     ----------
     folder : Path
-        A Sentence Transformers checkpoint; its pooling (mean, or the first token) and its prompts of
-        queries and documents are read from it.
+        A Sentence Transformers checkpoint, from which pooling (mean or first token) and prompts
+        are read.
     temperature : float
-        What cosines are divided by.
+        Divisor of cosines.
     max_length : int
-        Tokens of a text that are read, as far as the encoder can.
+        Maximum tokens of a text, up to the encoder's own maximum.
     dtype : torch.dtype
     held : int
-        Vectors that are kept; those that came first are forgotten first.
+        Size of the cache in vectors; first in, first out.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint is none, or does more than to pool its hidden states by mean or the first token.
+        If the checkpoint cannot be loaded, or its pooling is neither mean nor first token, or further modules follow.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Teacher:
         return found
 
     def learn(self, texts: Iterable[str], kind: Kind = "document") -> None:
-        """Encode the texts that are new, so that `embed` finds them."""
+        """Encode the texts that are not cached yet."""
         new = [text for text in dict.fromkeys(texts) if self._key(text, kind) not in self._known]
         tokens = self._tokenizer.tokenize(new, self._formats[kind])
         with torch.inference_mode():
@@ -98,7 +98,7 @@ class Teacher:
                     self._known[self._key(new[position], kind)] = vector.clone()
 
     def _key(self, text: str, kind: Kind) -> str:
-        whole = self._formats[kind].prompt + text
+        whole = self._formats[kind].prompt + text  # queries and documents share the cache if their prompts are equal
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
     def tokens(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -107,23 +107,23 @@ class Teacher:
         Parameters
         ----------
         ids, attention_mask : int64 tensors, shape (batch, length)
-            A student's input: both must have the same vocabulary; see `shares_vocabulary`.
+            Model input of the student, which must have the same vocabulary; see `shares_vocabulary`.
         """
         with torch.inference_mode():
             hidden = self._backbone(ids, attention_mask).float()
         return normalize(hidden, dim=-1).clone()
 
     def shares_vocabulary(self, other: tokenizer.Tokenizer) -> bool:
-        """Whether token ids mean the same to a student."""
+        """Whether a student's tokenizer has the same vocabulary."""
         return self._tokenizer.vocabulary == other.vocabulary
 
     def save(self, path: Path) -> None:
-        """Keep what was encoded."""
+        """Write the cache to a file."""
         if self._known:
             save_file({"vectors": torch.stack(list(self._known.values()))}, path, {"texts": " ".join(self._known)})
 
     def load(self, path: Path) -> None:
-        """Take back what `save` kept."""
+        """Add the vectors of a file written by `save` to the cache."""
         from safetensors import safe_open
 
         with safe_open(str(path), framework="pt") as file:

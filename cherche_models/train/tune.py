@@ -1,4 +1,4 @@
-"""How much the sparse score and MaxSim count, chosen on queries held out of training."""
+"""Tune the weights of the sparse score and of MaxSim on held-out training queries."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
-    """A choice and the nDCG@10 that it was chosen for.
+class TunedWeights:
+    """The chosen weights and their nDCG@10.
 
     Attributes
     ----------
     sparse_boost, rerank_weight : float
     hybrid, reranked : float
-        Mean nDCG@10 with the choice, on the queries it was made on.
+        Mean nDCG@10 on the tuning queries.
     """
 
     sparse_boost: float
@@ -36,7 +36,7 @@ class Tuned:
 
 
 def stages(model: Model, collection: Collection, queries: Sequence[str], index: BM25, depth: int = 1000) -> Stages:
-    """Encode a collection and some of its queries, and score every stage.
+    """Encode a collection and the given queries, and compute the scores of every stage.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def stages(model: Model, collection: Collection, queries: Sequence[str], index: 
     index : BM25
         Over the collection's documents.
     depth : int
-        BM25 scores further down count 0.
+        BM25 scores below this rank are set to 0.
 
     Raises
     ------
@@ -58,15 +58,15 @@ def stages(model: Model, collection: Collection, queries: Sequence[str], index: 
     ids = list(collection.documents)
     texts = [collection.queries[query] for query in queries]
     documents = model.encode(list(collection.texts().values()), "document")
-    asked = model.encode(texts, "query")
+    encoded_queries = model.encode(texts, "query")
     postings = Postings([_weights(encoding) for encoding in documents])
     return Stages(
         ids,
         queries,
         matrix([dict(index.search(text, depth)) for text in texts], ids),
-        np.stack([postings.scores(_weights(encoding)) for encoding in asked]),
+        np.stack([postings.scores(_weights(encoding)) for encoding in encoded_queries]),
         [_embeddings(encoding) for encoding in documents],
-        [_embeddings(encoding) for encoding in asked],
+        [_embeddings(encoding) for encoding in encoded_queries],
     )
 
 
@@ -75,18 +75,18 @@ def tune(
     boosts: Sequence[float] = BOOSTS,
     weights: Sequence[float] = WEIGHTS,
     window: int = 100,
-) -> Tuned:
-    """The boost with the best hybrid, then the rerank weight with the best rerank of it.
+) -> TunedWeights:
+    """Choose the boost with the best hybrid ranking, then the rerank weight with the best reranking of it.
 
-    Best is the mean of nDCG@10 over the collections, so that none decides for the others; of boosts
-    that are as good within `TOLERANCE`, the smallest: BM25 is what holds on texts that nobody trained on.
+    Both by the mean nDCG@10 over the collections, each with the same weight. Among boosts within
+    `TOLERANCE` of the best the smallest is chosen, as BM25 generalises better to unseen domains.
     """
     hybrids = {boost: _mean(sets, [scored.rank(scored.hybrid(boost)) for scored, _ in sets]) for boost in boosts}
     boost = min(value for value in boosts if hybrids[value] >= max(hybrids.values()) - TOLERANCE)
     ranked = [scored.rerank(scored.hybrid(boost), weights, window) for scored, _ in sets]
     reranked = {weight: _mean(sets, [rankings[weight] for rankings in ranked]) for weight in weights}
     weight = max(reranked, key=lambda value: reranked[value])
-    return Tuned(boost, weight, hybrids[boost], reranked[weight])
+    return TunedWeights(boost, weight, hybrids[boost], reranked[weight])
 
 
 def _mean(sets: Sequence[tuple[Stages, Collection]], rankings: Sequence[dict[str, list[str]]]) -> float:
@@ -99,11 +99,11 @@ def _mean(sets: Sequence[tuple[Stages, Collection]], rankings: Sequence[dict[str
 
 def _weights(encoding: Encoding) -> TermWeights:
     if encoding.weights is None:
-        raise ValueError("the model has no term weights: a hybrid needs them")
+        raise ValueError("the model has no term weights, which the hybrid ranking needs: load a joint model")
     return encoding.weights
 
 
 def _embeddings(encoding: Encoding) -> TokenEmbeddings:
     if encoding.embeddings is None:
-        raise ValueError("the model has no token embeddings: a rerank needs them")
+        raise ValueError("the model has no token embeddings, which reranking needs: load a joint model")
     return encoding.embeddings

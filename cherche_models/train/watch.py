@@ -1,4 +1,4 @@
-"""Measure while training, keep the best weights, stop when they stay the best."""
+"""Measure during training, keep the best weights, and stop early."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ FILE = "best.safetensors"
 
 @dataclass(slots=True)
 class Watch:
-    """What is measured how often, and when that ends a run.
+    """What to measure, how often, and when to stop early.
 
     Attributes
     ----------
     measure : callable
-        Numbers by name; larger is better.
+        Returns metrics by name; larger is better.
     every : int
         Steps between measurements; the last step is measured too.
     patience : int
-        Measurements without a new best after which the run stops; 0 for never.
+        Measurements without a new best after which the run stops; 0 to disable.
     metric : str
-        The number that decides; empty for the first.
+        The metric that decides; empty for the first.
     report : callable, optional
-        Called with the number of steps done and what was measured.
+        Called with the number of completed steps and the metrics.
     """
 
     measure: Measure
@@ -43,21 +43,21 @@ class Watch:
     report: Callable[[int, dict[str, float]], None] | None = None
 
     def is_due(self, before: int, done: int, steps: int) -> bool:
-        """Whether a multiple of `every`, or the end, lies in the steps after `before` up to `done`."""
+        """Whether a multiple of `every`, or the last step, is among the steps after `before` up to `done`."""
         return done // self.every > before // self.every or done == steps
 
 
 @dataclass(slots=True)
 class Best:
-    """The best that a run has measured.
+    """The best measurement of a run and its weights.
 
     Attributes
     ----------
     value : float or None
     step : int
-        Steps that were done then.
+        Completed steps at that time.
     since : int
-        Measurements after it.
+        Measurements since then.
     """
 
     value: float | None = None
@@ -66,16 +66,16 @@ class Best:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def consider(self, found: Mapping[str, float], watch: Watch, step: int, model: Model) -> bool:
-        """Take in a measurement, and the weights if it is the best; True if the run should stop.
+        """Compare a measurement with the best, and keep the weights if it is better; True if the run should stop.
 
         Raises
         ------
         ValueError
-            If the number that decides was not measured.
+            If the metric that decides was not measured.
         """
         name = watch.metric or next(iter(found))
         if name not in found:
-            raise ValueError(f"{name!r} was not measured: decide by one of {', '.join(found)}")
+            raise ValueError(f"the metric {name!r} was not measured: choose one of {', '.join(found)}")
         if self.value is None or found[name] > self.value:
             self.value, self.step, self.since = found[name], step, 0
             self.weights = {key: value.detach().cpu().clone() for key, value in trained(model).items()}
@@ -84,7 +84,7 @@ class Best:
         return watch.patience > 0 and self.since >= watch.patience
 
     def restore(self, model: Model) -> None:
-        """Give the model the best weights, if anything was measured."""
+        """Load the best weights into the model, if there are any."""
         for name, parameter in trained(model).items():
             if name in self.weights:
                 parameter.data.copy_(self.weights[name])
@@ -94,13 +94,13 @@ class Best:
         return json.dumps({"value": self.value, "step": self.step, "since": self.since})
 
     def save(self, folder: Path) -> None:
-        """Write the weights; the old file stays whole until the new one is."""
+        """Write the weights; the file is replaced atomically."""
         scratch = folder / f"{FILE}.partial"
         save_file(self.weights, scratch)
         os.replace(scratch, folder / FILE)
 
 
 def read(about: str, folder: Path) -> Best:
-    """What `about` and `save` wrote."""
+    """The best measurement, from `about` and the file that `save` wrote."""
     stored = json.loads(about)
     return Best(**stored, weights=load_file(folder / FILE) if stored["value"] is not None else {})

@@ -1,4 +1,4 @@
-"""What a training or evaluation script needs besides models, retrievers and rankers."""
+"""Helpers for training and evaluation scripts."""
 
 from cherche_models.utils.batches import batchify, iter
 from cherche_models.utils.documents import Document, Filter, Key, Queries, Result, duplicates_queries_warning

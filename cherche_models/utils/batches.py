@@ -1,4 +1,4 @@
-"""Lists in pieces, with a progress bar where somebody looks."""
+"""Batches of lists and of training data, with a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def batchify(X: Sequence[T], batch_size: int, desc: str = "", tqdm_bar: bool = True) -> Iterator[Sequence[T]]:
-    """Pieces of `batch_size` items; the last may be shorter.
+    """Batches of `batch_size` items; the last may be shorter.
 
-    The bar shows on a terminal only.
+    The progress bar is shown on a terminal only.
 
     Raises
     ------
@@ -40,18 +40,18 @@ def iter(
     tqdm_bar: bool = True,
     seed: int | None = None,
 ) -> Iterator[tuple[list[Any], ...]]:
-    """Rows of training data as columns, batch by batch: ``anchor, positive, negative`` for triples.
+    """Batches of training data as columns: ``anchor, positive, negative`` for triples.
 
     Parameters
     ----------
     X : iterable of rows
-        Left as it is; what is no sequence is read into memory first.
+        Not modified; an iterable that is not a sequence is read into memory first.
     epochs, batch_size : int
     shuffle : bool
-        In another order in each epoch.
+        Change the order in each epoch.
     tqdm_bar : bool
     seed : int or None
-        Of the order; None for Python's own random state.
+        Of the order; None to use Python's global random state.
 
     >>> list(iter([("q", "a", "b"), ("r", "c", "d")], epochs=1, batch_size=2, shuffle=False))
     [(['q', 'r'], ['a', 'c'], ['b', 'd'])]

@@ -1,4 +1,4 @@
-"""Documents as plain dictionaries: their ids, their texts, and queries that may repeat."""
+"""Documents as dictionaries: their ids and texts; and encoded queries, which may be repeated."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ E = TypeVar("E")
 
 
 class Queries(dict[str, E]):
-    """Encoded queries by text, which still know how often and in which order they were asked.
+    """Encodings by query text, with the original list of queries.
 
     Attributes
     ----------
     asked : tuple of str
-        Every query as it came, repeated ones too: each gets a result of its own.
+        All queries in their original order, including repeated ones; each gets its own list of results.
     """
 
     def __init__(self, encoded: Mapping[str, E], asked: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ class Queries(dict[str, E]):
 
 
 def in_order(queries: Mapping[str, E]) -> list[E]:
-    """One encoding for each query that was asked; a plain mapping asks each of its own once.
+    """One encoding for each query in the original order; the keys of a plain mapping are taken once each.
 
     >>> in_order(Queries({"a": 1, "b": 2}, ["a", "b", "a"])), in_order({"a": 1, "b": 2})
     ([1, 2, 1], [1, 2])
@@ -41,7 +41,7 @@ def in_order(queries: Mapping[str, E]) -> list[E]:
 
 
 def text_of(document: Document, on: Sequence[str]) -> str:
-    """Fields of a document, joined by one space; a missing or empty one leaves no space.
+    """The text of a document: its fields joined by one space; missing and empty fields are left out.
 
     >>> text_of({"title": "Ducks", "body": None, "text": "They swim."}, ["title", "body", "text"])
     'Ducks They swim.'
@@ -49,10 +49,10 @@ def text_of(document: Document, on: Sequence[str]) -> str:
     return " ".join(str(document[field]) for field in on if document.get(field) not in (None, ""))
 
 
-def one_by_one(documents: Iterable[Document] | Iterable[Sequence[Document]], key: str) -> list[Document]:
-    """Documents as they come; of lists of candidates each document once.
+def flattened(documents: Iterable[Document] | Iterable[Sequence[Document]], key: str) -> list[Document]:
+    """Documents in order; for lists of candidates each distinct document once.
 
-    >>> one_by_one([[{"id": 1}, {"id": 2}], [{"id": 1}]], "id")
+    >>> flattened([[{"id": 1}, {"id": 2}], [{"id": 1}]], "id")
     [{'id': 1}, {'id': 2}]
     """
     found: list[Document] = []
@@ -68,18 +68,18 @@ def one_by_one(documents: Iterable[Document] | Iterable[Sequence[Document]], key
 
 def duplicates_queries_warning(repeated: int = 1) -> None:
     """Warn that queries are repeated."""
-    warnings.warn(f"{repeated} queries are repeated: encoded once, answered each", stacklevel=3)
+    warnings.warn(f"{repeated} queries are repeated: each distinct query is encoded once", stacklevel=3)
 
 
 def texts_by_id(documents: Iterable[Document], key: str, on: Sequence[str]) -> dict[Key, str]:
-    """Text of each document.
+    """The text of each document by id.
 
     Raises
     ------
     ValueError
-        If a document has no id, or one that another document of the list has.
+        If a document has no id, or an id is repeated.
     TypeError
-        If an id is neither text nor a whole number.
+        If an id is neither a string nor an integer.
 
     >>> texts_by_id([{"id": 7, "text": "ducks"}], "id", ["text"])
     {7: 'ducks'}
@@ -88,7 +88,7 @@ def texts_by_id(documents: Iterable[Document], key: str, on: Sequence[str]) -> d
     for position, document in enumerate(documents):
         found = id_of(document, key, position)
         if found in texts:
-            raise ValueError(f"document {position}: the {key} {found!r} is there twice")
+            raise ValueError(f"document {position}: the {key} {found!r} is repeated")
         texts[found] = text_of(document, on)
     return texts
 
@@ -97,24 +97,24 @@ def id_of(document: Document, key: str, position: int) -> Key:
     """Id of a document; raises as `texts_by_id` does."""
     found = document.get(key)
     if found is None:
-        raise ValueError(f"document {position} has no {key!r}: name the field that holds the id")
+        raise ValueError(f"document {position} has no {key!r}: pass the name of the id field as key")
     if not isinstance(found, str | int) or isinstance(found, bool):
-        raise TypeError(f"document {position}: the {key} {found!r} is neither text nor a whole number")
+        raise TypeError(f"document {position}: the {key} {found!r} is neither a string nor an integer")
     return found
 
 
 def fields(on: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of the fields that hold the text.
+    """Names of the text fields as a tuple.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there are none.
 
     >>> fields("text"), fields(["title", "text"])
     (('text',), ('title', 'text'))
     """
     names = (on,) if isinstance(on, str) else tuple(on)
     if not names:
-        raise ValueError("on names no field: name those that hold the text")
+        raise ValueError("on is empty: give the names of the text fields")
     return names

@@ -1,4 +1,4 @@
-"""Measures and collections in the shapes that scripts of neural-cherche hold them in: queries by their text."""
+"""Measures and collections in the data structures of neural-cherche, which identifies queries by their text."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def evaluate(
     metrics: Sequence[str] = METRICS,
     key: str = "id",
 ) -> dict[str, float]:
-    """Mean of each measure over all judged queries; one without a list of results counts 0.
+    """Mean of each measure over all judged queries; a query without results counts 0.
 
     Parameters
     ----------
     scores : sequence of lists of dict
-        What a retriever, ranker or pipeline gave, for each query.
+        Results of a retriever, ranker or pipeline for each query.
     qrels : mapping of query text → {document id → relevance}
     queries : sequence of str
-        In the order of `scores`. Of a repeated query the first list counts.
+        In the order of `scores`. For a repeated query the first list is used.
     metrics : sequence of str
         ``ndcg``, ``map``, ``mrr``, ``ndcg@K``, ``recall@K``, ``hits@K``, ``precision@K``.
-        ``hits@K`` is 1 where a relevant document is among the first K. That of ranx,
-        which neural-cherche reports, counts all of them: it is larger.
+        ``hits@K`` is 1 if a relevant document is among the first K. In ranx, which
+        neural-cherche uses, it is the number of relevant documents, which is larger.
     key : str
         Field of a result that holds the id.
 
     Raises
     ------
     ValueError
-        If there are more or fewer lists than queries, a measure is unknown, or no
+        If the numbers of lists and queries differ, a measure is unknown, or no
         query has a relevant document.
 
     >>> found = [[{"id": "a", "similarity": 2.0}, {"id": "b", "similarity": 1.0}]]
@@ -69,14 +69,14 @@ def load_beir(
         Such as ``scifact``.
     split : str
     folder : str or Path
-        Where collections lie; what is not there is downloaded into it.
+        Folder of collections; a missing collection is downloaded into it.
 
     Returns
     -------
     documents : list of dict
         Fields ``id``, ``title`` and ``text``.
     queries : list of str
-        Distinct texts that the split judges.
+        Distinct texts of the judged queries.
     qrels : dict of query text → {document id → relevance}
     """
     collection = beir.read(beir.download(dataset_name, Path(folder)), split)
@@ -98,9 +98,9 @@ def get_beir_triples(
     qrels: Qrels,
     seed: int | None = None,
 ) -> list[tuple[str, str, str]]:
-    """Each query with each of its relevant documents and one drawn at random that is not.
+    """Triples of a query, one of its relevant documents, and a random document that is not relevant.
 
-    Judged documents that are not in the collection are left out.
+    Judged documents that are missing from the collection are left out.
 
     Parameters
     ----------
@@ -110,14 +110,14 @@ def get_beir_triples(
     queries : sequence of str
     qrels : mapping of query text → {document id → relevance}
     seed : int or None
-        Of the draw; None for Python's own random state.
+        Of the negatives; None to use Python's global random state.
 
     Raises
     ------
     KeyError
         If a query has no judgements.
     ValueError
-        If every document answers a query, so that none is left to draw.
+        If all documents are relevant to a query.
     """
     texts = texts_by_id(documents, key, fields(on))
     ids = list(texts)
@@ -126,17 +126,18 @@ def get_beir_triples(
     for query in queries:
         relevant = {document for document, relevance in qrels[query].items() if relevance > 0}
         triples += [
-            (query, texts[positive], texts[_other(ids, relevant, draw, query)])
+            (query, texts[positive], texts[_negative(ids, relevant, draw, query)])
             for positive in sorted(relevant & texts.keys())
         ]
     return triples
 
 
-def _other(ids: Sequence[Key], relevant: set[str], draw: random.Random, query: str) -> Key:
+def _negative(ids: Sequence[Key], relevant: set[str], draw: random.Random, query: str) -> Key:
+    """An id that is not relevant: rejection sampling first, which almost always succeeds and reads no list."""
     for _ in range(100):
         if (found := draw.choice(ids)) not in relevant:
             return found
-    left = [key for key in ids if key not in relevant]
-    if not left:
-        raise ValueError(f"every document answers the query {query!r}: there is no negative to draw")
-    return draw.choice(left)
+    others = [key for key in ids if key not in relevant]
+    if not others:
+        raise ValueError(f"all documents are relevant to the query {query!r}: there is no negative to draw")
+    return draw.choice(others)

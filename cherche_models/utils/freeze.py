@@ -1,4 +1,4 @@
-"""Train the last layers only: layers of the encoder, not tensors of a list."""
+"""Freeze the encoder's lower layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cherche_models.backbone import Backbone
 M = TypeVar("M", bound=nn.Module)
 
 
-class Encoder(Protocol):
+class HasBackbone(Protocol):
     """A model with a backbone."""
 
     @property
@@ -20,14 +20,14 @@ class Encoder(Protocol):
 
 
 def freeze_layers(model: M, n_layers: int = 5) -> M:
-    """Freeze the embeddings and all encoder layers but the last; heads stay as they are.
+    """Freeze the embeddings and all encoder layers but the last; heads are not changed.
 
     Parameters
     ----------
     model : Module
-        One of ours, or a transformers model.
+        A model of this library or of transformers.
     n_layers : int
-        Encoder layers that go on learning.
+        HasBackbone layers to train.
 
     Returns
     -------
@@ -49,20 +49,20 @@ def freeze_layers(model: M, n_layers: int = 5) -> M:
     encoder = _encoder(model)
     layers = max((part for part in encoder.modules() if isinstance(part, nn.ModuleList)), key=len, default=None)
     if layers is None:
-        raise ValueError(f"a {type(encoder).__name__} has no list of layers: freeze its parameters by hand")
+        raise ValueError(f"a {type(encoder).__name__} has no list of layers: freeze its parameters yourself")
     encoder.requires_grad_(False)
     for layer in list(layers)[max(len(layers) - n_layers, 0) :]:
         layer.requires_grad_(True)
     return model
 
 
-def layers(model: Encoder) -> list[nn.Module]:
+def layers(model: HasBackbone) -> list[nn.Module]:
     """The encoder's layers, lowest first.
 
     Raises
     ------
     ValueError
-        If the encoder keeps them in an unknown way.
+        If the encoder has no list of that many modules.
     """
     encoder: Any = model.backbone.model.base_model
     count = int(model.backbone.model.config.num_hidden_layers)
@@ -72,18 +72,18 @@ def layers(model: Encoder) -> list[nn.Module]:
     raise ValueError(f"no list of {count} layers in a {type(encoder).__name__}: freeze its parameters yourself")
 
 
-def freeze(model: Encoder, keep: int) -> None:
-    """Train the encoder's last layers alone, and what lies above them.
+def freeze(model: HasBackbone, keep: int) -> None:
+    """Freeze the embeddings and all encoder layers but the last `keep`.
 
-    Frozen are the embeddings and all layers but the last `keep`. A masked-LM
-    decoder that is tied to the word embeddings is frozen with them.
+    The modules after the layers stay trainable. A masked-LM decoder tied to the
+    word embeddings is frozen with them.
 
     Parameters
     ----------
-    model : Encoder
-        One of ours.
+    model : HasBackbone
+        A model of this library.
     keep : int
-        Layers that are trained; with all of them the embeddings alone are frozen.
+        Layers to train.
 
     Raises
     ------
@@ -98,19 +98,19 @@ def freeze(model: Encoder, keep: int) -> None:
         parameter.requires_grad_(False)
     for layer in found[len(found) - keep :]:
         layer.requires_grad_(True)
-    _free_above(encoder, found)
+    _unfreeze_after_layers(encoder, found)
 
 
 def _encoder(model: nn.Module) -> nn.Module:
-    """The transformer without heads."""
+    """The transformer without its heads."""
     backbone = getattr(model, "backbone", None)
     whole = backbone.model if isinstance(backbone, nn.Module) else model
     inner = getattr(whole, "base_model", whole)
     return inner if isinstance(inner, nn.Module) else model
 
 
-def _free_above(encoder: nn.Module, found: list[nn.Module]) -> None:
-    """What the encoder does after its layers, such as ModernBERT's last norm, is trained."""
+def _unfreeze_after_layers(encoder: nn.Module, found: list[nn.Module]) -> None:
+    """Train the encoder's modules that are neither embeddings nor layers, such as ModernBERT's final norm."""
     inside = {id(parameter) for layer in found for parameter in layer.parameters()}
     embeddings = {
         id(parameter)

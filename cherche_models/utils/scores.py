@@ -1,4 +1,4 @@
-"""Scores of triples, from the tensors that models give: for those who own the training loop."""
+"""Scores of triples from models' output tensors, for custom training loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cherche_models.runtime.pairs import maxsim_pairs, term_pairs
 from cherche_models.types import Compat
 
 Scores = dict[str, Tensor]
-"""``positive_scores`` (batch,); ``negative_scores`` (batch,), or (batch, batch) with those of the batch."""
+"""``positive_scores`` (batch,); ``negative_scores`` (batch,), or (batch, batch) with in-batch negatives."""
 
 
 def colbert_scores(
@@ -28,10 +28,10 @@ def colbert_scores(
     ----------
     anchor_embeddings, positive_embeddings, negative_embeddings : tensors, shape (batch, rows, dim)
     in_batch_negatives : bool
-        The positives of all other anchors are negatives too.
+        Use the positives of all other anchors as negatives too.
     compat : {"1.4"} or None
-        As that release of neural-cherche: padding is similar by 0, and of the batch
-        only the next positive is a negative (its own, in a batch of one).
+        As in that release of neural-cherche: padding has similarity 0, and the only in-batch
+        negative is the next anchor's positive (in a batch of one, the anchor's own).
     """
 
     def score(queries: Tensor, documents: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def sparse_scores(
     in_batch_negatives: bool = False,
     compat: Compat | None = None,
 ) -> Scores:
-    """Dot products of term weights, shape (batch, vocabulary); else as `colbert_scores`."""
+    """Dot products of term weights, shape (batch, vocabulary); otherwise as `colbert_scores`."""
 
     def score(queries: Tensor, documents: Tensor) -> Tensor:
         return (queries * documents).sum(dim=1)
@@ -69,7 +69,7 @@ def dense_scores(
     in_batch_negatives: bool = False,
     compat: Compat | None = None,
 ) -> Scores:
-    """Dot products of the vectors of shared terms; 0 where no term is shared.
+    """Dot products of the vectors of shared terms; 0 without a shared term.
 
     Parameters
     ----------
@@ -83,10 +83,10 @@ def dense_scores(
     Raises
     ------
     ValueError
-        If `func` is another.
+        If `func` is neither.
     """
     if func not in (torch.sum, torch.mean):
-        raise ValueError("func is torch.sum or torch.mean")
+        raise ValueError("func must be torch.sum or torch.mean")
 
     def score(query_terms: Tensor, queries: Tensor, terms: Tensor, documents: Tensor) -> Tensor:
         return term_pairs(query_terms, terms, queries, documents, mean=func is torch.mean)

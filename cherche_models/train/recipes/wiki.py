@@ -30,12 +30,12 @@ _SHOWN = (
 
 
 def passages(dump: Path) -> Iterator[Document]:
-    """Paragraphs of articles, between 45 words and the first 220 of them, without lists and appendices.
+    """Paragraphs of articles with at least 45 words, truncated to 220, without lists and appendices.
 
     Parameters
     ----------
     dump : Path
-        ``pages-articles.xml.bz2``; read as it is unpacked.
+        ``pages-articles.xml.bz2``; decompressed as it is read.
 
     Yields
     ------
@@ -51,7 +51,7 @@ def passages(dump: Path) -> Iterator[Document]:
 
 
 def plain(markup: str) -> str:
-    """What a reader sees of wiki markup, nearly.
+    """Approximate plain text of wiki markup.
 
     >>> plain("A '''duck''' is a [[Bird|fowl]].<ref>Who says?</ref> {{citation needed}}")
     'A duck is a fowl.   '

@@ -44,11 +44,11 @@ def test_nothing_to_score():
 
 
 def test_widths_must_agree():
-    with pytest.raises(ValueError, match="different rerankers"):
+    with pytest.raises(ValueError, match="encode both with the same model"):
         scores.maxsim(embeddings([1.0, 0.0]), scores.pack([embeddings([1.0], dim=1)]))
-    with pytest.raises(ValueError, match=r"differ in width: \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"documents have \[1, 2\] dimensions"):
         scores.pack([embeddings([1.0], dim=1), embeddings([1.0, 0.0])])
-    with pytest.raises(ValueError, match="different rerankers"):
+    with pytest.raises(ValueError, match="encode both with the same model"):
         scores.align(embeddings([1.0, 0.0]), embeddings([1.0], dim=1))
 
 

@@ -14,12 +14,12 @@ def test_pairs_come_in_any_order():
 
 @pytest.mark.parametrize("ids", [[1, 1], [2, 1], [0, 5, 5]])
 def test_ids_must_rise(ids):
-    with pytest.raises(ValueError, match="rise strictly"):
+    with pytest.raises(ValueError, match="be strictly increasing"):
         TermWeights(np.array(ids, np.uint32), np.ones(len(ids), np.float32))
 
 
 def test_a_repeated_pair_is_refused():
-    with pytest.raises(ValueError, match="rise strictly"):
+    with pytest.raises(ValueError, match="be strictly increasing"):
         TermWeights.from_pairs([(1, 1.0), (1, 2.0)])
 
 

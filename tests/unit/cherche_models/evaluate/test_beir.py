@@ -46,7 +46,7 @@ def test_trec_columns_without_header(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("q1\td1\n", r":1: wanted query-id"),
+        ("q1\td1\n", r":1: expected query-id"),
         ("q1\td1\t1\nq1\td2\tx\n", r":2: the score 'x'"),
         ("query-id\tcorpus-id\tscore\n", "no judgement"),
     ],
@@ -65,7 +65,7 @@ def test_bad_judgements_name_file_and_line(tmp_path, content, message):
         (b'{"_id": "\xff"}\n', r":1: not a line of JSON in UTF-8"),
         (b"[1]\n", r":1: a JSON list"),
         (b'{"text": "x"}\n', r":1: no _id"),
-        (b'{"_id": "1"}\n{"_id": 1}\n', r":2: the _id '1' is there twice"),
+        (b'{"_id": "1"}\n{"_id": 1}\n', r":2: the _id '1' is repeated"),
     ],
 )
 def test_bad_documents_name_file_and_line(tmp_path, line, message):
@@ -127,5 +127,5 @@ def test_a_failed_download_leaves_nothing(server, tmp_path):
     with pytest.raises(OSError, match="404"):
         download("absent", target, base_url=url)
     assert list(target.iterdir()) == []
-    with pytest.raises(ValueError, match="no BEIR name"):
+    with pytest.raises(ValueError, match="not a BEIR name"):
         download("../up", target, base_url=url)

@@ -53,7 +53,7 @@ def test_unknown_measures(name):
 
 
 def test_a_document_ranked_twice_is_refused():
-    with pytest.raises(ValueError, match="'q1' names a document twice"):
+    with pytest.raises(ValueError, match="'q1' contains a document twice"):
         evaluate({"q1": ["d1", "d1"]}, QRELS)
 
 

@@ -35,7 +35,7 @@ def test_a_run_with_ties_measures_as_in_trec_eval(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         ("q Q0 d 1 2.0", "found 5 columns"),
-        ("q Q0 d 1 high x", "'high' is no number"),
+        ("q Q0 d 1 high x", "'high' is not a number"),
         ("q Q0 d 1 nan x", "is not finite"),
         ("ok Q0 d 1 1 x", "has the document 'd' already"),
     ],
@@ -50,5 +50,5 @@ def test_an_empty_run_and_names_with_spaces(tmp_path: Path) -> None:
     (tmp_path / "a.run").write_text("\n")
     with pytest.raises(ValueError, match="no hit"):
         read_run(tmp_path / "a.run")
-    with pytest.raises(ValueError, match="'d 1' cannot stand"):
+    with pytest.raises(ValueError, match="'d 1' cannot be written"):
         write_run(tmp_path / "b.run", {"q": ["d 1"]}, "name")

@@ -8,6 +8,7 @@ from cherche_models.losses import (
     df_weights,
     flops,
     kl_divergence,
+    known_relevant,
     margin_mse,
     maxsim_scores,
     quadratic,
@@ -15,7 +16,6 @@ from cherche_models.losses import (
     sparse_scores,
     term_scores,
     token_similarity,
-    unfair,
 )
 from cherche_models.models import Output
 
@@ -32,7 +32,7 @@ def test_every_other_document_of_the_batch_is_a_negative():
 
 def test_an_answer_is_no_negative_but_the_positive_stays():
     scores = torch.tensor([[2.0, 9.0, 0.0]], requires_grad=True)
-    masked = unfair(["a", "b", "c"], ["a"], [{"a", "b"}])
+    masked = known_relevant(["a", "b", "c"], ["a"], [{"a", "b"}])
     loss = ranking(scores, torch.tensor([0]), masked)
     loss.backward()
     torch.testing.assert_close(loss, -torch.log_softmax(torch.tensor([2.0, 0.0]), 0)[0])

@@ -107,7 +107,7 @@ def test_an_index_belongs_to_its_model(joint: Joint, tmp_path: Path, monkeypatch
 def test_a_model_without_the_head_is_refused(joint: Joint, splade: Model) -> None:
     with pytest.raises(ValueError, match="no token embeddings"):
         retrieve.ColBERT("id", "text", splade)
-    with pytest.raises(ValueError, match="no vectors of terms"):
+    with pytest.raises(ValueError, match="no term vectors"):
         rank.SparseEmbed("id", "text", joint)
 
 

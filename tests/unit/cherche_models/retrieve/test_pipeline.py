@@ -51,7 +51,7 @@ def test_fields_of_the_documents_come_back() -> None:
     search.add_documents(DOCUMENTS)
     (alone,) = index.search("swims")
     assert search.search("swims") == [{**DOCUMENTS[1], **alone}]
-    with pytest.raises(KeyError, match="is not among those"):
+    with pytest.raises(KeyError, match="is not among the documents"):
         (on("text").add_documents(DOCUMENTS) + DOCUMENTS[:1]).search("swims")
 
 
@@ -65,5 +65,5 @@ def test_k_and_filters_reach_every_stage() -> None:
 
 
 def test_keys_must_agree() -> None:
-    with pytest.raises(ValueError, match="use one key"):
+    with pytest.raises(ValueError, match="use the same key"):
         on("text") | on("text", "number")

@@ -59,7 +59,7 @@ def test_the_graph_changes_nothing_of_the_digest(joint: Joint, tmp_path: Path) -
 
 def test_what_cannot_be_run_says_why(joint: Joint, sparse_embed: Model, tmp_path: Path) -> None:
     hub.save(joint, tmp_path)
-    with pytest.raises(CheckpointError, match="is not there"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         hub.load(tmp_path, device="cpu", runtime="onnx")
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "model.onnx").write_bytes(b"nothing")

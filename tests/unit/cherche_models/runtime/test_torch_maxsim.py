@@ -44,5 +44,5 @@ def test_nothing_on_either_side() -> None:
 
 
 def test_different_rerankers_are_refused() -> None:
-    with pytest.raises(ValueError, match="different rerankers"):
+    with pytest.raises(ValueError, match="encode both with the same model"):
         torch_maxsim.maxsim(texts([2], 0, dim=4), PackedTensor.of(scores.pack(texts([2], 0))))

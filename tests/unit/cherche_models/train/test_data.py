@@ -29,9 +29,9 @@ BAD = {
     '{"query": "q", "positive": "p", "negatives": 3}': '"negatives" is a number',
     '{"query": "q", "positive": "p", "negatives": ["n", null]}': 'number 2 of "negatives" has no text',
     '{"query": "q", "positive": "p", "negative": ""}': '"negative" is empty',
-    '{"query": "q", "positive": "p\\ud800"}': "half of a broken character",
+    '{"query": "q", "positive": "p\\ud800"}': "contains a lone surrogate",
     '{"query": "q", "positive": "p", "negative": "n", "scores": [1]}': "1 scores for 1 positive and 1 negatives",
-    '{"query": "q", "positive": "p", "scores": [NaN]}': '"scores" is no list of finite numbers',
+    '{"query": "q", "positive": "p", "scores": [NaN]}': '"scores" is not a list of finite numbers',
 }
 
 

@@ -40,7 +40,7 @@ def test_principal_components_keep_similarities(load: Load) -> None:
 def test_what_a_model_cannot_do_is_refused_before_training(load: Load) -> None:
     with pytest.raises(ValueError, match="splade model has no projection"):
         head.identity(load("splade"))
-    with pytest.raises(ValueError, match="8 dimensions: 9 are not fewer"):
+    with pytest.raises(ValueError, match="8 dimensions: they cannot be reduced to 9"):
         head.check_narrow(load("colbert"), 9)
     with pytest.raises(ValueError, match="query_length is 9999: the encoder reads"):
         head.lengthen(load("colbert"), {"query": 9999, "document": None})

@@ -7,7 +7,7 @@ import pytest
 from cherche_models.evaluate import Collection
 from cherche_models.losses import JointLoss
 from cherche_models.train import Settings, fit
-from cherche_models.train.measures import OnCollection, OnExamples
+from cherche_models.train.measures import CollectionMeasure, ExampleMeasure
 from tests.unit.cherche_models.train.conftest import EXAMPLES, WORDS, Load
 
 HEADS = {"colbert": ["late"], "splade": ["sparse"], "sparse_embed": ["sparse", "late"], "joint": ["sparse", "late"]}
@@ -16,7 +16,7 @@ HEADS = {"colbert": ["late"], "splade": ["sparse"], "sparse_embed": ["sparse", "
 @pytest.mark.parametrize("architecture", HEADS)
 def test_training_raises_it_on_what_is_trained(architecture: str, load: Load) -> None:
     model = load(architecture)
-    measure = OnExamples(EXAMPLES, 16, 16)
+    measure = ExampleMeasure(EXAMPLES, 16, 16)
     before = measure(model)
     assert list(before) == ["mrr", *HEADS[architecture]]
     settings = Settings(steps=60, learning_rate=3e-3, query_length=16, document_length=16)
@@ -30,7 +30,7 @@ def test_heads_are_measured_on_the_queries_of_a_collection(load: Load) -> None:
     documents = {str(i): {"_id": str(i), "text": f"{word} of the document"} for i, word in enumerate(WORDS)}
     queries = {f"q{i}": f"the {word}" for i, word in enumerate(WORDS)}
     collection = Collection(documents, queries, {f"q{i}": {str(i): 1} for i in range(len(WORDS))})
-    found = OnCollection(collection, ["q0", "q3"])(load("joint"))
+    found = CollectionMeasure(collection, ["q0", "q3"])(load("joint"))
     assert list(found) == ["ndcg@10", "sparse", "rerank"]
     assert all(0 <= value <= 1 for value in found.values())
-    assert list(OnCollection(collection, ["q0"])(load("splade"))) == ["ndcg@10", "sparse"]
+    assert list(CollectionMeasure(collection, ["q0"])(load("splade"))) == ["ndcg@10", "sparse"]

@@ -21,7 +21,7 @@ from cherche_models.train.plan import cost
 from cherche_models.train.processes import Processes
 from cherche_models.train.recipe_file import RecipeError
 from cherche_models.train.run import run
-from cherche_models.train.sources import Rest
+from cherche_models.train.sources import WithoutQueries
 from tests import checkpoints
 from tests.unit.cherche_models.train.conftest import EXAMPLES, WORDS, Load
 
@@ -317,7 +317,7 @@ MORE = {
     "[teacher]\nmargin = 1.0": "give exactly one of sentence_transformer and cross_encoder",
     '[teacher]\ncross_encoder = "c"': "loss.teacher and loss.margin are 0",
     "[evaluation]\nevery = 3": "give exactly one of held_out and beir",
-    '[[data]]\njsonl = "pairs.jsonl"': "the same data stands there twice",
+    '[[data]]\njsonl = "pairs.jsonl"': "the same data is listed twice",
     "[extra]\nx = 1": "extra: unknown key",
     "[head]\nidentity = true": "leave out dim",
     "train_layers = 1": "card.train_layers: unknown key",
@@ -343,13 +343,13 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
 
 
 def test_too_much_set_aside_is_an_error(base: Path, pairs: Path) -> None:
-    with pytest.raises(DataError, match="24 of 24 examples cannot be set aside"):
+    with pytest.raises(DataError, match="24 of 24 examples cannot be held out"):
         run(written(pairs, base, more="[evaluation]\nheld_out = 24\n"), pairs / "out", Told())
 
 
 def test_no_query_that_is_set_aside_is_trained_on() -> None:
-    rest = Rest(EXAMPLES, [EXAMPLES[2].query, EXAMPLES[3].query])
+    rest = WithoutQueries(EXAMPLES, [EXAMPLES[2].query, EXAMPLES[3].query])
     assert len(rest) == 8
     assert [rest[i] for i in (1, 2, 3)] == [EXAMPLES[1], EXAMPLES[4], EXAMPLES[4]]
-    with pytest.raises(DataError, match="every example is set aside"):
-        Rest(EXAMPLES[:1], [EXAMPLES[0].query])[0]
+    with pytest.raises(DataError, match="every example is held out"):
+        WithoutQueries(EXAMPLES[:1], [EXAMPLES[0].query])[0]

@@ -51,7 +51,7 @@ def test_a_bad_line_stops_nothing_and_is_counted_by_its_number(tmp_path: Path) -
 
 
 def test_data_without_an_example_is_an_error_that_shows_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'none of its 2 rows is an example; the first: .*:1: "positive" has no text'):
+    with pytest.raises(DataError, match=r'none of its 2 rows is valid; first error: .*:1: "positive" has no text'):
         stream.lines(write(tmp_path / "pairs.jsonl", ['{"query": "q"}'] * 2))
     with pytest.raises(DataError, match="it is empty"):
         stream.lines(write(tmp_path / "empty.jsonl", []))
@@ -61,7 +61,7 @@ def test_data_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "pairs.jsonl", [json.dumps(GOOD)] * 3)
     found = stream.lines(path)
     path.write_text("x" * path.stat().st_size)
-    with pytest.raises(DataError, match="was changed while it was read"):
+    with pytest.raises(DataError, match="changed since it was indexed"):
         found[1]
 
 
@@ -93,7 +93,7 @@ def test_rows_that_come_in_order_are_shuffled_and_resumed() -> None:
     assert [e.query for e in made[1](9)] == batches[9]
     assert [e.query for e in made[0](2)] == batches[2]
     assert made[1].refused.count == 2
-    with pytest.raises(DataError, match="no row of it is an example"):
+    with pytest.raises(DataError, match="none of its rows is valid"):
         stream.Streamed("rows", lambda: iter([{}]), batch=1, seed=0)(0)
 
 

@@ -74,7 +74,7 @@ def test_every_step_that_a_window_passes_is_measured_once(load: Load) -> None:
 
 def test_what_was_not_measured_cannot_decide(load: Load) -> None:
     watch = Watch(lambda _: {"a": 1.0}, every=1, metric="b")
-    with pytest.raises(ValueError, match="'b' was not measured: decide by one of a"):
+    with pytest.raises(ValueError, match="the metric 'b' was not measured: choose one of a"):
         fit(load("colbert"), batches, JointLoss(), SETTINGS, watch=watch)
 
 

@@ -78,4 +78,4 @@ def test_a_damaged_run_and_an_unknown_measure(tmp_path: Path) -> None:
     a, b, *qrels = written(tmp_path)
     assert "no measure that is known" in run(a, b, *qrels, "--measures", "bleu", code=1)
     Path(b).write_text("q1 Q0 1\n")
-    assert "b.run:1: wanted query, Q0" in run(a, b, *qrels, code=1)
+    assert "b.run:1: expected query, Q0" in run(a, b, *qrels, code=1)

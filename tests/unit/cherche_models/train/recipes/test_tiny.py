@@ -77,7 +77,7 @@ def test_a_second_run_ends_as_the_mean_of_both_and_of_the_base(arguments, tmp_pa
 def test_what_documentation_is_tuned_on_is_not_trained_on(collection, tmp_path):
     for i in range(9):
         (tmp_path / f"m{i}.py").write_text(f'"""The query of part {i} here.\n\nAnd its document."""\n')
-    recipe = tiny.Recipe(held_out=3)
+    recipe = tiny.TinyRecipe(held_out=3)
     judged = tiny.documentation(tmp_path, recipe)
     found = tiny.examples(read(collection, "train"), [], tmp_path, recipe)
     trained = {example.query for example in found if example.source == "docstring"}
