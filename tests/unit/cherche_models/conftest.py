@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cherche_models import hub
-from cherche_models.models import Joint, Splade
+from cherche_models.models import Joint, Model, Splade
 from tests import checkpoints
 
 
@@ -27,3 +27,9 @@ def joint(masked_lm: Path) -> Joint:
     model = hub.load(masked_lm, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=16)
     assert isinstance(model, Joint)
     return model
+
+
+@pytest.fixture(scope="session")
+def sparse_embed(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder: Path = checkpoints.neural_cherche(tmp_path_factory.mktemp("sparse_embed"), projection=16, masks=2)
+    return hub.load(folder, device="cpu", dtype="fp32")

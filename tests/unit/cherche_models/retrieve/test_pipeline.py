@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from cherche_models import rank, retrieve, scores
+from cherche_models.models import Joint
 from cherche_models.retrieve import BM25
+from tests.unit.cherche_models.retrieve.documents import NEURAL
 
 DOCUMENTS = [
     {"id": 1, "title": "duck duck", "text": "pond"},
@@ -67,3 +70,19 @@ def test_k_and_filters_reach_every_stage() -> None:
 def test_keys_must_agree() -> None:
     with pytest.raises(ValueError, match="use the same key"):
         on("text") | on("text", "number")
+
+
+def test_a_pipeline_of_everything(joint: Joint) -> None:
+    words = BM25("id", "text", analyzer="word")
+    splade = retrieve.Splade("id", "text", joint)
+    search = (words | splade) + rank.ColBERT("id", "text", joint) + NEURAL
+    search.add_documents(NEURAL)
+    (hit,) = search.search("heart cell", k=1)
+    assert hit["text"] == next(d["text"] for d in NEURAL if d["id"] == hit["id"])
+    first, second = words.search("heart cell"), splade.search("heart cell")
+    ids = {hit["id"] for hit in first} | {hit["id"] for hit in second}
+    assert {hit["id"] for hit in search.search("heart cell")} == ids
+    ((late,),) = rank.ColBERT("id", "text", joint).add_documents(NEURAL).rank(["heart cell"], [first], k=1)
+    vectors = [scores.pack([e.embeddings]) for e in joint.encode(["protein and heart cell"], "document")]
+    expected = scores.maxsim(joint.encode(["heart cell"], "query")[0].embeddings, vectors[0])[0]
+    assert late["similarity"] == pytest.approx(float(expected), rel=1e-4)

@@ -8,7 +8,7 @@ import torch
 
 from cherche_models import hub
 from cherche_models.models import Model
-from cherche_models.train import Example
+from cherche_models.train import Example, data
 from tests import checkpoints
 
 WORDS = ("brain", "index", "token", "heart", "cell", "protein", "search", "weight")
@@ -41,3 +41,12 @@ def load(base: Path) -> Load:
         return model
 
     return loaded
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    data.write(path, EXAMPLES * 3)
+    with path.open("a") as lines:
+        lines.write('{"query": "no positive"}\n')
+    return tmp_path

@@ -65,17 +65,6 @@ def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
     assert not torch.allclose(before, other.scores(["brain"], ["brain cell"]))
 
 
-def test_a_teacher_forgets_what_came_first_and_scores_the_same(tmp_path):
-    folder = checkpoints.encoder(tmp_path / "teacher", seed=7)
-    all_known, few = Teacher(folder, max_length=16), Teacher(folder, max_length=16, held=3)
-    for step in range(6):
-        batch = BATCHES(step)
-        texts = [e.query for e in batch], [e.positive for e in batch]
-        torch.testing.assert_close(few.scores(*texts), all_known.scores(*texts))
-        assert len(few._known) == 3
-    assert len(all_known._known) > 3
-
-
 @pytest.mark.parametrize("chunk", [0, 2])
 def test_bfloat16_multiplies_but_weights_moments_and_losses_stay_float32(base, tmp_path, chunk):
     plain, mixed = [], []
@@ -142,23 +131,3 @@ def test_a_broken_loss_names_its_step(base):
     with pytest.raises(ValueError, match="loss of step 0 is nan"):
         fit(model, BATCHES, LOSS, SETTINGS)
     assert not model.training
-
-
-def test_the_rate_rises_then_falls_to_nothing():
-    rates = [Settings(steps=10, learning_rate=1.0, warmup=0.2).rate(step) for step in range(11)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-    assert rates[10] == 0.0
-
-
-@pytest.mark.parametrize("decay", ["cosine", "constant"])
-def test_other_ways_to_fall(decay):
-    settings = Settings(steps=10, learning_rate=1.0, warmup=0.2, decay=decay)
-    rates = [settings.rate(step) for step in range(11)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    if decay == "constant":
-        assert set(rates[1:]) == {1.0}
-    else:  # halfway through the fall half of the rate is left, and the start is flatter than a line
-        assert rates[6] == pytest.approx(0.5)
-        assert rates[3] > 1 - 1 / 8
-        assert rates[10] == pytest.approx(0.0)

@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from cherche_models.errors import CheckpointError
 from cherche_models.train import Teacher
 from tests import checkpoints
+from tests.unit.cherche_models.train.conftest import EXAMPLES
 
 QUERIES, DOCUMENTS = ["neural search", "the heart"], ["the brain of the cell", "a heart", "token weight in the index"]
 PROMPTS = {"query": "query ", "document": ""}
@@ -70,3 +71,14 @@ def test_what_would_be_scored_otherwise_is_refused(tmp_path: Path) -> None:
     saved(tmp_path / "dense", Pooling(checkpoints.HIDDEN, "mean"), Dense(checkpoints.HIDDEN, 8))
     with pytest.raises(CheckpointError, match="ends in the module Dense"):
         Teacher(tmp_path / "dense" / "saved")
+
+
+def test_a_teacher_forgets_what_came_first_and_scores_the_same(tmp_path: Path) -> None:
+    folder = checkpoints.encoder(tmp_path / "teacher", seed=7)
+    all_known, few = Teacher(folder, max_length=16), Teacher(folder, max_length=16, held=3)
+    for step in range(6):
+        batch = [EXAMPLES[(3 * step + i) % len(EXAMPLES)] for i in range(3)]
+        texts = [e.query for e in batch], [e.positive for e in batch]
+        torch.testing.assert_close(few.scores(*texts), all_known.scores(*texts))
+        assert len(few._known) == 3
+    assert len(all_known._known) > 3

@@ -11,7 +11,6 @@ import torch
 from cherche_models.losses import JointLoss
 from cherche_models.models import Model
 from cherche_models.train import Settings, Watch, fit
-from cherche_models.train.optimizer import Average
 from tests.unit.cherche_models.train.conftest import EXAMPLES, Load
 
 SETTINGS = Settings(steps=10, learning_rate=3e-3, negatives=1, query_length=16, document_length=16, save_every=3)
@@ -92,17 +91,3 @@ def test_the_average_is_measured_and_remains(load: Load, tmp_path: Path) -> None
     again = load("colbert")
     assert fit(again, batches, JointLoss(), settings, folder=tmp_path) == []
     torch.testing.assert_close(first(again), first(averaged), rtol=0, atol=0)
-
-
-def test_an_average_is_between_its_values() -> None:
-    layer = torch.nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        layer.weight.fill_(1.0)
-    average = Average(layer, keep=0.5)
-    with torch.no_grad():
-        layer.weight.fill_(2.0)
-    average.move()
-    assert float(average.values["weight"]) == pytest.approx(1.9)
-    with average.in_place():
-        assert float(layer.weight.detach()) == pytest.approx(1.9)
-    assert float(layer.weight.detach()) == 2.0

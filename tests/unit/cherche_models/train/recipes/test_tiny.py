@@ -4,12 +4,8 @@ import pytest
 
 from cherche_models import hub
 from cherche_models.evaluate import read
-from cherche_models.evaluate.stages import Postings, Stages, matrix
 from cherche_models.models import Joint
-from cherche_models.train.bm25 import BM25
-from cherche_models.train.held_out import held_out
 from cherche_models.train.recipes import tiny
-from cherche_models.train.tune import stages, tune
 from tests import checkpoints
 
 SUBJECTS = ("brain", "protein", "heart", "cell", "index", "token")
@@ -86,46 +82,3 @@ def test_what_documentation_is_tuned_on_is_not_trained_on(collection, tmp_path):
     assert trained.isdisjoint(judged.queries.values())
     assert len(trained) == 6
     assert all(query not in str(judged.documents[key]) for key, query in judged.queries.items())
-
-
-def test_held_out_queries_share_no_document_with_the_rest():
-    qrels = {f"q{i}": {f"d{i // 2}": 1} for i in range(40)}
-    aside = held_out(qrels, 10, seed=0)
-    assert len(aside) == 10
-    taken = {document for query in aside for document in qrels[query]}
-    assert taken.isdisjoint(document for query in qrels if query not in aside for document in qrels[query])
-    assert aside == held_out(qrels, 10, seed=0) != held_out(qrels, 10, seed=1)
-
-
-def test_one_large_group_is_never_held_out():
-    qrels = {f"q{i}": {"shared": 1} for i in range(30)} | {f"r{i}": {f"d{i}": 1} for i in range(30)}
-    assert all(query.startswith("r") for query in held_out(qrels, 20, seed=0))
-
-
-def test_tuning_takes_the_best_of_what_it_measures(collection, tmp_path):
-    scored_collection = read(collection, "train")
-    model = hub.load(checkpoints.masked_lm(tmp_path), device="cpu", dtype="fp32", architecture="joint", new_head=True)
-    index = BM25({key: (text,) for key, text in scored_collection.texts().items()})
-    scored = stages(model, scored_collection, list(scored_collection.queries), index)
-    tuned = tune([(scored, scored_collection)], boosts=(0.0, 1000.0), weights=(0.0, 1.0))
-    assert tuned.sparse_boost == 0.0
-    assert tuned.hybrid == 1.0
-    assert (tuned.rerank_weight, tuned.reranked) == (0.0, 1.0)
-
-
-def test_a_hybrid_is_the_sum_and_a_rerank_stays_in_its_window(collection, tmp_path):
-    loaded = read(collection, "train")
-    model = hub.load(checkpoints.masked_lm(tmp_path), device="cpu", dtype="fp32", architecture="joint", new_head=True)
-    index = BM25({key: (text,) for key, text in loaded.texts().items()})
-    scored: Stages = stages(model, loaded, list(loaded.queries), index)
-    encoded = model.encode(list(loaded.texts().values()), "document")
-    query = model.encode([loaded.queries["q1"]], "query")[0]
-    expected = [query.weights.dot(encoding.weights) for encoding in encoded]
-    assert Postings([e.weights for e in encoded]).scores(query.weights) == pytest.approx(expected)
-    hybrid = scored.hybrid(2.0)
-    assert hybrid[1] == pytest.approx(
-        matrix([dict(index.search(loaded.queries["q1"], 10))], scored.ids)[0] + [2 * e for e in expected]
-    )
-    window = scored.rerank(hybrid, [0.0, 1.0], window=3)
-    assert window[0.0] == scored.rank(hybrid, 3)
-    assert all(set(window[1.0][q]) == set(window[0.0][q]) for q in scored.queries)
