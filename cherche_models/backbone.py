@@ -166,7 +166,8 @@ def load_classifier(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrai
     model = _load(folder, AutoModelForSequenceClassification, dtype, False, "use a cross-encoder's checkpoint")
     if model.config.num_labels != 1:
         raise CheckpointError(
-            f"{folder} has {model.config.num_labels} labels, and a score is one", "use a cross-encoder with one label"
+            f"{folder} has {model.config.num_labels} labels, a cross-encoder has one",
+            "use a cross-encoder's checkpoint",
         )
     return model
 
@@ -192,7 +193,7 @@ def _load(folder: Path, kind: _Parts, dtype: torch.dtype, allow_pickle: bool, ne
 
 _NO_HEAD = (
     "this checkpoint has no masked-LM head of a known kind (BERT, DistilBERT, RoBERTa, ELECTRA, ModernBERT and "
-    "their likes), so it cannot weigh vocabulary terms"
+    "similar ones), which term weights need"
 )
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 _POOLED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})

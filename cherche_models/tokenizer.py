@@ -241,8 +241,7 @@ def check_texts(texts: Sequence[str]) -> None:
         except UnicodeEncodeError as error:
             raise ItemError(
                 i,
-                f"holds the lone surrogate {text[error.start]!r} at position {error.start}: "
-                "half of a broken character; replace it",
+                f"holds the lone surrogate {text[error.start]!r} at position {error.start}: replace the character",
             ) from None
 
 

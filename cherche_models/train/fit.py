@@ -90,12 +90,12 @@ def _check(model: Model, loss: JointLoss, settings: Settings, teacher: Teacher |
     if model.dtype is not torch.float32:
         raise ValueError(f"the weights are {model.dtype}: load the model with dtype='fp32' to train it")
     if loss.is_taught and settings.temperature <= 0:
-        raise ValueError(f"the temperature is {settings.temperature}: scores are divided by it, give a number above 0")
+        raise ValueError(f"the temperature is {settings.temperature}: it divides scores, so it must be above 0")
     if not loss.tokens:
         return
     if teacher is None:
-        raise ValueError("the loss gives the teacher's tokens a weight, but there is no teacher")
+        raise ValueError("the loss has a token similarity term, but there is no teacher: pass one, or set tokens to 0")
     if not teacher.shares_vocabulary(model.tokenizer):
-        raise ValueError("the teacher's tokens are not the model's: give their similarities no weight")
+        raise ValueError("the teacher's vocabulary is not the model's: set tokens to 0")
     if settings.chunk or processes.count > 1:
-        raise ValueError("the teacher's tokens are compared in one piece: leave out chunk and further processes")
+        raise ValueError("token similarities need the whole batch in one process: leave out chunk and use one process")

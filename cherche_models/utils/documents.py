@@ -19,16 +19,16 @@ class Queries(dict[str, E]):
 
     Attributes
     ----------
-    asked : tuple of str
+    texts : tuple of str
         All queries in their original order, including repeated ones; each gets its own list of results.
     """
 
-    def __init__(self, encoded: Mapping[str, E], asked: Sequence[str]) -> None:
+    def __init__(self, encoded: Mapping[str, E], texts: Sequence[str]) -> None:
         super().__init__(encoded)
-        self.asked = tuple(asked)
+        self.texts = tuple(texts)
 
     def __reduce__(self) -> tuple[type[Queries[E]], tuple[dict[str, E], tuple[str, ...]]]:
-        return type(self), (dict(self), self.asked)
+        return type(self), (dict(self), self.texts)
 
 
 def in_order(queries: Mapping[str, E]) -> list[E]:
@@ -37,7 +37,7 @@ def in_order(queries: Mapping[str, E]) -> list[E]:
     >>> in_order(Queries({"a": 1, "b": 2}, ["a", "b", "a"])), in_order({"a": 1, "b": 2})
     ([1, 2, 1], [1, 2])
     """
-    return [queries[text] for text in (queries.asked if isinstance(queries, Queries) else queries)]
+    return [queries[text] for text in (queries.texts if isinstance(queries, Queries) else queries)]
 
 
 def text_of(document: Document, on: Sequence[str]) -> str:

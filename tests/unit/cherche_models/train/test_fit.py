@@ -115,7 +115,7 @@ def test_frozen_words_stay_as_they_are_and_a_run_resumes_without_them(base, tmp_
 def test_a_teacher_with_other_tokens_has_no_token_similarities_to_give(base, tmp_path, monkeypatch):
     teacher = Teacher(checkpoints.encoder(tmp_path), max_length=16)
     monkeypatch.setattr(teacher, "shares_vocabulary", lambda _: False)
-    with pytest.raises(ValueError, match="are not the model's"):
+    with pytest.raises(ValueError, match="is not the model's"):
         fit(_model(base), BATCHES, JointLoss(tokens=1.0), SETTINGS, teacher=teacher)
 
 
