@@ -76,6 +76,6 @@ def test_what_cannot_be_read_is_a_usage_error(system: str, reason: str, tmp_path
 
 def test_a_damaged_run_and_an_unknown_measure(tmp_path: Path) -> None:
     a, b, *qrels = written(tmp_path)
-    assert "no measure that is known" in run(a, b, *qrels, "--measures", "bleu", code=1)
+    assert "unknown measure 'bleu'" in run(a, b, *qrels, "--measures", "bleu", code=1)
     Path(b).write_text("q1 Q0 1\n")
     assert "b.run:1: expected query, Q0" in run(a, b, *qrels, code=1)
