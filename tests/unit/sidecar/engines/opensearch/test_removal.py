@@ -43,3 +43,16 @@ async def test_removal_gives_up_on_documents_that_never_stand_still() -> None:
     with pytest.raises(ChercheError, match="keep writing") as refused:
         await strip(http(transport), dialect, "books", sleep=Naps())
     assert refused.value.code == Code.FAILED_PRECONDITION
+
+
+async def test_remove_does_not_race_a_feed_for_ever() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/books/_mapping":
+            return {"books": {"mappings": {}}}
+        if request.path == "/books/_settings":
+            return {"books": {"settings": {}}}
+        return [] if request.path.startswith("/_cat") else {"updated": 0, "version_conflicts": 3}
+
+    with pytest.raises(ChercheError, match="keep writing") as refused:
+        await engine(FakeTransport(answer)).remove("books")
+    assert refused.value.code == Code.FAILED_PRECONDITION

@@ -1,4 +1,4 @@
-"""Mappings, replies and refusals as plain values."""
+"""Mappings: what is added, taken out again, and warned of."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from sidecar.engines.opensearch import mapping
-from sidecar.engines.opensearch.errors import TooManyClauses, classify, of_item, of_reply
-from sidecar.engines.opensearch.hits import page, stored_document
 from sidecar.errors import ChercheError, Code
 from sidecar.values.index import Fingerprint, IndexMeta, IndexStats, TextField
-from sidecar.values.search import Query
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("title"),), 64)
 NO_STATS = IndexStats(0, 0, 0)
@@ -109,65 +106,3 @@ def test_an_index_whose_copies_lose_what_we_store_is_named(source: Any, loses: b
     assert bool(said) is loses
     assert all("move no shards" in one.rpartition(" — ")[2] for one in said)
     assert mapping.hazards([facts({"_source": source}, **{"index.replication.type": "SEGMENT"})]) == ()
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "reason", "code"),
-    [
-        (429, "rejected_execution_exception", "queue full", Code.RESOURCE_EXHAUSTED),
-        (429, "circuit_breaking_exception", "heap", Code.RESOURCE_EXHAUSTED),
-        (429, "", "slow down", Code.RESOURCE_EXHAUSTED),
-        (404, "index_not_found_exception", "no such index [x]", Code.NOT_FOUND),
-        (404, "search_context_missing_exception", "gone", Code.FAILED_PRECONDITION),
-        (400, "mapper_parsing_exception", "bad", Code.INVALID_ARGUMENT),
-        (400, "strict_dynamic_mapping_exception", "bad", Code.INVALID_ARGUMENT),
-        (
-            400,
-            "mapper_parsing_exception",
-            "field [cherche_weights] of type [rank_features] doesn't support synthetic source",
-            Code.FAILED_PRECONDITION,
-        ),
-        (503, "cluster_block_exception", "[SERVICE_UNAVAILABLE/1/state not recovered]", Code.UNAVAILABLE),
-        (403, "cluster_block_exception", "[FORBIDDEN/13/cluster read-only]", Code.FAILED_PRECONDITION),
-        (403, "security_exception", "no permissions", Code.PERMISSION_DENIED),
-        (401, "security_exception", "who", Code.UNAUTHENTICATED),
-        (409, "version_conflict_engine_exception", "newer", Code.ABORTED),
-        (404, "x", "no", Code.NOT_FOUND),
-        (504, "x", "gateway", Code.UNAVAILABLE),
-        (500, "x", "bug", Code.INTERNAL),
-    ],
-)
-def test_refusals_have_a_kind_and_name_the_item(status: int, kind: str, reason: str, code: Code) -> None:
-    error = classify(status, kind, reason, 'index "books"')
-    assert error.code == code
-    assert error.reason.startswith('index "books"')
-
-
-@pytest.mark.parametrize("body", [None, "<html>", {}, {"error": "text"}, {"error": {"root_cause": []}}, 3])
-def test_a_reply_of_any_shape_is_an_error(body: Any) -> None:
-    assert of_reply(502, body, "x").code == Code.UNAVAILABLE
-    assert of_item(500, body, "x").code == Code.INTERNAL
-
-
-def test_a_nested_clause_limit_is_recognised() -> None:
-    caused = {"type": "query_shard_exception", "caused_by": {"type": "too_many_clauses"}}
-    reply = {"error": {"root_cause": [{"type": "q", "reason": "r"}], "failed_shards": [{"reason": caused}]}}
-    assert isinstance(of_reply(400, reply, "x"), TooManyClauses)
-
-
-def test_a_page_without_totals_is_a_lower_bound() -> None:
-    raw = {"_id": "a", "_score": None, "sort": [1], "_source": {"t": 1, "cherche_hash": "h"}}
-    found = page({"hits": {"hits": [raw]}}, Query("x", "bm25", (), offset=10), request={})
-    assert (found.total, found.total_is_lower_bound, found.aggregations) == (11, True, None)
-    [hit] = found.hits
-    assert (hit.score, hit.source, hit.extra) == (0.0, {"t": 1}, {"sort": [1]})
-
-
-def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
-    source = {"t": 1, "cherche_hash": "h", "cherche_state": "ok"}
-    whole = stored_document({"_id": "a", "_source": source}, {"cherche_terms": ["dA"], "cherche_codes": ["Yw"]})
-    assert (whole.hash, whole.state, whole.terms, whole.codes) == ("h", "ok", b"t", b"c")
-    damaged = stored_document({"_id": "a", "_source": source}, {})
-    assert (damaged.hash, damaged.state, damaged.terms) == ("", "pending", None)
-    other = stored_document({"_id": "a", "_source": {"t": 1}}, {})
-    assert (other.hash, other.state) == ("", None)

@@ -1,0 +1,63 @@
+"""Search replies as pages, stored documents as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.engines.opensearch.hits import page, stored_document
+from sidecar.values.search import Query
+
+
+def test_a_page_without_totals_is_a_lower_bound() -> None:
+    raw = {"_id": "a", "_score": None, "sort": [1], "_source": {"t": 1, "cherche_hash": "h"}}
+    found = page({"hits": {"hits": [raw]}}, Query("x", "bm25", (), offset=10), request={})
+    assert (found.total, found.total_is_lower_bound, found.aggregations) == (11, True, None)
+    [hit] = found.hits
+    assert (hit.score, hit.source, hit.extra) == (0.0, {"t": 1}, {"sort": [1]})
+
+
+def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
+    source = {"t": 1, "cherche_hash": "h", "cherche_state": "ok"}
+    whole = stored_document({"_id": "a", "_source": source}, {"cherche_terms": ["dA"], "cherche_codes": ["Yw"]})
+    assert (whole.hash, whole.state, whole.terms, whole.codes) == ("h", "ok", b"t", b"c")
+    damaged = stored_document({"_id": "a", "_source": source}, {})
+    assert (damaged.hash, damaged.state, damaged.terms) == ("", "pending", None)
+    other = stored_document({"_id": "a", "_source": {"t": 1}}, {})
+    assert (other.hash, other.state) == ("", None)
+
+
+def test_partial_results_are_told() -> None:
+    failures = [{"reason": {"reason": "shard burnt"}}]
+    hits = {"hits": [], "total": {"value": 0, "relation": "eq"}}
+    shards = {"failed": 1, "total": 3, "failures": failures}
+    reply = {"hits": hits, "timed_out": True, "suggest": {}, "_shards": shards}
+    found = page(reply, Query("x", "hybrid", ()), request={})
+    assert [w for w in found.warnings if "time limit" in w]
+    assert "1 of 3 shards failed: shard burnt" in found.warnings
+    assert [w for w in found.warnings if "suggest" in w]
+    assert found.partial
+
+
+@pytest.mark.parametrize(
+    ("raw", "mode", "sparse_parts", "parts"),
+    [
+        ({"matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.5}}, "hybrid", None, (4.0, 1.5, 2.5)),
+        ({}, "bm25", None, (4.0, 4.0, 0.0)),
+        ({}, "sparse", None, (4.0, 0.0, 4.0)),
+        ({"matched_queries": ["cherche_lexical"]}, "hybrid", {"a": 3.0}, (4.0, 1.0, 3.0)),
+    ],
+    ids=["named scores", "bm25", "sparse", "a second search"],
+)
+def test_a_score_is_the_sum_of_its_parts(raw: Any, mode: Any, sparse_parts: Any, parts: Any) -> None:
+    reply = {"hits": {"hits": [{"_id": "a", "_score": 4.0, **raw}]}}
+    [hit] = page(reply, Query("x", mode, ()), request={}, sparse_parts=sparse_parts).hits
+    assert (hit.score, hit.lexical, hit.sparse) == parts
+
+
+def test_only_the_callers_named_queries_are_passed_on() -> None:
+    named = {"cherche_lexical": 1.0, "mine": 2.0}
+    raw = {"_id": "a", "_score": 3.0, "matched_queries": named, "fields": {"year": [1], "cherche_terms": ["dA"]}}
+    [hit] = page({"hits": {"hits": [raw]}}, Query("x", "hybrid", ()), request={}).hits
+    assert hit.extra == {"matched_queries": {"mine": 2.0}, "fields": {"year": [1]}}

@@ -1,0 +1,109 @@
+"""Connections to clusters that are absent, silent, or something else."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import socket
+
+import pytest
+import structlog
+
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.engines.opensearch.http import Request, index_path
+from sidecar.errors import ChercheError, Code
+from sidecar.observe import logs
+from sidecar.values.documents import StoredDocument
+
+
+@pytest.mark.parametrize("name", ["", "*", "a,b", "_all", "-x", "a/b", "../x", "a b", "a?b", "<a-{now}>", "c:x"])
+def test_a_name_reaches_one_index(name: str) -> None:
+    with pytest.raises(ChercheError) as refused:
+        index_path(name, "_search")
+    assert refused.value.code == Code.INVALID_ARGUMENT
+
+
+def test_names_are_quoted() -> None:
+    assert index_path("bücher%", "_doc") == "/b%C3%BCcher%25/_doc"
+
+
+@pytest.mark.parametrize("url", ["cluster:9200", "ftp://cluster", "", "http://"])
+def test_a_url_is_checked(url: str) -> None:
+    with pytest.raises(ChercheError) as refused:
+        OpenSearchEngine.connect(url)
+    assert refused.value.code == Code.INVALID_ARGUMENT
+
+
+async def test_a_cluster_that_is_not_there() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        absent = OpenSearchEngine.connect(url)
+        try:
+            with pytest.raises(ChercheError, match=url) as unreachable:
+                await absent.info()
+            assert unreachable.value.code == Code.UNAVAILABLE
+            [result] = await absent.write("books", [StoredDocument("a", {}, "h", "pending")])
+            assert result.error is not None
+            assert result.error.code == Code.UNAVAILABLE
+        finally:
+            await absent.aclose()
+
+
+async def test_a_cluster_that_accepts_and_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        hung = OpenSearchEngine.connect(url, timeout=0.2)
+        try:
+            with pytest.raises(ChercheError, match=url) as late:
+                await hung.info()
+            assert late.value.code == Code.DEADLINE_EXCEEDED
+        finally:
+            await hung.aclose()
+
+
+async def test_something_that_is_no_cluster() -> None:
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 5\r\n\r\n"
+        writer.write(head.encode() + b"hello")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(page, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        wrong = OpenSearchEngine.connect(url)
+        try:
+            with pytest.raises(ChercheError, match="not JSON") as refused:
+                await wrong.info()
+            assert refused.value.code == Code.UNAVAILABLE
+        finally:
+            await wrong.aclose()
+
+
+async def test_what_a_cluster_warns_of_is_logged_once_and_no_python_warning() -> None:
+    said = '299 Elasticsearch-7.17.29-580aff1a "Loading the fielddata on the _id field is deprecated"'
+    root = b'{"version": {"number": "7.17.29", "build_flavor": "default"}}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readline() not in (b"\r\n", b""):
+            pass
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nwarning: {said}\r\nconnection: close\r\n"
+        writer.write(f"{head}content-length: {len(root)}\r\n\r\n".encode() + root)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        ours = OpenSearchEngine.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        logs.configure(stream=(written := io.StringIO()))
+        try:
+            for _ in range(3):
+                await ours._http.send(Request("GET", "/"), what="cluster")
+        finally:
+            structlog.reset_defaults()
+            await ours.aclose()
+    [line] = map(json.loads, written.getvalue().splitlines())
+    assert (line["level"], line["reason"]) == ("warning", "Loading the fielddata on the _id field is deprecated")

@@ -1,0 +1,91 @@
+"""Successor indices: how they are made, filled, and put in another's place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, PROPERTIES, UPGRADE
+from sidecar.engines.opensearch.successors import creation, placed
+from sidecar.errors import ChercheError, Code
+from sidecar.values.documents import StoredDocument, Version
+from sidecar.values.index import Fingerprint, IndexMeta, TextField
+from sidecar.values.maintenance import Placement
+from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
+
+META = IndexMeta("new", Fingerprint("s"), (TextField("title"),), 64)
+
+
+def test_a_successor_has_the_users_mapping_and_settings_and_not_what_names_the_old_index() -> None:
+    mappings = {
+        "_meta": {"mine": 1, "cherche": {"model": "old"}, UPGRADE: {"successor": "x"}},
+        "_source": {"excludes": ["secret"], "recovery_source_excludes": ["cherche_*"]},
+        "properties": {"title": {"type": "text"}},
+    }
+    settings = {"index.uuid": "u", "index.blocks.write": "true", "index.version.created": "1", "index.codec": "best"}
+    body = creation(mappings, settings, META, recovery_source=False)
+    assert body["settings"] == {"index.codec": "best"}
+    assert body["mappings"] == {
+        "_meta": {"mine": 1, "cherche": META.to_json()},
+        "_source": {"excludes": ["secret", *HEAVY_FIELDS]},
+        "properties": {"title": {"type": "text"}, **PROPERTIES},
+    }
+
+
+def test_copies_that_keep_the_weights_need_no_recovery_source() -> None:
+    body = creation({}, {"index.replication.type": "SEGMENT"}, META, recovery_source=True)
+    assert body["mappings"]["_source"]["recovery_source_excludes"] == list(HEAVY_FIELDS)
+
+
+def lines(placement: Placement) -> list[Any]:
+    return [json.loads(line) for line in placed(0, placement).lines.splitlines()]
+
+
+def test_a_document_is_placed_over_what_was_found_and_created_where_nothing_was() -> None:
+    document = StoredDocument("1", {"title": "x"}, "h", "ok", terms=b"t")
+    action, body = lines(Placement(document, "r", Version(7, 2)))
+    assert action == {"index": {"_id": "1", "routing": "r", "if_seq_no": 7, "if_primary_term": 2}}
+    assert (body["title"], body["cherche_hash"], body["cherche_terms"]) == ("x", "h", "dA==")
+    action, _ = lines(Placement(document, "", None))
+    assert action == {"create": {"_id": "1"}}
+
+
+def test_a_document_that_no_json_holds_is_refused() -> None:
+    with pytest.raises(ChercheError, match="document '1' cannot be written") as refused:
+        placed(0, Placement(StoredDocument("1", {"x": float("nan")}), "", None))
+    assert refused.value.code is Code.INVALID_ARGUMENT
+
+
+async def test_a_switch_keeps_the_filter_of_the_alias_and_its_write_index() -> None:
+    options = {"filter": {"term": {"a": 1}}, "is_write_index": True}
+    transport = FakeTransport(lambda request: {"old": {"aliases": {"books": options}}})
+    await (await engine(transport).successors()).switch("books", ["old"], ["new"])
+    [*_, sent] = transport.sent
+    assert sent.body["actions"] == [
+        {"remove": {"index": "old", "alias": "books"}},
+        {"add": {"index": "new", "alias": "books", "filter": {"term": {"a": 1}}, "is_write_index": True}},
+    ]
+
+
+async def test_an_index_that_is_not_of_this_upgrade_is_not_filled() -> None:
+    def answer(request: Sent) -> Any:
+        there = {"mappings": {"_meta": {"cherche": {**META.to_json(), "fingerprint": {"sparse": "x", "codes": ""}}}}}
+        return {"new": there if request.path.endswith("_mapping") else {"settings": {}}}
+
+    with pytest.raises(ChercheError, match="not set up for this upgrade") as refused:
+        await (await engine(FakeTransport(answer)).successors()).create("new", "old", META)
+    assert refused.value.code is Code.ALREADY_EXISTS
+
+
+async def test_only_a_copy_of_this_index_is_deleted() -> None:
+    def answer(request: Sent) -> Any:
+        name = request.path.split("/")[1]
+        return {name: {"mappings": {"_meta": {UPGRADE: {"successor": name}}}, "settings": {}}}
+
+    transport = FakeTransport(answer)
+    with pytest.raises(ChercheError, match='index "copy" exists and is no copy of "books"') as refused:
+        await (await engine(transport).successors()).clone("books", "copy")
+    assert refused.value.code is Code.ALREADY_EXISTS
+    assert "DELETE" not in {sent.method for sent in transport.sent}
