@@ -45,22 +45,6 @@ def test_the_files_are_what_the_verb_prints(arguments: tuple[str, ...], file: st
     assert json.loads(printed(*arguments, "--json")) == json.loads((FOLDER / file).read_text(encoding="utf-8"))
 
 
-def test_both_tasks_are_printed_without_a_choice_and_nothing_twice() -> None:
-    requests = json.loads(printed("opensearch", "--json"))
-    parts = [json.loads(printed("opensearch", task, "--json")) for task in ("--sparse", "--rerank")]
-    assert {json.dumps(one) for one in requests} == {json.dumps(one) for part in parts for one in part}
-    assert len({json.dumps(one) for one in requests}) == len(requests)
-
-
-def test_the_text_can_be_pasted() -> None:
-    text = printed("opensearch", "--sparse")
-    blocks = [block.split("\n", 2) for block in text.strip().split("\n\n")]
-    assert [block[1].split()[0] for block in blocks] == ["PUT", "PUT", "PUT", "POST", "POST", "PUT"]
-    for note, _, body in blocks:
-        assert note.startswith("# ")
-        assert json.loads(body)
-
-
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.file)
 def test_the_trusted_pattern_matches_every_address_that_is_called(connector: Connector) -> None:
     requests = connector.requests(EXAMPLE, "splade")
@@ -73,24 +57,6 @@ def test_the_trusted_pattern_matches_every_address_that_is_called(connector: Con
         assert all(re.fullmatch(json.loads(f'"{pattern}"'), url) for url in urls)
         assert not re.fullmatch(json.loads(f'"{pattern}"'), f"https://evil.example/{EXAMPLE}")
         assert not re.fullmatch(json.loads(f'"{pattern}"'), EXAMPLE.replace(".", "x") + "/a"), "dots are escaped"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("opensearch", "--gateway", "sidecar:50552"),
-        ("opensearch", "--gateway", 'https://a"b'),
-        ("opensearch", "--gateway", "https://a?b=c"),
-        ("opensearch", "--model", "a b"),
-        ("opensearch", "--model", '"'),
-        ("opensearch", "--service", "hugging_face"),
-        ("solr",),
-    ],
-)
-def test_what_would_not_pass_through_a_template_is_refused(arguments: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(cherche, ["print-connector", *arguments])
-    assert done.exit_code == 2
-    assert not done.stdout
 
 
 def test_the_readme_names_the_defaults() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,4 +98,9 @@ def articles(command: Command) -> Command:
     return command
 
 
-Serving = Callable[..., Any]
+def judged(command: Command) -> list[str]:
+    """Options that name two queries and their judgements; only the synonym finds the second one's document."""
+    queries = command.write("queries.jsonl", [{"_id": "q1", "text": "aspirin"}, {"_id": "q2", "text": "heart"}])
+    qrels = command.folder / "qrels.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nq1\t1\t1\nq2\t3\t1\n")
+    return ["--queries", queries, "--qrels", str(qrels)]

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sidecar.cli import cherche
-from tests.unit.sidecar.cli.conftest import Command
-from tests.unit.sidecar.cli.test_verbs import judged
+from tests.unit.sidecar.cli.conftest import Command, judged
 
 
 def written(folder: Path) -> list[str]:

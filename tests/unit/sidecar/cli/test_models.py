@@ -1,4 +1,4 @@
-"""Models written for other libraries, by the command line alone."""
+"""Models listed, loaded, and written for other libraries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from cherche_models import hub
 from sidecar.cli import cherche
 from tests import checkpoints
+from tests.unit.sidecar.cli.conftest import Command
 
 Runtime = Literal["torch", "onnx"]
 
@@ -42,3 +43,23 @@ def test_a_model_without_the_head_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(cherche, arguments)
     assert result.exit_code == 1
     assert "token embeddings" in result.stderr
+
+
+def test_models_are_listed_and_told(command: Command) -> None:
+    (model,) = command.json("models", "list")["models"]
+    assert (model["name"], model["state"], model["is_default"]) == ("fake", "READY", True)
+    assert command.json("models", "get", "fake")["dim"] == 16
+    assert "served: fake" in command("models", "get", "absent", code=1).stderr
+
+
+def test_models_come_and_go(command: Command) -> None:
+    assert command.json("models", "load", "again", "fake")["state"] == "READY"
+    assert [model["name"] for model in command.json("models", "list")["models"]] == ["again", "fake"]
+    command("models", "unload", "again")
+    assert [model["name"] for model in command.json("models", "list")["models"]] == ["fake"]
+
+
+def test_loading_into_a_sidecar_that_ends_at_once_makes_no_sense() -> None:
+    result = CliRunner().invoke(cherche, ["models", "load", "name", "source"])
+    assert result.exit_code == 2
+    assert "--server" in result.stderr

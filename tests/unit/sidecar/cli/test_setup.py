@@ -1,4 +1,4 @@
-"""`cherche setup` offers the codecs there are, one that was only just written included."""
+"""`cherche setup`: its plan, and the codecs that it offers, those of new files included."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from cherche_models.codec import CODECS
 from sidecar.cli import cherche
 from sidecar.cli.setup import codec_form
+from tests.unit.sidecar.cli.conftest import Command
 
 ROOT = Path(__file__).parents[4]
 
@@ -102,3 +103,26 @@ def test_a_codec_whose_number_is_taken_is_refused_where_it_is_imported(planted: 
 def test_pooling_needs_codes() -> None:
     with pytest.raises(UsageError, match="--codec none stores none"):
         codec_form("none", 2)
+
+
+def test_setup_prints_what_it_would_do_and_does_nothing(command: Command) -> None:
+    plan = command.json("setup", "articles", "--dry-run", "--prune", "top_k:2", "--fields", "title:0.5^2,text")
+    assert plan["applied"] is False
+    assert plan["requests"]
+    assert plan["fingerprint"]["sparse"]
+    assert "cherche setup articles" in command("search", "articles", "x", code=1).stderr
+
+
+@pytest.mark.parametrize("option", [["--prune", "most"], ["--max-length", "100000"], ["--model", "unheard-of"]])
+def test_setup_refuses_what_makes_no_sense_and_says_what_would(command: Command, option: list[str]) -> None:
+    error = json.loads(command("setup", "articles", *option, "--json", code=1).stderr)["error"]
+    assert option[1] in error["reason"]
+    assert error["next_step"] or "not one of" in error["reason"]
+
+
+def test_setup_projects_the_size_for_the_documents_there_are(articles: Command) -> None:
+    plan = articles.json("setup", "articles", "--dry-run")
+    assert plan["documents"] == 3
+    stored = sum(len(line) > 0 for line in articles("dump", "articles").stdout.splitlines())
+    assert stored == 3
+    assert plan["projected_bytes"] > 0

@@ -13,6 +13,7 @@ import sidecar.models.library
 from sidecar.cli import cherche
 from sidecar.errors import precondition
 from sidecar.testing import FakeModel
+from tests.unit.sidecar.cli.conftest import Command
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +71,17 @@ def test_a_model_that_cannot_be_loaded_is_said_once(monkeypatch: pytest.MonkeyPa
     assert "name another folder" in stderr
 
 
-def test_loading_into_a_sidecar_that_ends_at_once_makes_no_sense() -> None:
-    assert "--server" in run("models", "load", "name", "source", code=2).stderr
-
-
 def test_a_file_that_cannot_be_an_index_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.sqlite").write_text("not a database, but long enough to be looked at as if it were one" * 20)
     monkeypatch.setenv("CHERCHE_EMBEDDED__PATH", str(tmp_path / "other.sqlite"))
     assert "other.sqlite" in run("search", "articles", "ducks", code=1).stderr
+
+
+@pytest.mark.parametrize("flags", [["--engine", "embedded"], ["--url", "http://localhost:9200"]])
+def test_a_running_sidecar_is_not_configured_from_here(command: Command, flags: list[str]) -> None:
+    assert "belongs to the server" in command("search", "articles", "x", *flags, code=2).stderr
+
+
+@pytest.mark.parametrize("verb", [["setup", "a"], ["encode", "text"], ["rerank", "query", "text"]])
+def test_a_running_sidecar_takes_no_folder_of_this_machine(command: Command, verb: list[str]) -> None:
+    assert "folder of this machine" in command(*verb, "--model", str(command.folder), code=2).stderr

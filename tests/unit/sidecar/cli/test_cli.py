@@ -1,4 +1,4 @@
-"""The command as a whole: what it loads, and that its reference is fresh."""
+"""The command as a whole: what it imports, and what its verbs have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sidecar.cli import VERBS, cherche, reference
+from sidecar.cli import VERBS, cherche
 
 HEAVY = ("torch", "transformers", "grpc", "pydantic", "numpy", "rich", "opensearchpy")
 
@@ -65,10 +65,6 @@ def test_no_secret_is_a_flag() -> None:
     secrets = {"token", "authorization", "service_account", "page_token_key", "password"}
     for name, command in (leaf for pair in commands() for leaf in leaves(*pair)):
         assert not secrets & {parameter.name for parameter in command.params}, name
-
-
-def test_the_reference_is_fresh() -> None:
-    assert reference.FILE.read_text(encoding="utf-8") == reference.render(), "run: python -m sidecar.cli.reference"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["search"], ["search", "i", "t", "--size", "0"]])

@@ -1,0 +1,36 @@
+"""Failures on the command line: message, JSON and exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sidecar.cli.failures import FAILURE, UNAVAILABLE, Failure, translated
+from sidecar.errors import ChercheError, Code, not_found
+
+LATER = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED}
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_only_what_may_succeed_later_exits_with_3(code: Code) -> None:
+    with pytest.raises(Failure) as failed, translated(as_json=False):
+        raise ChercheError(code, "reason")
+    assert failed.value.exit_code == (UNAVAILABLE if code in LATER else FAILURE)
+
+
+def test_a_failure_is_one_line_or_one_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    error = not_found("index 'a' is missing", "run: cherche setup a")
+    Failure(error, as_json=False).show()
+    assert capsys.readouterr() == ("", "Error: index 'a' is missing — run: cherche setup a\n")
+    Failure(error, as_json=True).show()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert json.loads(printed.err) == {
+        "error": {"code": "NOT_FOUND", "reason": "index 'a' is missing", "next_step": "run: cherche setup a"}
+    }
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), translated(as_json=True):
+        raise ZeroDivisionError

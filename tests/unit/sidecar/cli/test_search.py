@@ -1,0 +1,72 @@
+"""Searches: hits, the parts of their scores, pages."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from sidecar.cli.search import curl_command
+from tests.unit.sidecar.cli.conftest import Command
+
+
+def test_search_shows_parts_that_add_up(articles: Command) -> None:
+    page = articles.json("search", "articles", "aspirin stroke", "--rerank", "--explain")
+    (hit, *_), parts = page["hits"], page["hits"][0]["parts"]
+    assert hit["id"] == "1"
+    assert parts["first_stage"] == pytest.approx(parts["lexical"] + parts["sparse"])
+    explained = next(e for e in page["explanations"] if e["id"] == "1")
+    assert parts["sparse"] == pytest.approx(sum(term["contribution"] for term in explained["terms"]))
+    assert parts["maxsim"] == pytest.approx(sum(match["similarity"] for match in explained["matches"]), abs=1e-4)
+    assert page["rerank"]["status"] == "APPLIED"
+
+
+def test_search_prints_columns_where_nobody_looks(articles: Command) -> None:
+    result = articles("search", "articles", "aspirin", "--mode", "bm25")
+    header, row = result.stdout.splitlines()
+    assert header.split() == ["rank", "score", "lexical", "sparse", "id", "text"]
+    assert row.split()[0] == "1"
+    assert "Aspirin aspirin prevents stroke" in row
+    assert "1 hit," in result.stderr
+    assert not articles("search", "articles", "aspirin", "--quiet").stderr
+
+
+def test_explain_prints_terms_and_tokens(articles: Command) -> None:
+    printed = articles("search", "articles", "heart", "--rerank", "--explain").stdout
+    assert "Cardiac care" in printed
+    (term,) = printed.partition("contribution\n")[2].partition("\nMaxSim")[0].splitlines()
+    query, document, contribution = map(float, term.split()[1:])
+    assert contribution == pytest.approx(query * document, abs=1e-3)
+    assert "query token" in printed
+
+
+def test_a_filter_keeps_others_out(articles: Command) -> None:
+    page = articles.json("search", "articles", "aspirin", "--filter", '{"ids": {"values": ["2"]}}', code=0)
+    assert "1" not in [hit["id"] for hit in page["hits"]]
+
+
+@pytest.mark.parametrize("options", [["--filter", "{"], ["--query-json", "absent.json"], ["--rerank-weight", "2"]])
+def test_a_search_that_cannot_be_read_is_a_usage_error(articles: Command, options: list[str]) -> None:
+    articles("search", "articles", "aspirin", *options, code=2)
+
+
+def test_pages_follow_one_another(articles: Command) -> None:
+    query = "aspirin ducks cardiac"
+    first = articles.json("search", "articles", query, "--size", "2", "--paginate")
+    token = first["next_page_token"]
+    second = articles.json("search", "articles", query, "--size", "2", "--page", token)
+    assert [hit["rank"] for hit in first["hits"] + second["hits"]] == [1, 2, 3]
+    assert len({hit["id"] for hit in first["hits"] + second["hits"]}) == 3
+    assert articles("search", "articles", "something else", "--page", token, code=1).stderr
+
+
+def test_the_embedded_engine_has_no_curl_command(articles: Command) -> None:
+    assert "--engine opensearch" in articles("search", "articles", "aspirin", "--curl", code=1).stderr
+
+
+def test_a_curl_command_quotes_the_body_and_leaves_the_cluster_to_a_variable() -> None:
+    request = {"method": "POST", "path": "/a/_search", "body": {"query": {"match": {"t": "it's"}}}}
+    command = curl_command("", request)
+    assert command.startswith('curl -X POST "$OPENSEARCH_URL/a/_search" -H ')
+    assert json.loads(shlex.split(command)[-1]) == request["body"]
