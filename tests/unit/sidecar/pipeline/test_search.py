@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from cherche_models.types import TermWeights
 from sidecar.errors import Code, overloaded, unavailable
 from sidecar.testing import FakeModel
 from sidecar.values.index import IndexGroup
 from sidecar.values.search import RerankStatus
-from tests.unit.sidecar.pipeline.searching import WORDS, ask, filled, ids, refused
+from tests.unit.sidecar.pipeline.searching import ask, filled, ids, refused
 
 # What is refused
 
@@ -47,11 +45,6 @@ async def test_a_search_that_makes_no_sense_is_refused(ready: Any, options: dict
     assert not ready.engine.queries
 
 
-async def test_a_bm25_search_with_a_query_of_its_own_needs_no_text(ready: Any) -> None:
-    await ask(ready, text="", mode="bm25", body={"query": {"match_all": {}}})
-    assert ready.engine.queries[0].body == {"query": {"match_all": {}}}
-
-
 async def test_an_unknown_model_is_named_with_the_command_that_serves_it(make_world: Callable[..., Any]) -> None:
     world = make_world(FakeModel("mine"))
     world.engine.metas[world.index] = make_world(FakeModel("theirs")).set_up()
@@ -77,12 +70,6 @@ async def test_only_bm25_searches_an_index_that_was_never_set_up(world: Any) -> 
         "run: cherche setup articles — or search with mode bm25",
     )
     await ask(world, mode="bm25")
-
-
-async def test_broken_query_weights_are_no_search(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = await refused(ready, text="notanumber")
-    assert error.code is Code.INTERNAL
-    assert "gave NaN or infinite weights for this query" in error.reason
 
 
 async def test_an_overloaded_model_refuses_a_search_at_once(ready: Any) -> None:
@@ -118,46 +105,11 @@ async def test_each_mode_asks_for_its_parts(ready: Any) -> None:
     assert ready.encoder.lanes[-1] == "query"
 
 
-async def test_query_modes(ready: Any) -> None:
-    text = "common common common three four"
-    await ask(ready, text, query_mode="pruned", query_terms=1)
-    [clause] = ready.engine.queries[-1].clauses
-    assert clause.name == f"h{ready.encoder.model.token_id('common') - 6}"
-    ready.encoder.calls.clear()
-    result = await ask(ready, text, query_mode="doc_only")
-    assert not ready.encoder.calls
-    weights = {c.id: c.weight for c in ready.engine.queries[-1].clauses}
-    n, df = 40, 28  # `three` is in every text of 3 to 9
-    assert weights[ready.encoder.model.token_id("three")] == pytest.approx(np.log1p((n - df + 0.5) / (df + 0.5)))
-    assert result.query_terms == 3
-    assert [c.weight for c in ready.engine.queries[-1].clauses] == sorted(weights.values(), reverse=True)
-
-
-async def test_doc_only_prefers_the_models_own_table(ready: Any) -> None:
-    ready.encoder.idfs = {ready.encoder.model.token_id("three"): 4.5}
-    await ask(ready, query_mode="doc_only")
-    assert [c.weight for c in ready.engine.queries[-1].clauses] == [4.5]
-    assert not ready.engine.calls["document_frequencies"]
-
-
-async def test_a_query_without_weights_says_so(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeModel, "_weights", lambda *_: TermWeights.empty())
-    assert "the query has no term weights" in (await ask(ready)).warnings[0]
-    assert (await ask(ready, mode="sparse")).hits == ()
-    assert (await ask(ready, mode="bm25")).warnings == ()
-
-
 async def test_a_query_that_a_mode_does_not_use_is_told(ready: Any) -> None:
     body = {"query": {"match": {"text": "{{text}}"}}}
     [warning] = (await ask(ready, mode="sparse", body=body)).warnings
     assert "mode sparse leaves out the query of the search body" in warning
     assert (await ask(ready, body=body)).warnings == ()
-
-
-async def test_a_truncated_query_says_so(make_world: Callable[..., Any]) -> None:
-    world = await filled(make_world(FakeModel(max_length=10)))
-    [warning] = (await ask(world, " ".join(WORDS * 2))).warnings
-    assert warning == "the query has 22 tokens; the model read the first 10"
 
 
 async def test_terms_that_the_engine_left_out_are_not_counted(ready: Any) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import pytest
 
@@ -9,7 +9,6 @@ from sidecar.pb.cherche.v1 import common_pb2, index_pb2
 from sidecar.values.documents import IngestResult, StoredDocument
 from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import (
-    Chunks,
     EngineInfo,
     GroupSummary,
     IndexMeta,
@@ -73,13 +72,6 @@ def test_an_index_that_is_not_set_up_survives_the_wire() -> None:
     groups = (GroupSummary(("a",), "", None),)
     bare = IndexReport("a", None, IndexStats(5, 0, 0), EngineInfo("embedded SQLite", "3.40", 0), False, groups=groups)
     assert index.report_from_pb(index.report_to_pb(bare)) == bare
-
-
-def test_every_field_of_the_settings_survives_json() -> None:
-    sent = sample(IndexMeta)
-    assert lost(IndexMeta, IndexMeta.from_json(sent.to_json()), sent) == {}
-    older = {key: value for key, value in sent.to_json().items() if key not in ("chunks", "reranker")}
-    assert IndexMeta.from_json(older) == replace(sent, chunks=Chunks(), reranker="")
 
 
 @pytest.mark.parametrize("outcome", list(index.OUTCOMES))

@@ -11,7 +11,7 @@ import pytest
 from sidecar.observe import dashboard
 from sidecar.observe.metrics import Metrics
 
-FOLDER = Path(__file__).parents[2] / "opensearch" / "dashboards"
+FOLDER = Path(__file__).parents[4] / "opensearch" / "dashboards"
 SCRAPED = {"instance", "le"}
 
 

@@ -1,0 +1,49 @@
+"""Settings of an index: as JSON, and what another setup makes of its documents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, TextField
+from tests.unit.sidecar.samples import lost, sample
+
+
+def test_every_field_of_the_settings_survives_json() -> None:
+    sent = sample(IndexMeta)
+    assert lost(IndexMeta, IndexMeta.from_json(sent.to_json()), sent) == {}
+    older = {key: value for key, value in sent.to_json().items() if key not in ("chunks", "reranker")}
+    assert IndexMeta.from_json(older) == replace(sent, chunks=Chunks(), reranker="")
+
+
+META = IndexMeta("m", Fingerprint("s", "c"), (TextField("text"),), 64)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_void"),
+    [
+        (META, META, False),
+        (META, replace(META, fingerprint=Fingerprint("other", "c")), True),
+        (META, replace(META, fingerprint=Fingerprint("s", "other")), True),
+        (META, replace(META, fingerprint=Fingerprint("s", "other"), codec="float16"), False),
+        (META, replace(META, fingerprint=Fingerprint("s"), codec="float16"), True),
+        (replace(META, fingerprint=Fingerprint("s")), META, False),
+        (META, replace(META, model="renamed", sparse_boost=2.0), False),
+    ],
+    ids=["the same", "weights", "codes", "another codec", "no codes", "codes are added", "settings"],
+)
+def test_what_was_encoded_is_void_where_weights_or_codes_are_of_another_model(
+    old: IndexMeta, new: IndexMeta, is_void: bool
+) -> None:
+    assert old.voided_by(new) is is_void
+
+
+@pytest.mark.parametrize("change", [{"version": None}, {"fields": [{}]}, {"rerank": 3}, {"max_length": "many"}])
+def test_an_object_that_holds_no_settings_is_an_error(change: dict[str, object]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        IndexMeta.from_json({**META.to_json(), **change})
+
+
+def test_gaps_add_up() -> None:
+    assert Gaps(untouched=1, waiting=20, lost=300, without_codes=4000).total == 4321
