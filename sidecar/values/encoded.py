@@ -80,7 +80,7 @@ class RerankFailure:
 
 @dataclass(frozen=True, slots=True)
 class RerankResult:
-    """Scored documents by falling score, and those that failed."""
+    """Scored documents in descending order of score, and those that failed."""
 
     scores: tuple[RerankScore, ...]
     failures: tuple[RerankFailure, ...]

@@ -10,7 +10,7 @@ from sidecar.cli import cherche
 from tests.unit.sidecar.cli.conftest import Command
 
 
-def test_doctor_is_content_and_then_is_not(articles: Command) -> None:
+def test_doctor_passes_an_index_and_reports_a_missing_one(articles: Command) -> None:
     report = articles.json("doctor", "articles")
     assert report["ok"]
     assert {"environment", "torch", "model fake", "engine", "index articles"} <= {c["what"] for c in report["checks"]}
@@ -19,7 +19,7 @@ def test_doctor_is_content_and_then_is_not(articles: Command) -> None:
     assert "cherche setup nowhere" in finding["next_step"]
 
 
-def test_doctor_says_that_nothing_answers(tmp_path: Path) -> None:
+def test_doctor_reports_that_no_sidecar_answers(tmp_path: Path) -> None:
     result = CliRunner().invoke(cherche, ["doctor", "--server", "127.0.0.1:1"])
     assert result.exit_code == 1
     assert "cherche serve" in result.stdout

@@ -45,7 +45,7 @@ def test_a_model_without_the_head_is_refused(tmp_path: Path) -> None:
     assert "token embeddings" in result.stderr
 
 
-def test_models_are_listed_and_told(command: Command) -> None:
+def test_models_are_listed_and_described(command: Command) -> None:
     (model,) = command.json("models", "list")["models"]
     assert (model["name"], model["state"], model["is_default"]) == ("fake", "READY", True)
     assert command.json("models", "get", "fake")["dim"] == 16

@@ -61,7 +61,7 @@ def test_a_model_can_be_named_for_one_call(loaded: list[str], tmp_path: Path) ->
     assert loaded == ["cherche-tiny", str(tmp_path / "model")]
 
 
-def test_a_model_that_cannot_be_loaded_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str, source: str, **_: Any) -> FakeModel:
         raise precondition(f"{source} holds no model", "name another folder")
 

@@ -28,7 +28,7 @@ def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
     assert (other.hash, other.state) == ("", None)
 
 
-def test_partial_results_are_told() -> None:
+def test_partial_results_are_warned_of() -> None:
     failures = [{"reason": {"reason": "shard burnt"}}]
     hits = {"hits": [], "total": {"value": 0, "relation": "eq"}}
     shards = {"failed": 1, "total": 3, "failures": failures}

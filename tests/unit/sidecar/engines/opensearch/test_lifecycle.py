@@ -11,7 +11,7 @@ from sidecar.values.index import IndexStats
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
 
 
-async def test_a_name_that_is_switched_between_two_requests_is_asked_again() -> None:
+async def test_a_name_that_is_switched_between_two_requests_is_resolved_again() -> None:
     names = iter(["old", "new", "new", "new"])
 
     def answer(request: Sent) -> Any:
@@ -21,7 +21,7 @@ async def test_a_name_that_is_switched_between_two_requests_is_asked_again() -> 
     assert group.names == ("new",)
 
 
-async def test_a_name_that_never_stands_still_is_no_answer() -> None:
+async def test_a_name_that_is_switched_again_and_again_is_unavailable() -> None:
     names = iter(map(str, range(100)))
     with pytest.raises(ChercheError, match="again and again") as restless:
         await engine(FakeTransport(lambda _: {next(names): {"mappings": {}, "settings": {}}})).groups("books")

@@ -24,7 +24,7 @@ def test_load_is_the_sum_over_the_nodes() -> None:
     assert found == Load(rejected=6, queued=10, threads=8, searches=20, search_seconds=1.0)
 
 
-def test_a_node_that_tells_nothing_counts_nothing() -> None:
+def test_a_node_without_figures_counts_nothing() -> None:
     assert read_load({"nodes": {"1": {}}}) == Load(rejected=0, queued=0, threads=0, searches=0, search_seconds=0.0)
 
 
@@ -42,7 +42,7 @@ def test_a_disk_beyond_the_watermark_takes_nothing_from_the_others() -> None:
     assert free_bytes({"nodes": {"1": node(0, free=100), "2": node(0, host="b")}}, "85%") == 450
 
 
-async def test_a_caller_without_the_permission_learns_nothing() -> None:
+async def test_without_the_permission_load_and_room_are_unknown() -> None:
     refused = http(FakeTransport(lambda _: refusal(403, "security_exception", "no permissions")))
     assert await load(refused) is None
     assert await room(refused, "books", {}, 0) is None
