@@ -48,7 +48,7 @@ def read(folder: Path, request: Request) -> Checkpoint:
 
 
 def holds(checkpoint: Checkpoint) -> bool:
-    """True: `export` says itself which models neural-cherche has no place for."""
+    """True: `export` reports which models neural-cherche's layout cannot hold."""
     return True
 
 

@@ -70,7 +70,7 @@ def is_sorted(body: Json) -> bool:
 
 
 def _sort_key(key: Any) -> tuple[str, str]:  # noqa: ANN401  # any JSON value
-    """Name and order of a sort key; ``_score`` falls unless told otherwise."""
+    """Name and order of a sort key; ``_score`` descends by default."""
     if isinstance(key, str):
         return key, "desc"
     if not isinstance(key, Mapping) or len(key) != 1:

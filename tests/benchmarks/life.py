@@ -67,7 +67,7 @@ def documents(wanted: int, data: Path | None) -> Iterator[tuple[str, dict[str, s
         lines = (Path(str(data)) / name / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
         found = [json.loads(line) for line in lines]
         corpus += [(f"{name}-{d['_id']}", {"title": d["title"], "text": d["text"]}) for d in found if d["text"]]
-    # Words that the fake model is told to fail on.
+    # Words that make the fake model fail.
     corpus = [(id, s) for id, s in corpus if POISON not in str(s).lower() and NAN not in str(s).lower()]
     for number, place in zip(count(), range(wanted), strict=False):
         again, at = divmod(place, len(corpus))

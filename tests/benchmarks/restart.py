@@ -3,7 +3,7 @@
 SciFact on one node, hybrid searches with rerank through one client that knows all sidecars. First the most they
 answer, then 70 % of it as an open loop (a search is sent when it is due, however many are unanswered; its latency
 counts from then): without a restart, during the restart of each, and without one again. A restart goes as a
-Deployment with one surge does: the new sidecar first, then the old one is told to leave. All share this machine's
+Deployment with one surge does: the new sidecar first, then the old one gets SIGTERM. All share this machine's
 processor, so a sidecar that starts yields to the others (niceness), as one on its own node would not take theirs.
 Needs CHERCHE_TEST_DATA, and OPENSEARCH_URL or Maven and a JDK.
 """

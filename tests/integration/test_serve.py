@@ -128,7 +128,7 @@ async def test_drain_lets_calls_end_and_refuses_new_ones(engine: Engine) -> None
 
 
 async def refusal(address: str) -> Code:
-    """What a new caller is told, once it is told no."""
+    """The status of the first refused call."""
     async with asyncio.timeout(60), Client(address, timeout=0.5) as late:
         while True:
             try:

@@ -28,7 +28,7 @@ class Dialect:
     recovery_source : bool
         ``_source.recovery_source_excludes``.
     segment_replication : bool
-        ``_cat/segment_replication``, which tells how far replicas are behind.
+        ``_cat/segment_replication``, which reports how far replicas lag.
     read_preference : str
         Which copy answers a read that must see every acknowledged write; empty for any.
     states_max_clauses : bool

@@ -72,10 +72,10 @@ def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
 def of_item(status: int, error: JsonValue, what: str) -> ChercheError:
     """Error of one document of a bulk; `what` names it."""
     kind, reason = root_cause({"error": error})
-    told = _with_cause(reason, error)
-    if any(phrase in told for phrase in _NO_SCRIPTS):
-        return NoScripts(f"{what}: {told}")
-    return classify(status, kind, told, what)
+    cause = _with_cause(reason, error)
+    if any(phrase in cause for phrase in _NO_SCRIPTS):
+        return NoScripts(f"{what}: {cause}")
+    return classify(status, kind, cause, what)
 
 
 def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:

@@ -128,14 +128,14 @@ class _Connection(AIOHttpConnection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # opensearch-py's own
         super().__init__(*arguments, **options)
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def _raise_warnings(self, warning_headers: Iterable[str]) -> None:
         """Log what the cluster warns of, each text once: Elasticsearch says some with every reply."""
         for header in warning_headers:
             text = header.partition('"')[2].rpartition('"')[0] or header
-            if text not in self._told and len(self._told) < _MOST_WARNINGS:
-                self._told.add(text)
+            if text not in self._reported and len(self._reported) < _MOST_WARNINGS:
+                self._reported.add(text)
                 logs.get("engine").warning("the cluster warns", reason=text)
 
     async def perform_request(

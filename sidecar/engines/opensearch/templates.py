@@ -17,7 +17,7 @@ from sidecar.values.documents import Json
 from sidecar.values.index import IndexMeta
 
 BACKING = ".ds-"  # how names of a data stream's indices begin
-# What Elasticsearch 9.2 tells of a template and takes from nobody (elastic/elasticsearch#132083).
+# Keys that Elasticsearch 9.2 returns with a template and rejects in a request (elastic/elasticsearch#132083).
 _CLUSTERS_OWN = ("created_date", "created_date_millis", "modified_date", "modified_date_millis")
 _UNKNOWN = (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
 
