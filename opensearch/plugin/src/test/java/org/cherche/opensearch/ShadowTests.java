@@ -31,6 +31,7 @@ class ShadowTests {
     void overlapIsTheShareOfTheLongerList() {
         assertEquals(1.0, Shadow.overlap(List.of(), List.of()));
         assertEquals(0.5, Shadow.overlap(List.of("a", "b"), List.of("b")));
+        assertEquals(0.5, Shadow.overlap(List.of("b"), List.of("a", "b")));
         assertEquals(0.0, Shadow.overlap(List.of("a"), List.of("b")));
     }
 
