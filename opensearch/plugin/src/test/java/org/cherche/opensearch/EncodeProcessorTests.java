@@ -224,9 +224,10 @@ class EncodeProcessorTests {
     @Test
     void withoutASidecarDocumentsFailOrAreDeferred() throws Exception {
         test.stopSidecar();
-        var refused = wrappers(texts(6));
-        run(processor(OnUnavailable.FAIL), refused);
-        refused.forEach(one -> assertEquals(RestStatus.SERVICE_UNAVAILABLE, status(one)));
+        var rejected = wrappers(texts(6));
+        run(processor(OnUnavailable.FAIL), rejected);
+        rejected.forEach(one -> assertEquals(RestStatus.SERVICE_UNAVAILABLE, status(one)));
+        assertEquals(2, test.count(Count.INGEST_CALLS), "an outage is not repeated in halves");
         var deferred = wrappers(texts(6));
         deferred.forEach(one -> one.getIngestDocument().setFieldValue(IndexSetup.HASH, "of another text"));
         run(processor(OnUnavailable.DEFER), deferred);
