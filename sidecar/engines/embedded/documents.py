@@ -14,6 +14,7 @@ from sidecar.errors import ChercheError, invalid
 from sidecar.values.documents import Json, State, StoredDocument
 
 MAX_ID_BYTES = 512
+# SQLite before 3.32 takes at most 999 parameters in a statement.
 _BATCH = 500
 
 

@@ -135,6 +135,7 @@ class EmbeddedEngine:
             expired page token; DEADLINE_EXCEEDED.
         """
         try:
+            # The thread finishes its statement even so; only the caller stops waiting.
             async with asyncio.timeout(query.timeout):
                 return await self._read(lambda db: self._search(db, indices.get(db, index), query))
         except TimeoutError as error:
@@ -181,6 +182,7 @@ class EmbeddedEngine:
         self, shard: ShardRange, after: int, meta: IndexMeta, *, incomplete: bool = False, whole_source: bool = False
     ) -> AsyncIterator[list[StoredDocument]]:
         """Documents in ascending order of their write count, always with all fields."""
+        # Documents of one bulk share a count, so the id is part of the position; no id is smaller than "".
         key = (after + 1, "")
 
         def work(db: sqlite3.Connection) -> list[StoredDocument]:
@@ -262,6 +264,7 @@ class EmbeddedEngine:
         if self._connection is not None:
             yield self._connection
             return
+        # A file that does not exist holds no index, and reading must not create it.
         with closing(schema.connect_empty()) as empty:
             yield empty
 

@@ -155,6 +155,7 @@ def _statements(
     stored = json.dumps(meta.to_json(), ensure_ascii=False)
     listed = json.dumps(fields, ensure_ascii=False)
     if index is None:
+        # Chosen beforehand, as it is part of the full-text table's name, which the plan shows.
         id = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM indices").fetchone()[0]
         return [
             (

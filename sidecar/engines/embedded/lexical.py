@@ -67,6 +67,7 @@ def table(index_id: int) -> str:
 def create_sql(index_id: int, fields: int) -> str:
     """The statement that creates the full-text table of an index with `fields` fields."""
     columns = ", ".join(f"c{i}" for i in range(fields))
+    # Porter's stemmer as in the `english` analyzer of clusters; FTS5 has no stop words.
     return f"CREATE VIRTUAL TABLE {table(index_id)} USING fts5({columns}, content='', tokenize='porter unicode61')"
 
 
@@ -90,6 +91,7 @@ def word_sql(index_id: int, fields: Sequence[str], query: LexicalQuery) -> str:
     """The statement that scores every document with a given word."""
     name = table(index_id)
     weights = ", ".join(repr(float(query.boosts.get(field, 0.0))) for field in fields)
+    # FTS5's bm25() is the smaller the better a row matches.
     return f"SELECT rowid, -bm25({name}, {weights}) FROM {name} WHERE {name} MATCH ?"
 
 

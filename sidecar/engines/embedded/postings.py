@@ -65,6 +65,7 @@ class Segment:
         """Number of live documents with each term."""
         counts = np.zeros(len(ids), np.int64)
         known = ids < self.postings.shape[0]
+        # float32 counts exactly to 2**24 only.
         chosen = self.postings[ids[known]].astype(np.float64)
         chosen.data[:] = 1.0
         counts[known] = chosen @ self.live
@@ -156,6 +157,7 @@ class Mirror:
 
     def _extend(self, changed: Sequence[tuple[int, str, bytes | None]]) -> None:
         rows = np.array([row for row, _, _ in changed], np.int64)
+        # Row numbers only grow (AUTOINCREMENT), so the arrays stay sorted by appending.
         new = rows > (self.rows[-1] if len(self) else -1)
         self.rows = np.concatenate([self.rows, rows[new]])
         self.ids.extend(id for (_, id, _), is_new in zip(changed, new, strict=True) if is_new)
@@ -202,6 +204,7 @@ def top(scores: NDArray[np.float64], members: NDArray[np.int64], ids: Sequence[s
         return []
     if members.size > k:
         chosen = scores[members]
+        # All that tie with the k-th stay, until their ids decide.
         members = members[chosen >= np.partition(chosen, -k)[-k]]
     ranked = zip((-scores[members]).tolist(), members.tolist(), strict=True)
     return [i for _, i in sorted(ranked, key=lambda pair: (pair[0], ids[pair[1]]))[:k]]

@@ -51,6 +51,7 @@ def connect(path: Path, *, create: bool, busy_timeout: float) -> sqlite3.Connect
             f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,
             timeout=busy_timeout,
+            # No implicit BEGIN of the sqlite3 module: see `transaction`.
             isolation_level=None,
         )
         try:
@@ -72,8 +73,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if not empty:
         _check_ours(connection, path)
+    # In WAL mode the weaker NORMAL may lose an acknowledged write when the power fails.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA cache_size = -65536")  # KiB, as it is negative
     if empty:
         connection.execute("PRAGMA journal_mode = WAL")
         with transaction(connection):
@@ -84,6 +86,7 @@ def _create(connection: sqlite3.Connection) -> None:
     """Create the tables, unless another process has done so meanwhile."""
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return
+    # Not executescript, which would commit the transaction first.
     for statement in _TABLES.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -102,11 +105,13 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, write: bool = True) -> Iterator[None]:
     """Run a block as one transaction: all or nothing, and one consistent state for reads."""
+    # A deferred transaction that turns into a write fails at once with SQLITE_BUSY, without the busy timeout.
     connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
+        # Where the disk is full or fails, SQLite may have rolled back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -129,7 +134,7 @@ def explain(error: sqlite3.Error, path: Path) -> ChercheError:
     >>> str(explain(sqlite3.OperationalError("no such table"), Path("i.db")))
     'i.db: no such table'
     """
-    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes hold the primary one in the low byte
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return unavailable(f"{path} is locked by another process", "end its transaction, then try again")
     if primary in _REASONS:

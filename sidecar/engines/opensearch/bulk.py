@@ -15,8 +15,11 @@ from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
 
+# OpenSearch's tuning guide advises 5 to 15 MB a bulk; http.max_content_length refuses 100 MB by default.
 MAX_BYTES = 8 * 1024 * 1024
+# The limit of both products: a longer id fails the validation of the whole bulk, not of its own item.
 MAX_ID_BYTES = 512
+# With waits of 7.75 s in all; after that the refusal is the result of the document.
 ATTEMPTS = 6
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -44,6 +47,7 @@ def item(
     ChercheError
         INVALID_ARGUMENT where it cannot be written as JSON, or its id would fail the whole bulk.
     """
+    # With surrogatepass, as a lone surrogate has to fail below, where the error names it.
     if not document.id or len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
         raise invalid(f"id {document.id[:40]!r} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
     try:
@@ -72,6 +76,7 @@ def rewritten(position: int, raw: Json, source: Json) -> Item:
         "_id": raw["_id"],
         "if_seq_no": raw["_seq_no"],
         "if_primary_term": raw["_primary_term"],
+        # A default pipeline with an encoding processor would put back what is being replaced here.
         "pipeline": "_none",
     }
     if "_routing" in raw:
@@ -157,11 +162,13 @@ class Writer:
         request = Request("POST", path, b"".join(each.lines for each in batch), self._params)
         try:
             reply = await self._http.send(request, what=f'index "{self._index}"' if self._index else "bulk")
+        # One invalid action, or too many bytes, refuse the request as a whole: nothing of it was written.
         except BadRequestShape as error:
             return await self._isolate(batch, error)
         except ChercheError as error:
             if error.code == Code.RESOURCE_EXHAUSTED:
                 return [(each, error) for each in batch]
+            # Only a refusal is known to have written nothing: anything else is reported, not sent again.
             self._fail(batch, error)
             return []
         return self._record(batch, reply)
@@ -176,6 +183,7 @@ class Writer:
 
     def _record(self, batch: list[Item], reply: JsonValue) -> list[tuple[Item, ChercheError]]:
         answers = [next(iter(entry.values())) for entry in reply.get("items", ())]
+        # A result that is credited to another document would report a lost one as stored.
         if [answer.get("_id") for answer in answers] != [each.id for each in batch]:
             reason = f"the cluster answered {len(answers)} items to {len(batch)} documents, in another order"
             self._fail(batch, ChercheError(Code.INTERNAL, reason, "feed these documents again"))
@@ -214,4 +222,5 @@ def neural_fields(document: StoredDocument) -> dict[str, Any]:
 
 def dumps(value: JsonValue) -> str:
     """One line of JSON, as a bulk wants it."""
+    # Not escaped: an escape takes six bytes where UTF-8 takes two or three.
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

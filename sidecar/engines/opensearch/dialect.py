@@ -10,6 +10,7 @@ from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import ChercheError, precondition
 from sidecar.values.documents import Json
 
+# Each use extends it. Not longer, as an abandoned one counts against OpenSearch's 300 open contexts per node.
 KEEP_ALIVE = "5m"
 TITLES = {"opensearch": "OpenSearch", "elasticsearch": "Elasticsearch"}
 # OpenSearch: points in time. Elasticsearch: `linear` of rank_feature and _shard_doc (PR 67670, PR 66093).
@@ -155,6 +156,7 @@ def _opensearch(number: str, found: tuple[int, ...]) -> Dialect:
         recovery_source=found >= (3, 0),
         segment_replication=found >= (2, 7),
         search_pipelines=found >= (2, 9),
+        # Under segment replication a replica lags the primary by up to a second (OpenSearch 3.8.0).
         read_preference="_primary",
     )
 

@@ -25,6 +25,7 @@ from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMe
 from sidecar.values.maintenance import Load, Room, ShardRange
 from sidecar.values.search import EnginePage, Query, SparseClause
 
+# Lucene's default; Elasticsearch 8 and later allow at least as many on any node.
 DEFAULT_MAX_CLAUSES = 1024
 _FREQUENCY_BATCH = 500
 _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
@@ -111,7 +112,9 @@ which would end up in logs — send them as an identity, or configure a service 
     async def meta(self, index: str) -> IndexMeta | None:
         """See `Engine.meta`."""
         found = await lifecycle.facts(self._http, index)
+        # Renewed with each reading of the settings: the index may have been created again with the other type.
         self._known.weights[index] = mapping.weights_kind(index, found)
+        # Of indices with several encodings that one counts which new documents go to.
         if len(mapping.groups(found)) > 1 and (written := await multi_index.target(self._http, index, found)):
             found = (written,)
         return mapping.read_meta(index, found)
@@ -130,6 +133,7 @@ which would end up in logs — send them as an identity, or configure a service 
             FAILED_PRECONDITION where documents were encoded for another model, or own fields
             have other types.
         """
+        # Documents that are not refreshed do not count, and the index would seem free to change its model.
         await lifecycle.show_writes(self._http, index)
         requests, plan = await lifecycle.planned(self._http, await self._dialect(), index, meta)
         for request in requests:
@@ -139,6 +143,7 @@ which would end up in logs — send them as an identity, or configure a service 
     async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
         """See `Engine.remove`."""
         found = await lifecycle.facts(self._http, index)
+        # The query that finds documents to strip sees only what is refreshed.
         await self.refresh(index)
         changed = await strip(self._http, await self._dialect(), index, sleep=self._sleep)
         for request in await lifecycle.removals(self._http, index, found):
@@ -189,6 +194,7 @@ which would end up in logs — send them as an identity, or configure a service 
         pit = dialect.pit_id(await self._send(index, dialect.open_pit(index), query.timeout))
         try:
             return await self._fitted(index, replace(query, pit=pit))
+        # Nobody else knows its id: it would stay open for the whole of its keep-alive.
         except ChercheError:
             await self.close_pit(pit)
             raise
@@ -207,6 +213,7 @@ which would end up in logs — send them as an identity, or configure a service 
         counts: list[int] = []
         total = 0
         kind = await self._weights(index)
+        # At least one request, as the number of documents is needed even without features.
         for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
             names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
             filters = [holds(name, kind) for name in names]
@@ -293,14 +300,17 @@ which would end up in logs — send them as an identity, or configure a service 
             except TooManyClauses:
                 if limit <= 1:
                     raise
+                # The reserve is an estimate: analyzers run in the cluster, and Lucene counts clauses after rewriting.
                 limit = min(limit, len(clauses)) // 2
 
     async def _search(self, index: str, query: Query, clauses: Sequence[SparseClause], cut: int) -> EnginePage:
         dialect = await self._dialect()
         kind = await self._weights(index) if clauses else RANK_FEATURES
         pit = dialect.in_pit(query.pit) if query.pit else {}
+        # A point in time names its indices itself: a name in the path is refused.
         path = "/_search" if query.pit else index_path(index, "_search")
         two_parts = query.mode == "hybrid" and bool(clauses)
+        # A sorted reply has no score, so the named clauses are the only place where it can be read.
         named = dialect.named_scores and (two_parts or "sort" in query.body)
         params = {"include_named_queries_score": "true"} if named else {}
         body = {**search_body(query, clauses, kind), **pit}
@@ -347,6 +357,7 @@ which would end up in logs — send them as an identity, or configure a service 
         try:
             copies = await self._send(index, Request("GET", path, params={"format": "json"}))
         except ChercheError as error:
+            # A caller who may write and refresh need not have the permission to monitor.
             if error.code == Code.PERMISSION_DENIED:
                 return 0
             raise

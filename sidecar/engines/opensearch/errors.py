@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid, not_found, overloaded, precondition, unavailable
 
+# Seconds: a cluster that rejects a request does not say when to come back.
 RETRY_AFTER = 1.0
 
 _REJECTED = (
@@ -23,6 +24,7 @@ _BAD_DOCUMENT = (
     "illegal_argument_exception",
 )
 _BLOCKS = (
+    # In order: "index read" would match "index read-only" too.
     ("read-only-allow-delete", "index.blocks.read_only_allow_delete", "free disk space, then set {} to null"),
     ("index read-only", "index.blocks.read_only", "set {} to null"),
     ("index write", "index.blocks.write", "set {} to null"),
@@ -60,6 +62,7 @@ class NoScripts(ChercheError):
 def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
     """Error of a request that the cluster refused; `what` names the index or the call."""
     kind, reason = root_cause(body)
+    # Lucene 9 counts nested clauses of the whole query (LUCENE-8811), and its error has another name.
     if _mentions(body, "too_many_clauses") or _mentions(body, "too_many_nested_clauses"):
         return TooManyClauses(f"{what}: {reason}")
     if any(phrase in reason for phrase in _NO_SCRIPTS):
@@ -81,6 +84,7 @@ def of_item(status: int, error: JsonValue, what: str) -> ChercheError:
 def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
     """Turn a status, an error type and a reason into a typed error."""
     text = f"{what}: {reason}"
+    # Before 429 is read as overload: the flood-stage block answers 429, and no retry helps until disk is free.
     if kind == "cluster_block_exception":
         return _blocked(reason, text)
     if kind in _REJECTED or (status == 429 and kind != "cluster_block_exception"):
@@ -152,6 +156,7 @@ def _index_of(reason: str) -> str:
 
 
 def _mentions(body: JsonValue, kind: str) -> bool:
+    # At any depth: every shard's failure wraps it in causes of its own.
     if isinstance(body, Mapping):
         return body.get("type") == kind or any(_mentions(value, kind) for value in body.values())
     return isinstance(body, list) and any(_mentions(value, kind) for value in body)

@@ -31,6 +31,7 @@ def page(
         Sparse score by id, where the reply cannot hold it.
     """
     found = reply["hits"]
+    # With track_total_hits off there is no count: what was seen is a lower bound.
     total = found.get("total", {"value": query.offset + len(found["hits"]), "relation": "gte"})
     return EnginePage(
         hits=tuple(_hit(raw, query, sparse_parts) for raw in found["hits"]),
@@ -89,6 +90,7 @@ def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> E
     score = raw.get("_score")
     return EngineHit(
         id=str(raw["_id"]),
+        # Hits that are sorted by a field come without a score.
         score=float(lexical + sparse if score is None else score),
         lexical=lexical,
         sparse=sparse,

@@ -20,7 +20,9 @@ from sidecar.values.documents import Json
 from sidecar.values.index import Identity
 
 POOL_SIZE = 32
+# Warnings quote names and values: without a bound a long-lived process would collect them for ever.
 _MOST_WARNINGS = 100
+# The size from which aiohttp warns, see _Connection.
 _STREAMED_BYTES = 2**20
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -101,6 +103,7 @@ class Http:
                 timeout=seconds,
                 headers=self._headers(request),
             )
+        # In this order, since each of these three is a subclass of the next.
         except ConnectionTimeout as error:
             raise ChercheError(
                 Code.DEADLINE_EXCEEDED,
@@ -177,6 +180,7 @@ def connect(url: str, *, identity: Identity, ca_certs: str | None, verify: bool,
         hosts=[url],
         connection_class=_Connection,
         timeout=timeout,
+        # For a pooled connection that the server closed meanwhile; opensearch-py repeats no timeouts by default.
         max_retries=1,
         pool_maxsize=POOL_SIZE,
         **security,

@@ -78,6 +78,7 @@ def _field_exists(name: str, properties: Json) -> dict[str, Any] | None:
 
 
 def _tells(spec: Json) -> bool:
+    # `exists` finds no text that is not indexed, and no keyword that was longer than ignore_above.
     kind = spec.get("type")
     return (kind == "text" and spec.get("index", True) is True) or (kind == "keyword" and "ignore_above" not in spec)
 

@@ -29,6 +29,7 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
         NOT_FOUND where there is none; UNAVAILABLE where the name is switched between all pairs of requests.
     """
     params = {"flat_settings": "true"}
+    # No single request gives both: an alias that is switched in between answers for different indices.
     for _ in range(_ATTEMPTS):
         mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
         settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
@@ -127,6 +128,7 @@ async def cluster_settings(http: Http) -> dict[str, Any]:
         if error.code in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED):
             return {}
         raise
+    # In ascending precedence.
     return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
 
 
@@ -146,6 +148,7 @@ async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:
         if error.code in (Code.PERMISSION_DENIED, Code.NOT_FOUND, Code.INVALID_ARGUMENT):
             return {}
         raise
+    # Without settings document replication is assumed, where a lean recovery source is not used and nothing is lost.
     if simulated.get("overlapping"):
         return {}
     default = (await cluster_settings(http)).get("cluster.indices.replication.strategy", "DOCUMENT")

@@ -10,9 +10,12 @@ from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import Json
 from sidecar.values.maintenance import Load, Room
 
+# Managed and serverless clusters may not offer node statistics at all (404, 410).
 _UNKNOWN = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
+# Above it the cluster places no further shard on a node, neither of a new index nor a replica.
 _LOW = "cluster.routing.allocation.disk.watermark.low"
 _POOLS = ("write", "search")
+# "b" last: all the others end in it.
 _UNITS = {"pb": 2**50, "tb": 2**40, "gb": 2**30, "mb": 2**20, "kb": 2**10, "b": 1}
 _SHOWN = ",".join(
     f"nodes.*.{part}"
@@ -78,6 +81,7 @@ def _kept_free(disk: Json, low: str) -> int:
     for unit, size in _UNITS.items():
         if low.lower().endswith(unit):
             return round(float(low[: -len(unit)]) * size)
+    # A ratio such as 0.85 is allowed too.
     return round(int(disk["total_in_bytes"]) * (1 - float(low)))
 
 

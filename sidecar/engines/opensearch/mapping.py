@@ -14,9 +14,11 @@ from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
+# Hash and state stay in `_source`: a GET, which alone sees every acknowledged write, has no doc values.
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
     WEIGHTS: {"type": RANK_FEATURES},
+    # `binary` has no doc values by default, and out of `_source` nothing else would hold the bytes.
     TERMS: {"type": "binary", "doc_values": True},
     CODES: {"type": "binary", "doc_values": True},
     HASH: {"type": "keyword"},
@@ -26,6 +28,7 @@ PROPERTIES: Mapping[str, Json] = {
 NEW_TEXT: Json = {
     "type": "text",
     "analyzer": "english",
+    # As dynamic mapping adds it, so that filters and aggregations of existing applications work.
     "fields": {"keyword": {"type": "keyword", "ignore_above": 256}},
 }
 
@@ -203,6 +206,7 @@ def check(
     """
     for each in found:
         for name, spec in PROPERTIES.items():
+            # The mapping of an object states no type.
             kind = each.properties.get(name, spec).get("type", "object")
             asked_for = name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector
             if kind != spec["type"] and not asked_for:

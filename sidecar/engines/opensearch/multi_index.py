@@ -102,6 +102,7 @@ async def located(
         for doc in (await http.send(request, what=f'index "{group.name}"'))["docs"]:
             if "error" in doc:
                 raise of_item(503, doc["error"], f'index "{group.name}", document "{doc["_id"]}"')
+            # Names are in order of age, and answers in order of the request: the newest index that holds an id stays.
             if doc.get("found"):
                 found[doc["_id"]] = doc
     return found
@@ -137,6 +138,7 @@ def _item(
     if there is None:
         return item(position, document, "create" if group.is_stream else "index")
     lies = str(there["_index"])
+    # A target that is no concrete index (an alias with routing, or none) has no encoding to compare with.
     if kinds.get(lies) != kinds.get(group.target, kinds.get(lies)):
         raise precondition(
             f'document "{document.id}" lies in index "{lies}", which is of another encoding than "{group.target}"',
@@ -158,6 +160,7 @@ async def _target(http: Http, index: str, names: Sequence[str]) -> str:
         raise invalid(f"{index!r} stands for several indices", "name the one to write to, or an alias of it")
     reply = await http.send(Request("GET", f"/_alias{index_path(index)}"), what=f'index "{index}"')
     options = {name: entry["aliases"][index] for name, entry in reply.items()}
+    # Under the index's own name a write would bypass the routing of the alias.
     if any("index_routing" in one for one in options.values()):
         return index
     if len(names) == 1:

@@ -56,6 +56,7 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
 
 def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequence[str]) -> dict[str, Any]:
     """Write a search that scores the sparse clause alone for given ids: for servers without named scores."""
+    # Never `sparse_vector`: servers that can query it (8.15) have named scores (8.8).
     wanted = {"bool": {"must": [_sparse(query, clauses, RANK_FEATURES)], "filter": [_ids(ids)]}}
     return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
 
@@ -82,6 +83,7 @@ def lexical_reserve(query: Query) -> int:
 
 
 def _lexical_clauses(query: Query) -> int:
+    # Guesses: the engine halves the sparse clauses where the cluster still refuses.
     return 128 if "query" in query.body else 16 + 2 * len(query.text.split()) * max(1, len(query.fields))
 
 
@@ -101,6 +103,7 @@ def fill_slots(value: JsonValue, text: str) -> JsonValue:
 
 
 def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
+    # Wrapped, since a user's query may have a name of its own.
     lexical = {"bool": {"must": [_lexical(query)], "_name": LEXICAL}}
     sparse = _sparse(query, clauses, kind)
     if query.mode == "sparse":
@@ -133,8 +136,10 @@ def _source(query: Query) -> JsonValue:
     named = given if isinstance(given, dict) else {"includes": [] if isinstance(given, bool) else _listed(given)}
     asked = list(query.source_fields) or _listed(named.get("includes", named.get("include")))
     includes = [field for field in asked if field not in OWN_FIELDS]
+    # Empty `includes` would mean every field.
     if asked and not includes:
         return False
+    # `include` and `exclude` are older spellings that clusters still accept.
     excludes = [*_listed(named.get("excludes", named.get("exclude"))), *OWN_FIELDS]
     return {"includes": includes, "excludes": excludes} if includes else {"excludes": excludes}
 

@@ -18,6 +18,7 @@ SCAN_BATCH = 200
 _ROUNDS = 3
 _DOC_VALUES = {"docvalue_fields": [TERMS, CODES]}
 _HEADS = {"_source_excludes": ",".join(HEAVY_FIELDS)}
+# Default of index.max_result_window.
 _MOST_HITS = 10_000
 _LEAN = {"_source": {"excludes": list(HEAVY_FIELDS)}}
 
@@ -55,6 +56,7 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
                 "track_total_hits": False,
             }
             reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')
+            # The id may change from one page to the next.
             pit, raws = reply.get("pit_id", pit), reply["hits"]["hits"]
             for raw in raws:
                 yield stored_document(raw, raw.get("fields", {}))
@@ -67,6 +69,7 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
 
 async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
     """Some documents, spread over the index by a fixed seed."""
+    # By `_seq_no`, which has doc values: `_id` would be loaded into fielddata.
     scattered = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
     body = {"query": scattered, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')

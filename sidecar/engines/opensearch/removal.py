@@ -9,10 +9,12 @@ from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.values.documents import OWN_FIELDS, WEIGHTS, Json
 
+# In rounds, as one request over a large index would outlast every HTTP timeout.
 _BATCH = 10_000
 _PAGE = 500
 _TIMEOUT = 600.0
 _STUCK_ROUNDS = 20
+# `exists` is refused on rank_features (OpenSearch 3.8.0); documents with weights have other fields of ours too.
 _TOUCHED = {"bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]}}
 _SCRIPT = "for (name in params.names) { ctx._source.remove(name) }"
 
@@ -52,6 +54,7 @@ async def _by_script(http: Http, dialect: Dialect, index: str) -> tuple[int, int
         "conflicts": "proceed",
         "script": {"lang": "painless", "source": _SCRIPT, "params": {"names": list(OWN_FIELDS)}},
     }
+    # Refreshed, or the next round would find the same documents again.
     params = {"refresh": "true", "timeout": "5m"}
     if dialect.read_preference:
         params["preference"] = dialect.read_preference

@@ -22,6 +22,7 @@ from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement, Serving
 
 _CLONING = 60.0  # seconds
+# The cluster's own facts about one index, and blocks: creation refuses the former, a copy must not have the latter.
 _NOT_COPIED = (
     "index.uuid",
     "index.creation_date",
@@ -118,6 +119,7 @@ class OpenSearchSuccessors:
             added["is_write_index"] = True
         actions: list[dict[str, Any]] = [{"remove": {"index": name, "alias": alias}} for name in old]
         actions += [{"add": {"index": name, "alias": alias, **added}} for name in new]
+        # One request, which is applied as a whole: at no time does the alias stand for nothing.
         await self._send(alias, Request("POST", "/_aliases", {"actions": actions}))
 
     async def freeze(self, index: str, *, frozen: bool) -> None:
@@ -130,6 +132,7 @@ class OpenSearchSuccessors:
     async def clone(self, index: str, name: str) -> None:
         """See `Successors.clone`."""
         await self._delete_copy(index, name)
+        # Cloning requires the block on the source, and would copy it.
         body = {"settings": {"index.blocks.write": None}}
         await self._send(index, Request("POST", index_path(index, "_clone", name), body), _CLONING)
         path = f"/_cluster/health{index_path(name)}"
@@ -143,6 +146,7 @@ class OpenSearchSuccessors:
     async def replace(self, index: str, new: str) -> None:
         """See `Successors.replace`."""
         reply = await self._send(index, Request("GET", index_path(index, "_alias")))
+        # An alias cannot have the name of an index; in one request both steps happen at once.
         actions: list[dict[str, Any]] = [{"remove_index": {"index": index}}]
         actions.append({"add": {"index": new, "alias": index}})
         actions += [
@@ -229,6 +233,7 @@ def creation(mappings: Json, settings: Json, meta: IndexMeta, recovery_source: b
     """
     source = dict(mappings.get("_source", {}))
     source["excludes"] = list(dict.fromkeys((*source.get("excludes", ()), *HEAVY_FIELDS)))
+    # Decided anew: under document replication the predecessor's choice may lose weights.
     source.pop("recovery_source_excludes", None)
     if mapping.lean_recovery(settings, known=recovery_source):
         source["recovery_source_excludes"] = list(HEAVY_FIELDS)
@@ -255,6 +260,7 @@ def placed(position: int, placement: Placement) -> Item:
     """
     document = placement.document
     try:
+        # `create` fails where somebody wrote the id meanwhile: that write is newer.
         action = _line("index" if placement.over else "create", "", document.id, placement.routing, placement.over)
         body = dumps({**document.source, **neural_fields(document)})
         return Item(position, document.id, action + body.encode() + b"\n")

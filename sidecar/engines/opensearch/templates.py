@@ -67,6 +67,7 @@ class Template:
         """
         template = self.body.get("template", {})
         mappings = template.get("mappings", {})
+        # Of the composed template: ours replaces `_source` of a component template as a whole.
         source = dict(self.composed.get("mappings", {}).get("_source", {}))
         source["excludes"] = list(dict.fromkeys((*source.get("excludes", ()), *HEAVY_FIELDS)))
         if mapping.lean_recovery(flat(self.composed.get("settings", {})), known=recovery_source):
@@ -172,6 +173,7 @@ async def _of_pattern(http: Http, pattern: str, meta: IndexMeta | None) -> Templ
         return found
     if meta is None:
         return None
+    # It must win, and two templates that overlap with equal priority are refused.
     body = {**found.body, "index_patterns": [pattern], "priority": int(found.body.get("priority", 0)) + 1}
     return Template(own_name([pattern]), body, found.composed, copied=found.name)
 
@@ -179,6 +181,7 @@ async def _of_pattern(http: Http, pattern: str, meta: IndexMeta | None) -> Templ
 async def _new(http: Http, pattern: str, meta: IndexMeta) -> Template:
     legacy = await http.send(Request("GET", "/_template"), what="templates")
     for name, body in legacy.items():
+        # A legacy template for "*" sets defaults of the whole cluster, which every index template hides anyway.
         if any(covers(one, pattern) for one in body.get("index_patterns", ()) if one != "*"):
             raise precondition(
                 f"legacy template {name!r} makes indices of {pattern!r}, and an index template would hide it",

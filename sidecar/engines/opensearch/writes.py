@@ -89,6 +89,7 @@ async def pages(
         body = _body(after, shard.mark, fields, with_codes, only)
         request = dialect.search(shard.index, body, {"preference": preference})
         reply = await http.send(request, what=f'index "{shard.index}", shard {shard.shard}')
+        # Hits that a page lacks would never be read: the next one begins behind its last number.
         if reply["_shards"].get("failed") or reply.get("timed_out"):
             raise precondition(
                 f'index "{shard.index}": shard {shard.shard} does not answer', "wait until the index is yellow or green"
@@ -112,6 +113,7 @@ def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: 
         "query": {
             "bool": {
                 "filter": [written, *([only] if only else [])],
+                # Beside a filter no `should` has to match: the clause only marks the complete ones by its name.
                 "should": [{"bool": {"filter": wanted, "_name": _COMPLETE}}],
             }
         },
@@ -147,6 +149,7 @@ def _shard(index: str, uuid: str, shard: str, copies: Sequence[Json]) -> ShardRa
     if primary is None:
         raise precondition(f'index "{index}": shard {shard} has no primary', "wait until the index is yellow or green")
     deletions = int(primary["indexing"]["delete_total"])
+    # Only up to the global checkpoint can no smaller number become visible after a larger one.
     return ShardRange(index, uuid, int(shard), int(primary["seq_no"]["global_checkpoint"]), deletions)
 
 
