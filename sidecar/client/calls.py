@@ -19,7 +19,7 @@ ATTEMPTS = 4
 PATIENCE = 3600.0
 """Seconds for calls whose work grows with a model or an index."""
 _FIRST_PAUSE = 0.1
-_LOST = "Internal error from Core"
+_LOST = "Internal error from Core"  # details that grpc.aio 1.85 gives then; see ReasonLost
 _END = object()
 
 
@@ -103,6 +103,7 @@ class Calls:
         reading = asyncio.ensure_future(anext(messages, _END))
         try:
             while True:
+                # Not wait_for, which would cancel the read: silence is no error while nothing is owed.
                 done, _ = await asyncio.wait([reading], timeout=self._timeout)
                 if done:
                     return reading.result()
@@ -144,6 +145,7 @@ def _pause(error: ChercheError, attempt: int) -> float | None:
     if attempt == ATTEMPTS:
         return None
     if error.retry_after is not None:
+        # Never earlier than stated, and spread, or all who were refused at once would return at once.
         return float(error.retry_after * random.uniform(1.0, 1.25))
     if error.code is Code.UNAVAILABLE:
         return float(_FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))

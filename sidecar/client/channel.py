@@ -123,6 +123,7 @@ def _looked_up(entry: str) -> dict[int, str]:
     except OSError as error:
         raise unavailable(f"the host {host!r} cannot be found: {error.strerror}", "check its name") from None
     shown = {socket.AF_INET: "{}:{}", socket.AF_INET6: "[{}]:{}"}
+    # Reversed: of several addresses of a family the resolver's first one stays.
     return {family: shown[family].format(found[0], port) for family, _, _, _, found in reversed(answers)}
 
 

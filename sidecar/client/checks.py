@@ -90,6 +90,7 @@ def parts(sizes: Sequence[int], most_bytes: int = PART_BYTES, most_items: int = 
             yield slice(start, place)
             start, held = place, 0
         held += size
+    # Nothing is sent as one part: its answer names the model.
     if start < len(sizes) or not sizes:
         yield slice(start, len(sizes))
 

@@ -80,6 +80,7 @@ async def answers(calls: Calls, call: Any, sieve: Sieve[Any]) -> AsyncGenerator[
             async for response in responses:
                 answered += 1
                 yield response
+    # grpc.aio cancels the call when the iterator of its requests raises.
     except asyncio.CancelledError:
         if sieve.failure is not None:
             raise sieve.failure from None

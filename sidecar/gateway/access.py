@@ -26,6 +26,7 @@ OTHER = "other"
 
 CODES: Mapping[int, str] = MappingProxyType(
     {
+        # Reversed: where several codes have one status, the first in the table names it.
         **{status: code.value for code, status in reversed(list(STATUSES.items()))},
         TOO_LARGE: Code.INVALID_ARGUMENT.value,
         UNPROCESSABLE: Code.INVALID_ARGUMENT.value,
@@ -112,6 +113,7 @@ class AccessMiddleware:
         return None
 
     def _check_token(self, name: str, scope: Scope) -> None:
+        # Starlette decodes headers as latin-1: these are the bytes that were sent.
         given = Headers(scope=scope).get("authorization", "").encode("latin-1")
         if self._expected and name != HEALTH and not hmac.compare_digest(given, self._expected):
             raise unauthenticated()
@@ -151,6 +153,7 @@ class AccessMiddleware:
         disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({application, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            # The caller has gone: what follows ends the work for it.
             if not application.done():
                 raise _Disconnected
             application.result()

@@ -46,8 +46,10 @@ def create_app(services: Services, token: str = "") -> FastAPI:
         title="cherche",
         version=__version__,
         summary="Term weights and MaxSim in the JSON dialects of OpenSearch, Elasticsearch, TEI and Cohere.",
+        # FastAPI's pages load their scripts from a CDN.
         docs_url=None,
         redoc_url=None,
+        # Only documents the token in the OpenAPI file: the middleware checks it.
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         responses={status: {"model": Problem, "description": text} for status, text in _PROBLEMS.items()},
         exception_handlers={

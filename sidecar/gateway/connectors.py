@@ -34,6 +34,7 @@ INGEST_CLIENT = {
     "retry_backoff_policy": "exponential_full_jitter",
     "retry_timeout_seconds": 30,
 }
+# A search does not wait for long: without an answer it keeps the cluster's own order.
 SEARCH_CLIENT = {
     **INGEST_CLIENT,
     "read_timeout": 10,
@@ -175,6 +176,7 @@ def _trust(gateway: str) -> list[ClusterRequest]:
     """Let a self-managed cluster call the gateway; managed ones have their own ways."""
     pattern = [f"^{re.escape(gateway)}/.*$"]
     path, prefix = "/_cluster/settings", "plugins.ml_commons"
+    # By default ml-commons runs models on dedicated ML nodes only, which many clusters lack.
     trusted = {f"{prefix}.trusted_connector_endpoints_regex": pattern, f"{prefix}.only_run_on_ml_node": False}
     private = f"{prefix}.connector.private_ip_enabled"
     also = f"{prefix}.trusted_connector_private_endpoints_regex"

@@ -119,6 +119,7 @@ def _quoted_names(vocabulary: tuple[str, ...], naming: Naming) -> tuple[str, ...
 def _cached_names(vocabulary: tuple[str, ...], naming: Naming) -> tuple[str, ...]:
     if naming != "word":
         return tuple(quoted(name) for name in feature_names(vocabulary, naming))
+    # A repeated name would be one key of the JSON object: a term would be lost.
     if len(set(vocabulary)) != len(vocabulary) or "" in vocabulary:
         raise ValueError("the vocabulary repeats a token, or has an empty one")
     return tuple(quoted(token) for token in vocabulary)

@@ -164,6 +164,7 @@ class Run:
             async with aclosing(self._round(incomplete=False)) as events:
                 async for event in events:
                     yield event
+            # What is written has a new sequence number, so only a round without writes has seen the last of them.
             if (self.progress.encoded, self.progress.conflicts) == (before.encoded, before.conflicts):
                 break
         else:
@@ -177,6 +178,7 @@ class Run:
         yield replace(self._shown(), checkpoint="", finished=True)
 
     async def _round(self, *, incomplete: bool) -> AsyncGenerator[BackfillEvent, None]:
+        # The marks before the refresh: all writes up to them are then visible, later ones belong to the next round.
         shards = [shard for shard in await self.context.engine.shards(self.index) if shard.index in self.targets]
         await self.context.engine.refresh(self.index)
         pages = in_turn([self._pages(shard, incomplete) for shard in shards])

@@ -80,6 +80,7 @@ class Copy:
                 outcome.counts["kept"] += 1
             else:
                 fresh.append((source, document))
+        # The last lane: searches and feeds go first at the model.
         encoded = await stored.encode([one for _, one in fresh], self.encoder, self.names, context, lane="backfill")
         for (source, _), made in zip(fresh, encoded, strict=True):
             if isinstance(made, ChercheError):

@@ -18,12 +18,13 @@ from sidecar.values.index import TextField
 from sidecar.values.maintenance import BackfillOptions, Load
 from sidecar.values.search import Query
 
+# The fewest values of which the 99th percentile is not the largest one.
 PROBES = 100
 NOTICEABLE = 0.005  # seconds: less is the clock's and the scheduler's
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 QUEUED_PER_THREAD = 2.0
 _LOOK = 1.0  # seconds between two readings of the load
-_PROBE = 0.1
+_PROBE = 0.1  # seconds between two probes
 _PROBE_TIMEOUT = 10.0
 _LONGEST_BASELINE = 20.0
 
@@ -205,6 +206,7 @@ class Pacer:
         """Time one search; one that fails took as long as it was waited for."""
         text = self.texts[self._probed % len(self.texts)]
         self._probed += 1
+        # No document has such a field: hits come without their text.
         query = Query(text, mode="bm25", fields=self.fields, source_fields=("_id",), timeout=_PROBE_TIMEOUT)
         started = self.context.clock()
         try:

@@ -173,6 +173,7 @@ async def _switch(
     [group] = await context.engine.groups(new)
     if group.meta is None:
         raise precondition(f"index {new!r} is not set up for cherche", f"run: cherche setup {new}")
+    # No probes here: a pause would only prolong the switch.
     settings = replace(settings, search_slowdown=0.0)
     copying = await _Copying.begin(successors, old, new, group.meta, settings, context, read)
     async with aclosing(copying.catch_up()) as events:
@@ -218,6 +219,7 @@ async def _replace(
         marks = {shard.key: shard.mark for shard in await context.engine.shards(new)}
         await successors.announce(kept, new, {}, marks)
         await successors.replace(old, new)
+    # On cancellation too: an index that stays frozen refuses its owner's writes.
     except BaseException:
         await successors.freeze(old, frozen=False)
         raise

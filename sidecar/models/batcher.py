@@ -68,6 +68,7 @@ class _Call:
     missing: int
 
     def put(self, position: int, outcome: Outcome) -> None:
+        # `aclose` may have answered for a pass that ends later.
         if self.outcomes[position] is None:
             self.outcomes[position] = outcome
             self.missing -= 1
@@ -122,6 +123,7 @@ class Batcher:
         self._running: list[_Ticket] = []
         self._changed = threading.Condition()
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{self._info.name}")
+        # A daemon, as a forward pass cannot be interrupted: the process may end during one.
         self._thread = threading.Thread(target=self._serve, name=f"model-{self._info.name}", daemon=True)
         self._thread.start()
 
@@ -172,6 +174,7 @@ class Batcher:
         self._admit(len(texts), lane)
         started = self._clock()
         async with _Deadline(timeout, self._info.name):
+            # Texts in the tokenizer count as waiting, or many calls at once would all find an empty queue.
             self._tokenizing += len(texts)
             try:
                 tokens = await self._tokenize(texts, kind, max_length)
@@ -231,6 +234,7 @@ class Batcher:
             return read(texts)
         parts = [texts[at : at + _TOKENIZE_AT_ONCE] for at in range(0, len(texts), _TOKENIZE_AT_ONCE)]
         tokens: list[Tokens | ChercheError] = []
+        # Part by part, so that a large call does not keep the tokenizer's threads from small ones.
         for part in parts:
             tokens += await self._loop.run_in_executor(self._tokenizers, read, part)
         return tokens
@@ -243,6 +247,7 @@ class Batcher:
         timeout: float | None,
         spent: float,
     ) -> list[Outcome]:
+        # Again, as the number of tokens is known only now.
         self._admit(len(tokens), lane, sum(len(t) for t in tokens if isinstance(t, Tokens)))
         call = _Call(self._loop.create_future(), [None] * len(tokens), len(tokens))
         now = self._clock()

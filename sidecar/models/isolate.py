@@ -51,6 +51,7 @@ def each(
         on_split(error)
     else:
         return list(results)
+    # Outside the handler: the exception's traceback would keep the failed batch's tensors through all levels below.
     middle = len(items) // 2
     halves = (items[:middle], items[middle:])
     return [result for half in halves for result in each(work, half, failure, on_split)]

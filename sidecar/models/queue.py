@@ -10,6 +10,7 @@ from cherche_models.types import Tokens
 from sidecar.values.model import Kind, Lane
 
 LANES: tuple[Lane, ...] = get_args(Lane)
+# Only so many jobs of a lane are sorted for a batch, the oldest: a long queue must not make a batch slow.
 POOL = 1024
 
 
@@ -156,6 +157,7 @@ class JobQueue(Generic[J]):
         start, stop = around([pool[i].length for i in by_length], by_length.index(0), budget)
         batch = [pool[i] for i in by_length[start:stop]]
         self._remove(key, batch)
+        # A lane's wait counts from its last batch: being served ends it.
         self._since[key] = now
         return batch
 

@@ -119,6 +119,7 @@ class Registry:
         ChercheError
             As `start`, and FAILED_PRECONDITION saying why it cannot be loaded.
         """
+        # A caller that hangs up does not end the load: the model is listed, and others may wait for it.
         await asyncio.shield(self.start(name, source))
         served = self.get(name)
         if served.state is ModelState.FAILED:
@@ -140,6 +141,7 @@ class Registry:
             )
         if served.state is ModelState.LOADING:
             raise precondition(f"model {name!r} is being loaded", "unload it afterwards")
+        # Before its end is awaited, so that no further call finds it.
         batcher = self._batchers.pop(name, None)
         del self._models[name]
         self._changed()

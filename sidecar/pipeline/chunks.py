@@ -120,6 +120,7 @@ def max_pooled(parts: Sequence[TermWeights]) -> TermWeights:
     """
     ids = np.concatenate([part.ids for part in parts])
     weights = np.concatenate([part.weights for part in parts])
+    # Heaviest first within an id, since `unique` names the first place of each.
     order = np.lexsort((-weights, ids))
     unique, first = np.unique(ids[order], return_index=True)
     return TermWeights(unique, weights[order][first])

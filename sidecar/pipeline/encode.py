@@ -172,6 +172,7 @@ async def encode_documents(
     if not texts:
         return []
     if meta.chunks.most == 1 and not any(field.token_share for field in meta.fields):
+        # Without shares and chunks a document is its joined text: one call of the tokenizer serves all of them.
         joined, length = [join(parts) for parts in texts], document_length(meta, encoder)
         return await encoder.encode(joined, "document", lane=lane, max_length=length, timeout=context.remaining())
     cut = [await _windows_or_error(encoder, parts, meta) for parts in texts]
@@ -250,6 +251,7 @@ async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -
         async with asyncio.TaskGroup() as group:
             one, two = group.create_task(first), group.create_task(second)
     except ExceptionGroup as failures:
+        # A group would hide the typed error from callers.
         raise failures.exceptions[0] from None
     return one.result(), two.result()
 

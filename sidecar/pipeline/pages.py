@@ -69,6 +69,7 @@ class PageSigner:
         except (binascii.Error, UnicodeEncodeError):
             raw = b""
         signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        # base64 ignores characters that it does not know, so one token has many spellings: only our own counts.
         if not hmac.compare_digest(signature, self._sign(body)) or _encode(raw) != token:
             raise invalid(
                 "the page token was not issued by this service, or was cut",

@@ -108,6 +108,7 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
     query_hash = _query_hash(request, meta, boost)
     page = _read_page(request, query_hash, _fingerprint(groups, meta), context)
+    # From the token where there is one: all pages of a search are ranked with the same window and weight.
     window = page.window if page else request.rerank_window or meta.rerank_window
     offset = page.offset if page else 0
     _check_depth(request, offset, window, context)
@@ -192,6 +193,7 @@ def _reranker(meta: IndexMeta, is_set_up: bool, context: Context) -> tuple[Encod
             return codes_encoder(meta, context.encoders), None
         encoder = context.encoders.named(meta.reranker or meta.model)
     except ChercheError as error:
+        # The caller named that model for an index without settings: an error, not a rerank that is left out.
         if error.code is Code.NOT_FOUND and not is_set_up and meta.model:
             raise
         return None, failed_open(error)

@@ -139,6 +139,7 @@ async def encode_query(
         embeddings=late.embeddings,
         tokens=late.tokens,
         timings={stage: first.timings[stage] + late.timings[stage] for stage in _STAGES},
+        # Both models were given the same text: one warning of its length is enough.
         warnings=first.warnings or late.warnings,
         late_unknown_language=late.late_unknown_language,
     )
@@ -232,6 +233,7 @@ def _kept_texts(encoder: Encoder, tokens: Tokens) -> tuple[str, ...]:
 
 
 def _timings(*passes: Encoded | None) -> dict[str, float]:
+    # One pass may have served both stages.
     distinct = {id(one): one for one in passes if one is not None}.values()
     return {stage: sum(getattr(one, stage) for one in distinct) for stage in _STAGES}
 

@@ -122,6 +122,7 @@ async def codes_on_the_fly(
     keys = [context.codes_cache.key(encoder.info, lengths, shares, parts) if parts else "" for parts in texts]
     codes = {key: context.codes_cache.get(key) for key in keys}
     fresh = {key: parts for key, parts in zip(keys, texts, strict=True) if parts and codes[key] is None}
+    # In the lane of queries: a user waits for these documents.
     encoded = await encode_documents(encoder, list(fresh.values()), meta, context, lane="query")
     packed = await asyncio.to_thread(lambda: [_packed(one) for one in encoded])
     for key, data in zip(fresh, packed, strict=True):

@@ -98,11 +98,13 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     try:
         page = await context.engine.search(request.index, query)
     except ChercheError:
+        # An index that a switch deleted after the query was encoded fails the search.
         if await _is_other_now(request, planned, context):
             return None
         raise
     answered = context.clock()
     elsewhere = planned.sparse is not None and not set(page.indices) <= set(planned.names)
+    # A later page reads the indices of its point in time, whatever the name stands for now.
     if not planned.page and (elsewhere or (page.partial and await _is_other_now(request, planned, context))):
         if page.pit:
             await context.engine.close_pit(page.pit)
@@ -188,6 +190,7 @@ def _engine_query(
         clauses=encoded.clauses,
         sparse_boost=planned.boost,
         size=max(planned.window, planned.offset + request.size) if windowed else request.size,
+        # Whichever page is shown, all hits of the window are ranked.
         offset=0 if windowed else planned.offset,
         body=request.body,
         source_fields=fetched,

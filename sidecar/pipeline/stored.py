@@ -108,6 +108,7 @@ def from_index(document: StoredDocument, meta: IndexMeta, limit: int | None = No
         found = _encodable(document.id, document.source, meta, document.version)
     except ChercheError as error:
         return error
+    # An index may hold lone surrogates, which a feed would refuse.
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in found.texts)
     if limit is not None and size > limit:
         return invalid(
@@ -143,6 +144,7 @@ def judge(
             codec.codes_header(known.codes)
     except codec.CodecError:
         return Judgement("missing")
+    # A backfill compares a document with itself: then nothing is serialised.
     if known.source is document.source or texts_of.same_json(known.source, document.source):
         return Judgement("unchanged", weights)
     return Judgement("stale" if weights is None else "reusable", weights)

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+# One batch is encoded while the one before it is written.
 _IN_FLIGHT = 2
 
 
@@ -31,6 +32,7 @@ async def batches_of_arrivals(
     """
     inbox = _Inbox(size_of, bounds)
     reader = asyncio.create_task(inbox.fill(source))
+    # Or the wait below would never end where the source ends, or fails, after its last item was taken.
     reader.add_done_callback(lambda _: inbox.arrived.set())
     try:
         while inbox.items or not reader.done():
@@ -54,6 +56,7 @@ async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, 
         while True:
             if reading is None and last is None and len(running) < _IN_FLIGHT:
                 reading = asyncio.create_task(_next(source))
+            # Only the oldest: a later one that is done must wait for its turn anyway.
             awaited: list[asyncio.Task[Any]] = [*list(running)[:1], *([] if reading is None else [reading])]
             if not awaited:
                 break

@@ -31,7 +31,7 @@ PROBES = (
     "antidisestablishmentarianism covid-19 gpt4 m\u00b2 ##ing ## #",
     "\u0301a\u0301 \u1e9e \ufb01ne \u01c5 \u0130 \u212b",
 )
-_LONG = "a " * 20_000
+_LONG = "a " * 20_000  # longer than any model reads, so that its length shows where the tokenizer cuts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

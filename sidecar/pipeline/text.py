@@ -41,6 +41,7 @@ def parse(document: SourceDocument, limit: int) -> dict[str, Any]:
         )
     try:
         source = json.loads(document.raw.decode("utf-8"), parse_constant=_refuse_constant)
+        # `1e999` is read as infinity, and escapes hide lone surrogates: both show only in what is written.
         written = json.dumps(source, ensure_ascii=False, allow_nan=False)
     except UnicodeDecodeError as error:
         raise invalid(f"{name} is not UTF-8 at byte {error.start}", "convert the file to UTF-8") from None

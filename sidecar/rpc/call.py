@@ -52,6 +52,7 @@ def fitting(services: Services, response: M) -> M:
     ChercheError
         INVALID_ARGUMENT where it exceeds the message limit.
     """
+    # gRPC itself would answer RESOURCE_EXHAUSTED, which reads as an overload that passes.
     size, limit = response.ByteSize(), services.limits.request_bytes
     if size > limit:
         raise invalid(

@@ -20,6 +20,7 @@ from sidecar.rpc.call import Call
 from sidecar.services import deadline_exceeded, defect, unauthenticated
 from sidecar.wire.status import to_status
 
+# Probes of orchestrators and load balancers present no token.
 OPEN = ("/grpc.health.v1.Health/",)
 OWN = "/cherche.v1."
 PATIENT = frozenset(
@@ -86,6 +87,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             except (asyncio.CancelledError, GeneratorExit):
                 code = Code.CANCELLED.value
                 raise
+            # The handler has aborted the call itself: aborting it again is a usage error in grpc.aio.
             except grpc.aio.AbortError:
                 raise
             except Exception as error:

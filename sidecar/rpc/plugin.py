@@ -38,6 +38,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         self._services.check_items(len(request.documents))
         started = ours.clock()
         encoder = DocumentEncoder.of(_meta(request.meta_json), ours.encoders)
+        # An id that the cluster generates does not exist yet in an ingest pipeline; errors need a name.
         documents = [SourceDocument(one.id or f"#{i}", one.source_json) for i, one in enumerate(request.documents)]
         known = [known_document(one.id, one.known_hash, one.known_terms) for one in request.documents]
         results = await prepare_documents(documents, known, encoder, ours)
@@ -165,6 +166,7 @@ def _embeddings(query: pb.QueryEmbeddings) -> TokenEmbeddings:
         INVALID_ARGUMENT where the bytes are not rows of that width.
     """
     size = query.tokens * query.dim
+    # A NaN stands for bytes of the wrong length, so that one check refuses both.
     vectors = np.frombuffer(query.data, "<f4") if size and len(query.data) == 4 * size else np.full(1, np.nan)
     if not bool(np.isfinite(vectors).all()):
         raise invalid(

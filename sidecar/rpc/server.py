@@ -52,6 +52,7 @@ class Server:
         options = [
             ("grpc.max_receive_message_length", settings.limits.request_bytes),
             ("grpc.max_send_message_length", settings.limits.request_bytes),
+            # By default a second sidecar on the port would bind too, and each would get some of the calls.
             ("grpc.so_reuseport", 0),
         ]
         self._server = grpc.aio.server(interceptors=[access], options=options)
@@ -76,6 +77,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Say so through health, refuse new calls, let those in flight end within `grace` seconds."""
+        # First, or a model that changes its state would report SERVING again.
         if self._health_task is not None:
             self._health_task.cancel()
             await asyncio.gather(self._health_task, return_exceptions=True)

@@ -98,6 +98,7 @@ def opensearch_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
     action = ml_commons_action(gateway + PATH, body, rerank.format("pre"))
     action["post_process_function"] = rerank.format("post")
     pipeline = {
+        # The rerank processor sees the hits of one page only: ten times as many are fetched, and cut again afterwards.
         "request_processors": [{"oversample": {"sample_factor": 10}}],
         "response_processors": [
             {

@@ -68,6 +68,7 @@ def sparse_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
     path = "$.result.sparse_embeddings[*].embedding[*]"
     settings = {
         **custom_service(gateway + PATH, body),
+        # Queries of `semantic_text` are INTERNAL_SEARCH, which no translation can name: `default` applies to them.
         "input_type": {"translation": {"ingest": "document", "search": "query"}, "default": "document"},
         "batch_size": 32,
         "response": {"json_parser": {"token_path": f"{path}.token", "weight_path": f"{path}.weight"}},

@@ -68,6 +68,7 @@ def sparse_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
     """Term weights through ml-commons, for `rank_features` and for `sparse_vector` with token_id."""
     parameters = {
         **named_model(model),
+        # A default: neural-search 3.5 sends `query` only for a model that is registered as asymmetric.
         "content_type": "passage",
         "sparse_embedding_format": "word",
         "input_docs_processed_step_size": str(BATCH),
