@@ -23,10 +23,10 @@ from cherche_models.types import Floats
 FILE = "codebook.safetensors"
 BITS = (1, 2, 4)
 CENTROIDS = 1024
-_LARGEST = 1 << 16
-_BLOCK = 1 << 14
+_LARGEST = 1 << 16  # stored ids are u16
+_BLOCK = 1 << 14  # rows at once: with 1,024 centroids their products take 64 MiB
 _ROUNDS = 8
-_LEVEL_SAMPLE = 1 << 18
+_LEVEL_SAMPLE = 1 << 18  # components, not tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,7 @@ class Codebook:
         for bits, values in self.levels.items():
             if values.shape != (1 << bits,) or not bool((np.diff(values) >= 0).all()):
                 raise ValueError(f"levels of {bits} bits are {1 << bits} rising numbers")
+        # Of the bytes as they are stored, so that a codebook that is saved and loaded keeps its digest.
         arrays = [self.centroids.astype("<f2"), *(self.levels[bits].astype("<f4") for bits in BITS)]
         if not all(bool(np.isfinite(array).all()) for array in arrays):
             raise ValueError("a codebook holds NaN or infinity")
@@ -79,6 +80,7 @@ class Codebook:
         found = np.empty(len(vectors), np.uint16)
         for start in range(0, len(vectors), _BLOCK):
             block = vectors[start : start + _BLOCK]
+            # argmin of |x - c|^2 is argmax of x.c - |c|^2 / 2: one matrix product.
             found[start : start + _BLOCK] = (block @ self.centroids.T - self._half_norms).argmax(axis=1)
         return found
 
@@ -137,6 +139,7 @@ def train(vectors: Floats, centroids: int = CENTROIDS, *, seed: int = 0, rounds:
     means = vectors[random.choice(len(vectors), centroids, replace=False)].astype(np.float32)
     flat = {bits: np.zeros(1 << bits, np.float32) for bits in BITS}
     for _ in range(rounds):
+        # Tokens are assigned to centroids as they will be stored, in float16.
         means = _moved(vectors, Codebook(_half(means), flat), random)
     book = Codebook(_half(means), flat)
     sample = vectors[random.permutation(len(vectors))[: max(1, _LEVEL_SAMPLE // book.dim)]]

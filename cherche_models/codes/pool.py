@@ -48,6 +48,7 @@ def _clusters(vectors: Floats, wanted: int) -> NDArray[np.int64]:
 
     tree = linkage(vectors, "ward")
     tokens = len(vectors)
+    # Equal tokens become one in any case: nothing is lost by it.
     merges = max(tokens - wanted, int((tree[:, 2] == 0).sum()))
     cluster = list(range(tokens + merges))
     for merged, (one, other) in reversed(list(enumerate(tree[:merges, :2].astype(np.int64).tolist(), tokens))):

@@ -67,6 +67,7 @@ def _varints(values: NDArray[np.int64]) -> bytes:
     if values.size == 0:
         return b""
     groups = (values[:, None] >> (7 * np.arange(5))) & 0x7F
+    # From the top, the first group that is not 0; argmax is 0 for the value 0 too, which the next line corrects.
     used = np.maximum(1, 5 - np.argmax(groups[:, ::-1] != 0, axis=1))
     used[values == 0] = 1
     more = np.arange(5) < (used - 1)[:, None]

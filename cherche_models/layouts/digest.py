@@ -22,6 +22,7 @@ _SETTINGS = (
     *("config_sentence_transformers.json", "cherche.json", "artifact.metadata", "idf.json"),
     *("tokenizer*.json", "vocab.*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"),
 )
+# Keys that change while what a model computes does not: versions, names, the type of loading, tuned weights.
 _VOLATILE = frozenset(
     {"__version__", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "sparse_boost", "rerank_weight"}
 )
@@ -57,12 +58,14 @@ def digest(folder: str | Path, architecture: str = "") -> str:
 def _model_files(root: Path) -> Iterator[Path]:
     """Files that a loader reads: of the root and the modules in its direct sub-folders."""
     for folder in [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]:
+        # Where there are safetensors, pickles beside them are not read and do not count.
         safe = any(path.name != codebook.FILE for path in folder.glob("*.safetensors"))
         for pattern in (*WEIGHTS, *(() if safe else PICKLES), *_SETTINGS):
             yield from (path for path in folder.glob(pattern) if path.is_file() and path.name != codebook.FILE)
 
 
 def _is_module(folder: Path) -> bool:
+    # Exports hold the same weights once more.
     return folder.name[0] != "." and folder.name not in ("onnx", "openvino") and (folder / "config.json").is_file()
 
 

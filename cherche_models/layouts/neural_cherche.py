@@ -15,6 +15,7 @@ from cherche_models.layouts.files import read_json, read_pickle, write_json
 from cherche_models.layouts.request import Architecture, Request
 from cherche_models.tokenizer import Kind, TextFormat
 
+# neural-cherche's own defaults (1.4.3).
 _LENGTHS: dict[Kind, tuple[str, int]] = {
     "document": ("max_length_document", 256),
     "query": ("max_length_query", 64),

@@ -45,6 +45,7 @@ def read(folder: Path, request: Request) -> Checkpoint:
     stored = read_json(folder / "config_sentence_transformers.json")
     styles = settings.formats(folder, _formats(stored, words, folder, body.max_length), words)
     weight = projection([folder / path for kind, path in found if kind == "Dense"])
+    # PyLate leaves out punctuation unless the file lists other words.
     skipped = stored.get("skiplist_words")
     config = {"skiplist_words": list(string.punctuation if skipped is None else skipped)}
     heads = {COLBERT: Head({LINEAR: weight.to(request.dtype)}, config)}
@@ -134,6 +135,7 @@ def _dense(folder: Path) -> Tensor:
     weight = read_tensor(path, LINEAR)
     if not stored.get("use_residual"):
         return weight
+    # Such a module adds its input to its output, projected where their widths differ.
     square = weight.shape[0] == weight.shape[1]
     return weight + (torch.eye(weight.shape[0]) if square else load_file(path)["residual.weight"].float())
 

@@ -43,6 +43,7 @@ def read(folder: Path, request: Request) -> Checkpoint:
         return found
     defaults: dict[Kind, TextFormat] = {
         "document": found.formats["document"],
+        # SparseStaticEmbedding tokenizes queries without [CLS] and [SEP].
         "query": TextFormat(
             found.formats["query"].max_length, prompt=found.formats["query"].prompt, special_tokens=False
         ),

@@ -49,4 +49,5 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
 
 
 def _is_path(source: str) -> bool:
+    # A hub id has one slash at most.
     return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source or not source

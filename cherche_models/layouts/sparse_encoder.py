@@ -137,6 +137,7 @@ def write_config(checkpoint: Checkpoint, folder: Path) -> None:
     write_json(
         folder / "config_sentence_transformers.json",
         {
+            # The first release with SparseEncoder: releases older than the one named here warn.
             "__version__": {"sentence_transformers": "5.0.0"},
             "model_type": "SparseEncoder",
             "prompts": {"query": prompts["query"], "document": prompts["document"]},
@@ -151,6 +152,7 @@ def _possible(folder: Path, request: Request) -> tuple[str, list[str]]:
     whole = [
         name for name in request.from_scratch() if all((folder / head).is_dir() for head in request.known[name].heads)
     ]
+    # Reversed, since `max` takes the first of equals and the later architecture is meant.
     sparse = [name for name in reversed(whole) if request.known[name].sparse]
     found = max(sparse, key=lambda name: len(request.known[name].heads), default="splade")
     return found, request.from_scratch() if request.new_head else whole

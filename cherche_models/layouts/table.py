@@ -55,9 +55,11 @@ class Exportable(Protocol):
         """Write what that library loads with equal results."""
 
 
+# `multi_vector` before `pylate`, which would match its Dense modules too; `plain` last, as it matches everything.
 READ: tuple[Readable, ...] = (router, neural_cherche, sparse_encoder, multi_vector, pylate, stanford, plain)
 """In the order in which they are tried on a folder."""
 
+# From special to general: `sparse_encoder` reads no table of query weights back, `pylate` has no term weights.
 WRITE: tuple[Writable, ...] = (router, sparse_encoder, pylate)
 """In the order in which they are offered a checkpoint."""
 

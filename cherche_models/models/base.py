@@ -120,6 +120,7 @@ class Model(nn.Module, ABC):
         CheckpointError, ValueError
             If its parts do not fit together, or a tensor is missing.
         """
+        # Constructors differ by class, and take the name of a checkpoint as well: `_build` runs the right one.
         model = cls.__new__(cls)
         model._restore(checkpoint)
         return model

@@ -102,6 +102,7 @@ def read_by_name(source: str | Path, wanted: Architecture, options: Mapping[str,
     )
     found = table.read(folder, request)
     if not set(wanted.heads) <= set(found.heads):
+        # The level of the statement that calls the model's constructor.
         warnings.warn(f"{folder} has no trained projection: this one is random, and has to be trained", stacklevel=4)
     own = table.has_formats(folder)
     if own and options.get("compat"):

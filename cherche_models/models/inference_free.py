@@ -79,6 +79,7 @@ class InferenceFree(Splade):
         if kind == "document":
             return super().forward(input_ids, attention_mask, kind)
         present = torch.zeros(input_ids.shape[0], self.table.shape[0], device=input_ids.device)
+        # The maximum, so that a repeated token counts once and padding not at all.
         present.scatter_reduce_(1, input_ids, attention_mask.float(), "amax")
         return Output(weights=present * self.table)
 

@@ -88,6 +88,7 @@ class Splade(Model):
         super().__init__(backbone, tokenizer, document, query)
         self.activation: Activation = activation
         self.pooling: Pooling = pooling
+        # Decoders are often padded to a multiple of 64 rows: ids beyond the tokenizer's tokens need names too.
         known = tokenizer.vocabulary[: backbone.decoder.out_features]
         self._vocabulary = known + tuple(f"[id {i}]" for i in range(len(known), backbone.decoder.out_features))
 
@@ -223,10 +224,12 @@ def summed_weights(
 
 def _sparsify(values: Tensor, batch: Batch, activation: Activation | None) -> list[TermWeights]:
     """What is positive in each row; logits are activated only there."""
+    # One NaN or infinity shows in the sum of its row, which is cheaper than a test of each value.
     finite = torch.isfinite(values.sum(dim=1))
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
         raise ItemError(batch.positions[row], "got NaN or infinite weights: the model or its type is broken")
+    # Engines refuse subnormal weights.
     positive = values >= _SMALLEST_NORMAL
     kept = values[positive]
     weights = (kept if activation is None else activate(kept, activation)).cpu().numpy()

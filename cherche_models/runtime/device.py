@@ -97,5 +97,6 @@ def _available() -> list[str]:
 
 def _native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
+        # With emulation GPUs older than Ampere would count too.
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(_BF16_FLAGS & cpu_flags())

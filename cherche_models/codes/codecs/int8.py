@@ -40,6 +40,7 @@ class Int8(Codec):
         peaks = np.abs(vectors).max(axis=1, initial=0.0) if vectors.size else np.zeros(len(vectors), np.float32)
         scales = (peaks / float(_STEPS)).astype(np.float16)
         safe = np.where(scales > 0, scales.astype(np.float32), 1.0)
+        # Clipped: among float16's subnormal numbers a scale may be rounded far below peak / 127.
         values = np.clip(np.rint(vectors / safe[:, None]), -_STEPS, _STEPS).astype(np.int8)
         return scales.astype("<f2").tobytes() + values.tobytes()
 

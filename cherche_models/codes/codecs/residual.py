@@ -131,7 +131,9 @@ class Residual(Codec):
         ids = book.nearest(vectors)
         levels = book.levels[self.bits]
         left, norms = directions(vectors - book.centroids[ids])
+        # The number of midpoints below a value is the position of its nearest level.
         codes = np.searchsorted((levels[1:] + levels[:-1]) / 2, left).astype(np.uint8)
+        # No residual of a unit vector and a mean of unit vectors is longer than 2; 255 steps are 1.99.
         lengths = np.minimum(np.rint(norms * _STEP), 255).astype(np.uint8)
         return ids, np.concatenate([lengths[:, None], self._pack(codes)], axis=1)
 
