@@ -27,7 +27,7 @@ _BALANCED = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.dns_min_time_between_resolutions_ms", 2000),
+    ("grpc.dns_min_time_between_resolutions_ms", 2000),  # 30 s by default
 )
 
 Options = list[tuple[str, Any]]

@@ -104,7 +104,7 @@ async def in_parts(texts: Sequence[Text], what: str, limits: Limits, send: Send)
         places = sound[part]
         answer = await send([texts[place] for place in places])
         answers.append(answer)
-        items |= {place: _moved(item, place) for place, item in zip(places, answer.items, strict=True)}
+        items |= {place: replace(item, index=place) for place, item in zip(places, answer.items, strict=True)}
     timings = Timings(*(sum(getattr(one.timings, f.name) for one in answers) for f in fields(Timings)))
     ordered = tuple(items[place] for place in range(len(texts)))
     return EncodeResult(ordered, answers[0].model, timings, answers[0].fingerprint)
@@ -134,7 +134,3 @@ def _surrogate(text: str) -> int:
     except UnicodeEncodeError as error:
         return error.start + 1
     return 0
-
-
-def _moved(item: EncodedText, place: int) -> EncodedText:
-    return replace(item, index=place)

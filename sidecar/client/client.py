@@ -192,8 +192,8 @@ class Client:
                     for place, text, error in sieve.refused():
                         yield EncodedText(place, text.id, error)
                     yield encode.streamed_from_pb(response, sieve.original(response.item.index))
-        # The same options in a unary call: its status says why the stream was refused.
         except ReasonLost:
+            # The same options in a unary call: its status says why the stream was refused.
             await self.encode_documents([], model=model, outputs=outputs, max_length=max_length, prune=prune)
             raise
         for place, text, error in sieve.refused():

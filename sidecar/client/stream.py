@@ -80,8 +80,8 @@ async def answers(calls: Calls, call: Any, sieve: Sieve[Any]) -> AsyncGenerator[
             async for response in responses:
                 answered += 1
                 yield response
-    # grpc.aio cancels the call when the iterator of its requests raises.
     except asyncio.CancelledError:
+        # grpc.aio cancels the call when the iterator of its requests raises.
         if sieve.failure is not None:
             raise sieve.failure from None
         raise

@@ -40,6 +40,7 @@ def answer(
     """
     stages = ((stage, getattr(timings, stage)) for stage in _STAGES)
     headers = {
+        # Escaped, since a header holds ASCII and a model may have any name.
         "x-cherche-model": quoted(encoder.info.name)[1:-1],
         "x-cherche-fingerprint": fingerprint,
         "server-timing": ", ".join(f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in stages),

@@ -55,7 +55,7 @@ def check_room(estimate: Estimate) -> None:
     ChercheError
         FAILED_PRECONDITION.
     """
-    if 0 <= estimate.free_bytes < estimate.peak_bytes:
+    if 0 <= estimate.free_bytes < estimate.peak_bytes:  # below 0: not known
         raise precondition(
             f"the cluster has {estimate.free_bytes:,} bytes up to its low disk watermark, and this may take "
             f"{estimate.peak_bytes:,} until segments are merged",

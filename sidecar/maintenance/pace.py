@@ -26,7 +26,7 @@ QUEUED_PER_THREAD = 2.0
 _LOOK = 1.0  # seconds between two readings of the load
 _PROBE = 0.1  # seconds between two probes
 _PROBE_TIMEOUT = 10.0
-_LONGEST_BASELINE = 20.0
+_LONGEST_BASELINE = 20.0  # seconds for the probes before the run: on a slow cluster fewer have to do
 
 
 def p99(seconds: Sequence[float]) -> float:
@@ -90,6 +90,7 @@ class Throttle:
         >>> throttle.pause, throttle.reason
         (0.25, 'the cluster refused 1 requests')
         """
+        # Counters of a node that restarts begin at 0 again.
         refused = 0 if self._rejected is None else max(0, load.rejected - self._rejected)
         self._rejected = load.rejected
         if refused:

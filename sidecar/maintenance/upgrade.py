@@ -219,8 +219,8 @@ async def _replace(
         marks = {shard.key: shard.mark for shard in await context.engine.shards(new)}
         await successors.announce(kept, new, {}, marks)
         await successors.replace(old, new)
-    # On cancellation too: an index that stays frozen refuses its owner's writes.
     except BaseException:
+        # On cancellation too: an index that stays frozen refuses its owner's writes.
         await successors.freeze(old, frozen=False)
         raise
     yield replace(copying.run.progress, checkpoint="", finished=True)

@@ -51,6 +51,7 @@ class LoadedModel:
             INVALID_ARGUMENT for a lone surrogate, or a maximum that the model does not have.
         """
         if beyond:
+            # `[MASK]` tokens that fill a text up would be taken for text of a window.
             style = replace(self._model.formats[kind], masks=0, expand=False)
             tokenizer = self._model.tokenizer
             return self._guarded(lambda: tokenizer.tokenize(texts, style, max_length), Code.INVALID_ARGUMENT)

@@ -49,6 +49,7 @@ def sparse_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder:
     wanted = meta.fingerprint.sparse
 
     def made(info: ModelDescription) -> bool:
+        # A model that reads less would cut documents at another place than the fingerprint says.
         if not info.sparse or info.max_document_length < meta.max_length:
             return False
         own = sparse_fingerprint(

@@ -98,6 +98,7 @@ async def ingest(
 
 async def _index_batch(feed: _Feed, batch: Sequence[SourceDocument]) -> list[IngestResult]:
     """Results of one batch, in order. Its ids are taken before the first await: the batch after it sees them."""
+    # Two batches are worked on at once: of two documents with one id the first could be written last.
     repeated = _repeated(feed, batch)
     results: list[IngestResult] = []
     for _ in range(_ATTEMPTS):

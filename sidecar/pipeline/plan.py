@@ -214,6 +214,7 @@ def _weight(request: SearchRequest, stored: IndexMeta | None, reranker: Encoder 
 
 
 def _query_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
+    # As they are used, not as they were requested: defaults of the index may change between two pages.
     resolved = {"sparse_boost": boost, "fields": [[field.name, field.boost] for field in meta.fields]}
     rows = [row for row in options(SearchRequest).values() if not row.keeps_order]
     return sha256_of([resolved.get(row.name, getattr(request, row.name)) for row in rows])

@@ -114,6 +114,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     done = context.clock()
     token, ended = await _next_page(request, planned, page, query.size, ranked, context)
     shown = ranked.hits[planned.offset : planned.offset + request.size] if planned.is_windowed else ranked.hits
+    # Clauses are in descending order of weight, and the engine leaves out the lightest.
     clauses = encoded.clauses if page.clauses is None else encoded.clauses[: page.clauses]
     result = SearchResult(
         hits=tuple(_visible(hit, request, planned) for hit in shown),

@@ -64,6 +64,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
     @asynccontextmanager
     async def _around(self, method: str, context: Call, streams: bool) -> AsyncIterator[None]:
         if not method.startswith(OWN):
+            # Health and reflection: neither logged nor measured, as probes come every few seconds.
             if not self._authenticated(method, context):
                 await _abort(context, unauthenticated())
             yield
@@ -87,8 +88,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             except (asyncio.CancelledError, GeneratorExit):
                 code = Code.CANCELLED.value
                 raise
-            # The handler has aborted the call itself: aborting it again is a usage error in grpc.aio.
             except grpc.aio.AbortError:
+                # The handler has aborted the call itself: aborting it again is a usage error in grpc.aio.
                 raise
             except Exception as error:
                 code = Code.INTERNAL.value

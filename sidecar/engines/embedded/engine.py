@@ -315,6 +315,7 @@ def _allowed(
         return None
     key = json.dumps(query.body["filter"], sort_keys=True)
     if key not in mirror.masks:
+        # Sources come in ascending order of row, and so do positions in the mirror.
         passed = (test(id, source) for _, id, source in documents.sources(db, index.id))
         if len(mirror.masks) >= MAX_MASKS:
             mirror.masks.clear()

@@ -162,8 +162,8 @@ class Writer:
         request = Request("POST", path, b"".join(each.lines for each in batch), self._params)
         try:
             reply = await self._http.send(request, what=f'index "{self._index}"' if self._index else "bulk")
-        # One invalid action, or too many bytes, refuse the request as a whole: nothing of it was written.
         except BadRequestShape as error:
+            # One invalid action, or too many bytes, refuse the request as a whole: nothing of it was written.
             return await self._isolate(batch, error)
         except ChercheError as error:
             if error.code == Code.RESOURCE_EXHAUSTED:

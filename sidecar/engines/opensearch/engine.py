@@ -194,8 +194,8 @@ which would end up in logs — send them as an identity, or configure a service 
         pit = dialect.pit_id(await self._send(index, dialect.open_pit(index), query.timeout))
         try:
             return await self._fitted(index, replace(query, pit=pit))
-        # Nobody else knows its id: it would stay open for the whole of its keep-alive.
         except ChercheError:
+            # Nobody else knows its id: it would stay open for the whole of its keep-alive.
             await self.close_pit(pit)
             raise
 

@@ -121,7 +121,8 @@ async def write(
     if group.is_one:
         return await Writer(http, group.target, sleep=sleep).write(documents)
     there = await located(http, group, [one.id for one in documents if one.id], {"_source": "false"})
-    kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in await _facts(http, group)}
+    found = await lifecycle.facts(http, group.name)
+    kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in found}
     writer = Writer(http, group.name, sleep=sleep)
     items: list[Item] = []
     for position, document in enumerate(documents):
@@ -148,10 +149,6 @@ def _item(
     if "_routing" in there:
         address["routing"] = there["_routing"]
     return item(position, document, "index", address)
-
-
-async def _facts(http: Http, group: MultiIndex) -> tuple[IndexFacts, ...]:
-    return await lifecycle.facts(http, group.name)
 
 
 async def _target(http: Http, index: str, names: Sequence[str]) -> str:

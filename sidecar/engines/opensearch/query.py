@@ -8,7 +8,7 @@ from typing import Any
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
 from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
-from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json
+from sidecar.values.documents import CODES, OWN_FIELDS, TERMS
 from sidecar.values.search import Query, SparseClause
 
 LEXICAL = "cherche_lexical"
@@ -57,7 +57,7 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
 def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequence[str]) -> dict[str, Any]:
     """Write a search that scores the sparse clause alone for given ids: for servers without named scores."""
     # Never `sparse_vector`: servers that can query it (8.15) have named scores (8.8).
-    wanted = {"bool": {"must": [_sparse(query, clauses, RANK_FEATURES)], "filter": [_ids(ids)]}}
+    wanted = {"bool": {"must": [_sparse(query, clauses, RANK_FEATURES)], "filter": [{"ids": {"values": list(ids)}}]}}
     return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
 
 
@@ -153,7 +153,3 @@ def _listed(value: JsonValue) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
-
-
-def _ids(ids: Sequence[str]) -> Json:
-    return {"ids": {"values": list(ids)}}
