@@ -54,6 +54,7 @@ class Frame:
 
 def write(codec: Codec, dim: int, tokens: int, body: bytes, chunks: Sequence[int]) -> bytes:
     """Put a header before a body, and behind it the rows of each of several chunks."""
+    # A document of one window has the bytes that it would have without chunks.
     if len(chunks) < 2:
         return _HEADER.pack(_MAGIC, VERSION, codec.number, dim, tokens) + body
     trailer = struct.pack(f"<{len(chunks)}IH", *chunks, len(chunks))

@@ -136,6 +136,7 @@ class Splade(Model):
     def sparse_weights(self, hidden: Tensor, batch: Batch, kind: Kind) -> list[TermWeights]:
         """Positive term weights of each text, from its hidden states."""
         mask = batch.attention_mask.bool()
+        # A sum needs the activation of every token; a maximum can be taken of the logits.
         if self.pooling == "sum":
             found = _sparsify(self.term_weights(hidden, mask), batch, None)
         else:

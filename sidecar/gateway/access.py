@@ -84,6 +84,7 @@ class AccessMiddleware:
         with self._metrics.call(name) as ended:
             try:
                 failure = await self._handle(name, scope, receive, recording)
+                # A response that has begun has its status already.
                 if failure is not None and not status:
                     await response_of(failure)(scope, receive, recording)
                 code = CODES.get(status, "OK" if status < 400 else Code.INTERNAL.value)

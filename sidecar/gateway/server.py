@@ -92,6 +92,7 @@ class GatewayServer:
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         listening = asyncio.create_task(self._server.listening.wait())
         await asyncio.wait({self._serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        # It ended before it listened: with the error that stopped it.
         if not listening.done():
             listening.cancel()
             self._serving.result()

@@ -170,6 +170,7 @@ class Run:
         else:
             said = f"others kept writing documents without weights for {MAX_ROUNDS} rounds: the last of them wait"
             self.progress = replace(self.progress, notes=(*self.progress.notes, f"{said} — run: cherche backfill"))
+        # Documents that failed in the run before lie behind its positions: only a look for incomplete ones finds them.
         if self._resumed and self.sweeps:
             async with aclosing(self._round(incomplete=True)) as events:
                 async for event in events:

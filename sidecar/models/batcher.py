@@ -289,6 +289,7 @@ class Batcher:
                 while not len(self._jobs) and not self._closing:
                     self._changed.wait()
                 now = self._clock()
+                # Before the batch is taken: a text that nobody waits for must not take up a place in it.
                 dropped = self._jobs.drop(partial(_abandoned, now))
                 batch = self._jobs.take(now, self._budget)
                 waiting, oldest = self._jobs.depth(batch[0].lane) if batch else 0, self._jobs.oldest()
@@ -334,6 +335,7 @@ class Batcher:
     def _measure(self, batch: Sequence[_Ticket], seconds: float) -> None:
         lengths = [ticket.length for ticket in batch]
         rate = sum(lengths) / max(seconds, 1e-6)
+        # A moving average, so that one odd batch does not decide when refused callers return.
         self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
         self._observer.batch(sum(lengths), padded_tokens(lengths), seconds)
 

@@ -88,6 +88,7 @@ async def ingest(
     feed = _Feed(index, context, await _Target.of(index, context), lane)
     arriving = batches_of_arrivals(documents, lambda document: len(document.raw), BATCH)
     answers = in_order(arriving, lambda batch: _index_batch(feed, batch))
+    # Closed in reverse order: a generator cannot be closed while another awaits its next item.
     async with aclosing(arriving), aclosing(answers):
         async for results in answers:
             for result in results:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from sidecar.errors import invalid
 
-_SIGNATURE_BYTES = 16
+_SIGNATURE_BYTES = 16  # of the digest's 32: enough against forgery, and a shorter token
 _VERSION = b"1"  # part of what is signed: a token of another layout is not ours
 
 

@@ -65,6 +65,7 @@ async def rerank(
     if not inside:
         return Ranked((), replace(outcome, reason="there were no hits"))
     try:
+        # The thread cannot be stopped: it finishes, and its scores are dropped.
         async with asyncio.timeout(context.remaining()):
             similarities = await asyncio.to_thread(context.maxsim, query, codes)
     except TimeoutError:

@@ -21,6 +21,7 @@ TARGET = ROOT / "sidecar" / "pb"
 
 _OUTPUTS = ("python", "mypy", "grpc_python", "mypy_grpc")
 _IMPORT = re.compile(r"^from cherche\b", re.MULTILINE)
+# Classes of messages have this module's name, by which pickle finds them.
 _MODULE = re.compile(r"(?<=BuildTopDescriptorsAndMessages\(DESCRIPTOR, ')cherche\b")
 
 
@@ -37,6 +38,7 @@ def generate(target: Path = TARGET, protos: Path = PROTOS) -> list[Path]:
         fresh = Path(folder)
         _compile([f"--proto_path={protos}", *(f"--{kind}_out={fresh}" for kind in _OUTPUTS), *sources])
         names = [path.relative_to(fresh) for path in (*_finish(fresh), *_packages(fresh))]
+        # Only now: where the compiler refuses a file, the code of the last contract stays.
         for old in target.rglob("*_pb2*.py*"):
             old.unlink()
         for name in names:

@@ -89,6 +89,7 @@ class _Common:
         return self.choices[value]
 
 
+# Resolving type hints is slow: it is done once for each pair of types.
 _KNOWN: dict[tuple[type, type[Message]], tuple[_Common, ...]] = {}
 
 

@@ -110,6 +110,7 @@ def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) ->
     if query.mode == "sparse":
         return 0.0, score
     sparse = (sparse_parts or {}).get(str(raw["_id"]), 0.0)
+    # The score of a `bool` is the sum of its clauses: what is not sparse is lexical.
     return score - sparse, sparse
 
 

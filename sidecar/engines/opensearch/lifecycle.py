@@ -56,6 +56,7 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
         return await _planned_new(http, dialect, index, meta)
     requests: list[Request] = []
     said: tuple[str, ...] = ()
+    # First, so that an index which a rollover makes meanwhile is set up as well.
     if template is not None:
         changed = template.setup(meta, recovery_source=dialect.recovery_source)
         requests += [changed] if changed else []

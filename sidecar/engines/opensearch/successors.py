@@ -66,6 +66,7 @@ class OpenSearchSuccessors:
                 raise
             await self._create(successor, like, meta)
             return
+        # One that is set up alike belongs to an attempt that was cut off, and is filled further.
         if known is None or known.fingerprint != meta.fingerprint:
             raise ChercheError(
                 Code.ALREADY_EXISTS,
