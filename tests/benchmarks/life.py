@@ -42,7 +42,7 @@ IN_FLIGHT = 3 * 128  # documents that a kill may find encoded and not yet writte
 # The whole command, in one process with its sidecar; its model notes the text of every document that it encodes.
 PROGRAM = """
 import hashlib, os, sys
-import sidecar.models
+import sidecar.models.library
 from sidecar.testing import FakeModel
 
 class Noting(FakeModel):

@@ -22,7 +22,7 @@ from sidecar.errors import ChercheError
 DOCUMENTS = 600
 # The whole program, in one process with engine and sidecar; only the model is a fake, and slow enough to be caught.
 PROGRAM = """
-import sidecar.models
+import sidecar.models.library
 from sidecar.testing import FakeModel
 sidecar.models.library.load_model = lambda *_, **__: FakeModel(name="cherche-tiny", latency=0.1)
 from sidecar.cli import main
