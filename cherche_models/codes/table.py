@@ -40,6 +40,8 @@ def collect(found: Iterable[Codec]) -> dict[str, Codec]:
                 f"codec {codec.name!r}, number {codec.number}: "
                 f"a name is lower-case letters and digits, a number 1 to {_LARGEST_NUMBER}"
             )
+        if codec.name == "none":
+            raise ValueError(f"codec {codec.name!r} is what settings call an index without codes: choose another name")
         for other in table.values():
             if codec.name == other.name or codec.number == other.number:
                 raise ValueError(

@@ -57,6 +57,11 @@ def holds(checkpoint: Checkpoint) -> bool:
     return COLBERT in checkpoint.heads
 
 
+def holds_all(checkpoint: Checkpoint) -> bool:
+    """Whether there is nothing else."""
+    return not checkpoint.sparse and set(checkpoint.heads) == {COLBERT}
+
+
 def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
     """Write what PyLate loads; of a joint model its token embeddings alone."""
     folder.mkdir(parents=True, exist_ok=True)

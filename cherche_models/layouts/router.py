@@ -59,6 +59,11 @@ def holds(checkpoint: Checkpoint) -> bool:
     return IDF in checkpoint.heads
 
 
+def holds_all(checkpoint: Checkpoint) -> bool:
+    """Whether there is no other head."""
+    return set(checkpoint.heads) == {IDF}
+
+
 def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
     """Write what sentence-transformers loads; the table stays in float32."""
     sparse_encoder.write_transformer(checkpoint, folder / _BODY, dtype)

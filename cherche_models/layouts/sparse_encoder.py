@@ -74,6 +74,11 @@ def holds(checkpoint: Checkpoint) -> bool:
     return checkpoint.sparse
 
 
+def holds_all(checkpoint: Checkpoint) -> bool:
+    """Whether `read` gives all heads back: a table of query weights is a router's."""
+    return checkpoint.sparse and IDF not in checkpoint.heads
+
+
 def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
     """Write what sentence-transformers loads, and the heads beside it."""
     write_transformer(checkpoint, folder, dtype)

@@ -38,8 +38,8 @@ class Readable(Protocol):
 class Writable(Protocol):
     """A layout that `write` can choose: it comes back whole."""
 
-    def holds(self, checkpoint: Checkpoint) -> bool:
-        """Whether the layout has a place for what the checkpoint holds."""
+    def holds_all(self, checkpoint: Checkpoint) -> bool:
+        """Whether the layout has a place for all that the checkpoint holds."""
 
     def write(self, checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
         """Write it, in another type than its own unless None."""
@@ -59,7 +59,6 @@ class Exportable(Protocol):
 READ: tuple[Readable, ...] = (router, neural_cherche, sparse_encoder, multi_vector, pylate, stanford, plain)
 """In the order in which they are tried on a folder."""
 
-# From special to general: `sparse_encoder` reads no table of query weights back, `pylate` has no term weights.
 WRITE: tuple[Writable, ...] = (router, sparse_encoder, pylate)
 """In the order in which they are offered a checkpoint."""
 
@@ -103,9 +102,10 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> No
     TypeError
         If no layout has a place for what the checkpoint holds.
     """
-    layout = next((layout for layout in WRITE if layout.holds(checkpoint)), None)
+    layout = next((layout for layout in WRITE if layout.holds_all(checkpoint)), None)
     if layout is None:
-        raise TypeError(f"a {checkpoint.architecture} model has no layout on disk")
+        heads = " and ".join(sorted(checkpoint.heads)) or "none"
+        raise TypeError(f"a {checkpoint.architecture} model with the heads {heads} has no layout on disk")
     layout.write(checkpoint, folder, dtype)
     settings.write(checkpoint, folder)
     if checkpoint.codebook is not None:

@@ -22,13 +22,29 @@ T = TypeVar("T")
 def to_message(value: object, message: type[M], **given: Any) -> M:  # noqa: ANN401  # fields of any type
     """A message with the fields of a value; `given` adds to them and wins.
 
+    Lone surrogates become question marks: such a text is for people.
+
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT for a negative number where the wire has no sign.
+        INVALID_ARGUMENT for a negative number where the wire has no sign, and for a word that its enum lacks.
     """
     common = [one for one in _common(type(value), message) if one.name not in given]
     return message(**{one.name: one.packed(getattr(value, one.name)) for one in common}, **given)
+
+
+def to_request(value: object, message: type[M], **given: Any) -> M:  # noqa: ANN401  # fields of any type
+    """As `to_message`, for what a server acts on: a text with a lone surrogate is refused, not changed.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT as `to_message`, and for such a text.
+    """
+    for one in _common(type(value), message):
+        if one.name not in given:
+            one.check_text(getattr(value, one.name))
+    return to_message(value, message, **given)
 
 
 def from_message(message: Message, kind: type[T], **given: Any) -> T:  # noqa: ANN401  # fields of any type
@@ -57,6 +73,7 @@ class _Common:
 
     name: str
     has_default: bool
+    default: object
     has_presence: bool
     is_repeated: bool
     is_unsigned: bool
@@ -64,7 +81,7 @@ class _Common:
 
     def packed(self, value: Any) -> Any:  # noqa: ANN401  # of any type
         if self.choices is not None:
-            return next((number for number, name in self.choices.items() if name == value), 0)
+            return self._number(value, self.choices)
         if self.is_repeated:
             return [clean(item) for item in value]
         if isinstance(value, str):
@@ -72,6 +89,19 @@ class _Common:
         if self.is_unsigned and value is not None and value < 0:
             raise invalid(f"{self.name} is {value}", "give 0 for the default, or more")
         return value
+
+    def check_text(self, value: Any) -> None:  # noqa: ANN401  # of any type
+        for text in value if self.is_repeated else (value,):
+            if isinstance(text, str) and clean(text) != text:
+                raise invalid(f"{self.name} {text!r} holds a lone surrogate", "replace it: it is no character")
+
+    def _number(self, value: object, choices: dict[int, str]) -> int:
+        number = next((number for number, name in choices.items() if name == value), None)
+        if number is not None:
+            return number
+        if self.has_default and value == self.default:
+            return 0  # such as a status that is not reported, which the wire calls unspecified
+        raise invalid(f"{self.name} is {value!r}", f"use one of {', '.join(choices.values())}")
 
     def is_default(self, message: Message) -> bool:
         if not self.has_default:
@@ -101,6 +131,7 @@ def _common(kind: type, message: type[Message]) -> tuple[_Common, ...]:
             _Common(
                 own.name,
                 own.default is not MISSING or own.default_factory is not MISSING,
+                own.default,
                 held[own.name].has_presence,
                 held[own.name].is_repeated,
                 held[own.name].type in (FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_UINT64),

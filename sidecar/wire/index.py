@@ -24,7 +24,7 @@ from sidecar.values.index import (
     TextField,
 )
 from sidecar.wire.columns import fingerprint_from_pb, fingerprint_to_pb, item_error, item_to_pb
-from sidecar.wire.fields import from_message, to_message
+from sidecar.wire.fields import from_message, to_message, to_request
 from sidecar.wire.search import source_bytes
 
 OUTCOMES: dict[Outcome, pb.WriteOutcome.ValueType] = {
@@ -48,7 +48,7 @@ def options_to_pb(options: IndexOptions) -> pb.IndexOptions:
     ChercheError
         INVALID_ARGUMENT for a negative number, which the wire cannot carry.
     """
-    return to_message(options, pb.IndexOptions, fields=_fields_to_pb(options.fields))
+    return to_request(options, pb.IndexOptions, fields=_fields_to_pb(options.fields))
 
 
 def setup_to_pb(result: SetupResult) -> pb.SetupIndexResponse:
@@ -170,7 +170,7 @@ def _fields_from_pb(options: pb.IndexOptions) -> tuple[TextField, ...]:
 
 
 def _fields_to_pb(fields: Sequence[TextField]) -> list[pb.TextField]:
-    return [to_message(field, pb.TextField) for field in fields]
+    return [to_request(field, pb.TextField) for field in fields]
 
 
 def _meta_to_pb(meta: IndexMeta) -> pb.IndexOptions:

@@ -15,7 +15,7 @@ from sidecar.values.maintenance import (
     Switched,
     UpgradeEvent,
 )
-from sidecar.wire.fields import from_message, to_message
+from sidecar.wire.fields import from_message, to_message, to_request
 from sidecar.wire.status import clean, from_status, to_status
 
 Step = Literal["prepare", "switch", "rollback"]
@@ -28,7 +28,7 @@ STEPS: dict[Step, pb.UpgradeStep.ValueType] = {
 
 def backfill_to_pb(index: str, options: BackfillOptions) -> pb.BackfillIndexRequest:
     """A request for the wire."""
-    return to_message(options, pb.BackfillIndexRequest, index=index)
+    return to_request(options, pb.BackfillIndexRequest, index=index)
 
 
 def backfill_from_pb(request: pb.BackfillIndexRequest | pb.UpgradeIndexRequest) -> BackfillOptions:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import model_pb2 as pb
 from sidecar.values.model import ModelDescription, ModelState, ServedModel
-from sidecar.wire.fields import from_message, to_message
+from sidecar.wire.fields import choices, from_message, to_message
+
+_STATES = choices(pb.ModelState.DESCRIPTOR)
 
 
 def model_to_pb(served: ServedModel) -> pb.Model:
@@ -18,11 +21,19 @@ def model_to_pb(served: ServedModel) -> pb.Model:
 
 
 def model_from_pb(message: pb.Model) -> ServedModel:
-    """A model from the wire."""
+    """A model from the wire.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a state that this release does not know.
+    """
+    if message.state not in _STATES:
+        raise invalid(f"model {message.name!r} has the unknown state {message.state}", "upgrade this client")
     heads = {"sparse": message.has_sparse_head, "late_interaction": message.has_late_interaction_head}
     return from_message(
         message,
         ServedModel,
-        state=ModelState(pb.ModelState.Name(message.state).removeprefix("MODEL_STATE_")),
+        state=ModelState(_STATES[message.state]),
         description=from_message(message, ModelDescription, **heads) if message.architecture else None,
     )

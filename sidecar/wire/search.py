@@ -20,7 +20,7 @@ from sidecar.values.search import (
     TokenMatch,
 )
 from sidecar.wire.columns import fingerprint_from_pb, fingerprint_to_pb, timings_from_pb, timings_to_pb
-from sidecar.wire.fields import from_message, to_message
+from sidecar.wire.fields import from_message, to_message, to_request
 
 
 def request_from_pb(request: pb.SearchRequest) -> SearchRequest:
@@ -41,14 +41,19 @@ def request_to_pb(request: SearchRequest) -> pb.SearchRequest:
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT for a negative number, which the wire cannot carry.
+        INVALID_ARGUMENT for what the wire cannot carry: a negative number, an unknown mode, a lone surrogate.
     """
-    return to_message(request, pb.SearchRequest, body_json=dumps(request.body) if request.body else "")
+    return to_request(request, pb.SearchRequest, body_json=dumps(request.body) if request.body else "")
 
 
 def query_from_pb(request: PrepareQueryRequest) -> SearchRequest:
-    """A plugin's query from the wire, defaults filled in; the plugin itself searches."""
-    return from_message(request, SearchRequest, index="", rerank=request.embeddings)
+    """A plugin's query from the wire, defaults filled in; the plugin itself searches.
+
+    The mode of a plugin of a later release is read as the default: its search must not fail for that.
+    """
+    known = request.query_mode in pb.QueryMode.DESCRIPTOR.values_by_number
+    given = {} if known else {"query_mode": SearchRequest(index="", text="").query_mode}
+    return from_message(request, SearchRequest, index="", rerank=request.embeddings, **given)
 
 
 def result_to_pb(result: SearchResult) -> pb.SearchResponse:

@@ -30,3 +30,8 @@ def test_two_codecs_of_one_name_or_number_are_refused(change: dict[str, str | in
 def test_what_a_header_or_a_form_cannot_hold_is_refused(change: dict[str, str | int]) -> None:
     with pytest.raises(ValueError, match="a name is lower-case letters and digits, a number 1 to 255"):
         collect([replace(INT8, **change)])
+
+
+def test_the_word_for_an_index_without_codes_names_no_codec() -> None:
+    with pytest.raises(ValueError, match="choose another name"):
+        collect([replace(INT8, name="none")])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cherche_models import hub
-from cherche_models.models import ColBERT, Model, SparseEmbed, Splade
+from cherche_models.layouts import table
+from cherche_models.layouts.checkpoint import Head
+from cherche_models.models import ColBERT, InferenceFree, Model, SparseEmbed, Splade
 from cherche_models.tokenizer import TextFormat
 from tests import checkpoints
 from tests.unit.cherche_models.layouts.peers import assert_same, colbert, load
@@ -51,3 +55,16 @@ def test_heads_that_a_model_lacks_are_not_exported(splade: Splade, tmp_path: Pat
         hub.export(splade, tmp_path, format="pylate")
     with pytest.raises(ValueError, match="cannot be exported as 'sentence-transformers'"):
         hub.export(colbert(tmp_path / "made"), tmp_path)
+
+
+def test_a_head_that_no_layout_reads_back_is_refused_before_anything_is_written(
+    splade: Splade, masked_lm: Path, tmp_path: Path
+) -> None:
+    late = load(masked_lm, architecture="colbert", new_head=True, dim=8)
+    free = InferenceFree(splade.backbone, splade.tokenizer, torch.rand(len(splade.vocabulary)), pooling="sum")
+    for model in (late, free):
+        whole = model.checkpoint()
+        more = replace(whole, heads={**whole.heads, "other": Head({"a": torch.rand(2)})})
+        with pytest.raises(TypeError, match="and other has no layout on disk"):
+            table.write(more, tmp_path / "refused", None)
+        assert not (tmp_path / "refused").exists()

@@ -1,11 +1,11 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from sidecar.errors import ChercheError, Code, overloaded
-from sidecar.maintenance.setup import remove, report, setup
+from sidecar.maintenance.setup import remove, report, resolve, setup
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import Fingerprint, Gaps, IndexMeta, IndexOptions, TextField
@@ -239,3 +239,27 @@ async def test_remove_tells_how_many_documents_changed(world: Any) -> None:
     await run(world)
     put(world, {"text": "a"}, hash="h")
     assert await remove(world.index, world.context) == (1, ())
+
+
+CHANGES = {
+    "model": "other",
+    "reranker": "other",
+    "fields": (TextField("body"),),
+    "max_length": 64,
+    "chunks": 3,
+    "chunk_overlap": 8,
+    "prune": "top_k:4",
+    "codec": "pool2+int8",
+    "sparse_boost": 0.7,
+    "rerank_weight": 0.1,
+    "rerank_window": 50,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(IndexOptions)])
+async def test_every_option_changes_the_settings_of_an_index(make_world: Callable[..., Any], name: str) -> None:
+    """An option that setup accepts and drops would be a promise that nobody keeps."""
+    beside = {"chunks": 3} if name == "chunk_overlap" else {}
+    world = make_world(FakeModel(), FakeModel(name="other"))
+    before = resolve(IndexOptions(**beside), world.context)
+    assert resolve(IndexOptions(**beside, **{name: CHANGES[name]}), world.context) != before

@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from sidecar.errors import ChercheError, Code
-from sidecar.pb.cherche.v1 import search_pb2
-from sidecar.wire.fields import choices, from_message, to_message
+from sidecar.pb.cherche.v1 import index_pb2, search_pb2
+from sidecar.values.index import IndexOptions
+from sidecar.values.options import options
+from sidecar.values.search import SearchRequest
+from sidecar.wire.fields import choices, from_message, to_message, to_request
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,35 @@ def test_enum_values_are_named_without_their_prefix() -> None:
     assert sorted(names.values()) == ["bm25", "hybrid", "sparse"]
     assert 0 not in names
     assert "BM25" in choices(search_pb2.SearchMode.DESCRIPTOR).values()
+
+
+def test_a_word_that_the_enum_lacks_is_refused_not_sent_as_the_default() -> None:
+    for word in ("SPARSE", "dense", ""):
+        with pytest.raises(ChercheError, match="mode is") as refused:
+            packed(Sample("a", word))  # type: ignore[arg-type]  # no mode
+        assert refused.value.code is Code.INVALID_ARGUMENT
+
+
+def test_a_lone_surrogate_is_replaced_for_people_and_refused_in_a_request() -> None:
+    assert packed(Sample("a\ud800b")).index == "a?b"
+    for odd in (Sample("a\ud800b"), Sample("a", source_fields=("title", "\udfff"))):
+        with pytest.raises(ChercheError, match="lone surrogate") as refused:
+            to_request(odd, search_pb2.SearchRequest)
+        assert refused.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(SearchRequest, search_pb2.SearchRequest), (IndexOptions, index_pb2.IndexOptions)],
+    ids=["search", "setup"],
+)
+def test_a_zero_that_means_something_has_presence_on_the_wire(kind: type, message: type) -> None:
+    """Without presence the wire cannot tell 0 from a field that was left out, which stands for the default."""
+    for row in options(kind).values():
+        held = message.DESCRIPTOR.fields_by_name[row.wire]  # type: ignore[attr-defined]  # a message has one
+        is_number = row.kind in (int, float)
+        accepts_zero = row.above is None and (row.least or 0) <= 0
+        if is_number and accepts_zero and row.default != 0:
+            assert held.has_presence, f"{row.wire} needs `optional`"
+        if row.least is not None and row.least < 0:
+            assert held.type not in (FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_UINT64), row.wire

@@ -65,6 +65,20 @@ def test_a_search_survives_with_what_json_and_presence_make_hard() -> None:
     assert search.request_from_pb(packed) == request
 
 
+@pytest.mark.parametrize(
+    ("name", "word"), [(name, word) for name, row in options(SearchRequest).items() for word in row.choices]
+)
+def test_every_word_of_a_choice_survives_the_wire(name: str, word: str) -> None:
+    sent = replace(SearchRequest("a", "b"), **{name: word})
+    packed = search_pb2.SearchRequest.FromString(search.request_to_pb(sent).SerializeToString())
+    assert search.request_from_pb(packed) == sent
+
+
+def test_a_query_mode_of_a_later_plugin_is_read_as_the_default() -> None:
+    later = plugin_pb2.PrepareQueryRequest(text="a", query_mode=99)  # type: ignore[arg-type]  # a later release's
+    assert search.query_from_pb(later).query_mode == "full"
+
+
 def test_an_empty_search_has_the_defaults() -> None:
     assert search.request_from_pb(search_pb2.SearchRequest(index="a", text="b")) == SearchRequest("a", "b")
 
