@@ -41,6 +41,7 @@ def encoded(id_: str, source: Mapping[str, Any], weights: TermWeights, hash_: st
         id=id_,
         source=source,
         hash=hash_,
+        state="ok",
         features={NAMES[token]: weight for token, weight in weights.items()},
         terms=codec.pack_terms(weights),
         codes=codec.pack_codes(TokenEmbeddings(vectors)),
