@@ -11,6 +11,9 @@ from sidecar.errors import ChercheError, Code
 DOMAIN = "cherche"
 NEXT_STEP = "next_step"
 
+CLUSTER_AUTHORIZATION = "cherche-cluster-authorization"
+"""Metadata key under which a caller's cluster credentials travel."""
+
 
 def to_status(error: ChercheError) -> status_pb2.Status:
     """The status of an error."""
@@ -64,7 +67,3 @@ def _packed(message: error_details_pb2.ErrorInfo) -> AnyMessage:
     packed = AnyMessage()
     packed.Pack(message)
     return packed
-
-
-CLUSTER_AUTHORIZATION = "cherche-cluster-authorization"
-"""Metadata key under which a caller's cluster credentials travel."""
