@@ -68,6 +68,8 @@ class FakeModel:
         Whether a pass stands before the gate.
     codebook : bool
         Whether it brings one, so that its codes can be residuals.
+    note : str
+        What its files were taken for; see `ModelDescription`.
     """
 
     name: str = "fake"
@@ -83,6 +85,7 @@ class FakeModel:
     batches: list[list[int]] = field(default_factory=list)
     waiting: bool = False
     codebook: bool = False
+    note: str = ""
     _info: ModelDescription = field(init=False)
     _vectors: Floats = field(init=False)
 
@@ -106,6 +109,7 @@ class FakeModel:
             vocabulary_size=len(vocabulary) if self.sparse else 0,
             vocabulary=vocabulary if self.sparse else (),
             codebook=book.digest if book is not None else "",
+            note=self.note,
         )
 
     @property

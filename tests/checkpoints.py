@@ -72,6 +72,24 @@ def encoder(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def sentence_encoder(folder: Path, inside: str = "", seed: int = 0) -> Path:
+    """The same with mean pooling, its transformer in a folder of its own as old checkpoints have it."""
+    encoder(folder / inside, seed)
+    modules = [
+        (inside, "sentence_transformers.models.Transformer"),
+        ("1_Pooling", "sentence_transformers.models.Pooling"),
+    ]
+    write_modules(folder, modules)
+    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True})
+    return folder
+
+
+def write_modules(folder: Path, modules: list[tuple[str, str]]) -> None:
+    """``modules.json``, from the sub-folder and the type of each module."""
+    listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)]
+    _write(folder / "modules.json", listed)
+
+
 def classifier(folder: Path, labels: int = 1, *, types: bool = True) -> Path:
     """A sequence classification model with a tokenizer: a cross-encoder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,10 +134,7 @@ def pylate(folder: Path, *, dim: int = 16, residual: bool = False, **settings: o
     """PyLate's files, written by hand."""
     encoder(folder)
     modules = [("", "sentence_transformers.models.Transformer"), ("1_Dense", "pylate.models.Dense.Dense")]
-    _write(
-        folder / "modules.json",
-        [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)],
-    )
+    write_modules(folder, modules)
     _write(folder / "sentence_bert_config.json", {"max_seq_length": 29, "do_lower_case": False})
     stored = {
         "model_type": "ColBERT",

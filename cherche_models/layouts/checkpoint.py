@@ -83,6 +83,8 @@ class Checkpoint:
         Of its token embeddings.
     digest : str
         sha256 of the files it was read from; empty for a model made in memory.
+    note : str
+        What the files were taken for where they do not say it, as in "a sentence encoder: …"; else empty.
     """
 
     architecture: str
@@ -98,6 +100,7 @@ class Checkpoint:
     rerank_weight: float = 0.5
     codebook: Codebook | None = None
     digest: str = ""
+    note: str = ""
 
     @property
     def parts(self) -> tuple[Backbone, Tokenizer, TextFormat, TextFormat]:

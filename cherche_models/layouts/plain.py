@@ -34,7 +34,8 @@ def read(folder: Path, request: Request) -> Checkpoint:
     body = backbone.load(inside, vocabulary=wanted.sparse, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(inside)
     styles = with_terms(settings.formats(folder, default_formats(folder, body, words), words), wanted.terms)
-    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, dim=request.dim)
+    note = "" if wanted.heads else "a masked-LM checkpoint: its head is used as SPLADE's"
+    return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, dim=request.dim, note=note)
 
 
 def body_of(folder: Path) -> Path:

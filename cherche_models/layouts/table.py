@@ -15,6 +15,7 @@ from cherche_models.layouts import (
     plain,
     pylate,
     router,
+    sentence_encoder,
     settings,
     sparse_encoder,
     stanford,
@@ -56,7 +57,16 @@ class Exportable(Protocol):
 
 
 # `multi_vector` before `pylate`, which would match its Dense modules too; `plain` last, as it matches everything.
-READ: tuple[Readable, ...] = (router, neural_cherche, sparse_encoder, multi_vector, pylate, stanford, plain)
+READ: tuple[Readable, ...] = (
+    router,
+    neural_cherche,
+    sparse_encoder,
+    multi_vector,
+    pylate,
+    stanford,
+    sentence_encoder,
+    plain,
+)
 """In the order in which they are tried on a folder."""
 
 WRITE: tuple[Writable, ...] = (router, sparse_encoder, pylate)
@@ -77,7 +87,7 @@ def layout_of(folder: Path) -> Readable:
 
 def has_formats(folder: Path) -> bool:
     """Whether a folder says how it reads texts; if not, it is as transformers saves it."""
-    return layout_of(folder) is not plain or (folder / settings.FILE).is_file()
+    return layout_of(folder) not in (sentence_encoder, plain) or (folder / settings.FILE).is_file()
 
 
 def read(folder: Path, request: Request) -> Checkpoint:

@@ -72,6 +72,8 @@ class Model(nn.Module, ABC):
         Tuned on training data; saved with the model.
     codebook : Codebook or None
         What residual codes of its token embeddings are made with; see `train.codebook`.
+    note : str
+        What its files were taken for where they do not say it; see `layouts.checkpoint.Checkpoint`.
     compat : {"1.4"} or None
         Scores as that release of neural-cherche has them, defects included.
     padding : {"max_length", "longest"}
@@ -108,6 +110,7 @@ class Model(nn.Module, ABC):
         self.sparse_boost = 1.0
         self.rerank_weight = 0.5
         self.codebook: Codebook | None = None
+        self.note = ""
         self.compat: Compat | None = None
         self.padding: Padding = "max_length"
 
@@ -151,7 +154,7 @@ class Model(nn.Module, ABC):
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._build(checkpoint)
         self.sparse_boost, self.rerank_weight = checkpoint.sparse_boost, checkpoint.rerank_weight
-        self.codebook, self.digest = checkpoint.codebook, checkpoint.digest
+        self.codebook, self.digest, self.note = checkpoint.codebook, checkpoint.digest, checkpoint.note
 
     def _open(self, source: object, options: Mapping[str, Any]) -> None:
         """Build the model of a checkpoint's name, with neural-cherche's options."""

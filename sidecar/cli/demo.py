@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar.cli.options import flag
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import Variant
@@ -20,6 +21,7 @@ from sidecar.demo.searches import SEARCHES, Search
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
+from sidecar.values.options import options
 from sidecar.values.search import RerankStatus
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ Ranks = dict[str, int | None]
 
 @verb("demo", connects=False)
 @click.option("--model", default="", metavar="PATH|ID", help="Another model than the shipped one.")
-def demo(session: Session, model: str) -> None:
+@flag(options(IndexOptions)["reranker"])
+def demo(session: Session, model: str, reranker: str) -> None:
     """Feed a real corpus to an embedded engine and search it.
 
     The corpus is the documentation of Python's standard library on this machine: nothing is
@@ -41,10 +44,10 @@ def demo(session: Session, model: str) -> None:
     stands in each mode.
     """
     started = time.monotonic()
-    name = session.model_name(model)
+    names = session.model_name(model), session.model_name(reranker)
     with tempfile.TemporaryDirectory(prefix="cherche-demo-") as folder:
         local = replace(session, flags=_local(Path(folder)))
-        report = local.run(lambda client: _demo(local, client, name), models=(name,))
+        report = local.run(lambda client: _demo(local, client, *names), models=names)
     report["seconds"] = round(time.monotonic() - started, 1)
     session.output.data(report, lambda: print_report(report))
 
@@ -62,10 +65,10 @@ def _local(folder: Path) -> dict[str, Any]:
     }
 
 
-async def _demo(session: Session, client: Client, model: str) -> dict[str, Any]:
+async def _demo(session: Session, client: Client, model: str, reranker: str) -> dict[str, Any]:
     entries = await asyncio.to_thread(standard_library)
     session.output.note(f"{len(entries):,} entries of Python's own documentation")
-    await client.setup_index(INDEX, IndexOptions(model=model))
+    await client.setup_index(INDEX, IndexOptions(model=model, reranker=reranker))
     fed = await _feed(session, client, entries)
     session.output.note(
         f"fed in {fed['seconds']:.1f} s: {fed['documents_per_second']:.0f} documents/s, "

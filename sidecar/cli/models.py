@@ -45,7 +45,8 @@ def load(session: Session, name: str, source: str) -> None:
     """Load one into a running sidecar, from a folder on its machine or a hub id."""
     _need_server(session, "load")
     model = session.run(lambda client: client.load_model(name, source))
-    session.output.data(model.to_json(), lambda: click.echo(f"{model.name} is {model.state}"))
+    note = f": {model.message}" if model.message else ""
+    session.output.data(model.to_json(), lambda: click.echo(f"{model.name} is {model.state}{note}"))
 
 
 @verb("unload", group=models)

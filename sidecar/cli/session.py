@@ -15,6 +15,7 @@ import click
 from sidecar.cli.failures import translated
 from sidecar.cli.output import Output
 from sidecar.errors import ChercheError, Code
+from sidecar.values.model import ModelState
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
@@ -95,7 +96,7 @@ class Session:
         """Connect, call, disconnect.
 
         A sidecar in process first loads what the call needs: `models`, and those that `index`
-        was set up with.
+        was set up with. What a named model was taken for is noted where its files do not say it.
         """
         settings = self.settings()
 
@@ -103,6 +104,9 @@ class Session:
             async with self.connect(settings) as client:
                 if not settings.server:
                     await _load(client, [*models, *(await _models_of(client, index) if index else ())])
+                for model in await client.list_models() if any(models) else ():
+                    if model.name in models and model.state is ModelState.READY and model.message:
+                        self.output.note(f"{Path(model.name).name} is {model.message}")
                 return await call(client)
 
         return asyncio.run(connected())

@@ -15,7 +15,7 @@ from sidecar.cli.output import excerpt, table
 from sidecar.cli.search import text_of
 from sidecar.cli.session import Session, verb
 from sidecar.errors import invalid
-from sidecar.values.index import DEFAULT_WINDOW
+from sidecar.values.index import DEFAULT_WINDOW, IndexOptions
 from sidecar.values.options import options
 from sidecar.values.search import Hit, SearchRequest, SearchResult
 
@@ -74,6 +74,7 @@ class Comparison:
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Hits shown side by side.")
 @flag(replace(ROWS["rerank_window"], default=DEFAULT_WINDOW), "--window")
 @flag(ROWS["rerank_weight"], unset="the model's tuned value")
+@flag(options(IndexOptions)["reranker"], unset="the sidecar's default model")
 def try_(
     session: Session,
     cluster: str,
@@ -83,6 +84,7 @@ def try_(
     top: int,
     rerank_window: int,
     rerank_weight: float | None,
+    reranker: str,
 ) -> None:
     """Compare a cluster's BM25 with reranking; writes nothing.
 
@@ -90,9 +92,12 @@ def try_(
     both orders side by side. The index needs no setup.
     """
     texts = read_queries(queries.read(), queries.name)
+    asked = replace_target(session, cluster)
+    name = asked.model_name(reranker)
     request = SearchRequest(
         index=index,
         text="",
+        model=name,
         mode="bm25",
         rerank=True,
         rerank_window=rerank_window,
@@ -100,8 +105,7 @@ def try_(
         size=max(top, rerank_window),
         fields=tuple(filter(None, (fields or "").split(","))),
     )
-    asked = replace_target(session, cluster)
-    comparisons = asked.run(lambda client: _compare(asked, client, request, texts, top))
+    comparisons = asked.run(lambda client: _compare(asked, client, request, texts, top), models=(name,))
     report = summary(comparisons)
     asked.output.data(report, lambda: print_report(comparisons, report))
 

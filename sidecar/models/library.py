@@ -22,6 +22,14 @@ R = TypeVar("R")
 
 _NOTHING = Tokens((), (), 0)
 
+_PROBE = (
+    "Machine learning models read a passage and give each of its words a weight, so that a search engine can find it "
+    "again. The heart pumps blood through the body of a patient; a doctor in Paris measures its rate before and after "
+    "the treatment, and writes the result down in a report for the hospital."
+)
+# Models trained for sparse retrieval give a passage one to five terms for each of its tokens, BERT's own head dozens.
+_TRAINED = 10
+
 
 class LoadedModel:
     """A model of `cherche_models` as the sidecar asks for one; see `sidecar.protocols.Model`.
@@ -267,6 +275,21 @@ def _loading(work: Callable[[], R]) -> R:
         raise invalid(str(error)) from error
 
 
+def _note(model: models.Model) -> str:
+    """What the loader took the files for, and what follows from it; "" where they say it themselves."""
+    if not model.note:
+        return ""
+    said = [model.note]
+    if model.late_interaction:
+        said.append(f"rerank weight {model.rerank_weight:g}")
+    if model.sparse:
+        (tokens,), (encoding,) = model.tokenize([_PROBE], "document"), model.encode([_PROBE], "document")
+        terms = len(encoding.weights or ())
+        verdict = "as from one" if 0 < terms <= _TRAINED * len(tokens) else "so it was not"
+        said.append(f"a passage of {len(tokens)} tokens gets {terms:,} terms, {verdict} trained for sparse retrieval")
+    return "; ".join(said)
+
+
 def _description(name: str, model: models.Model) -> ModelDescription:
     from cherche_models.runtime.device import dtype_name
 
@@ -286,4 +309,5 @@ def _description(name: str, model: models.Model) -> ModelDescription:
         sparse_boost=model.sparse_boost,
         rerank_weight=model.rerank_weight,
         codebook=model.codebook.digest if model.codebook is not None else "",
+        note=_note(model),
     )

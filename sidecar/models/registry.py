@@ -171,8 +171,11 @@ class Registry:
             return
         one = replace(model.info, name=name)
         self._batchers[name] = Batcher(model, self._options(one), self._observer(name), name=name)
-        self._set(replace(self._models[name], state=ModelState.READY, description=one))
-        self._log.info("model ready", model=name, architecture=one.architecture, device=one.device, dtype=one.dtype)
+        self._set(replace(self._models[name], state=ModelState.READY, message=one.note, description=one))
+        noted = {"note": one.note} if one.note else {}
+        self._log.info(
+            "model ready", model=name, architecture=one.architecture, device=one.device, dtype=one.dtype, **noted
+        )
 
     def _warm(self, name: str, source: str) -> Model:
         """Load, and run one pass of each kind: the first is slow everywhere."""

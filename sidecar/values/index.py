@@ -198,7 +198,11 @@ class IndexOptions:
     model: Annotated[str, Option("Sparse or joint model.", metavar="NAME|PATH|ID", unset="the sidecar's default")] = ""
     reranker: Annotated[
         str,
-        Option("ColBERT model.", metavar="NAME|PATH|ID", unset="the model itself where it has that head"),
+        Option(
+            "ColBERT or joint model, or any sentence encoder, whose token embeddings serve without training.",
+            metavar="NAME|PATH|ID",
+            unset="the model itself where it has that head",
+        ),
     ] = ""
     fields: Annotated[
         tuple[TextField, ...],

@@ -61,6 +61,9 @@ class ModelDescription:
         Tuned on training data: the defaults of an index. They do not travel.
     codebook : str
         Digest of the codebook of residual codes; empty where the model has none. It does not travel.
+    note : str
+        What its files were taken for where they do not say it, such as "a sentence encoder: …". It travels as
+        the `message` of a `ServedModel`.
     """
 
     name: str
@@ -78,11 +81,15 @@ class ModelDescription:
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
     codebook: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model that a sidecar serves; without a `description` unless READY, `message` says why it FAILED."""
+    """A model that a sidecar serves; without a `description` unless READY.
+
+    `message` says why it FAILED, or what a READY one was taken for where its files do not say it.
+    """
 
     name: str
     state: ModelState

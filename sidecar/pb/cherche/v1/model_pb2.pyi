@@ -72,7 +72,7 @@ class Model(_message.Message):
     state: Global___ModelState.ValueType
     """Whether it can encode."""
     message: _builtins.str
-    """Why loading failed."""
+    """Why loading failed, or what a ready model was taken for where its files do not say it."""
     architecture: _builtins.str
     """splade, sparse_embed, colbert, joint or inference_free."""
     has_sparse_head: _builtins.bool

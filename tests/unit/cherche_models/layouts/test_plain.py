@@ -1,44 +1,16 @@
-"""Any masked-LM or sentence-transformers checkpoint becomes any model."""
+"""Any masked-LM checkpoint becomes any model."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cherche_models import hub
-from cherche_models.errors import CheckpointError
 from cherche_models.models import Splade
 from tests import checkpoints
 from tests.unit.cherche_models.layouts.peers import load
-
-
-def sentence_transformer(folder: Path, inside: str = "") -> Path:
-    """A checkpoint with mean pooling, its transformer in a folder of its own as old ones have it."""
-    checkpoints.encoder(folder / inside)
-    kinds = [("Transformer", inside), ("Pooling", "1_Pooling")]
-    (folder / "modules.json").write_text(
-        json.dumps(
-            [{"idx": i, "path": path, "type": f"sentence_transformers.models.{k}"} for i, (k, path) in enumerate(kinds)]
-        )
-    )
-    return folder
-
-
-@pytest.mark.parametrize("inside", ["", "0_Transformer"])
-def test_any_sentence_transformer_becomes_a_colbert(inside: str, tmp_path: Path) -> None:
-    folder = sentence_transformer(tmp_path / "sentences", inside)
-    with pytest.raises(CheckpointError, match="load it with new_head=True"):
-        hub.load(folder, device="cpu", architecture="colbert")
-    with pytest.raises(CheckpointError, match="use a masked-LM checkpoint for term weights"):
-        hub.load(folder, device="cpu", architecture="splade")
-    model = hub.load(folder, device="cpu", dtype="fp32", architecture="colbert", new_head=True, dim=8)
-    hub.save(model, tmp_path / "saved")
-    again = hub.load(tmp_path / "saved", device="cpu", dtype="fp32")
-    for one, other in zip(model.encode(["brain cell"], "query"), again.encode(["brain cell"], "query"), strict=True):
-        np.testing.assert_allclose(one.embeddings.vectors, other.embeddings.vectors, atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", ["splade", "sparse_embed", "joint", "colbert"])

@@ -61,6 +61,17 @@ def test_a_model_can_be_named_for_one_call(loaded: list[str], tmp_path: Path) ->
     assert loaded == ["cherche-tiny", str(tmp_path / "model")]
 
 
+def test_what_a_named_model_was_taken_for_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str, source: str, **_: Any) -> FakeModel:
+        return FakeModel(name=name, note="a sentence encoder" if name == "hub/encoder" else "")
+
+    monkeypatch.setattr(sidecar.models.library, "load_model", load)
+    assert "encoder is a sentence encoder" in run("setup", "articles", "--reranker", "hub/encoder").stderr
+    assert "encoder is a sentence encoder" in run("rerank", "q", "text", "--model", "hub/encoder").stderr
+    for quiet in (["setup", "articles", "--reranker", "hub/encoder", "--quiet"], ["search", "articles", "ducks"]):
+        assert "sentence encoder" not in run(*quiet).stderr
+
+
 def test_a_model_that_cannot_be_loaded_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str, source: str, **_: Any) -> FakeModel:
         raise precondition(f"{source} holds no model", "name another folder")

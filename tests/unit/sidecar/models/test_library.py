@@ -43,6 +43,31 @@ def test_what_a_loaded_model_says_of_itself(folder: Path) -> None:
     assert len(info.digest) == 64
 
 
+def test_what_the_files_do_not_say_is_said(folder: Path, tmp_path: Path) -> None:
+    def note(source: Path) -> str:
+        return models.load_model("mine", source, device="cpu", dtype="fp32").info.note
+
+    assert note(folder) == ""
+    assert note(checkpoints.sentence_encoder(tmp_path / "sentences")) == (
+        "a sentence encoder: its token embeddings of 32 dimensions are used as a ColBERT without training; "
+        "rerank weight 0.5"
+    )
+    said = note(checkpoints.masked_lm(tmp_path / "words"))
+    assert said.startswith("a masked-LM checkpoint: its head is used as SPLADE's; a passage of 64 tokens gets ")
+
+
+def test_a_head_that_gives_a_passage_far_too_many_terms_was_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = checkpoints.masked_lm(tmp_path)
+    notes = {}
+    for most in (10, 0):
+        monkeypatch.setattr(models, "_TRAINED", most)
+        notes[most] = models.load_model("mine", source, device="cpu", dtype="fp32").info.note
+    assert notes[10].endswith("as from one trained for sparse retrieval")
+    assert notes[0].endswith("so it was not trained for sparse retrieval")
+
+
 def test_text_to_encoding(folder: Path) -> None:
     model = models.load_model("mine", folder, device="cpu", dtype="fp32")
     tokens = model.tokenize(["neural search", "cell"], "document", max_length=3)
