@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from sidecar.cli.options import parameter_type
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
-from sidecar.cli.trials import DEPTH, Variant, check_applied, error_of, existing_file, measure, read, shown_p
+from sidecar.cli.trials import (
+    DEPTH,
+    Judgements,
+    Trial,
+    Variant,
+    check_applied,
+    coverage,
+    error_of,
+    existing_file,
+    measure,
+    read,
+    shown_p,
+)
 from sidecar.errors import invalid
 from sidecar.values.options import options
 from sidecar.values.search import SearchRequest
+
+if TYPE_CHECKING:
+    from sidecar.client.client import Client
 
 MEASURES = ("ndcg@10", "recall@100", "map", "mrr", "hits@1", "hits@10")
 _SETTINGS = {
@@ -99,8 +114,10 @@ def compare(
     if queries is None and any(system.run is None for system in systems):
         raise click.UsageError("searching needs --queries")
     texts, judgements = _judged(queries, qrels, limit)
-    rankings = [_rankings(session, system, texts) for system in systems]
+    held: dict[str, dict[str, Any]] = {}
+    rankings = [_rankings(session, system, texts, judgements, held) for system in systems]
     report = compared((a, b), rankings, judgements, measures.split(","), texts, shown)
+    report["judged_documents"] = held
     session.output.data(report, lambda: print_report(report))
 
 
@@ -117,7 +134,14 @@ def _judged(queries: Path | None, qrels: Path, limit: int | None) -> tuple[dict[
     return {}, {query: judgements[query] for query in wanted}
 
 
-def _rankings(session: Session, system: System, texts: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+def _rankings(
+    session: Session,
+    system: System,
+    texts: Mapping[str, str],
+    judgements: Judgements,
+    held: dict[str, dict[str, Any]],
+) -> Mapping[str, Sequence[str]]:
+    """A system's rankings; what its index holds of the judged documents goes into `held`, by the index's name."""
     from cherche_models.evaluate import read_run
 
     if system.run is not None:
@@ -126,7 +150,14 @@ def _rankings(session: Session, system: System, texts: Mapping[str, str]) -> Map
         except (ValueError, OSError) as error:
             raise invalid(str(error), "give a run of six columns: query Q0 document rank score name") from error
     variant, request = cast("Variant", system.variant), cast("SearchRequest", system.request)
-    trials = session.run(lambda client: measure(session, client, request, [variant], texts), index=request.index)
+    name = request.index
+
+    async def searched(client: Client) -> dict[str, Trial]:
+        if name not in held:
+            held[name] = asdict(await coverage(session, client, name, judgements))
+        return await measure(session, client, request, [variant], texts)
+
+    trials = session.run(searched, index=name)
     check_applied([variant] if variant.rerank else [], trials)
     return trials[variant.name].rankings
 

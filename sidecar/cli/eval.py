@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 from sidecar.cli.trials import (
     DEPTH,
+    Coverage,
+    Judgements,
     Trial,
     Variant,
     check_applied,
+    coverage,
     error_of,
     existing_file,
     latency,
@@ -77,8 +80,10 @@ def eval_(
     texts, judgements = read(queries, qrels, limit)
     base = SearchRequest(index=index, text="", size=DEPTH, **given)
     scorer = _scorer(cross_encoder) if cross_encoder else None
-    trials = session.run(lambda client: _trials(session, client, base, variants, texts, scorer), index=index)
-    report = evaluated(trials, judgements, len(texts))
+    trials, held = session.run(
+        lambda client: _trials(session, client, base, variants, texts, judgements, scorer), index=index
+    )
+    report = {**evaluated(trials, judgements, len(texts)), "judged_documents": asdict(held)}
     if run_folder is not None:
         write_runs(run_folder, trials)
     session.output.data(report, lambda: print_report(report))
@@ -97,14 +102,16 @@ async def _trials(
     base: SearchRequest,
     variants: Sequence[Variant],
     texts: Mapping[str, str],
+    judgements: Judgements,
     scorer: Scorer | None,
-) -> dict[str, Trial]:
+) -> tuple[dict[str, Trial], Coverage]:
+    held = await coverage(session, client, base.index, judgements)
     trials = await measure(session, client, base, variants, texts)
     if scorer is not None:
         last = variants[-1]
         trial = trials[f"{last.name}+{NAME}"] = Trial()
         await rerank_trial(session, client, base, last, texts, scorer, trial)
-    return trials
+    return trials, held
 
 
 def evaluated(trials: Mapping[str, Trial], judgements: Mapping[str, Mapping[str, int]], queries: int) -> dict[str, Any]:

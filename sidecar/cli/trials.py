@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from sidecar.cli.output import Output
 from sidecar.cli.session import Session
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.values.search import Mode, QueryMode, RerankStatus, SearchRequest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 
 DEPTH = 100
+_EXAMPLES = 3
+Judgements = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,44 @@ def read(queries: Path, qrels: Path, limit: int | None) -> tuple[dict[str, str],
     if missing:
         raise invalid(f"{queries} lacks {len(missing)} judged queries, such as {missing[0]!r}", "add them")
     return {query: texts[query] for query in wanted}, {query: judgements[query] for query in wanted}
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many of the judged documents an index holds; `examples` are some that it does not."""
+
+    judged: int
+    absent: int
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, judged: Iterable[str], held: Container[str]) -> Coverage:
+        """Compare what is judged with what is there.
+
+        >>> Coverage.of(["a", "b"], {"b"})
+        Coverage(judged=2, absent=1, examples=('a',))
+        """
+        wanted = dict.fromkeys(judged)
+        absent = [key for key in wanted if key not in held]
+        return cls(len(wanted), len(absent), tuple(absent[:_EXAMPLES]))
+
+    def warn(self, output: Output, index: str) -> None:
+        """Say that no search can find them."""
+        if self.absent:
+            named = ", ".join(map(repr, self.examples)) + (", …" if self.absent > len(self.examples) else "")
+            output.note(
+                f"warning: {self.absent:,} of {self.judged:,} judged documents are not in {index} ({named}): "
+                "no search finds them, and every figure is lower for it"
+            )
+
+
+async def coverage(session: Session, client: Client, index: str, judgements: Judgements) -> Coverage:
+    """Look the judged documents up in an index, and warn of those that it does not hold."""
+    judged = dict.fromkeys(document for row in judgements.values() for document in row)
+    held = {document.id async for document in client.dump_index(index, ids=list(judged))}
+    found = Coverage.of(judged, held)
+    found.warn(session.output, index)
+    return found
 
 
 async def measure(

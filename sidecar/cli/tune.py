@@ -12,7 +12,7 @@ import click
 
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
-from sidecar.cli.trials import Trial, Variant, check_applied, error_of, existing_file, read, shown_p
+from sidecar.cli.trials import Trial, Variant, check_applied, coverage, error_of, existing_file, read, shown_p
 from sidecar.errors import invalid, precondition
 from sidecar.values.index import IndexMeta, IndexOptions
 from sidecar.values.search import Hit, SearchRequest
@@ -74,6 +74,7 @@ async def _tuned(
     meta = (await client.get_index(index)).meta
     if meta is None:
         raise precondition(f"index {index!r} is not set up", f"run: cherche setup {index}")
+    held = await coverage(session, client, index, judgements)
     judged = await _searched(session, client, index, meta, texts, judgements, depth)
     current = tuning.Setting(meta.sparse_boost, meta.rerank_weight, meta.rerank_window)
     windows = [window for window in tuning.WINDOWS if window <= depth]
@@ -85,7 +86,7 @@ async def _tuned(
     written = tuned.held_out.difference > 0 and tuned.choice != current and not dry_run
     if written:
         await client.setup_index(index, _options(meta, tuned.choice), dry_run=False)
-    return _report(index, current, tuned, len(judged), written)
+    return {**_report(index, current, tuned, len(judged), written), "judged_documents": asdict(held)}
 
 
 async def _searched(

@@ -278,9 +278,15 @@ class Client:
         response = await self._calls.unary(self._index.RemoveIndex, index_pb2.RemoveIndexRequest(index=name), PATIENCE)
         return response.documents, tuple(response.remains)
 
-    async def dump_index(self, name: str) -> AsyncGenerator[DumpedDocument, None]:
-        """What is stored beside each document, in rising order of id (on Elasticsearch in any)."""
-        call = self._calls.stream(self._index.DumpIndex, index_pb2.DumpIndexRequest(index=name))
+    async def dump_index(
+        self, name: str, *, ids: Sequence[str] = (), sample: int = 0
+    ) -> AsyncGenerator[DumpedDocument, None]:
+        """What is stored beside each document, in rising order of id (on Elasticsearch in any).
+
+        Or only of `ids`, those of them that are there; or of about `sample` documents, the same each time.
+        """
+        request = index_pb2.DumpIndexRequest(index=name, ids=ids, sample=sample)
+        call = self._calls.stream(self._index.DumpIndex, request)
         async with aclosing(self._calls.responses(call)) as responses:
             async for response in responses:
                 yield index.dumped_from_pb(response)

@@ -15,6 +15,8 @@ from sidecar.values.documents import SourceDocument
 from sidecar.wire import index as convert
 from sidecar.wire import maintenance
 
+_READ = 500
+
 
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     """The neural part of an index."""
@@ -61,10 +63,21 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     async def DumpIndex(
         self, request: index_pb2.DumpIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.DumpIndexResponse]:
-        """Stream what is stored beside each document."""
-        ours = unbounded(self._services, context)
-        async for document in ours.engine.scan(_named(request.index)):
-            yield convert.dumped_to_pb(document)
+        """Stream what is stored beside each document, or beside those that were asked for."""
+        ours, index = unbounded(self._services, context), _named(request.index)
+        if request.ids and request.sample:
+            raise invalid("a dump is of documents by id or of a sample", "ask for one of them")
+        if request.sample:
+            for document in await ours.engine.sample(index, request.sample):
+                yield convert.dumped_to_pb(document)
+            return
+        for start in range(0, len(request.ids), _READ):
+            found = await ours.engine.read(index, request.ids[start : start + _READ])
+            for document in found.values():
+                yield convert.dumped_to_pb(document)
+        if not request.ids:
+            async for document in ours.engine.scan(index):
+                yield convert.dumped_to_pb(document)
 
     async def BackfillIndex(
         self, request: index_pb2.BackfillIndexRequest, context: Call

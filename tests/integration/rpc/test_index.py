@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -39,6 +40,20 @@ async def test_an_index_from_setup_to_removal(fed: RunningServer) -> None:
     documents, remains = await client.remove_index("cars")
     assert documents == 4
     assert remains
+
+
+async def test_a_dump_of_some_documents(fed: RunningServer) -> None:
+    async def ids(**asked: Any) -> list[str]:
+        return [document.id async for document in fed.client.dump_index("cars", **asked)]
+
+    assert sorted(await ids(ids=["2", "nowhere", "0"])) == ["0", "2"]
+    sample = await ids(sample=3)
+    assert len(sample) == 3
+    assert set(sample) < {"0", "1", "2", "3"}
+    assert await ids(sample=3) == sample
+    with pytest.raises(ChercheError, match="documents by id or of a sample") as caught:
+        await ids(ids=["0"], sample=1)
+    assert caught.value.code is Code.INVALID_ARGUMENT
 
 
 async def test_a_feed_tells_of_each_document(fed: RunningServer) -> None:

@@ -575,16 +575,26 @@ class DumpIndexRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
+    sample: _builtins.int
+    """Only about so many documents, spread over the index, the same ones each time; 0 for all. Not together with ids."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these documents, those of them that the index holds; empty for all."""
+
     def __init__(
         self,
         *,
         index: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+        sample: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "index", b"index", "sample", b"sample"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,7 +602,7 @@ Global___DumpIndexRequest: _TypeAlias = DumpIndexRequest  # noqa: Y015
 
 @_typing.final
 class DumpIndexResponse(_message.Message):
-    """A stored document; in ascending order of id, except on Elasticsearch."""
+    """A stored document; of a whole index in ascending order of id, except on Elasticsearch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -106,7 +106,7 @@ class IndexServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DumpIndex(self, request, context):
-        """Streams the stored fields of each document, for verification and dumps.
+        """Streams the stored fields of each document, of some by id, or of a sample, for verification, dumps and bake-offs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class IndexServiceStub:
     RemoveIndex: _grpc.UnaryUnaryMultiCallable[_index_pb2.RemoveIndexRequest, _index_pb2.RemoveIndexResponse]
     """Removes everything that setup and feed added."""
     DumpIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.DumpIndexRequest, _index_pb2.DumpIndexResponse]
-    """Streams the stored fields of each document, for verification and dumps."""
+    """Streams the stored fields of each document, of some by id, or of a sample, for verification, dumps and bake-offs."""
     BackfillIndex: _grpc.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]
     """Encodes the documents of an index that lack weights or codes, or whose text has changed, while other clients
     write and search. Ending the call ends the work; documents encoded by then stay encoded.
@@ -70,7 +70,7 @@ class IndexServiceAsyncStub(IndexServiceStub):
     RemoveIndex: _aio.UnaryUnaryMultiCallable[_index_pb2.RemoveIndexRequest, _index_pb2.RemoveIndexResponse]  # type: ignore[assignment]
     """Removes everything that setup and feed added."""
     DumpIndex: _aio.UnaryStreamMultiCallable[_index_pb2.DumpIndexRequest, _index_pb2.DumpIndexResponse]  # type: ignore[assignment]
-    """Streams the stored fields of each document, for verification and dumps."""
+    """Streams the stored fields of each document, of some by id, or of a sample, for verification, dumps and bake-offs."""
     BackfillIndex: _aio.UnaryStreamMultiCallable[_index_pb2.BackfillIndexRequest, _index_pb2.BackfillIndexResponse]  # type: ignore[assignment]
     """Encodes the documents of an index that lack weights or codes, or whose text has changed, while other clients
     write and search. Ending the call ends the work; documents encoded by then stay encoded.
@@ -123,7 +123,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_pb2.DumpIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_index_pb2.DumpIndexResponse], _abc.AsyncIterator[_index_pb2.DumpIndexResponse]]:
-        """Streams the stored fields of each document, for verification and dumps."""
+        """Streams the stored fields of each document, of some by id, or of a sample, for verification, dumps and bake-offs."""
 
     @_abc_1.abstractmethod
     def BackfillIndex(

@@ -104,3 +104,11 @@ def judged(command: Command) -> list[str]:
     qrels = command.folder / "qrels.tsv"
     qrels.write_text("query-id\tcorpus-id\tscore\nq1\t1\t1\nq2\t3\t1\n")
     return ["--queries", queries, "--qrels", str(qrels)]
+
+
+def judged_beyond(command: Command) -> list[str]:
+    """The same with four more judged documents, which no index holds."""
+    options = judged(command)
+    with open(options[-1], "a") as qrels:
+        qrels.writelines(f"q1\tgone{i}\t1\n" for i in range(4))
+    return options

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sidecar.cli import cherche
-from tests.unit.sidecar.cli.conftest import Command, judged
+from tests.unit.sidecar.cli.conftest import Command, judged, judged_beyond
 
 
 def written(folder: Path) -> list[str]:
@@ -34,6 +34,7 @@ def test_two_runs_need_no_server(tmp_path: Path) -> None:
     assert [(query["query"], query["a"], query["b"]) for query in report["losses"]] == [("q3", 1, 0), ("q1", 1, 0.5)]
     assert [query["query"] for query in report["wins"]] == ["q2"]
     assert report["unanswered"] == [0, 1]
+    assert report["judged_documents"] == {}
 
 
 def test_the_report_is_readable(tmp_path: Path) -> None:
@@ -47,6 +48,12 @@ def test_ways_to_search_are_compared(articles: Command) -> None:
     report = articles.json("compare", "articles/bm25", "articles/sparse+rerank?rerank_weight=0.2", *judged(articles))
     assert {"wins": 1, "losses": 0, "ties": 1}.items() <= report["measures"]["hits@1"].items()
     assert [query["text"] for query in report["wins"]] == ["heart"]
+
+
+def test_judged_documents_that_an_index_does_not_hold_are_counted_once(articles: Command) -> None:
+    asked = ["compare", "articles/bm25", "articles/sparse", *judged_beyond(articles)]
+    assert articles.json(*asked)["judged_documents"]["articles"]["absent"] == 4
+    assert articles(*asked).stderr.count("4 of 6 judged documents are not in articles") == 1
 
 
 def test_a_run_that_eval_wrote_equals_its_mode(articles: Command) -> None:

@@ -28,6 +28,7 @@ def test_a_dry_run_says_what_it_would_choose(command: Command, judged: list[str]
     assert report["before"] == {"sparse_boost": 0.25, "rerank_weight": 0.5, "rerank_window": 100}
     assert report["held_out"]["difference"] > 0
     assert not report["written"]
+    assert report["judged_documents"] == {"judged": COUNT, "absent": 0, "examples": []}
     assert command.json("tune", *judged, "--dry-run")["before"] == report["before"]
 
 
