@@ -24,6 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from cherche_models import quantized
 from cherche_models.errors import CheckpointError, UnsafeCheckpointError
 
 _Parts: TypeAlias = Any
@@ -122,6 +123,7 @@ class Backbone(nn.Module):
         architectures = self.model.config.architectures
         with _quiet():
             model.save_pretrained(str(folder))
+        (folder / quantized.FILE).unlink(missing_ok=True)
         self.model.config.architectures = architectures
 
 
@@ -140,6 +142,7 @@ def load(
     vocabulary : bool
         Load the masked-LM head too.
     dtype : torch.dtype
+        Weights of another type, int8 too, are converted.
     allow_pickle : bool
         Accept ``pytorch_model.bin`` too; only for files you trust.
 
@@ -217,9 +220,15 @@ def _from_pretrained(
     folder: Path, config: PretrainedConfig, kind: _Parts, dtype: torch.dtype, allow_pickle: bool
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     unused = {"add_pooling_layer": False} if kind is AutoModel and config.model_type in _POOLED else {}
+    source: dict[str, Any] = {"pretrained_model_name_or_path": str(folder)}
+    if (folder / quantized.FILE).is_file() and not (folder / "model.safetensors").is_file():
+        source = {"pretrained_model_name_or_path": None, "state_dict": quantized.load(folder, dtype)}
+        # transformers takes tensors in place of a folder, but not through its Auto classes, which (5.24) want a folder.
+        with torch.device("meta"):
+            kind = type(kind.from_config(config, trust_remote_code=False))
     with _quiet():
         model, info = kind.from_pretrained(
-            str(folder),
+            **source,
             config=config,
             dtype=dtype,
             trust_remote_code=False,

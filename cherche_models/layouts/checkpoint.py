@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, dtype
 
+from cherche_models import quantized
 from cherche_models.backbone import Backbone
 from cherche_models.codes.codebook import Codebook
 from cherche_models.errors import CheckpointError
@@ -120,11 +121,12 @@ def read_heads(folder: Path, names: Iterable[str], stored: dtype) -> dict[str, H
 
 
 def write_heads(heads: Mapping[str, Head], folder: Path, stored: dtype | None) -> None:
-    """Write each head into a sub-folder of its name; None keeps the types of the tensors."""
+    """Write each head into a sub-folder of its name; None keeps the types of the tensors, and int8 is float32."""
+    kept = quantized.type_of_rest(stored)
     for name, head in heads.items():
         write_json(folder / name / _CONFIG, head.config)
         tensors = {
-            key: tensor.detach().to(stored or tensor.dtype).cpu().contiguous() for key, tensor in head.tensors.items()
+            key: tensor.detach().to(kept or tensor.dtype).cpu().contiguous() for key, tensor in head.tensors.items()
         }
         save_file(tensors, folder / name / _WEIGHTS)
 

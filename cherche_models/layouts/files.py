@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cherche_models import quantized
 from cherche_models.errors import CheckpointError, UnsafeCheckpointError
 
 
@@ -99,14 +100,18 @@ def write_tensor(path: Path, name: str, tensor: Tensor) -> None:
 
 
 def store_as(folder: Path, dtype: torch.dtype) -> None:
-    """Rewrite a folder's weights in another type; loaders still compute in float32.
+    """Rewrite a folder's weights in another type, for int8 in a file of another name; loaders still compute in float32.
 
     The configuration keeps float32, so that a library that follows it does not
     run half precision on a CPU.
     """
     path = folder / "model.safetensors"
-    tensors = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
-    save_file(tensors, path, metadata={"format": "pt"})
+    tensors = load_file(path)
+    if dtype is torch.int8:
+        quantized.save(tensors, folder)
+        path.unlink()
+    else:
+        save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
     write_json(folder / "config.json", {**read_json(folder / "config.json"), "dtype": "float32"})
 
 

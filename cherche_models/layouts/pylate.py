@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cherche_models import backbone, tokenizer
+from cherche_models import backbone, quantized, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
 from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
@@ -76,7 +76,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> No
     weight = checkpoint.heads[COLBERT].tensor(LINEAR)
     shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
     write_json(folder / DENSE / "config.json", {**shape, "activation_function": _IDENTITY})
-    write_tensor(folder / DENSE / "model.safetensors", LINEAR, weight.to(dtype or weight.dtype))
+    write_tensor(folder / DENSE / "model.safetensors", LINEAR, weight.to(quantized.type_of_rest(dtype) or weight.dtype))
 
 
 def export(checkpoint: Checkpoint, folder: Path) -> None:

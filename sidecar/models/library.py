@@ -149,7 +149,7 @@ def export_model(source: str | Path, folder: str | Path, form: str) -> None:
     source : str or Path
     folder : str or Path
         Where to.
-    form : {"sentence-transformers", "pylate", "neural-cherche", "onnx"}
+    form : {"sentence-transformers", "pylate", "neural-cherche", "onnx", "int8"}
 
     Raises
     ------

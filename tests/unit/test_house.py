@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).relative_to(ROOT)
+LARGEST_WHEEL = 60_000_000  # bytes; int8 weights, and fp16 ones, deflate to nine tenths
 
 FORBIDDEN = {
     "a path of one machine": r"(?<![\w.])/(?:root|work|Users/\w+|tmp/venv)\b/",
@@ -80,6 +81,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> No
     from hatchling.builders.wheel import WheelBuilder
 
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    assert Path(wheel).stat().st_size <= LARGEST_WHEEL
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"cherche_models", "sidecar", _dist_info(names)}

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import HFValidationError
 
-from cherche_models import hub
+from cherche_models import hub, quantized
 from cherche_models.errors import CheckpointError
-from cherche_models.models import Joint
+from cherche_models.models import InferenceFree, Joint, Splade
 from tests import checkpoints
-from tests.unit.cherche_models.layouts.peers import load
+from tests.unit.cherche_models.layouts.peers import assert_same, load
 
 
 def test_architectures_that_a_folder_cannot_give(masked_lm: Path, tmp_path: Path) -> None:
@@ -34,6 +35,57 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
         hub.load("./nowhere")
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         hub.load(tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ["splade", "joint", "colbert", "sparse_embed"])
+def test_int8_weights_come_back_in_every_layout(architecture: str, masked_lm: Path, tmp_path: Path) -> None:
+    """The same numbers as from a file of floats that holds what the integers stand for."""
+    model = load(masked_lm, architecture=architecture, new_head=True, dim=16)
+    hub.save(model, tmp_path / "int8", dtype="int8")
+    names = {path.name for path in (tmp_path / "int8").iterdir()}
+    assert quantized.FILE in names
+    assert "model.safetensors" not in names
+    found = load(tmp_path / "int8", architecture=architecture)
+    with torch.no_grad():
+        for tensor in model.backbone.parameters():
+            if tensor.dim() == 2 and tensor.numel() >= 4096:
+                tensor.copy_(quantized.dequantize(*quantized.quantize(tensor)))
+    assert_same(found, model)
+    assert found.digest == hub.digest(tmp_path / "int8", architecture)
+
+
+def test_int8_weights_of_documents_behind_a_table_of_queries(splade: Splade, tmp_path: Path) -> None:
+    model = InferenceFree(splade.backbone, splade.tokenizer, torch.rand(len(splade.vocabulary)))
+    hub.save(model, tmp_path, dtype="int8")
+    (ours,), (theirs,) = (one.encode(["neural search"], "query") for one in (model, load(tmp_path)))
+    assert ours.weights == theirs.weights
+
+
+def test_one_folder_holds_one_set_of_weights(joint: Joint, tmp_path: Path) -> None:
+    for dtype, name in ((None, "model.safetensors"), ("int8", quantized.FILE), ("fp16", "model.safetensors")):
+        hub.save(joint, tmp_path, dtype=dtype)
+        assert [path.name for path in tmp_path.glob("*.safetensors")] == [name]
+    with pytest.raises(ValueError, match="unknown dtype 'int4'"):
+        hub.save(joint, tmp_path, dtype="int4")
+
+
+def test_the_same_model_gives_the_same_int8_digest(joint: Joint, tmp_path: Path) -> None:
+    digests = []
+    for name in ("first", "second"):
+        hub.save(joint, tmp_path / name, dtype="int8")
+        digests.append(hub.digest(tmp_path / name))
+    hub.save(load(tmp_path / "first"), tmp_path / "third", dtype="int8")
+    assert digests == [hub.digest(tmp_path / "first")] * 2
+    hub.save(joint, tmp_path / "first", dtype="fp16")
+    assert hub.digest(tmp_path / "first") not in digests
+
+
+def test_another_library_refuses_int8_weights_and_does_not_misread_them(splade: Splade, tmp_path: Path) -> None:
+    from sentence_transformers import SparseEncoder
+
+    hub.save(splade, tmp_path, dtype="int8")
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        SparseEncoder(str(tmp_path), device="cpu")
 
 
 class Hub:

@@ -37,6 +37,15 @@ def test_an_export_loads_with_the_weights_of_the_model(tmp_path: Path, form: str
         assert dict(other.weights.items()) == pytest.approx(dict(one.weights.items()), abs=1e-3)
 
 
+def test_int8_is_read_by_this_library_again(tmp_path: Path) -> None:
+    made = checkpoints.masked_lm(tmp_path / "made")
+    arguments = ["models", "export", str(tmp_path / "export"), "--model", str(made), "--format", "int8"]
+    assert CliRunner().invoke(cherche, arguments).exit_code == 0
+    one, other = (hub.load(folder, device="cpu", dtype="fp32") for folder in (made, tmp_path / "export"))
+    (ours,), (theirs,) = (model.encode(["brain cell"], "document") for model in (one, other))
+    assert dict(theirs.weights.items()) == pytest.approx(dict(ours.weights.items()), abs=0.05)
+
+
 def test_a_model_without_the_head_is_refused(tmp_path: Path) -> None:
     made = checkpoints.masked_lm(tmp_path / "made")
     arguments = ["models", "export", str(tmp_path / "export"), "--model", str(made), "--format", "pylate"]
