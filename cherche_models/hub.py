@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts import table
+from cherche_models.layouts import idf, table
 from cherche_models.layouts.card import card as made_card
 from cherche_models.layouts.codebooks import load_codebook as load_codebook
 from cherche_models.layouts.codebooks import save_codebook as save_codebook
@@ -160,6 +160,32 @@ def save(model: Model, folder: str | Path, *, dtype: str | None = None) -> None:
     """
     stored = torch.int8 if dtype == "int8" else None if dtype is None else named_dtype(dtype)
     table.write(model.checkpoint(), Path(folder), stored)
+
+
+def save_query_table(weights: torch.Tensor, model: Model, folder: str | Path) -> Path:
+    """Write ``idf.json`` beside a saved model: query weights for searches without a forward pass.
+
+    Its digest stays the same, so that indices made with the model stay valid.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (vocabulary,)
+        At least 0; see `train.query_table`.
+    model : Model
+        Whose `query_table` they become.
+    folder : str or Path
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit the vocabulary, or one is negative or no number.
+    """
+    if weights.shape != (len(model.vocabulary),):
+        raise ValueError(f"there are {tuple(weights.shape)} query weights for {len(model.vocabulary)} terms")
+    if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+        raise ValueError("a query weight is negative or no number: train the table anew")
+    model.query_table = weights.detach().float().cpu()
+    return idf.write_table(model.query_table, model.tokenizer.vocabulary, Path(folder))
 
 
 def export(model: Model, folder: str | Path, format: Format = "sentence-transformers") -> None:

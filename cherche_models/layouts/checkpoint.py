@@ -82,6 +82,8 @@ class Checkpoint:
         Tuned on training data.
     codebook : Codebook or None
         Of its token embeddings.
+    query_table : Tensor, shape (vocabulary,), or None
+        Query weight of each term, for queries without a forward pass.
     digest : str
         sha256 of the files it was read from; empty for a model made in memory.
     note : str
@@ -100,6 +102,7 @@ class Checkpoint:
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
     codebook: Codebook | None = None
+    query_table: Tensor | None = None
     digest: str = ""
     note: str = ""
 

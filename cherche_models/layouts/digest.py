@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cherche_models.codes import codebook
 from cherche_models.errors import CheckpointError
+from cherche_models.layouts import idf
 from cherche_models.layouts.files import read_json
 
 WEIGHTS = ("*.safetensors", "linear.pt")
@@ -33,8 +34,9 @@ def digest(folder: str | Path, architecture: str = "") -> str:
     """What a model computes, as a sha256 in hexadecimal.
 
     Covers weights, tokenizer, heads, prompts and lengths; not the README, library
-    versions, codebooks (codes name theirs), or weights that search tunes. Large files are read once per path,
-    size and time of change.
+    versions, codebooks (codes name theirs), weights that search tunes, or a table of query
+    weights beside a model that encodes queries, as documents are the same without it. Large files are
+    read once per path, size and time of change.
 
     Parameters
     ----------
@@ -57,11 +59,14 @@ def digest(folder: str | Path, architecture: str = "") -> str:
 
 def _model_files(root: Path) -> Iterator[Path]:
     """Files that a loader reads: of the root and the modules in its direct sub-folders."""
+    # Of a Router the table is all that there is of queries, and always counted.
+    beside = set() if (root / "router_config.json").is_file() else {root / idf.FILE}
     for folder in [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and _is_module(path))]:
         # Where there are safetensors, pickles beside them are not read and do not count.
         safe = any(path.name != codebook.FILE for path in folder.glob("*.safetensors"))
+        left_out = {folder / codebook.FILE} | beside
         for pattern in (*WEIGHTS, *(() if safe else PICKLES), *_SETTINGS):
-            yield from (path for path in folder.glob(pattern) if path.is_file() and path.name != codebook.FILE)
+            yield from (path for path in folder.glob(pattern) if path.is_file() and path not in left_out)
 
 
 def _is_module(folder: Path) -> bool:

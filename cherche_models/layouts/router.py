@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts import settings, sparse_encoder
+from cherche_models.layouts import idf, settings, sparse_encoder
 from cherche_models.layouts.checkpoint import IDF, WEIGHT, Checkpoint, Head
 from cherche_models.layouts.files import read_json, read_tensor, write_json, write_tensor
 from cherche_models.layouts.request import Request
@@ -121,13 +121,8 @@ def _table(folder: Path, words: Tokenizer, size: int) -> torch.Tensor:
     """Query weights, from safetensors or from a JSON object token → idf."""
     if (folder / "model.safetensors").is_file():
         return read_tensor(folder / "model.safetensors", WEIGHT)
-    path = folder / str(read_json(folder / "config.json").get("path", "idf.json"))
-    table = torch.zeros(size)
-    weights = read_json(path)
-    if not weights:
+    path = folder / str(read_json(folder / "config.json").get("path", idf.FILE))
+    table = idf.read_table(path, words, size)
+    if table is None or not bool(table.any()):
         raise CheckpointError(f"{folder} has no table of query weights", "complete the checkpoint")
-    for token, weight in weights.items():
-        found = words.id_of(token)
-        if found is not None:
-            table[found] = weight
     return table

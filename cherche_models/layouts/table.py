@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from cherche_models.layouts import (
+    idf,
     multi_vector,
     neural_cherche,
     plain,
@@ -20,7 +21,7 @@ from cherche_models.layouts import (
     sparse_encoder,
     stanford,
 )
-from cherche_models.layouts.checkpoint import Checkpoint
+from cherche_models.layouts.checkpoint import IDF, Checkpoint
 from cherche_models.layouts.codebooks import load_codebook, remove_codebook, save_codebook
 from cherche_models.layouts.digest import digest
 from cherche_models.layouts.request import Request
@@ -91,7 +92,7 @@ def has_formats(folder: Path) -> bool:
 
 
 def read(folder: Path, request: Request) -> Checkpoint:
-    """Read a folder in whatever layout it is, with its tuned weights, digest and codebook.
+    """Read a folder in whatever layout it is, with its tuned weights, digest, codebook and table of query weights.
 
     Raises
     ------
@@ -101,7 +102,10 @@ def read(folder: Path, request: Request) -> Checkpoint:
     found = settings.with_tuned(layout_of(folder).read(folder, request), folder)
     wanted = request.architecture or request.known[found.architecture]
     book = load_codebook(folder) if wanted.late_interaction else None
-    return replace(found, digest=digest(folder, found.architecture), codebook=book)
+    known = None
+    if found.sparse and IDF not in found.heads:
+        known = idf.read_table(folder / idf.FILE, found.tokenizer, found.backbone.decoder.out_features)
+    return replace(found, digest=digest(folder, found.architecture), codebook=book, query_table=known)
 
 
 def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> None:
@@ -122,6 +126,10 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> No
         save_codebook(checkpoint.codebook, folder)
     else:
         remove_codebook(folder)
+    if checkpoint.query_table is not None:
+        idf.write_table(checkpoint.query_table, checkpoint.tokenizer.vocabulary, folder)
+    else:
+        idf.remove_table(folder)
 
 
 def export(checkpoint: Checkpoint, folder: Path, format: str) -> None:

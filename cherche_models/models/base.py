@@ -74,6 +74,8 @@ class Model(nn.Module, ABC):
         What residual codes of its token embeddings are made with; see `train.codebook`.
     note : str
         What its files were taken for where they do not say it; see `layouts.checkpoint.Checkpoint`.
+    query_table : Tensor, shape (vocabulary,), or None
+        Query weight of each term for queries without a forward pass; saved as ``idf.json``. See `train.query_table`.
     compat : {"1.4"} or None
         Scores as that release of neural-cherche has them, defects included.
     padding : {"max_length", "longest"}
@@ -111,6 +113,7 @@ class Model(nn.Module, ABC):
         self.rerank_weight = 0.5
         self.codebook: Codebook | None = None
         self.note = ""
+        self.query_table: Tensor | None = None
         self.compat: Compat | None = None
         self.padding: Padding = "max_length"
 
@@ -140,6 +143,7 @@ class Model(nn.Module, ABC):
             sparse_boost=self.sparse_boost,
             rerank_weight=self.rerank_weight,
             codebook=self.codebook,
+            query_table=self.query_table,
             digest=self.digest,
         )
 
@@ -155,6 +159,7 @@ class Model(nn.Module, ABC):
         self._build(checkpoint)
         self.sparse_boost, self.rerank_weight = checkpoint.sparse_boost, checkpoint.rerank_weight
         self.codebook, self.digest, self.note = checkpoint.codebook, checkpoint.digest, checkpoint.note
+        self.query_table = checkpoint.query_table
 
     def _open(self, source: object, options: Mapping[str, Any]) -> None:
         """Build the model of a checkpoint's name, with neural-cherche's options."""
@@ -373,5 +378,9 @@ class Model(nn.Module, ABC):
         return []
 
     def idf(self, tokens: Tokens) -> dict[int, float] | None:
-        """Vocabulary id → idf from the model's own table; None without a table."""
-        return None
+        """Vocabulary id → query weight from the model's own table; None without a table."""
+        if self.query_table is None:
+            return None
+        own = sorted(i for i in set(tokens.ids) if i < len(self.query_table))
+        found = zip(own, self.query_table[own].tolist(), strict=True)
+        return {i: weight for i, weight in found if weight > 0}

@@ -31,7 +31,9 @@ def fit(
     watch: Watch | None = None,
     processes: Processes | None = None,
 ) -> list[float]:
-    """Train a model in place and leave it in eval mode, without the codebook, which fitted the old weights.
+    """Train a model in place and leave it in eval mode.
+
+    Codebook and table of query weights are dropped, as they fitted the old weights.
 
     Every random choice of a step is determined by the seed and the step number, so
     a run that was interrupted and is called again with the same `folder` reaches
@@ -81,7 +83,7 @@ def fit(
     finally:
         model.eval()
         if run.done:
-            model.codebook = None
+            model.codebook = model.query_table = None
     run.finish()
     return losses
 

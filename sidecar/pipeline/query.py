@@ -20,6 +20,7 @@ from sidecar.values.model import Encoded
 from sidecar.values.options import check_bounds
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseClause, SparseOutcome, SparseStatus
 
+_NO_TABLE = "model {!r} brings no idf table: query terms weigh their idf in this index"
 _STAGES = ("tokenize", "queue", "encode")
 _UNKNOWN_LANGUAGE = "model {!r} does not know the language of this query"
 _SHARE = 0.5  # of the time left, for a pass that only the rerank needs: the first stage comes after it
@@ -158,15 +159,19 @@ async def _encode(
     else:
         late = await _encode_one(reranker, request.text, context)
     clauses: tuple[SparseClause, ...] = ()
+    warnings: tuple[str, ...] = ()
     if sparse is not None:
-        weights = passed.encoding.weights if passed else await idf_weights(request, sparse, meta, context)
+        if passed is None:
+            weights, warnings = await idf_weights(request, sparse, meta, context)
+        else:
+            weights = passed.encoding.weights
         clauses = to_clauses(_chosen(weights or TermWeights.empty(), request), sparse, meta)
     return EncodedQuery(
         clauses,
         late.encoding.embeddings if late else None,
         _kept_texts(reranker, late.tokens) if reranker and late else (),
         _timings(passed, late),
-        _truncation(passed or late),
+        (*_truncation(passed or late), *warnings),
         max((len(one.tokens) for one in (passed, late) if one), default=0),
         passed is not None and passed.encoding.unknown_language,
         late is not None and late.encoding.unknown_language,
@@ -194,8 +199,10 @@ def to_clauses(weights: TermWeights, encoder: Encoder, meta: IndexMeta) -> tuple
     return tuple(SparseClause(i, name_of(names, i, meta.naming), w) for i, w in heaviest)
 
 
-async def idf_weights(request: SearchRequest, encoder: Encoder, meta: IndexMeta, context: Context) -> TermWeights:
-    """Weights without a model pass: the query's own tokens by idf.
+async def idf_weights(
+    request: SearchRequest, encoder: Encoder, meta: IndexMeta, context: Context
+) -> tuple[TermWeights, tuple[str, ...]]:
+    """Weights without a model pass, the query's own tokens by idf; and a warning where they are not the model's.
 
     The model's idf table where it has one, else ``ln(1 + (N - df + 0.5) / (df + 0.5))`` with the
     index's own document frequencies of the features (Robertson & Spärck Jones; Lucene's BM25 form).
@@ -204,15 +211,16 @@ async def idf_weights(request: SearchRequest, encoder: Encoder, meta: IndexMeta,
     vocabulary = encoder.info.vocabulary
     own = sorted(i for i in set(tokens.ids) - set(frame.ids) if i < len(vocabulary))
     if not own:
-        return TermWeights.empty()
+        return TermWeights.empty(), ()
     table = encoder.idf(tokens)
     if table is not None:
-        return TermWeights.from_pairs((i, table[i]) for i in own if table.get(i, 0.0) > 0)
+        return TermWeights.from_pairs((i, table[i]) for i in own if table.get(i, 0.0) > 0), ()
     features = [(i, name_of(vocabulary, i, meta.naming)) for i in own]
     counts, total = await context.engine.document_frequencies(request.index, features)
-    return TermWeights.from_pairs(
+    weights = TermWeights.from_pairs(
         (i, math.log1p((total - df + 0.5) / (df + 0.5))) for i, df in zip(own, counts, strict=True) if df
     )
+    return weights, (_NO_TABLE.format(encoder.info.name),)
 
 
 def _chosen(weights: TermWeights, request: SearchRequest) -> TermWeights:

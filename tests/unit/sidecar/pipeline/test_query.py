@@ -37,12 +37,13 @@ async def test_query_modes(ready: Any) -> None:
     n, df = 40, 28  # `three` is in every text of 3 to 9
     assert weights[ready.encoder.model.token_id("three")] == pytest.approx(np.log1p((n - df + 0.5) / (df + 0.5)))
     assert result.query_terms == 3
+    assert result.warnings == ("model 'fake' brings no idf table: query terms weigh their idf in this index",)
     assert [c.weight for c in ready.engine.queries[-1].clauses] == sorted(weights.values(), reverse=True)
 
 
 async def test_doc_only_prefers_the_models_own_table(ready: Any) -> None:
     ready.encoder.idfs = {ready.encoder.model.token_id("three"): 4.5}
-    await ask(ready, query_mode="doc_only")
+    assert (await ask(ready, query_mode="doc_only")).warnings == ()
     assert [c.weight for c in ready.engine.queries[-1].clauses] == [4.5]
     assert not ready.engine.calls["document_frequencies"]
 
