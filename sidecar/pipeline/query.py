@@ -164,8 +164,8 @@ async def _encode(
         if passed is None:
             weights, warnings = await idf_weights(request, sparse, meta, context)
         else:
-            weights = passed.encoding.weights
-        clauses = to_clauses(_chosen(weights or TermWeights.empty(), request), sparse, meta)
+            weights = passed.encoding.weights or TermWeights.empty()
+        clauses = to_clauses(_chosen(weights, request), sparse, meta)
     return EncodedQuery(
         clauses,
         late.encoding.embeddings if late else None,
