@@ -17,6 +17,7 @@ from cherche_models.layouts.card import card as made_card
 from cherche_models.layouts.codebooks import load_codebook as load_codebook
 from cherche_models.layouts.codebooks import save_codebook as save_codebook
 from cherche_models.layouts.digest import digest as digest
+from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.source import TEXTS
 from cherche_models.layouts.source import resolve as resolve
@@ -96,6 +97,18 @@ def load(
     if runtime == "onnx":
         _use_onnx(model, folder)
     return model.to(target)
+
+
+def is_cross_encoder(source: str | Path, *, revision: str | None = None) -> bool:
+    """Whether a checkpoint scores pairs of texts, so that `load_cross_encoder` reads it and `load` does not.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint.
+    """
+    named = read_json(resolve(source, revision) / "config.json").get("architectures") or []
+    return bool(named) and str(named[0]).endswith("ForSequenceClassification")
 
 
 def load_cross_encoder(

@@ -77,7 +77,7 @@ class Stages:
 
     def rank(self, first: Rows, k: int = 100) -> dict[str, list[str]]:
         """The best `k` documents of each query with scores above 0; ties by id."""
-        return {query: self._order(row, k) for query, row in zip(self.queries, first, strict=True)}
+        return {query: best(row, self.ids, k) for query, row in zip(self.queries, first, strict=True)}
 
     def rerank(self, first: Rows, weights: Sequence[float], window: int = 100) -> dict[float, dict[str, list[str]]]:
         """Rerank each query's window by MaxSim, for several weights.
@@ -89,7 +89,7 @@ class Stages:
         results: dict[float, dict[str, list[str]]] = {weight: {} for weight in weights}
         column = {key: i for i, key in enumerate(self.ids)}
         for query, row, embedding in zip(self.queries, first, self.query_embeddings, strict=True):
-            ids = self._order(row, window)
+            ids = best(row, self.ids, window)
             rows = [column[key] for key in ids]
             late = scores.maxsim(embedding, scores.pack([self.embeddings[i] for i in rows])).astype(np.float64)
             for weight in weights:
@@ -97,12 +97,18 @@ class Stages:
                 results[weight][query] = [ids[i] for i in fuse.order(mixed, ids)]
         return results
 
-    def _order(self, row: Rows, k: int) -> list[str]:
-        # Twice the cutoff, so that ties at rank k are broken by id.
-        best = np.argsort(-row, kind="stable")[: min(2 * k, row.size)]
-        best = best[row[best] > 0]
-        ids = [self.ids[i] for i in best]
-        return [ids[i] for i in fuse.order(row[best], ids)][:k]
+
+def best(row: Rows, ids: Sequence[str], k: int) -> list[str]:
+    """The `k` ids with the largest scores above 0, in descending order; ties by id.
+
+    >>> best(np.array([1.0, 0.0, 2.0, 1.0]), ["d", "c", "b", "a"], 3)
+    ['b', 'a', 'd']
+    """
+    # Twice the cutoff, so that ties at rank k are broken by id.
+    top = np.argsort(-row, kind="stable")[: min(2 * k, row.size)]
+    top = top[row[top] > 0]
+    found = [ids[i] for i in top]
+    return [found[i] for i in fuse.order(row[top], found)][:k]
 
 
 def matrix(queries: Sequence[Mapping[str, float]], ids: Sequence[str]) -> Rows:

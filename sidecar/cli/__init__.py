@@ -25,6 +25,11 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "eval": ("sidecar.cli.eval", "eval_", "Measure search modes with queries and judgements."),
         "tune": ("sidecar.cli.tune", "tune", "Fit an index's sparse boost, rerank weight and window."),
         "compare": ("sidecar.cli.compare", "compare", "Compare two systems query by query."),
+        "bakeoff": (
+            "sidecar.cli.bakeoff",
+            "bakeoff",
+            "Measure models beside each other on judged queries; writes nothing.",
+        ),
         "remove": ("sidecar.cli.remove", "remove", "Take everything out again that setup and feed put in."),
         "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),

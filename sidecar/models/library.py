@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cherche_models.hub import Format
 
 R = TypeVar("R")
+Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
+"""From pairs of query and document to a score for each."""
 
 _NOTHING = Tokens((), (), 0)
 
@@ -122,7 +124,32 @@ def load_model(name: str, source: str | Path, *, device: str | None = None, dtyp
     return LoadedModel(name, _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None)))
 
 
-def load_cross_encoder(source: str | Path) -> Callable[[Sequence[tuple[str, str]]], Sequence[float]]:
+def load_candidate(name: str, source: str | Path) -> LoadedModel | Scorer:
+    """Load whatever a checkpoint is: a model, or what scores pairs where it is a cross-encoder.
+
+    Raises
+    ------
+    ChercheError
+        As `load_model`.
+    """
+    from cherche_models import hub
+
+    return load_cross_encoder(source) if _loading(lambda: hub.is_cross_encoder(source)) else load_model(name, source)
+
+
+def lexical_index(documents: Mapping[str, Sequence[str]]) -> Callable[[str, int], list[tuple[str, float]]]:
+    """BM25 over documents in memory, as the embedded engine has it: from a query and a depth to ids and scores.
+
+    Parameters
+    ----------
+    documents : mapping of id → text of each field
+    """
+    from cherche_models.train.bm25 import BM25
+
+    return BM25(documents).search
+
+
+def load_cross_encoder(source: str | Path) -> Scorer:
     """What scores pairs of query and document by a cross-encoder.
 
     Parameters
