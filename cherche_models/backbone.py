@@ -133,6 +133,7 @@ def load(
     vocabulary: bool,
     dtype: torch.dtype = torch.float32,
     allow_pickle: bool = False,
+    new_vocabulary: bool = False,
 ) -> Backbone:
     """Load an encoder from a checkpoint folder, on the CPU and in eval mode.
 
@@ -145,6 +146,8 @@ def load(
         Weights of another type, int8 too, are converted.
     allow_pickle : bool
         Accept ``pytorch_model.bin`` too; only for files you trust.
+    new_vocabulary : bool
+        A masked-LM head that the checkpoint lacks is initialised at random; see `train.vocabulary`.
 
     Raises
     ------
@@ -153,7 +156,8 @@ def load(
     """
     needs = "use a masked-LM checkpoint for term weights, or force architecture='colbert'"
     kind = AutoModelForMaskedLM if vocabulary else AutoModel
-    backbone = Backbone(_load(folder, kind, dtype, allow_pickle, needs if vocabulary else "use a complete checkpoint"))
+    needs = needs if vocabulary else "use a complete checkpoint"
+    backbone = Backbone(_load(folder, kind, dtype, allow_pickle, needs, new_vocabulary and vocabulary))
     backbone.eval()
     return backbone
 
@@ -175,7 +179,9 @@ def load_classifier(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrai
     return model
 
 
-def _load(folder: Path, kind: _Parts, dtype: torch.dtype, allow_pickle: bool, needs: str) -> PreTrainedModel:
+def _load(
+    folder: Path, kind: _Parts, dtype: torch.dtype, allow_pickle: bool, needs: str, new_head: bool = False
+) -> PreTrainedModel:
     _check_files(folder, allow_pickle)
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
@@ -185,13 +191,19 @@ def _load(folder: Path, kind: _Parts, dtype: torch.dtype, allow_pickle: bool, ne
             f"{folder} cannot be loaded: {error}",
             "check that it is a complete checkpoint of an architecture that transformers knows",
         ) from error
-    missing = sorted(set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]})
+    absent = {key for key in info["missing_keys"] if not (new_head and _is_head(model, key))}
+    missing = sorted(absent | {key for key, *_ in info["mismatched_keys"]})
     if missing:
         raise CheckpointError(
             f"{folder} lacks {len(missing)} of the tensors it needs ({', '.join(missing[:3])}), which would be random",
             needs,
         )
     return model
+
+
+def _is_head(model: PreTrainedModel, key: str) -> bool:
+    """Whether a tensor is outside the encoder."""
+    return not key.startswith(f"{model.base_model_prefix}.")
 
 
 _NO_HEAD = (

@@ -20,6 +20,8 @@ class _Context(Protocol):
 
     @property
     def saved_tensors(self) -> tuple[Tensor, ...]: ...
+    @property
+    def needs_input_grad(self) -> tuple[bool, ...]: ...
 
     def save_for_backward(self, *tensors: Tensor) -> None: ...
 
@@ -87,14 +89,16 @@ class _MaxLogits(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden, decoder = ctx.saved_tensors
-        to_hidden, to_decoder = torch.zeros_like(hidden), torch.zeros_like(decoder)
+        to_hidden = torch.zeros_like(hidden)
+        to_decoder = torch.zeros_like(decoder) if ctx.needs_input_grad[1] else None
         for text, own, row in zip(hidden, to_hidden, gradient, strict=True):
             terms = row.nonzero().squeeze(1)
             used = decoder[terms]
             at = (text.to(used.dtype) @ used.T).argmax(dim=0)
             values = row[terms].unsqueeze(-1)
             own.index_add_(0, at, (values * used).to(own.dtype))
-            to_decoder.index_add_(0, terms, (values * text[at]).to(to_decoder.dtype))
+            if to_decoder is not None:
+                to_decoder.index_add_(0, terms, (values * text[at]).to(to_decoder.dtype))
         return to_hidden, to_decoder

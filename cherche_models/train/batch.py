@@ -14,7 +14,7 @@ from cherche_models.errors import DataError
 from cherche_models.losses import JointLoss, Targets, known_relevant
 from cherche_models.train.rows import Example
 from cherche_models.train.settings import Settings
-from cherche_models.train.teacher import Teacher
+from cherche_models.train.teacher import AnyTeacher
 
 
 class TrainingBatch(NamedTuple):
@@ -26,7 +26,7 @@ class TrainingBatch(NamedTuple):
 
 
 def assemble(
-    examples: Sequence[Example], loss: JointLoss, settings: Settings, teacher: Teacher | None, step: int
+    examples: Sequence[Example], loss: JointLoss, settings: Settings, teacher: AnyTeacher | None, step: int
 ) -> TrainingBatch:
     """The batch of a step; the negatives drawn are determined by the seed and the step number.
 
@@ -80,7 +80,7 @@ def _teacher_scores(
     examples: Sequence[Example],
     documents: Sequence[str],
     column: dict[str, int],
-    teacher: Teacher | None,
+    teacher: AnyTeacher | None,
     temperature: float,
     step: int,
 ) -> tuple[Tensor, Tensor | None]:

@@ -13,7 +13,7 @@ from cherche_models.train.processes import Processes
 from cherche_models.train.run_state import TrainingRun
 from cherche_models.train.settings import Settings as Settings
 from cherche_models.train.stream import Batches
-from cherche_models.train.teacher import Teacher
+from cherche_models.train.teacher import AnyTeacher, Teacher
 from cherche_models.train.watch import Watch
 
 Report = Callable[[int, dict[str, float]], None]
@@ -25,7 +25,7 @@ def fit(
     loss: JointLoss,
     settings: Settings,
     *,
-    teacher: Teacher | None = None,
+    teacher: AnyTeacher | None = None,
     folder: Path | None = None,
     report: Report | None = None,
     watch: Watch | None = None,
@@ -47,7 +47,7 @@ def fit(
         Returns the examples of a step by its number; see `stream.shuffled`, `data.mixed`.
     loss : JointLoss
     settings : Settings
-    teacher : Teacher, optional
+    teacher : Teacher or Ensemble, optional
         Required if the loss has a teacher term and the examples have no scores.
     folder : Path, optional
         Where states are saved and resumed from.
@@ -68,6 +68,8 @@ def fit(
     ValueError
         If the loss of a step is not finite, the loss needs a teacher that is missing,
         or the saved state was made with other settings.
+    TypeError
+        If the loss has a token similarity term and the teacher is an ensemble.
     """
     _check(model, loss, settings, teacher, processes or Processes())
     run = TrainingRun(model, loss, settings, teacher, folder, watch, processes or Processes())
@@ -88,7 +90,7 @@ def fit(
     return losses
 
 
-def _check(model: Model, loss: JointLoss, settings: Settings, teacher: Teacher | None, processes: Processes) -> None:
+def _check(model: Model, loss: JointLoss, settings: Settings, teacher: AnyTeacher | None, processes: Processes) -> None:
     if model.dtype is not torch.float32:
         raise ValueError(f"the weights are {model.dtype}: load the model with dtype='fp32' to train it")
     if loss.is_taught and settings.temperature <= 0:
@@ -97,6 +99,8 @@ def _check(model: Model, loss: JointLoss, settings: Settings, teacher: Teacher |
         return
     if teacher is None:
         raise ValueError("the loss has a token similarity term, but there is no teacher: pass one, or set tokens to 0")
+    if not isinstance(teacher, Teacher):
+        raise TypeError("the loss has a token similarity term, which several teachers do not have: set tokens to 0")
     if not teacher.shares_vocabulary(model.tokenizer):
         raise ValueError("the teacher's vocabulary is not the model's: set tokens to 0")
     if settings.chunk or processes.count > 1:

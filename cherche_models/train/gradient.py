@@ -23,6 +23,9 @@ from cherche_models.train.processes import Processes
 from cherche_models.train.settings import Settings
 from cherche_models.types import Tokens
 
+_BUCKET, _SPREAD = 768, 1.2
+"""Tokens below which a bucket is not worth a pass of its own, and its longest text over its shortest."""
+
 Scored = Callable[[Output, Output], Parts]
 
 
@@ -59,9 +62,9 @@ def whole(
 ) -> Parts:
     """Accumulate a batch's gradient in one graph; parameters as in `cached`."""
     torch.manual_seed(settings.seed * 1_000_003 + step)
-    queries = forward(model, encoded(model, batch.queries, "query", settings), "query", settings)
-    documents = forward(model, encoded(model, batch.documents, "document", settings), "document", settings)
-    parts = scored(queries, documents)
+    parts = scored(
+        _bucketed(model, batch.queries, "query", settings), _bucketed(model, batch.documents, "document", settings)
+    )
     torch.autograd.backward(parts.total * share)
     return Parts(*(part.detach() for part in parts))
 
@@ -112,6 +115,24 @@ def cached(
         for chunk in own:
             _backpropagate(_encode(model, chunk, settings), leaf, [first + row for row in chunk.rows])
     return Parts(*(part.detach() for part in parts))
+
+
+def _bucketed(model: Model, texts: Sequence[str], kind: Kind, settings: Settings) -> Output:
+    """Encode texts of similar length together, which spends little on padding."""
+    tokens = _tokens(model, texts, kind, settings)
+    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
+    groups: list[list[int]] = []
+    for row in order:
+        longest = len(tokens[groups[-1][0]].ids) if groups else 0
+        if not groups or (len(tokens[row].ids) > _SPREAD * longest and _size(groups[-1], tokens) >= _BUCKET):
+            groups.append([])
+        groups[-1].append(row)
+    outputs = [forward(model, model.collate([tokens[row] for row in group], kind), kind, settings) for group in groups]
+    return _in_text_order(outputs, groups, model)
+
+
+def _size(rows: Sequence[int], tokens: Sequence[Tokens]) -> int:
+    return sum(len(tokens[row].ids) for row in rows)
 
 
 def _tokens(model: Model, texts: Sequence[str], kind: Kind, settings: Settings) -> list[Tokens]:

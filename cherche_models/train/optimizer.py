@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,12 @@ def adamw(model: Model, settings: Settings) -> torch.optim.AdamW:
     words = model.backbone.model.get_input_embeddings().weight
     if settings.word_rate == 0:
         words.requires_grad_(False)
-    rates = {id(parameter): 1.0 for parameter in model.backbone.parameters()} | {id(words): settings.word_rate}
+    encoder: Any = model.backbone.model.base_model
+    rates = {
+        **{id(parameter): settings.vocabulary_rate for parameter in model.backbone.parameters()},
+        **{id(parameter): 1.0 for parameter in encoder.parameters()},
+        id(words): settings.word_rate,
+    }
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

@@ -16,7 +16,7 @@ from cherche_models.train.processes import Processes
 from cherche_models.train.run_state import TrainingRun
 from cherche_models.train.settings import Settings
 from cherche_models.train.stream import Batches
-from cherche_models.train.teacher import Teacher
+from cherche_models.train.teacher import AnyTeacher
 
 _STEPS = 4
 
@@ -87,7 +87,7 @@ def cost(
     batches: Batches,
     loss: JointLoss,
     settings: Settings,
-    teacher: Teacher | None,
+    teacher: AnyTeacher | None,
     processes: Processes,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:

@@ -23,7 +23,7 @@ from cherche_models.train.optimizer import Average, adamw, set_rate, trained
 from cherche_models.train.processes import Processes
 from cherche_models.train.rows import Example
 from cherche_models.train.settings import Settings
-from cherche_models.train.teacher import Teacher
+from cherche_models.train.teacher import AnyTeacher, Teacher
 from cherche_models.train.watch import Best, Watch
 
 _DF_MEMORY = 0.99
@@ -46,7 +46,7 @@ class TrainingRun:
     model: Model
     loss: JointLoss
     settings: Settings
-    teacher: Teacher | None
+    teacher: AnyTeacher | None
     folder: Path | None
     watch: Watch | None
     processes: Processes
@@ -126,7 +126,7 @@ class TrainingRun:
 
     def _tokens(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """The teacher's vectors of the batch's tokens."""
-        assert self.teacher is not None
+        assert isinstance(self.teacher, Teacher)
         queries = gradient.encoded(self.model, batch.queries, "query", self.settings)
         documents = gradient.encoded(self.model, batch.documents, "document", self.settings)
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.settings.bf16):

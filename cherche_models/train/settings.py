@@ -23,6 +23,8 @@ class Settings:
         Of AdamW; biases and norms do not decay.
     head_rate : float
         Factor of the learning rate for weights outside the backbone, such as a new head.
+    vocabulary_rate : float
+        Factor of the learning rate for the masked-LM head, apart from the word embeddings tied to it.
     warmup : float
         Share of the steps over which the learning rate rises linearly.
     word_rate : float
@@ -60,6 +62,7 @@ class Settings:
     weight_decay: float = 0.01
     head_rate: float = 1.0
     word_rate: float = 1.0
+    vocabulary_rate: float = 1.0
     warmup: float = 0.1
     clip: float = 1.0
     query_length: int = 64

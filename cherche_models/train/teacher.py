@@ -1,9 +1,9 @@
-"""A sentence encoder as teacher: the student learns its cosines."""
+"""Sentence encoders as teachers: the student learns their cosines."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from cherche_models.layouts.plain import body_of
 from cherche_models.layouts.pooling import takes_first
 from cherche_models.runtime.batches import collate, plan
 from cherche_models.tokenizer import Kind, TextFormat
+from cherche_models.train.vectors import Vectors
 
+_WRITTEN_AT_ONCE = 4096
 HELD = 100_000
 """Maximum vectors cached by a teacher: some 200 MB at 384 dimensions."""
 
@@ -38,6 +40,8 @@ class Teacher:
     dtype : torch.dtype
     held : int
         Size of the cache in vectors; first in, first out.
+    vectors : Path, optional
+        Folder of a cache on disk instead, without a limit; of this encoder and length alone.
 
     Raises
     ------
@@ -53,6 +57,7 @@ class Teacher:
         max_length: int = 512,
         dtype: torch.dtype = torch.float32,
         held: int = HELD,
+        vectors: Path | None = None,
     ) -> None:
         self.temperature = temperature
         self._held = held
@@ -66,6 +71,7 @@ class Teacher:
         }
         self._first = takes_first(folder)
         self._known: dict[str, Tensor] = {}
+        self._stored = Vectors(vectors, self._backbone.hidden_size) if vectors else None
 
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
         """Cosines over the temperature, shape (queries, documents)."""
@@ -74,6 +80,8 @@ class Teacher:
     def embed(self, texts: Sequence[str], kind: Kind = "document") -> Tensor:
         """Unit vectors, shape (texts, hidden), float32."""
         self.learn(texts, kind)
+        if self._stored is not None:
+            return self._stored.get([self._formats[kind].prompt + text for text in texts])
         found = torch.stack([self._known[self._key(text, kind)] for text in texts]).float()
         for key in list(islice(self._known, max(0, len(self._known) - self._held))):
             del self._known[key]
@@ -81,8 +89,25 @@ class Teacher:
 
     def learn(self, texts: Iterable[str], kind: Kind = "document") -> None:
         """Encode the texts that are not cached yet."""
+        if self._stored is not None:
+            self._store(texts, kind, self._stored)
+            return
         new = [text for text in dict.fromkeys(texts) if self._key(text, kind) not in self._known]
-        tokens = self._tokenizer.tokenize(new, self._formats[kind])
+        for positions, vectors in self._encoded(new, kind):
+            for position, vector in zip(positions, vectors, strict=True):
+                self._known[self._key(new[position], kind)] = vector.clone()
+
+    def _store(self, texts: Iterable[str], kind: Kind, stored: Vectors) -> None:
+        prompt = self._formats[kind].prompt
+        new = [text for text in dict.fromkeys(texts) if prompt + text not in stored]
+        for start in range(0, len(new), _WRITTEN_AT_ONCE):
+            part = new[start : start + _WRITTEN_AT_ONCE]
+            for positions, vectors in self._encoded(part, kind):
+                stored.add([prompt + part[position] for position in positions], vectors)
+
+    def _encoded(self, texts: Sequence[str], kind: Kind) -> Iterator[tuple[list[int], Tensor]]:
+        """Positions of the texts of a batch, and their vectors in half precision."""
+        tokens = self._tokenizer.tokenize(texts, self._formats[kind])
         with torch.inference_mode():
             for positions in plan(tokens, budget=4096):
                 batch = collate(
@@ -94,8 +119,7 @@ class Teacher:
                 )
                 hidden = self._backbone(batch.input_ids, batch.attention_mask).float()
                 vectors = hidden[:, 0] if self._first else _mean(hidden, batch.attention_mask)
-                for position, vector in zip(positions, normalize(vectors, dim=-1).half(), strict=True):
-                    self._known[self._key(new[position], kind)] = vector.clone()
+                yield positions, normalize(vectors, dim=-1).half()
 
     def _key(self, text: str, kind: Kind) -> str:
         whole = self._formats[kind].prompt + text  # queries and documents share the cache if their prompts are equal
@@ -129,6 +153,27 @@ class Teacher:
         with safe_open(str(path), framework="pt") as file:
             texts = (file.metadata() or {})["texts"].split()
         self._known.update(zip(texts, load_file(path)["vectors"], strict=True))
+
+
+class Ensemble:
+    """The mean of several teachers' scores, each divided by its own temperature.
+
+    The teachers' cosines spread differently: a temperature makes their logits comparable.
+
+    Parameters
+    ----------
+    teachers : sequence of Teacher
+    """
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        self.teachers = tuple(teachers)
+
+    def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
+        """Mean logits, shape (queries, documents)."""
+        return torch.stack([teacher.scores(queries, documents) for teacher in self.teachers]).mean(dim=0)
+
+
+AnyTeacher = Teacher | Ensemble
 
 
 def _mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:

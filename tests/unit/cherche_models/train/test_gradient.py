@@ -116,3 +116,15 @@ def test_a_window_has_the_gradient_of_one_batch_where_each_query_has_its_own_can
 
 def _scored(targets: Targets, queries: Output, documents: Output) -> Parts:
     return JointLoss()(queries, documents, targets, 0)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_buckets_of_like_length_give_the_same_gradient(
+    architecture: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = gradients(load, architecture, SETTINGS)
+    monkeypatch.setattr(gradient, "_BUCKET", 1)
+    found = gradients(load, architecture, SETTINGS)
+    for name, value in expected.items():
+        rounding = 1e-5 + 1e-6 * float(value.abs().max())
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=rounding, msg=name)

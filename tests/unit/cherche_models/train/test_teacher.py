@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 
 from cherche_models.errors import CheckpointError
 from cherche_models.train import Teacher
+from cherche_models.train.teacher import Ensemble
 from tests import checkpoints
 from tests.unit.cherche_models.train.conftest import EXAMPLES
 
@@ -82,3 +83,21 @@ def test_a_teacher_forgets_what_came_first_and_scores_the_same(tmp_path: Path) -
         torch.testing.assert_close(few.scores(*texts), all_known.scores(*texts))
         assert len(few._known) == 3
     assert len(all_known._known) > 3
+
+
+def test_vectors_on_disk_score_as_those_in_memory(tmp_path: Path) -> None:
+    folder = checkpoints.encoder(tmp_path / "teacher", seed=7)
+    plain, stored = Teacher(folder, max_length=16), Teacher(folder, max_length=16, vectors=tmp_path / "vectors")
+    assert torch.equal(stored.scores(QUERIES, DOCUMENTS), plain.scores(QUERIES, DOCUMENTS))
+    again = Teacher(folder, max_length=16, vectors=tmp_path / "vectors")
+    again._backbone = None  # nothing is encoded again
+    assert torch.equal(again.scores(QUERIES, DOCUMENTS), plain.scores(QUERIES, DOCUMENTS))
+
+
+def test_an_ensemble_is_the_mean_of_its_teachers_logits(tmp_path: Path) -> None:
+    some = [
+        Teacher(checkpoints.encoder(tmp_path / str(seed), seed=seed), temperature=temperature, max_length=16)
+        for seed, temperature in ((7, 0.1), (8, 0.5))
+    ]
+    expected = sum(teacher.scores(QUERIES, DOCUMENTS) for teacher in some) / 2
+    torch.testing.assert_close(Ensemble(some).scores(QUERIES, DOCUMENTS), expected)
