@@ -31,3 +31,17 @@ SEARCHES = (
     Search("colour of the pen", ("turtle.TPen.pencolor", "turtle.TPen.color")),
     Search("lift the pen so nothing is drawn", ("turtle.TPen.penup",)),
 )
+
+# Written before the shipped models were trained, and not used for any choice: reported beside the others.
+FURTHER = (
+    Search("shrink data before storing it", ("gzip.compress", "bz2.compress", "lzma.compress")),
+    Search("pick a winner by chance", ("random.Random.choice",)),
+    Search("remember results of earlier calls of a function", ("functools.lru_cache", "functools.cache")),
+    Search("middle value of a list of numbers", ("statistics.median",)),
+    Search("break a long line into several short ones", ("textwrap.wrap", "textwrap.fill")),
+    Search("count how often each word occurs", ("collections.Counter", "collections.Counter.most_common")),
+    Search("ask the user for a secret without showing it", ("getpass.unix_getpass",)),
+    Search("how long a piece of code takes to run", ("timeit.timeit", "timeit.Timer.timeit", "timeit")),
+    Search("turn a nested data structure into readable text", ("pprint.pformat", "pprint.pprint")),
+    Search("open a page in the user's browser", ("webbrowser.open", "webbrowser.open_new_tab")),
+)
