@@ -46,7 +46,11 @@ def modernbert(folder: Path, *, pad: str = "[PAD]") -> Path:
     words = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_max_length=POSITIONS,
-        unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token=pad, mask_token="[MASK]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        pad_token=pad,
+        mask_token="[MASK]",
     )
     words.add_tokens(["[Q] ", "[D] "])
     words.save_pretrained(folder)
@@ -124,9 +128,18 @@ def answerai_colbert_small(folder: Path) -> Path:
     """answerdotai/answerai-colbert-small-v1: Stanford's files, their settings in full, exports beside them."""
     checkpoints.stanford(folder, dim=12)
     own = {
-        "query_token": "[Q]", "doc_token": "[D]", "nbits": 1, "pool_factor": 1, "similarity": "cosine",
-        "dim": 12, "interaction": "colbert", "checkpoint": "answerdotai/AnswerAI-ColBERTv2.5-small",
-        "relu": False, "schedule_free": False, "kldiv_loss": True, "clustering_mode": "hierarchical",
+        "query_token": "[Q]",
+        "doc_token": "[D]",
+        "nbits": 1,
+        "pool_factor": 1,
+        "similarity": "cosine",
+        "dim": 12,
+        "interaction": "colbert",
+        "checkpoint": "answerdotai/AnswerAI-ColBERTv2.5-small",
+        "relu": False,
+        "schedule_free": False,
+        "kldiv_loss": True,
+        "clustering_mode": "hierarchical",
     }
     path = folder / "artifact.metadata"
     _write(path, {**json.loads(path.read_text()), **own})

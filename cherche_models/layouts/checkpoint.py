@@ -24,8 +24,8 @@ Pooling = Literal["max", "sum"]
 COLBERT, SPARSE_EMBED, IDF = "colbert", "sparse_embed", "idf"
 """Names of heads; where a layout has no place of its own for a head, its sub-folder has this name."""
 
-LINEAR, WEIGHT = "linear.weight", "weight"
-"""Names of tensors: a projection, and a table of term weights."""
+LINEAR, BIAS, WEIGHT = "linear.weight", "linear.bias", "weight"
+"""Names of tensors: a projection and its bias, and a table of term weights."""
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 

@@ -53,6 +53,20 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or damaged.
+    """
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", "complete the checkpoint") from error
+
+
 def read_tensor(path: Path, name: str) -> Tensor:
     """One tensor of a safetensors file, float32.
 
@@ -93,10 +107,10 @@ def read_pickle(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def write_tensor(path: Path, name: str, tensor: Tensor) -> None:
-    """Write one tensor as safetensors."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous()}, path)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def store_as(folder: Path, dtype: torch.dtype) -> None:

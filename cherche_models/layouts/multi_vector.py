@@ -9,10 +9,9 @@ import torch
 
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts import settings
+from cherche_models.layouts import dense, settings
 from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.files import read_json
-from cherche_models.layouts.pylate import projection
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.sparse_encoder import modules
 from cherche_models.tokenizer import Kind, TextFormat
@@ -27,7 +26,7 @@ def matches(folder: Path) -> bool:
 
 
 def read(folder: Path, request: Request) -> Checkpoint:
-    """The checkpoint of a folder; Dense modules in a row become one projection, none the identity.
+    """The checkpoint of a folder; Dense modules in a row become one head, none the identity.
 
     Raises
     ------
@@ -40,11 +39,12 @@ def read(folder: Path, request: Request) -> Checkpoint:
     body_folder = folder / found[0][1]
     body = backbone.load(body_folder, vocabulary=False, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(body_folder)
-    dense = [folder / path for kind, path in found if kind == "Dense"]
-    weight = projection(dense) if dense else torch.eye(body.hidden_size)
+    folders = [folder / path for kind, path in found if kind == "Dense"]
     styles = settings.formats(folder, _formats(folder, body_folder, words, body.max_length), words)
     skipped = _skipped(folder / next(path for kind, path in found if kind == MASK))
-    heads = {COLBERT: Head({LINEAR: weight.to(request.dtype)}, {"skiplist_words": skipped})}
+    config = {"skiplist_words": skipped}
+    identity = Head({LINEAR: torch.eye(body.hidden_size, dtype=request.dtype)}, config)
+    heads = {COLBERT: dense.head(folders, request.dtype, config) if folders else identity}
     return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)
 
 

@@ -86,6 +86,8 @@ def _heads(folder: Path, wanted: Architecture, hidden: int, request: Request) ->
 
 
 def _check(checkpoint: Checkpoint) -> None:
+    if any(set(head.tensors) != {LINEAR} for head in checkpoint.heads.values()):
+        raise ValueError("neural-cherche's linear.pt has a place for one matrix: save the model with `save` instead")
     skipped = any(head.config.get("skiplist_words") for head in checkpoint.heads.values())
     for kind, style in checkpoint.formats.items():
         odd = [name for name in ("expand", "attend_expansion") if getattr(style, name)]

@@ -1,26 +1,21 @@
-"""PyLate's ColBERT: a transformer followed by bias-free Dense modules."""
+"""PyLate's ColBERT: a transformer followed by Dense modules."""
 
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from cherche_models import backbone, quantized, tokenizer
-from cherche_models.errors import CheckpointError
-from cherche_models.layouts import settings
-from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
-from cherche_models.layouts.files import read_json, read_tensor, store_as, write_json, write_tensor
+from cherche_models.layouts import dense, settings
+from cherche_models.layouts.checkpoint import COLBERT, Checkpoint
+from cherche_models.layouts.files import read_json, store_as, write_json
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.sparse_encoder import modules
 from cherche_models.tokenizer import Kind, TextFormat
-
-DENSE = "1_Dense"
-_IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 def matches(folder: Path) -> bool:
@@ -30,12 +25,12 @@ def matches(folder: Path) -> bool:
 
 
 def read(folder: Path, request: Request) -> Checkpoint:
-    """The checkpoint of a folder; Dense modules in a row become one projection.
+    """The checkpoint of a folder; Dense modules in a row become one head.
 
     Raises
     ------
     CheckpointError
-        If files are missing, or a Dense module has a bias or an activation.
+        If files are missing, or the activation of a Dense module is unknown.
     """
     wanted = request.choose("colbert", (), folder)
     found = modules(folder)
@@ -44,11 +39,11 @@ def read(folder: Path, request: Request) -> Checkpoint:
     words = tokenizer.load(body_folder)
     stored = read_json(folder / "config_sentence_transformers.json")
     styles = settings.formats(folder, _formats(stored, words, folder, body.max_length), words)
-    weight = projection([folder / path for kind, path in found if kind == "Dense"])
     # PyLate leaves out punctuation unless the file lists other words.
     skipped = stored.get("skiplist_words")
     config = {"skiplist_words": list(string.punctuation if skipped is None else skipped)}
-    heads = {COLBERT: Head({LINEAR: weight.to(request.dtype)}, config)}
+    folders = [folder / path for kind, path in found if kind == "Dense"]
+    heads = {COLBERT: dense.head(folders, request.dtype, config)}
     return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)
 
 
@@ -70,13 +65,10 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> No
     checkpoint.tokenizer.save(folder, longest)
     if dtype is not None:
         store_as(folder, dtype)
-    write_json(folder / "modules.json", _modules())
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
     write_json(folder / "config_sentence_transformers.json", _written(checkpoint))
-    weight = checkpoint.heads[COLBERT].tensor(LINEAR)
-    shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
-    write_json(folder / DENSE / "config.json", {**shape, "activation_function": _IDENTITY})
-    write_tensor(folder / DENSE / "model.safetensors", LINEAR, weight.to(quantized.type_of_rest(dtype) or weight.dtype))
+    names = dense.write(checkpoint.heads[COLBERT], folder, quantized.type_of_rest(dtype))
+    write_json(folder / "modules.json", _modules(names))
 
 
 def export(checkpoint: Checkpoint, folder: Path) -> None:
@@ -114,38 +106,9 @@ def _formats(stored: dict[str, Any], words: tokenizer.Tokenizer, folder: Path, l
     }
 
 
-def projection(folders: list[Path]) -> Tensor:
-    """The product of Dense modules, shape (dim, hidden): without activation they are one.
-
-    Raises
-    ------
-    CheckpointError
-        If one has a bias or an activation, or lacks its file.
-    """
-    weights = [_dense(folder) for folder in folders]
-    product = weights[0]
-    for weight in weights[1:]:
-        product = weight @ product
-    return product
-
-
-def _dense(folder: Path) -> Tensor:
-    stored = read_json(folder / "config.json")
-    activation = str(stored.get("activation_function", _IDENTITY))
-    if stored.get("bias") or not activation.endswith("Identity"):
-        raise CheckpointError(
-            f"{folder} has a bias or the activation {activation}", "only bias-free linear projections can be loaded"
-        )
-    path = folder / "model.safetensors"
-    weight = read_tensor(path, LINEAR)
-    if not stored.get("use_residual"):
-        return weight
-    # Such a module adds its input to its output, projected where their widths differ.
-    square = weight.shape[0] == weight.shape[1]
-    return weight + (torch.eye(weight.shape[0]) if square else load_file(path)["residual.weight"].float())
-
-
 def _check(checkpoint: Checkpoint) -> None:
+    if checkpoint.heads[COLBERT].config.get("skip_first"):
+        raise ValueError("PyLate's layout has no place for a first token without a vector: save the model with `save`")
     for kind, style in checkpoint.formats.items():
         odd = [name for name in ("masks", "prompt") if getattr(style, name)]
         odd += [] if style.special_tokens else ["special_tokens"]
@@ -176,8 +139,9 @@ def _written(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _modules() -> list[dict[str, Any]]:
-    return [
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "name": "1", "path": DENSE, "type": "pylate.models.Dense.Dense"},
+def _modules(names: Sequence[str]) -> list[dict[str, Any]]:
+    modules = [
+        ("", "sentence_transformers.models.Transformer"),
+        *((name, "pylate.models.Dense.Dense") for name in names),
     ]
+    return [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)]

@@ -11,7 +11,7 @@ import torch
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import idf, settings, sparse_encoder
 from cherche_models.layouts.checkpoint import IDF, WEIGHT, Checkpoint, Head
-from cherche_models.layouts.files import read_json, read_tensor, write_json, write_tensor
+from cherche_models.layouts.files import read_json, read_tensor, write_json, write_tensors
 from cherche_models.layouts.request import Request
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 
@@ -68,7 +68,7 @@ def write(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype | None) -> No
     """Write what sentence-transformers loads; the table stays in float32."""
     sparse_encoder.write_transformer(checkpoint, folder / _BODY, dtype)
     sparse_encoder.write_pooling(checkpoint, folder / _POOLING)
-    write_tensor(folder / _QUERY / "model.safetensors", WEIGHT, checkpoint.heads[IDF].tensor(WEIGHT))
+    write_tensors(folder / _QUERY / "model.safetensors", {WEIGHT: checkpoint.heads[IDF].tensor(WEIGHT)})
     write_json(folder / _QUERY / "config.json", {"frozen": True})
     checkpoint.tokenizer.save(folder / _QUERY, checkpoint.formats["query"].max_length)
     write_json(folder / "modules.json", [_module()])

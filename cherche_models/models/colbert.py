@@ -6,7 +6,7 @@ filled up with ``[MASK]``, punctuation of documents left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Unpack, overload
 
@@ -16,13 +16,49 @@ from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
-from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
+from cherche_models.layouts.checkpoint import BIAS, COLBERT, LINEAR, Checkpoint, Head
+from cherche_models.layouts.dense import Dense, layers
 from cherche_models.models.base import Model, Output
 from cherche_models.models.compat import Options, widen
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.pairs import maxsim_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
+
+
+class Layer(nn.Module):
+    """A map before the last: ``activation(W x + b)``, plus the input where it is residual.
+
+    Parameters
+    ----------
+    dense : Dense
+        As a checkpoint holds it.
+    """
+
+    def __init__(self, dense: Dense) -> None:
+        super().__init__()
+        self.linear = _linear(dense.weight, dense.bias)
+        self.activation = dense.activation
+        self.is_residual = dense.residual is not None
+        # Of equal widths the input is added as it is.
+        wide = dense.residual is not None and dense.residual.shape[0] != dense.residual.shape[1]
+        self.residual = _linear(dense.residual) if dense.residual is not None and wide else None
+        self._activate: nn.Module = getattr(nn, dense.activation)()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Same leading shape."""
+        mapped: Tensor = self._activate(self.linear(hidden))
+        if not self.is_residual:
+            return mapped
+        return mapped + (hidden if self.residual is None else self.residual(hidden))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The map's tensors by the names that a checkpoint has for them."""
+        found = {"weight": self.linear.weight, "bias": self.linear.bias}
+        if self.is_residual:
+            same = torch.eye(self.linear.out_features, dtype=self.linear.weight.dtype)
+            found["residual"] = same if self.residual is None else self.residual.weight
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 class Projection(nn.Module):
@@ -33,13 +69,30 @@ class Projection(nn.Module):
     in_features, dim : int
     skip : iterable of int
         Token ids that own no vector in a document.
+    layers : sequence of Layer
+        Applied before the last map, whose width is then that of the last of them.
+    bias : bool
+        Whether the last map has one.
+    skip_first : bool
+        Whether the first token, ``[CLS]``, owns no vector, in queries neither.
     """
 
     skip: Tensor
 
-    def __init__(self, in_features: int, dim: int, skip: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        dim: int,
+        skip: Iterable[int] = (),
+        *,
+        layers: Sequence[Layer] = (),
+        bias: bool = False,
+        skip_first: bool = False,
+    ) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, dim, bias=False)
+        self.layers = nn.ModuleList(layers)
+        self.linear = nn.Linear(in_features, dim, bias=bias)
+        self.skip_first = skip_first
         self.register_buffer("skip", torch.tensor(sorted(set(skip)), dtype=torch.long), persistent=False)
 
     @classmethod
@@ -48,27 +101,45 @@ class Projection(nn.Module):
         size, head = checkpoint.backbone.hidden_size, checkpoint.heads.get(COLBERT)
         if head is None:
             return cls(size, checkpoint.dim)
-        weight = head.tensor(LINEAR)
+        weight, bias = head.tensor(LINEAR), head.tensors.get(BIAS)
         found = (checkpoint.tokenizer.id_of(word) for word in head.config.get("skiplist_words", []))
-        projection = cls(size, weight.shape[0], [i for i in found if i is not None])
+        projection = cls(
+            weight.shape[1],
+            weight.shape[0],
+            [i for i in found if i is not None],
+            layers=[Layer(layer) for layer in layers(head)],
+            bias=bias is not None,
+            skip_first=bool(head.config.get("skip_first", False)),
+        )
         projection.linear.weight.data = weight
+        if bias is not None:
+            projection.linear.bias.data = bias
         return projection
 
     def head(self, tokenizer: Tokenizer) -> Head:
         """The projection as a checkpoint holds it."""
-        weight = self.linear.weight
-        shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
-        skipped = [tokenizer.vocabulary[i] for i in self.skip.tolist()]
-        return Head({LINEAR: weight}, {**shape, "skiplist_words": skipped})
+        weight, bias = self.linear.weight, self.linear.bias
+        shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": bias is not None}
+        config = {**shape, "skiplist_words": [tokenizer.vocabulary[i] for i in self.skip.tolist()]}
+        tensors: dict[str, Tensor] = {LINEAR: weight} if bias is None else {LINEAR: weight, BIAS: bias}
+        if found := [layer for layer in self.layers if isinstance(layer, Layer)]:
+            config["layers"] = [layer.activation for layer in found]
+            for i, layer in enumerate(found):
+                tensors |= {f"layers.{i}.{name}": tensor for name, tensor in layer.tensors().items()}
+        return Head(tensors, {**config, "skip_first": True} if self.skip_first else config)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Unit vectors, same leading shape, float32."""
-        projected = self.linear(hidden.to(self.linear.weight.dtype))
+        mapped = hidden.to(self.linear.weight.dtype)
+        for layer in self.layers:
+            mapped = layer(mapped)
         # In float32, as bfloat16 would leave lengths up to 0.4 % off.
-        return nn.functional.normalize(projected.float(), dim=-1)
+        return nn.functional.normalize(self.linear(mapped).float(), dim=-1)
 
     def mask(self, input_ids: Tensor, real: Tensor, kind: Kind) -> Tensor:
         """Bool tensor, shape (batch, length): tokens that own a vector."""
+        if self.skip_first:
+            real = real & (torch.arange(real.shape[1], device=real.device) > 0)
         if kind == "query" or self.skip.numel() == 0:
             return real
         return real & ~torch.isin(input_ids, self.skip)
@@ -76,7 +147,8 @@ class Projection(nn.Module):
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """Positions of the tokens that own a vector."""
         skipped = set(self.skip.tolist()) if kind == "document" else set()
-        return [position for position, token in enumerate(tokens.ids) if token not in skipped]
+        first = 1 if self.skip_first else 0
+        return [place for place, token in enumerate(tokens.ids) if place >= first and token not in skipped]
 
     def rows(self, hidden: Tensor, batch: Batch, kind: Kind) -> list[TokenEmbeddings]:
         """Unit vectors of each text, padding and skipped tokens left out before the projection.
@@ -202,6 +274,15 @@ class ColBERT(Model):
     def empty(self) -> Encoding:
         """No rows."""
         return Encoding(None, self.projection.no_rows())
+
+
+def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A map with these tensors, in their type."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    linear.weight.data = weight
+    if bias is not None:
+        linear.bias.data = bias
+    return linear
 
 
 def padded_rows(output: Output, width: int) -> Tensor:

@@ -37,8 +37,8 @@ def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
     Raises
     ------
     ValueError
-        If the numbers of shares and models differ, a share is not positive, the shares do not sum to 1, or the models
-        differ in architecture or parameter shapes.
+        If the numbers of shares and models differ, a share is not positive, the shares do not sum to 1, the models
+        differ in architecture or parameter shapes, or their projection is more than one matrix.
     """
     if len(models) != len(shares) or not models:
         raise ValueError(f"{len(models)} models and {len(shares)} shares: each model needs one")
@@ -48,6 +48,11 @@ def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
     states = [_parameters(model) for model in models]
     for state in states:
         _check_shapes(states[0], state)
+    for model in models:
+        if isinstance(model, ColBERT | Joint) and (
+            len(model.projection.layers) or model.projection.linear.bias is not None
+        ):
+            raise ValueError("a projection with layers or a bias has no mean: average models with one matrix")
     mean.load_state_dict({name: _mean([state[name] for state in states], shares) for name in states[0]}, strict=False)
     if isinstance(mean, ColBERT | Joint):
         mean.projection = _projection(models, shares, mean.projection)

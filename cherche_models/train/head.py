@@ -10,7 +10,7 @@ import torch
 
 from cherche_models.models import ColBERT, Joint
 from cherche_models.models.base import Model
-from cherche_models.models.colbert import Projection
+from cherche_models.models.colbert import Layer, Projection
 from cherche_models.tokenizer import Kind, Tokenizer
 
 _READ = 256
@@ -79,9 +79,19 @@ def narrow(model: Model, texts: Sequence[str], dim: int) -> None:
     if len(rows) < dim:
         raise ValueError(f"{len(rows)} tokens are too few for {dim} principal components: give more texts")
     _, _, components = torch.linalg.svd(rows, full_matrices=False)
-    found.projection = Projection(wide.linear.in_features, dim, wide.skip.tolist()).to(found.device)
+    kept, bias = components[:dim].to(found.device), wide.linear.bias
+    found.projection = Projection(
+        wide.linear.in_features,
+        dim,
+        wide.skip.tolist(),
+        layers=[layer for layer in wide.layers if isinstance(layer, Layer)],
+        bias=bias is not None,
+        skip_first=wide.skip_first,
+    ).to(found.device)
     with torch.no_grad():
-        found.projection.linear.weight.copy_(components[:dim].to(found.device) @ wide.linear.weight)
+        found.projection.linear.weight.copy_(kept @ wide.linear.weight)
+        if bias is not None:
+            found.projection.linear.bias.copy_(kept @ bias)
     found.codebook = None
 
 

@@ -33,11 +33,12 @@ def test_dense_modules_in_a_row_are_one_projection(tmp_path: Path) -> None:
     torch.testing.assert_close(load(folder).projection.linear.weight.detach(), second @ rows)
 
 
-def test_a_dense_module_that_is_not_linear(tmp_path: Path) -> None:
+@pytest.mark.parametrize("activation", ["torch.nn.modules.rnn.LSTM", "someone.code.Tanh"])
+def test_an_activation_that_is_unknown_is_refused(activation: str, tmp_path: Path) -> None:
     folder = checkpoints.pylate(tmp_path)
     config = json.loads((folder / "1_Dense" / "config.json").read_text())
-    (folder / "1_Dense" / "config.json").write_text(json.dumps({**config, "activation_function": "torch.nn.Tanh"}))
-    with pytest.raises(CheckpointError, match="bias-free linear"):
+    (folder / "1_Dense" / "config.json").write_text(json.dumps({**config, "activation_function": activation}))
+    with pytest.raises(CheckpointError, match="known are Tanh, ReLU, GELU"):
         load(folder)
 
 
