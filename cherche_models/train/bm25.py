@@ -1,16 +1,16 @@
 """In-memory BM25 for mining hard negatives and as the first stage when weights are tuned.
 
-SQLite's FTS5 with Porter stemming, query words joined by OR, as in the embedded
-engine, so scores are on the same scale.
+The same words, table and scores as in the embedded engine, which are those of a cluster with the `english` analyzer.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-_WORD = re.compile(r"\w+")
+import numpy as np
+
+from cherche_models.lexical import FullText, Scorer, lengths, words
 
 
 class BM25:
@@ -31,16 +31,14 @@ class BM25:
         widths = {len(fields) for fields in documents.values()} or {1}
         if len(widths) > 1:
             raise ValueError(f"documents have {sorted(widths)} fields: give each the same number")
-        columns = [f"field{i}" for i in range(widths.pop())]
         self._ids = list(documents)
-        self._database = sqlite3.connect(":memory:")
-        self._database.execute(
-            f"CREATE VIRTUAL TABLE texts USING fts5({', '.join(columns)}, tokenize = 'porter unicode61')"
-        )
-        self._database.executemany(
-            f"INSERT INTO texts(rowid, {', '.join(columns)}) VALUES (?{', ?' * len(columns)})",
-            ((row, *fields) for row, fields in enumerate(documents.values())),
-        )
+        database = sqlite3.connect(":memory:")
+        self._table = FullText(database, "texts", widths.pop())
+        self._table.create()
+        for row, fields in enumerate(documents.values()):
+            self._table.insert(row, fields)
+        stored = database.execute(f"SELECT sz FROM {self._table.lengths_table} ORDER BY id")
+        self._scorer = Scorer.of(np.arange(len(documents)), lengths((sz for (sz,) in stored), self._table.fields))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -51,12 +49,6 @@ class BM25:
         >>> BM25({"a": ["ducks swim"], "b": ["geese fly"], "c": ["a cow"]}).search("a swimming duck?", 2)[0][0]
         'a'
         """
-        words = dict.fromkeys(_WORD.findall(query.lower()))
-        if not words:
-            return []
-        # FTS5's bm25() is negative, smaller is better.
-        rows = self._database.execute(
-            "SELECT rowid, -bm25(texts) FROM texts WHERE texts MATCH ? ORDER BY bm25(texts), rowid LIMIT ?",
-            (" OR ".join(f'"{word}"' for word in words), k),
-        )
-        return [(self._ids[row], score) for row, score in rows]
+        scores, _ = self._scorer.search(self._table, words(query), [1.0] * self._table.fields)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(self._ids[i], float(scores[i])) for i in best if scores[i] > 0]

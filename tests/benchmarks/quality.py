@@ -1,8 +1,7 @@
 """What a model finds, without an engine: ``python -m tests.benchmarks.quality DATA [--model PATH]``.
 
-Ranks whole collections in memory with the same sums as an engine (BM25 of SQLite's
-FTS5 over title and text, `sparse_boost` and `rerank_weight` of the model) and
-prints one JSON object. Nothing is tuned here.
+Ranks whole collections in memory with the same sums as an engine (BM25 over title
+and text, `sparse_boost` and `rerank_weight` of the model) and prints one JSON object. Nothing is tuned here.
 """
 
 from __future__ import annotations

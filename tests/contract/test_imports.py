@@ -18,7 +18,7 @@ from tests.benchmarks import shape
 ROOT = Path(__file__).parents[2]
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-NUMPY = ("types", "naming", "grid", "prune", "codec", "codes", "scores", "fuse", "evaluate")
+NUMPY = ("types", "naming", "grid", "prune", "codec", "codes", "scores", "fuse", "evaluate", "lexical")
 """Modules of `cherche_models` that the whole sidecar may import."""
 TORCH = (
     "cherche_models.backbone",
@@ -50,7 +50,7 @@ PLANTS = (  # statement, what it imports, where it may stand
     ("import sidecar.engines.embedded.engine", "sidecar.engines.embedded.engine", ("sidecar.serve", "sidecar.engines")),
     ("import scipy", "scipy", ("cherche_models.codes.pool", "cherche_models.retrieve", "sidecar.engines.embedded")),
     ("import opensearchpy", "opensearchpy", ("sidecar.engines.opensearch",)),
-    ("import sqlite3", "sqlite3", ("sidecar.engines.embedded", "cherche_models.train.bm25")),
+    ("import sqlite3", "sqlite3", ("sidecar.engines.embedded", "cherche_models.lexical", "cherche_models.train.bm25")),
     ("import fastapi", "fastapi", ("sidecar.gateway",)),
     ("import prometheus_client", "prometheus_client", ("sidecar.observe",)),
     ("import click", "click", ("sidecar.cli",)),

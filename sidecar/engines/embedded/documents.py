@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
+from cherche_models.lexical import FullText
 from sidecar.engines.embedded import lexical
 from sidecar.errors import ChercheError, invalid
 from sidecar.values.documents import Json, State, StoredDocument
@@ -90,14 +91,14 @@ def put(
     items: Iterable[CheckedDocument],
 ) -> None:
     """Insert or replace documents in order; of two with the same id the later one stays."""
+    text = lexical.table(connection, index_id, len(fields))
     for item in items:
-        _put(connection, index_id, fields, generation, item)
+        _put(text, index_id, fields, generation, item)
 
 
-def _put(
-    connection: sqlite3.Connection, index_id: int, fields: Sequence[str], generation: int, item: CheckedDocument
-) -> None:
+def _put(text: FullText, index_id: int, fields: Sequence[str], generation: int, item: CheckedDocument) -> None:
     """Insert or replace one document; its text is indexed again only if it changed."""
+    connection = text.connection
     document = item.document
     values = (item.source, document.hash, document.state, document.terms, document.codes, generation)
     found = connection.execute(
@@ -110,7 +111,7 @@ def _put(
             (*values, index_id, item.id),
         ).lastrowid
         assert row is not None
-        lexical.insert(connection, index_id, row, item.texts)
+        text.insert(row, item.texts)
         return
     row, stored = found
     connection.execute(
@@ -119,8 +120,14 @@ def _put(
     )
     before = lexical.texts(json.loads(stored), fields)
     if before != item.texts:
-        lexical.delete(connection, index_id, row, before)
-        lexical.insert(connection, index_id, row, item.texts)
+        text.delete(row, before)
+        text.insert(row, item.texts)
+
+
+def index_texts(text: FullText, index_id: int, fields: Sequence[str]) -> None:
+    """Fill an empty full-text table with the fields of all documents."""
+    for row, _, source in sources(text.connection, index_id):
+        text.insert(row, lexical.texts(source, fields))
 
 
 _COLUMNS = "id, source, hash, state, terms, codes"

@@ -57,7 +57,7 @@ class EmbeddedEngine:
         self._max_document_bytes = max_document_bytes
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="cherche-sqlite")
         self._connection: sqlite3.Connection | None = None
-        self._mirrors: dict[int, Mirror] = {}
+        self._mirrors: dict[int, tuple[tuple[str, ...], Mirror]] = {}
         self._closed = False
 
     def as_caller(self, identity: Identity) -> Self:
@@ -269,8 +269,11 @@ class EmbeddedEngine:
             yield empty
 
     def _mirror(self, db: sqlite3.Connection, index: Index) -> Mirror:
-        mirror = self._mirrors.setdefault(index.id, Mirror())
-        mirror.catch_up(db, index.id, index.generation)
+        fields, mirror = self._mirrors.get(index.id, ((), Mirror()))
+        if fields != index.fields:
+            mirror = Mirror()  # its lengths are of other fields
+        mirror.catch_up(lexical.table(db, index.id, len(index.fields)), index.id, index.generation)
+        self._mirrors[index.id] = index.fields, mirror
         return mirror
 
     def _search(self, db: sqlite3.Connection, index: Index, query: Query) -> EnginePage:
@@ -303,7 +306,7 @@ def _lexical(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if plan.lexical is None:
         return np.zeros(len(mirror)), np.zeros(len(mirror), np.bool_)
-    return lexical.search(db, index.id, index.fields, plan.lexical, mirror)
+    return lexical.search(lexical.table(db, index.id, len(index.fields)), index.fields, plan.lexical, mirror)
 
 
 def _allowed(
@@ -347,11 +350,12 @@ def _hits(
 
 
 def _request(index: Index, query: Query, plan: QueryPlan) -> Json:
-    """A description of the search for people: the full-text statement and the sparse clause."""
+    """A description of the search for people: the words of the text and the sparse clause."""
     body: dict[str, object] = {"mode": query.mode, "match_set": query.match_set}
     if plan.lexical is not None:
-        body["statement"] = lexical.word_sql(index.id, index.fields, plan.lexical)
-        body["values"] = [lexical.word_expression(word, index.fields, plan.lexical) for word in plan.lexical.words]
+        body["words"] = list(plan.lexical.words)
+        body["fields"] = dict(plan.lexical.boosts)
+        body["tie_breaker"] = plan.lexical.tie_breaker
     if query.mode != "bm25":
         body["weights"] = {clause.name: clause.weight for clause in query.clauses}
         body["sparse_boost"] = query.sparse_boost

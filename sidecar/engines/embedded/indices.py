@@ -102,8 +102,8 @@ def setup(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> None:
     for sql, values in _statements(connection, before, name, meta):
         connection.execute(sql, values)
     if before is not None and before.fields != _fields(meta):
-        for row, _, source in list(documents.sources(connection, before.id)):
-            lexical.insert(connection, before.id, row, lexical.texts(source, _fields(meta)))
+        text = lexical.table(connection, before.id, len(meta.fields))
+        documents.index_texts(text, before.id, _fields(meta))
 
 
 def remove(connection: sqlite3.Connection, index: Index) -> int:
@@ -162,17 +162,17 @@ def _statements(
                 "INSERT INTO indices (id, name, meta, fields, generation) VALUES (?, ?, ?, ?, 0)",
                 (id, name, stored, listed),
             ),
-            (lexical.create_sql(id, len(fields)), ()),
+            *((sql, ()) for sql in lexical.table(connection, id, len(fields)).create_sql),
         ]
     if index.fields == fields:
         return [("UPDATE indices SET meta = ? WHERE id = ?", (stored, index.id))]
+    text = lexical.table(connection, index.id, len(fields))
     return [
         (
             "UPDATE indices SET meta = ?, fields = ?, generation = generation + 1 WHERE id = ?",
             (stored, listed, index.id),
         ),
-        (f"DROP TABLE {lexical.table(index.id)}", ()),
-        (lexical.create_sql(index.id, len(fields)), ()),
+        *((sql, ()) for sql in (*text.drop_sql, *text.create_sql)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Term weights of an index in memory: segments of postings, extended as documents change.
+"""Term weights and text lengths of an index in memory: segments of postings, extended as documents change.
 
 The packed terms in the file are authoritative. A mirror reads those written since the generation that it holds,
 appends them as a segment and marks the documents that they replace as deleted. More than `MAX_SEGMENTS` segments
@@ -7,7 +7,6 @@ are merged into one.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,12 +16,10 @@ from numpy.typing import NDArray
 
 from cherche_models.codec import CodecError
 from cherche_models.codes.terms import unpack_terms
+from cherche_models.lexical import FullText, Scorer, lengths
 from cherche_models.types import TermWeights
 
-Scored = tuple[NDArray[np.int64], NDArray[np.float64]]
-
 MAX_SEGMENTS = 8
-MAX_WORDS_BYTES = 64 * 1024 * 1024
 _NONE = TermWeights.empty()
 
 
@@ -89,10 +86,10 @@ class Mirror:
         Ids whose packed terms could not be read.
     masks : dict
         Cached filters of this generation.
-    words : dict
-        Cached results of full-text statements of this generation.
-    words_bytes : int
-        Size of `words`.
+    lengths : int64 array, shape (fields, documents)
+        Number of words.
+    scorer : Scorer
+        BM25 over this generation.
     """
 
     generation: int = -1
@@ -101,24 +98,25 @@ class Mirror:
     segments: list[Segment] = field(default_factory=list)
     damaged: set[str] = field(default_factory=set)
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    words: dict[tuple[str, str], Scored] = field(default_factory=dict)
-    words_bytes: int = 0
+    lengths: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    scorer: Scorer = field(default_factory=lambda: Scorer(np.empty(0, np.int64), ()))
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def catch_up(self, connection: sqlite3.Connection, index_id: int, generation: int) -> None:
+    def catch_up(self, text: FullText, index_id: int, generation: int) -> None:
         """Read what was written since the last call."""
         if generation == self.generation:
             return
-        changed = connection.execute(
-            "SELECT row, id, terms FROM documents WHERE index_id = ? AND generation > ? ORDER BY row",
+        changed = text.connection.execute(
+            f"SELECT row, documents.id, terms, sz FROM documents LEFT JOIN {text.lengths_table} AS stored "
+            "ON stored.id = row WHERE index_id = ? AND generation > ? ORDER BY row",
             (index_id, self.generation),
         ).fetchall()
         self.masks.clear()
-        self._forget_words()
         if changed:
-            self._extend(changed)
+            self._extend([one[:3] for one in changed], lengths((one[3] for one in changed), text.fields))
+        self.scorer = Scorer.of(self.rows, self.lengths)
         self.generation = generation
 
     def positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -139,29 +137,15 @@ class Mirror:
             counts += segment.frequencies(ids)
         return [int(count) for count in counts]
 
-    def scored(self, statement: tuple[str, str], connection: sqlite3.Connection) -> Scored:
-        """Positions and scores of the documents that a full-text statement finds, from the cache or the file."""
-        if statement not in self.words:
-            sql, expression = statement
-            found = connection.execute(sql, (expression,)).fetchall()
-            table = np.fromiter(found, np.dtype([("row", np.int64), ("score", np.float64)]), len(found))
-            if self.words_bytes + table.nbytes > MAX_WORDS_BYTES:
-                self._forget_words()
-            self.words[statement] = self.positions(table["row"]), table["score"].copy()
-            self.words_bytes += table.nbytes
-        return self.words[statement]
-
-    def _forget_words(self) -> None:
-        self.words.clear()
-        self.words_bytes = 0
-
-    def _extend(self, changed: Sequence[tuple[int, str, bytes | None]]) -> None:
+    def _extend(self, changed: Sequence[tuple[int, str, bytes | None]], sizes: NDArray[np.int64]) -> None:
         rows = np.array([row for row, _, _ in changed], np.int64)
         # Row numbers only grow (AUTOINCREMENT), so the arrays stay sorted by appending.
         new = rows > (self.rows[-1] if len(self) else -1)
         self.rows = np.concatenate([self.rows, rows[new]])
         self.ids.extend(id for (_, id, _), is_new in zip(changed, new, strict=True) if is_new)
         documents = self.positions(rows)
+        self.lengths = np.pad(self.lengths, ((0, len(sizes) - len(self.lengths)), (0, int(new.sum()))))
+        self.lengths[:, documents] = sizes
         for segment in self.segments:
             segment.live &= ~np.isin(segment.documents, documents)
         self.segments.append(Segment.build(documents, [self._read(id, terms) for _, id, terms in changed]))

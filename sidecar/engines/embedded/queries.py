@@ -68,29 +68,32 @@ def _lexical(query: Query, fields: Sequence[str]) -> LexicalQuery:
         raise _unsupported_query(clause)
     ((kind, body),) = clause.items()
     if kind == "match":
-        text, boosts, operator = _match(body)
+        options, boosts = _match(body)
     elif kind == "multi_match":
-        text, boosts, operator = _multi_match(body, query.fields, fields)
+        options, boosts = _multi_match(body, query.fields, fields)
     else:
         raise _unsupported_query(clause)
-    return LexicalQuery(words(text.replace(SLOT, query.text)), _searched(boosts, fields), _all_words(operator))
+    return LexicalQuery(
+        words(options["query"].replace(SLOT, query.text)),
+        _searched(boosts, fields),
+        _all_words(options.get("operator", "or")),
+        _tie_breaker(options.get("tie_breaker", 0.0)),
+    )
 
 
-def _match(body: object) -> tuple[str, dict[str, float], object]:
+def _match(body: object) -> tuple[Json, dict[str, float]]:
     if not isinstance(body, Mapping) or len(body) != 1:
         raise _unsupported_query({"match": body})
     ((name, options),) = body.items()
     if isinstance(options, str):
         options = {"query": options}
     _check_options(options, "match", ("query", "operator"))
-    return options["query"], {str(name): 1.0}, options.get("operator", "or")
+    return options, {str(name): 1.0}
 
 
-def _multi_match(
-    body: object, chosen: Sequence[TextField], fields: Sequence[str]
-) -> tuple[str, dict[str, float], object]:
+def _multi_match(body: object, chosen: Sequence[TextField], fields: Sequence[str]) -> tuple[Json, dict[str, float]]:
     options = body if isinstance(body, Mapping) else {}
-    _check_options(options, "multi_match", ("query", "fields", "operator"))
+    _check_options(options, "multi_match", ("query", "fields", "operator", "tie_breaker"))
     named = options.get("fields")
     if named is None:
         boosts = {f.name: f.boost for f in chosen} or dict.fromkeys(fields, 1.0)
@@ -98,7 +101,7 @@ def _multi_match(
         boosts = dict(map(_boosted, named))
     else:
         raise invalid("multi_match.fields takes a list of names", 'write ["title^2", "text"]')
-    return options["query"], boosts, options.get("operator", "or")
+    return options, boosts
 
 
 def _check_options(options: Any, kind: str, known: tuple[str, ...]) -> None:  # noqa: ANN401  # any JSON
@@ -132,6 +135,13 @@ def _all_words(operator: object) -> bool:
     if str(operator).lower() not in ("and", "or"):
         raise invalid(f"operator {operator!r} is unknown", 'use "and" or "or"')
     return str(operator).lower() == "and"
+
+
+def _tie_breaker(value: object) -> float:
+    """Share of the fields that match less well: none unless given, as in Query DSL."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise invalid(f"tie_breaker {value!r} is not a number from 0 to 1")
+    return float(value)
 
 
 def _unsupported_query(clause: object) -> ChercheError:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sidecar.engines.embedded import documents, lexical
 from sidecar.errors import ChercheError, Code, precondition, unavailable
+from sidecar.observe import logs
 
 APPLICATION_ID = 0x63686572  # "cher" in the header of the file
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE indices (
@@ -71,8 +74,7 @@ def connect_empty() -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if not empty:
-        _check_ours(connection, path)
+    version = VERSION if empty else _version(connection, path)
     # In WAL mode the weaker NORMAL may lose an acknowledged write when the power fails.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -65536")  # KiB, as it is negative
@@ -80,6 +82,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         with transaction(connection):
             _create(connection)
+    elif version < VERSION:
+        _upgrade(connection, path)
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -93,13 +97,41 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Index all texts again: layout 1 kept words otherwise. Page tokens expire, since scores change."""
+    with transaction(connection):
+        if _version(connection, path) == VERSION:  # another process was first
+            return
+        found = connection.execute("SELECT id, fields FROM indices").fetchall()
+        for index_id, fields in found:
+            names = json.loads(fields)
+            text = lexical.table(connection, index_id, len(names))
+            for statement in text.drop_sql:
+                connection.execute(statement)
+            text.create()
+            documents.index_texts(text, index_id, names)
+        connection.execute("UPDATE indices SET generation = generation + 1")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    logs.get("engine").warning(
+        "a file of an earlier release was upgraded: its texts were indexed again", path=str(path), indices=len(found)
+    )
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Layout of the file.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION if it belongs to another program or a later release.
+    """
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if owner != APPLICATION_ID:
         raise precondition(f"{path} belongs to another program", "name another file: CHERCHE_EMBEDDED__PATH")
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise precondition(f"{path} has layout {version}, this release reads {VERSION}", "upgrade cherche")
+    return version
 
 
 @contextmanager

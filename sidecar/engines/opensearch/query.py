@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cherche_models.lexical import TIE_BREAKER
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
 from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
@@ -13,7 +14,6 @@ from sidecar.values.search import Query, SparseClause
 
 LEXICAL = "cherche_lexical"
 TEXT_SLOT = "{{text}}"
-TIE_BREAKER = 0.5  # as in the Elasticsearch baseline of BEIR (Thakur et al. 2021)
 
 _OURS = {
     "size": "size",

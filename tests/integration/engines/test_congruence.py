@@ -7,6 +7,7 @@ import pytest
 
 from cherche_models import grid
 from cherche_models.types import TermWeights
+from tests.integration.engines.conftest import Bench
 
 SEEDS = range(3)
 TERMS = 24
@@ -39,6 +40,31 @@ async def test_sparse_scores_and_order_agree(benches, seed):
         other = {hit.id: hit.score for hit in theirs.hits}
         assert {hit.id: hit.score for hit in ours.hits} == pytest.approx(other, rel=1e-5)
         assert settled(ours) == settled(theirs)
+
+
+TEXTS = (
+    "The dimensions of O'Neil's 3.5 kg x-ray, e.g. in the U.S.A., were studied",
+    "東京の天気 and カタカナ",
+    "Это новые книги о войне",
+    "running runs runner; economies of economy",
+    "it is not what they will be",
+    "a wing " * 50,
+)
+
+
+async def test_bm25_scores_are_those_of_opensearch(embedded, opensearch, index):
+    benches = Bench(embedded, index), Bench(opensearch, index)
+    for bench in benches:
+        await bench.engine.setup(index, bench.meta)
+        await bench.fill(
+            *(bench.document(str(i), text, title=" ".join(text.split()[:2])) for i, text in enumerate(TEXTS)),
+            *(bench.document(f"{i} twice", f"{text} {text}") for i, text in enumerate(TEXTS)),
+        )
+    for text in (*TEXTS, "the running wing", "x-ray 3.5 天気", "of the"):
+        ours, theirs = [await bench.search(text, size=50) for bench in benches]
+        assert {hit.id: hit.score for hit in ours.hits} == pytest.approx(
+            {hit.id: hit.score for hit in theirs.hits}, rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -16,7 +16,7 @@ def engine_name():
 
 
 @pytest.mark.data
-async def test_bm25_ranks_scifact_as_well_as_bm25_does_elsewhere(bench, data_dir):
+async def test_bm25_ranks_scifact_as_a_cluster_does(bench, data_dir):
     collection = beir.read(data_dir / "scifact")
     documents = [
         bench.document(id, str(found["text"]), title=found["title"]) for id, found in collection.documents.items()
@@ -27,5 +27,6 @@ async def test_bm25_ranks_scifact_as_well_as_bm25_does_elsewhere(bench, data_dir
         id: [hit.id for hit in (await bench.search(text, size=100)).hits] for id, text in collection.queries.items()
     }
     found = evaluate(rankings, collection.qrels, ["ndcg@10", "recall@100"])
-    assert found["ndcg@10"] >= 0.66, found
-    assert found["recall@100"] >= 0.87, found
+    # OpenSearch 3.8.0 with the `english` analyzer: .6906 and .9192.
+    assert found["ndcg@10"] == pytest.approx(0.6906, abs=0.0005)
+    assert found["recall@100"] == pytest.approx(0.9192, abs=0.0005)

@@ -1,63 +1,42 @@
 from __future__ import annotations
 
-import sqlite3
-
-from hypothesis import given
-from hypothesis import strategies as st
+from dataclasses import replace
 
 from sidecar.engines.embedded import lexical
-from sidecar.engines.embedded.lexical import LexicalQuery
+from sidecar.values.index import TextField
 
 FIELDS = ("title", "text")
-QUERY = LexicalQuery((), dict.fromkeys(FIELDS, 1.0))
-
-
-def filled(*texts):
-    db = sqlite3.connect(":memory:")
-    db.execute(lexical.create_sql(1, len(FIELDS)))
-    for row, text in enumerate(texts):
-        lexical.insert(db, 1, row, ["", text])
-    return db
-
-
-def found(db, text):
-    sql = lexical.word_sql(1, FIELDS, QUERY)
-    words = lexical.words(text)
-    return [{row for row, _ in db.execute(sql, (lexical.word_expression(w, FIELDS, QUERY),))} for w in words]
-
-
-@given(st.text())
-def test_no_text_is_syntax(text):
-    found(filled("sun"), text)
-
-
-@given(st.lists(st.text(st.characters(codec="ascii")), min_size=1, max_size=4))
-def test_a_document_is_found_by_each_of_its_words(texts):
-    db = filled(*texts)
-    for row, text in enumerate(texts):
-        assert all(row in rows for rows in found(db, text))
-
-
-@given(st.text(), st.text())
-def test_what_was_deleted_is_gone(before, after):
-    db = filled(before)
-    lexical.delete(db, 1, 0, ["", before])
-    lexical.insert(db, 1, 0, ["", after])
-    db.execute("INSERT INTO text_1 (text_1) VALUES ('integrity-check')")
-    held = set(lexical.words(after.lower()))
-    for word, rows in zip(lexical.words(before), found(db, before), strict=True):
-        assert word.lower() in held or rows == set() or rows == {0} & set().union(*found(db, after))
-
-
-def test_accents_and_case_do_not_matter():
-    db = filled("Cafe\u0301 ÉCOLE naïve")
-    assert found(db, "café Ecole NAIVE") == [{0}, {0}, {0}]
-
-
-def test_words_are_stemmed():
-    assert found(filled("running engines"), "run engine") == [{0}, {0}]
 
 
 def test_fields_without_text():
     assert lexical.texts({"title": 3, "text": ["a", None, "b"]}, FIELDS) == ["", "a b"]
     assert lexical.texts({"text": {"a": "b"}}, FIELDS) == ["", ""]
+
+
+async def test_accents_case_endings_and_stop_words_do_not_matter(bench):
+    await bench.fill(bench.document("a", "Cafe\u0301 ÉCOLE naïve running engines"), bench.document("b", "the other"))
+    for text in ("café", "Ecole", "NAIVE", "run", "the engine"):
+        assert [hit.id for hit in (await bench.search(text)).hits] == ["a"]
+    assert (await bench.search("the")).total == 0
+
+
+async def test_scores_follow_every_write(bench):
+    await bench.fill(bench.document("a", "sun moon"), bench.document("b", "sun"))
+    before = await bench.search("sun moon")
+    await bench.fill(bench.document("a", "moon"), bench.document("c", "sun star comet"))
+    await bench.fill(bench.document("a", "sun moon"))
+    after = await bench.search("sun moon")
+    assert {hit.id: hit.score for hit in after.hits[:2]} != {hit.id: hit.score for hit in before.hits}
+    fresh = replace(bench, index="fresh")
+    await fresh.engine.setup("fresh", fresh.meta)
+    await fresh.fill(*(fresh.document(*one) for one in (("a", "sun moon"), ("b", "sun"), ("c", "sun star comet"))))
+    again = await fresh.search("sun moon")
+    assert [(hit.id, hit.score) for hit in after.hits] == [(hit.id, hit.score) for hit in again.hits]
+
+
+async def test_lengths_are_those_of_the_fields_that_are_searched_now(bench):
+    await bench.fill(bench.document("a", "sun moon star", title="sun"), bench.document("b", "sun", title="sun moon"))
+    title = replace(bench.meta, fields=(TextField("title"),))
+    for meta, best in ((bench.meta, "b"), (title, "a"), (bench.meta, "b")):
+        await bench.engine.setup(bench.index, meta)
+        assert (await bench.search("sun", fields=meta.fields)).hits[0].id == best

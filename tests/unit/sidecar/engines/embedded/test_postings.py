@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cherche_models.codes.terms import pack_terms
+from cherche_models.lexical import FullText
 from cherche_models.types import TermWeights
 from sidecar.engines.embedded.postings import MAX_SEGMENTS, Mirror, top
 from tests.property.strategies import term_weights
@@ -32,6 +33,8 @@ class Table:
     def __init__(self):
         self.db = sqlite3.connect(":memory:")
         self.db.execute(SCHEMA)
+        self.text = FullText(self.db, "text_1", 1)
+        self.text.create()
         self.generation = 0
         self.documents = {}
 
@@ -48,7 +51,7 @@ class Table:
                 self.db.execute("INSERT INTO documents (index_id, id, terms, generation) VALUES (1, ?, ?, ?)", values)
 
     def catch_up(self, mirror):
-        mirror.catch_up(self.db, 1, self.generation)
+        mirror.catch_up(self.text, 1, self.generation)
 
 
 def columns(query):

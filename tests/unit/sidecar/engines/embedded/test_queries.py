@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cherche_models.lexical import TIE_BREAKER
 from sidecar.engines.embedded.lexical import MAX_WORDS
 from sidecar.engines.embedded.queries import combine, compile_query
 from sidecar.errors import ChercheError, Code
@@ -39,6 +40,8 @@ def test_what_needs_a_cluster_is_refused_by_name(key):
         ({"multi_match": {"query": "a", "fields": ["title^-1"]}}, "boost -1.0 of field 'title'"),
         ({"multi_match": {"query": "a", "fields": ["title^nan"]}}, "boost nan of field 'title'"),
         ({"match": {"title": {"query": "a", "operator": "xor"}}}, "operator 'xor' is unknown"),
+        ({"multi_match": {"query": "a", "tie_breaker": 2}}, "tie_breaker 2 is not a number from 0 to 1"),
+        ({"multi_match": {"query": "a", "tie_breaker": "all"}}, "tie_breaker 'all' is not a number"),
         ({"match": {"body": "a"}}, "field 'body' is not searched, only title, text"),
         ([], "'list' needs a cluster"),
     ],
@@ -57,13 +60,26 @@ def test_queries_beyond_the_subset_are_refused(clause, reason):
         ({"match": {"title": "{{text}}"}}, ("sun", "moon"), {"title": 1.0}, False),
         ({"match": {"text": {"query": "star", "operator": "AND"}}}, ("star",), {"text": 1.0}, True),
         ({"multi_match": {"query": "{{text}}"}}, ("sun", "moon"), {"title": 1.0, "text": 1.0}, False),
-        ({"multi_match": {"query": "a", "fields": ["title^2.5", "text"]}}, ("a",), {"title": 2.5, "text": 1.0}, False),
+        ({"multi_match": {"query": "b", "fields": ["title^2.5", "text"]}}, ("b",), {"title": 2.5, "text": 1.0}, False),
     ],
 )
 def test_queries_of_the_subset(clause, words, boosts, all_words):
     body = {} if clause is None else {"query": clause}
     lexical = compile_query(query("sun moon", body=body), FIELDS).lexical
     assert (lexical.words, dict(lexical.boosts), lexical.all_words) == (words, boosts, all_words)
+
+
+@pytest.mark.parametrize(
+    ("clause", "tie_breaker"),
+    [
+        (None, TIE_BREAKER),
+        ({"multi_match": {"query": "a"}}, 0.0),
+        ({"multi_match": {"query": "a", "tie_breaker": 0.3}}, 0.3),
+    ],
+)
+def test_the_tie_breaker_is_the_clusters(clause, tie_breaker):
+    lexical = compile_query(query(body={} if clause is None else {"query": clause}), FIELDS).lexical
+    assert lexical.tie_breaker == tie_breaker
 
 
 def test_the_searched_fields_and_boosts_are_the_querys():

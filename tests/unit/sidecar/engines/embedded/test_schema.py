@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -9,6 +11,7 @@ import pytest
 
 from sidecar.engines.embedded import EmbeddedEngine, schema
 from sidecar.errors import ChercheError, Code
+from sidecar.observe import logs
 from tests.unit.sidecar.engines.embedded.conftest import refused
 
 
@@ -59,13 +62,56 @@ async def test_files_of_others_are_left_alone(tmp_path, bench, index):
     for path, reason in (
         (others, "belongs to another program"),
         (text, "is not an SQLite file"),
-        (later, "has layout 99, this release reads 1"),
+        (later, "has layout 99, this release reads 2"),
         (folder, "cannot be opened"),
     ):
         engine = EmbeddedEngine(path)
         error = await refused(engine.setup(index, bench.meta))
         assert (error.code, str(path) in error.reason, reason in error.reason) == (Code.FAILED_PRECONDITION, True, True)
         await engine.aclose()
+
+
+def in_layout_1(path):
+    """Turn a file into one of the first release, whose full-text tables FTS5 split and scored itself."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TABLE text_1_stems")
+        db.execute("DROP TABLE text_1")
+        db.execute("CREATE VIRTUAL TABLE text_1 USING fts5(c0, c1, content='', tokenize='porter unicode61')")
+        db.execute("INSERT INTO text_1 (rowid, c0, c1) SELECT row, '', source ->> 'text' FROM documents")
+        db.execute("PRAGMA user_version = 1")
+
+
+async def test_a_file_of_the_first_release_is_upgraded_when_it_is_opened(filled, path):
+    await filled.fill(filled.document("d", "What's 3.5 of the sun?"))
+    pit = (await filled.search("sun", keep_pit=True)).pit
+    expected = [(hit.id, hit.score) for hit in (await filled.search("what 3.5 sun")).hits]
+    await filled.engine.aclose()
+    in_layout_1(path)
+    logs.configure("warning", stream := io.StringIO())
+    for _ in range(2):
+        opened = replace(filled, engine=EmbeddedEngine(path))
+        assert [(hit.id, hit.score) for hit in (await opened.search("what 3.5 sun")).hits] == expected
+        assert "page token expired" in (await refused(opened.search("sun", pit=pit))).reason
+        await opened.fill(opened.document("d", "What's 3.5 of the sun?"))
+        await opened.engine.aclose()
+    [line] = map(json.loads, stream.getvalue().splitlines())
+    assert (line["event"], line["path"], line["indices"]) == (
+        "a file of an earlier release was upgraded: its texts were indexed again",
+        str(path),
+        1,
+    )
+
+
+async def test_a_file_of_the_first_release_that_cannot_be_written_says_so(filled, path):
+    await filled.engine.aclose()
+    in_layout_1(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = replace(filled, engine=EmbeddedEngine(path, busy_timeout=0.01))
+        assert (await refused(waiting.search("sun"))).code == Code.UNAVAILABLE
+        other.execute("ROLLBACK")
+    assert (await waiting.search("sun")).total == 3
+    await waiting.engine.aclose()
 
 
 def test_a_transaction_is_all_or_nothing():
