@@ -26,6 +26,7 @@ TORCH = (
     "cherche_models.layouts",
     "cherche_models.losses",
     "cherche_models.models",
+    "cherche_models.quantized",
     "cherche_models.rank",
     "cherche_models.retrieve",
     "cherche_models.runtime",
