@@ -220,11 +220,14 @@ def _check_files(folder: Path, allow_pickle: bool) -> None:
     if any(folder.glob("*.safetensors")):
         return
     if not any(folder.glob("pytorch_model*.bin")):
-        raise CheckpointError(f"{folder} has no model.safetensors", "complete the checkpoint")
+        raise CheckpointError(
+            f"{folder} has no model.safetensors",
+            "complete the checkpoint; one that has a pickle instead: cherche models export --allow-pickle",
+        )
     if not allow_pickle:
         raise UnsafeCheckpointError(
             f"{folder} has its weights only as a pickle (pytorch_model.bin)",
-            "convert it to safetensors, or pass allow_pickle=True if you trust its author",
+            "if you trust its author, pass allow_pickle=True, or convert it: cherche models export --allow-pickle",
         )
 
 

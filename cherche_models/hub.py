@@ -27,7 +27,7 @@ from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Folder of the models that ship with the library."""
 
-Format = Literal["sentence-transformers", "pylate", "neural-cherche", "onnx", "int8"]
+Format = Literal["sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"]
 
 _PUSHED = (
     *("*.safetensors", *TEXTS, "README.md", "LICENSE*", "*.svg", "*.png"),
@@ -51,8 +51,8 @@ def load(
 
     Known are sentence-transformers' SparseEncoder (with a Router too) and MultiVectorEncoder,
     PyLate's, Stanford's and neural-cherche's ColBERT, neural-cherche's SPLADE and
-    SparseEmbed, our own joint layout, and any masked-LM checkpoint, which is
-    taken for SPLADE.
+    SparseEmbed, BGE-M3, our own joint layout, any sentence encoder, whose token embeddings are
+    taken for a ColBERT's, and any masked-LM checkpoint, which is taken for SPLADE.
 
     Parameters
     ----------
@@ -208,11 +208,11 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
     ----------
     model : Model
     folder : str or Path
-    format : {"sentence-transformers", "pylate", "neural-cherche", "onnx", "int8"}
+    format : {"sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"}
         The term weights as a SparseEncoder, the token embeddings as a ColBERT, either
         with neural-cherche's two files, the model as `save` writes it and its encoder
         as a graph beside it, for ``load(folder, runtime="onnx")`` and other runtimes, or
-        the model as `save` writes it in int8, a quarter of the size. A
+        the model as `save` writes it: in int8, a quarter of the size, or as it is. A
         SparseEncoder has one maximum length in its layout: it cuts queries as documents.
 
     Raises
@@ -222,8 +222,8 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
         library has no setting for.
     """
     path = Path(folder)
-    if format == "int8":
-        save(model, path, dtype="int8")
+    if format in ("int8", "cherche"):
+        save(model, path, dtype="int8" if format == "int8" else None)
         return
     if format != "onnx":
         table.export(model.checkpoint(), path, format)

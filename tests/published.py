@@ -16,6 +16,8 @@ from transformers import (
     ModernBertConfig,
     ModernBertModel,
     PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaModel,
 )
 
 from tests import checkpoints
@@ -208,6 +210,51 @@ def splade_v3(folder: Path) -> Path:
     (folder / "model.safetensors").unlink()
     for name in ("data_args", "model_args", "training_args"):
         _write(folder / f"{name}.json", {"max_length": 256})
+    return folder
+
+
+def bge_m3(folder: Path, dim: int = 12) -> Path:
+    """BAAI/bge-m3: XLM-RoBERTa with a Unigram tokenizer, pooling of the first token, and two maps as pickles."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    backend = Tokenizer(models.Unigram())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=120,
+        special_tokens=[*special, "<mask>"],
+        unk_token="<unk>",
+        initial_alphabet=list(string.ascii_lowercase),
+    )
+    backend.train_from_iterator([f"{a} {b}" for a in WORDS for b in WORDS], trainer)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = ("bos_token", "pad_token", "eos_token", "unk_token")
+    tokens = {**dict(zip(names, special, strict=True)), "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+    words = PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=POSITIONS, **tokens)
+    words.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = XLMRobertaConfig(
+        vocab_size=len(words),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=POSITIONS + 2,
+        type_vocab_size=1,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        initializer_range=0.3,
+    )
+    XLMRobertaModel(shape, add_pooling_layer=False).save_pretrained(folder)
+    torch.save({"weight": torch.randn(dim, HIDDEN), "bias": torch.randn(dim)}, folder / "colbert_linear.pt")
+    torch.save({"weight": torch.randn(1, HIDDEN) / 5, "bias": torch.full((1,), 0.2)}, folder / "sparse_linear.pt")
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    write_modules(folder, [(path, f"sentence_transformers.models.{kind}") for path, kind in kinds.items()])
+    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_cls_token": True})
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": 40, "do_lower_case": False})
+    _write(folder / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.2.2"}})
     return folder
 
 

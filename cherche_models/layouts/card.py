@@ -8,6 +8,7 @@ _TAGS = {
     "splade": ("sparse-encoder", "splade"),
     "inference_free": ("sparse-encoder", "splade", "inference-free"),
     "colbert": ("ColBERT", "late-interaction", "PyLate"),
+    "m3": ("sparse-encoder", "ColBERT", "late-interaction", "multilingual"),
     "joint": ("sparse-encoder", "splade", "ColBERT", "late-interaction"),
 }
 

@@ -21,7 +21,7 @@ from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 Activation = Literal["relu", "log1p_relu"]
 Pooling = Literal["max", "sum"]
 
-COLBERT, SPARSE_EMBED, IDF = "colbert", "sparse_embed", "idf"
+COLBERT, LEXICAL, SPARSE_EMBED, IDF = "colbert", "lexical", "sparse_embed", "idf"
 """Names of heads; where a layout has no place of its own for a head, its sub-folder has this name."""
 
 LINEAR, BIAS, WEIGHT = "linear.weight", "linear.bias", "weight"

@@ -12,7 +12,7 @@ from cherche_models.errors import CheckpointError
 from cherche_models.layouts import idf
 from cherche_models.layouts.files import read_json
 
-WEIGHTS = ("*.safetensors", "linear.pt")
+WEIGHTS = ("*.safetensors", "linear.pt", "colbert_linear.pt", "sparse_linear.pt")
 """Files that hold weights."""
 
 PICKLES = ("pytorch_model*.bin",)

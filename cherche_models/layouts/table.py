@@ -11,6 +11,7 @@ import torch
 
 from cherche_models.layouts import (
     idf,
+    m3,
     multi_vector,
     neural_cherche,
     plain,
@@ -59,6 +60,7 @@ class Exportable(Protocol):
 
 # `multi_vector` before `pylate`, which would match its Dense modules too; `plain` last, as it matches everything.
 READ: tuple[Readable, ...] = (
+    m3,
     router,
     neural_cherche,
     sparse_encoder,
@@ -70,7 +72,7 @@ READ: tuple[Readable, ...] = (
 )
 """In the order in which they are tried on a folder."""
 
-WRITE: tuple[Writable, ...] = (router, sparse_encoder, pylate)
+WRITE: tuple[Writable, ...] = (m3, router, sparse_encoder, pylate)
 """In the order in which they are offered a checkpoint."""
 
 EXPORT: dict[str, Sequence[Exportable]] = {

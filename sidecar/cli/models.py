@@ -64,23 +64,25 @@ def unload(session: Session, name: str) -> None:
     "--format",
     "form",
     required=True,
-    type=click.Choice(["sentence-transformers", "pylate", "neural-cherche", "onnx", "int8"]),
-    help="The library that is to load it; int8 for this one.",
+    type=click.Choice(["sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"]),
+    help="The library that is to load it; int8 and cherche for this one.",
 )
 @click.option("--model", default="", metavar="PATH|ID", help="Folder or hub id.  [default: the shipped model]")
-def export(session: Session, folder: Path, form: str, model: str) -> None:
+@click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle, of an author you trust.")
+def export(session: Session, folder: Path, form: str, model: str, allow_pickle: bool) -> None:
     """Write a model as other libraries load it.
 
     A sparse head goes to sentence-transformers' SparseEncoder layout, a late-interaction head to
     PyLate's. With onnx the encoder is written as a graph beside the model, for ONNX Runtime on a
-    CPU. With int8 it stays a model of this library, at a quarter of its float32 size.
+    CPU. With int8 it stays a model of this library, at a quarter of its float32 size; with cherche as
+    it is, which turns a checkpoint that has only a pickle (--allow-pickle) into one that is served.
     """
     from sidecar import config
     from sidecar.models.library import export_model
 
     served = config.load().served_models
     source = model or config.shipped_model()
-    export_model(served.get(source, source), folder, form)
+    export_model(served.get(source, source), folder, form, allow_pickle=allow_pickle)
     session.output.data(
         {"folder": str(folder), "format": form}, lambda: click.echo(f"{folder} holds the {form} export")
     )

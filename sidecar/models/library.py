@@ -168,7 +168,7 @@ def load_cross_encoder(source: str | Path) -> Scorer:
     return lambda pairs: [float(score) for score in model.predict(pairs)]
 
 
-def export_model(source: str | Path, folder: str | Path, form: str) -> None:
+def export_model(source: str | Path, folder: str | Path, form: str, *, allow_pickle: bool = False) -> None:
     """Write a model as another library loads it.
 
     Parameters
@@ -176,7 +176,9 @@ def export_model(source: str | Path, folder: str | Path, form: str) -> None:
     source : str or Path
     folder : str or Path
         Where to.
-    form : {"sentence-transformers", "pylate", "neural-cherche", "onnx", "int8"}
+    form : {"sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"}
+    allow_pickle : bool
+        Read ``pytorch_model.bin`` where there are no safetensors; only of authors you trust.
 
     Raises
     ------
@@ -185,7 +187,7 @@ def export_model(source: str | Path, folder: str | Path, form: str) -> None:
     """
     from cherche_models import hub
 
-    model = _loading(lambda: hub.load(source, device="cpu", dtype="fp32"))
+    model = _loading(lambda: hub.load(source, device="cpu", dtype="fp32", allow_pickle=allow_pickle))
     _loading(lambda: hub.export(model, folder, cast("Format", form)))
 
 

@@ -43,7 +43,7 @@ class ModelDescription:
     name : str
         The name it is served under.
     architecture : str
-        splade, sparse_embed, colbert, joint or inference_free.
+        splade, sparse_embed, colbert, joint, inference_free or m3.
     digest : str
         sha256 of its files, head and prompts, hexadecimal: all of its fingerprint that is its own.
     sparse, late_interaction : bool

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cherche_models import hub
 from sidecar.cli import cherche
-from tests import checkpoints
+from tests import checkpoints, published
 
 WORDS = ("brain", "heart", "cell", "protein", "search", "index")
 
@@ -48,6 +48,7 @@ def test_every_kind_of_model_has_its_row(tmp_path: Path, monkeypatch: pytest.Mon
     checkpoints.pylate(tmp_path / "colbert")
     checkpoints.sentence_encoder(tmp_path / "sentences")
     checkpoints.classifier(tmp_path / "cross")
+    published.bge_m3(tmp_path / "m3")
     (tmp_path / "empty").mkdir()
     kinds = {
         "splade": ("splade", {"bm25", "hybrid"}),
@@ -55,6 +56,7 @@ def test_every_kind_of_model_has_its_row(tmp_path: Path, monkeypatch: pytest.Mon
         "sparse-embed": ("sparse_embed", {"bm25", "hybrid"}),
         "colbert": ("colbert", {"bm25", "rerank"}),
         "sentences": ("colbert", {"bm25", "rerank"}),
+        "m3": ("m3", {"bm25", "hybrid", "rerank"}),
         "cross": ("cross_encoder", {"bm25", "rerank"}),
         "empty": (None, {"bm25"}),
     }

@@ -74,7 +74,7 @@ class Model(_message.Message):
     message: _builtins.str
     """Why loading failed, or what a ready model was taken for where its files do not say it."""
     architecture: _builtins.str
-    """splade, sparse_embed, colbert, joint or inference_free."""
+    """splade, sparse_embed, colbert, joint, inference_free or m3."""
     has_sparse_head: _builtins.bool
     """Whether it yields term weights."""
     has_late_interaction_head: _builtins.bool

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cherche_models import hub
 from sidecar.cli import cherche
-from tests import checkpoints
+from tests import checkpoints, published
 from tests.unit.sidecar.cli.conftest import Command
 
 Runtime = Literal["torch", "onnx"]
@@ -44,6 +44,19 @@ def test_int8_is_read_by_this_library_again(tmp_path: Path) -> None:
     one, other = (hub.load(folder, device="cpu", dtype="fp32") for folder in (made, tmp_path / "export"))
     (ours,), (theirs,) = (model.encode(["brain cell"], "document") for model in (one, other))
     assert dict(theirs.weights.items()) == pytest.approx(dict(ours.weights.items()), abs=0.05)
+
+
+def test_a_pickle_of_a_trusted_author_becomes_a_model_that_is_served(tmp_path: Path) -> None:
+    made = published.splade_v3(tmp_path / "made")
+    arguments = ["models", "export", str(tmp_path / "export"), "--model", str(made), "--format", "cherche"]
+    refused = CliRunner().invoke(cherche, arguments)
+    assert refused.exit_code == 1
+    assert "cherche models export --allow-pickle" in refused.stderr
+    assert CliRunner().invoke(cherche, [*arguments, "--allow-pickle"]).exit_code == 0
+    one = hub.load(made, device="cpu", dtype="fp32", allow_pickle=True)
+    other = hub.load(tmp_path / "export", device="cpu", dtype="fp32")
+    (ours,), (theirs,) = (model.encode(["brain cell"], "document") for model in (one, other))
+    assert dict(theirs.weights.items()) == dict(ours.weights.items())
 
 
 def test_a_model_without_the_head_is_refused(tmp_path: Path) -> None:
