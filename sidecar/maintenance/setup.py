@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+from cherche_models.chunks import POOLINGS, RMS
 from cherche_models.codec import Form
 from cherche_models.codes.terms import pack_terms
 from cherche_models.prune import Prune
@@ -120,6 +121,7 @@ def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
         codec=options.codec or (known.codec if same_reranker and known.fingerprint.codes else ""),
         chunks=options.chunks or known.chunks.most,
         chunk_overlap=_known_overlap(options, known),
+        chunk_pooling=options.chunk_pooling or (known.chunks.pooling if known.chunks.most > 1 else ""),
         sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
         rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
         rerank_window=options.rerank_window or known.rerank_window,
@@ -325,13 +327,15 @@ def _max_length(wanted: int, model: Encoder) -> int:
 
 def _chunks(options: IndexOptions, max_length: int) -> Chunks:
     most = options.chunks or 1
+    if options.chunk_pooling not in ("", *POOLINGS):
+        raise invalid(f"chunk_pooling is {options.chunk_pooling!r}", f"give {' or '.join(POOLINGS)}")
     if most == 1:
         return Chunks()
     default = min(DEFAULT_OVERLAP, max_length // 4)
     overlap = default if options.chunk_overlap is None else options.chunk_overlap
     if overlap > max_length // 2:
         raise invalid(f"chunk_overlap is {overlap}", f"windows may share 0 to {max_length // 2} of {max_length} tokens")
-    return Chunks(most, overlap)
+    return Chunks(most, overlap, options.chunk_pooling or RMS)
 
 
 def _known_overlap(options: IndexOptions, known: IndexMeta) -> int | None:

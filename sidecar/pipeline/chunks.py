@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cherche_models.types import Encoding, TermWeights, TokenEmbeddings, Tokens
+from cherche_models.chunks import pooled
+from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError
 from sidecar.protocols import Encoder
 from sidecar.values.index import Chunks, TextField
@@ -84,11 +85,11 @@ def merged_tokens(parts: Sequence[Tokens]) -> Tokens:
     )
 
 
-def merged(parts: Sequence[Encoded | ChercheError]) -> Encoded | ChercheError:
+def merged(parts: Sequence[Encoded | ChercheError], pooling: str) -> Encoded | ChercheError:
     """One encoding of all windows; the first error where one failed.
 
-    Of a term the largest weight counts: SPLADE pools tokens the same way (Formal et al. 2021, eq. 2). Rows of
-    embeddings stand one after the other, so that MaxSim takes, for each query token, the best of all windows.
+    Weights are pooled, see `cherche_models.chunks`. Rows of embeddings stand one after the other, so that MaxSim
+    takes, for each query token, the best of all windows.
     """
     sound = [part for part in parts if isinstance(part, Encoded)]
     if len(sound) < len(parts):
@@ -100,7 +101,7 @@ def merged(parts: Sequence[Encoded | ChercheError]) -> Encoded | ChercheError:
     return Encoded(
         merged_tokens([part.tokens for part in sound]),
         Encoding(
-            max_pooled(weights) if weights else None,
+            pooled(weights, pooling) if weights else None,
             TokenEmbeddings(np.concatenate(rows)) if rows else None,
             all(part.encoding.unknown_language for part in sound),
         ),
@@ -109,21 +110,6 @@ def merged(parts: Sequence[Encoded | ChercheError]) -> Encoded | ChercheError:
         encode=max(part.encode for part in sound),
         chunks=tuple(map(len, rows)),
     )
-
-
-def max_pooled(parts: Sequence[TermWeights]) -> TermWeights:
-    """The largest weight of each term.
-
-    >>> one, two = TermWeights.from_pairs([(1, 0.5), (3, 2.0)]), TermWeights.from_pairs([(1, 1.5)])
-    >>> list(max_pooled([one, two]).items())
-    [(1, 1.5), (3, 2.0)]
-    """
-    ids = np.concatenate([part.ids for part in parts])
-    weights = np.concatenate([part.weights for part in parts])
-    # Heaviest first within an id, since `unique` names the first place of each.
-    order = np.lexsort((-weights, ids))
-    unique, first = np.unique(ids[order], return_index=True)
-    return TermWeights(unique, weights[order][first])
 
 
 def _overlap(room: int, chunks: Chunks) -> int:

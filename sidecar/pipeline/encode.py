@@ -177,8 +177,9 @@ async def encode_documents(
         return await encoder.encode(joined, "document", lane=lane, max_length=length, timeout=context.remaining())
     cut = [await _windows_or_error(encoder, parts, meta) for parts in texts]
     readable = [window for one in cut if not isinstance(one, ChercheError) for window in one]
+    pooling = meta.chunks.pooling
     encoded = iter(await encoder.encode_tokens(readable, "document", lane=lane, timeout=context.remaining()))
-    return [one if isinstance(one, ChercheError) else merged([next(encoded) for _ in one]) for one in cut]
+    return [one if isinstance(one, ChercheError) else merged([next(encoded) for _ in one], pooling) for one in cut]
 
 
 async def tokenize_document(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> Tokens:

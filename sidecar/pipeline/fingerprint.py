@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cherche_models.chunks import MAX
 from cherche_models.codec import CODECS
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders
@@ -27,8 +28,8 @@ def sha256_of(value: Any) -> str:  # noqa: ANN401  # any JSON value
 def sparse_fingerprint(
     model: ModelDescription, *, max_length: int, prune: str, naming: str, chunks: Chunks | None = None
 ) -> str:
-    """Of term weights: model and tokenizer files, head and prompts (`digest`), length, pruning, naming, chunks."""
-    return sha256_of(["sparse", model.digest, max_length, prune, naming, *_cut(chunks)])
+    """Of term weights: files, head and prompts of the model (`digest`), length, pruning, naming, chunks, pooling."""
+    return sha256_of(["sparse", model.digest, max_length, prune, naming, *_cut(chunks), *_pooled(chunks)])
 
 
 def codes_fingerprint(model: ModelDescription, *, max_length: int, codec: str, chunks: Chunks | None = None) -> str:
@@ -83,6 +84,11 @@ def codes_encoder(meta: IndexMeta, encoders: Encoders) -> Encoder | None:
 def _cut(chunks: Chunks | None) -> list[list[int]]:
     """Nothing where documents are not cut, so that such an index keeps the fingerprint it always had."""
     return [[chunks.most, chunks.overlap]] if chunks is not None and chunks.most > 1 else []
+
+
+def _pooled(chunks: Chunks | None) -> list[str]:
+    """Nothing for the maximum, so that an index of an earlier release keeps the fingerprint it always had."""
+    return [] if chunks is None or chunks.most == 1 or chunks.pooling == MAX else [chunks.pooling]
 
 
 def _match(encoders: Encoders, made: Callable[[ModelDescription], bool], wanted: str, name: str, what: str) -> Encoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from cherche_models.chunks import MAX, POOLINGS, RMS
 from sidecar.values.documents import Json
 from sidecar.values.options import Option
 
@@ -52,11 +53,24 @@ class Fingerprint:
 class Chunks:
     """How documents longer than `max_length` are cut: into at most `most` windows that share `overlap` tokens.
 
-    One window is no cut at all: what lies beyond it is not encoded.
+    One window is no cut at all: what lies beyond it is not encoded. `pooling` makes one weight of a term's weights
+    in all windows.
     """
 
     most: int = 1
     overlap: int = 0
+    pooling: str = RMS
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``_meta.cherche`` holds it."""
+        pooling = {"pooling": self.pooling} if self.most > 1 else {}
+        return {"most": self.most, "overlap": self.overlap, **pooling}
+
+    @classmethod
+    def from_json(cls, data: Json) -> Chunks:
+        """Read `to_json`'s object back; earlier releases cut nothing, or took the maximum and did not say so."""
+        most = int(data.get("most", 1))
+        return cls(most, int(data.get("overlap", 0)), str(data.get("pooling", MAX)) if most > 1 else RMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ class IndexMeta:
             "fingerprint": {"sparse": self.fingerprint.sparse, "codes": self.fingerprint.codes},
             "fields": [{"name": f.name, "token_share": f.token_share, "boost": f.boost} for f in self.fields],
             "max_length": self.max_length,
-            "chunks": {"most": self.chunks.most, "overlap": self.chunks.overlap},
+            "chunks": self.chunks.to_json(),
             "prune": self.prune,
             "naming": self.naming,
             "codec": self.codec,
@@ -113,9 +127,8 @@ class IndexMeta:
         KeyError, TypeError, ValueError
             If it is not one.
         """
-        version, chunks = int(data["version"]), dict(data.get("chunks", ()))
         return cls(
-            version=version,
+            version=int(data["version"]),
             model=str(data["model"]),
             reranker=str(data.get("reranker", "")),
             fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),
@@ -127,7 +140,7 @@ class IndexMeta:
             sparse_boost=float(data["sparse_boost"]),
             rerank_weight=float(data["rerank"]["weight"]),
             rerank_window=int(data["rerank"]["window"]),
-            chunks=Chunks(int(chunks.get("most", 1)), int(chunks.get("overlap", 0))),
+            chunks=Chunks.from_json(dict(data.get("chunks", ()))),
         )
 
 
@@ -232,6 +245,14 @@ class IndexOptions:
     chunk_overlap: Annotated[
         int | None, Option("Tokens that neighbouring windows share.", least=0, unset=f"{DEFAULT_OVERLAP}")
     ] = None
+    chunk_pooling: Annotated[
+        str,
+        Option(
+            "What makes one weight of a term's weights in all windows: their quadratic mean or their maximum.",
+            metavar="|".join(POOLINGS),
+            unset=RMS,
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)

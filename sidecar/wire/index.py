@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import cast
 
+from cherche_models.chunks import MAX, RMS
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import index_pb2 as pb
 from sidecar.values.documents import IngestResult, Outcome, State, StoredDocument
@@ -174,7 +175,8 @@ def _fields_to_pb(fields: Sequence[TextField]) -> list[pb.TextField]:
 
 
 def _meta_to_pb(meta: IndexMeta) -> pb.IndexOptions:
-    chunks = {"chunks": meta.chunks.most, "chunk_overlap": meta.chunks.overlap}
+    cut = meta.chunks
+    chunks = {"chunks": cut.most, "chunk_overlap": cut.overlap, "chunk_pooling": cut.pooling}
     return to_message(meta, pb.IndexOptions, fields=_fields_to_pb(meta.fields), **chunks)
 
 
@@ -185,5 +187,11 @@ def _meta_from_pb(response: pb.GetIndexResponse) -> IndexMeta:
         IndexMeta,
         fingerprint=fingerprint_from_pb(response.fingerprint),
         fields=_fields_from_pb(options),
-        chunks=Chunks(options.chunks or 1, options.chunk_overlap),
+        chunks=_chunks_from_pb(options),
     )
+
+
+def _chunks_from_pb(options: pb.IndexOptions) -> Chunks:
+    """A sidecar of an earlier release names no pooling, and takes the maximum."""
+    most = options.chunks or 1
+    return Chunks(most, options.chunk_overlap, options.chunk_pooling or (MAX if most > 1 else RMS))

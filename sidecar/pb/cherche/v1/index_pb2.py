@@ -26,63 +26,63 @@ from sidecar.pb.cherche.v1 import common_pb2 as cherche_dot_v1_dot_common__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63herche/v1/index.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\x1a\x17google/rpc/status.proto\"=\n\tTextField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0btoken_share\x18\x02 \x01(\x02\x12\r\n\x05\x62oost\x18\x03 \x01(\x02\"\xa1\x02\n\x0cIndexOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08reranker\x18\x02 \x01(\t\x12%\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x15.cherche.v1.TextField\x12\x12\n\nmax_length\x18\x04 \x01(\r\x12\r\n\x05prune\x18\x05 \x01(\t\x12\r\n\x05\x63odec\x18\x06 \x01(\t\x12\x14\n\x0csparse_boost\x18\x07 \x01(\x01\x12\x1a\n\rrerank_weight\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\rrerank_window\x18\t \x01(\r\x12\x0e\n\x06\x63hunks\x18\n \x01(\r\x12\x1a\n\rchunk_overlap\x18\x0b \x01(\rH\x01\x88\x01\x01\x42\x10\n\x0e_rerank_weightB\x10\n\x0e_chunk_overlap\"^\n\x11SetupIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.cherche.v1.IndexOptions\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\xa4\x01\n\x12SetupIndexResponse\x12\x11\n\tplan_json\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x11\n\tdocuments\x18\x03 \x01(\x04\x12\x17\n\x0fprojected_bytes\x18\x04 \x01(\x04\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12,\n\x0b\x66ingerprint\x18\x06 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\" \n\x0fGetIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\xaf\x02\n\x10GetIndexResponse\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\tis_set_up\x18\x02 \x01(\x08\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.cherche.v1.IndexOptions\x12,\n\x0b\x66ingerprint\x18\x04 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\x12\x11\n\tdocuments\x18\x05 \x01(\x04\x12\x0f\n\x07\x65ncoded\x18\x06 \x01(\x04\x12\x0f\n\x07pending\x18\x07 \x01(\x04\x12\x11\n\tis_served\x18\x08 \x01(\x08\x12\x10\n\x08\x66indings\x18\t \x03(\t\x12\x0e\n\x06\x65ngine\x18\n \x01(\t\x12$\n\x05parts\x18\x0b \x03(\x0b\x32\x15.cherche.v1.IndexPart\x12\x10\n\x08replaced\x18\x0c \x03(\t\"Y\n\tIndexPart\x12\x0f\n\x07indices\x18\x01 \x03(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12,\n\x0b\x66ingerprint\x18\x03 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\"}\n\x15IndexDocumentsRequest\x12)\n\x06target\x18\x01 \x01(\x0b\x32\x17.cherche.v1.IndexTargetH\x00\x12.\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1a.cherche.v1.SourceDocumentH\x00\x42\t\n\x07message\"-\n\x0bIndexTarget\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x07refresh\x18\x02 \x01(\x08\"1\n\x0eSourceDocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_json\x18\x02 \x01(\x0c\"\x87\x01\n\x16IndexDocumentsResponse\x12$\n\x04item\x18\x01 \x01(\x0b\x32\x16.cherche.v1.ItemResult\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.cherche.v1.WriteOutcome\x12\r\n\x05terms\x18\x03 \x01(\r\x12\r\n\x05\x62ytes\x18\x04 \x01(\r\"#\n\x12RemoveIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\"9\n\x13RemoveIndexResponse\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0f\n\x07remains\x18\x02 \x03(\t\">\n\x10\x44umpIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\x0e\n\x06sample\x18\x03 \x01(\r\"}\n\x11\x44umpIndexResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_json\x18\x02 \x01(\x0c\x12\x0c\n\x04hash\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0cterms_digest\x18\x05 \x01(\t\x12\x14\n\x0c\x63odes_digest\x18\x06 \x01(\t\"\x91\x01\n\x14\x42\x61\x63kfillIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\x0fsearch_slowdown\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bignore_disk\x18\x05 \x01(\x08\x42\x12\n\x10_search_slowdown\"\xb5\x01\n\x15\x42\x61\x63kfillIndexResponse\x12\x30\n\x08\x65stimate\x18\x01 \x01(\x0b\x32\x1c.cherche.v1.BackfillEstimateH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.cherche.v1.BackfillProgressH\x00\x12/\n\x08not_done\x18\x03 \x01(\x0b\x32\x1b.cherche.v1.DocumentNotDoneH\x00\x42\x07\n\x05\x65vent\"\xbb\x01\n\x10\x42\x61\x63kfillEstimate\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x11\n\tto_encode\x18\x02 \x01(\x04\x12\x0f\n\x07sampled\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\x14\n\x0cstored_bytes\x18\x05 \x01(\x04\x12\x12\n\npeak_bytes\x18\x06 \x01(\x04\x12\x17\n\nfree_bytes\x18\x07 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05notes\x18\x08 \x03(\tB\r\n\x0b_free_bytes\"\xd2\x01\n\x10\x42\x61\x63kfillProgress\x12\r\n\x05round\x18\x01 \x01(\r\x12\x0c\n\x04read\x18\x02 \x01(\x04\x12\x0f\n\x07\x65ncoded\x18\x03 \x01(\x04\x12\x0c\n\x04kept\x18\x04 \x01(\x04\x12\x0e\n\x06outrun\x18\x05 \x01(\x04\x12\x0c\n\x04gone\x18\x06 \x01(\x04\x12\x0f\n\x07skipped\x18\x07 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x08 \x01(\x04\x12\x0e\n\x06paused\x18\t \x01(\t\x12\r\n\x05notes\x18\n \x03(\t\x12\x12\n\ncheckpoint\x18\x0b \x01(\t\x12\x10\n\x08\x66inished\x18\x0c \x01(\x08\"a\n\x0f\x44ocumentNotDone\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0f\n\x07skipped\x18\x03 \x01(\x08\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\x83\x02\n\x13UpgradeIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12%\n\x04step\x18\x02 \x01(\x0e\x32\x17.cherche.v1.UpgradeStep\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.cherche.v1.IndexOptions\x12\x0e\n\x06shadow\x18\x04 \x01(\t\x12\x12\n\ncheckpoint\x18\x05 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x1c\n\x0fsearch_slowdown\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bignore_disk\x18\x08 \x01(\x08\x12\x0f\n\x07replace\x18\t \x01(\x08\x42\x12\n\x10_search_slowdown\"\xe3\x01\n\x14UpgradeIndexResponse\x12\x30\n\x08\x65stimate\x18\x01 \x01(\x0b\x32\x1c.cherche.v1.BackfillEstimateH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.cherche.v1.BackfillProgressH\x00\x12/\n\x08not_done\x18\x03 \x01(\x0b\x32\x1b.cherche.v1.DocumentNotDoneH\x00\x12-\n\x08upgraded\x18\x04 \x01(\x0b\x32\x19.cherche.v1.UpgradedIndexH\x00\x42\x07\n\x05\x65vent\"=\n\rUpgradedIndex\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x03(\t\x12\x0c\n\x04kept\x18\x03 \x03(\t*\x99\x01\n\x0cWriteOutcome\x12\x1d\n\x19WRITE_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15WRITE_OUTCOME_ENCODED\x10\x01\x12\x18\n\x14WRITE_OUTCOME_REUSED\x10\x02\x12\x1b\n\x17WRITE_OUTCOME_UNCHANGED\x10\x03\x12\x18\n\x14WRITE_OUTCOME_FAILED\x10\x04*z\n\x0bUpgradeStep\x12\x1c\n\x18UPGRADE_STEP_UNSPECIFIED\x10\x00\x12\x18\n\x14UPGRADE_STEP_PREPARE\x10\x01\x12\x17\n\x13UPGRADE_STEP_SWITCH\x10\x02\x12\x1a\n\x16UPGRADE_STEP_ROLL_BACK\x10\x03\x32\xc8\x04\n\x0cIndexService\x12K\n\nSetupIndex\x12\x1d.cherche.v1.SetupIndexRequest\x1a\x1e.cherche.v1.SetupIndexResponse\x12\x45\n\x08GetIndex\x12\x1b.cherche.v1.GetIndexRequest\x1a\x1c.cherche.v1.GetIndexResponse\x12[\n\x0eIndexDocuments\x12!.cherche.v1.IndexDocumentsRequest\x1a\".cherche.v1.IndexDocumentsResponse(\x01\x30\x01\x12N\n\x0bRemoveIndex\x12\x1e.cherche.v1.RemoveIndexRequest\x1a\x1f.cherche.v1.RemoveIndexResponse\x12J\n\tDumpIndex\x12\x1c.cherche.v1.DumpIndexRequest\x1a\x1d.cherche.v1.DumpIndexResponse0\x01\x12V\n\rBackfillIndex\x12 .cherche.v1.BackfillIndexRequest\x1a!.cherche.v1.BackfillIndexResponse0\x01\x12S\n\x0cUpgradeIndex\x12\x1f.cherche.v1.UpgradeIndexRequest\x1a .cherche.v1.UpgradeIndexResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63herche/v1/index.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\x1a\x17google/rpc/status.proto\"=\n\tTextField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0btoken_share\x18\x02 \x01(\x02\x12\r\n\x05\x62oost\x18\x03 \x01(\x02\"\xb8\x02\n\x0cIndexOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08reranker\x18\x02 \x01(\t\x12%\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x15.cherche.v1.TextField\x12\x12\n\nmax_length\x18\x04 \x01(\r\x12\r\n\x05prune\x18\x05 \x01(\t\x12\r\n\x05\x63odec\x18\x06 \x01(\t\x12\x14\n\x0csparse_boost\x18\x07 \x01(\x01\x12\x1a\n\rrerank_weight\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\rrerank_window\x18\t \x01(\r\x12\x0e\n\x06\x63hunks\x18\n \x01(\r\x12\x1a\n\rchunk_overlap\x18\x0b \x01(\rH\x01\x88\x01\x01\x12\x15\n\rchunk_pooling\x18\x0c \x01(\tB\x10\n\x0e_rerank_weightB\x10\n\x0e_chunk_overlap\"^\n\x11SetupIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.cherche.v1.IndexOptions\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\xa4\x01\n\x12SetupIndexResponse\x12\x11\n\tplan_json\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x11\n\tdocuments\x18\x03 \x01(\x04\x12\x17\n\x0fprojected_bytes\x18\x04 \x01(\x04\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12,\n\x0b\x66ingerprint\x18\x06 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\" \n\x0fGetIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\xaf\x02\n\x10GetIndexResponse\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\tis_set_up\x18\x02 \x01(\x08\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.cherche.v1.IndexOptions\x12,\n\x0b\x66ingerprint\x18\x04 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\x12\x11\n\tdocuments\x18\x05 \x01(\x04\x12\x0f\n\x07\x65ncoded\x18\x06 \x01(\x04\x12\x0f\n\x07pending\x18\x07 \x01(\x04\x12\x11\n\tis_served\x18\x08 \x01(\x08\x12\x10\n\x08\x66indings\x18\t \x03(\t\x12\x0e\n\x06\x65ngine\x18\n \x01(\t\x12$\n\x05parts\x18\x0b \x03(\x0b\x32\x15.cherche.v1.IndexPart\x12\x10\n\x08replaced\x18\x0c \x03(\t\"Y\n\tIndexPart\x12\x0f\n\x07indices\x18\x01 \x03(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12,\n\x0b\x66ingerprint\x18\x03 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\"}\n\x15IndexDocumentsRequest\x12)\n\x06target\x18\x01 \x01(\x0b\x32\x17.cherche.v1.IndexTargetH\x00\x12.\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1a.cherche.v1.SourceDocumentH\x00\x42\t\n\x07message\"-\n\x0bIndexTarget\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x07refresh\x18\x02 \x01(\x08\"1\n\x0eSourceDocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_json\x18\x02 \x01(\x0c\"\x87\x01\n\x16IndexDocumentsResponse\x12$\n\x04item\x18\x01 \x01(\x0b\x32\x16.cherche.v1.ItemResult\x12)\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.cherche.v1.WriteOutcome\x12\r\n\x05terms\x18\x03 \x01(\r\x12\r\n\x05\x62ytes\x18\x04 \x01(\r\"#\n\x12RemoveIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\"9\n\x13RemoveIndexResponse\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0f\n\x07remains\x18\x02 \x03(\t\">\n\x10\x44umpIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12\x0e\n\x06sample\x18\x03 \x01(\r\"}\n\x11\x44umpIndexResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_json\x18\x02 \x01(\x0c\x12\x0c\n\x04hash\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0cterms_digest\x18\x05 \x01(\t\x12\x14\n\x0c\x63odes_digest\x18\x06 \x01(\t\"\x91\x01\n\x14\x42\x61\x63kfillIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\x0fsearch_slowdown\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bignore_disk\x18\x05 \x01(\x08\x42\x12\n\x10_search_slowdown\"\xb5\x01\n\x15\x42\x61\x63kfillIndexResponse\x12\x30\n\x08\x65stimate\x18\x01 \x01(\x0b\x32\x1c.cherche.v1.BackfillEstimateH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.cherche.v1.BackfillProgressH\x00\x12/\n\x08not_done\x18\x03 \x01(\x0b\x32\x1b.cherche.v1.DocumentNotDoneH\x00\x42\x07\n\x05\x65vent\"\xbb\x01\n\x10\x42\x61\x63kfillEstimate\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x11\n\tto_encode\x18\x02 \x01(\x04\x12\x0f\n\x07sampled\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\x14\n\x0cstored_bytes\x18\x05 \x01(\x04\x12\x12\n\npeak_bytes\x18\x06 \x01(\x04\x12\x17\n\nfree_bytes\x18\x07 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05notes\x18\x08 \x03(\tB\r\n\x0b_free_bytes\"\xd2\x01\n\x10\x42\x61\x63kfillProgress\x12\r\n\x05round\x18\x01 \x01(\r\x12\x0c\n\x04read\x18\x02 \x01(\x04\x12\x0f\n\x07\x65ncoded\x18\x03 \x01(\x04\x12\x0c\n\x04kept\x18\x04 \x01(\x04\x12\x0e\n\x06outrun\x18\x05 \x01(\x04\x12\x0c\n\x04gone\x18\x06 \x01(\x04\x12\x0f\n\x07skipped\x18\x07 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x08 \x01(\x04\x12\x0e\n\x06paused\x18\t \x01(\t\x12\r\n\x05notes\x18\n \x03(\t\x12\x12\n\ncheckpoint\x18\x0b \x01(\t\x12\x10\n\x08\x66inished\x18\x0c \x01(\x08\"a\n\x0f\x44ocumentNotDone\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0f\n\x07skipped\x18\x03 \x01(\x08\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\x83\x02\n\x13UpgradeIndexRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12%\n\x04step\x18\x02 \x01(\x0e\x32\x17.cherche.v1.UpgradeStep\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.cherche.v1.IndexOptions\x12\x0e\n\x06shadow\x18\x04 \x01(\t\x12\x12\n\ncheckpoint\x18\x05 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x1c\n\x0fsearch_slowdown\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bignore_disk\x18\x08 \x01(\x08\x12\x0f\n\x07replace\x18\t \x01(\x08\x42\x12\n\x10_search_slowdown\"\xe3\x01\n\x14UpgradeIndexResponse\x12\x30\n\x08\x65stimate\x18\x01 \x01(\x0b\x32\x1c.cherche.v1.BackfillEstimateH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.cherche.v1.BackfillProgressH\x00\x12/\n\x08not_done\x18\x03 \x01(\x0b\x32\x1b.cherche.v1.DocumentNotDoneH\x00\x12-\n\x08upgraded\x18\x04 \x01(\x0b\x32\x19.cherche.v1.UpgradedIndexH\x00\x42\x07\n\x05\x65vent\"=\n\rUpgradedIndex\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x03(\t\x12\x0c\n\x04kept\x18\x03 \x03(\t*\x99\x01\n\x0cWriteOutcome\x12\x1d\n\x19WRITE_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15WRITE_OUTCOME_ENCODED\x10\x01\x12\x18\n\x14WRITE_OUTCOME_REUSED\x10\x02\x12\x1b\n\x17WRITE_OUTCOME_UNCHANGED\x10\x03\x12\x18\n\x14WRITE_OUTCOME_FAILED\x10\x04*z\n\x0bUpgradeStep\x12\x1c\n\x18UPGRADE_STEP_UNSPECIFIED\x10\x00\x12\x18\n\x14UPGRADE_STEP_PREPARE\x10\x01\x12\x17\n\x13UPGRADE_STEP_SWITCH\x10\x02\x12\x1a\n\x16UPGRADE_STEP_ROLL_BACK\x10\x03\x32\xc8\x04\n\x0cIndexService\x12K\n\nSetupIndex\x12\x1d.cherche.v1.SetupIndexRequest\x1a\x1e.cherche.v1.SetupIndexResponse\x12\x45\n\x08GetIndex\x12\x1b.cherche.v1.GetIndexRequest\x1a\x1c.cherche.v1.GetIndexResponse\x12[\n\x0eIndexDocuments\x12!.cherche.v1.IndexDocumentsRequest\x1a\".cherche.v1.IndexDocumentsResponse(\x01\x30\x01\x12N\n\x0bRemoveIndex\x12\x1e.cherche.v1.RemoveIndexRequest\x1a\x1f.cherche.v1.RemoveIndexResponse\x12J\n\tDumpIndex\x12\x1c.cherche.v1.DumpIndexRequest\x1a\x1d.cherche.v1.DumpIndexResponse0\x01\x12V\n\rBackfillIndex\x12 .cherche.v1.BackfillIndexRequest\x1a!.cherche.v1.BackfillIndexResponse0\x01\x12S\n\x0cUpgradeIndex\x12\x1f.cherche.v1.UpgradeIndexRequest\x1a .cherche.v1.UpgradeIndexResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sidecar.pb.cherche.v1.index_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WRITEOUTCOME']._serialized_start=3177
-  _globals['_WRITEOUTCOME']._serialized_end=3330
-  _globals['_UPGRADESTEP']._serialized_start=3332
-  _globals['_UPGRADESTEP']._serialized_end=3454
+  _globals['_WRITEOUTCOME']._serialized_start=3200
+  _globals['_WRITEOUTCOME']._serialized_end=3353
+  _globals['_UPGRADESTEP']._serialized_start=3355
+  _globals['_UPGRADESTEP']._serialized_end=3477
   _globals['_TEXTFIELD']._serialized_start=88
   _globals['_TEXTFIELD']._serialized_end=149
   _globals['_INDEXOPTIONS']._serialized_start=152
-  _globals['_INDEXOPTIONS']._serialized_end=441
-  _globals['_SETUPINDEXREQUEST']._serialized_start=443
-  _globals['_SETUPINDEXREQUEST']._serialized_end=537
-  _globals['_SETUPINDEXRESPONSE']._serialized_start=540
-  _globals['_SETUPINDEXRESPONSE']._serialized_end=704
-  _globals['_GETINDEXREQUEST']._serialized_start=706
-  _globals['_GETINDEXREQUEST']._serialized_end=738
-  _globals['_GETINDEXRESPONSE']._serialized_start=741
-  _globals['_GETINDEXRESPONSE']._serialized_end=1044
-  _globals['_INDEXPART']._serialized_start=1046
-  _globals['_INDEXPART']._serialized_end=1135
-  _globals['_INDEXDOCUMENTSREQUEST']._serialized_start=1137
-  _globals['_INDEXDOCUMENTSREQUEST']._serialized_end=1262
-  _globals['_INDEXTARGET']._serialized_start=1264
-  _globals['_INDEXTARGET']._serialized_end=1309
-  _globals['_SOURCEDOCUMENT']._serialized_start=1311
-  _globals['_SOURCEDOCUMENT']._serialized_end=1360
-  _globals['_INDEXDOCUMENTSRESPONSE']._serialized_start=1363
-  _globals['_INDEXDOCUMENTSRESPONSE']._serialized_end=1498
-  _globals['_REMOVEINDEXREQUEST']._serialized_start=1500
-  _globals['_REMOVEINDEXREQUEST']._serialized_end=1535
-  _globals['_REMOVEINDEXRESPONSE']._serialized_start=1537
-  _globals['_REMOVEINDEXRESPONSE']._serialized_end=1594
-  _globals['_DUMPINDEXREQUEST']._serialized_start=1596
-  _globals['_DUMPINDEXREQUEST']._serialized_end=1658
-  _globals['_DUMPINDEXRESPONSE']._serialized_start=1660
-  _globals['_DUMPINDEXRESPONSE']._serialized_end=1785
-  _globals['_BACKFILLINDEXREQUEST']._serialized_start=1788
-  _globals['_BACKFILLINDEXREQUEST']._serialized_end=1933
-  _globals['_BACKFILLINDEXRESPONSE']._serialized_start=1936
-  _globals['_BACKFILLINDEXRESPONSE']._serialized_end=2117
-  _globals['_BACKFILLESTIMATE']._serialized_start=2120
-  _globals['_BACKFILLESTIMATE']._serialized_end=2307
-  _globals['_BACKFILLPROGRESS']._serialized_start=2310
-  _globals['_BACKFILLPROGRESS']._serialized_end=2520
-  _globals['_DOCUMENTNOTDONE']._serialized_start=2522
-  _globals['_DOCUMENTNOTDONE']._serialized_end=2619
-  _globals['_UPGRADEINDEXREQUEST']._serialized_start=2622
-  _globals['_UPGRADEINDEXREQUEST']._serialized_end=2881
-  _globals['_UPGRADEINDEXRESPONSE']._serialized_start=2884
-  _globals['_UPGRADEINDEXRESPONSE']._serialized_end=3111
-  _globals['_UPGRADEDINDEX']._serialized_start=3113
-  _globals['_UPGRADEDINDEX']._serialized_end=3174
-  _globals['_INDEXSERVICE']._serialized_start=3457
-  _globals['_INDEXSERVICE']._serialized_end=4041
+  _globals['_INDEXOPTIONS']._serialized_end=464
+  _globals['_SETUPINDEXREQUEST']._serialized_start=466
+  _globals['_SETUPINDEXREQUEST']._serialized_end=560
+  _globals['_SETUPINDEXRESPONSE']._serialized_start=563
+  _globals['_SETUPINDEXRESPONSE']._serialized_end=727
+  _globals['_GETINDEXREQUEST']._serialized_start=729
+  _globals['_GETINDEXREQUEST']._serialized_end=761
+  _globals['_GETINDEXRESPONSE']._serialized_start=764
+  _globals['_GETINDEXRESPONSE']._serialized_end=1067
+  _globals['_INDEXPART']._serialized_start=1069
+  _globals['_INDEXPART']._serialized_end=1158
+  _globals['_INDEXDOCUMENTSREQUEST']._serialized_start=1160
+  _globals['_INDEXDOCUMENTSREQUEST']._serialized_end=1285
+  _globals['_INDEXTARGET']._serialized_start=1287
+  _globals['_INDEXTARGET']._serialized_end=1332
+  _globals['_SOURCEDOCUMENT']._serialized_start=1334
+  _globals['_SOURCEDOCUMENT']._serialized_end=1383
+  _globals['_INDEXDOCUMENTSRESPONSE']._serialized_start=1386
+  _globals['_INDEXDOCUMENTSRESPONSE']._serialized_end=1521
+  _globals['_REMOVEINDEXREQUEST']._serialized_start=1523
+  _globals['_REMOVEINDEXREQUEST']._serialized_end=1558
+  _globals['_REMOVEINDEXRESPONSE']._serialized_start=1560
+  _globals['_REMOVEINDEXRESPONSE']._serialized_end=1617
+  _globals['_DUMPINDEXREQUEST']._serialized_start=1619
+  _globals['_DUMPINDEXREQUEST']._serialized_end=1681
+  _globals['_DUMPINDEXRESPONSE']._serialized_start=1683
+  _globals['_DUMPINDEXRESPONSE']._serialized_end=1808
+  _globals['_BACKFILLINDEXREQUEST']._serialized_start=1811
+  _globals['_BACKFILLINDEXREQUEST']._serialized_end=1956
+  _globals['_BACKFILLINDEXRESPONSE']._serialized_start=1959
+  _globals['_BACKFILLINDEXRESPONSE']._serialized_end=2140
+  _globals['_BACKFILLESTIMATE']._serialized_start=2143
+  _globals['_BACKFILLESTIMATE']._serialized_end=2330
+  _globals['_BACKFILLPROGRESS']._serialized_start=2333
+  _globals['_BACKFILLPROGRESS']._serialized_end=2543
+  _globals['_DOCUMENTNOTDONE']._serialized_start=2545
+  _globals['_DOCUMENTNOTDONE']._serialized_end=2642
+  _globals['_UPGRADEINDEXREQUEST']._serialized_start=2645
+  _globals['_UPGRADEINDEXREQUEST']._serialized_end=2904
+  _globals['_UPGRADEINDEXRESPONSE']._serialized_start=2907
+  _globals['_UPGRADEINDEXRESPONSE']._serialized_end=3134
+  _globals['_UPGRADEDINDEX']._serialized_start=3136
+  _globals['_UPGRADEDINDEX']._serialized_end=3197
+  _globals['_INDEXSERVICE']._serialized_start=3480
+  _globals['_INDEXSERVICE']._serialized_end=4064
 # @@protoc_insertion_point(module_scope)

@@ -128,6 +128,7 @@ class IndexOptions(_message.Message):
     RERANK_WINDOW_FIELD_NUMBER: _builtins.int
     CHUNKS_FIELD_NUMBER: _builtins.int
     CHUNK_OVERLAP_FIELD_NUMBER: _builtins.int
+    CHUNK_POOLING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Sparse (or joint) model's name; empty for the sidecar's default."""
     reranker: _builtins.str
@@ -148,10 +149,14 @@ class IndexOptions(_message.Message):
     """Hits that are reranked; 0 for 100."""
     chunks: _builtins.int
     """Windows of max_length tokens that a longer document is cut into, at most 64: each is encoded, the
-    largest weight of each term counts, and the codes of all are stored. 0 for one: the rest is left out.
+    weights of each term are pooled, and the codes of all are stored. 0 for one: the rest is left out.
     """
     chunk_overlap: _builtins.int
     """Tokens that neighbouring windows share, at most half of max_length; unset for 16."""
+    chunk_pooling: _builtins.str
+    """What makes one weight of a term's weights in all windows: "rms", their quadratic mean, or "max"; empty for rms,
+    or what the index has.
+    """
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextField]:
         """Fields that are encoded, in order; empty for title and text where present."""
@@ -170,10 +175,11 @@ class IndexOptions(_message.Message):
         rerank_window: _builtins.int = ...,
         chunks: _builtins.int = ...,
         chunk_overlap: _builtins.int | None = ...,
+        chunk_pooling: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "rerank_weight", b"rerank_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunks", b"chunks", "codec", b"codec", "fields", b"fields", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunk_pooling", b"chunk_pooling", "chunks", b"chunks", "codec", b"codec", "fields", b"fields", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chunk_overlap: _TypeAlias = _typing.Literal["chunk_overlap"]  # noqa: Y015
     _WhichOneofArgType__chunk_overlap: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap"]  # noqa: Y015

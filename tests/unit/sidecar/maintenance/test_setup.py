@@ -248,6 +248,7 @@ CHANGES = {
     "max_length": 64,
     "chunks": 3,
     "chunk_overlap": 8,
+    "chunk_pooling": "max",
     "prune": "top_k:4",
     "codec": "pool2+int8",
     "sparse_boost": 0.7,
@@ -259,7 +260,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", [field.name for field in fields(IndexOptions)])
 async def test_every_option_changes_the_settings_of_an_index(make_world: Callable[..., Any], name: str) -> None:
     """An option that setup accepts and drops would be a promise that nobody keeps."""
-    beside = {"chunks": 3} if name == "chunk_overlap" else {}
+    beside = {"chunks": 3} if name in ("chunk_overlap", "chunk_pooling") else {}
     world = make_world(FakeModel(), FakeModel(name="other"))
     before = resolve(IndexOptions(**beside), world.context)
     assert resolve(IndexOptions(**beside, **{name: CHANGES[name]}), world.context) != before

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cherche_models import codec
-from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError
-from sidecar.maintenance.setup import resolve
-from sidecar.pipeline.chunks import capacity, max_pooled, spans
+from sidecar.maintenance.setup import inherited, resolve
+from sidecar.pipeline.chunks import capacity, spans
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, encode_documents, tokenize_document
+from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.testing import FakeModel
 from sidecar.values.index import Chunks, IndexMeta, IndexOptions, TextField
 
@@ -45,13 +45,6 @@ def test_windows_cover_what_fits_and_no_more(length: int, room: int, most: int, 
     assert max(sizes) <= room
     assert max(sizes) - min(sizes) <= 1
     assert all(before[1] - after[0] == min(overlap, room // 2) for before, after in pairwise(cut))
-
-
-@given(st.lists(st.dictionaries(st.integers(0, 9), st.floats(0.125, 9, width=32), max_size=6), min_size=1, max_size=5))
-def test_pooling_takes_the_largest_weight_of_each_term(parts: list[dict[int, float]]) -> None:
-    pooled = max_pooled([TermWeights.from_pairs(part.items()) for part in parts])
-    ids = sorted(set().union(*parts))
-    assert list(pooled.items()) == [(i, max(part[i] for part in parts if i in part)) for i in ids]
 
 
 async def test_a_long_document_is_encoded_whole(make_world: Callable[..., Any]) -> None:
@@ -118,10 +111,40 @@ def test_chunks_are_part_of_the_fingerprint_only_where_they_cut(make_world: Call
     plain, one = meta(world), meta(world, chunks=1, chunk_overlap=5)
     assert (one.chunks, one.fingerprint) == (Chunks(), plain.fingerprint)
     many = [meta(world, chunks=4), meta(world, chunks=5), meta(world, chunks=4, chunk_overlap=0)]
+    assert meta(world, chunks=4, chunk_pooling="rms") == many[0]
+    assert meta(world, chunk_pooling="max") == plain
     assert len({each.fingerprint.sparse for each in (plain, *many)}) == 4
     assert len({each.fingerprint.codes for each in (plain, *many)}) == 4
     assert many[0].chunks == Chunks(4, 16)
     assert IndexMeta.from_json(many[0].to_json()) == many[0]
+
+
+def test_an_index_of_an_earlier_release_keeps_the_maximum_and_its_fingerprint(make_world: Callable[..., Any]) -> None:
+    world = make_world(FakeModel(max_length=128))
+    old, new = meta(world, chunks=4, chunk_pooling="max"), meta(world, chunks=4)
+    stored = old.to_json()
+    assert stored["chunks"].pop("pooling") == "max"
+    assert IndexMeta.from_json(stored) == old
+    # What that release computed, which knew no pooling.
+    info = world.encoder.info
+    assert old.fingerprint.sparse == sha256_of(["sparse", info.digest, 128, old.prune, old.naming, [4, 16]])
+    assert old.fingerprint.sparse != new.fingerprint.sparse
+    assert old.fingerprint.codes == new.fingerprint.codes
+    assert inherited(IndexOptions(chunks=4), old).chunk_pooling == "max"
+    assert inherited(IndexOptions(chunks=4), meta(world)).chunk_pooling == ""
+
+
+async def test_weights_are_pooled_as_the_index_says(make_world: Callable[..., Any]) -> None:
+    world = make_world(FakeModel(max_length=12))
+    text = " ".join([*WORDS[:10], *WORDS[:1], *WORDS[10:19]])
+    largest, mean = [
+        (await encode(world, meta(world, chunks=2, chunk_overlap=0, chunk_pooling=how), text)).weights
+        for how in ("max", "rms")
+    ]
+    ratios = {i: weight / dict(largest.items())[i] for i, weight in mean.items()}
+    twice = world.encoder.model.token_id(WORDS[0])
+    assert ratios.pop(twice) == pytest.approx(1, abs=0.01)
+    assert list(ratios.values()) == pytest.approx([0.5**0.5] * 18, abs=0.01)
 
 
 def test_an_index_of_an_earlier_release_cuts_nothing(make_world: Callable[..., Any]) -> None:
@@ -130,7 +153,10 @@ def test_an_index_of_an_earlier_release_cuts_nothing(make_world: Callable[..., A
     assert IndexMeta.from_json(stored).chunks == Chunks()
 
 
-@pytest.mark.parametrize("options", [{"chunks": 65}, {"chunks": -1}, {"chunks": 2, "chunk_overlap": 65}])
+@pytest.mark.parametrize(
+    "options",
+    [{"chunks": 65}, {"chunks": -1}, {"chunks": 2, "chunk_overlap": 65}, {"chunks": 2, "chunk_pooling": "sum"}],
+)
 def test_bounds(make_world: Callable[..., Any], options: dict[str, Any]) -> None:
     with pytest.raises(ChercheError, match="chunk"):
         meta(make_world(FakeModel(max_length=128)), **options)
