@@ -236,7 +236,7 @@ class IndexOptions:
     chunks: Annotated[
         int,
         Option(
-            "Windows of --max-length tokens that a longer document is cut into; the rest is left out.",
+            "Windows of --max-length tokens that a longer document is cut into, such as 16; the rest is left out.",
             least=1,
             most=MOST_CHUNKS,
             unset="one",
