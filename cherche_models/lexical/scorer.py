@@ -60,6 +60,8 @@ class Scorer:
         tie_breaker : float
             See `best_fields`.
         """
+        if not self.rows.size:
+            return np.zeros(0), np.zeros(0, np.bool_)
         searched = [i for i, boost in enumerate(boosts) if boost]
         scores = np.zeros((len(boosts), self.rows.size))
         matches = np.zeros(self.rows.size, np.int64)

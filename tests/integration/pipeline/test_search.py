@@ -25,6 +25,12 @@ async def test_the_sparse_stage_finds_what_bm25_cannot(filled: Bench) -> None:
         assert {hit.source["title"].split()[0] for hit in result.hits} == {"car"}
 
 
+async def test_an_index_without_documents_has_no_hits(bench: Bench) -> None:
+    await bench.set_up()
+    for mode in ("bm25", "sparse", "hybrid"):
+        assert not ids(await bench.ask("a car", mode=mode, rerank=True))
+
+
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize("mode", ["bm25", "sparse", "hybrid"])
 async def test_pages_are_one_order(filled: Bench, mode: Any, rerank: bool) -> None:
