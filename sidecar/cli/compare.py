@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -150,6 +150,7 @@ def _rankings(
         except (ValueError, OSError) as error:
             raise invalid(str(error), "give a run of six columns: query Q0 document rank score name") from error
     variant, request = cast("Variant", system.variant), cast("SearchRequest", system.request)
+    request = replace(request, reranker=session.model_name(request.reranker))
     name = request.index
 
     async def searched(client: Client) -> dict[str, Trial]:
@@ -157,7 +158,7 @@ def _rankings(
             held[name] = asdict(await coverage(session, client, name, judgements))
         return await measure(session, client, request, [variant], texts)
 
-    trials = session.run(searched, index=name)
+    trials = session.run(searched, index=name, models=(request.reranker,))
     check_applied([variant] if variant.rerank else [], trials)
     return trials[variant.name].rankings
 

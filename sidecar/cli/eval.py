@@ -78,10 +78,13 @@ def eval_(
     """
     variants = [Variant.parse(mode, query_mode) for mode in modes.split(",")]
     texts, judgements = read(queries, qrels, limit)
-    base = SearchRequest(index=index, text="", size=DEPTH, **given)
+    named = session.model_name(given["reranker"])
+    base = SearchRequest(index=index, text="", size=DEPTH, **given | {"reranker": named})
     scorer = _scorer(cross_encoder) if cross_encoder else None
     trials, held = session.run(
-        lambda client: _trials(session, client, base, variants, texts, judgements, scorer), index=index
+        lambda client: _trials(session, client, base, variants, texts, judgements, scorer),
+        index=index,
+        models=(named,),
     )
     report = {**evaluated(trials, judgements, len(texts)), "judged_documents": asdict(held)}
     if run_folder is not None:

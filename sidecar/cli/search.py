@@ -45,12 +45,13 @@ def search(
     The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
     reorders its best hits by MaxSim. The parts that are shown add up to the score.
     """
-    request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given)
+    named = session.model_name(given["reranker"])
+    request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given | {"reranker": named})
     explanations: Sequence[Explanation] = ()
     if explain:
-        result, explanations = session.run(lambda client: client.explain(request), index=index)
+        result, explanations = session.run(lambda client: client.explain(request), index=index, models=(named,))
     else:
-        result = session.run(lambda client: client.search(request), index=index)
+        result = session.run(lambda client: client.search(request), index=index, models=(named,))
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
     session.output.data(

@@ -63,7 +63,7 @@ class _Shown:
 async def _received(hits: Sequence[Hit], found: Trace, index: str, context: Context) -> list[_Shown]:
     """Compare what was returned with what was encoded: by hash, or with the text that was encoded just now."""
     meta = found.meta
-    is_set_up, has_codes = bool(meta.fingerprint.sparse), bool(meta.fingerprint.codes)
+    is_set_up, has_codes = bool(meta.fingerprint.sparse), bool(meta.fingerprint.codes) and not found.by_text
     fetched = {hit.id: hit for hit in found.page.hits}
     stored = await context.engine.read(index, [hit.id for hit in hits]) if is_set_up else {}
     shown = []

@@ -43,6 +43,8 @@ class Plan:
         The concrete indices behind the name; `meta` is that of the first that is set up.
     others : tuple of (IndexGroup, Encoder)
         Those of other models, whose weights the query is encoded for as well.
+    by_text : bool
+        The caller names a reranker, which reads the hits' texts whatever codes the index stores.
     """
 
     meta: IndexMeta
@@ -57,6 +59,7 @@ class Plan:
     query_hash: str
     groups: tuple[IndexGroup, ...] = ()
     others: tuple[tuple[IndexGroup, Encoder], ...] = ()
+    by_text: bool = False
 
     @property
     def is_windowed(self) -> bool:
@@ -65,8 +68,8 @@ class Plan:
 
     @property
     def has_codes(self) -> bool:
-        """Whether the index stores token codes."""
-        return bool(self.meta.fingerprint.codes)
+        """Whether the index stores token codes of the reranker."""
+        return bool(self.meta.fingerprint.codes) and not self.by_text
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,12 +117,15 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     _check_depth(request, offset, window, context)
     sparse = sparse_encoder(meta, context.encoders) if request.mode != "bm25" else None
     others = () if sparse is None else _others(groups, meta, context)
-    skipped = _skipped(request, page, offset, window) or _several(groups, meta)
+    by_text = bool(request.reranker)
+    skipped = _skipped(request, page, offset, window) or (None if by_text else _several(groups, meta))
     reranker = None
     if skipped is None:
-        reranker, skipped = _reranker(meta, stored is not None, context)
+        reranker, skipped = _reranker(request, meta, stored is not None, context)
     weight = page.weight if page else _weight(request, stored, reranker)
-    return Plan(meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash, groups, others)
+    return Plan(
+        meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash, groups, others, by_text
+    )
 
 
 def _others(groups: Sequence[IndexGroup], meta: IndexMeta, context: Context) -> tuple[tuple[IndexGroup, Encoder], ...]:
@@ -187,19 +193,21 @@ def _skipped(request: SearchRequest, page: Page | None, offset: int, window: int
     return None
 
 
-def _reranker(meta: IndexMeta, is_set_up: bool, context: Context) -> tuple[Encoder | None, RerankOutcome | None]:
+def _reranker(
+    request: SearchRequest, meta: IndexMeta, is_set_up: bool, context: Context
+) -> tuple[Encoder | None, RerankOutcome | None]:
     try:
-        if meta.fingerprint.codes:
+        if meta.fingerprint.codes and not request.reranker:
             return codes_encoder(meta, context.encoders), None
-        encoder = context.encoders.named(meta.reranker or meta.model)
+        encoder = context.encoders.named(request.reranker or meta.reranker or meta.model)
     except ChercheError as error:
-        # The caller named that model for an index without settings: an error, not a rerank that is left out.
-        if error.code is Code.NOT_FOUND and not is_set_up and meta.model:
+        # The caller named that model, or for an index without settings: an error, not a rerank that is left out.
+        if error.code is Code.NOT_FOUND and (request.reranker or (not is_set_up and meta.model)):
             raise
         return None, failed_open(error)
     if encoder.info.late_interaction:
         return encoder, None
-    mend = "set the index up with --reranker" if is_set_up else "name a ColBERT or joint model"
+    mend = "set the index up with --reranker" if is_set_up and not request.reranker else "name a ColBERT or joint model"
     reason = f"model {encoder.info.name!r} has no late-interaction head — {mend}"
     return None, RerankOutcome(RerankStatus.UNAVAILABLE, reason)
 
@@ -208,7 +216,7 @@ def _weight(request: SearchRequest, stored: IndexMeta | None, reranker: Encoder 
     """Share of MaxSim: the caller's, the index's, or what the model was tuned with."""
     if request.rerank_weight is not None:
         return request.rerank_weight
-    if stored is not None:
+    if stored is not None and not request.reranker:
         return stored.rerank_weight
     return reranker.info.rerank_weight if reranker is not None else 0.0
 

@@ -38,7 +38,10 @@ _SHARE = 0.9  # of the time left, for the rerank: an answer without it must stil
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A search with everything that explains it; `clauses` are those that the engine was sent."""
+    """A search with everything that explains it; `clauses` are those that the engine was sent.
+
+    `codes` are of the hits' texts as they are now where the search is `by_text`.
+    """
 
     result: SearchResult
     meta: IndexMeta
@@ -49,6 +52,7 @@ class Trace:
     reranker: Encoder | None
     sparse_boost: float
     codes: Mapping[str, bytes]
+    by_text: bool = False
 
 
 async def search(request: SearchRequest, context: Context) -> SearchResult:
@@ -138,7 +142,18 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         query_terms=len(clauses),
         sparse=sparse_outcome(encoded, planned.sparse, len(clauses)),
     )
-    return Trace(result, planned.meta, encoded, clauses, page, planned.sparse, planned.reranker, planned.boost, codes)
+    return Trace(
+        result,
+        planned.meta,
+        encoded,
+        clauses,
+        page,
+        planned.sparse,
+        planned.reranker,
+        planned.boost,
+        codes,
+        planned.by_text,
+    )
 
 
 async def _is_other_now(request: SearchRequest, planned: Plan, context: Context) -> bool:

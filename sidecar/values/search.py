@@ -305,6 +305,15 @@ class SearchRequest:
         bool,
         Option("Also print the token of the next page.", keeps_order="it keeps a point in time open for later pages"),
     ] = False
+    reranker: Annotated[
+        str,
+        Option(
+            "Reranks by the text of the hits, encoded now: a ColBERT or joint model, or any sentence encoder.",
+            metavar="NAME|PATH|ID",
+            unset="the index's own, by its codes",
+            tunes=True,
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)

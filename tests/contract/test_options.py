@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos" / "cherche" / "v1"
 JAVA = ROOT / "opensearch" / "plugin" / "src" / "main" / "java" / "org" / "cherche" / "opensearch"
 # Option that tunes a search → why the plugin does not take it.
-NOT_IN_THE_PLUGIN: dict[str, str] = {}
+NOT_IN_THE_PLUGIN = {"reranker": "MaxSim runs over the codes that the shards hold"}
 MEAN_OTHER_THINGS = {"text": "which text is encoded", "mode": "whether anything is done"}
 
 

@@ -200,6 +200,7 @@ class SearchRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     PAGINATE_FIELD_NUMBER: _builtins.int
+    RERANKER_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     text: _builtins.str
@@ -236,6 +237,10 @@ class SearchRequest(_message.Message):
     """Hold the index still for later pages and return next_page_token. Costs the engine an open
     point in time, so it is off unless a page token is given.
     """
+    reranker: _builtins.str
+    """Served model that reranks by the text of the hits, encoded now, instead of the model of the index's codes;
+    empty for the index's own, by its codes.
+    """
     @_builtins.property
     def source_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of _source to return; empty for all."""
@@ -265,10 +270,11 @@ class SearchRequest(_message.Message):
         model: _builtins.str = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
         paginate: _builtins.bool = ...,
+        reranker: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "rerank_weight", b"rerank_weight", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rerank_weight: _TypeAlias = _typing.Literal["rerank_weight"]  # noqa: Y015
     _WhichOneofArgType__rerank_weight: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight"]  # noqa: Y015

@@ -61,6 +61,23 @@ def test_a_model_can_be_named_for_one_call(loaded: list[str], tmp_path: Path) ->
     assert loaded == ["cherche-tiny", str(tmp_path / "model")]
 
 
+def test_a_reranker_can_be_named_for_one_search(loaded: list[str], tmp_path: Path) -> None:
+    run("setup", "articles")
+    run("feed", "articles", "corpus.jsonl")
+    loaded.clear()
+    page = json.loads(run("search", "articles", "ducks", "--rerank", "--reranker", "./model", "--json").stdout)
+    assert page["rerank"]["status"] == "APPLIED"
+    assert loaded == ["cherche-tiny", str(tmp_path / "model")]
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "ducks"}\n')
+    (tmp_path / "qrels.tsv").write_text("q 0 1 1\n")
+    judged = ["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "--json"]
+    report = json.loads(run("eval", "articles", *judged, "--modes", "hybrid+rerank", "--reranker", "./model").stdout)
+    assert report["modes"]["hybrid+rerank"]["rerank_status"] == {"APPLIED": 1}
+    loaded.clear()
+    run("compare", "articles/hybrid+rerank", "articles/hybrid+rerank?reranker=./model", *judged)
+    assert str(tmp_path / "model") in loaded
+
+
 def test_what_a_named_model_was_taken_for_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str, source: str, **_: Any) -> FakeModel:
         return FakeModel(name=name, note="a sentence encoder" if name == "hub/encoder" else "")
