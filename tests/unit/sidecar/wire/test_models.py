@@ -12,6 +12,7 @@ STAYS = {
     "sparse_boost": "an index's settings hold what is in force",
     "rerank_weight": "an index's settings hold what is in force",
     "codebook": "only its bytes in the codes are read",
+    "note": "it travels as the message of the served model",
 }
 
 
