@@ -139,7 +139,7 @@ def learned(
     return (start * torch.exp(scale + change)).detach()
 
 
-def scaled(model: Model, table: Tensor, pairs: Sequence[Pair]) -> Tensor:
+def scaled(model: Model, table: Tensor, answered: Sequence[Pair]) -> Tensor:
     """The table times the factor with which a document scores, on average, as with the model's own query weights.
 
     So the boost of the sparse score, tuned for these, holds for queries by the table too.
@@ -149,9 +149,9 @@ def scaled(model: Model, table: Tensor, pairs: Sequence[Pair]) -> Tensor:
     ValueError
         If there are no pairs, or no document of one has a term of its query.
     """
-    queries = [query for query, _ in pairs]
+    queries = [query for query, _ in answered]
     own = _term_weights(model, queries, "query")
-    documents = _term_weights(model, [document for _, document in pairs])
+    documents = _term_weights(model, [document for _, document in answered])
     looked_up = [
         TermWeights.from_pairs((i, w) for i in sorted(set(tokens.ids)) if (w := float(table[i])) > 0)
         for tokens in model.tokenize(queries, "query")
@@ -161,6 +161,12 @@ def scaled(model: Model, table: Tensor, pairs: Sequence[Pair]) -> Tensor:
     if not by_table:
         raise ValueError("no document has a term of its query: give pairs of a query and a document that answers it")
     return table * (full / by_table)
+
+
+def pairs(examples: Sequence[Example]) -> list[Pair]:
+    """Query and positive of some hundred examples, evenly spread."""
+    step = max(1, len(examples) // _PAIRS)
+    return [(example.query, example.positive) for example in examples[::step]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -179,14 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if examples:
         table = learned(model, examples, table, steps=asked.steps)
     if not asked.unscaled:
-        table = scaled(model, table, _pairs(examples or list(data.title_pairs(documents))))
+        table = scaled(model, table, pairs(examples or list(data.title_pairs(documents))))
     path = hub.save_query_table(table, model, asked.model)
     print(json.dumps({"file": str(path), "documents": len(documents), "examples": len(examples)}))
-
-
-def _pairs(examples: Sequence[Example]) -> list[Pair]:
-    step = max(1, len(examples) // _PAIRS)
-    return [(example.query, example.positive) for example in examples[::step]]
 
 
 def _sparse(model: Model) -> Splade:

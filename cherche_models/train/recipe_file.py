@@ -138,6 +138,21 @@ class Head(_Table):
     narrow: int = Field(default=0, ge=0)
 
 
+class QueryTable(_Table):
+    """Query weights for searches without a forward pass, made of the examples after training.
+
+    Attributes
+    ----------
+    steps : int
+        Of learning the weights against the model's documents; 0 for idf alone.
+    examples : int
+        Most examples that are read.
+    """
+
+    steps: int = Field(500, ge=0)
+    examples: int = Field(5000, ge=1)
+
+
 class Evaluation(_Table):
     """Measurements during training.
 
@@ -200,7 +215,7 @@ class Recipe(_Table):
     training : Settings
     loss : JointLoss
     data : tuple of Data
-    teacher, lora, evaluation : optional tables
+    teacher, lora, query_table, evaluation : optional tables
     train_layers : int or None
         Number of the encoder's last layers to train.
     device : str
@@ -220,6 +235,7 @@ class Recipe(_Table):
     data: tuple[Data, ...] = Field(min_length=1)
     teacher: TeacherTable | None = None
     lora: Lora | None = None
+    query_table: QueryTable | None = None
     evaluation: Evaluation | None = None
     train_layers: int | None = Field(None, ge=0)
     device: str = ""
@@ -353,6 +369,7 @@ def _known_keys(table: tuple[int | str, ...]) -> list[str]:
         "teacher": TeacherTable,
         "lora": Lora,
         "head": Head,
+        "query_table": QueryTable,
         "evaluation": Evaluation,
         "card": Card,
     }

@@ -15,14 +15,15 @@ from safetensors import safe_open
 
 from cherche_models import hub
 from cherche_models.models.base import Model
-from cherche_models.train import card, curves, head, log, sources
+from cherche_models.train import card, curves, head, log, query_table, sources
 from cherche_models.train.fit import fit
 from cherche_models.train.lora import lora
 from cherche_models.train.optimizer import trained
 from cherche_models.train.plan import TrainingPlan, cost
 from cherche_models.train.processes import Processes, connected
-from cherche_models.train.recipe_file import Recipe
+from cherche_models.train.recipe_file import QueryTable, Recipe
 from cherche_models.train.recipe_file import read as read_recipe
+from cherche_models.train.rows import Example
 from cherche_models.train.sources import Sources
 from cherche_models.train.teacher import Teacher
 from cherche_models.train.watch import Watch
@@ -109,7 +110,15 @@ def _prepare(recipe: Recipe, folder: Path, processes: Processes, on_event: OnEve
 
 
 def _configure(model: Model, recipe: Recipe) -> None:
-    """Apply the recipe's head, lengths and frozen layers."""
+    """Apply the recipe's head, lengths and frozen layers.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks what the recipe changes.
+    """
+    if recipe.query_table and not model.sparse:
+        raise ValueError(f"a {model.architecture} model has no term weights: leave out query_table")
     if recipe.head.identity:
         head.identity(model)
     if recipe.head.skip_punctuation:
@@ -248,6 +257,8 @@ def _write_outputs(prepared: _Prepared, plan: TrainingPlan, figures: dict[str, A
     """Write the model, recipe, curves and card."""
     if prepared.recipe.head.narrow:
         _narrow(prepared, figures)
+    if prepared.recipe.query_table:
+        prepared.model.query_table = _query_table(prepared, prepared.recipe.query_table)
     hub.save(prepared.model, out)
     if path.resolve() != (out / "recipe.toml").resolve():
         shutil.copyfile(path, out / "recipe.toml")
@@ -260,6 +271,21 @@ def _write_outputs(prepared: _Prepared, plan: TrainingPlan, figures: dict[str, A
     figures["curves"] = picture
     recipe = prepared.recipe.model_copy(update={"base": shipped(prepared.recipe.base)})
     card.write(out, recipe, prepared.model.architecture, plan.values(), figures, picture)
+
+
+def _query_table(prepared: _Prepared, wanted: QueryTable) -> torch.Tensor:
+    """Weights of query terms from the run's own examples."""
+    examples: dict[Example, None] = {}
+    for step in range(prepared.recipe.training.steps):
+        examples |= dict.fromkeys(prepared.found.batches(step))
+        if len(examples) >= wanted.examples:
+            break
+    model, used = prepared.model, list(examples)[: wanted.examples]
+    table = query_table.idf(model, dict.fromkeys(example.positive for example in used))
+    if wanted.steps:
+        table = query_table.learned(model, used, table, steps=wanted.steps, seed=prepared.recipe.training.seed)
+    prepared.on_event("note", {"text": f"query weights of {len(used)} examples lie in idf.json"})
+    return query_table.scaled(model, table, query_table.pairs(used))
 
 
 def _narrow(prepared: _Prepared, figures: dict[str, Any]) -> None:

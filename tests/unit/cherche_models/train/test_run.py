@@ -44,6 +44,24 @@ def test_a_recipe_becomes_a_model_that_loads(architecture: str, base: Path, pair
     assert (pairs / "out" / "recipe.toml").exists()
 
 
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_recipe_gives_its_model_query_weights(steps: int, base: Path, pairs: Path) -> None:
+    events = Events()
+    more = f"[query_table]\nsteps = {steps}\n"
+    run(write_recipe(pairs, base, "joint", more=more), pairs / "out", events)
+    model = hub.load(pairs / "out", device="cpu", dtype="fp32")
+    weights = model.idf(model.tokenize(["the brain"], "query")[0])
+    assert weights is not None
+    assert set(weights) == {model.tokenizer.id_of("the"), model.tokenizer.id_of("brain")}
+    assert "query weights of 8 examples" in " ".join(note["text"] for note in events.of("note"))
+
+
+def test_query_weights_need_a_model_with_terms(base: Path, pairs: Path) -> None:
+    path = write_recipe(pairs, base, "colbert", more="[query_table]\n")
+    with pytest.raises(ValueError, match="a colbert model has no term weights: leave out query_table"):
+        run(path, pairs / "out", Events())
+
+
 def test_a_run_that_was_stopped_goes_on_and_its_log_has_each_step_once(base: Path, pairs: Path) -> None:
     path = write_recipe(pairs, base)
     whole = Events()
