@@ -1,13 +1,20 @@
-"""Fusion of a first stage and MaxSim over a rerank window."""
+"""Fusion of a first stage and MaxSim over a rerank window, and of rankings by reciprocal ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
+Ranks = tuple[int | None, ...]
+"""Rank in each ranking, from 1; None where it is not in it."""
+
+RANK_CONSTANT = 60
+"""k of reciprocal rank fusion in Cormack et al. 2009."""
 
 
 def min_max(values: Values) -> Values:
@@ -62,3 +69,27 @@ def order(scores: Values, ids: Sequence[str]) -> list[int]:
     [1, 2, 0]
     """
     return sorted(range(len(ids)), key=lambda i: (-float(scores[i]), ids[i]))
+
+
+def ranks(rankings: Sequence[Iterable[Key]]) -> dict[Key, Ranks]:
+    """Ranks of everything that is in one of the rankings at least.
+
+    >>> ranks([["a", "b"], ["b"]])
+    {'a': (1, None), 'b': (2, 1)}
+    """
+    places = [{key: rank for rank, key in enumerate(ranking, 1)} for ranking in rankings]
+    return {
+        key: tuple(place.get(key) for place in places) for key in dict.fromkeys(k for place in places for k in place)
+    }
+
+
+def reciprocal(places: Ranks, constant: float = RANK_CONSTANT) -> float:
+    """Score of ranks: the sum of ``1 / (constant + rank)``.
+
+    Cormack, Clarke & Büttcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods", equation 1.
+
+    >>> reciprocal((1, None), 60) == 1 / 61
+    True
+    """
+    return sum(1.0 / (constant + rank) for rank in places if rank is not None)

@@ -75,6 +75,15 @@ class Stages:
         """``BM25 + boost * sparse``."""
         return self.bm25 + boost * self.sparse
 
+    def by_ranks(self, window: int = 100, constant: int = fuse.RANK_CONSTANT) -> Rows:
+        """Reciprocal rank fusion of the best `window` documents of BM25 and of the sparse score."""
+        column = {key: i for i, key in enumerate(self.ids)}
+        fused = np.zeros_like(self.bm25)
+        for row, parts in zip(fused, zip(self.bm25, self.sparse, strict=True), strict=True):
+            for key, places in fuse.ranks([best(part, self.ids, window) for part in parts]).items():
+                row[column[key]] = fuse.reciprocal(places, constant)
+        return fused
+
     def rank(self, first: Rows, k: int = 100) -> dict[str, list[str]]:
         """The best `k` documents of each query with scores above 0; ties by id."""
         return {query: best(row, self.ids, k) for query, row in zip(self.queries, first, strict=True)}

@@ -89,9 +89,12 @@ def ideal_dcg(judgements: Mapping[str, int]) -> float:
     return float(np.dot(gains, _discounts(len(gains))))
 
 
-def ndcg(query: Judged, setting: Setting) -> float:
-    """nDCG@10 of a query's hits under a setting: hybrid first stage, reranked window, ties by id."""
-    first = query.lexical + setting.sparse_boost * query.sparse
+def ndcg(query: Judged, setting: Setting, *, by_ranks: bool = False) -> float:
+    """nDCG@10 of a query's hits under a setting: hybrid first stage, reranked window, ties by id.
+
+    With `by_ranks` the first stage is the reciprocal rank fusion of both parts, over these hits.
+    """
+    first = _by_ranks(query) if by_ranks else query.lexical + setting.sparse_boost * query.sparse
     order = np.argsort(-first, kind="stable")
     inside = np.sort(order[: setting.rerank_window])
     fused = fuse.convex(first[inside], query.maxsim[inside], setting.rerank_weight)
@@ -145,6 +148,21 @@ def tune(
         compare(dict(zip(queries, before, strict=True)), dict(zip(queries, held_out.tolist(), strict=True))),
         tuple(settings[i] for i in chosen),
     )
+
+
+def ranks_against_sum(queries: Mapping[str, Judged], setting: Setting) -> Comparison:
+    """nDCG@10 of the weighted sum (a) and of reciprocal rank fusion (b), which has no weight to choose."""
+    a, b = ({key: ndcg(query, setting, by_ranks=way) for key, query in queries.items()} for way in (False, True))
+    return compare(a, b)
+
+
+def _by_ranks(query: Judged) -> Values:
+    """Reciprocal ranks of the hits, which are in the order of their ids."""
+    rankings = [
+        [i for i in np.argsort(-part, kind="stable").tolist() if part[i] > 0] for part in (query.lexical, query.sparse)
+    ]
+    places = fuse.ranks(rankings)
+    return np.array([fuse.reciprocal(places.get(i, ())) for i in range(len(query.ids))], np.float64)
 
 
 def _discounts(count: int) -> Values:

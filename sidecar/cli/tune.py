@@ -49,7 +49,7 @@ def tune(
     Searches once per query and ranks its hits anew under each setting, by nDCG@10. The gain that
     is reported is cross-validated: each query is ranked with what the queries of other folds chose.
     The choice is written into the index's settings unless that gain is nothing or less. Use queries
-    that you do not measure with afterwards.
+    that you do not measure with afterwards. Also reports the setting before with fusion rrf.
     """
     texts, judgements = read(queries, qrels, limit)
     report = session.run(
@@ -86,7 +86,12 @@ async def _tuned(
     written = tuned.held_out.difference > 0 and tuned.choice != current and not dry_run
     if written:
         await client.setup_index(index, _options(meta, tuned.choice), dry_run=False)
-    return {**_report(index, current, tuned, len(judged), written), "judged_documents": asdict(held)}
+    report = _report(index, current, tuned, len(judged), written)
+    return {
+        **report,
+        "rrf": asdict(tuning.ranks_against_sum(judged, current)),
+        "judged_documents": asdict(held),
+    }
 
 
 async def _searched(
@@ -156,6 +161,11 @@ def _print(report: Mapping[str, Any]) -> None:
     click.echo(
         f"nDCG@10 on {report['queries']} queries, held out: {found['a']:.4f} before, {found['b']:.4f} chosen so; "
         f"{found['difference']:+.4f} ± {error_of(found['standard_error'])}, p {shown_p(found['p_value'])}"
+    )
+    ranks = report["rrf"]
+    click.echo(
+        f"nDCG@10 by fusion rrf instead of the sum: {ranks['b']:.4f}; {ranks['difference']:+.4f} "
+        f"± {error_of(ranks['standard_error'])}, p {shown_p(ranks['p_value'])}"
     )
     said = "has the choice now" if report["written"] else "keeps what it had"
     click.echo(f"{report['index']} {said}")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sidecar.errors import invalid
 from sidecar.values.documents import Json
-from sidecar.values.search import MatchSet
+from sidecar.values.search import MatchSet, SearchRequest
 
 _DECIDED_HERE = {
     "size": "use size",
@@ -22,6 +22,8 @@ _DECIDED_HERE = {
     "rescore": "use rerank",
 }
 
+_OF_A_SUM = ("sort", "collapse", "min_score")
+
 
 def check_body(body: Json) -> None:
     """Refuse parts of a search body that this service decides itself.
@@ -34,6 +36,21 @@ def check_body(body: Json) -> None:
     taken = next((key for key in body if key in _DECIDED_HERE), None)
     if taken is not None:
         raise invalid(f"the search body sets {taken!r}", _DECIDED_HERE[taken])
+
+
+def check_fusion(request: SearchRequest) -> None:
+    """Refuse parts of a search body that have no meaning for a score of ranks.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the part.
+    """
+    if request.fusion != "rrf" or request.mode != "hybrid":
+        return
+    taken = [key for key in _OF_A_SUM if key in request.body and (key != "sort" or is_sorted(request.body))]
+    if taken:
+        raise invalid(f"the search body sets {taken[0]!r}, which fusion rrf does not combine with", "use fusion sum")
 
 
 def match_set_of(wanted: MatchSet, body: Json) -> Literal["lexical", "union"]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encoder
-from sidecar.pipeline.membership import check_body, is_sorted
+from sidecar.pipeline.membership import check_body, check_fusion, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check
 from sidecar.protocols import Encoder
@@ -100,6 +100,7 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     """
     check(request, context)
     check_body(request.body)
+    check_fusion(request)
     groups = await context.engine.groups(request.index)
     stored = next((group.meta for group in groups if group.meta is not None), None)
     if stored is None and request.mode != "bm25":
@@ -171,7 +172,8 @@ def _bare_meta(request: SearchRequest) -> IndexMeta:
 
 
 def _check_depth(request: SearchRequest, offset: int, window: int, context: Context) -> None:
-    deepest, limit = max(offset + request.size, window if request.rerank else 0), context.limits.window
+    ranked = request.fusion_window if request.fusion == "rrf" else 0
+    deepest, limit = max(offset + request.size, window if request.rerank else 0, ranked), context.limits.window
     if deepest > limit:
         raise invalid(
             f"this asks for hit {deepest:,}, the limit is {limit:,}",

@@ -165,6 +165,8 @@ def _hit(hit: EngineHit, rank: int, first_rank: int, score: float, reranked: Seq
             maxsim=maxsim if maxsim is not None and math.isfinite(maxsim) else None,
             first_stage_scaled=first_scaled,
             maxsim_scaled=maxsim_scaled,
+            lexical_rank=hit.lexical_rank,
+            sparse_rank=hit.sparse_rank,
         ),
         source=hit.source,
         extra=hit.extra,

@@ -137,6 +137,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
             *_unused(request, planned, encoded),
             *_unlike(request, planned),
             *page.warnings,
+            *_order_ended(query, page),
             *ended,
         ),
         query_terms=len(clauses),
@@ -205,6 +206,9 @@ def _engine_query(
         match_set=match_set_of(request.match_set, request.body),
         clauses=encoded.clauses,
         sparse_boost=planned.boost,
+        fusion=request.fusion,
+        rank_constant=request.rank_constant,
+        fusion_window=request.fusion_window,
         size=max(planned.window, planned.offset + request.size) if windowed else request.size,
         # Whichever page is shown, all hits of the window are ranked.
         offset=0 if windowed else planned.offset,
@@ -281,6 +285,14 @@ def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tup
     if request.mode == "sparse" and "query" in request.body:
         unused.append("mode sparse leaves out the query of the search body; what must hold goes into its filter")
     return tuple(unused)
+
+
+def _order_ended(query: Query, page: EnginePage) -> tuple[str, ...]:
+    """A warning where fusion by ranks leaves out hits that are counted."""
+    end = query.offset + len(page.hits)
+    if not query.by_ranks or len(page.hits) >= query.size or page.total <= end:
+        return ()
+    return (f"fusion rrf ranks the best {query.fusion_window} hits of each part: its order ends there",)
 
 
 def _visible(hit: Hit, request: SearchRequest, planned: Plan) -> Hit:

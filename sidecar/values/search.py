@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from cherche_models.fuse import RANK_CONSTANT
 from sidecar.values.documents import Json
 from sidecar.values.index import DEFAULT_FIELDS, Fingerprint, TextField
 from sidecar.values.options import Option
@@ -12,6 +13,9 @@ from sidecar.values.options import Option
 Mode = Literal["bm25", "sparse", "hybrid"]
 QueryMode = Literal["full", "pruned", "doc_only"]
 MatchSet = Literal["auto", "lexical", "union"]
+Fusion = Literal["sum", "rrf"]
+
+FUSION_WINDOW = 100
 
 
 class RerankStatus:
@@ -51,7 +55,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class ScoreParts:
-    """Components of a score; the last three are None where the hit was not reranked."""
+    """Components of a score; MaxSim and scaled ones are None where the hit was not reranked.
+
+    `first_stage` is the sum of `lexical` and `sparse`; with ranks, of ``1 / (rank_constant + rank)`` instead. A rank
+    is None where the hit is not in the window of that part.
+    """
 
     lexical: float
     sparse: float
@@ -60,6 +68,8 @@ class ScoreParts:
     maxsim: float | None = None
     first_stage_scaled: float | None = None
     maxsim_scaled: float | None = None
+    lexical_rank: int | None = None
+    sparse_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +158,10 @@ class Query:
         Empty for bm25.
     sparse_boost : float
         Factor of the sparse clause.
+    fusion : {"sum", "rrf"}
+        How both parts of hybrid become a score.
+    rank_constant, fusion_window : int
+        Of rrf: see `SearchRequest`.
     size, offset : int
         Range of the engine's order.
     body : mapping
@@ -174,6 +188,9 @@ class Query:
     match_set: Literal["lexical", "union"] = "union"
     clauses: tuple[SparseClause, ...] = ()
     sparse_boost: float = 1.0
+    fusion: Fusion = "sum"
+    rank_constant: int = RANK_CONSTANT
+    fusion_window: int = FUSION_WINDOW
     size: int = 10
     offset: int = 0
     body: Json = field(default_factory=dict)
@@ -186,10 +203,18 @@ class Query:
     names: tuple[str, ...] = ()
     others: tuple[GroupClauses, ...] = ()
 
+    @property
+    def by_ranks(self) -> bool:
+        """Whether there are two rankings to fuse."""
+        return self.fusion == "rrf" and self.mode == "hybrid" and bool(self.clauses)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineHit:
-    """One hit of the first stage; `score` = `lexical` + `sparse`. `extra` is highlight, sort and the like."""
+    """One hit of the first stage; `score` = `lexical` + `sparse`, or that of both ranks.
+
+    `extra` is highlight, sort and the like, `index` the concrete index that holds it.
+    """
 
     id: str
     score: float
@@ -199,6 +224,9 @@ class EngineHit:
     terms: bytes | None = None
     codes: bytes | None = None
     extra: Json = field(default_factory=dict)
+    index: str = field(default="", compare=False)
+    lexical_rank: int | None = None
+    sparse_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +286,15 @@ class SearchRequest:
     sparse_boost: Annotated[
         float | None, Option("Factor of the sparse clause.", above=0, unset=_INDEX_SETTING, tunes=True)
     ] = None
+    fusion: Annotated[
+        Fusion, Option("Score of mode hybrid: the sum of both parts, or of their reciprocal ranks.", tunes=True)
+    ] = "sum"
+    rank_constant: Annotated[
+        int, Option("Constant k of fusion rrf: a part adds 1 / (k + rank).", least=1, tunes=True)
+    ] = RANK_CONSTANT
+    fusion_window: Annotated[
+        int, Option("Best hits of each part that fusion rrf ranks; its order ends there.", least=1, tunes=True)
+    ] = FUSION_WINDOW
     size: Annotated[
         int,
         Option(

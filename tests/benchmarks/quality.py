@@ -34,7 +34,10 @@ def report(model: Model, collection: Collection) -> dict[str, object]:
         mode: {name: round(float(np.mean(list(v.values()))), 4) for name, v in columns.items()}
         for mode, columns in values.items()
     }
-    pairs = (("bm25", "hybrid"), ("sparse", "hybrid"), ("hybrid", "hybrid+rerank"), ("bm25", "hybrid+rerank"))
+    pairs = (
+        *(("bm25", "hybrid"), ("sparse", "hybrid"), ("hybrid", "hybrid+rerank"), ("bm25", "hybrid+rerank")),
+        *(("hybrid", "rrf"), ("hybrid+rerank", "rrf+rerank"), ("bm25", "rrf"), ("sparse", "rrf")),
+    )
     return {
         "documents": len(collection.documents),
         "queries": len(scored.queries),
@@ -48,12 +51,14 @@ def report(model: Model, collection: Collection) -> dict[str, object]:
 
 def modes(scored: Stages, boost: float, weight: float) -> dict[str, dict[str, list[str]]]:
     """Rankings of every search mode."""
-    hybrid = scored.hybrid(boost)
+    hybrid, by_ranks = scored.hybrid(boost), scored.by_ranks()
     return {
         "bm25": scored.rank(scored.bm25),
         "sparse": scored.rank(scored.sparse),
         "hybrid": scored.rank(hybrid),
         "hybrid+rerank": scored.rerank(hybrid, [weight])[weight],
+        "rrf": scored.rank(by_ranks),
+        "rrf+rerank": scored.rerank(by_ranks, [weight])[weight],
     }
 
 

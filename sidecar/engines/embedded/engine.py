@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,11 +18,13 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cherche_models import fuse
+from cherche_models.fuse import Ranks
 from sidecar.engines.embedded import documents, indices, lexical, schema, writes
 from sidecar.engines.embedded.documents import CheckedDocument
 from sidecar.engines.embedded.indices import Index
 from sidecar.engines.embedded.postings import Mirror, top
-from sidecar.engines.embedded.queries import QueryPlan, ScoreParts, combine, compile_query, projected
+from sidecar.engines.embedded.queries import QueryPlan, ScoreParts, by_ranks, combine, compile_query, projected
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.protocols import Successors
 from sidecar.values.documents import Json, StoredDocument, WriteResult, version_of
@@ -286,10 +288,14 @@ class EmbeddedEngine:
             mirror.dot(plan.term_ids, plan.term_weights),
             _allowed(db, index, mirror, query, plan),
         )
-        scores = parts.scores
-        best = top(scores, parts.members, mirror.ids, query.offset + query.size)[query.offset :]
+        ranks: dict[int, Ranks] = {}
+        if query.by_ranks:
+            order, ranks = by_ranks(query, parts, mirror.ids)
+        else:
+            order = top(parts.scores, parts.members, mirror.ids, query.offset + query.size)
+        best = order[query.offset : query.offset + query.size]
         return EnginePage(
-            hits=_hits(db, mirror, query, parts, best),
+            hits=_hits(db, mirror, query, parts, best, ranks),
             total=int(parts.members.size),
             pit=index.pit if query.pit or query.keep_pit else "",
             request=_request(index, query, plan),
@@ -327,7 +333,12 @@ def _allowed(
 
 
 def _hits(
-    db: sqlite3.Connection, mirror: Mirror, query: Query, parts: ScoreParts, best: Sequence[int]
+    db: sqlite3.Connection,
+    mirror: Mirror,
+    query: Query,
+    parts: ScoreParts,
+    best: Sequence[int],
+    ranks: Mapping[int, Ranks],
 ) -> tuple[EngineHit, ...]:
     rows = [int(row) for row in mirror.rows[np.array(best, np.int64)]]
     stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
@@ -335,15 +346,18 @@ def _hits(
     for position, row in zip(best, rows, strict=True):
         source, terms, codes = stored[row]
         bm25, dot = float(parts.lexical[position]), float(parts.sparse[position])
+        places = ranks.get(position, (None, None))
         hits.append(
             EngineHit(
                 id=mirror.ids[position],
-                score=bm25 + dot,
+                score=fuse.reciprocal(places, query.rank_constant) if ranks else bm25 + dot,
                 lexical=bm25,
                 sparse=dot,
                 source=projected(source, query.source_fields),
                 terms=terms,
                 codes=codes,
+                lexical_rank=places[0],
+                sparse_rank=places[1],
             )
         )
     return tuple(hits)
@@ -359,6 +373,8 @@ def _request(index: Index, query: Query, plan: QueryPlan) -> Json:
     if query.mode != "bm25":
         body["weights"] = {clause.name: clause.weight for clause in query.clauses}
         body["sparse_boost"] = query.sparse_boost
+    if query.by_ranks:
+        body["rrf"] = {"rank_constant": query.rank_constant, "window": query.fusion_window}
     if query.body.get("filter"):
         body["filter"] = query.body["filter"]
     body |= {"from": query.offset, "size": query.size}

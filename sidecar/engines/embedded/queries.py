@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cherche_models import fuse
+from cherche_models.fuse import Ranks
 from sidecar.engines.embedded.filters import Predicate, compile_filter
 from sidecar.engines.embedded.lexical import MAX_WORDS, LexicalQuery, words
+from sidecar.engines.embedded.postings import top
 from sidecar.errors import ChercheError, invalid
 from sidecar.values.documents import Json
 from sidecar.values.index import TextField
@@ -199,6 +202,14 @@ def combine(
     if allowed is not None:
         matched = matched & allowed
     return ScoreParts(bm25, query.sparse_boost * products, np.flatnonzero(matched))
+
+
+def by_ranks(query: Query, parts: ScoreParts, ids: Sequence[str]) -> tuple[list[int], dict[int, Ranks]]:
+    """Positions in the order of both parts' reciprocal ranks, ties by id; and the ranks of each."""
+    matching = ((part, parts.members[part[parts.members] > 0]) for part in (parts.lexical, parts.sparse))
+    found = fuse.ranks([top(part, members, ids, query.fusion_window) for part, members in matching])
+    scores = {position: fuse.reciprocal(ranks, query.rank_constant) for position, ranks in found.items()}
+    return sorted(found, key=lambda position: (-scores[position], ids[position])), found
 
 
 def projected(source: Json, names: Sequence[str]) -> Json:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self
 
-from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, reading, writes
+from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, ranks, reading, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -296,7 +297,8 @@ which would end up in logs — send them as an identity, or configure a service 
         while True:
             clauses, cut = heaviest(query.clauses, limit)
             try:
-                return await self._search(index, query, clauses, cut)
+                run = partial(self._search, index, clauses=clauses, cut=cut)
+                return await (ranks.search(query, run) if query.by_ranks else run(query))
             except TooManyClauses:
                 if limit <= 1:
                     raise

@@ -98,6 +98,7 @@ def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> E
         terms=blob(fields, TERMS),
         codes=blob(fields, CODES),
         extra=_extra(raw),
+        index=str(raw.get("_index", "")),
     )
 
 

@@ -104,7 +104,7 @@ def fill_slots(value: JsonValue, text: str) -> JsonValue:
 
 def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
     # Wrapped, since a user's query may have a name of its own.
-    lexical = {"bool": {"must": [_lexical(query)], "_name": LEXICAL}}
+    lexical = {"bool": {"must": [lexical_clause(query)], "_name": LEXICAL}}
     sparse = _sparse(query, clauses, kind)
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
@@ -120,7 +120,8 @@ def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> di
     return {"bool": stage}
 
 
-def _lexical(query: Query) -> JsonValue:
+def lexical_clause(query: Query) -> JsonValue:
+    """The user's query, or BM25 over the searched fields."""
     if "query" in query.body:
         return fill_slots(query.body["query"], query.text)
     fields = [field.name if field.boost == 1.0 else f"{field.name}^{field.boost:g}" for field in query.fields]

@@ -43,3 +43,12 @@ def test_a_weight_that_is_no_share_is_refused(weight):
 
 def test_ties_are_broken_by_id():
     assert fuse.order(np.array([1.0, 1.0, 2.0]), ["b", "a", "z"]) == [2, 1, 0]
+
+
+def test_reciprocal_ranks_are_those_of_the_paper():
+    """Cormack et al. 2009, equation 1 with k = 60."""
+    found = fuse.ranks([["a", "b", "c"], ["c", "a"]])
+    assert found == {"a": (1, 2), "b": (2, None), "c": (3, 1)}
+    assert fuse.reciprocal(found["a"]) == 1 / 61 + 1 / 62
+    assert fuse.reciprocal(found["b"]) == 1 / 62
+    assert fuse.reciprocal((None, None)) == 0

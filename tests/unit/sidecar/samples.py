@@ -45,7 +45,7 @@ def _value(hint: Any, field: Field[Any], numbers: count[int]) -> Any:
         return _of(hint, numbers, {})
     if isinstance(hint, type) and issubclass(hint, Enum):
         return list(hint)[-1]
-    number = next(numbers)
+    number = next(number for number in numbers if number != default(field))
     if hint is bool:
         return default(field) is not True
     makers: dict[Any, Any] = {

@@ -100,6 +100,30 @@ MATCH_SET_UNION: MatchSet.ValueType  # 2
 """Either clause."""
 Global___MatchSet: _TypeAlias = MatchSet  # noqa: Y015
 
+class _Fusion:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FusionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fusion.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FUSION_UNSPECIFIED: _Fusion.ValueType  # 0
+    """The default: their sum."""
+    FUSION_SUM: _Fusion.ValueType  # 1
+    """The sum of BM25 and the sparse score."""
+    FUSION_RRF: _Fusion.ValueType  # 2
+    """The sum of their reciprocal ranks. Not with sort, collapse and min_score of the search body."""
+
+class Fusion(_Fusion, metaclass=_FusionEnumTypeWrapper):
+    """How BM25 and the sparse score become the score of SEARCH_MODE_HYBRID."""
+
+FUSION_UNSPECIFIED: Fusion.ValueType  # 0
+"""The default: their sum."""
+FUSION_SUM: Fusion.ValueType  # 1
+"""The sum of BM25 and the sparse score."""
+FUSION_RRF: Fusion.ValueType  # 2
+"""The sum of their reciprocal ranks. Not with sort, collapse and min_score of the search body."""
+Global___Fusion: _TypeAlias = Fusion  # noqa: Y015
+
 class _SparseStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -201,6 +225,9 @@ class SearchRequest(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     PAGINATE_FIELD_NUMBER: _builtins.int
     RERANKER_FIELD_NUMBER: _builtins.int
+    FUSION_FIELD_NUMBER: _builtins.int
+    RANK_CONSTANT_FIELD_NUMBER: _builtins.int
+    FUSION_WINDOW_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     text: _builtins.str
@@ -241,6 +268,12 @@ class SearchRequest(_message.Message):
     """Served model that reranks by the text of the hits, encoded now, instead of the model of the index's codes;
     empty for the index's own, by its codes.
     """
+    fusion: Global___Fusion.ValueType
+    """How both parts of SEARCH_MODE_HYBRID become one score."""
+    rank_constant: _builtins.int
+    """Constant k of FUSION_RRF, where a part adds 1 / (k + rank); 0 for 60."""
+    fusion_window: _builtins.int
+    """Best hits of each part that FUSION_RRF ranks; the order ends there. 0 for 100."""
     @_builtins.property
     def source_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of _source to return; empty for all."""
@@ -271,10 +304,13 @@ class SearchRequest(_message.Message):
         fields: _abc.Iterable[_builtins.str] | None = ...,
         paginate: _builtins.bool = ...,
         reranker: _builtins.str = ...,
+        fusion: Global___Fusion.ValueType = ...,
+        rank_constant: _builtins.int = ...,
+        fusion_window: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "rerank_weight", b"rerank_weight", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rerank_weight: _TypeAlias = _typing.Literal["rerank_weight"]  # noqa: Y015
     _WhichOneofArgType__rerank_weight: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight"]  # noqa: Y015
@@ -445,7 +481,8 @@ Global___Hit: _TypeAlias = Hit  # noqa: Y015
 
 @_typing.final
 class ScoreParts(_message.Message):
-    """Components of a score: first_stage = lexical + sparse; where reranked,
+    """Components of a score: first_stage = lexical + sparse, or with FUSION_RRF the sum of
+    1 / (rank_constant + rank) over the ranks that are set; where reranked,
     score = (1 - weight) * first_stage_scaled + weight * maxsim_scaled.
     """
 
@@ -458,12 +495,14 @@ class ScoreParts(_message.Message):
     FIRST_STAGE_SCALED_FIELD_NUMBER: _builtins.int
     MAXSIM_SCALED_FIELD_NUMBER: _builtins.int
     FIRST_STAGE_RANK_FIELD_NUMBER: _builtins.int
+    LEXICAL_RANK_FIELD_NUMBER: _builtins.int
+    SPARSE_RANK_FIELD_NUMBER: _builtins.int
     lexical: _builtins.float
     """BM25."""
     sparse: _builtins.float
     """sparse_boost times the sum of query weight times document weight."""
     first_stage: _builtins.float
-    """The engine's score."""
+    """The first stage's score."""
     maxsim: _builtins.float
     """MaxSim, where this hit was reranked."""
     first_stage_scaled: _builtins.float
@@ -472,6 +511,10 @@ class ScoreParts(_message.Message):
     """MaxSim, min-max scaled over the window."""
     first_stage_rank: _builtins.int
     """Rank in the first stage, 1 for the first."""
+    lexical_rank: _builtins.int
+    """Rank by BM25 alone, with FUSION_RRF and where it is in the window."""
+    sparse_rank: _builtins.int
+    """Rank by the sparse score alone, likewise."""
     def __init__(
         self,
         *,
@@ -482,23 +525,33 @@ class ScoreParts(_message.Message):
         first_stage_scaled: _builtins.float | None = ...,
         maxsim_scaled: _builtins.float | None = ...,
         first_stage_rank: _builtins.int = ...,
+        lexical_rank: _builtins.int | None = ...,
+        sparse_rank: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_stage_scaled", b"_first_stage_scaled", "_maxsim", b"_maxsim", "_maxsim_scaled", b"_maxsim_scaled", "first_stage_scaled", b"first_stage_scaled", "maxsim", b"maxsim", "maxsim_scaled", b"maxsim_scaled"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_stage_scaled", b"_first_stage_scaled", "_lexical_rank", b"_lexical_rank", "_maxsim", b"_maxsim", "_maxsim_scaled", b"_maxsim_scaled", "_sparse_rank", b"_sparse_rank", "first_stage_scaled", b"first_stage_scaled", "lexical_rank", b"lexical_rank", "maxsim", b"maxsim", "maxsim_scaled", b"maxsim_scaled", "sparse_rank", b"sparse_rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_stage_scaled", b"_first_stage_scaled", "_maxsim", b"_maxsim", "_maxsim_scaled", b"_maxsim_scaled", "first_stage", b"first_stage", "first_stage_rank", b"first_stage_rank", "first_stage_scaled", b"first_stage_scaled", "lexical", b"lexical", "maxsim", b"maxsim", "maxsim_scaled", b"maxsim_scaled", "sparse", b"sparse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_stage_scaled", b"_first_stage_scaled", "_lexical_rank", b"_lexical_rank", "_maxsim", b"_maxsim", "_maxsim_scaled", b"_maxsim_scaled", "_sparse_rank", b"_sparse_rank", "first_stage", b"first_stage", "first_stage_rank", b"first_stage_rank", "first_stage_scaled", b"first_stage_scaled", "lexical", b"lexical", "lexical_rank", b"lexical_rank", "maxsim", b"maxsim", "maxsim_scaled", b"maxsim_scaled", "sparse", b"sparse", "sparse_rank", b"sparse_rank"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_stage_scaled: _TypeAlias = _typing.Literal["first_stage_scaled"]  # noqa: Y015
     _WhichOneofArgType__first_stage_scaled: _TypeAlias = _typing.Literal["_first_stage_scaled", b"_first_stage_scaled"]  # noqa: Y015
+    _WhichOneofReturnType__lexical_rank: _TypeAlias = _typing.Literal["lexical_rank"]  # noqa: Y015
+    _WhichOneofArgType__lexical_rank: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank"]  # noqa: Y015
     _WhichOneofReturnType__maxsim: _TypeAlias = _typing.Literal["maxsim"]  # noqa: Y015
     _WhichOneofArgType__maxsim: _TypeAlias = _typing.Literal["_maxsim", b"_maxsim"]  # noqa: Y015
     _WhichOneofReturnType__maxsim_scaled: _TypeAlias = _typing.Literal["maxsim_scaled"]  # noqa: Y015
     _WhichOneofArgType__maxsim_scaled: _TypeAlias = _typing.Literal["_maxsim_scaled", b"_maxsim_scaled"]  # noqa: Y015
+    _WhichOneofReturnType__sparse_rank: _TypeAlias = _typing.Literal["sparse_rank"]  # noqa: Y015
+    _WhichOneofArgType__sparse_rank: _TypeAlias = _typing.Literal["_sparse_rank", b"_sparse_rank"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__first_stage_scaled) -> _WhichOneofReturnType__first_stage_scaled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lexical_rank) -> _WhichOneofReturnType__lexical_rank | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__maxsim) -> _WhichOneofReturnType__maxsim | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__maxsim_scaled) -> _WhichOneofReturnType__maxsim_scaled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sparse_rank) -> _WhichOneofReturnType__sparse_rank | None: ...
 
 Global___ScoreParts: _TypeAlias = ScoreParts  # noqa: Y015
 

@@ -43,3 +43,10 @@ def test_ties_at_the_cutoff_are_broken_by_id() -> None:
     scored = Stages(["c", "b", "a", "d"], ["q"], scores, np.zeros_like(scores), [], [])
     assert scored.rank(scored.hybrid(1.0), 2) == {"q": ["b", "a"]}
     assert scored.rank(scored.hybrid(1.0)) == {"q": ["b", "a", "c"]}
+
+
+def test_fusion_by_ranks_takes_the_best_of_each_part() -> None:
+    bm25, sparse = np.array([[3.0, 2.0, 1.0, 0.0]]), np.array([[0.0, 1.0, 2.0, 9.0]])
+    scored = Stages(["a", "b", "c", "d"], ["q"], bm25, sparse, [], [])
+    assert scored.by_ranks(2, 1).tolist() == [[1 / 2, 1 / 3, 1 / 3, 1 / 2]]
+    assert scored.rank(scored.by_ranks(4, 60)) == {"q": ["b", "c", "a", "d"]}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cherche_models.evaluate import per_query
-from cherche_models.evaluate.tuning import Judged, Setting, grid, ideal_dcg, ndcg, tune
+from cherche_models.evaluate.tuning import Judged, Setting, grid, ideal_dcg, ndcg, ranks_against_sum, tune
 
 NOW = Setting(1.0, 0.5, 100)
 
@@ -74,3 +74,18 @@ def test_what_is_as_good_stays():
 def test_too_few_queries():
     with pytest.raises(ValueError, match="5 folds of 3 queries"):
         tune({str(i): query(i) for i in range(3)}, NOW, grid(NOW))
+
+
+def test_ranks_are_compared_with_the_sum() -> None:
+    """The second part is a hundred times the first, so the sum is its order; by ranks both count alike."""
+    hits = Judged(
+        ["a", "b", "c"],
+        np.array([3.0, 2.0, 1.0]),
+        np.array([100.0, 300.0, 200.0]),
+        np.zeros(3),
+        np.array([1.0, 0.0, 0.0]),
+        1.0,
+    )
+    found = ranks_against_sum({"q": hits, "r": hits}, Setting(1.0, 0.0, 100))
+    # The sum: b, c, a. Ranks: b (2, 1), a (1, 3), c (3, 2).
+    assert (found.a, found.b) == (pytest.approx(1 / np.log2(4)), pytest.approx(1 / np.log2(3)))

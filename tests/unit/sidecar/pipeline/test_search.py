@@ -182,3 +182,36 @@ async def test_what_fails_without_a_switch_fails(ready: Any) -> None:
 async def test_an_incomplete_page_without_a_switch_is_shown(ready: Any) -> None:
     Switched(ready, 1000, half)
     assert len((await ask(ready)).hits) == 1
+
+
+@pytest.mark.parametrize("key", ["sort", "collapse", "min_score"])
+async def test_what_ranks_cannot_be_combined_with_is_refused_by_name(ready: Any, key: str) -> None:
+    body = {key: [{"year": "asc"}] if key == "sort" else {}}
+    error = await refused(ready, body=body, fusion="rrf")
+    assert str(error) == f"the search body sets {key!r}, which fusion rrf does not combine with — use fusion sum"
+    for options in ({"fusion": "sum"}, {"fusion": "rrf", "mode": "bm25"}):
+        await ask(ready, body=body, **options)
+
+
+async def test_a_sort_by_score_is_what_ranks_give(ready: Any) -> None:
+    await ask(ready, body={"sort": ["_score"]}, fusion="rrf")
+
+
+async def test_the_window_of_ranks_has_the_limit_of_a_page(ready: Any) -> None:
+    error = await refused(ready, fusion="rrf", fusion_window=100_000)
+    assert error.reason == "this asks for hit 100,000, the limit is 10,000"
+    await ask(ready, fusion_window=100_000)
+
+
+async def test_the_engine_is_told_how_to_fuse(ready: Any) -> None:
+    await ask(ready, fusion="rrf", rank_constant=10, fusion_window=30)
+    query = ready.engine.queries[-1]
+    assert (query.fusion, query.rank_constant, query.fusion_window, query.by_ranks) == ("rrf", 10, 30, True)
+
+
+async def test_hits_that_are_counted_and_not_ranked_are_mentioned(ready: Any) -> None:
+    ready.engine.change = lambda page: replace(page, hits=page.hits[:4], total=40)
+    warning = "fusion rrf ranks the best 2 hits of each part: its order ends there"
+    assert warning in (await ask(ready, fusion="rrf", fusion_window=2)).warnings
+    assert warning not in (await ask(ready, fusion="rrf", fusion_window=2, size=4)).warnings
+    assert warning not in (await ask(ready)).warnings
