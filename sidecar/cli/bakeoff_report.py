@@ -120,7 +120,7 @@ def _cost(measured: Measured | None, price: float | None) -> dict[str, Any]:
 def _hours(seconds: float) -> float:
     """Hours for a million documents, from the seconds of one.
 
-    >>> _hours(0.036)
+    >>> round(_hours(0.036), 6)
     10.0
     """
     return seconds * _HOURS
