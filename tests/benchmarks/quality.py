@@ -1,7 +1,8 @@
-"""What a model finds, without an engine: ``python -m tests.benchmarks.quality DATA [--model PATH]``.
+"""What a model finds, without an engine: ``python -m tests.benchmarks.quality DATA [--model PATH] [--save]``.
 
-Ranks whole collections in memory with the same sums as an engine (BM25 over title
-and text, `sparse_boost` and `rerank_weight` of the model) and prints one JSON object. Nothing is tuned here.
+Ranks whole collections in memory with the same sums as an engine (BM25 over title and text,
+`sparse_boost` and `rerank_weight` of the model), and by reciprocal ranks instead of the sum.
+Prints one JSON object, which `--save` writes into the results as well. Nothing is tuned here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from cherche_models.evaluate.stages import Stages
 from cherche_models.models.base import Model
 from cherche_models.train.bm25 import BM25
 from cherche_models.train.tune import stages
+from tests.benchmarks.machine import machine
 
+RESULTS = Path(__file__).parent / "results" / "quality.json"
 COLLECTIONS = ("scifact", "cranfield")
 
 
@@ -79,6 +82,7 @@ def main() -> None:
     parser.add_argument("--collections", nargs="+", default=COLLECTIONS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default=None)
+    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
     asked = parser.parse_args()
     model = hub.load(asked.model, device=asked.device, dtype=asked.dtype)
     found: dict[str, object] = {
@@ -90,6 +94,9 @@ def main() -> None:
     }
     found |= {name: report(model, read(asked.data / name)) for name in asked.collections}
     print(json.dumps(found, indent=2))
+    if asked.save:
+        record = {"section": "quality", "machine": machine(), "figures": found}
+        RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
