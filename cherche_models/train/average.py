@@ -17,7 +17,7 @@ from cherche_models.models.base import Model
 from cherche_models.models.colbert import Projection
 
 
-def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
+def average(models: Sequence[Model], shares: Sequence[float], *, aligned: bool = False) -> Model:
     """Weighted mean of models that were trained from one checkpoint.
 
     A projection W scores a pair of tokens by qᵀWᵀWd, so W is determined only up to a rotation. WᵀW is averaged
@@ -28,6 +28,8 @@ def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
     models : sequence of Model
     shares : sequence of float
         Positive; they sum to 1.
+    aligned : bool
+        The models were trained from one projection too: it is averaged as any other parameter, and keeps its width.
 
     Returns
     -------
@@ -45,16 +47,16 @@ def average(models: Sequence[Model], shares: Sequence[float]) -> Model:
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares are {', '.join(map(str, shares))}: give positive ones that sum to 1")
     mean = deepcopy(models[0]).float()
-    states = [_parameters(model) for model in models]
+    states = [dict(model.state_dict()) if aligned else _parameters(model) for model in models]
     for state in states:
         _check_shapes(states[0], state)
-    for model in models:
+    for model in () if aligned else models:
         if isinstance(model, ColBERT | Joint) and (
             len(model.projection.layers) or model.projection.linear.bias is not None
         ):
             raise ValueError("a projection with layers or a bias has no mean: average models with one matrix")
     mean.load_state_dict({name: _mean([state[name] for state in states], shares) for name in states[0]}, strict=False)
-    if isinstance(mean, ColBERT | Joint):
+    if isinstance(mean, ColBERT | Joint) and not aligned:
         mean.projection = _projection(models, shares, mean.projection)
     return mean
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors import safe_open
 
 from cherche_models import hub
 from cherche_models.models.base import Model
-from cherche_models.train import card, curves, head, log, query_table, sources
+from cherche_models.train import card, curves, head, query_table, sources
 from cherche_models.train.fit import fit
 from cherche_models.train.lora import lora
 from cherche_models.train.optimizer import trained
@@ -23,14 +22,13 @@ from cherche_models.train.plan import TrainingPlan, cost
 from cherche_models.train.processes import Processes, connected
 from cherche_models.train.recipe_file import QueryTable, Recipe
 from cherche_models.train.recipe_file import read as read_recipe
+from cherche_models.train.reports import OnEvent as OnEvent
+from cherche_models.train.reports import Reports, summary
 from cherche_models.train.rows import Example
 from cherche_models.train.sources import Sources
 from cherche_models.train.teacher import Teacher
 from cherche_models.train.watch import Watch
 from cherche_models.utils.freeze import freeze
-
-OnEvent = Callable[[str, Mapping[str, Any]], None]
-"""Called with the kind of an event (``note``, ``plan``, ``step``, ``measured``, ``done``) and its values."""
 
 RUN = "training"
 """Subfolder of the model's folder for states, log, and mined or scored data."""
@@ -149,7 +147,7 @@ def _plan(prepared: _Prepared) -> TrainingPlan:
     before = dict(found.measure(model)) if found.measure and prepared.processes.is_first else {}
     measuring = time.perf_counter() - started
     measured = cost(model, found.batches, recipe.loss, recipe.training, prepared.teacher, prepared.processes)
-    done = _completed_steps(prepared.folder)
+    done = completed_steps(prepared.folder)
     left = max(0, recipe.training.steps - done)
     times = -(-left // _interval(recipe)) if found.measure else 0
     known = min(found.sizes) >= 0
@@ -192,7 +190,8 @@ def _interval(recipe: Recipe) -> int:
     return every or max(1, recipe.training.steps // _MEASUREMENTS)
 
 
-def _completed_steps(folder: Path) -> int:
+def completed_steps(folder: Path) -> int:
+    """Steps of the state that a run's folder holds; 0 without one."""
     path = folder / "state.safetensors"
     if not path.exists():
         return 0
@@ -202,27 +201,14 @@ def _completed_steps(folder: Path) -> int:
 
 def _train(prepared: _Prepared, plan: TrainingPlan) -> dict[str, Any]:
     recipe, processes, emit = prepared.recipe, prepared.processes, prepared.on_event
-    run_log = log.Log(prepared.folder / "log.jsonl")
+    reports = Reports(prepared.folder, recipe.training, emit, is_first=processes.is_first)
     started = time.perf_counter()
-
-    def report(step: int, parts: dict[str, float]) -> None:
-        seconds = time.perf_counter() - started
-        terms = {name: value for name, value in parts.items() if value and name != "total"}
-        rate = recipe.training.rate(step)
-        if processes.is_first:
-            run_log.write(step + 1, loss=parts["total"], parts=terms, rate=rate, seconds=round(seconds, 3))
-        emit("step", {"step": step + 1, "steps": plan.steps, "loss": parts["total"], "rate": rate, "seconds": seconds})
-
-    def measured(step: int, values: dict[str, float]) -> None:
-        run_log.write(step, measured=values)
-        emit("measured", {"step": step, **values})
-
     watch = None
     if prepared.found.measure:
         patience = recipe.evaluation.patience if recipe.evaluation else 0
-        watch = Watch(prepared.found.measure, _interval(recipe), patience, report=measured)
+        watch = Watch(prepared.found.measure, _interval(recipe), patience, report=reports.measured)
         if processes.is_first and plan.before and not plan.done:
-            measured(0, plan.before)
+            reports.measured(0, plan.before)
     if prepared.model.codebook is not None:
         emit("note", {"text": "the base's codebook will not fit: train one with cherche codebook for residual codes"})
     fit(
@@ -232,25 +218,11 @@ def _train(prepared: _Prepared, plan: TrainingPlan) -> dict[str, Any]:
         recipe.training,
         teacher=prepared.teacher,
         folder=prepared.folder,
-        report=report,
+        report=reports.step,
         watch=watch,
         processes=processes,
     )
-    return {**_summary(prepared.folder), "seconds": time.perf_counter() - started, "before": plan.before}
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    """Figures of the whole run, including the calls before it was resumed, from its log."""
-    entries = list(log.read(folder / "log.jsonl"))
-    losses = [entry for entry in entries if "loss" in entry]
-    measured = [entry for entry in entries if "measured" in entry and entry["step"]]
-    best = max(measured, key=lambda entry: next(iter(entry["measured"].values())), default=None)
-    return {
-        "steps": losses[-1]["step"] if losses else 0,
-        "final_loss": losses[-1]["loss"] if losses else None,
-        "best": best["measured"] if best else {},
-        "at": best["step"] if best else 0,
-    }
+    return {**summary(prepared.folder), "seconds": time.perf_counter() - started, "before": plan.before}
 
 
 def _write_outputs(prepared: _Prepared, plan: TrainingPlan, figures: dict[str, Any], path: Path, out: Path) -> None:

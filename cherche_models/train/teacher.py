@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -173,7 +174,11 @@ class Ensemble:
         return torch.stack([teacher.scores(queries, documents) for teacher in self.teachers]).mean(dim=0)
 
 
-AnyTeacher = Teacher | Ensemble
+class AnyTeacher(Protocol):
+    """What scores every query of a batch with every document: `Teacher`, `Ensemble`, `SelfTeacher`."""
+
+    def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
+        """Logits, shape (queries, documents)."""
 
 
 def _mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -68,3 +68,11 @@ def test_models_of_another_shape_are_refused(tmp_path):
     splade = loaded(tmp_path, 1, architecture="colbert")
     with pytest.raises(ValueError, match="models differ in"):
         average([loaded(tmp_path, 0), splade], [0.5, 0.5])
+
+
+def test_aligned_projections_are_averaged_as_they_are(tmp_path):
+    one, other = loaded(tmp_path, 0), loaded(tmp_path, 1)
+    mean = average([one, other], [0.25, 0.75], aligned=True)
+    assert mean.dim == one.dim
+    wanted = 0.25 * one.projection.linear.weight + 0.75 * other.projection.linear.weight
+    torch.testing.assert_close(mean.projection.linear.weight, wanted)
