@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sidecar.cli.bakeoff_report import print_report, reported
 from sidecar.cli.bakeoff_run import Bench, Entry, JudgedSet
 from sidecar.cli.options import flag
+from sidecar.cli.sample import MOST, documents_of, read_sample
 from sidecar.cli.session import Session, is_path, verb
-from sidecar.cli.trials import Coverage, Judgements, existing_file, read
-from sidecar.errors import ChercheError, invalid, precondition
+from sidecar.cli.trials import Judgements, existing_file, read
+from sidecar.errors import precondition
 from sidecar.maintenance.bakeoff import BM25, Corpus, Options
-from sidecar.pipeline.text import field_texts
-from sidecar.values.index import DEFAULT_FIELDS, DEFAULT_WINDOW, TextField
+from sidecar.values.index import DEFAULT_WINDOW
 from sidecar.values.options import options
 from sidecar.values.search import SearchRequest
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 
 ROWS = options(SearchRequest)
-MOST = 10_000  # a cluster returns no more documents in one page
 
 
 @verb("bakeoff")
@@ -139,30 +137,6 @@ def _named(baseline: str, entries: Sequence[Entry]) -> str:
 async def _read(
     client: Client, index: str, texts: Mapping[str, str], judgements: Judgements, sample: int, names: Sequence[str]
 ) -> JudgedSet:
-    """The judged documents that the index holds and a sample of all, as texts of their fields."""
-    report = await client.get_index(index)
-    fields = [TextField(name) for name in names] or (report.meta.fields if report.meta else ())
-    fields = fields or [TextField(name) for name in DEFAULT_FIELDS]
-    judged = list(dict.fromkeys(key for row in judgements.values() for key in row))
-    documents: dict[str, list[str]] = {}
-    seen: set[str] = set()
-
-    async def take(**which: Any) -> None:  # noqa: ANN401  # arguments of `dump_index`
-        async for document in client.dump_index(index, **which):
-            if document.id in seen:
-                continue
-            seen.add(document.id)
-            try:
-                documents[document.id] = field_texts(document.id, json.loads(document.source_json), fields)
-            except ChercheError:
-                continue  # without text; counted
-
-    await take(ids=judged)
-    held = Coverage.of(judged, seen)
-    if sample:
-        await take(sample=sample)
-    if not documents:
-        raise invalid(
-            f"no document of {index!r} has text in {', '.join(f.name for f in fields)}", "name the fields with --fields"
-        )
-    return JudgedSet(Corpus(documents, texts), judgements, report.stats.documents, len(seen) - len(documents), held)
+    found = await read_sample(client, index, names, judged=documents_of(judgements), sample=sample)
+    corpus = Corpus(found.documents, texts)
+    return JudgedSet(corpus, judgements, found.report.stats.documents, found.without_text, found.held)
