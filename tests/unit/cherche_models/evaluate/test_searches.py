@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from cherche_models.evaluate.searches import FURTHER, SEARCHES
 from sidecar.demo import corpus
-from sidecar.demo.searches import FURTHER, SEARCHES
 
 
 def test_every_target_is_documented() -> None:

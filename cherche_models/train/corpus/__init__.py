@@ -1,0 +1,1 @@
+"""An open training mixture, built from packages that every machine can fetch."""
