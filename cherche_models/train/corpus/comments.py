@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from cherche_models.train.corpus.base import Document
 from cherche_models.train.corpus.text import lead, one_line, words
 
-_BLOCK = re.compile(r"/\*\*(?!\*|/)(.*?)\*/\s*(?=((?:[^\n]*\n){1,4}))", re.DOTALL)
+_BLOCK = re.compile(r"/\*\*(?!\*|/)(.*?)\*/\s*(?=((?:[^\n]*\n?){1,4}))", re.DOTALL)
 _STAR = re.compile(r"^[ \t]*\* ?", re.MULTILINE)
 _TAG = re.compile(r"^[ \t]*@(\w+)[ \t]*", re.MULTILINE)
 _INLINE = re.compile(r"\{@\w+\s+([^{}|]*?)(?:\s*\|\s*([^{}]*))?\}")

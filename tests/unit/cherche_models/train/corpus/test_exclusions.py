@@ -15,7 +15,7 @@ def test_names_mentions_and_alike_texts_are_excluded() -> None:
     assert Exclusions(["shutil"]).reason(Document("shutil — Files: Copying", "Anything.")) == "excluded name"
     assert Exclusions(["asyncio.tasks.wait_for"]).reason(Document("a", "Call asyncio.wait_for().")) == "excluded name"
     begun = Exclusions(texts=["Delete an entire directory tree and everything that is in it."])
-    longer = "It is a good day to delete an entire directory tree and everything else on this disk of yours."
+    longer = "It is a good day to delete an entire directory tree and everything that is on this disk of yours."
     assert begun.reason(Document("a", longer)) == "excluded text"
     assert exclusions.query("delete a folder?")
     assert not exclusions.query("delete a file")
