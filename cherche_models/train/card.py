@@ -63,6 +63,48 @@ def write(
     (folder / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+def write_adapted(folder: Path, report: Mapping[str, Any], base: str) -> None:
+    """Write the card of a model that `train.adapt` made.
+
+    Parameters
+    ----------
+    folder : Path
+    report : mapping
+        From `train.adapt.adapt`.
+    base : str
+        Folder or id of the base.
+    """
+    rows = [
+        f"| {stage} | {one['a']:.4f} | {one['b']:.4f} | {one['p_value']:.4f} |"
+        for stage, one in report["stages"].items()
+    ]
+    made = report["measured_on"] == "made"
+    said = "queries made of held-out documents, which flatter it" if made else "judged queries"
+    tags = "\n".join(f"- {tag}" for tag in _TAGS[report["architecture"]])
+    share = report["share"]
+    text = f"""---
+license: {base_license(base)}
+library_name: cherche_models
+tags:
+{tags}
+---
+
+# {folder.resolve().name}
+
+`{_shown(base)}`, adapted to {report["documents"]:,} documents by `cherche adapt`: {report["examples"]:,} queries made
+of them, {report["steps"]:,} steps, and the mean of the trained weights ({share:g}) and those before ({1 - share:g}).
+
+nDCG@10 on {report["queries"]:,} {said}, over {report["scored"]:,} documents:
+
+| | before | after | p |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+It knows of the documents that it was trained on: publish it only if you would publish them.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
 def base_license(base: str) -> str:
     """The licence named by the base model's card; ``unknown`` if there is none."""
     path = Path(base) / "README.md"

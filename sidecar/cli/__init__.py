@@ -35,6 +35,11 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
         "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
         "train": ("sidecar.cli.train", "train", "Train a model from a recipe."),
+        "adapt": (
+            "sidecar.cli.adapt",
+            "adapt",
+            "Train the model of an index on the index's own documents; nothing leaves this machine.",
+        ),
         "models": ("sidecar.cli.models", "models", "List, load, unload and export models."),
         "codebook": ("sidecar.cli.codebook", "codebook", "Train a model's codebook for residual codes."),
         "print-connector": (

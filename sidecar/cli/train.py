@@ -28,7 +28,7 @@ def train(session: Session, recipe: Path, out: Path | None, plan_only: bool) -> 
     """
     from sidecar.models.library import train_model
 
-    shown = _Shown(session.output, plan_only)
+    shown = Shown(session.output, plan_only)
     folder = out or recipe.with_suffix("")
     try:
         train_model(recipe, folder, shown, plan_only=plan_only)
@@ -40,7 +40,7 @@ def train(session: Session, recipe: Path, out: Path | None, plan_only: bool) -> 
 
 
 @dataclass(slots=True)
-class _Shown:
+class Shown:
     """Prints what a run reports: the result to stdout, all else to stderr."""
 
     output: Output
@@ -52,6 +52,7 @@ class _Shown:
         self.progress = self.output.progress()
 
     def __call__(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Show an event."""
         {
             "note": lambda: self.output.note(values["text"]),
             "plan": lambda: self._plan(values),

@@ -235,22 +235,47 @@ def train_model(
         INVALID_ARGUMENT where the recipe or its data is wrong, FAILED_PRECONDITION
         where a checkpoint or an extra is missing.
     """
-    from cherche_models.errors import DataError
-    from cherche_models.train.recipe_file import RecipeError
     from cherche_models.train.run import run
 
-    try:
-        _loading(lambda: run(Path(recipe), Path(out), report, plan_only=plan_only))
-    except ChercheError as error:
-        if isinstance(error.__cause__, DataError | RecipeError):
-            cause = error.__cause__
-            raise invalid(f"{cause.where}: {cause.reason}", cause.next_step) from cause
-        raise
-    except ImportError as error:
-        reason, _, step = str(error).partition(" — ")
-        raise precondition(reason, step) from error
-    except OSError as error:
-        raise invalid(f"{error.filename or recipe}: {error.strerror or error}", "correct the recipe") from error
+    _training(lambda: run(Path(recipe), Path(out), report, plan_only=plan_only), recipe)
+
+
+def adapt_model(
+    base: str,
+    texts: Mapping[str, Sequence[str]],
+    out: Path,
+    report: Callable[[str, Mapping[str, Any]], None],
+    mixing: Mapping[str, Any],
+    judged: tuple[Mapping[str, Sequence[str]], Mapping[str, str], Mapping[str, Mapping[str, int]]] | None = None,
+    **options: Any,  # noqa: ANN401  # fields of `Adaptation`
+) -> dict[str, Any]:
+    """Adapt a model to documents and measure it before and after; see `cherche_models.train.adapt.adapt`.
+
+    Parameters
+    ----------
+    base : str
+    texts : mapping of id → text of each field
+    out : Path
+        Where the model goes.
+    report : callable
+        As of `train_model`.
+    mixing : mapping
+        Fields of `cherche_models.train.staged.Mixing`.
+    judged : documents, queries and judgements, or None
+        What is measured on.
+    options
+        Fields of `cherche_models.train.adapt.Adaptation`.
+
+    Raises
+    ------
+    ChercheError
+        As `train_model`.
+    """
+    from cherche_models.train.adapt import Adaptation, adapt
+    from cherche_models.train.staged import JudgedSet, Mixing
+
+    wanted = Adaptation(mixing=Mixing(**mixing), **options)
+    return _training(lambda: adapt(base, texts, out, report, wanted, JudgedSet(*judged) if judged else None), out)
 
 
 def maxsim_on(device: str | None = None) -> MaxSim:
@@ -302,6 +327,25 @@ def _loading(work: Callable[[], R]) -> R:
         raise precondition(error.reason, error.next_step) from error
     except ValueError as error:
         raise invalid(str(error)) from error
+
+
+def _training(work: Callable[[], R], what: str | Path) -> R:
+    """What training raises, as errors of the sidecar."""
+    from cherche_models.errors import DataError
+    from cherche_models.train.recipe_file import RecipeError
+
+    try:
+        return _loading(work)
+    except ChercheError as error:
+        if isinstance(error.__cause__, DataError | RecipeError):
+            cause = error.__cause__
+            raise invalid(f"{cause.where}: {cause.reason}", cause.next_step) from cause
+        raise
+    except ImportError as error:
+        reason, _, step = str(error).partition(" — ")
+        raise precondition(reason, step) from error
+    except OSError as error:
+        raise invalid(f"{error.filename or what}: {error.strerror or error}", "correct the recipe") from error
 
 
 def _note(model: models.Model) -> str:
