@@ -21,6 +21,8 @@ from cherche_models.train.corpus.text import LONGEST, SHORTEST, fingerprint, is_
 LONG = {"long-manuals": (800, 4000), "long-articles": (300, 20_000)}
 """Held-out sets of whole chapters and articles, and their fewest and most words."""
 _MOST_PER_DOCUMENT = 4
+_ENDING = 90
+"""Characters that a held-out document may not share with the end of a training document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,15 @@ def _reason(document: Document) -> str:
 
 
 class Gatherer:
-    """Sorts the documents of all sources into fields, without duplicates."""
+    """Sorts the documents of all sources into fields, without duplicates.
+
+    Documents that begin alike are duplicates. A held-out document that ends as a training document does is left out.
+    """
 
     def __init__(self) -> None:
         self.result = Gathered()
         self._seen: set[str] = set()
+        self._endings: set[str] = set()
 
     def add(self, source: Source, documents: Iterable[Screened]) -> None:
         """Add a source's documents to its field, and its whole held-out groups to its long set, if it has one."""
@@ -115,6 +121,24 @@ class Gatherer:
             else:
                 self._seen.add(screened.fingerprint)
                 (place.held_out if held_out else place.training).append((source.name, document))
+                if not held_out:
+                    self._endings.add(_ending(document))
+
+    def finish(self) -> Gathered:
+        """What was gathered, once all sources are added."""
+        for place in self.result.fields.values():
+            kept = []
+            for name, document in place.held_out:
+                if _ending(document) in self._endings:
+                    self.result.dropped[name]["held out, but like a training document"] += 1
+                else:
+                    kept.append((name, document))
+            place.held_out = kept
+        return self.result
+
+
+def _ending(document: Document) -> str:
+    return " ".join(document.body.split())[-_ENDING:]
 
 
 def write(
@@ -240,7 +264,7 @@ def _write_long(name: str, groups: Mapping[str, list[Document]], out: Path, limi
             heading = document.title.partition(": ")[2]
             shown = f"{heading} {document.body}".strip()
             if place in places:
-                found = [text for text in sentences(document.body) if 6 <= len(words(text)) <= queries.LONGEST]
+                found = [text for text in sentences(document.body) if queries.can_ask(text)]
                 if heading and len(words(heading)) > 1 and chance.random() < 0.4:
                     query, shown = document.title.replace(": ", " "), document.body
                 elif found:

@@ -75,9 +75,10 @@ def build(
     for source, documents in zip(used, spread(_parse, tasks, jobs), strict=True):
         gatherer.add(source, documents)
         note(f"{source.name}: {len(documents):,} documents")
-    counts = write(gatherer.result, out, limits, exclusions, jobs)
+    gathered = gatherer.finish()
+    counts = write(gathered, out, limits, exclusions, jobs)
     manifest = {
-        "sources": {source.name: _about(source, archives[source.name], gatherer.result) for source in used},
+        "sources": {source.name: _about(source, archives[source.name], gathered) for source in used},
         "skipped": skipped,
         "fields": counts,
         "limits": {name: getattr(limits, name) for name in Limits.__dataclass_fields__},

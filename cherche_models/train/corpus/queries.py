@@ -20,7 +20,7 @@ KINDS = {"summary": 4.0, "title": 1.5, "question": 2.0, "inner": 2.0, "keywords"
 """Kinds of queries, and how often each is drawn relative to the others."""
 LONGEST = 32
 """Words of a query."""
-_SHORTEST_REST = 6
+_FEWEST, _SHORTEST_REST = 5, 6
 _TYPOS, _LOWER, _BARE, _SPELT = 0.06, 0.6, 0.2, 0.5
 _QUESTIONS = ("how to {}", "how do I {}", "how can I {}", "{}", "how to {} ?", "way to {}")
 _DEFINITIONS = ("what is {}", "{} meaning", "define {}", "what does {} mean", "what is meant by {}", "explain {}")
@@ -102,16 +102,16 @@ class Rarity:
 def view(document: Document, kind: str) -> str:
     """The document as a candidate for a query of a kind: without what the query was made from.
 
-    Negatives are shown as the positive is, so that the missing part tells nothing.
+    Negatives are shown as the positive is, so that the missing part tells nothing; one that is all summary keeps it.
 
-    >>> duck = Document("duck", "It swims.", "A bird.")
+    >>> duck = Document("duck", "It swims in ponds and lakes.", "A bird.")
     >>> view(duck, "title"), view(duck, "summary")
-    ('A bird. It swims.', 'duck It swims.')
+    ('A bird. It swims in ponds and lakes.', 'duck It swims in ponds and lakes.')
     """
     if kind in ("title", "question") and document.title:
         return document.body
-    if kind == "summary":
-        return f"{document.title} {_summary(document)[1]}".strip()
+    if kind == "summary" and len((rest := _summary(document)[1]).split()) >= _SHORTEST_REST:
+        return f"{document.title} {rest}".strip()
     return f"{document.title} {document.body}".strip()
 
 
@@ -133,7 +133,7 @@ def make(document: Document, kind: str, rarity: Rarity, chance: random.Random) -
         return None
     text, positive = made
     text = surface(" ".join(text.split()[:LONGEST]), chance, bare=kind in ("summary", "inner"))
-    if len(positive.split()) < _SHORTEST_REST or not words(text):
+    if len(positive.removeprefix(document.title).split()) < _SHORTEST_REST or not words(text):
         return None
     return Query(kind, text, positive)
 
@@ -223,6 +223,15 @@ def _base(word: str) -> str | None:
     return None
 
 
+def can_ask(sentence: str) -> bool:
+    """Whether a sentence is of a query's length and understood without the one before it.
+
+    >>> can_ask("Ducks swim in ponds and lakes."), can_ask("However, they swim in ponds and lakes.")
+    (True, False)
+    """
+    return _FEWEST <= len(words(sentence)) <= LONGEST and not _DEPENDENT.match(sentence)
+
+
 def _summary(document: Document) -> tuple[str, str]:
     """What introduces the document, and the rest."""
     if document.summary:
@@ -234,9 +243,9 @@ _Made = tuple[str, str] | None
 
 
 def _by_summary(document: Document, _: Rarity, __: random.Random) -> _Made:
-    summary, _rest = _summary(document)
+    summary, rest = _summary(document)
     dependent = not document.summary and _DEPENDENT.match(summary)
-    return (summary, view(document, "summary")) if len(words(summary)) > 2 and not dependent else None
+    return (summary, f"{document.title} {rest}".strip()) if len(words(summary)) > 2 and rest and not dependent else None
 
 
 def _by_title(document: Document, _: Rarity, chance: random.Random) -> _Made:
@@ -264,11 +273,7 @@ def _by_question(document: Document, _: Rarity, chance: random.Random) -> _Made:
 
 def _by_inner(document: Document, _: Rarity, chance: random.Random) -> _Made:
     found = sentences(document.text)
-    usable = [
-        place
-        for place, sentence in enumerate(found)
-        if place and 5 <= len(words(sentence)) <= LONGEST and not _DEPENDENT.match(sentence)
-    ]
+    usable = [place for place, sentence in enumerate(found) if place and can_ask(sentence)]
     if not usable:
         return None
     place = chance.choice(usable)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from cherche_models.train.corpus.base import Document, Source
+from dataclasses import replace
+
+from cherche_models.train.corpus.base import HELD_OUT_EVERY, Document, Source
 from cherche_models.train.corpus.build import Gatherer, screen
 from cherche_models.train.corpus.exclusions import Exclusions
 
@@ -33,3 +35,15 @@ def test_a_held_out_chapter_is_whole_but_for_what_is_excluded() -> None:
     gatherer.add(BIRDS, screen(parts, Exclusions(["secret.name"])))
     assert gatherer.result.long["long-manuals"] == {"birds": [parts[0], parts[2]]}
     assert gatherer.result.fields["birds"].held_out == [("birds", parts[2])]
+
+
+def test_a_held_out_document_that_ends_like_a_training_document_is_left_out() -> None:
+    ending = "and that is how all the ducks and all the geese of the village came to live on the very same pond."
+    documents = [Document("", f"Story number {number} is told by the baker, {ending}") for number in range(40)]
+    held_out = sum(document.held_out() for document in documents)
+    gatherer = Gatherer()
+    gatherer.add(replace(BIRDS, long="", every=HELD_OUT_EVERY), screen(documents, Exclusions()))
+    found = gatherer.finish()
+    assert held_out > 0
+    assert found.fields["birds"].held_out == []
+    assert found.dropped["birds"]["held out, but like a training document"] == held_out

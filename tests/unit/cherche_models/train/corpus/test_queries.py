@@ -35,6 +35,10 @@ def test_each_kind_leaves_out_what_it_is_made_from() -> None:
     assert shown["keywords"] == f"{DUCK.title} {DUCK.body}"
 
 
+def test_a_negative_that_is_all_summary_keeps_it() -> None:
+    assert queries.view(Document("duck.quack", "Makes a loud noise."), "summary") == "duck.quack Makes a loud noise."
+
+
 def test_a_document_with_too_little_gives_none() -> None:
     short = Document("duck", "A bird.")
     assert queries.several(short, 4, RARITY, random.Random(0)) == []
