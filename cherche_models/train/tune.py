@@ -13,7 +13,7 @@ from cherche_models.models.base import Model
 from cherche_models.train.bm25 import BM25
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
 
-BOOSTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+BOOSTS = (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
 TOLERANCE = 0.0025
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 

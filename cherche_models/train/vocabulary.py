@@ -122,5 +122,5 @@ def _set_bias(model: Backbone, states: Tensor, ids: Tensor, ends: Sequence[int],
         kth = []
         for start, end in pairwise(ends[:201]):
             hidden = model.transform(states[start:end].float()).unsqueeze(0)
-            kth.append((max_logits(hidden, decoder.weight) + decoder.bias)[0].topk(terms).values[-1])
+            kth.append((max_logits(hidden, decoder.weight) + decoder.bias)[0].topk(min(terms, len(share))).values[-1])
         decoder.bias.sub_(torch.stack(kth).mean())

@@ -1,0 +1,187 @@
+"""What each stage finds on dev sets, and the weights that suit all of them.
+
+    python -m cherche_models.train.dev MODEL CORPUS/dev/* [--reranker ENCODER] [--documents N]
+
+Every stage is measured in memory with the sums of an engine. Boost and rerank weight are those with the best mean over
+the sets, each of which has the same weight; a stage is compared with the one before it by a paired randomisation test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cherche_models import hub
+from cherche_models.evaluate import Collection, compare, per_query, read
+from cherche_models.evaluate.stages import Stages
+from cherche_models.models.base import Model
+from cherche_models.train.bm25 import BM25
+from cherche_models.train.tune import BOOSTS, TOLERANCE, WEIGHTS, stages
+
+MEASURE = "ndcg@10"
+WINDOW = 100
+UNTRAINED_WEIGHT = 0.5
+Values = dict[str, float]
+"""A measure by query."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevSet:
+    """A collection with the stages of a model.
+
+    Attributes
+    ----------
+    name : str
+    collection : Collection
+    scored : Stages
+    """
+
+    name: str
+    collection: Collection
+    scored: Stages
+
+    def values(self, rankings: Mapping[str, Sequence[str]]) -> Values:
+        """nDCG@10 of each query."""
+        qrels = {query: self.collection.qrels[query] for query in self.scored.queries}
+        return per_query(rankings, qrels, [MEASURE])[MEASURE]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The weights, and the means that they were chosen by.
+
+    Attributes
+    ----------
+    sparse_boost, rerank_weight : float
+    hybrids : dict of boost → mean nDCG@10 over the sets
+    reranked : dict of weight → mean nDCG@10 over the sets, at that boost
+    """
+
+    sparse_boost: float
+    rerank_weight: float
+    hybrids: dict[float, float]
+    reranked: dict[float, float]
+
+
+def sample(collection: Collection, documents: int) -> Collection:
+    """The judged documents and the first others, `documents` in all; the whole collection if it is smaller.
+
+    A sample makes every stage look better than the whole collection does.
+    """
+    judged = {key for judgements in collection.qrels.values() for key in judgements}
+    others = [key for key in collection.documents if key not in judged][: max(0, documents - len(judged))]
+    kept = judged | set(others)
+    return replace(collection, documents={k: d for k, d in collection.documents.items() if k in kept})
+
+
+def staged(model: Model, name: str, collection: Collection) -> DevSet:
+    """Run every stage of a model on a collection."""
+    fields = {key: (str(d.get("title") or ""), str(d.get("text") or "")) for key, d in collection.documents.items()}
+    return DevSet(name, collection, stages(model, collection, list(collection.qrels), BM25(fields)))
+
+
+def choose(
+    sets: Sequence[DevSet], boosts: Sequence[float] = BOOSTS, weights: Sequence[float] = WEIGHTS, window: int = WINDOW
+) -> Chosen:
+    """The boost and then the rerank weight with the best mean; of boosts within `tune.TOLERANCE`, the smallest."""
+    hybrids = {
+        boost: _mean([each.values(each.scored.rank(each.scored.hybrid(boost))) for each in sets]) for boost in boosts
+    }
+    boost = min(value for value in boosts if hybrids[value] >= max(hybrids.values()) - TOLERANCE)
+    found = [each.scored.rerank(each.scored.hybrid(boost), weights, window) for each in sets]
+    reranked = {
+        weight: _mean([each.values(rankings[weight]) for each, rankings in zip(sets, found, strict=True)])
+        for weight in weights
+    }
+    return Chosen(boost, max(reranked, key=lambda weight: reranked[weight]), hybrids, reranked)
+
+
+def _mean(values: Sequence[Values]) -> float:
+    return float(np.mean([np.mean(list(each.values())) for each in values]))
+
+
+def report(
+    sets: Sequence[DevSet], boost: float, weight: float, others: Mapping[str, Sequence[Stages]] | None = None
+) -> dict[str, Any]:
+    """Means of each stage on each set, and of all sets.
+
+    Parameters
+    ----------
+    sets : sequence of DevSet
+    boost, weight : float
+    others : mapping of name → Stages of each set
+        Further rerankers of the same hybrid window, at weight .5.
+
+    Returns
+    -------
+    dict of set → figures
+        With ``mean`` of all sets.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for number, each in enumerate(sets):
+        first = each.scored.hybrid(boost)
+        runs = {
+            "bm25": each.scored.rank(each.scored.bm25),
+            "sparse": each.scored.rank(each.scored.sparse),
+            "hybrid": each.scored.rank(first),
+            "hybrid+rerank": each.scored.rerank(first, [weight], WINDOW)[weight],
+        }
+        for name, stages_of in (others or {}).items():
+            mixed = replace(
+                each.scored,
+                embeddings=stages_of[number].embeddings,
+                query_embeddings=stages_of[number].query_embeddings,
+            )
+            runs[f"hybrid+{name}"] = mixed.rerank(first, [UNTRAINED_WEIGHT], WINDOW)[UNTRAINED_WEIGHT]
+        values = {name: each.values(run) for name, run in runs.items()}
+        row: dict[str, Any] = {name: round(float(np.mean(list(found.values()))), 4) for name, found in values.items()}
+        for before, after in (("bm25", "hybrid"), ("hybrid", "hybrid+rerank")):
+            test = compare(values[before], values[after], rounds=10_000)
+            row[f"{after} - {before}"] = [round(test.difference, 4), round(test.p_value, 4)]
+        rows[each.name] = {"documents": len(each.scored.ids), "queries": len(each.scored.queries), **row}
+    plain = [name for name, value in next(iter(rows.values())).items() if isinstance(value, float)]
+    rows["mean"] = {name: round(float(np.mean([row[name] for row in rows.values()])), 4) for name in plain}
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the chosen weights and the figures of every set, as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m cherche_models.train.dev", description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="folder of a model with both heads")
+    parser.add_argument("sets", nargs="+", type=Path, metavar="FOLDER", help="BEIR folders with qrels/dev.tsv")
+    parser.add_argument("--reranker", help="an encoder to compare with, as ColBERT without training")
+    parser.add_argument("--documents", type=int, default=0, metavar="N", help="sample each collection; 0 for all")
+    options = parser.parse_args(arguments)
+    model = hub.load(options.model, device="cpu")
+    collections = {folder.name: read(folder, "dev") for folder in options.sets}
+    if options.documents:
+        collections = {name: sample(found, options.documents) for name, found in collections.items()}
+    sets = [staged(model, name, collection) for name, collection in collections.items()]
+    chosen = choose(sets)
+    others = {}
+    if options.reranker:
+        other = hub.load(options.reranker, device="cpu", architecture="colbert")
+        others["untrained"] = [_late(other, each) for each in sets]
+    rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
+    print(json.dumps({"chosen": asdict(chosen), "sets": rows}, indent=1))
+
+
+def _late(model: Model, each: DevSet) -> Stages:
+    texts = [each.collection.queries[query] for query in each.scored.queries]
+    documents = model.encode(list(each.collection.texts().values()), "document")
+    queries = model.encode(texts, "query")
+    return replace(
+        each.scored,
+        embeddings=[e.embeddings for e in documents if e.embeddings is not None],
+        query_embeddings=[e.embeddings for e in queries if e.embeddings is not None],
+    )
+
+
+if __name__ == "__main__":
+    main()

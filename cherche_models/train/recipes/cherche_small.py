@@ -1,0 +1,190 @@
+"""The recipe of `cherche-small`: term weights and token embeddings from one pass of a sentence encoder of six layers.
+
+    python -m cherche_models.train.encoders ENCODERS
+    python -m cherche_models.train.corpus CORPUS --without scifact
+    python -m cherche_models.train.recipes.cherche_small --encoders ENCODERS --corpus CORPUS --out DIR
+
+The base is all-MiniLM-L6-v2 (Apache-2.0). It has no masked-LM head: one is trained on its frozen hidden states
+(`cherche_models.train.vocabulary`), tied to its word embeddings. Teachers are bge-small-en-v1.5 (MIT) and the
+base itself; each encodes a text once, into ``DIR/teachers``. The run saves its state in
+``DIR/state`` and the same command resumes it. Boost and rerank weight are chosen on the dev sets of the corpus, of
+which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json`` what the run
+did: settings, losses, the figures of every weight that was tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cherche_models import hub
+from cherche_models.evaluate import beir, read
+from cherche_models.losses import JointLoss
+from cherche_models.models import Joint
+from cherche_models.train import dev, log, stream
+from cherche_models.train.codebook import train_codebook
+from cherche_models.train.fit import Settings, fit
+from cherche_models.train.head import identity, lengthen, narrow, skip_punctuation
+from cherche_models.train.query_table import idf
+from cherche_models.train.teacher import Ensemble, Teacher
+from cherche_models.train.vocabulary import add_vocabulary
+
+BASE = "all-MiniLM-L6-v2"
+TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
+"""Of each teacher: divided by it, their cosines of a query and its candidates spread alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallRecipe:
+    """The hyperparameters that are not those of `Settings`.
+
+    Attributes
+    ----------
+    dim : int
+        Dimensions of a token embedding.
+    document_length, query_length : int
+        Maximum tokens at inference.
+    batch : int
+        Queries of a step.
+    head_texts, head_steps : int
+        Documents and batches that train the masked-LM head.
+    teachers : tuple of str
+    """
+
+    dim: int = 128
+    document_length: int = 512
+    query_length: int = 128
+    batch: int = 16
+    head_texts: int = 1500
+    head_steps: int = 250
+    teachers: tuple[str, ...] = ("bge-small-en-v1.5", BASE)
+
+
+RECIPE = SmallRecipe()
+SETTINGS = Settings(
+    steps=1000,
+    negatives=4,
+    learning_rate=8e-5,
+    head_rate=5.0,
+    vocabulary_rate=10.0,
+    word_rate=0.0,
+    document_length=128,
+    query_length=48,
+    save_every=25,
+    ema=0.995,
+)
+LOSS = JointLoss(
+    sparse=1.0,
+    maxsim=1.0,
+    rank=0.3,
+    teacher=1.0,
+    sparse_scale=0.5,
+    maxsim_scale=2.0,
+    query_flops=4e-3,
+    document_flops=6e-3,
+    flops_steps=150,
+)
+
+
+def joint_from(base: Path, texts: Sequence[str], folder: Path, recipe: SmallRecipe) -> Joint:
+    """The base with a masked-LM head, and its hidden states' principal components as token embeddings."""
+    start = folder / "base"
+    if not (start / "config.json").exists():
+        add_vocabulary(base, texts[: recipe.head_texts], start, steps=recipe.head_steps)
+    torch.manual_seed(0)
+    model = hub.load(start, device="cpu", dtype="fp32", architecture="joint", new_head=True)
+    assert isinstance(model, Joint)
+    identity(model)
+    skip_punctuation(model)
+    lengthen(model, {"document": recipe.document_length, "query": recipe.query_length})
+    narrow(model, list(texts[:300]), recipe.dim)
+    return model
+
+
+def texts_of(corpus: Path, limit: int) -> list[str]:
+    """Texts spread evenly over the documents of the corpus."""
+    with (corpus / "documents.jsonl").open(encoding="utf-8") as lines:
+        size = sum(1 for _ in lines)
+    every = max(1, size // limit)
+    with (corpus / "documents.jsonl").open(encoding="utf-8") as lines:
+        found = [beir.text_of(json.loads(line)) for number, line in enumerate(lines) if number % every == 0]
+    return found[:limit]
+
+
+def teachers(encoders: Path, folder: Path, names: Sequence[str], length: int) -> Ensemble:
+    """The teachers, each with its vectors on disk."""
+    return Ensemble(
+        [
+            Teacher(encoders / name, temperature=TEMPERATURES[name], max_length=length, vectors=folder / name)
+            for name in names
+        ]
+    )
+
+
+def train(model: Joint, corpus: Path, encoders: Path, folder: Path, settings: Settings) -> None:
+    """Train the model, or resume; each step's losses go to ``log.jsonl`` and stderr."""
+    examples = stream.lines(corpus / "train.jsonl")
+    teacher = teachers(encoders, folder / "teachers", RECIPE.teachers, settings.document_length)
+    run_log = log.Log(folder / "log.jsonl")
+
+    def report(step: int, parts: dict[str, float]) -> None:
+        shown = {name: round(value, 4) for name, value in parts.items() if value}
+        run_log.write(step, **shown)
+        print(step, *(f"{name} {value:.4g}" for name, value in shown.items()), file=sys.stderr, flush=True)
+
+    batches = stream.shuffled(examples, RECIPE.batch, settings.seed)
+    fit(model, batches, LOSS, settings, teacher=teacher, folder=folder / "state", report=report)
+
+
+def finish(model: Joint, corpus: Path, folder: Path, documents: int) -> dict[str, Any]:
+    """Choose the weights on the dev sets, train the codebook and the query table, and write the model.
+
+    Returns
+    -------
+    dict
+        ``chosen``, and the figures of each dev set.
+    """
+    found = {path.name: read(path, "dev") for path in sorted((corpus / "dev").iterdir())}
+    sets = [dev.staged(model, name, dev.sample(collection, documents)) for name, collection in found.items()]
+    chosen = dev.choose(sets)
+    model.sparse_boost, model.rerank_weight = chosen.sparse_boost, chosen.rerank_weight
+    texts = texts_of(corpus, 20_000)
+    train_codebook(model, texts)
+    hub.save(model, folder / "cherche-small", dtype="int8")
+    hub.save_query_table(idf(model, texts), model, folder / "cherche-small")
+    return {"chosen": asdict(chosen), "sets": dev.report(sets, chosen.sparse_boost, chosen.rerank_weight)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the recipe; the same command resumes it."""
+    options = _parser().parse_args(arguments)
+    settings = replace(SETTINGS, steps=options.steps)
+    model = joint_from(options.encoders / BASE, texts_of(options.corpus, RECIPE.head_texts), options.out, RECIPE)
+    train(model, options.corpus, options.encoders, options.out, settings)
+    figures = finish(model, options.corpus, options.out, options.documents)
+    about = {"recipe": asdict(RECIPE), "settings": asdict(settings), "loss": asdict(LOSS), **figures}
+    (options.out / "small.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    print(json.dumps(figures, indent=1))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cherche_models.train.recipes.cherche_small", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--encoders", type=Path, required=True, help="folder of cherche_models.train.encoders")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of cherche_models.train.corpus")
+    parser.add_argument("--out", type=Path, required=True, help="where states, vectors and the model go")
+    parser.add_argument("--steps", type=int, default=SETTINGS.steps)
+    parser.add_argument("--documents", type=int, default=2000, help="documents of each dev set that are ranked")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

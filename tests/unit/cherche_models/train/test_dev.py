@@ -1,0 +1,43 @@
+"""Every stage of a dev set is measured, and the weights are those with the best mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cherche_models import hub
+from cherche_models.evaluate import read
+from cherche_models.train import dev
+from tests import checkpoints
+from tests.unit.cherche_models.train import mixture
+
+
+def test_every_mode_of_a_dev_set_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = mixture.write(tmp_path / "corpus")
+    base = checkpoints.masked_lm(tmp_path / "base")
+    hub.save(hub.load(base, device="cpu", architecture="joint", new_head=True, dim=8), tmp_path / "model")
+    encoder = checkpoints.encoder(tmp_path / "encoder")
+    dev.main([str(tmp_path / "model"), str(corpus / "dev" / "words"), "--reranker", str(encoder), "--documents", "30"])
+    found = json.loads(capsys.readouterr().out)
+    row = found["sets"]["words"]
+    assert row["documents"] == 30
+    for mode in ("bm25", "sparse", "hybrid", "hybrid+rerank", "hybrid+untrained"):
+        assert 0 <= row[mode] <= 1
+        assert found["sets"]["mean"][mode] == row[mode]
+    assert len(found["chosen"]["hybrids"]) == len(dev.BOOSTS)
+    difference, p = row["hybrid - bm25"]
+    assert difference == pytest.approx(row["hybrid"] - row["bm25"], abs=2e-4)
+    assert 0 < p <= 1
+    assert found["chosen"]["reranked"][str(found["chosen"]["rerank_weight"])] == max(
+        found["chosen"]["reranked"].values()
+    )
+
+
+def test_a_sample_keeps_what_is_judged(tmp_path: Path) -> None:
+    collection = read(mixture.write(tmp_path / "corpus") / "dev" / "words", "dev")
+    kept = dev.sample(collection, 15)
+    assert len(kept.documents) == 15
+    assert {key for judged in collection.qrels.values() for key in judged} <= kept.documents.keys()
+    assert dev.sample(collection, 1000).documents == collection.documents
