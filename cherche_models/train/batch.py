@@ -36,8 +36,7 @@ def assemble(
         If the loss needs teacher scores, but there is no teacher and no example has scores.
     """
     queries = [example.query for example in examples]
-    at_random = random.Random(f"{settings.seed}/{step}")
-    drawn = [at_random.sample(e.negatives, min(settings.negatives, len(e.negatives))) for e in examples]
+    drawn = drawn_negatives(examples, settings, step)
     documents = candidates(examples, drawn)
     column = {document: i for i, document in enumerate(documents)}
     positives = [example.positive for example in examples]
@@ -49,6 +48,12 @@ def assemble(
         scores, unscored = _teacher_scores(examples, documents, column, teacher, settings.temperature, step)
         targets = targets._replace(teacher=scores, unscored=unscored)
     return TrainingBatch(queries, documents, targets)
+
+
+def drawn_negatives(examples: Sequence[Example], settings: Settings, step: int) -> list[list[str]]:
+    """The hard negatives that a step uses of each example."""
+    at_random = random.Random(f"{settings.seed}/{step}")
+    return [at_random.sample(e.negatives, min(settings.negatives, len(e.negatives))) for e in examples]
 
 
 def candidates(examples: Sequence[Example], drawn: Sequence[Sequence[str]]) -> list[str]:

@@ -29,16 +29,21 @@ from cherche_models.evaluate import beir, read
 from cherche_models.losses import JointLoss
 from cherche_models.models import Joint
 from cherche_models.train import dev, log, stream
+from cherche_models.train.batch import candidates, drawn_negatives
 from cherche_models.train.codebook import train_codebook
 from cherche_models.train.fit import Settings, fit
 from cherche_models.train.head import identity, lengthen, narrow, skip_punctuation
 from cherche_models.train.query_table import idf
+from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Ensemble, Teacher
 from cherche_models.train.vocabulary import add_vocabulary
 
 BASE = "all-MiniLM-L6-v2"
 TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
 """Of each teacher: divided by it, their cosines of a query and its candidates spread alike."""
+
+
+_TAUGHT_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ SETTINGS = Settings(
     head_rate=5.0,
     vocabulary_rate=10.0,
     word_rate=0.0,
-    document_length=128,
+    document_length=192,
     query_length=48,
     save_every=25,
     ema=0.995,
@@ -128,6 +133,21 @@ def teachers(encoders: Path, folder: Path, names: Sequence[str], length: int) ->
     )
 
 
+def teach(teacher: Ensemble, batches: Batches, settings: Settings) -> None:
+    """Encode the texts of all steps by the teachers, many texts of like length at once; what is on disk is not."""
+    for start in range(0, settings.steps, _TAUGHT_AT_ONCE):
+        queries: list[str] = []
+        documents: list[str] = []
+        for step in range(start, min(start + _TAUGHT_AT_ONCE, settings.steps)):
+            examples = batches(step)
+            queries += [example.query for example in examples]
+            documents += candidates(examples, drawn_negatives(examples, settings, step))
+        for each in teacher.teachers:
+            each.learn(queries, "query")
+            each.learn(documents)
+        print(f"teachers: {start + _TAUGHT_AT_ONCE} steps", file=sys.stderr, flush=True)
+
+
 def train(model: Joint, corpus: Path, encoders: Path, folder: Path, settings: Settings) -> None:
     """Train the model, or resume; each step's losses go to ``log.jsonl`` and stderr."""
     examples = stream.lines(corpus / "train.jsonl")
@@ -140,6 +160,7 @@ def train(model: Joint, corpus: Path, encoders: Path, folder: Path, settings: Se
         print(step, *(f"{name} {value:.4g}" for name, value in shown.items()), file=sys.stderr, flush=True)
 
     batches = stream.shuffled(examples, RECIPE.batch, settings.seed)
+    teach(teacher, batches, settings)
     fit(model, batches, LOSS, settings, teacher=teacher, folder=folder / "state", report=report)
 
 
