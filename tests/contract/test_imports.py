@@ -37,6 +37,7 @@ TORCH = (
 DOORS = {
     "cherche_models": "cherche_models",
     "cherche_models.codes.table": "cherche_models.codes.codecs",
+    "cherche_models.train.corpus.table": "cherche_models.train.corpus.sources",
     "sidecar.cli": None,  # a table of strings names its verbs
     "sidecar.gateway.dialects": "sidecar.gateway.dialects",
 }
