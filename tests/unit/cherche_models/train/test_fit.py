@@ -69,7 +69,7 @@ def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
 def test_bfloat16_multiplies_but_weights_moments_and_losses_stay_float32(base, tmp_path, chunk):
     plain, mixed = [], []
     types = set()
-    settings = replace(SETTINGS, chunk=chunk, learning_rate=1e-4)
+    settings = replace(SETTINGS, chunk=chunk, learning_rate=2e-5)  # rounding adds up over steps
     model = _model(base)
     model.backbone.model.base_model.encoder.layer[0].attention.self.query.register_forward_hook(
         lambda _, __, made: types.add(made.dtype)

@@ -35,7 +35,7 @@ def test_judged_queries_are_mined_and_some_set_aside(base: Path, tmp_path: Path)
     (folder / "qrels").mkdir(parents=True)
     documents = [{"_id": str(i), "text": f"{word} of the document {word}"} for i, word in enumerate(WORDS)]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
-    queries = [{"_id": f"q{i}", "text": f"the {word}"} for i, word in enumerate(WORDS)]
+    queries = [{"_id": f"q{i}", "text": f"the {word} document"} for i, word in enumerate(WORDS)]
     (folder / "queries.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queries))
     (folder / "qrels" / "train.tsv").write_text("".join(f"q{i}\t{i}\t1\n" for i in range(len(WORDS))))
     events = Events()
