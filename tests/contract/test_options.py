@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos" / "cherche" / "v1"
 JAVA = ROOT / "opensearch" / "plugin" / "src" / "main" / "java" / "org" / "cherche" / "opensearch"
 # Option that tunes a search → why the plugin does not take it.
-NOT_IN_THE_PLUGIN = {"reranker": "MaxSim runs over the codes that the shards hold"}
+NOT_IN_THE_PLUGIN = {
+    "reranker": "MaxSim runs over the codes that the shards hold",
+    **dict.fromkeys(("fusion", "rank_constant", "fusion_window"), "a shard knows its own hits, not their global ranks"),
+}
 MEAN_OTHER_THINGS = {"text": "which text is encoded", "mode": "whether anything is done"}
 
 

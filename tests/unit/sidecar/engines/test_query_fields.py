@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -22,15 +23,30 @@ UNREAD = {
 }
 
 
+def properties() -> dict[str, set[str]]:
+    """Fields that each property of a Query reads."""
+    tree = ast.parse(inspect.getsource(Query))
+    return {
+        function.name: {
+            node.attr
+            for node in ast.walk(function)
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"
+        }
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and "property" in map(ast.unparse, function.decorator_list)
+    }
+
+
 def read_from_queries(tree: ast.AST) -> Iterator[str]:
-    """Attributes of every argument that is annotated as a Query."""
+    """Attributes of every argument that is annotated as a Query, and what its properties read."""
+    read_by = properties()
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*function.args.args, *function.args.kwonlyargs]
             queries = {a.arg for a in arguments if a.annotation is not None and ast.unparse(a.annotation) == "Query"}
             for node in ast.walk(function):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in queries:
-                    yield node.attr
+                    yield from read_by.get(node.attr, {node.attr})
 
 
 @pytest.mark.parametrize("engine", list(UNREAD))
@@ -45,3 +61,5 @@ def test_only_queries_count_as_read() -> None:
         "def f(query: Query, page: Page, other: str) -> int:\n    return query.size + page.total + other.pit"
     )
     assert set(read_from_queries(tree)) == {"size"}
+    tree = ast.parse("def f(query: Query) -> bool:\n    return query.by_ranks")
+    assert "fusion" in set(read_from_queries(tree))
