@@ -22,9 +22,9 @@ from cherche_models.evaluate import Collection, compare, per_query, read
 from cherche_models.evaluate.stages import Stages
 from cherche_models.models.base import Model
 from cherche_models.train.bm25 import BM25
+from cherche_models.train.staged import NDCG
 from cherche_models.train.tune import BOOSTS, TOLERANCE, WEIGHTS, stages
 
-MEASURE = "ndcg@10"
 WINDOW = 100
 UNTRAINED_WEIGHT = 0.5
 Values = dict[str, float]
@@ -49,7 +49,7 @@ class DevSet:
     def values(self, rankings: Mapping[str, Sequence[str]]) -> Values:
         """nDCG@10 of each query."""
         qrels = {query: self.collection.qrels[query] for query in self.scored.queries}
-        return per_query(rankings, qrels, [MEASURE])[MEASURE]
+        return per_query(rankings, qrels, [NDCG])[NDCG]
 
 
 @dataclass(frozen=True, slots=True)
