@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
 from sidecar.values.documents import StoredDocument, WriteResult
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Placement, Room, Serving, ShardRange
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 from sidecar.values.search import EnginePage, Query
@@ -75,8 +75,8 @@ class Engine(Protocol):
         """Create the index or add the mapping to it; a second call changes only ``_meta``."""
         ...
 
-    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
-        """Take everything out again; documents changed, and what stays behind unused."""
+    async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
+        """Take everything out again, or only say what that would do."""
         ...
 
     async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
@@ -233,7 +233,11 @@ class Successors(Protocol):
         ...
 
     async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:
-        """Let an alias stand for other indices, at once."""
+        """Let an alias stand for other indices, at once, and every other alias of the indices that it stood for."""
+        ...
+
+    async def quiet(self, index: str) -> None:
+        """Let no final pipeline run on what is placed in an index; it is given back when the index begins to serve."""
         ...
 
     async def freeze(self, index: str, *, frozen: bool) -> None:

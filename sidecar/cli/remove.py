@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
@@ -12,25 +13,29 @@ from sidecar.cli.session import Session, verb
 @verb("remove")
 @click.argument("index")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def remove(session: Session, index: str, yes: bool) -> None:
-    """Take everything out again that setup and feed put in.
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def remove(session: Session, index: str, yes: bool, dry_run: bool) -> None:
+    """Take everything out again that setup, feed, backfill and upgrade put in.
 
-    The documents stay as they were. What cannot be taken out of a mapping stays unused, and is named.
+    The documents stay as they were, and no pipeline runs on them. What is changed besides, and what stays behind
+    because it cannot be taken out of a mapping, is named before anything is written.
     """
-    if not yes:
-        _ask(index)
-    documents, remains = session.run(lambda client: client.remove_index(index))
-    result = {"index": index, "documents": documents, "remains": list(remains)}
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise click.UsageError("no terminal to confirm on: add --yes, or --dry-run")
+    plan = session.run(lambda client: client.remove_index(index, dry_run=True))
+    if not dry_run:
+        for line in (*plan.changes, *(f"stays behind: {line}" for line in plan.remains)):
+            session.output.note(line)
+        if not yes:
+            click.confirm(f"Take term weights, codes and settings of {index!r} out?", abort=True, err=True)
+        plan = session.run(lambda client: client.remove_index(index))
+    result = {"index": index, "dry_run": dry_run, **asdict(plan)}
 
     def text() -> None:
-        click.echo(f"{index}: {documents:,} documents are as they were")
-        for line in remains:
+        click.echo(f"{index}: {plan.documents:,} documents {'would be' if dry_run else 'are'} as they were")
+        for line in plan.changes if dry_run else ():
+            click.echo(line)
+        for line in plan.remains:
             click.echo(f"stays behind, unused: {line}")
 
     session.output.data(result, text)
-
-
-def _ask(index: str) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("no terminal to confirm on: add --yes")
-    click.confirm(f"Take term weights, codes and settings of {index!r} out?", abort=True, err=True)

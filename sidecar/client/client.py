@@ -29,7 +29,7 @@ from sidecar.pb.cherche.v1 import (
 )
 from sidecar.values.documents import IngestResult, SourceDocument
 from sidecar.values.encoded import DumpedDocument, EncodedText, EncodeResult, RerankResult, Text
-from sidecar.values.index import IndexOptions, IndexReport, SetupResult
+from sidecar.values.index import IndexOptions, IndexReport, Removal, SetupResult
 from sidecar.values.maintenance import BackfillEvent, BackfillOptions, UpgradeEvent
 from sidecar.values.model import ServedModel
 from sidecar.values.search import Explanation, SearchRequest, SearchResult
@@ -273,10 +273,10 @@ class Client:
         if report.findings and not report.served:
             raise precondition(report.findings[0])
 
-    async def remove_index(self, name: str) -> tuple[int, tuple[str, ...]]:
-        """Take everything out again; documents changed, and what stays behind unused."""
-        response = await self._calls.unary(self._index.RemoveIndex, index_pb2.RemoveIndexRequest(index=name), PATIENCE)
-        return response.documents, tuple(response.remains)
+    async def remove_index(self, name: str, *, dry_run: bool = False) -> Removal:
+        """Take everything out again, or with `dry_run` only say what that would do."""
+        request = index_pb2.RemoveIndexRequest(index=name, dry_run=dry_run)
+        return index.removal_from_pb(await self._calls.unary(self._index.RemoveIndex, request, PATIENCE))
 
     async def dump_index(
         self, name: str, *, ids: Sequence[str] = (), sample: int = 0

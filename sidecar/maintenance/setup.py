@@ -31,6 +31,7 @@ from sidecar.values.index import (
     IndexMeta,
     IndexOptions,
     IndexReport,
+    Removal,
     SetupResult,
     TextField,
 )
@@ -197,9 +198,9 @@ def missing(index: str, gaps: Gaps) -> list[str]:
     return [f"{count:,} {what} — {step}" for what, count in said.items() if count]
 
 
-async def remove(index: str, context: Context) -> tuple[int, tuple[str, ...]]:
-    """Take out of an index what setup and feed put in; documents changed, and what stays behind."""
-    return await context.engine.remove(index)
+async def remove(index: str, context: Context, *, dry_run: bool) -> Removal:
+    """Take out of an index what setup and feed put in, or only say what that would do."""
+    return await context.engine.remove(index, dry_run=dry_run)
 
 
 async def _sample(index: str, context: Context) -> list[StoredDocument]:

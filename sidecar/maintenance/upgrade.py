@@ -303,6 +303,7 @@ class _Copying:
         read: Mapping[str, int] | None = None,
     ) -> _Copying:
         copy = Copy.of(successors, new, meta, context)
+        await successors.quiet(new)
         pacer = await pacer_of(old, [IndexGroup((old,), meta)], settings, context)
         known = {f"{key}/{copy.purpose}": mark for key, mark in (read or {}).items()}
         run = Run(old, {old: copy}, pacer, context, {**read_checkpoint(settings), **known}, sweeps=False)

@@ -57,8 +57,9 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
     async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
         """Take out what setup and feed put in."""
-        documents, remains = await setup.remove(_named(request.index), unbounded(self._services, context))
-        return index_pb2.RemoveIndexResponse(documents=documents, remains=remains)
+        ours = unbounded(self._services, context)
+        removal = await setup.remove(_named(request.index), ours, dry_run=request.dry_run)
+        return convert.removal_to_pb(removal)
 
     async def DumpIndex(
         self, request: index_pb2.DumpIndexRequest, context: Call

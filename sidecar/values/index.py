@@ -276,6 +276,25 @@ class GroupSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """What taking cherche out of an index did, or would do.
+
+    Attributes
+    ----------
+    documents : int
+        Those that had fields of ours.
+    changes : tuple of str
+        What is changed beside the mapping, or not as it was before setup.
+    remains : tuple of str
+        What stays behind, and why.
+    """
+
+    documents: int
+    changes: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class IndexReport:
     """How an index was set up and what it holds.
 

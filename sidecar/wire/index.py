@@ -20,6 +20,7 @@ from sidecar.values.index import (
     IndexOptions,
     IndexReport,
     IndexStats,
+    Removal,
     SetupPlan,
     SetupResult,
     TextField,
@@ -99,6 +100,16 @@ def report_from_pb(response: pb.GetIndexResponse) -> IndexReport:
         served=response.is_served,
         groups=tuple(_summary_from_pb(part) for part in response.parts),
     )
+
+
+def removal_to_pb(removal: Removal) -> pb.RemoveIndexResponse:
+    """What a removal did, for the wire."""
+    return to_message(removal, pb.RemoveIndexResponse)
+
+
+def removal_from_pb(response: pb.RemoveIndexResponse) -> Removal:
+    """What a removal did, from the wire."""
+    return from_message(response, Removal)
 
 
 def _summary_to_pb(group: GroupSummary) -> pb.IndexPart:

@@ -28,7 +28,7 @@ from sidecar.engines.embedded.queries import QueryPlan, ScoreParts, by_ranks, co
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.protocols import Successors
 from sidecar.values.documents import Json, StoredDocument, WriteResult, version_of
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
 from sidecar.values.search import EngineHit, EnginePage, Query
 
@@ -88,10 +88,13 @@ class EmbeddedEngine:
 
         return await self._write(work, create=True)
 
-    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
+    async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
         """Remove all neural data. The documents and their full-text index stay, so that BM25 continues to work."""
-        count = await self._write(lambda db: indices.remove(db, indices.get(db, index)))
-        return count, ("the documents and their full-text index: BM25 searches go on",)
+        if dry_run:
+            count = await self._read(lambda db: indices.touched(db, indices.get(db, index)))
+        else:
+            count = await self._write(lambda db: indices.remove(db, indices.get(db, index)))
+        return Removal(count, remains=("the documents and their full-text index: BM25 searches go on",))
 
     async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         """The documents with these ids; missing ones are absent."""

@@ -106,12 +106,21 @@ def setup(connection: sqlite3.Connection, name: str, meta: IndexMeta) -> None:
         documents.index_texts(text, before.id, _fields(meta))
 
 
+_TOUCHED = "(hash != '' OR state IS NOT NULL OR terms IS NOT NULL OR codes IS NOT NULL)"
+
+
+def touched(connection: sqlite3.Connection, index: Index) -> int:
+    """Documents that have weights, terms, codes or a hash."""
+    query = f"SELECT count(*) FROM documents WHERE index_id = ? AND {_TOUCHED}"
+    return int(connection.execute(query, (index.id,)).fetchone()[0])
+
+
 def remove(connection: sqlite3.Connection, index: Index) -> int:
     """Delete weights, terms, codes, hashes and settings; return the number of documents that had any."""
     connection.execute("UPDATE indices SET meta = NULL, generation = generation + 1 WHERE id = ?", (index.id,))
     return connection.execute(
         "UPDATE documents SET hash = '', state = NULL, terms = NULL, codes = NULL, generation = ? "
-        "WHERE index_id = ? AND (hash != '' OR state IS NOT NULL OR terms IS NOT NULL OR codes IS NOT NULL)",
+        f"WHERE index_id = ? AND {_TOUCHED}",
         (index.generation + 1, index.id),
     ).rowcount
 

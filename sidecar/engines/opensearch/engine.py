@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
 
-from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, ranks, reading, writes
+from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, ranks, reading, removal, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -16,13 +16,12 @@ from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.incomplete import selection
 from sidecar.engines.opensearch.query import lexical_reserve, search_body, sparse_parts_body
-from sidecar.engines.opensearch.removal import strip
 from sidecar.engines.opensearch.successors import OpenSearchSuccessors
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.values.clauses import RANK_FEATURES, heaviest, holds
 from sidecar.values.documents import StoredDocument, WriteResult
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
 from sidecar.values.search import EnginePage, Query, SparseClause
 
@@ -141,15 +140,21 @@ which would end up in logs — send them as an identity, or configure a service 
             await self._send(index, request)
         return plan
 
-    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
+    async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
         """See `Engine.remove`."""
         found = await lifecycle.facts(self._http, index)
         # The query that finds documents to strip sees only what is refreshed.
         await self.refresh(index)
-        changed = await strip(self._http, await self._dialect(), index, sleep=self._sleep)
-        for request in await lifecycle.removals(self._http, index, found):
+        dialect = await self._dialect()
+        plan = await removal.planned(self._http, dialect, index, found)
+        if dry_run:
+            return plan.told
+        for request in plan.requests:
             await self._send(index, request)
-        return changed, mapping.leftovers(found)
+        changed = await removal.strip(self._http, dialect, plan.stripped, sleep=self._sleep)
+        for request in plan.deletions:
+            await self._send(index, request)
+        return replace(plan.told, documents=changed)
 
     async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         """See `Engine.read`."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
 from sidecar.values.clauses import RANK_FEATURES, SPARSE_VECTOR
-from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json
+from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, Json
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
+_OWN_META = ("cherche", UPGRADE)
 # Hash and state stay in `_source`: a GET, which alone sees every acknowledged write, has no doc values.
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
@@ -50,6 +51,8 @@ class IndexFacts:
     replicas : int
     segment_replication : bool
     refuses_writes : bool
+    settings : mapping
+        Flat settings.
     """
 
     name: str
@@ -60,6 +63,12 @@ class IndexFacts:
     replicas: int
     segment_replication: bool
     refuses_writes: bool = False
+    settings: Json = field(default_factory=dict)
+
+    @property
+    def lost_by_updates(self) -> tuple[str, ...]:
+        """Patterns of the user's own fields that no document keeps which is written anew from its ``_source``."""
+        return tuple(pattern for pattern in self.excludes if not any(fnmatchcase(own, pattern) for own in OWN_FIELDS))
 
     @property
     def source_is_lean(self) -> bool:
@@ -164,15 +173,15 @@ def additions(found: Iterable[IndexFacts], meta: IndexMeta) -> tuple[Request, ..
 
 
 def removals(found: Iterable[IndexFacts]) -> tuple[Request, ...]:
-    """Requests that take ``_meta.cherche`` out again, the user's own ``_meta`` kept."""
+    """Requests that take our parts of ``_meta`` out again, the user's own ``_meta`` kept."""
     return tuple(
         Request(
             "PUT",
             index_path(each.name, "_mapping"),
-            {"_meta": {key: value for key, value in each.meta.items() if key != "cherche"}},
+            {"_meta": {key: value for key, value in each.meta.items() if key not in _OWN_META}},
         )
         for each in found
-        if "cherche" in each.meta
+        if any(key in each.meta for key in _OWN_META)
     )
 
 
@@ -273,6 +282,7 @@ def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
         replicas=_replicas(settings),
         segment_replication=_segment_replication(settings),
         refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
+        settings=settings,
     )
 
 

@@ -1,92 +1,213 @@
-"""Taking our fields out of documents: by a script, or where the cluster runs none, by writing them anew."""
+"""Taking out of indices what setup, feed, backfill and upgrade put in; what it will do is known before it is done."""
 
 from __future__ import annotations
 
-from sidecar.engines.opensearch.bulk import Sleep, Writer, rewritten
-from sidecar.engines.opensearch.dialect import Dialect
-from sidecar.engines.opensearch.errors import NoScripts
-from sidecar.engines.opensearch.http import Http, Request, index_path
-from sidecar.errors import ChercheError, Code, precondition
-from sidecar.values.documents import OWN_FIELDS, WEIGHTS, Json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
 
-# In rounds, as one request over a large index would outlast every HTTP timeout.
-_BATCH = 10_000
-_PAGE = 500
-_TIMEOUT = 600.0
-_STUCK_ROUNDS = 20
+from sidecar.engines.opensearch import lifecycle, mapping, writes
+from sidecar.engines.opensearch.bulk import Sleep
+from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.http import Http, Request, index_path
+from sidecar.engines.opensearch.mapping import UPGRADE, IndexFacts
+from sidecar.errors import ChercheError, Code, precondition
+from sidecar.values.documents import OWN_FIELDS, STATE, WEIGHTS, Json, StoredDocument, version_of
+from sidecar.values.index import Removal
+
+# Others may write our fields while they are taken out: a feed, or a pipeline of the caller's.
+MAX_ROUNDS = 20
 # `exists` is refused on rank_features (OpenSearch 3.8.0); documents with weights have other fields of ours too.
 _TOUCHED = {"bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]}}
-_SCRIPT = "for (name in params.names) { ctx._source.remove(name) }"
+_PIPELINES = {
+    "index.default_pipeline": ("_ingest", "processors"),
+    "index.final_pipeline": ("_ingest", "processors"),
+    "index.search.default_pipeline": ("_search", "request_processors response_processors phase_results_processors"),
+}
 
 
-async def strip(http: Http, dialect: Dialect, index: str, *, sleep: Sleep) -> int:
-    """Take our fields out of all documents; how many were changed.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a removal does.
+
+    Attributes
+    ----------
+    told : Removal
+        For people; its documents are those that have fields of ours.
+    requests : tuple of Request
+        Before documents are changed: after them nothing of the cluster's own puts our fields in again.
+    deletions : tuple of Request
+        After it.
+    stripped : tuple of IndexFacts
+        Indices whose documents are changed.
+    """
+
+    told: Removal
+    requests: tuple[Request, ...]
+    deletions: tuple[Request, ...]
+    stripped: tuple[IndexFacts, ...]
+
+
+async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[IndexFacts]) -> Plan:
+    """What is to be done; nothing is written, and documents count that a search finds."""
+    changes, remains = [], list(mapping.leftovers(found))
+    stripped: list[IndexFacts] = []
+    documents = 0
+    for each in found:
+        [count], _ = await lifecycle.count(http, dialect, each.name, [_TOUCHED])
+        if not count:
+            continue
+        if each.lost_by_updates:
+            lost = ", ".join(each.lost_by_updates)
+            remains.append(
+                f"{each.name}: fields of ours in {count:,} documents; without them each would be written anew from its "
+                f"_source, which lacks {lost} — feed these documents again to be rid of them"
+            )
+            continue
+        stripped.append(each)
+        documents += count
+    if documents:
+        changes.append(f"{documents:,} documents are written without our fields, so their _version and _seq_no rise")
+    pipelines = await _pipelines(http, found)
+    shadows = [name for each in found if (name := await _prepared(http, each))]
+    changes += [*pipelines.changes, *(f"index {name}, which an upgrade prepared, is deleted" for name in shadows)]
+    for each in found:
+        remains += [
+            f"{name}, if it is still there: kept for a rollback — cherche remove {name}, or delete it"
+            for name in each.meta.get(UPGRADE, {}).get("replaces", ())
+        ]
+    requests = (*pipelines.resets, *await lifecycle.removals(http, index, found))
+    deletions = (*pipelines.deletions, *(Request("DELETE", index_path(name)) for name in shadows))
+    told = Removal(documents, tuple(changes), (*remains, *pipelines.remains))
+    return Plan(told, requests, deletions, tuple(stripped))
+
+
+async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sleep: Sleep) -> int:
+    """Take our fields out of all documents of indices; how many were changed.
+
+    Each document is read once per round, in the order of writes, and changed if it is still as it was read.
 
     Raises
     ------
     ChercheError
         FAILED_PRECONDITION where documents cannot be changed, or others keep writing them.
     """
-    changed = stuck = 0
-    scripted = True
-    while stuck < _STUCK_ROUNDS:
-        try:
-            updated, conflicts = await (
-                _by_script(http, dialect, index) if scripted else _by_writing(http, dialect, index, sleep=sleep)
-            )
-        except NoScripts:
-            scripted = False
-            continue
-        if not updated and not conflicts:
+    changed = 0
+    read: dict[str, int] = {}
+    left = list(found)
+    for _ in range(MAX_ROUNDS):
+        for each in list(left):
+            # The marks before the refresh, so that all writes up to them are seen.
+            shards = await writes.shards(http, each.name)
+            await http.send(Request("POST", index_path(each.name, "_refresh")), what=f'index "{each.name}"')
+            [count], _ = await lifecycle.count(http, dialect, each.name, [_TOUCHED])
+            if not count:
+                left.remove(each)
+            for shard in shards if count else ():
+                after = read.get(shard.key, -1)
+                pages = writes.pages(http, dialect, shard, after, (STATE,), with_codes=False, lean=False, only=_TOUCHED)
+                async for page in pages:
+                    changed += await _stripped(http, each.name, page, sleep=sleep)
+                read[shard.key] = shard.mark
+        if not left:
             return changed
-        changed, stuck = changed + updated, 0 if updated else stuck + 1
+    names = ", ".join(each.name for each in left)
     raise precondition(
-        f'index "{index}": others keep writing the documents that are to be changed',
-        "stop the feed and run the command again",
+        f'index "{names}": others keep writing the documents that are to be changed',
+        "stop the feed, or the pipeline that encodes, and run the command again",
     )
 
 
-async def _by_script(http: Http, dialect: Dialect, index: str) -> tuple[int, int]:
-    """One round: documents changed, and documents that others changed meanwhile."""
-    body = {
-        "query": _TOUCHED,
-        "max_docs": _BATCH,
-        "conflicts": "proceed",
-        "script": {"lang": "painless", "source": _SCRIPT, "params": {"names": list(OWN_FIELDS)}},
-    }
-    # Refreshed, or the next round would find the same documents again.
-    params = {"refresh": "true", "timeout": "5m"}
-    if dialect.read_preference:
-        params["preference"] = dialect.read_preference
-    request = Request("POST", index_path(index, "_update_by_query"), body, params)
-    reply = await http.send(request, what=f'index "{index}"', timeout=_TIMEOUT)
-    if failures := reply.get("failures"):
-        raise _unchangeable(index, len(failures), failures[0])
-    return int(reply["updated"]), int(reply["version_conflicts"])
-
-
-async def _by_writing(http: Http, dialect: Dialect, index: str, *, sleep: Sleep) -> tuple[int, int]:
-    """One round, as `_by_script`: each document is written without our fields if it is still as it was read."""
-    body = {
-        "query": _TOUCHED,
-        "size": _PAGE,
-        "_source": {"excludes": list(OWN_FIELDS)},
-        "seq_no_primary_term": True,
-        "track_total_hits": False,
-    }
-    found = await http.send(dialect.search(index, body), what=f'index "{index}"')
-    items = [rewritten(position, raw, raw.get("_source") or {}) for position, raw in enumerate(found["hits"]["hits"])]
-    results = await Writer(http, "", sleep=sleep).deliver(items, len(items))
+async def _stripped(http: Http, index: str, page: Sequence[StoredDocument], *, sleep: Sleep) -> int:
+    """Documents changed; those that others changed meanwhile are left to the next round."""
+    # Marked so that the whole `_source` is replaced: merging cannot take a field out.
+    marked = [replace(one, version=replace(version_of(one), weights_in_source=True)) for one in page]
+    results = await writes.update(http, marked, sleep=sleep, fields_of=_nothing)
     refused = [result.error for result in results if result.error is not None]
-    failures = [error for error in refused if error.code is not Code.ABORTED]
+    failures = [error for error in refused if error.code not in (Code.ABORTED, Code.NOT_FOUND)]
     if failures:
-        raise _unchangeable(index, len(failures), failures[0])
-    await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
-    return len(items) - len(refused), len(refused)
+        raise precondition(
+            f'index "{index}": {len(failures)} documents could not be changed, first: {failures[0]}',
+            "mend the cause and run the command again",
+        )
+    return len(page) - len(refused)
 
 
-def _unchangeable(index: str, count: int, first: ChercheError | Json) -> ChercheError:
-    return precondition(
-        f'index "{index}": {count} documents could not be changed, first: {first}',
-        "mend the cause and run the command again",
-    )
+def _nothing(_: StoredDocument) -> Json:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipelines:
+    resets: tuple[Request, ...]
+    deletions: tuple[Request, ...]
+    changes: tuple[str, ...]
+    remains: tuple[str, ...]
+
+
+async def _pipelines(http: Http, found: Sequence[IndexFacts]) -> _Pipelines:
+    """Default and final pipelines of indices that hold processors of ours: those with no others are taken out."""
+    resets, changes, remains = [], [], []
+    ours: dict[str, str] = {}
+    for each in found:
+        for setting, (kind, lists) in _PIPELINES.items():
+            name = each.settings.get(setting, "_none")
+            processors = [] if name == "_none" else await _processors(http, kind, name, lists.split())
+            if not any(one.startswith("cherche_") for one in processors):
+                continue
+            if not all(one.startswith("cherche_") for one in processors):
+                remains.append(f"{each.name}: {setting} {name} has processors of ours beside others — take them out")
+                continue
+            resets.append(Request("PUT", index_path(each.name, "_settings"), {setting: None}))
+            changes.append(f"{each.name}: {setting} was {name}, and is unset")
+            ours[f"/{kind}/pipeline/{quote(name, safe='')}"] = name
+    deletions = []
+    for path, name in ours.items():
+        if users := await _others(http, name, [each.name for each in found]):
+            remains.append(f"pipeline {name}: {users[0]} uses it too")
+        else:
+            deletions.append(Request("DELETE", path))
+            changes.append(f"pipeline {name} is deleted")
+    return _Pipelines(tuple(resets), tuple(deletions), tuple(changes), tuple(remains))
+
+
+async def _processors(http: Http, kind: str, name: str, lists: Sequence[str]) -> list[str]:
+    """Kinds of the processors of a pipeline; none where it is gone, or must not be read."""
+    body: Mapping[str, Any] = await _known(http, Request("GET", f"/{kind}/pipeline/{quote(name, safe='')}"), what=name)
+    return [key for part in lists for processor in body.get(name, {}).get(part, ()) for key in processor]
+
+
+async def _others(http: Http, pipeline: str, indices: Sequence[str]) -> list[str]:
+    """Other indices that have a pipeline by default."""
+    params = {"flat_settings": "true", "expand_wildcards": "all"}
+    reply = await _known(http, Request("GET", "/_all/_settings", params=params), what="settings")
+    if not reply:
+        return ["perhaps an index that these credentials do not see"]
+    return [
+        name
+        for name, entry in sorted(reply.items())
+        if name not in indices and any(entry["settings"].get(setting) == pipeline for setting in _PIPELINES)
+    ]
+
+
+async def _prepared(http: Http, each: IndexFacts) -> str:
+    """The index that an upgrade prepared to follow this one and that serves nobody; "" where there is none."""
+    name = str(each.meta.get(UPGRADE, {}).get("successor", ""))
+    if not name:
+        return ""
+    there = await _known(http, Request("GET", index_path(name)), what=name)
+    body = there.get(name, {})
+    follows = body.get("mappings", {}).get("_meta", {}).get(UPGRADE, {}).get("replaces") == [each.name]
+    return name if follows and not body.get("aliases") else ""
+
+
+async def _known(http: Http, request: Request, *, what: str) -> Mapping[str, Any]:
+    """A reply; {} where there is nothing to answer with, or the caller must not read it."""
+    try:
+        reply: Mapping[str, Any] = await http.send(request, what=what)
+    except ChercheError as error:
+        if error.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
+            return {}
+        raise
+    return reply

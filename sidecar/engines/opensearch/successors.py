@@ -22,6 +22,7 @@ from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement, Serving
 
 _CLONING = 60.0  # seconds
+_FINAL_PIPELINE = "index.final_pipeline"
 # The cluster's own facts about one index, and blocks: creation refuses the former, a copy must not have the latter.
 _NOT_COPIED = (
     "index.uuid",
@@ -32,6 +33,8 @@ _NOT_COPIED = (
     "index.routing.allocation.initial_recovery",
     "index.blocks.",
     "index.history.uuid",
+    # Would run on every document that is copied; it is taken over when the index begins to serve.
+    _FINAL_PIPELINE,
 )
 
 
@@ -112,16 +115,22 @@ class OpenSearchSuccessors:
         await self._annotate(replaced, {**replaced.meta.get(UPGRADE, {}), "successor": new})
 
     async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:
-        """See `Successors.switch`; filter and routing of the alias stay as they are."""
-        reply = await self._send(alias, Request("GET", f"/_alias{index_path(alias)}"))
-        options: Json = next((entry["aliases"][alias] for entry in reply.values()), {})
-        added = {key: value for key, value in options.items() if key != "is_write_index"}
-        if len(new) == 1 and "is_write_index" in options:
-            added["is_write_index"] = True
-        actions: list[dict[str, Any]] = [{"remove": {"index": name, "alias": alias}} for name in old]
-        actions += [{"add": {"index": name, "alias": alias, **added}} for name in new]
-        # One request, which is applied as a whole: at no time does the alias stand for nothing.
+        """See `Successors.switch`; filters and routings of the aliases stay as they are."""
+        actions: list[dict[str, Any]] = []
+        for name in old:
+            reply = await self._send(name, Request("GET", index_path(name, "_alias")))
+            for other, options in reply[name]["aliases"].items():
+                actions.append({"remove": {"index": name, "alias": other}})
+                actions += [{"add": {"index": successor, "alias": other, **options}} for successor in new]
+        for successor in new:
+            await self._take_over_pipeline(old, successor)
+        # One request, which is applied as a whole: at no time does an alias stand for nothing.
         await self._send(alias, Request("POST", "/_aliases", {"actions": actions}))
+
+    async def quiet(self, index: str) -> None:
+        """See `Successors.quiet`."""
+        if await self._final_pipeline(index):
+            await self._set_final_pipeline(index, None)
 
     async def freeze(self, index: str, *, frozen: bool) -> None:
         """See `Successors.freeze`."""
@@ -147,6 +156,7 @@ class OpenSearchSuccessors:
     async def replace(self, index: str, new: str) -> None:
         """See `Successors.replace`."""
         reply = await self._send(index, Request("GET", index_path(index, "_alias")))
+        await self._take_over_pipeline([index], new)
         # An alias cannot have the name of an index; in one request both steps happen at once.
         actions: list[dict[str, Any]] = [{"remove_index": {"index": index}}]
         actions.append({"add": {"index": new, "alias": index}})
@@ -174,6 +184,21 @@ class OpenSearchSuccessors:
             await self._send(stream, changed)
         reply = await self._send(stream, Request("POST", index_path(stream, "_rollover")))
         return str(reply["new_index"])
+
+    async def _take_over_pipeline(self, old: Sequence[str], new: str) -> None:
+        names = {name for index in old if (name := await self._final_pipeline(index))}
+        for name in sorted(names)[:1]:
+            await self._set_final_pipeline(new, name)
+
+    async def _final_pipeline(self, index: str) -> str:
+        """The pipeline that runs on all that is written to an index, "" where there is none."""
+        request = Request("GET", index_path(index, "_settings", _FINAL_PIPELINE), params={"flat_settings": "true"})
+        settings = (await self._send(index, request)).get(index, {}).get("settings", {})
+        name = str(settings.get(_FINAL_PIPELINE, "_none"))
+        return "" if name == "_none" else name
+
+    async def _set_final_pipeline(self, index: str, name: str | None) -> None:
+        await self._send(index, Request("PUT", index_path(index, "_settings"), {_FINAL_PIPELINE: name}))
 
     async def _delete_copy(self, index: str, name: str) -> None:
         """Delete the copy that an interrupted attempt left behind, and nothing else."""

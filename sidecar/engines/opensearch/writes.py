@@ -7,7 +7,7 @@ this keeps no segment on disk, never expires, and is resumed with one number.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields, rewritten
@@ -153,8 +153,16 @@ def _shard(index: str, uuid: str, shard: str, copies: Sequence[Json]) -> ShardRa
     return ShardRange(index, uuid, int(shard), int(primary["seq_no"]["global_checkpoint"]), deletions)
 
 
-async def update(http: Http, documents: Sequence[StoredDocument], *, sleep: Sleep) -> list[WriteResult]:
-    """Write the neural part of documents of any indices in bulk; results in order.
+async def update(
+    http: Http,
+    documents: Sequence[StoredDocument],
+    *,
+    sleep: Sleep,
+    fields_of: Callable[[StoredDocument], Json] = neural_fields,
+) -> list[WriteResult]:
+    """Put `fields_of` documents of any indices in place of their neural part, in bulk; results in order.
+
+    No pipeline runs: the cluster applies none, not even a final one, to an ``update`` of a bulk that inserts nothing.
 
     ABORTED where a document is not of the version that it was read in.
     """
@@ -162,20 +170,20 @@ async def update(http: Http, documents: Sequence[StoredDocument], *, sleep: Slee
     items = []
     for position, document in enumerate(documents):
         try:
-            items.append(item(position, document))
+            items.append(item(position, document, fields_of(document)))
         except ChercheError as error:
             writer.refuse(position, WriteResult(document.id, error))
     results = await writer.deliver(items, len(documents))
     unscripted = [position for position, result in enumerate(results) if isinstance(result.error, NoScripts)]
     if unscripted:
-        again = await _rewrite(http, [documents[position] for position in unscripted], sleep=sleep)
+        again = await _rewrite(http, [documents[position] for position in unscripted], sleep=sleep, fields_of=fields_of)
         for position, result in zip(unscripted, again, strict=True):
             results[position] = result
     return results
 
 
-def item(position: int, document: StoredDocument) -> Item:
-    """An ``update`` action, guarded by the version that the document was read in.
+def item(position: int, document: StoredDocument, fields: Json) -> Item:
+    """An ``update`` action that puts `fields` in, guarded by the version that the document was read in.
 
     Raises
     ------
@@ -191,7 +199,6 @@ def item(position: int, document: StoredDocument) -> Item:
     }
     if version.routing:
         action["routing"] = version.routing
-    fields = neural_fields(document)
     body: dict[str, Any] = {"doc": fields}
     if version.weights_in_source:
         params = {"names": OWN_FIELDS, "fields": fields}
@@ -203,8 +210,16 @@ def item(position: int, document: StoredDocument) -> Item:
         raise invalid(f"document {document.id!r} cannot be written: {error}", "mend its id") from error
 
 
-async def _rewrite(http: Http, documents: Sequence[StoredDocument], *, sleep: Sleep) -> list[WriteResult]:
+async def _rewrite(
+    http: Http,
+    documents: Sequence[StoredDocument],
+    *,
+    sleep: Sleep,
+    fields_of: Callable[[StoredDocument], Json],
+) -> list[WriteResult]:
     """As `update`, without scripts: each document is read whole and written back, if it is still as it was."""
+    if refusal := await _final_pipeline(http, sorted({version_of(one).index for one in documents})):
+        return [WriteResult(one.id, refusal) for one in documents]
     docs = [_address(document) for document in documents]
     params = {"_source_excludes": ",".join(OWN_FIELDS)}
     reply = await http.send(Request("POST", "/_mget", {"docs": docs}, params), what="documents to update")
@@ -217,10 +232,26 @@ async def _rewrite(http: Http, documents: Sequence[StoredDocument], *, sleep: Sl
         elif (raw["_seq_no"], raw["_primary_term"]) != (version.seq_no, version.term):
             error = ChercheError(Code.ABORTED, f'document "{document.id}" was written meanwhile', "read it again")
         else:
-            items.append(rewritten(position, raw, {**raw["_source"], **neural_fields(document)}))
+            items.append(rewritten(position, raw, {**raw["_source"], **fields_of(document)}))
             continue
         writer.refuse(position, WriteResult(document.id, error))
     return await writer.deliver(items, len(documents))
+
+
+async def _final_pipeline(http: Http, indices: Sequence[str]) -> ChercheError | None:
+    """Why documents of these indices cannot be written whole: a final pipeline, which no request can pass by."""
+    for index in indices:
+        path = index_path(index, "_settings", "index.final_pipeline")
+        request = Request("GET", path, params={"flat_settings": "true"})
+        settings = (await http.send(request, what=f'index "{index}"')).get(index, {}).get("settings", {})
+        name = settings.get("index.final_pipeline", "_none")
+        if name != "_none":
+            return precondition(
+                f'index "{index}": the cluster runs no scripts, and without one the final pipeline "{name}" would '
+                "change every document that is written",
+                "allow inline scripts (script.allowed_types), or set index.final_pipeline to _none meanwhile",
+            )
+    return None
 
 
 def _address(document: StoredDocument) -> dict[str, str]:

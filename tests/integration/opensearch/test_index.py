@@ -90,16 +90,16 @@ async def test_remove_gives_the_documents_back(
     assert {id_: found.source for id_, found in read.items()} == before
     assert all(found.terms and found.codes for found in read.values())
 
-    changed, remains = await opensearch.remove(index)
-    assert changed == len(USERS)
-    assert f"{index}: unused mapping of cherche_weights" in remains
+    removed = await opensearch.remove(index)
+    assert removed.documents == len(USERS)
+    assert f"{index}: unused mapping of cherche_weights" in removed.remains
     assert await opensearch.meta(index) is None
     for id_, source in before.items():
         assert (await send("GET", f"/{index}/_doc/{id_}"))["_source"] == source
     assert (await opensearch.stats(index)).encoded == 0
     counts, documents = await opensearch.document_frequencies(index, list(enumerate(NAMES)))
     assert (sum(counts), documents) == (0, len(USERS))
-    assert (await opensearch.remove(index))[0] == 0
+    assert (await opensearch.remove(index)).documents == 0
     await opensearch.setup(index, META)
     assert await opensearch.meta(index) == META
 

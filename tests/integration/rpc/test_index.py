@@ -37,9 +37,12 @@ async def test_an_index_from_setup_to_removal(fed: RunningServer) -> None:
     assert [document.id for document in dumped] == ["0", "1", "2", "3"]
     assert json.loads(dumped[0].source_json) == {"title": "t0", "text": "red car"}
     assert all(document.terms_digest and document.codes_digest for document in dumped)
-    documents, remains = await client.remove_index("cars")
-    assert documents == 4
-    assert remains
+    planned = await client.remove_index("cars", dry_run=True)
+    assert (await client.get_index("cars")).stats.encoded == 4
+    removed = await client.remove_index("cars")
+    assert removed == planned
+    assert removed.documents == 4
+    assert removed.remains
 
 
 async def test_a_dump_of_some_documents(fed: RunningServer) -> None:

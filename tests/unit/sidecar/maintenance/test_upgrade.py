@@ -41,6 +41,9 @@ class FileSuccessors:
     async def create(self, successor: str, like: str, meta: IndexMeta) -> None:
         await self.engine.setup(successor, meta)
 
+    async def quiet(self, index: str) -> None:
+        """No pipeline runs here."""
+
     async def held(self, index: str, documents: Sequence[StoredDocument]) -> dict[str, StoredDocument]:
         found = await self.engine.read(index, [one.id for one in documents])
         return {

@@ -58,14 +58,36 @@ def test_a_document_that_no_json_holds_is_refused() -> None:
     assert refused.value.code is Code.INVALID_ARGUMENT
 
 
-async def test_a_switch_keeps_the_filter_of_the_alias_and_its_write_index() -> None:
+async def test_a_switch_moves_every_alias_with_its_filter_routing_and_write_index() -> None:
     options = {"filter": {"term": {"a": 1}}, "is_write_index": True}
-    transport = FakeTransport(lambda request: {"old": {"aliases": {"books": options}}})
+    sibling = {"filter": {"term": {"tenant": "b"}}, "index_routing": "b", "search_routing": "b"}
+    transport = FakeTransport(lambda request: {"old": {"aliases": {"books": options, "books-b": sibling}}})
     await (await engine(transport).successors()).switch("books", ["old"], ["new"])
     [*_, sent] = transport.sent
     assert sent.body["actions"] == [
         {"remove": {"index": "old", "alias": "books"}},
         {"add": {"index": "new", "alias": "books", "filter": {"term": {"a": 1}}, "is_write_index": True}},
+        {"remove": {"index": "old", "alias": "books-b"}},
+        {"add": {"index": "new", "alias": "books-b", **sibling}},
+    ]
+
+
+async def test_a_final_pipeline_is_silent_while_an_index_is_filled_and_runs_once_it_serves() -> None:
+    body = creation({}, {"index.final_pipeline": "stamp", "index.default_pipeline": "clean"}, META, False)
+    assert body["settings"] == {"index.default_pipeline": "clean"}
+
+    def answer(request: Sent) -> Any:
+        stamped = {"settings": {"index.final_pipeline": "stamp"}}
+        return {"old": {"aliases": {}, **stamped}, "back": stamped}
+
+    transport = FakeTransport(answer)
+    successors = await engine(transport).successors()
+    await successors.quiet("back")
+    await successors.switch("books", ["old"], ["new"])
+    written = [(sent.path, sent.body) for sent in transport.sent if sent.method == "PUT"]
+    assert written == [
+        ("/back/_settings", {"index.final_pipeline": None}),
+        ("/new/_settings", {"index.final_pipeline": "stamp"}),
     ]
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sidecar.engines.opensearch.bulk import Item, neural_fields
 from sidecar.engines.opensearch.writes import SCRIPT, item, update
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS, StoredDocument, Version
@@ -14,6 +15,10 @@ from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Uns
 
 def encoded(id_: str, version: Version) -> StoredDocument:
     return StoredDocument(id_, {}, "new", "ok", features={"sun": 1.0}, terms=b"t", version=version)
+
+
+def updated(document: StoredDocument) -> Item:
+    return item(0, document, neural_fields(document))
 
 
 async def test_without_scripts_a_document_is_kept_and_newer_writes_stay() -> None:
@@ -37,14 +42,14 @@ async def test_without_scripts_a_document_is_kept_and_newer_writes_stay() -> Non
 
 
 def test_an_update_is_guarded_by_the_version_that_was_read() -> None:
-    action, body = item(0, encoded("1", Version(7, 2, "books", "r"))).lines.decode().splitlines()
+    action, body = updated(encoded("1", Version(7, 2, "books", "r"))).lines.decode().splitlines()
     guard = {"if_seq_no": 7, "if_primary_term": 2}
     assert json.loads(action) == {"update": {"_index": "books", "_id": "1", **guard, "routing": "r"}}
     assert json.loads(body)["doc"]["cherche_weights"] == {"sun": 1.0}
 
 
 def test_weights_in_the_source_are_replaced_and_not_merged() -> None:
-    _, body = item(0, encoded("1", Version(7, 2, "books", weights_in_source=True))).lines.decode().splitlines()
+    _, body = updated(encoded("1", Version(7, 2, "books", weights_in_source=True))).lines.decode().splitlines()
     script = json.loads(body)["script"]
     assert script["source"] == SCRIPT
     assert script["params"]["names"] == list(OWN_FIELDS)
@@ -53,9 +58,9 @@ def test_weights_in_the_source_are_replaced_and_not_merged() -> None:
 
 def test_an_update_without_a_version_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="document '1' was read without its version"):
-        item(0, StoredDocument("1", {}))
+        updated(StoredDocument("1", {}))
 
 
 def test_an_id_that_no_json_holds_is_refused() -> None:
     with pytest.raises(ChercheError, match="cannot be written"):
-        item(0, encoded("\ud800", Version(7, 2, "books")))
+        updated(encoded("\ud800", Version(7, 2, "books")))
