@@ -143,6 +143,8 @@ def _footer(result: SearchResult) -> str:
     parts = [total, f"{1000 * result.timings.total:.0f} ms"]
     if result.rerank.status != RerankStatus.NOT_REQUESTED:
         parts.append(f"rerank {result.rerank.status}" + (f" ({result.rerank.reason})" if result.rerank.reason else ""))
+    if result.match_set_reason and not result.match_set_reason.startswith("mode "):
+        parts.append(f"match set {result.match_set} ({result.match_set_reason})")
     if result.next_page_token:
         parts.append(f"next page: --page {result.next_page_token}")
     return ", ".join(parts)

@@ -1,13 +1,13 @@
-"""Which documents may be hits: the user's clause alone, or either clause."""
+"""What a search body may hold beside its query, and which order it asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from sidecar.errors import invalid
 from sidecar.values.documents import Json
-from sidecar.values.search import MatchSet, SearchRequest
+from sidecar.values.search import SearchRequest
 
 _DECIDED_HERE = {
     "size": "use size",
@@ -53,21 +53,6 @@ def check_fusion(request: SearchRequest) -> None:
         raise invalid(f"the search body sets {taken[0]!r}, which fusion rrf does not combine with", "use fusion sum")
 
 
-def match_set_of(wanted: MatchSet, body: Json) -> Literal["lexical", "union"]:
-    """Decide membership; lexical where totals, facets or order would change otherwise.
-
-    >>> match_set_of("auto", {"aggs": {}})
-    'lexical'
-    >>> match_set_of("auto", {})
-    'union'
-    """
-    if wanted != "auto":
-        return wanted
-    counted = any(key in body for key in ("aggs", "aggregations", "sort", "collapse"))
-    exact = body.get("track_total_hits") is True
-    return "lexical" if counted or exact or _mentions(body.get("query"), "minimum_should_match") else "union"
-
-
 def is_sorted(body: Json) -> bool:
     """Whether the caller asked for another order than that of falling scores.
 
@@ -101,11 +86,3 @@ def _listed(value: Any) -> list[Any]:  # noqa: ANN401  # any JSON value
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _mentions(value: Any, key: str) -> bool:  # noqa: ANN401  # any JSON value
-    if isinstance(value, Mapping):
-        return key in value or any(_mentions(part, key) for part in value.values())
-    if isinstance(value, list):
-        return any(_mentions(part, key) for part in value)
-    return False

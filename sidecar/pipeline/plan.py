@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encoder
+from sidecar.pipeline.match_set import Membership, decide
 from sidecar.pipeline.membership import check_body, check_fusion, is_sorted
 from sidecar.pipeline.pages import Page
-from sidecar.pipeline.query import check
+from sidecar.pipeline.query import check, check_text
 from sidecar.protocols import Encoder
 from sidecar.values.index import DEFAULT_FIELDS, NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
 from sidecar.values.options import options
-from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest
+from sidecar.values.search import TEXT_SLOT, RerankOutcome, RerankStatus, SearchRequest
 
 _FAILS_OPEN = {Code.DEADLINE_EXCEEDED: RerankStatus.DEADLINE}
 
@@ -39,6 +40,8 @@ class Plan:
         Why there is no reranker.
     query_hash : str
         Of every option that changes the order of hits.
+    membership : Membership
+        The text that is encoded, and the match set.
     groups : tuple of IndexGroup
         The concrete indices behind the name; `meta` is that of the first that is set up.
     others : tuple of (IndexGroup, Encoder)
@@ -57,6 +60,7 @@ class Plan:
     reranker: Encoder | None
     skipped: RerankOutcome | None
     query_hash: str
+    membership: Membership
     groups: tuple[IndexGroup, ...] = ()
     others: tuple[tuple[IndexGroup, Encoder], ...] = ()
     by_text: bool = False
@@ -116,7 +120,11 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     window = page.window if page else request.rerank_window or meta.rerank_window
     offset = page.offset if page else 0
     _check_depth(request, offset, window, context)
-    sparse = sparse_encoder(meta, context.encoders) if request.mode != "bm25" else None
+    membership = _membership(request, groups, meta)
+    check(replace(request, text=membership.text), context)
+    check_text(request, membership.text)
+    is_expanded = request.mode != "bm25" and membership.match_set != "none"
+    sparse = sparse_encoder(meta, context.encoders) if is_expanded else None
     others = () if sparse is None else _others(groups, meta, context)
     by_text = bool(request.reranker)
     skipped = _skipped(request, page, offset, window) or (None if by_text else _several(groups, meta))
@@ -125,8 +133,38 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
         reranker, skipped = _reranker(request, meta, stored is not None, context)
     weight = page.weight if page else _weight(request, stored, reranker)
     return Plan(
-        meta, page, offset, window, weight, boost, sparse, reranker, skipped, query_hash, groups, others, by_text
+        meta,
+        page,
+        offset,
+        window,
+        weight,
+        boost,
+        sparse,
+        reranker,
+        skipped,
+        query_hash,
+        membership,
+        groups,
+        others,
+        by_text,
     )
+
+
+def _membership(request: SearchRequest, groups: Sequence[IndexGroup], meta: IndexMeta) -> Membership:
+    """As `decide`, for the fields that every index encodes; a mode with one part leaves nothing to decide."""
+    encoded = {field.name for field in meta.fields}
+    for group in groups:
+        if group.meta is not None:
+            encoded &= {field.name for field in group.meta.fields}
+    found = decide(request.body, encoded, request.match_set, request.text)
+    found = replace(found, text=found.text.replace(TEXT_SLOT, request.text))
+    if found.match_set == "none":
+        return found
+    if request.mode == "bm25":
+        return replace(found, match_set="lexical", reason="mode bm25")
+    if request.mode == "sparse" and "query" not in request.body:
+        return replace(found, match_set="union", reason="mode sparse")
+    return found
 
 
 def _others(groups: Sequence[IndexGroup], meta: IndexMeta, context: Context) -> tuple[tuple[IndexGroup, Encoder], ...]:

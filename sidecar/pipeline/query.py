@@ -14,6 +14,7 @@ from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
+from sidecar.pipeline.text import has_words
 from sidecar.protocols import Encoder
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
@@ -86,8 +87,8 @@ def check(request: SearchRequest, context: Context) -> None:
     ChercheError
         INVALID_ARGUMENT naming what is wrong.
     """
-    if not request.text.strip():
-        _check_empty(request)
+    if not request.text.strip() and "query" not in request.body:
+        raise invalid("the query is empty", "type what you look for")
     if len(request.text) > context.limits.query_characters:
         raise invalid(
             f"the query has {len(request.text):,} characters, the limit is {context.limits.query_characters:,}",
@@ -100,11 +101,15 @@ def check(request: SearchRequest, context: Context) -> None:
     check_bounds(request)
 
 
-def _check_empty(request: SearchRequest) -> None:
-    """Only a BM25 search with a query of its own needs no text: everything else encodes it."""
-    if "query" not in request.body:
-        raise invalid("the query is empty", "type what you look for")
-    if request.mode != "bm25" or request.rerank:
+def check_text(request: SearchRequest, text: str) -> None:
+    """Refuse a search that would encode an empty text: only BM25 with a query of the caller's needs none.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT.
+    """
+    if not text.strip() and (request.mode != "bm25" or request.rerank):
         what = "a rerank" if request.mode == "bm25" else f"mode {request.mode}"
         raise invalid(f"the query is empty, and {what} encodes it", "give it a text, or search with mode bm25 alone")
 
@@ -150,6 +155,8 @@ async def encode_query(
 async def _encode(
     request: SearchRequest, meta: IndexMeta, context: Context, sparse: Encoder | None, reranker: Encoder | None
 ) -> EncodedQuery:
+    if not has_words(request.text):
+        sparse = None  # models give punctuation weights, which would find almost every document
     needs_pass = sparse is not None and request.query_mode != "doc_only"
     passed = await _encode_one(sparse, request.text, context) if sparse is not None and needs_pass else None
     if reranker is None:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.membership import match_set_of
+from sidecar.pipeline.match_set import Membership
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings, sparse_outcome
@@ -90,14 +90,14 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
 async def _trace(request: SearchRequest, planned: Plan, context: Context, with_terms: bool) -> Trace | None:
     """Search as planned; None where the hits lie in other indices than it was planned for."""
     started = context.clock()
-    encoded, error = await encode_query(
-        request, planned.meta, context, sparse=planned.sparse, reranker=planned.reranker
-    )
+    read = replace(request, text=planned.membership.text)
+    encoded, error = await encode_query(read, planned.meta, context, sparse=planned.sparse, reranker=planned.reranker)
     if error is not None:
         planned = replace(planned, reranker=None, skipped=failed_open(error))
-    others = await _scopes(request, planned, context)
+    others = await _scopes(read, planned, context)
     asked = context.clock()
-    query = _engine_query(request, planned, encoded, context, with_terms)
+    ran = _membership(request, planned, encoded, others)
+    query = replace(_engine_query(request, planned, encoded, context, with_terms), match_set=ran.match_set)
     query = replace(query, names=planned.own_names if others else (), others=others)
     try:
         page = await context.engine.search(request.index, query)
@@ -142,6 +142,8 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         ),
         query_terms=len(clauses),
         sparse=sparse_outcome(encoded, planned.sparse, len(clauses)),
+        match_set=ran.match_set,
+        match_set_reason=ran.reason,
     )
     return Trace(
         result,
@@ -155,6 +157,16 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         codes,
         planned.by_text,
     )
+
+
+def _membership(
+    request: SearchRequest, planned: Plan, encoded: EncodedQuery, others: tuple[GroupClauses, ...]
+) -> Membership:
+    """As planned, unless there is no term weight that could find a hit."""
+    expanded = encoded.clauses or any(other.clauses for other in others)
+    if expanded or request.mode != "hybrid" or planned.membership.match_set == "none":
+        return planned.membership
+    return replace(planned.membership, match_set="lexical", reason="no term weights were added")
 
 
 async def _is_other_now(request: SearchRequest, planned: Plan, context: Context) -> bool:
@@ -201,9 +213,8 @@ def _engine_query(
         fetched = tuple(dict.fromkeys((*fetched, *(field.name for field in planned.meta.fields))))
     return Query(
         text=request.text,
-        mode="bm25" if encoded.unknown_language else request.mode,
+        mode="bm25" if encoded.unknown_language or planned.membership.match_set == "none" else request.mode,
         fields=planned.meta.fields,
-        match_set=match_set_of(request.match_set, request.body),
         clauses=encoded.clauses,
         sparse_boost=planned.boost,
         fusion=request.fusion,
@@ -282,8 +293,6 @@ def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tup
     unused = []
     if planned.sparse is not None and not encoded.clauses:
         unused.append(sparse_outcome(encoded, planned.sparse, 0).reason if encoded.unknown_language else _NO_TERMS)
-    if request.mode == "sparse" and "query" in request.body:
-        unused.append("mode sparse leaves out the query of the search body; what must hold goes into its filter")
     return tuple(unused)
 
 

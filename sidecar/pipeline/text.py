@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -12,6 +13,17 @@ from sidecar.values.documents import OWN_FIELDS, Json, SourceDocument, value_at
 from sidecar.values.index import Fingerprint, TextField
 
 MAX_ID_BYTES = 512
+# Letters, numbers, and the symbols among which emoji are; not punctuation, spaces, signs of mathematics or currency.
+_OF_WORDS = ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "So")
+
+
+def has_words(text: str) -> bool:
+    """Whether a query has anything to look for; `tests/contract/words.json` holds the plugin to the same answers.
+
+    >>> has_words("C++?"), has_words("?!")
+    (True, False)
+    """
+    return any(unicodedata.category(character) in _OF_WORDS for character in text)
 
 
 def parse(document: SourceDocument, limit: int) -> dict[str, Any]:

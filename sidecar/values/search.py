@@ -13,9 +13,12 @@ from sidecar.values.options import Option
 Mode = Literal["bm25", "sparse", "hybrid"]
 QueryMode = Literal["full", "pruned", "doc_only"]
 MatchSet = Literal["auto", "lexical", "union"]
+MatchSetRan = Literal["lexical", "union", "none"]
 Fusion = Literal["sum", "rrf"]
 
 FUSION_WINDOW = 100
+TEXT_SLOT = "{{text}}"
+"""Stands for the query text in the strings of a search body."""
 
 
 class RerankStatus:
@@ -151,8 +154,8 @@ class Query:
     text : str
         Query text; BM25 over `fields` unless `body` has a query.
     mode : {"bm25", "sparse", "hybrid"}
-    match_set : {"lexical", "union"}
-        Resolved: which clause decides what is a hit.
+    match_set : {"lexical", "union", "none"}
+        Resolved: which clause decides what is a hit; with `none` there is only the caller's, as it was written.
     fields : tuple of TextField
     clauses : tuple of SparseClause
         Empty for bm25.
@@ -185,7 +188,7 @@ class Query:
     text: str
     mode: Mode
     fields: tuple[TextField, ...]
-    match_set: Literal["lexical", "union"] = "union"
+    match_set: MatchSetRan = "union"
     clauses: tuple[SparseClause, ...] = ()
     sparse_boost: float = 1.0
     fusion: Fusion = "sum"
@@ -270,7 +273,7 @@ class SearchRequest:
     match_set: Annotated[
         MatchSet,
         Option(
-            "Clause that decides what is a hit: your own, or either; auto is lexical where totals or order matter.",
+            "Clause that decides what is a hit: your own, or either; auto is union for a single full-text clause.",
             tunes=True,
         ),
     ] = "auto"
@@ -367,7 +370,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A page of hits, with search status."""
+    """A page of hits, with search status.
+
+    `match_set` is the one that ran, `match_set_reason` says why.
+    """
 
     hits: tuple[Hit, ...]
     total: int
@@ -381,3 +387,5 @@ class SearchResult:
     warnings: tuple[str, ...] = ()
     query_terms: int = 0
     sparse: SparseOutcome = field(default_factory=SparseOutcome)
+    match_set: MatchSetRan = "none"
+    match_set_reason: str = ""

@@ -18,9 +18,8 @@ from sidecar.engines.embedded.postings import top
 from sidecar.errors import ChercheError, invalid
 from sidecar.values.documents import Json
 from sidecar.values.index import TextField
-from sidecar.values.search import Query
+from sidecar.values.search import TEXT_SLOT, Query
 
-SLOT = "{{text}}"
 _READ = ("query", "filter", "track_total_hits")
 
 
@@ -50,7 +49,9 @@ def compile_query(query: Query, fields: Sequence[str]) -> QueryPlan:
     for clause in clauses:
         if not (isfinite(clause.weight) and clause.weight > 0):
             raise invalid(f"query term {clause.name!r} has weight {clause.weight}: weights are above 0")
-    lexical = None if query.mode == "sparse" else _lexical(query, fields)
+    # In mode sparse the caller's query scores nothing, but its condition holds.
+    reads_text = query.mode != "sparse" or (query.match_set == "lexical" and "query" in query.body)
+    lexical = _lexical(query, fields) if reads_text else None
     cut = lexical is not None and len(lexical.words) == MAX_WORDS
     return QueryPlan(
         lexical,
@@ -65,7 +66,7 @@ def _lexical(query: Query, fields: Sequence[str]) -> LexicalQuery:
     clause = query.body.get("query")
     if clause is None or isinstance(clause, str):
         chosen = query.fields or tuple(TextField(name) for name in fields)
-        text = query.text if clause is None else clause.replace(SLOT, query.text)
+        text = query.text if clause is None else clause.replace(TEXT_SLOT, query.text)
         return LexicalQuery(words(text), _searched({f.name: f.boost for f in chosen}, fields))
     if not isinstance(clause, Mapping) or len(clause) != 1:
         raise _unsupported_query(clause)
@@ -77,7 +78,7 @@ def _lexical(query: Query, fields: Sequence[str]) -> LexicalQuery:
     else:
         raise _unsupported_query(clause)
     return LexicalQuery(
-        words(options["query"].replace(SLOT, query.text)),
+        words(options["query"].replace(TEXT_SLOT, query.text)),
         _searched(boosts, fields),
         _all_words(options.get("operator", "or")),
         _tie_breaker(options.get("tie_breaker", 0.0)),
@@ -109,7 +110,7 @@ def _multi_match(body: object, chosen: Sequence[TextField], fields: Sequence[str
 
 def _check_options(options: Any, kind: str, known: tuple[str, ...]) -> None:  # noqa: ANN401  # any JSON
     if not isinstance(options, Mapping) or not isinstance(options.get("query"), str):
-        raise invalid(f"{kind} has no query text", f'write "query": "{SLOT}"')
+        raise invalid(f"{kind} has no query text", f'write "query": "{TEXT_SLOT}"')
     if unknown := [str(key) for key in options if key not in known]:
         raise _needs_cluster(f"{kind} with {', '.join(unknown)}")
 
@@ -197,7 +198,10 @@ def combine(
     allowed : bool array, shape (documents,), or None for all
     """
     bm25, matched = lexical
-    if query.mode == "sparse" or (query.mode == "hybrid" and query.match_set == "union"):
+    if query.mode == "sparse":
+        bound = matched if query.match_set == "lexical" and "query" in query.body else np.True_
+        bm25, matched = np.zeros_like(bm25), (products > 0) & bound
+    elif query.mode == "hybrid" and query.match_set == "union":
         matched = matched | (products > 0)
     if allowed is not None:
         matched = matched & allowed

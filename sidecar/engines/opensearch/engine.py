@@ -318,7 +318,7 @@ which would end up in logs — send them as an identity, or configure a service 
         path = "/_search" if query.pit else index_path(index, "_search")
         two_parts = query.mode == "hybrid" and bool(clauses)
         # A sorted reply has no score, so the named clauses are the only place where it can be read.
-        named = dialect.named_scores and (two_parts or "sort" in query.body)
+        named = dialect.named_scores and (two_parts or "sort" in query.body) and query.match_set != "none"
         params = {"include_named_queries_score": "true"} if named else {}
         body = {**search_body(query, clauses, kind), **pit}
         request = Request("POST", path, body, params) if pit else dialect.search(index, body, params)

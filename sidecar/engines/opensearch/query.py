@@ -10,10 +10,9 @@ from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
 from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
 from sidecar.values.documents import CODES, OWN_FIELDS, TERMS
-from sidecar.values.search import Query, SparseClause
+from sidecar.values.search import TEXT_SLOT, Query, SparseClause
 
 LEXICAL = "cherche_lexical"
-TEXT_SLOT = "{{text}}"
 
 _OURS = {
     "size": "size",
@@ -22,6 +21,8 @@ _OURS = {
     "include_named_queries_score": "the parts of each hit's score",
 }
 _NOT_BODY = ("query", "filter", "_source", "docvalue_fields")
+# These stand at the top of a search, where no filter can be put around them.
+_OUTERMOST = ("hybrid", "retriever", "knn", "rank", "sub_searches")
 
 
 def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_FEATURES) -> dict[str, Any]:
@@ -44,7 +45,12 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
         if key in query.body:
             raise invalid(f"the search body sets {key!r}", f"use {instead} of the request instead")
     body = {key: value for key, value in query.body.items() if key not in _NOT_BODY}
-    body["query"] = _first_stage(query, clauses, kind)
+    if query.match_set == "none":
+        body |= _as_written(query)
+    else:
+        body["query"] = _first_stage(query, clauses, kind)
+        if _limits_lexical(query, clauses):
+            del body["min_score"]
     body["size"], body["from"] = query.size, query.offset
     body["_source"] = _source(query)
     if fields := _docvalue_fields(query):
@@ -103,21 +109,68 @@ def fill_slots(value: JsonValue, text: str) -> JsonValue:
 
 
 def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
+    users = lexical_clause(query)
+    scored = users
+    if _limits_lexical(query, clauses):
+        # The score of the sparse clause must not lift a hit above a limit of the user's query.
+        scored = {"function_score": {"query": users, "min_score": query.body["min_score"]}}
     # Wrapped, since a user's query may have a name of its own.
-    lexical = {"bool": {"must": [lexical_clause(query)], "_name": LEXICAL}}
+    lexical = {"bool": {"must": [scored], "_name": LEXICAL}}
     sparse = _sparse(query, clauses, kind)
+    filters, must_not = _filters(query), list[Any]()
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
+        if query.match_set == "lexical" and "query" in query.body:
+            filters.append(users)
     elif query.mode == "bm25" or not clauses:
         stage = {"must": [lexical]}
     elif query.match_set == "lexical":
         stage = {"must": [lexical], "should": [sparse]}
     else:
         stage = {"should": [lexical, sparse], "minimum_should_match": 1}
-    if "filter" in query.body:
-        given = query.body["filter"]
-        stage["filter"] = list(given) if isinstance(given, list) else [given]
+    if query.match_set == "union" and query.mode != "bm25":
+        # The user's conditions hold for the hits of the sparse clause too.
+        filters += _clauses_of(users, "filter")
+        must_not = _clauses_of(users, "must_not")
+    if filters:
+        stage["filter"] = filters
+    if must_not:
+        stage["must_not"] = must_not
     return {"bool": stage}
+
+
+def _limits_lexical(query: Query, clauses: Sequence[SparseClause]) -> bool:
+    """Whether `min_score` of the body is a limit of the user's query, not of the sum."""
+    return "min_score" in query.body and query.mode == "hybrid" and query.match_set == "lexical" and bool(clauses)
+
+
+def _as_written(query: Query) -> dict[str, Any]:
+    """The user's own query, if any, and the request's filters around it."""
+    users = fill_slots(query.body.get("query"), query.text)
+    filters = _filters(query)
+    if filters:
+        written = {*query.body, *(users if isinstance(users, dict) else ())}
+        outer = next((key for key in _OUTERMOST if key in written), "")
+        if outer:
+            raise invalid(f"a filter cannot be put around {outer!r}", f"write it inside the {outer}")
+        users = {"bool": {"must": [users], "filter": filters}}
+    return {} if users is None else {"query": users}
+
+
+def _filters(query: Query) -> list[Any]:
+    return _clauses(query.body.get("filter"))
+
+
+def _clauses_of(users: JsonValue, part: str) -> list[Any]:
+    """The clauses of the user's `bool`; none of any other query."""
+    inner = users.get("bool") if isinstance(users, dict) else None
+    return _clauses(inner.get(part)) if isinstance(inner, dict) else []
+
+
+def _clauses(given: JsonValue) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list) else [given]
 
 
 def lexical_clause(query: Query) -> JsonValue:

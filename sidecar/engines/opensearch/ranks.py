@@ -59,7 +59,10 @@ def rankings(query: Query) -> tuple[Query, Query]:
         with_codes=False,
         fusion="sum",
     )
-    sparse = {**body, "filter": [*_filters(query), *([lexical_clause(query)] if query.match_set == "lexical" else [])]}
+    sparse = dict(body)
+    if query.match_set == "lexical":
+        sparse = {**body, "filter": [*_filters(query), lexical_clause(query)]}
+        sparse.pop("query", None)
     return replace(bare, mode="bm25"), replace(bare, mode="sparse", body=sparse)
 
 

@@ -82,8 +82,8 @@ async def test_pages_are_cuts_of_one_order(fed: Cluster) -> None:
     assert statuses == ["APPLIED"] * 3 + ["OUTSIDE_WINDOW"] * 3
 
 
-async def test_totals_and_facets_are_those_of_the_users_query(fed: Cluster) -> None:
-    pipeline = await search_pipeline(fed)
+async def test_totals_and_facets_are_those_of_the_users_query_where_it_decides(fed: Cluster) -> None:
+    pipeline = await search_pipeline(fed, {"rerank": True, "match_set": "lexical"})
     body = {
         "query": {"bool": {"must": [match("car word1")], "filter": [{"term": {"kind.keyword": "book"}}]}},
         "aggs": {"years": {"terms": {"field": "year"}}},

@@ -83,7 +83,9 @@ class _MatchSet:
 class _MatchSetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MatchSet.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MATCH_SET_UNSPECIFIED: _MatchSet.ValueType  # 0
-    """Lexical where totals, facets or order depend on it, else union."""
+    """In a request: union where the query is one full-text clause on encoded fields, alone or beside filters, else
+    lexical. In a response: neither, the query was sent as it was written.
+    """
     MATCH_SET_LEXICAL: _MatchSet.ValueType  # 1
     """The user's clause decides; term weights only add score."""
     MATCH_SET_UNION: _MatchSet.ValueType  # 2
@@ -93,7 +95,9 @@ class MatchSet(_MatchSet, metaclass=_MatchSetEnumTypeWrapper):
     """Clauses that decide which documents are hits."""
 
 MATCH_SET_UNSPECIFIED: MatchSet.ValueType  # 0
-"""Lexical where totals, facets or order depend on it, else union."""
+"""In a request: union where the query is one full-text clause on encoded fields, alone or beside filters, else
+lexical. In a response: neither, the query was sent as it was written.
+"""
 MATCH_SET_LEXICAL: MatchSet.ValueType  # 1
 """The user's clause decides; term weights only add score."""
 MATCH_SET_UNION: MatchSet.ValueType  # 2
@@ -341,6 +345,8 @@ class SearchResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     QUERY_TERMS_FIELD_NUMBER: _builtins.int
     SPARSE_FIELD_NUMBER: _builtins.int
+    MATCH_SET_FIELD_NUMBER: _builtins.int
+    MATCH_SET_REASON_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """Hits in all, as the engine counted them."""
     total_is_lower_bound: _builtins.bool
@@ -353,6 +359,10 @@ class SearchResponse(_message.Message):
     """The engine's request: {"method", "path", "body"}; where requested."""
     query_terms: _builtins.int
     """Terms of the query that were sent."""
+    match_set: Global___MatchSet.ValueType
+    """The match set that ran."""
+    match_set_reason: _builtins.str
+    """Why it ran, for people."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """In final order."""
@@ -392,10 +402,12 @@ class SearchResponse(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         query_terms: _builtins.int = ...,
         sparse: Global___SparseOutcome | None = ...,
+        match_set: Global___MatchSet.ValueType = ...,
+        match_set_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "rerank", b"rerank", "sparse", b"sparse", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregations_json", b"aggregations_json", "engine_request_json", b"engine_request_json", "fingerprint", b"fingerprint", "hits", b"hits", "next_page_token", b"next_page_token", "query_terms", b"query_terms", "rerank", b"rerank", "sparse", b"sparse", "timings", b"timings", "total", b"total", "total_is_lower_bound", b"total_is_lower_bound", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregations_json", b"aggregations_json", "engine_request_json", b"engine_request_json", "fingerprint", b"fingerprint", "hits", b"hits", "match_set", b"match_set", "match_set_reason", b"match_set_reason", "next_page_token", b"next_page_token", "query_terms", b"query_terms", "rerank", b"rerank", "sparse", b"sparse", "timings", b"timings", "total", b"total", "total_is_lower_bound", b"total_is_lower_bound", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

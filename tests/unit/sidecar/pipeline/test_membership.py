@@ -1,30 +1,7 @@
 import pytest
 
 from sidecar.errors import ChercheError
-from sidecar.pipeline.membership import check_body, is_sorted, match_set_of
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"aggs": {"a": {}}},
-        {"aggregations": {}},
-        {"sort": ["year"]},
-        {"collapse": {"field": "group"}},
-        {"track_total_hits": True},
-        {"query": {"match": {"text": {"query": "a b", "minimum_should_match": 2}}}},
-        {"query": {"bool": {"must": [{"bool": {"should": [], "minimum_should_match": 1}}]}}},
-    ],
-)
-def test_the_users_clause_decides_where_counts_depend_on_it(body: dict[str, object]) -> None:
-    assert match_set_of("auto", body) == "lexical"
-    assert match_set_of("union", body) == "union"
-
-
-@pytest.mark.parametrize("body", [{}, {"track_total_hits": 100}, {"query": {"match": {"text": "a"}}}, {"filter": []}])
-def test_either_clause_decides_otherwise(body: dict[str, object]) -> None:
-    assert match_set_of("auto", body) == "union"
-    assert match_set_of("lexical", body) == "lexical"
+from sidecar.pipeline.membership import check_body, is_sorted
 
 
 @pytest.mark.parametrize(

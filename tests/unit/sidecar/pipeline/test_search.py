@@ -9,7 +9,7 @@ import pytest
 from sidecar.errors import Code, overloaded, unavailable
 from sidecar.testing import FakeModel
 from sidecar.values.index import IndexGroup
-from sidecar.values.search import RerankStatus
+from sidecar.values.search import RerankStatus, SparseStatus
 from tests.unit.sidecar.pipeline.searching import ask, filled, ids, refused
 
 # What is refused
@@ -105,11 +105,26 @@ async def test_each_mode_asks_for_its_parts(ready: Any) -> None:
     assert ready.encoder.lanes[-1] == "query"
 
 
-async def test_a_query_that_a_mode_does_not_use_is_told(ready: Any) -> None:
-    body = {"query": {"match": {"text": "{{text}}"}}}
-    [warning] = (await ask(ready, mode="sparse", body=body)).warnings
-    assert "mode sparse leaves out the query of the search body" in warning
-    assert (await ask(ready, body=body)).warnings == ()
+async def test_the_text_of_a_clause_is_encoded_where_the_request_has_none(ready: Any) -> None:
+    body = {"query": {"bool": {"must": [{"match": {"sku": "A-100"}}, {"match": {"text": "common three"}}]}}}
+    result = await ask(ready, "", body=body)
+    assert result.query_terms == (await ask(ready, "common three")).query_terms > 0
+    assert ready.engine.queries[0].text == ""
+
+
+@pytest.mark.parametrize("clause", [{"match": {"sku": "A-100"}}, {"match": {"text": "{{text}}"}}])
+async def test_a_clause_without_text_of_its_own_leaves_the_query_empty(ready: Any, clause: dict[str, Any]) -> None:
+    error = (await refused(ready, text="", body={"query": clause})).reason
+    assert error == "the query is empty, and mode hybrid encodes it"
+
+
+async def test_a_query_that_is_not_rewritten_is_reranked_all_the_same(ready: Any) -> None:
+    body = {"query": {"script_score": {"query": {"match_all": {}}, "script": {"source": "1"}}}}
+    result = await ask(ready, body=body, rerank=True)
+    [sent] = ready.engine.queries
+    assert (sent.match_set, sent.mode, sent.clauses) == ("none", "bm25", ())
+    assert (result.match_set, result.match_set_reason) == ("none", "script_score is not rewritten")
+    assert result.rerank.status == RerankStatus.APPLIED
 
 
 async def test_terms_that_the_engine_left_out_are_not_counted(ready: Any) -> None:
@@ -120,9 +135,18 @@ async def test_terms_that_the_engine_left_out_are_not_counted(ready: Any) -> Non
 
 
 async def test_the_body_decides_who_is_a_hit(ready: Any) -> None:
+    exact = await ask(ready, body={"query": {"match": {"sku": "A-100"}}})
     await ask(ready, body={"aggs": {"a": {}}})
-    await ask(ready)
-    assert [query.match_set for query in ready.engine.queries] == ["lexical", "union"]
+    await ask(ready, match_set="lexical")
+    await ask(ready, mode="bm25")
+    assert [query.match_set for query in ready.engine.queries] == ["lexical", "union", "lexical", "lexical"]
+    assert (exact.match_set, exact.match_set_reason) == ("lexical", "a searched field is not encoded")
+
+
+async def test_punctuation_finds_nothing_of_its_own(ready: Any) -> None:
+    result = await ask(ready, "?!")
+    assert (result.hits, result.sparse.status, result.query_terms) == ((), SparseStatus.NO_TERMS, 0)
+    assert (result.match_set, result.match_set_reason) == ("lexical", "no term weights were added")
 
 
 async def test_timings_name_every_stage(ready: Any) -> None:

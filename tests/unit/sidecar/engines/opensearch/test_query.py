@@ -70,6 +70,24 @@ def test_the_rest_of_the_body_is_the_users() -> None:
     assert search_body(replace(QUERY, timeout=0.25), CLAUSES)["timeout"] == "250ms"
 
 
+def test_mode_sparse_keeps_the_conditions_of_the_users_query() -> None:
+    users = {
+        "bool": {"must": [{"match": {"text": "a"}}], "filter": {"term": {"a": 1}}, "must_not": [{"term": {"b": 2}}]}
+    }
+    sparse = replace(QUERY, mode="sparse", body={"query": users})
+    assert stage(sparse) == {"must": [SPARSE], "filter": [{"term": {"a": 1}}], "must_not": [{"term": {"b": 2}}]}
+    assert stage(replace(sparse, match_set="lexical")) == {"must": [SPARSE], "filter": [users]}
+
+
+@pytest.mark.parametrize(
+    "body", [{"query": {"hybrid": {"queries": []}}}, {"retriever": {}}, {"knn": {}, "query": {"match_all": {}}}]
+)
+def test_a_filter_that_could_not_bind_is_refused(body: dict[str, Any]) -> None:
+    query = replace(QUERY, mode="bm25", match_set="none", clauses=(), body={**body, "filter": {"term": {"a": 1}}})
+    with pytest.raises(ChercheError, match="a filter cannot be put around"):
+        search_body(query, ())
+
+
 @pytest.mark.parametrize("key", ["size", "from", "pit", "include_named_queries_score"])
 def test_what_belongs_to_the_request_is_refused(key: str) -> None:
     with pytest.raises(ChercheError, match=key) as refused:

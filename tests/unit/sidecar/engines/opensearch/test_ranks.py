@@ -49,7 +49,15 @@ def test_a_users_clause_that_decides_restricts_the_sparse_ranking() -> None:
     _, sparse = ranks.rankings(replace(QUERY, match_set="lexical"))
     assert [set(clause) for clause in sparse.body["filter"]] == [{"term"}, {"multi_match"}]
     _, sparse = ranks.rankings(QUERY)
-    assert sparse.body["filter"] == [BODY["filter"]]
+    assert sparse.body["filter"] == BODY["filter"]
+
+
+def test_conditions_of_the_users_query_bind_the_sparse_ranking() -> None:
+    users = {"bool": {"must": [{"match": {"text": "a"}}], "filter": [{"term": {"tenant": 1}}]}}
+    _, sparse = ranks.rankings(replace(QUERY, body={"query": users}))
+    assert sent(sparse)["query"]["bool"]["filter"] == [{"term": {"tenant": 1}}]
+    _, sparse = ranks.rankings(replace(QUERY, body={"query": users}, match_set="lexical"))
+    assert sent(sparse)["query"]["bool"]["filter"] == [users]
 
 
 def test_counting_fetches_no_hit() -> None:

@@ -1,38 +1,222 @@
 package org.cherche.opensearch;
 
+import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.apache.lucene.search.join.ScoreMode;
 import org.cherche.opensearch.Options.MatchSet;
+import org.opensearch.common.regex.Regex;
 import org.opensearch.index.query.BoolQueryBuilder;
-import org.opensearch.index.query.ConstantScoreQueryBuilder;
+import org.opensearch.index.query.BoostingQueryBuilder;
 import org.opensearch.index.query.DisMaxQueryBuilder;
+import org.opensearch.index.query.MatchBoolPrefixQueryBuilder;
+import org.opensearch.index.query.MatchPhrasePrefixQueryBuilder;
+import org.opensearch.index.query.MatchPhraseQueryBuilder;
 import org.opensearch.index.query.MatchQueryBuilder;
 import org.opensearch.index.query.MultiMatchQueryBuilder;
+import org.opensearch.index.query.NestedQueryBuilder;
 import org.opensearch.index.query.Operator;
 import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
 import org.opensearch.index.query.functionscore.FunctionScoreQueryBuilder;
 import org.opensearch.search.builder.SearchSourceBuilder;
-import org.opensearch.search.internal.SearchContext;
 import org.opensearch.search.sort.ScoreSortBuilder;
 import org.opensearch.search.sort.SortBuilder;
 import org.opensearch.search.sort.SortOrder;
 
-/** Combines the user's query and the sparse clause. The user's query stays one unchanged clause. */
+/**
+ * Decides which text of a search is encoded and whether its weights may bring in hits of their own, and combines the
+ * user's query, which stays one unchanged clause, with the sparse clause. {@code tests/contract/membership.json} holds
+ * this class and the sidecar's {@code pipeline/match_set.py} to the same answers.
+ */
 final class FirstStage {
+
+    /**
+     * A decision.
+     *
+     * @param text what is encoded; empty where there is nothing
+     * @param matchSet union: either clause finds hits, within the user's filters; lexical: the user's query decides, term
+     *     weights only add score; none: the query stays as it is
+     * @param reason why
+     */
+    record Membership(String text, String matchSet, String reason) {
+
+        boolean isUnion() {
+            return UNION.equals(matchSet);
+        }
+
+        boolean isRewritten() {
+            return !NONE.equals(matchSet);
+        }
+    }
+
+    static final String UNION = "union";
+    static final String LEXICAL = "lexical";
+    static final String NONE = "none";
+
+    private static final String PLAIN = "one full-text clause on encoded fields";
+    private static final String PINNED = "the request says so";
+    private static final String SEVERAL = "several scoring clauses decide which documents match";
+    private static final String OPTIONAL = "a filter makes the should clause optional";
+    private static final String ELSEWHERE = "a searched field is not encoded";
+    private static final String NO_TEXT = "no full-text clause scores on an encoded field, and the request names no text";
+    /** Their scores are on scales of their own, and some of them may stand at the top of a search only. */
+    private static final Set<String> NOT_REWRITTEN = Set.of(
+        "knn",
+        "neural",
+        "neural_sparse",
+        "hybrid",
+        "script_score",
+        "semantic",
+        "sparse_vector",
+        "text_expansion",
+        "weighted_tokens"
+    );
+    private static final Set<MultiMatchQueryBuilder.Type> STRICT = Set.of(
+        MultiMatchQueryBuilder.Type.PHRASE,
+        MultiMatchQueryBuilder.Type.PHRASE_PREFIX,
+        MultiMatchQueryBuilder.Type.BOOL_PREFIX
+    );
+
+    /** A full-text clause: its fields, or patterns of fields, and its text. */
+    private record FullText(Collection<String> fields, Object text) {}
 
     private FirstStage() {}
 
-    /** The text of the first scoring match or multi_match; null where there is none. */
-    static String text(QueryBuilder query) {
+    /**
+     * Decides the membership of one search.
+     *
+     * @param encoded names of the encoded fields
+     * @param named the text that the request names; null takes it from the query
+     */
+    static Membership decide(SearchSourceBuilder source, Collection<String> encoded, MatchSet wanted, String named) {
+        QueryBuilder query = source == null ? null : source.query();
+        List<QueryBuilder> scoring = query == null ? List.of() : scoring(query).toList();
+        String text = named == null || named.isBlank()
+            ? scoring.stream().map(clause -> text(clause, encoded)).filter(found -> !found.isEmpty()).findFirst().orElse("")
+            : named;
+        String foreign = scoring.stream().map(QueryBuilder::getName).filter(NOT_REWRITTEN::contains).findFirst().orElse("");
+        if (!foreign.isEmpty()) {
+            return new Membership(text, NONE, foreign + " is not rewritten");
+        }
+        if (text.isEmpty()) {
+            return new Membership("", NONE, NO_TEXT);
+        }
+        if (query == null) {
+            return new Membership(text, NONE, "the search has no query");
+        }
+        if (wanted == MatchSet.LEXICAL) {
+            return new Membership(text, LEXICAL, PINNED);
+        }
+        String decisive = decidedBy(query, encoded);
+        if (!decisive.isEmpty()) {
+            return new Membership(text, LEXICAL, decisive);
+        }
+        if (wanted == MatchSet.UNION) {
+            return new Membership(text, UNION, PINNED);
+        }
+        if (source.collapse() != null || source.minScore() != null) {
+            return new Membership(text, LEXICAL, "the request has " + (source.collapse() != null ? "collapse" : "min_score"));
+        }
+        return new Membership(text, UNION, PLAIN);
+    }
+
+    /** The clauses that score, in document order, {@code must} before {@code should}. */
+    private static Stream<QueryBuilder> scoring(QueryBuilder query) {
         return switch (query) {
-            case MatchQueryBuilder match -> nonBlank(match.value());
-            case MultiMatchQueryBuilder match -> nonBlank(match.value());
-            case BoolQueryBuilder bool -> first(bool.must(), bool.should());
-            case DisMaxQueryBuilder disMax -> first(disMax.innerQueries(), List.of());
-            case FunctionScoreQueryBuilder function -> text(function.query());
-            case ConstantScoreQueryBuilder ignored -> null;
-            case null, default -> null;
+            case BoolQueryBuilder bool -> Stream.concat(bool.must().stream(), bool.should().stream()).flatMap(FirstStage::scoring);
+            case DisMaxQueryBuilder disMax -> disMax.innerQueries().stream().flatMap(FirstStage::scoring);
+            case FunctionScoreQueryBuilder function -> scoring(function.query());
+            case BoostingQueryBuilder boosting -> scoring(boosting.positiveQuery());
+            case NestedQueryBuilder nested when nested.scoreMode() != ScoreMode.None -> scoring(nested.query());
+            default -> Stream.of(query);
         };
+    }
+
+    /** The text of a full-text clause on an encoded field; empty for any other clause. */
+    private static String text(QueryBuilder query, Collection<String> encoded) {
+        FullText clause = switch (query) {
+            case MatchQueryBuilder match -> new FullText(List.of(match.fieldName()), match.value());
+            case MatchPhraseQueryBuilder phrase -> new FullText(List.of(phrase.fieldName()), phrase.value());
+            case MatchPhrasePrefixQueryBuilder phrase -> new FullText(List.of(phrase.fieldName()), phrase.value());
+            case MatchBoolPrefixQueryBuilder prefix -> new FullText(List.of(prefix.fieldName()), prefix.value());
+            case MultiMatchQueryBuilder match -> new FullText(fields(match), match.value());
+            default -> null;
+        };
+        if (clause == null || !(clause.text instanceof String text) || text.isBlank()) {
+            return "";
+        }
+        return encoded.stream().anyMatch(name -> clause.fields.stream().anyMatch(field -> Regex.simpleMatch(field, name))) ? text : "";
+    }
+
+    /** Why the query alone decides its hits; empty where weights may bring in more. */
+    private static String decidedBy(QueryBuilder query, Collection<String> encoded) {
+        QueryBuilder clause = query;
+        if (query instanceof BoolQueryBuilder bool) {
+            if (bool.minimumShouldMatch() != null) {
+                return deciding("minimum_should_match");
+            }
+            List<QueryBuilder> scoring = Stream.concat(bool.must().stream(), bool.should().stream()).toList();
+            if (scoring.size() != 1) {
+                return scoring.isEmpty() ? deciding(bool.getName()) : SEVERAL;
+            }
+            if (bool.must().isEmpty() && !bool.filter().isEmpty()) {
+                return OPTIONAL;
+            }
+            clause = scoring.get(0);
+        }
+        return switch (clause) {
+            case MatchQueryBuilder match -> decidedBy(
+                match.operator(),
+                match.minimumShouldMatch(),
+                match.fuzziness(),
+                null,
+                encoded.contains(match.fieldName())
+            );
+            case MultiMatchQueryBuilder match -> decidedBy(
+                match.operator(),
+                match.minimumShouldMatch(),
+                match.fuzziness(),
+                match.type(),
+                encoded.containsAll(fields(match))
+            );
+            default -> deciding(clause.getName());
+        };
+    }
+
+    private static String decidedBy(
+        Operator operator,
+        String minimum,
+        Object fuzziness,
+        MultiMatchQueryBuilder.Type type,
+        boolean isEncoded
+    ) {
+        if (operator == Operator.AND) {
+            return deciding("operator and");
+        }
+        if (type != null && STRICT.contains(type)) {
+            return deciding("type " + type.name().toLowerCase(Locale.ROOT));
+        }
+        if (minimum != null) {
+            return deciding("minimum_should_match");
+        }
+        if (fuzziness != null) {
+            return deciding("fuzziness");
+        }
+        return isEncoded ? "" : ELSEWHERE;
+    }
+
+    private static String deciding(String what) {
+        return what + " decides which documents match";
+    }
+
+    /** The fields that a multi_match names; all where it names none. */
+    private static Collection<String> fields(MultiMatchQueryBuilder match) {
+        Map<String, Float> named = match.fields();
+        return named.isEmpty() ? List.of("*") : named.keySet();
     }
 
     /**
@@ -62,40 +246,6 @@ final class FirstStage {
         return query;
     }
 
-    /** Whether the sparse clause may add hits that the user's query does not match. */
-    static boolean isUnion(MatchSet matchSet, SearchSourceBuilder source) {
-        return switch (matchSet) {
-            case LEXICAL -> false;
-            case UNION -> allowsUnion(source.query());
-            case AUTO -> allowsUnion(source.query()) && !dependsOnMembership(source);
-        };
-    }
-
-    /**
-     * Whether hits outside the user's query still satisfy its conditions: only for full-text clauses alone or with
-     * filters, because a union would bypass any other must clause.
-     */
-    static boolean allowsUnion(QueryBuilder query) {
-        if (!(query instanceof BoolQueryBuilder bool)) {
-            return isPlainText(query);
-        }
-        if (bool.minimumShouldMatch() != null) {
-            return false;
-        }
-        return switch (bool.must().size()) {
-            case 0 -> !bool.should().isEmpty() && bool.should().stream().allMatch(FirstStage::isPlainText);
-            case 1 -> isPlainText(bool.must().get(0));
-            default -> false;
-        };
-    }
-
-    /** Whether additional hits would change totals, aggregations or the order. */
-    static boolean dependsOnMembership(SearchSourceBuilder source) {
-        Integer upTo = source.trackTotalHitsUpTo();
-        boolean exact = upTo != null && upTo == SearchContext.TRACK_TOTAL_HITS_ACCURATE;
-        return source.aggregations() != null || source.collapse() != null || source.minScore() != null || exact || isSorted(source);
-    }
-
     /** Whether the request sorts by anything but descending score. */
     static boolean isSorted(SearchSourceBuilder source) {
         List<SortBuilder<?>> sorts = source.sorts();
@@ -103,29 +253,5 @@ final class FirstStage {
             return false;
         }
         return !(sorts.get(0) instanceof ScoreSortBuilder) || sorts.get(0).order() != SortOrder.DESC;
-    }
-
-    private static boolean isPlainText(QueryBuilder query) {
-        return switch (query) {
-            case MatchQueryBuilder match -> match.operator() == Operator.OR && match.minimumShouldMatch() == null;
-            case MultiMatchQueryBuilder match -> match.operator() == Operator.OR && match.minimumShouldMatch() == null;
-            case null, default -> false;
-        };
-    }
-
-    private static String first(List<QueryBuilder> musts, List<QueryBuilder> shoulds) {
-        for (List<QueryBuilder> clauses : List.of(musts, shoulds)) {
-            for (QueryBuilder clause : clauses) {
-                String text = text(clause);
-                if (text != null) {
-                    return text;
-                }
-            }
-        }
-        return null;
-    }
-
-    private static String nonBlank(Object value) {
-        return value instanceof String text && !text.isBlank() ? text : null;
     }
 }

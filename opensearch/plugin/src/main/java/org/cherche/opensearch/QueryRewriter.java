@@ -30,6 +30,7 @@ final class QueryRewriter {
     private static final int DEFAULT_SIZE = 10;
     /** Clauses of the cluster's limit that are left for the user's query. */
     private static final int RESERVED_CLAUSES = 128;
+    private static final String AS_WRITTEN = "AS_WRITTEN";
 
     private record Key(
         IndexSetup setup,
@@ -66,11 +67,15 @@ final class QueryRewriter {
             then.onResponse(state);
             return;
         }
-        String text = options.text() == null ? FirstStage.text(source.query()) : options.text();
         planRerank(state, source);
+        if (!state.membership.isRewritten() && state.window == 0) {
+            node.stats().one(Count.QUERIES_UNTOUCHED);
+            then.onResponse(state.notRewritten(AS_WRITTEN, state.membership.reason()));
+            return;
+        }
         var key = new Key(
             state.setup,
-            text,
+            state.membership.text(),
             options.queryMode(),
             options.queryTerms(),
             options.sparseBoost(),
@@ -108,9 +113,9 @@ final class QueryRewriter {
 
     private void fail(Exception error, SearchState state, ActionListener<SearchState> then) {
         node.stats().one(Count.QUERIES_UNTOUCHED);
-        String outage = SearchState.outage(error);
-        state.notRewritten(outage, SearchState.reason(error));
-        then.onResponse(state.notReranked(outage, "the query could not be encoded"));
+        String status = SearchState.failure(error);
+        state.notRewritten(status, SearchState.reason(error));
+        then.onResponse(state.notReranked(status, "the query could not be encoded"));
     }
 
     private void finish(
@@ -150,8 +155,9 @@ final class QueryRewriter {
                 "an index of the search is not set up for cherche, or its setup differs from that of the others: run cherche setup"
             );
         }
-        if (source == null || source.query() == null || options.text() == null && FirstStage.text(source.query()) == null) {
-            return state.leftAsWritten("NO_TEXT", "the search has no query text: add a match clause or ext.cherche.text");
+        state.membership = FirstStage.decide(source, setup.fields(), options.matchSet(), options.text());
+        if (source == null || state.membership.text().isEmpty()) {
+            return state.leftAsWritten("NO_TEXT", "no text is searched in an encoded field: add a match clause or ext.cherche.text");
         }
         if (request.scroll() != null || FirstStage.isSorted(source) || source.searchAfter() != null) {
             return state.leftAsWritten("SKIPPED_SORT", "the search sorts by anything but descending score, or scrolls");
@@ -204,20 +210,22 @@ final class QueryRewriter {
     }
 
     private void apply(PrepareQueryResponse response, SearchState state, SearchSourceBuilder source) {
-        state.terms = response.getTerms();
-        if (response.getClauseJson().isEmpty()) {
+        if (!state.membership.isRewritten()) {
+            state.notRewritten(AS_WRITTEN, state.membership.reason());
+        } else if (response.getClauseJson().isEmpty()) {
             boolean isUnknownLanguage = response.getSparse().getStatus() == SparseStatus.SPARSE_STATUS_UNKNOWN_LANGUAGE;
             state.notRewritten(isUnknownLanguage ? "UNKNOWN_LANGUAGE" : "NO_TERMS", response.getSparse().getReason());
         } else {
-            state.queryStatus = "REWRITTEN";
+            state.terms = response.getTerms();
+            state.queryStatus = SearchState.REWRITTEN;
             state.queryReason = response.getTermsCut() > 0
                 ? response.getTermsCut() + " terms did not fit the cluster's clause limit"
                 : String.join("; ", response.getWarningsList());
-            boolean union = FirstStage.isUnion(state.options.matchSet(), source);
+            boolean union = state.membership.isUnion();
             QueryBuilder users = union || source.minScore() == null ? source.query() : FirstStage.withMinScore(source);
             source.query(FirstStage.hybrid(users, parse(response), union));
         }
-        node.stats().one(response.getClauseJson().isEmpty() ? Count.QUERIES_UNTOUCHED : Count.QUERIES_REWRITTEN);
+        node.stats().one(SearchState.REWRITTEN.equals(state.queryStatus) ? Count.QUERIES_REWRITTEN : Count.QUERIES_UNTOUCHED);
         if (state.window == 0) {
             return;
         }

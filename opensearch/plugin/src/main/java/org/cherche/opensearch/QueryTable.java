@@ -61,6 +61,14 @@ final class QueryTable {
         return terms;
     }
 
+    /** Whether a text has anything to look for ({@code tests/contract/words.json}): punctuation would find almost all. */
+    static boolean hasWords(String text) {
+        return text.codePoints().anyMatch(point -> switch (Character.getType(point)) {
+            case Character.LETTER_NUMBER, Character.OTHER_NUMBER, Character.OTHER_SYMBOL -> true;
+            default -> Character.isLetterOrDigit(point);
+        });
+    }
+
     /**
      * The sparse clause of a text, without embeddings.
      *
@@ -69,7 +77,8 @@ final class QueryTable {
      */
     PrepareQueryResponse prepare(String text, Double ownBoost, int limit) {
         Comparator<Integer> heaviest = Comparator.comparingDouble(id -> -weights[id]);
-        List<Integer> chosen = terms(text).stream().filter(id -> weights[id] > 0).sorted(heaviest).toList();
+        Set<Integer> terms = hasWords(text) ? terms(text) : Set.of();
+        List<Integer> chosen = terms.stream().filter(id -> weights[id] > 0).sorted(heaviest).toList();
         int cut = Math.max(0, chosen.size() - limit);
         List<Integer> kept = cut == 0 ? chosen : chosen.subList(0, limit).stream().sorted().toList();
         var response = PrepareQueryResponse.newBuilder().setTerms(kept.size()).setTermsCut(cut);

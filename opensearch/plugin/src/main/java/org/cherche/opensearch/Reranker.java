@@ -69,7 +69,7 @@ final class Reranker {
             node.stats().addMillisSince(started, Count.RERANK_CALL_MILLIS);
             apply(response, state, reranked, settings, then);
         }, error -> {
-            state.notReranked(SearchState.outage(error), SearchState.reason(error));
+            state.notReranked(SearchState.failure(error), SearchState.reason(error));
             finish(response, state, null, Map.of(), settings, then);
         }));
     }
@@ -171,9 +171,11 @@ final class Reranker {
         state.reservation.release();
         node.stats().one(order == null ? Count.PAGES_NOT_RERANKED : Count.PAGES_RERANKED);
         boolean isOutage = "DEADLINE".equals(state.rerankStatus) || "UNAVAILABLE".equals(state.rerankStatus);
-        if (settings.failClosed() && isOutage) {
-            String reason = "cherche_rerank: " + state.rerankStatus + ": " + state.rerankReason;
-            then.onFailure(new OpenSearchStatusException(reason, RestStatus.SERVICE_UNAVAILABLE));
+        boolean isRefused = SearchState.REFUSED.equals(state.rerankStatus);
+        if (settings.failClosed() && (isOutage || isRefused)) {
+            String why = isRefused && !state.queryReason.isEmpty() ? state.queryReason : state.rerankReason;
+            String reason = "cherche_rerank: " + state.rerankStatus + ": " + why;
+            then.onFailure(new OpenSearchStatusException(reason, isOutage ? RestStatus.SERVICE_UNAVAILABLE : RestStatus.BAD_REQUEST));
             return;
         }
         Map<String, Object> values = state.toMap();

@@ -10,6 +10,9 @@ import java.util.Map;
 final class SearchState {
 
     static final String ATTRIBUTE = "cherche";
+    static final String REWRITTEN = "REWRITTEN";
+    /** The sidecar refuses the search itself, for example for a text beyond its limit. */
+    static final String REFUSED = "REFUSED";
 
     final Options options;
     final IndexSetup setup;
@@ -21,6 +24,8 @@ final class SearchState {
     QueryEmbeddings embeddings;
     /** Part of the heap budget, until the page is complete. */
     Budget.Reservation reservation = Budget.NONE;
+    /** Which clause decides the hits; null where no query was to be rewritten. */
+    FirstStage.Membership membership;
     /** REWRITTEN, or why the request is as the user wrote it; null until that is known. */
     String queryStatus;
     String queryReason = "";
@@ -59,9 +64,13 @@ final class SearchState {
         return this;
     }
 
-    /** Status DEADLINE or UNAVAILABLE of a failed call. */
-    static String outage(Exception error) {
-        return Status.fromThrowable(error).getCode() == Status.Code.DEADLINE_EXCEEDED ? "DEADLINE" : "UNAVAILABLE";
+    /** Status of a failed call: DEADLINE, REFUSED where the same call can never succeed, else UNAVAILABLE. */
+    static String failure(Exception error) {
+        return switch (Status.fromThrowable(error).getCode()) {
+            case DEADLINE_EXCEEDED -> "DEADLINE";
+            case INVALID_ARGUMENT -> REFUSED;
+            default -> "UNAVAILABLE";
+        };
     }
 
     /** The description that the sidecar sent with an error, else the error's message. */
@@ -83,6 +92,12 @@ final class SearchState {
             map.put("query_reason", queryReason);
         }
         map.put("query_terms", terms);
+        if (membership != null) {
+            // Without a sparse clause the user's query decides, whatever was planned.
+            boolean isAsPlanned = REWRITTEN.equals(queryStatus) || !membership.isRewritten();
+            map.put("match_set", isAsPlanned ? membership.matchSet() : FirstStage.LEXICAL);
+            map.put("match_set_reason", isAsPlanned ? membership.reason() : "no term weights were added");
+        }
         return map;
     }
 }

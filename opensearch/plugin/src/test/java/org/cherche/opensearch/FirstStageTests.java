@@ -6,23 +6,46 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
+import org.apache.lucene.search.Query;
 import org.cherche.opensearch.Options.MatchSet;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.opensearch.common.settings.Settings;
+import org.opensearch.common.xcontent.LoggingDeprecationHandler;
+import org.opensearch.common.xcontent.json.JsonXContent;
+import org.opensearch.core.ParseField;
+import org.opensearch.core.common.io.stream.StreamOutput;
+import org.opensearch.core.xcontent.NamedXContentRegistry;
+import org.opensearch.core.xcontent.XContentBuilder;
+import org.opensearch.index.query.AbstractQueryBuilder;
 import org.opensearch.index.query.BoolQueryBuilder;
 import org.opensearch.index.query.MatchQueryBuilder;
-import org.opensearch.index.query.Operator;
 import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
+import org.opensearch.index.query.QueryShardContext;
 import org.opensearch.index.query.functionscore.FunctionScoreQueryBuilder;
-import org.opensearch.search.aggregations.AggregationBuilders;
+import org.opensearch.search.SearchModule;
 import org.opensearch.search.builder.SearchSourceBuilder;
-import org.opensearch.search.collapse.CollapseBuilder;
 import org.opensearch.search.sort.SortOrder;
 
 class FirstStageTests {
 
     private static final QueryBuilder SPARSE = QueryBuilders.termQuery("sparse", "clause");
+    /** The queries of the engine, and stand-ins for those of other plugins. */
+    private static final NamedXContentRegistry QUERIES = new NamedXContentRegistry(
+        Stream.concat(
+            TestNode.queries(new SearchModule(Settings.EMPTY, List.of())).stream(),
+            Stream.of("knn", "neural", "neural_sparse", "hybrid").map(FirstStageTests::foreign)
+        ).toList()
+    );
 
     private static MatchQueryBuilder match(String text) {
         return QueryBuilders.matchQuery("text", text);
@@ -36,23 +59,52 @@ class FirstStageTests {
         return new SearchSourceBuilder().query(match("a"));
     }
 
-    @Test
-    void findsTheFirstTextThatScores() {
-        assertEquals("a", FirstStage.text(match("a")));
-        assertEquals("a", FirstStage.text(QueryBuilders.multiMatchQuery("a", "title", "text")));
-        assertEquals("b", FirstStage.text(bool().filter(match("a")).must(match("b")).should(match("c"))));
-        assertEquals("c", FirstStage.text(bool().must(QueryBuilders.termQuery("x", 1)).should(match("c"))));
-        assertEquals("d", FirstStage.text(QueryBuilders.disMaxQuery().add(match(" ")).add(match("d"))));
-        assertEquals("e", FirstStage.text(QueryBuilders.functionScoreQuery(match("e"))));
+    static Stream<Arguments> vectors() {
+        return Contract.vectors("membership.json")
+            .stream()
+            .filter(vector -> !"sidecar".equals(vector.get("only")))
+            .map(vector -> Arguments.of(vector.get("name"), vector));
     }
 
-    @Test
-    void aSearchWithoutTextHasNone() {
-        assertNull(FirstStage.text(null));
-        assertNull(FirstStage.text(QueryBuilders.matchAllQuery()));
-        assertNull(FirstStage.text(bool().filter(match("a")).mustNot(match("b"))));
-        assertNull(FirstStage.text(QueryBuilders.constantScoreQuery(match("a"))));
-        assertNull(FirstStage.text(QueryBuilders.matchQuery("year", 2020)));
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("vectors")
+    void aSearchIsDecidedAndRewrittenAsInTheTable(String name, Map<String, Object> vector) throws IOException {
+        SearchSourceBuilder source = parse(vector.get("body"));
+        var found = FirstStage.decide(source, encoded(vector), pin(vector), (String) vector.get("named"));
+        assertEquals(
+            List.of(vector.get("text"), vector.get("match_set"), vector.get("reason")),
+            List.of(found.text(), found.matchSet(), found.reason())
+        );
+        QueryBuilder users = source.query();
+        if (!found.isRewritten()) {
+            assertEquals("$query", vector.get("rewritten"));
+            return;
+        }
+        QueryBuilder limited = found.isUnion() || source.minScore() == null ? users : FirstStage.withMinScore(source);
+        assertEquals(rewritten(vector.get("rewritten"), users), FirstStage.hybrid(limited, SPARSE, found.isUnion()));
+    }
+
+    @SuppressWarnings("unchecked")
+    private static List<String> encoded(Map<String, Object> vector) {
+        return (List<String>) vector.getOrDefault("encoded", Contract.read("membership.json").get("encoded"));
+    }
+
+    private static MatchSet pin(Map<String, Object> vector) {
+        return MatchSet.valueOf(String.valueOf(vector.getOrDefault("pin", "auto")).toUpperCase(Locale.ROOT));
+    }
+
+    /** The rewritten query of the table, with both parts in place of their names. */
+    private static QueryBuilder rewritten(Object expected, QueryBuilder users) throws IOException {
+        String named = IndexSetup.json(expected).toStringUtf8();
+        String json = named.replace("\"$query\"", users.toString()).replace("\"$sparse\"", SPARSE.toString());
+        return parse("{\"query\": " + json + "}").query();
+    }
+
+    private static SearchSourceBuilder parse(Object body) throws IOException {
+        String json = body instanceof String text ? text : IndexSetup.json(body).toStringUtf8();
+        try (var parser = JsonXContent.jsonXContent.createParser(QUERIES, LoggingDeprecationHandler.INSTANCE, json)) {
+            return SearchSourceBuilder.fromXContent(parser);
+        }
     }
 
     @Test
@@ -84,37 +136,56 @@ class FirstStageTests {
     }
 
     @Test
-    void unionIsForTextAloneOrBesideFilters() {
-        assertTrue(FirstStage.allowsUnion(match("a")));
-        assertTrue(FirstStage.allowsUnion(bool().must(match("a")).filter(match("b")).should(QueryBuilders.termQuery("x", 1))));
-        assertTrue(FirstStage.allowsUnion(bool().should(match("a")).should(match("b"))));
-        assertFalse(FirstStage.allowsUnion(match("a").operator(Operator.AND)));
-        assertFalse(FirstStage.allowsUnion(match("a").minimumShouldMatch("2")));
-        assertFalse(FirstStage.allowsUnion(bool().must(match("a")).must(QueryBuilders.termQuery("x", 1))));
-        assertFalse(FirstStage.allowsUnion(bool().must(QueryBuilders.termQuery("x", 1)).should(match("a"))));
-        assertFalse(FirstStage.allowsUnion(bool().should(match("a")).minimumShouldMatch(1)));
-        assertFalse(FirstStage.allowsUnion(bool().filter(match("a"))));
-        assertFalse(FirstStage.allowsUnion(QueryBuilders.functionScoreQuery(match("a"))));
-    }
-
-    @Test
-    void theUsersQueryAloneDecidesWhereTotalsOrAggregationsDependOnIt() {
-        assertTrue(FirstStage.isUnion(MatchSet.AUTO, source()));
-        assertFalse(FirstStage.isUnion(MatchSet.LEXICAL, source()));
-        var aggregated = source().aggregation(AggregationBuilders.terms("t").field("f"));
-        assertFalse(FirstStage.isUnion(MatchSet.AUTO, aggregated));
-        assertTrue(FirstStage.isUnion(MatchSet.UNION, aggregated));
-        assertFalse(FirstStage.isUnion(MatchSet.AUTO, source().trackTotalHits(true)));
-        assertTrue(FirstStage.isUnion(MatchSet.AUTO, source().trackTotalHits(false)));
-        assertFalse(FirstStage.isUnion(MatchSet.AUTO, source().collapse(new CollapseBuilder("f"))));
-        assertFalse(FirstStage.isUnion(MatchSet.AUTO, source().minScore(1)));
-    }
-
-    @Test
     void onlyADescendingScoreIsNoSort() {
         assertFalse(FirstStage.isSorted(source()));
         assertFalse(FirstStage.isSorted(source().sort("_score").sort("year")));
         assertTrue(FirstStage.isSorted(source().sort("_score", SortOrder.ASC)));
         assertTrue(FirstStage.isSorted(source().sort("year").sort("_score")));
+    }
+
+    private static NamedXContentRegistry.Entry foreign(String name) {
+        return new NamedXContentRegistry.Entry(QueryBuilder.class, new ParseField(name), parser -> new Foreign(name, parser.map()));
+    }
+
+    /** A query of another plugin. */
+    private static final class Foreign extends AbstractQueryBuilder<Foreign> {
+
+        private final String name;
+        private final Map<String, Object> body;
+
+        Foreign(String name, Map<String, Object> body) {
+            this.name = name;
+            this.body = body;
+        }
+
+        @Override
+        public String getWriteableName() {
+            return name;
+        }
+
+        @Override
+        protected void doWriteTo(StreamOutput out) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        protected void doXContent(XContentBuilder builder, Params params) throws IOException {
+            builder.field(name, body);
+        }
+
+        @Override
+        protected Query doToQuery(QueryShardContext context) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
+        protected boolean doEquals(Foreign other) {
+            return name.equals(other.name) && body.equals(other.body);
+        }
+
+        @Override
+        protected int doHashCode() {
+            return Objects.hash(name, body);
+        }
     }
 }

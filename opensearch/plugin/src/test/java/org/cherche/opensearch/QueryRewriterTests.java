@@ -31,6 +31,7 @@ import org.opensearch.index.query.BoolQueryBuilder;
 import org.opensearch.index.query.MatchQueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
 import org.opensearch.index.query.TermQueryBuilder;
+import org.opensearch.script.Script;
 import org.opensearch.search.builder.SearchSourceBuilder;
 import org.opensearch.search.fetch.subphase.FieldAndFormat;
 
@@ -207,6 +208,38 @@ class QueryRewriterTests {
         assertEquals(List.of("UNAVAILABLE", "the query could not be encoded"), List.of(state.rerankStatus, state.rerankReason));
         assertEquals(new SearchSourceBuilder().query(match()), request.source());
         assertEquals(1, test.count(Count.QUERIES_UNTOUCHED));
+    }
+
+    @Test
+    void whatTheSidecarRefusesIsNoOutage() throws Exception {
+        test.prepareQuery = request -> { throw Status.INVALID_ARGUMENT.withDescription("9,000 characters").asRuntimeException(); };
+        SearchState state = rewrite(request("books"), Map.of("rerank", true));
+        assertEquals(List.of("REFUSED", "9,000 characters", "REFUSED"), List.of(state.queryStatus, state.queryReason, state.rerankStatus));
+    }
+
+    @Test
+    void aQueryThatIsNotRewrittenIsRerankedAllTheSame() throws Exception {
+        test.prepareQuery = request -> prepared().build();
+        var script = QueryBuilders.scriptScoreQuery(match(), new Script("1"));
+        SearchRequest request = new SearchRequest("books").source(new SearchSourceBuilder().query(script));
+        SearchState state = rewrite(request, Map.of("rerank", true, "text", "own"));
+        assertEquals(List.of("AS_WRITTEN", "script_score is not rewritten"), List.of(state.queryStatus, state.queryReason));
+        assertEquals(List.of(script, 10, "own"), List.of(request.source().query(), request.source().size(), sent(0).getText()));
+        assertNotNull(state.embeddings);
+        assertNull(state.rerankStatus);
+        assertEquals("AS_WRITTEN", rewrite(request, Map.of("text", "own")).queryStatus);
+        assertEquals(1, test.calls.size(), "without a rerank there is nothing to encode");
+    }
+
+    @Test
+    void onlyEncodedFieldsHaveText() throws Exception {
+        test.prepareQuery = request -> prepared().build();
+        var query = QueryBuilders.boolQuery().must(QueryBuilders.matchQuery("status", "published")).must(match());
+        rewrite(new SearchRequest("books").source(new SearchSourceBuilder().query(query)), Map.of());
+        assertEquals("red car", sent(0).getText());
+        var exact = new SearchRequest("books").source(new SearchSourceBuilder().query(QueryBuilders.matchQuery("sku", "A-100")));
+        assertEquals("NO_TEXT", rewrite(exact, Map.of()).queryStatus);
+        assertEquals(QueryBuilders.matchQuery("sku", "A-100"), exact.source().query());
     }
 
     @ParameterizedTest

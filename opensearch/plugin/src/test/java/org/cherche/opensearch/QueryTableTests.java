@@ -88,4 +88,11 @@ class QueryTableTests {
         assertEquals(0, table.prepare("[SEP] unheard", null, 10).getTerms());
         assertEquals("", table.prepare("", null, 10).getClauseJson().toStringUtf8());
     }
+
+    @Test
+    void punctuationIsNothingToLookFor() {
+        for (Map<String, Object> vector : Contract.vectors("words.json")) {
+            assertEquals(vector.get("has_words"), QueryTable.hasWords((String) vector.get("text")), vector.toString());
+        }
+    }
 }

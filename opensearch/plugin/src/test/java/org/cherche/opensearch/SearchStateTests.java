@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import cherche.v1.Search.RerankStatus;
 import io.grpc.Status;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
@@ -29,10 +30,23 @@ class SearchStateTests {
     }
 
     @Test
-    void failedCallsAreOutages() {
-        assertEquals("DEADLINE", SearchState.outage(Status.DEADLINE_EXCEEDED.asRuntimeException()));
-        assertEquals("UNAVAILABLE", SearchState.outage(Status.UNAVAILABLE.asRuntimeException()));
-        assertEquals("UNAVAILABLE", SearchState.outage(new IllegalStateException("no query")));
+    void aFailedCallIsAnOutageOrARefusal() {
+        assertEquals("DEADLINE", SearchState.failure(Status.DEADLINE_EXCEEDED.asRuntimeException()));
+        assertEquals("UNAVAILABLE", SearchState.failure(Status.UNAVAILABLE.asRuntimeException()));
+        assertEquals("UNAVAILABLE", SearchState.failure(new IllegalStateException("no query")));
+        assertEquals("REFUSED", SearchState.failure(Status.INVALID_ARGUMENT.asRuntimeException()));
+    }
+
+    @Test
+    void theMatchSetIsTheOneThatRan() {
+        state.membership = new FirstStage.Membership("fox", FirstStage.UNION, "why");
+        state.notRewritten(SearchState.REWRITTEN, "");
+        assertEquals(List.of("union", "why"), List.of(state.toMap().get("match_set"), state.toMap().get("match_set_reason")));
+        state.notRewritten("NO_TERMS", "");
+        assertEquals("lexical", state.toMap().get("match_set"));
+        assertEquals("no term weights were added", state.toMap().get("match_set_reason"));
+        state.membership = new FirstStage.Membership("", FirstStage.NONE, "why");
+        assertEquals(List.of("none", "why"), List.of(state.toMap().get("match_set"), state.toMap().get("match_set_reason")));
     }
 
     @Test

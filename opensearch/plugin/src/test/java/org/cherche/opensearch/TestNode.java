@@ -173,7 +173,7 @@ final class TestNode implements AutoCloseable {
     }
 
     /** The queries of the engine, with a stand-in for {@code rank_feature}, which a module adds. */
-    private static List<NamedXContentRegistry.Entry> queries(SearchModule module) {
+    static List<NamedXContentRegistry.Entry> queries(SearchModule module) {
         List<NamedXContentRegistry.Entry> entries = new ArrayList<>(module.getNamedXContents());
         entries.add(new NamedXContentRegistry.Entry(QueryBuilder.class, new ParseField("rank_feature"), parser -> {
             String field = String.valueOf(parser.map().get("field"));
