@@ -75,10 +75,10 @@ def bakeoff(
 
     Models are whatever loads: SPLADE, SparseEmbed, ColBERT and joint models, any sentence encoder as
     a ColBERT without training, and cross-encoders. The judged documents and a sample of the others
-    are read from the index, encoded here, one model after another, and scored in memory: BM25, with
-    the model's term weights (hybrid), and reranked by it. A model without term weights, or a
-    cross-encoder, reranks the hits of the first model that has them, else BM25's. A model that
-    cannot be loaded or run is a row with its reason.
+    are read from the index, encoded here as a new index stores them, one model after another, and
+    scored in memory: BM25, with the model's term weights (hybrid), and reranked by it. A model
+    without term weights, or a cross-encoder, reranks the hits of the first model that has them, else
+    BM25's. A model that cannot be loaded or run is a row with its reason.
 
     The last stage of each model is compared with the baseline's by a paired randomisation test.
     Few documents compete in a sample, so its figures are higher than those of the whole index:

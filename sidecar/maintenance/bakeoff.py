@@ -18,12 +18,13 @@ from cherche_models.prune import Prune
 from cherche_models.types import Encoding, TermWeights
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.setup import stored_bytes
+from sidecar.pipeline.chunks import PROBES, cut, merge, reach
 from sidecar.pipeline.context import numpy_maxsim
 from sidecar.pipeline.encode import NeuralPart, storable_weights
 from sidecar.pipeline.text import join
 from sidecar.protocols import Model
-from sidecar.values.index import DEFAULT_WINDOW
-from sidecar.values.model import Kind, ModelDescription
+from sidecar.values.index import DEFAULT_CHUNKS, DEFAULT_OVERLAP, DEFAULT_WINDOW, Chunks, TextField
+from sidecar.values.model import Encoded, Kind, ModelDescription
 
 Rankings = dict[str, list[str]]
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
@@ -204,14 +205,15 @@ def _documents(model: Model, corpus: Corpus, progress: Progress) -> _Encoded:
         progress(start, len(ids))
         texts = [corpus.text(key) for key in ids[start : start + _BATCH]]
         wall, cores = time.perf_counter(), time.process_time()
-        encodings = _encode(model, texts, "document")
+        encoded = _in_windows(model, texts)
         found.seconds += time.perf_counter() - wall
         found.core_seconds += time.process_time() - cores
-        for encoding in encodings:
+        for one in encoded:
+            encoding = one.encoding
             weights = _storable(encoding, model.info) if model.info.sparse else TermWeights.from_pairs([])
             codes = None
             if model.info.late_interaction and encoding.embeddings is not None:
-                codes = codec.pack_codes(encoding.embeddings)
+                codes = codec.pack_codes(encoding.embeddings, chunks=one.chunks)
             found.weights.append(weights)
             found.codes.append(codes)
             part = NeuralPart(weights, codes, 0, truncated=False)
@@ -219,6 +221,22 @@ def _documents(model: Model, corpus: Corpus, progress: Progress) -> _Encoded:
             found.stored_bytes += stored_bytes(part) if model.info.sparse else len(codes or b"")
     progress(len(ids), len(ids))
     return found
+
+
+def _in_windows(model: Model, texts: Sequence[str]) -> list[Encoded]:
+    """Documents encoded as an index with default options stores them."""
+    length = model.info.max_document_length
+    chunks = Chunks(DEFAULT_CHUNKS, min(DEFAULT_OVERLAP, length // 4))
+    windows = []
+    for text, tokens in zip(texts, model.tokenize(texts, "document"), strict=True):
+        if tokens.truncated:
+            read = model.tokenize([*PROBES, text], "document", reach(length, chunks), beyond=True)
+            windows.append(cut(read, (TextField(""),), length, chunks))
+        else:
+            windows.append([tokens])
+    flat = [one for part in windows for one in part]
+    found = iter([Encoded(*pair) for pair in zip(flat, model.encode(flat, "document"), strict=True)])
+    return [merge([next(found) for _ in part], chunks.pooling) for part in windows]
 
 
 def _queries(model: Model, corpus: Corpus) -> tuple[list[Encoding], list[float]]:

@@ -17,6 +17,7 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoder
 from sidecar.values.documents import OWN_FIELDS, StoredDocument
 from sidecar.values.index import (
+    DEFAULT_CHUNKS,
     DEFAULT_CODEC,
     DEFAULT_FIELDS,
     DEFAULT_OVERLAP,
@@ -327,7 +328,7 @@ def _max_length(wanted: int, model: Encoder) -> int:
 
 
 def _chunks(options: IndexOptions, max_length: int) -> Chunks:
-    most = options.chunks or 1
+    most = options.chunks or DEFAULT_CHUNKS
     if options.chunk_pooling not in ("", *POOLINGS):
         raise invalid(f"chunk_pooling is {options.chunk_pooling!r}", f"give {' or '.join(POOLINGS)}")
     if most == 1:

@@ -15,6 +15,8 @@ from sidecar.values.index import Chunks, TextField
 from sidecar.values.model import Encoded
 
 WHOLE = Chunks()
+PROBES = ("", "a")
+"""Texts that show which special tokens and prompt surround a text."""
 
 
 async def windows(
@@ -22,17 +24,28 @@ async def windows(
 ) -> list[Tokens]:
     """The windows of a document given as one text per field, each with the model's special tokens and prompt.
 
-    A field's token share is a bound on its part of all windows together, never more than what the fields before
-    left over; a field without one may take it all.
-
     Raises
     ------
     ChercheError
         INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
     beyond = chunks.most > 1
-    reach = max_length * chunks.most if beyond else 0
-    frame, probe, *parts = await encoder.tokenize(["", "a", *texts], "document", reach, beyond=beyond)
+    read = await encoder.tokenize([*PROBES, *texts], "document", reach(max_length, chunks), beyond=beyond)
+    return cut(read, fields, max_length, chunks)
+
+
+def reach(max_length: int, chunks: Chunks) -> int:
+    """Tokens to read of a document so that `cut` fills all windows; 0 for one window."""
+    return max_length * chunks.most if chunks.most > 1 else 0
+
+
+def cut(read: Sequence[Tokens], fields: Sequence[TextField], max_length: int, chunks: Chunks) -> list[Tokens]:
+    """The windows of a document whose `PROBES` and fields were read `reach` tokens far.
+
+    A field's token share is a bound on its part of all windows together, never more than what the fields before
+    left over; a field without one may take it all.
+    """
+    frame, probe, *parts = read
     edge = _leading(frame, probe)
     room = max(0, max_length - len(frame))
     space = capacity(room, chunks)
@@ -45,8 +58,8 @@ async def windows(
         ids += body_ids[:kept]
         names += body_texts[:kept]
     lost = sum(part.total - len(frame) for part in parts) - len(ids)
-    cut = [_framed(frame, edge, ids[start:end], names[start:end]) for start, end in spans(len(ids), room, chunks)]
-    return [*cut[:-1], replace(cut[-1], total=cut[-1].total + lost)]
+    found = [_framed(frame, edge, ids[start:end], names[start:end]) for start, end in spans(len(ids), room, chunks)]
+    return [*found[:-1], replace(found[-1], total=found[-1].total + lost)]
 
 
 def capacity(room: int, chunks: Chunks) -> int:
@@ -86,28 +99,33 @@ def merged_tokens(parts: Sequence[Tokens]) -> Tokens:
 
 
 def merged(parts: Sequence[Encoded | ChercheError], pooling: str) -> Encoded | ChercheError:
-    """One encoding of all windows; the first error where one failed.
+    """One encoding of all windows; the first error where one failed."""
+    sound = [part for part in parts if isinstance(part, Encoded)]
+    if len(sound) < len(parts):
+        return next(part for part in parts if isinstance(part, ChercheError))
+    return merge(sound, pooling)
+
+
+def merge(parts: Sequence[Encoded], pooling: str) -> Encoded:
+    """One encoding of all windows.
 
     Weights are pooled, see `cherche_models.chunks`. Rows of embeddings stand one after the other, so that MaxSim
     takes, for each query token, the best of all windows.
     """
-    sound = [part for part in parts if isinstance(part, Encoded)]
-    if len(sound) < len(parts):
-        return next(part for part in parts if isinstance(part, ChercheError))
-    if len(sound) == 1:
-        return sound[0]
-    weights = [part.encoding.weights for part in sound if part.encoding.weights is not None]
-    rows = [part.encoding.embeddings.vectors for part in sound if part.encoding.embeddings is not None]
+    if len(parts) == 1:
+        return parts[0]
+    weights = [part.encoding.weights for part in parts if part.encoding.weights is not None]
+    rows = [part.encoding.embeddings.vectors for part in parts if part.encoding.embeddings is not None]
     return Encoded(
-        merged_tokens([part.tokens for part in sound]),
+        merged_tokens([part.tokens for part in parts]),
         Encoding(
             pooled(weights, pooling) if weights else None,
             TokenEmbeddings(np.concatenate(rows)) if rows else None,
-            all(part.encoding.unknown_language for part in sound),
+            all(part.encoding.unknown_language for part in parts),
         ),
-        tokenize=max(part.tokenize for part in sound),
-        queue=max(part.queue for part in sound),
-        encode=max(part.encode for part in sound),
+        tokenize=max(part.tokenize for part in parts),
+        queue=max(part.queue for part in parts),
+        encode=max(part.encode for part in parts),
         chunks=tuple(map(len, rows)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, get_args
@@ -175,7 +176,7 @@ async def encode_documents(
         # Without shares and chunks a document is its joined text: one call of the tokenizer serves all of them.
         joined, length = [join(parts) for parts in texts], document_length(meta, encoder)
         return await encoder.encode(joined, "document", lane=lane, max_length=length, timeout=context.remaining())
-    cut = [await _windows_or_error(encoder, parts, meta) for parts in texts]
+    cut = await _windows_of_each(encoder, texts, meta)
     readable = [window for one in cut if not isinstance(one, ChercheError) for window in one]
     pooling = meta.chunks.pooling
     encoded = iter(await encoder.encode_tokens(readable, "document", lane=lane, timeout=context.remaining()))
@@ -197,6 +198,20 @@ def document_length(meta: IndexMeta, encoder: Encoder) -> int:
     """Tokens that an encoder reads of an index's documents."""
     longest = encoder.info.max_document_length
     return min(meta.max_length or longest, longest)
+
+
+async def _windows_of_each(
+    encoder: Encoder, texts: Sequence[Sequence[str]], meta: IndexMeta
+) -> list[list[Tokens] | ChercheError]:
+    """The windows of each document; the tokenizer is called once where it can read all, and no field has a share."""
+    if not any(field.token_share for field in meta.fields):
+        with suppress(ChercheError):  # of one text, which is found below
+            whole = await encoder.tokenize([join(parts) for parts in texts], "document", document_length(meta, encoder))
+            return [
+                await _windows_or_error(encoder, parts, meta) if one.truncated else [one]
+                for parts, one in zip(texts, whole, strict=True)
+            ]
+    return [await _windows_or_error(encoder, parts, meta) for parts in texts]
 
 
 async def _windows_or_error(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens] | ChercheError:

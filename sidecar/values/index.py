@@ -12,6 +12,7 @@ from sidecar.values.options import Option
 DEFAULT_FIELDS = ("title", "text")
 DEFAULT_WINDOW = 100  # hits
 MOST_CHUNKS = 64
+DEFAULT_CHUNKS = 16  # windows: long documents gain as much as from all of theirs
 DEFAULT_OVERLAP = 16  # tokens
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 DEFAULT_CODEC = "int8"
@@ -236,10 +237,10 @@ class IndexOptions:
     chunks: Annotated[
         int,
         Option(
-            "Windows of --max-length tokens that a longer document is cut into, such as 16; the rest is left out.",
+            "Windows of --max-length tokens that a longer document is cut into; the rest is left out. 1: none.",
             least=1,
             most=MOST_CHUNKS,
-            unset="one",
+            unset=f"{DEFAULT_CHUNKS}",
         ),
     ] = 0
     chunk_overlap: Annotated[

@@ -70,7 +70,7 @@ async def shipped(embedded: Engine) -> AsyncIterator[Bench]:
     from sidecar.config import shipped_model
     from sidecar.models.library import load_model
 
-    model = load_model("cherche-tiny", shipped_model(), device="cpu", dtype="fp32")
+    model = load_model("cherche-small", shipped_model(), device="cpu", dtype="fp32")
     async with Bench(embedded, [model]) as bench:
         yield bench
 
@@ -78,7 +78,7 @@ async def shipped(embedded: Engine) -> AsyncIterator[Bench]:
 @pytest.mark.parametrize("shares", [(0.0, 0.0), (0.2, 0.7)])
 async def test_the_shipped_models_tokens_line_up(shipped: Bench, shares: tuple[float, float]) -> None:
     title, text = (TextField(name, share) for name, share in zip(("title", "text"), shares, strict=True))
-    await shipped.set_up(fields=(title, text), max_length=40)
+    await shipped.set_up(fields=(title, text), max_length=40, chunks=1)
     documents = [
         SourceDocument(id, json.dumps({"title": id, "text": text}).encode()) for id, text in DOCSTRINGS.items()
     ]

@@ -149,7 +149,8 @@ class IndexOptions(_message.Message):
     """Hits that are reranked; 0 for 100."""
     chunks: _builtins.int
     """Windows of max_length tokens that a longer document is cut into, at most 64: each is encoded, the
-    weights of each term are pooled, and the codes of all are stored. 0 for one: the rest is left out.
+    weights of each term are pooled, and the codes of all are stored. 0 for 16, or what the index has; with 1
+    the rest is left out.
     """
     chunk_overlap: _builtins.int
     """Tokens that neighbouring windows share, at most half of max_length; unset for 16."""

@@ -119,3 +119,13 @@ def test_nan_is_an_error_that_names_what_gave_it() -> None:
     assert caught.value.code is Code.INTERNAL
     with pytest.raises(ChercheError, match="the cross-encoder gave NaN for query 'q'"):
         measure_scorer(lambda pairs: [np.nan] * len(pairs), corpus, first, lambda done, wanted: None)
+
+
+def test_a_long_document_is_found_by_its_end() -> None:
+    filler = " ".join(f"w{number}" for number in range(40))
+    documents = {"long": [f"{filler} cardiac"], "other": ["duck pond"]}
+    corpus, lexical = Corpus(documents, {"q": "heart"}), lexical_index(documents)
+    model = FakeModel(max_length=12, synonyms={"heart": "cardiac"})
+    first = lexical_stage(corpus, lexical, 10)
+    found = measure_model(model, corpus, lexical, first, Options(window=10), lambda done, wanted: None)
+    assert found.stages[HYBRID]["q"] == ["long"]

@@ -8,7 +8,7 @@ from sidecar.errors import ChercheError, Code, overloaded
 from sidecar.maintenance.setup import remove, report, resolve, setup
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import Fingerprint, Gaps, IndexMeta, IndexOptions, TextField
+from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, IndexOptions, TextField
 
 TITLE, TEXT = TextField("title"), TextField("text")
 
@@ -47,6 +47,7 @@ async def test_defaults_of_a_new_index_are_the_models(make_world: Callable[..., 
         sparse_boost=0.4,
         rerank_weight=0.3,
         rerank_window=100,
+        chunks=Chunks(16, 16),
     )
     assert meta.fingerprint.sparse
     assert meta.fingerprint.codes

@@ -49,7 +49,7 @@ def test_windows_cover_what_fits_and_no_more(length: int, room: int, most: int, 
 
 async def test_a_long_document_is_encoded_whole(make_world: Callable[..., Any]) -> None:
     world = make_world(FakeModel(max_length=12))
-    cut = await encode(world, meta(world), " ".join(WORDS))
+    cut = await encode(world, meta(world, chunks=1), " ".join(WORDS))
     whole = await encode(world, meta(world, chunks=8, chunk_overlap=0), " ".join(WORDS))
     assert cut.truncated
     assert not whole.truncated
@@ -108,11 +108,11 @@ async def test_one_broken_window_fails_its_document_alone(make_world: Callable[.
 
 def test_chunks_are_part_of_the_fingerprint_only_where_they_cut(make_world: Callable[..., Any]) -> None:
     world = make_world(FakeModel(max_length=128))
-    plain, one = meta(world), meta(world, chunks=1, chunk_overlap=5)
+    plain, one = meta(world, chunks=1), meta(world, chunks=1, chunk_overlap=5)
     assert (one.chunks, one.fingerprint) == (Chunks(), plain.fingerprint)
     many = [meta(world, chunks=4), meta(world, chunks=5), meta(world, chunks=4, chunk_overlap=0)]
     assert meta(world, chunks=4, chunk_pooling="rms") == many[0]
-    assert meta(world, chunk_pooling="max") == plain
+    assert meta(world, chunks=1, chunk_pooling="max") == plain
     assert len({each.fingerprint.sparse for each in (plain, *many)}) == 4
     assert len({each.fingerprint.codes for each in (plain, *many)}) == 4
     assert many[0].chunks == Chunks(4, 16)
@@ -131,7 +131,7 @@ def test_an_index_of_an_earlier_release_keeps_the_maximum_and_its_fingerprint(ma
     assert old.fingerprint.sparse != new.fingerprint.sparse
     assert old.fingerprint.codes == new.fingerprint.codes
     assert inherited(IndexOptions(chunks=4), old).chunk_pooling == "max"
-    assert inherited(IndexOptions(chunks=4), meta(world)).chunk_pooling == ""
+    assert inherited(IndexOptions(chunks=4), meta(world, chunks=1)).chunk_pooling == ""
 
 
 async def test_weights_are_pooled_as_the_index_says(make_world: Callable[..., Any]) -> None:

@@ -83,7 +83,7 @@ async def test_explain_sees_the_tokens_that_were_encoded(world: Any, share: floa
 
 async def test_the_index_length_bounds_both_models(make_world: Callable[..., Any]) -> None:
     world = make_world(FakeModel("sparse", late_interaction=False), FakeModel("late", sparse=False, max_length=10))
-    meta = world.set_up(reranker="late", max_length=20)
+    meta = world.set_up(reranker="late", max_length=20, chunks=1)
     encoder = DocumentEncoder.of(meta, world.encoders)
     [part] = await encoder.encode([["", " ".join("w" * 30)]], world.context, lane="ingest")
     assert isinstance(part, NeuralPart)

@@ -176,7 +176,7 @@ async def test_a_text_without_terms_is_stored_without_any(ready: Any, monkeypatc
 
 async def test_truncation_is_reported(make_world: Callable[..., Any]) -> None:
     world = make_world(FakeModel(max_length=8))
-    world.set_up()
+    world.set_up(chunks=1)
     short, long = await feed(world, doc("1", "a b c"), doc("2", "a b c d e f g h"))
     assert (short.truncated, long.truncated, long.tokens) == (False, True, 8)
 
@@ -204,7 +204,7 @@ async def test_an_index_of_another_model_is_refused_at_once(make_world: Callable
 async def test_two_models_encode_at_once_and_each_is_asked_once(make_world: Callable[..., Any]) -> None:
     sparse, late = FakeModel("sparse", late_interaction=False), FakeModel("late", sparse=False, max_length=8)
     world = make_world(sparse, late)
-    world.set_up(reranker="late")
+    world.set_up(reranker="late", chunks=1)
     [result] = await feed(world, doc("1", "a b c d e f g h"))
     assert [encoder.calls for encoder in world.encoders.encoders] == [[("document", 1)]] * 2
     assert (result.tokens, result.truncated) == (10, True)  # the reranker reads 8 of 10

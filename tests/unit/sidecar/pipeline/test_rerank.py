@@ -268,14 +268,14 @@ async def test_on_the_fly_an_encoder_that_fails_costs_only_the_rerank(
     world: Any, error: ChercheError, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(world, codec="none")
-    encode = world.encoder.encode
+    encode = world.encoder.encode_tokens
 
-    async def failing(texts: Any, kind: str, **options: Any) -> Any:
+    async def failing(tokens: Any, kind: str, **options: Any) -> Any:
         if kind == "document":
             raise error
-        return await encode(texts, kind, **options)
+        return await encode(tokens, kind, **options)
 
-    monkeypatch.setattr(world.encoder, "encode", failing)
+    monkeypatch.setattr(world.encoder, "encode_tokens", failing)
     result = await ask(world, rerank=True)
     assert (result.rerank.status, result.rerank.reason) == (status, str(error))
     assert result.hits == (await ask(world)).hits
