@@ -62,6 +62,8 @@ class Stages:
     embeddings : sequence of TokenEmbeddings
         Of the documents.
     query_embeddings : sequence of TokenEmbeddings
+    by_table : float64 array, shape (queries, documents), or None
+        Sparse scores of queries whose terms the model's table weighs, without a forward pass.
     """
 
     ids: Sequence[str]
@@ -70,6 +72,7 @@ class Stages:
     sparse: Rows
     embeddings: Sequence[TokenEmbeddings]
     query_embeddings: Sequence[TokenEmbeddings]
+    by_table: Rows | None = None
 
     def hybrid(self, boost: float) -> Rows:
         """``BM25 + boost * sparse``."""

@@ -22,11 +22,10 @@ from cherche_models.evaluate import Collection, compare, per_query, read
 from cherche_models.evaluate.stages import Stages
 from cherche_models.models.base import Model
 from cherche_models.train.bm25 import BM25
-from cherche_models.train.staged import NDCG
+from cherche_models.train.staged import NDCG, Rankings
 from cherche_models.train.tune import BOOSTS, TOLERANCE, WEIGHTS, stages
 
 WINDOW = 100
-UNTRAINED_WEIGHT = 0.5
 Values = dict[str, float]
 """A measure by query."""
 
@@ -116,7 +115,7 @@ def report(
     sets : sequence of DevSet
     boost, weight : float
     others : mapping of name → Stages of each set
-        Further rerankers of the same hybrid window, at weight .5.
+        Further rerankers of the same hybrid window, each at the weight with the best mean.
 
     Returns
     -------
@@ -124,30 +123,57 @@ def report(
         With ``mean`` of all sets.
     """
     rows: dict[str, dict[str, Any]] = {}
+    rivals = {name: _rival(sets, boost, found) for name, found in (others or {}).items()}
     for number, each in enumerate(sets):
-        first = each.scored.hybrid(boost)
+        scored = each.scored
+        first = scored.hybrid(boost)
         runs = {
-            "bm25": each.scored.rank(each.scored.bm25),
-            "sparse": each.scored.rank(each.scored.sparse),
-            "hybrid": each.scored.rank(first),
-            "hybrid+rerank": each.scored.rerank(first, [weight], WINDOW)[weight],
+            "bm25": scored.rank(scored.bm25),
+            "sparse": scored.rank(scored.sparse),
+            "hybrid": scored.rank(first),
+            "hybrid+rerank": scored.rerank(first, [weight], WINDOW)[weight],
+            "rrf": scored.rank(scored.by_ranks()),
+            **{f"hybrid+{name}": found[number] for name, found in rivals.items()},
         }
-        for name, stages_of in (others or {}).items():
-            mixed = replace(
-                each.scored,
-                embeddings=stages_of[number].embeddings,
-                query_embeddings=stages_of[number].query_embeddings,
-            )
-            runs[f"hybrid+{name}"] = mixed.rerank(first, [UNTRAINED_WEIGHT], WINDOW)[UNTRAINED_WEIGHT]
+        if scored.by_table is not None:
+            runs["sparse, doc only"] = scored.rank(scored.by_table)
+            runs["hybrid, doc only"] = scored.rank(scored.bm25 + boost * scored.by_table)
         values = {name: each.values(run) for name, run in runs.items()}
         row: dict[str, Any] = {name: round(float(np.mean(list(found.values()))), 4) for name, found in values.items()}
-        for before, after in (("bm25", "hybrid"), ("hybrid", "hybrid+rerank")):
+        pairs = [("bm25", "hybrid"), ("hybrid", "hybrid+rerank"), ("hybrid", "rrf")]
+        pairs += [(f"hybrid+{name}", "hybrid+rerank") for name in rivals]
+        for before, after in pairs:
             test = compare(values[before], values[after], rounds=10_000)
             row[f"{after} - {before}"] = [round(test.difference, 4), round(test.p_value, 4)]
         rows[each.name] = {"documents": len(each.scored.ids), "queries": len(each.scored.queries), **row}
     plain = [name for name, value in next(iter(rows.values())).items() if isinstance(value, float)]
     rows["mean"] = {name: round(float(np.mean([row[name] for row in rows.values()])), 4) for name in plain}
     return rows
+
+
+def late(model: Model, each: DevSet) -> Stages:
+    """A set's stages with the token embeddings of another model."""
+    texts = [each.collection.queries[query] for query in each.scored.queries]
+    documents = model.encode(list(each.collection.texts().values()), "document")
+    queries = model.encode(texts, "query")
+    return replace(
+        each.scored,
+        embeddings=[e.embeddings for e in documents if e.embeddings is not None],
+        query_embeddings=[e.embeddings for e in queries if e.embeddings is not None],
+    )
+
+
+def _rival(sets: Sequence[DevSet], boost: float, others: Sequence[Stages]) -> list[Rankings]:
+    """Each set's hybrid window in the order of another reranker, at the weight with the best mean."""
+    found = []
+    for each, own in zip(sets, others, strict=True):
+        mixed = replace(each.scored, embeddings=own.embeddings, query_embeddings=own.query_embeddings)
+        found.append(mixed.rerank(each.scored.hybrid(boost), WEIGHTS, WINDOW))
+    means = {
+        weight: _mean([each.values(runs[weight]) for each, runs in zip(sets, found, strict=True)]) for weight in WEIGHTS
+    }
+    best = max(means, key=lambda weight: means[weight])
+    return [runs[best] for runs in found]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -167,20 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others = {}
     if options.reranker:
         other = hub.load(options.reranker, device="cpu", architecture="colbert")
-        others["untrained"] = [_late(other, each) for each in sets]
+        others["untrained"] = [late(other, each) for each in sets]
     rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
     print(json.dumps({"chosen": asdict(chosen), "sets": rows}, indent=1))
-
-
-def _late(model: Model, each: DevSet) -> Stages:
-    texts = [each.collection.queries[query] for query in each.scored.queries]
-    documents = model.encode(list(each.collection.texts().values()), "document")
-    queries = model.encode(texts, "query")
-    return replace(
-        each.scored,
-        embeddings=[e.embeddings for e in documents if e.embeddings is not None],
-        query_embeddings=[e.embeddings for e in queries if e.embeddings is not None],
-    )
 
 
 if __name__ == "__main__":

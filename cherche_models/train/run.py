@@ -92,7 +92,7 @@ def _prepare(recipe: Recipe, folder: Path, processes: Processes, on_event: OnEve
     found = sources.gather(recipe, folder, processes, lambda text: on_event("note", {"text": text}))
     torch.manual_seed(recipe.training.seed)
     model = hub.load(
-        shipped(recipe.base),
+        recipe.base,
         device=recipe.device or None,
         dtype="fp32",
         architecture=recipe.architecture,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cherche_models.evaluate import Collection, evaluate
-from cherche_models.evaluate.stages import Postings, Stages, matrix
+from cherche_models.evaluate.stages import Postings, Rows, Stages, matrix
 from cherche_models.models.base import Model
 from cherche_models.train.bm25 import BM25
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings
@@ -67,7 +67,14 @@ def stages(model: Model, collection: Collection, queries: Sequence[str], index: 
         np.stack([postings.scores(_weights(encoding)) for encoding in encoded_queries]),
         [_embeddings(encoding) for encoding in documents],
         [_embeddings(encoding) for encoding in encoded_queries],
+        None if model.query_table is None else _by_table(model, texts, postings),
     )
+
+
+def _by_table(model: Model, texts: Sequence[str], postings: Postings) -> Rows:
+    """Sparse scores of queries that are looked up in the model's table."""
+    looked_up = [model.idf(tokens) or {} for tokens in model.tokenize(texts, "query")]
+    return np.stack([postings.scores(TermWeights.from_pairs(weights.items())) for weights in looked_up])
 
 
 def tune(

@@ -1,10 +1,9 @@
-"""The seven rows of neural-cherche's table, ours beside them: ``python -m tests.benchmarks.rows DATA --colbert DIR``.
+"""The seven rows of neural-cherche's table, ours beside them: ``python -m tests.benchmarks.rows DATA [--encoder DIR]``.
 
 SciFact's test split (a BEIR folder in DATA), title and text of a document joined, by the library's own retrievers
-and rankers. Measures are those of that table: hits@K counts the relevant documents among the first K (ranx), so that
-it is K times precision@K. DIR is what `cherche_models.train.recipes.small` makes. Below the rows, the flow that users
-run: the first stage and MaxSim fused by `fuse.convex` instead of MaxSim alone, and Cranfield beside SciFact. Nothing is
-tuned here.
+and rankers and the shipped model. Measures are those of that table: hits@K counts the relevant documents among the
+first K (ranx), so that it is K times precision@K. DIR is a Sentence Transformers encoder for the row of cosines.
+Nothing is tuned here. What a search fuses of these stages is measured by `tests.benchmarks.quality`.
 """
 
 from __future__ import annotations
@@ -12,23 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cherche_models import hub, rank, retrieve
-from cherche_models.evaluate import Collection, compare, evaluate, per_query, read
-from cherche_models.evaluate.stages import Stages
+from cherche_models.evaluate import Collection, evaluate, read
 from cherche_models.models.base import Model
-from cherche_models.train.bm25 import BM25
 from cherche_models.train.teacher import Teacher
-from cherche_models.train.tune import stages
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results" / "rows.json"
 MEASURES = ("ndcg@10", "precision@10", "precision@1")
+LONGEST = 256
+"""Tokens that the encoder of the row of cosines reads."""
 THEIRS = {
     "TfIdf": (0.62, 0.86, 0.50),
     "BM25": (0.69, 0.92, 0.56),
@@ -42,7 +39,7 @@ THEIRS = {
 Rankings = Mapping[str, list[str]]
 
 
-def rankings(collection: Collection, colbert: Model, tiny: Model, encoder: Path | None) -> dict[str, Rankings]:
+def rankings(collection: Collection, model: Model, encoder: Path | None) -> dict[str, Rankings]:
     """A hundred documents of each row for each judged query."""
     documents = [
         {"id": key, "title": str(d.get("title") or ""), "text": str(d.get("text") or "")}
@@ -51,13 +48,17 @@ def rankings(collection: Collection, colbert: Model, tiny: Model, encoder: Path 
     ids = list(collection.qrels)
     asked = [collection.queries[query] for query in ids]
     where = {"key": "id", "on": ["title", "text"]}
-    late, again = retrieve.ColBERT(**where, model=colbert), rank.ColBERT(**where, model=colbert)
-    embeddings = late.encode_documents(documents)
-    late.add(embeddings), again.add(embeddings)
+    late, again = retrieve.ColBERT(**where, model=model), rank.ColBERT(**where, model=model)
+    sparse = retrieve.Splade(**where, model=model)
+    # One pass for both heads instead of `add_documents` for each.
+    encoded = dict(zip(collection.documents, model.encode(list(collection.texts().values()), "document"), strict=True))
+    vectors = {key: one.embeddings.vectors for key, one in encoded.items() if one.embeddings is not None}
+    late.add(vectors), again.add(vectors)
+    sparse.add({key: one.weights for key, one in encoded.items() if one.weights is not None})
     lexical = {"TfIdf": retrieve.TfIdf(**where), "BM25": retrieve.BM25(**where)}
     rows = {
         **{name: one.add_documents(documents) for name, one in lexical.items()},
-        "sparse": retrieve.Splade(**where, model=tiny).add_documents(documents),
+        "sparse": sparse,
         "ColBERT": late,
         **{f"{name} → ColBERT": one + again for name, one in lexical.items()},
     }
@@ -66,7 +67,7 @@ def rankings(collection: Collection, colbert: Model, tiny: Model, encoder: Path 
         for name, row in rows.items()
     }
     if encoder is not None:
-        found["dense"] = dense(collection, ids, Teacher(encoder, max_length=256))
+        found["dense"] = dense(collection, ids, Teacher(encoder, max_length=LONGEST))
     return found
 
 
@@ -77,68 +78,34 @@ def dense(collection: Collection, ids: list[str], encoder: Teacher) -> Rankings:
     return {query: [keys[i] for i in np.argsort(-row)[:100]] for query, row in zip(ids, cosines, strict=True)}
 
 
-def flow(collection: Collection, colbert: Model, tiny: Model, weight: float, window: int) -> dict[str, Any]:
-    """BM25 and hybrid first stages, each reranked by the model and by its mix with the first stage's scores."""
-    index = BM25({k: (str(d.get("title") or ""), str(d.get("text") or "")) for k, d in collection.documents.items()})
-    first = stages(tiny, collection, list(collection.qrels), index)
-    scored = replace(first, **_late(first, collection, colbert))
-    firsts = {"BM25": first.bm25, "BM25 + SPLADE": first.hybrid(tiny.sparse_boost)}
-    ranked: dict[str, Rankings] = {}
-    for name, scores in firsts.items():
-        mixed = scored.rerank(scores, [weight, 1.0], window)
-        ranked |= {name: first.rank(scores), f"{name} → ColBERT": mixed[weight], f"{name} → MaxSim alone": mixed[1.0]}
-    values = {name: per_query(ranking, collection.qrels)["ndcg@10"] for name, ranking in ranked.items()}
-    pairs = (("BM25", "BM25 → ColBERT"), ("BM25 + SPLADE", "BM25 + SPLADE → ColBERT"))
-    tested = {f"{b} over {a}": compare(values[a], values[b]) for a, b in pairs}
-    return {
-        "ndcg@10": {name: round(float(np.mean(list(column.values()))), 4) for name, column in values.items()},
-        "paired randomisation test": {
-            name: {"difference": round(one.difference, 4), "p": round(one.p_value, 5)} for name, one in tested.items()
-        },
-    }
-
-
-def _late(first: Stages, collection: Collection, colbert: Model) -> dict[str, Any]:
-    documents = colbert.encode(list(collection.texts().values()), "document")
-    queries = colbert.encode([collection.queries[query] for query in first.queries], "query")
-    return {
-        "embeddings": [encoding.embeddings for encoding in documents],
-        "query_embeddings": [encoding.embeddings for encoding in queries],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder of BEIR folders")
-    parser.add_argument("--colbert", type=Path, required=True, help="model of cherche_models.train.recipes.small")
+    parser.add_argument("--model", type=Path, default=hub.PRETRAINED / "cherche-small", help="model with both heads")
     parser.add_argument("--encoder", type=Path, help="Sentence Transformers folder for the row of cosines")
-    parser.add_argument("--window", type=int, default=200)
     asked = parser.parse_args()
-    colbert, tiny = hub.load(asked.colbert, dtype="bf16"), hub.load(hub.PRETRAINED / "cherche-tiny", dtype="bf16")
-    scifact = read(asked.data / "scifact")
-    found = rankings(scifact, colbert, tiny, asked.encoder)
-    rows = {}
+    model, scifact = hub.load(asked.model), read(asked.data / "scifact")
+    found = rankings(scifact, model, asked.encoder)
+    rows: dict[str, Any] = {}
     for name, theirs in THEIRS.items():
         ours = evaluate(found[name], scifact.qrels, MEASURES) if name in found else None
         rows[name] = {
             "neural-cherche": theirs,
             "ours": ours and [round(v, 4) for v in (ours["ndcg@10"], 10 * ours["precision@10"], ours["precision@1"])],
         }
-    weight = colbert.rerank_weight
-    flows = {
-        name: flow(read(asked.data / name), colbert, tiny, weight, asked.window) for name in ("scifact", "cranfield")
-    }
-    lengths = {kind: style.max_length for kind, style in colbert.formats.items()}
     record = {
         "machine": machine(),
-        "colbert": {"digest": colbert.digest, "dim": colbert.dim, "max_length": lengths, "rerank_weight": weight},
-        "tiny": {"digest": tiny.digest, "sparse_boost": tiny.sparse_boost},
-        "window": asked.window,
+        "model": {
+            "name": asked.model.name,
+            "digest": model.digest,
+            "dim": model.dim,
+            "max_length": {kind: style.max_length for kind, style in model.formats.items()},
+        },
+        "encoder": asked.encoder and {"name": asked.encoder.name, "max_length": LONGEST},
         "rows": rows,
-        "flow": flows,
     }
     RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps({"rows": rows, "flow": flows}, indent=1, ensure_ascii=False))
+    print(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

