@@ -19,13 +19,11 @@ from cherche_models.layouts.codebooks import save_codebook as save_codebook
 from cherche_models.layouts.digest import digest as digest
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import Request
+from cherche_models.layouts.source import PRETRAINED as PRETRAINED
 from cherche_models.layouts.source import TEXTS
 from cherche_models.layouts.source import resolve as resolve
 from cherche_models.models import ARCHITECTURES, CrossEncoder, Model
 from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
-
-PRETRAINED = Path(__file__).parent / "pretrained"
-"""Folder of the models that ship with the library."""
 
 Format = Literal["sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"]
 
@@ -57,7 +55,8 @@ def load(
     Parameters
     ----------
     source : str or Path
-        A folder, or the id of a repository on the hub, such as ``naver/splade-v3``.
+        A folder, ``cherche-small`` or ``cherche-tiny`` for a model in the package, or the id of a repository on
+        the hub, such as ``naver/splade-v3``.
     device : str or None
         ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None for the best there is.
     dtype : str or None

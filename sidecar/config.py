@@ -20,7 +20,7 @@ from sidecar.values import limits
 PREFIX = "CHERCHE_"
 FILE = "cherche.toml"
 CONFIG_VARIABLE = "CHERCHE_CONFIG"
-SHIPPED = "cherche-tiny"
+SHIPPED = "cherche-small"
 FOR_TESTS = frozenset({"CHERCHE_TEST_DATA", "CHERCHE_TEST_MODELS", "CHERCHE_REQUIRE"})
 
 Values = Mapping[str, Any]

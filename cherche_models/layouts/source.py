@@ -1,4 +1,4 @@
-"""Where a model lies: a folder here, or its copy in the cache of the Hugging Face Hub."""
+"""Where a model lies: in the package, a folder here, or its copy in the cache of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.digest import PICKLES, WEIGHTS
 
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+"""Folder of the models that ship with the library."""
+
 TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
 """Files of a checkpoint beside its weights."""
 
@@ -20,7 +23,7 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
     Parameters
     ----------
     source : str or Path
-        A folder, or the id of a repository on the hub, which is downloaded.
+        A folder, the name of a model in the package, or the id of a repository on the hub, which is downloaded.
     revision : str or None
         Branch, tag or commit on the hub.
     allow_pickle : bool
@@ -38,6 +41,8 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
         return folder
     if isinstance(source, Path) or _is_path(str(source)):
         raise CheckpointError(f"{source} is not a folder", "name a model's folder, or an id on the hub")
+    if (shipped := PRETRAINED / str(source)).is_dir():
+        return shipped
     wanted = [*TEXTS, *WEIGHTS, *(PICKLES if allow_pickle else ()), *(["onnx/model.onnx*"] if onnx else ())]
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))

@@ -210,7 +210,7 @@ def _server_options() -> list[Decorator]:
 def is_path(source: str) -> bool:
     """Whether a model is meant as a folder rather than as a name.
 
-    >>> is_path("./splade"), is_path("cherche-tiny"), is_path("naver/splade-v3"), is_path("")
+    >>> is_path("./splade"), is_path("cherche-small"), is_path("naver/splade-v3"), is_path("")
     (True, False, False, False)
     """
     return source.startswith((".", "/", "~")) or (source != "" and Path(source).is_dir())

@@ -158,7 +158,7 @@ def _pool(form: str) -> str:
 
 def prove(data: Path) -> dict[str, Any]:
     """The section of `prove`: figures, and the picture beside them."""
-    figures = report(data, hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu"))
+    figures = report(data, hub.load("cherche-tiny", device="cpu"))
     draw(figures, RESULTS / "codes.svg")
     return figures
 
@@ -166,7 +166,7 @@ def prove(data: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder of BEIR folders")
-    parser.add_argument("--model", default=str(hub.PRETRAINED / "cherche-tiny"))
+    parser.add_argument("--model", default="cherche-tiny")
     asked = parser.parse_args()
     figures = report(asked.data, hub.load(asked.model, device="cpu"))
     draw(figures, RESULTS / "codes.svg")

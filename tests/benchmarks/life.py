@@ -54,7 +54,7 @@ class Noting(FakeModel):
                 file.write(lines)
         return found
 
-sidecar.models.library.load_model = lambda *_, **__: Noting(name="cherche-tiny", max_length=128, latency=0.002)
+sidecar.models.library.load_model = lambda *_, **__: Noting(name="cherche-small", max_length=128, latency=0.002)
 from sidecar.cli import main
 main()
 """

@@ -134,7 +134,7 @@ def _compared(cut: dict[str, float], ours: dict[str, float]) -> dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, help="BEIR folders")
-    parser.add_argument("--model", default=str(hub.PRETRAINED / "cherche-tiny"))
+    parser.add_argument("--model", default="cherche-small")
     parser.add_argument("--most", nargs="+", type=int, default=[8, 64])
     parser.add_argument("--rerank", action="store_true")
     asked = parser.parse_args()

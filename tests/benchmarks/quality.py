@@ -78,7 +78,7 @@ def _compared(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder of BEIR folders")
-    parser.add_argument("--model", default=str(hub.PRETRAINED / "cherche-tiny"))
+    parser.add_argument("--model", default="cherche-small")
     parser.add_argument("--collections", nargs="+", default=COLLECTIONS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default=None)

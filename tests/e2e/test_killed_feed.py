@@ -24,7 +24,7 @@ DOCUMENTS = 600
 PROGRAM = """
 import sidecar.models.library
 from sidecar.testing import FakeModel
-sidecar.models.library.load_model = lambda *_, **__: FakeModel(name="cherche-tiny", latency=0.1)
+sidecar.models.library.load_model = lambda *_, **__: FakeModel(name="cherche-small", latency=0.1)
 from sidecar.cli import main
 main()
 """

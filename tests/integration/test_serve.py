@@ -142,7 +142,7 @@ async def test_a_sidecar_in_this_process_is_for_this_process(tmp_path: Path, mon
     settings = Settings(embedded={"path": tmp_path / "index.sqlite"})  # type: ignore[arg-type]  # pydantic reads it
     async with in_process(settings) as client:
         assert client.address.startswith("127.0.0.1:")
-        assert [model.name for model in await client.list_models()] == ["cherche-tiny"]
+        assert [model.name for model in await client.list_models()] == ["cherche-small"]
         async with Client(client.address, timeout=60) as other:
             with pytest.raises(ChercheError) as caught:
                 await other.list_models()

@@ -87,7 +87,8 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> No
     assert {name.split("/")[0] for name in names} == {"cherche_models", "sidecar", _dist_info(names)}
     assert {"cherche_models/py.typed", "sidecar/py.typed", "sidecar/pb/cherche/v1/search_pb2.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(("Dockerfile", ".yaml", ".tpl"))]
-    assert any(name.startswith("cherche_models/pretrained/cherche-tiny/") for name in names)
+    for model in ("cherche-small", "cherche-tiny"):
+        assert any(name.startswith(f"cherche_models/pretrained/{model}/") for name in names)
 
 
 def _dist_info(names: list[str]) -> str:

@@ -13,7 +13,7 @@ from sidecar.values.documents import WEIGHTS
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
 
 _EXAMPLE = IndexMeta(
-    model="cherche-tiny",
+    model="cherche-small",
     fingerprint=Fingerprint("<sha256 of the model: `cherche models --json` prints it>"),
     fields=(TextField("title"), TextField("text")),
     max_length=256,

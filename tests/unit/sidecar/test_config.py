@@ -52,8 +52,8 @@ def test_models_as_one_json_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_shipped_model_is_served_where_none_is_named() -> None:
     settings = config.load()
-    assert settings.default_model == "cherche-tiny"
-    assert settings.served_models["cherche-tiny"].endswith("cherche_models/pretrained/cherche-tiny")
+    assert settings.default_model == "cherche-small"
+    assert settings.served_models["cherche-small"].endswith("cherche_models/pretrained/cherche-small")
 
 
 @pytest.mark.parametrize(

@@ -37,3 +37,10 @@ def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "snapshot_download", download)
     with pytest.raises(CheckpointError, match="neither a folder here nor a model that the hub gives out"):
         hub.load("someone/model")
+
+
+def test_a_model_of_the_package_is_named_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert source.resolve("cherche-tiny") == source.PRETRAINED / "cherche-tiny"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cherche-tiny").mkdir()
+    assert source.resolve("cherche-tiny") == Path("cherche-tiny"), "a folder here comes first"

@@ -43,14 +43,14 @@ def test_the_shipped_model_serves_where_none_is_named(loaded: list[str]) -> None
     run("setup", "articles")
     run("feed", "articles", "corpus.jsonl")
     assert json.loads(run("search", "articles", "ducks", "--json").stdout)["hits"][0]["id"] == "1"
-    assert loaded == ["cherche-tiny"] * 3
+    assert loaded == ["cherche-small"] * 3
 
 
 def test_a_folder_is_remembered_with_the_index(loaded: list[str], tmp_path: Path) -> None:
     run("setup", "articles", "--model", "./model", "--reranker", "hub/colbert")
     loaded.clear()
     assert json.loads(run("feed", "articles", "corpus.jsonl", "--json").stdout)["encoded"] == 1
-    assert loaded == ["cherche-tiny", str(tmp_path / "model"), "hub/colbert"]
+    assert loaded == ["cherche-small", str(tmp_path / "model"), "hub/colbert"]
     page = json.loads(run("search", "articles", "ducks", "--rerank", "--json").stdout)
     assert page["rerank"]["status"] == "APPLIED"
     assert "all in order" in run("doctor", "articles").stdout
@@ -58,7 +58,7 @@ def test_a_folder_is_remembered_with_the_index(loaded: list[str], tmp_path: Path
 
 def test_a_model_can_be_named_for_one_call(loaded: list[str], tmp_path: Path) -> None:
     run("encode", "ducks", "--model", "./model")
-    assert loaded == ["cherche-tiny", str(tmp_path / "model")]
+    assert loaded == ["cherche-small", str(tmp_path / "model")]
 
 
 def test_a_reranker_can_be_named_for_one_search(loaded: list[str], tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_reranker_can_be_named_for_one_search(loaded: list[str], tmp_path: Pat
     loaded.clear()
     page = json.loads(run("search", "articles", "ducks", "--rerank", "--reranker", "./model", "--json").stdout)
     assert page["rerank"]["status"] == "APPLIED"
-    assert loaded == ["cherche-tiny", str(tmp_path / "model")]
+    assert loaded == ["cherche-small", str(tmp_path / "model")]
     (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "ducks"}\n')
     (tmp_path / "qrels.tsv").write_text("q 0 1 1\n")
     judged = ["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "--json"]
