@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m cherche_models.train.dev", description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="folder of a model with both heads")
     parser.add_argument("sets", nargs="+", type=Path, metavar="FOLDER", help="BEIR folders with qrels/dev.tsv")
-    parser.add_argument("--reranker", help="an encoder to compare with, as ColBERT without training")
+    parser.add_argument("--reranker", help="a ColBERT, or an encoder without training, to compare with")
     parser.add_argument("--documents", type=int, default=0, metavar="N", help="sample each collection; 0 for all")
     options = parser.parse_args(arguments)
     model = hub.load(options.model, device="cpu")
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others = {}
     if options.reranker:
         other = hub.load(options.reranker, device="cpu", architecture="colbert")
-        others["untrained"] = [late(other, each) for each in sets]
+        others[Path(options.reranker).name] = [late(other, each) for each in sets]
     rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
     print(json.dumps({"chosen": asdict(chosen), "sets": rows}, indent=1))
 

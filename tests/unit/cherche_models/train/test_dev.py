@@ -26,7 +26,7 @@ def test_every_mode_of_a_dev_set_is_measured(tmp_path: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)
     row = found["sets"]["words"]
     assert row["documents"] == 30
-    modes = ("bm25", "sparse", "hybrid", "hybrid+rerank", "hybrid+untrained", "rrf", "hybrid, doc only")
+    modes = ("bm25", "sparse", "hybrid", "hybrid+rerank", "hybrid+encoder", "rrf", "hybrid, doc only")
     for mode in (*modes, "sparse, doc only"):
         assert 0 <= row[mode] <= 1
         assert found["sets"]["mean"][mode] == row[mode]
@@ -34,7 +34,7 @@ def test_every_mode_of_a_dev_set_is_measured(tmp_path: Path, capsys: pytest.Capt
     difference, p = row["hybrid - bm25"]
     assert difference == pytest.approx(row["hybrid"] - row["bm25"], abs=2e-4)
     assert 0 < p <= 1
-    assert {"hybrid+rerank - hybrid+untrained", "rrf - hybrid"} <= row.keys()
+    assert {"hybrid+rerank - hybrid+encoder", "rrf - hybrid"} <= row.keys()
     assert found["chosen"]["reranked"][str(found["chosen"]["rerank_weight"])] == max(
         found["chosen"]["reranked"].values()
     )
