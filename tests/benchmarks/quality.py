@@ -21,7 +21,7 @@ from cherche_models.train.bm25 import BM25
 from cherche_models.train.tune import stages
 from tests.benchmarks.machine import machine
 
-RESULTS = Path(__file__).parent / "results" / "quality.json"
+RESULTS = Path(__file__).parent / "results"
 COLLECTIONS = ("scifact", "cranfield")
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--collections", nargs="+", default=COLLECTIONS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default=None)
-    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--save", action="store_true", help="write results/quality-MODEL.json")
     asked = parser.parse_args()
     model = hub.load(asked.model, device=asked.device, dtype=asked.dtype)
     found: dict[str, object] = {
@@ -96,7 +96,8 @@ def main() -> None:
     print(json.dumps(found, indent=2))
     if asked.save:
         record = {"section": "quality", "machine": machine(), "figures": found}
-        RESULTS.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path = RESULTS / f"quality-{Path(asked.model).name}.json"
+        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ async def test_the_shipped_models_tokens_line_up(shipped: Bench, shares: tuple[f
     assert [results[0].truncated, results[-1].truncated] == [False, True]
     request = SearchRequest(shipped.index, "delete the tokenizer's [SEP]", rerank=True, rerank_weight=1.0)
     result, explained = await explain(request, shipped.context)
-    assert len(explained) == 4
+    assert len(explained) == len(result.hits) >= 3
     for hit, one in zip(result.hits, explained, strict=True):
         assert not one.notes
         assert sum(term.contribution for term in one.terms) == pytest.approx(hit.parts.sparse, rel=1e-5)

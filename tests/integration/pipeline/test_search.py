@@ -60,7 +60,7 @@ async def test_a_page_of_an_index_that_changed_says_so(filled: Bench) -> None:
 
 async def test_an_index_that_never_heard_of_us_is_reranked_on_the_fly(filled: Bench) -> None:
     stored = await filled.ask("buy a car", mode="bm25", rerank=True)
-    await remove(filled.index, filled.context)
+    await remove(filled.index, filled.context, dry_run=False)
     assert (await report(filled.index, filled.context)).meta is None
     filled.forget_passes()
     result = await filled.ask("buy a car", mode="bm25", rerank=True)

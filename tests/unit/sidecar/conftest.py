@@ -24,6 +24,7 @@ from sidecar.values.index import (
     IndexMeta,
     IndexOptions,
     IndexStats,
+    Removal,
     SetupPlan,
     TextField,
 )
@@ -145,9 +146,9 @@ class FakeEngine:
         self.metas[index] = meta
         return SetupPlan((), len(self.documents))
 
-    async def remove(self, index: str) -> tuple[int, tuple[str, ...]]:
+    async def remove(self, index: str, *, dry_run: bool) -> Removal:
         self._called("remove", index)
-        return len(self.documents), ()
+        return Removal(len(self.documents))
 
     async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
         self._called("read", index)

@@ -8,7 +8,7 @@ from sidecar.errors import ChercheError, Code, overloaded
 from sidecar.maintenance.setup import remove, report, resolve, setup
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, IndexOptions, TextField
+from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, IndexOptions, Removal, TextField
 
 TITLE, TEXT = TextField("title"), TextField("text")
 
@@ -239,7 +239,7 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
 async def test_remove_tells_how_many_documents_changed(world: Any) -> None:
     await run(world)
     put(world, {"text": "a"}, hash="h")
-    assert await remove(world.index, world.context) == (1, ())
+    assert await remove(world.index, world.context, dry_run=False) == Removal(1)
 
 
 CHANGES = {
