@@ -30,7 +30,11 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             "bakeoff",
             "Measure models beside each other on judged queries; writes nothing.",
         ),
-        "remove": ("sidecar.cli.remove", "remove", "Take everything out again that setup, feed, backfill and upgrade put in."),
+        "remove": (
+            "sidecar.cli.remove",
+            "remove",
+            "Take everything out again that setup, feed, backfill and upgrade put in.",
+        ),
         "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
         "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
