@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_CHARACTERS = 300  # the first sentences say what a name does, and halve the time of the demo
+MAX_CHARACTERS = 300  # the first sentences say what a name does
 MIN_WORDS = 4
 # Not documentation of the library, removed in later versions, or (tkinter) a tenth of it about one subject.
 SKIPPED = frozenset(

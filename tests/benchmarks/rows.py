@@ -19,6 +19,7 @@ import numpy as np
 from cherche_models import hub, rank, retrieve
 from cherche_models.evaluate import Collection, evaluate, read
 from cherche_models.models.base import Model
+from cherche_models.retrieve.splade import weights_row
 from cherche_models.train.teacher import Teacher
 from tests.benchmarks.machine import machine
 
@@ -54,7 +55,7 @@ def rankings(collection: Collection, model: Model, encoder: Path | None) -> dict
     encoded = dict(zip(collection.documents, model.encode(list(collection.texts().values()), "document"), strict=True))
     vectors = {key: one.embeddings.vectors for key, one in encoded.items() if one.embeddings is not None}
     late.add(vectors), again.add(vectors)
-    sparse.add({key: one.weights for key, one in encoded.items() if one.weights is not None})
+    sparse.add({key: weights_row(one, len(model.vocabulary)) for key, one in encoded.items()})
     lexical = {"TfIdf": retrieve.TfIdf(**where), "BM25": retrieve.BM25(**where)}
     rows = {
         **{name: one.add_documents(documents) for name, one in lexical.items()},
