@@ -114,7 +114,7 @@ def report(
     ----------
     sets : sequence of DevSet
     boost, weight : float
-    others : mapping of name → Stages of each set
+    others : mapping of name → what `late` gives for each set
         Further rerankers of the same hybrid window, each at the weight with the best mean.
 
     Returns
@@ -165,10 +165,7 @@ def late(model: Model, each: DevSet) -> Stages:
 
 def _rival(sets: Sequence[DevSet], boost: float, others: Sequence[Stages]) -> list[Rankings]:
     """Each set's hybrid window in the order of another reranker, at the weight with the best mean."""
-    found = []
-    for each, own in zip(sets, others, strict=True):
-        mixed = replace(each.scored, embeddings=own.embeddings, query_embeddings=own.query_embeddings)
-        found.append(mixed.rerank(each.scored.hybrid(boost), WEIGHTS, WINDOW))
+    found = [own.rerank(own.hybrid(boost), WEIGHTS, WINDOW) for own in others]
     means = {
         weight: _mean([each.values(runs[weight]) for each, runs in zip(sets, found, strict=True)]) for weight in WEIGHTS
     }

@@ -395,6 +395,5 @@ class Client:
 
     async def is_serving(self, service: str = "") -> bool:
         """Whether a service, such as ``cherche.v1.SearchService``, or all of them can answer now."""
-        request = health_pb2.HealthCheckRequest(service=service)
-        response = await self._calls.unary(self._health.Check, request)
+        response = await self._calls.unary(self._health.Check, health_pb2.HealthCheckRequest(service=service))
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

@@ -23,7 +23,7 @@ from sidecar.pipeline.context import numpy_maxsim
 from sidecar.pipeline.encode import NeuralPart, storable_weights
 from sidecar.pipeline.text import join
 from sidecar.protocols import Model
-from sidecar.values.index import DEFAULT_CHUNKS, DEFAULT_OVERLAP, DEFAULT_WINDOW, Chunks, TextField
+from sidecar.values.index import DEFAULT_WINDOW, Chunks, TextField
 from sidecar.values.model import Encoded, Kind, ModelDescription
 
 Rankings = dict[str, list[str]]
@@ -226,7 +226,7 @@ def _documents(model: Model, corpus: Corpus, progress: Progress) -> _Encoded:
 def _in_windows(model: Model, texts: Sequence[str]) -> list[Encoded]:
     """Documents encoded as an index with default options stores them."""
     length = model.info.max_document_length
-    chunks = Chunks(DEFAULT_CHUNKS, min(DEFAULT_OVERLAP, length // 4))
+    chunks = Chunks.default(length)
     windows = []
     for text, tokens in zip(texts, model.tokenize(texts, "document"), strict=True):
         if tokens.truncated:

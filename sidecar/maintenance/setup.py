@@ -20,7 +20,6 @@ from sidecar.values.index import (
     DEFAULT_CHUNKS,
     DEFAULT_CODEC,
     DEFAULT_FIELDS,
-    DEFAULT_OVERLAP,
     DEFAULT_WINDOW,
     NO_CODES,
     SHORTEST,
@@ -333,8 +332,8 @@ def _chunks(options: IndexOptions, max_length: int) -> Chunks:
         raise invalid(f"chunk_pooling is {options.chunk_pooling!r}", f"give {' or '.join(POOLINGS)}")
     if most == 1:
         return Chunks()
-    default = min(DEFAULT_OVERLAP, max_length // 4)
-    overlap = default if options.chunk_overlap is None else options.chunk_overlap
+    default = Chunks.default(max_length, most)
+    overlap = default.overlap if options.chunk_overlap is None else options.chunk_overlap
     if overlap > max_length // 2:
         raise invalid(f"chunk_overlap is {overlap}", f"windows may share 0 to {max_length // 2} of {max_length} tokens")
     return Chunks(most, overlap, options.chunk_pooling or RMS)

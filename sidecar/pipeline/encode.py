@@ -208,10 +208,18 @@ async def _windows_of_each(
         with suppress(ChercheError):  # of one text, which is found below
             whole = await encoder.tokenize([join(parts) for parts in texts], "document", document_length(meta, encoder))
             return [
-                await _windows_or_error(encoder, parts, meta) if one.truncated else [one]
+                await _cut_or_error(encoder, parts, meta) if one.truncated else [one]
                 for parts, one in zip(texts, whole, strict=True)
             ]
     return [await _windows_or_error(encoder, parts, meta) for parts in texts]
+
+
+async def _cut_or_error(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens] | ChercheError:
+    """The windows of a document that is known not to fit one, without reading it as one again."""
+    try:
+        return await windows(encoder, [join(texts)], (TextField(""),), document_length(meta, encoder), meta.chunks)
+    except ChercheError as error:
+        return error
 
 
 async def _windows_or_error(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens] | ChercheError:

@@ -62,6 +62,11 @@ class Chunks:
     overlap: int = 0
     pooling: str = RMS
 
+    @classmethod
+    def default(cls, max_length: int, most: int = DEFAULT_CHUNKS) -> Chunks:
+        """Windows of `max_length` tokens as a new index has them; short ones share less."""
+        return cls(most, min(DEFAULT_OVERLAP, max_length // 4))
+
     def to_json(self) -> dict[str, Any]:
         """As ``_meta.cherche`` holds it."""
         pooling = {"pooling": self.pooling} if self.most > 1 else {}

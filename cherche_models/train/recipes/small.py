@@ -43,7 +43,6 @@ BASE = "all-MiniLM-L6-v2"
 TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
 """Of each teacher: divided by it, their cosines of a query and its candidates spread alike."""
 
-
 _TAUGHT_AT_ONCE = 20
 
 

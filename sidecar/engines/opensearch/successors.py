@@ -16,13 +16,13 @@ from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
 from sidecar.engines.opensearch.multi_index import age
+from sidecar.engines.opensearch.writes import FINAL_PIPELINE, final_pipeline
 from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
 from sidecar.values.documents import HASH, STATE, Json, StoredDocument, Version, WriteResult, version_of
 from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement, Serving
 
 _CLONING = 60.0  # seconds
-_FINAL_PIPELINE = "index.final_pipeline"
 # The cluster's own facts about one index, and blocks: creation refuses the former, a copy must not have the latter.
 _NOT_COPIED = (
     "index.uuid",
@@ -34,7 +34,7 @@ _NOT_COPIED = (
     "index.blocks.",
     "index.history.uuid",
     # Would run on every document that is copied; it is taken over when the index begins to serve.
-    _FINAL_PIPELINE,
+    FINAL_PIPELINE,
 )
 
 
@@ -129,7 +129,7 @@ class OpenSearchSuccessors:
 
     async def quiet(self, index: str) -> None:
         """See `Successors.quiet`."""
-        if await self._final_pipeline(index):
+        if await final_pipeline(self._http, index):
             await self._set_final_pipeline(index, None)
 
     async def freeze(self, index: str, *, frozen: bool) -> None:
@@ -186,19 +186,12 @@ class OpenSearchSuccessors:
         return str(reply["new_index"])
 
     async def _take_over_pipeline(self, old: Sequence[str], new: str) -> None:
-        names = {name for index in old if (name := await self._final_pipeline(index))}
+        names = {name for index in old if (name := await final_pipeline(self._http, index))}
         for name in sorted(names)[:1]:
             await self._set_final_pipeline(new, name)
 
-    async def _final_pipeline(self, index: str) -> str:
-        """The pipeline that runs on all that is written to an index, "" where there is none."""
-        request = Request("GET", index_path(index, "_settings", _FINAL_PIPELINE), params={"flat_settings": "true"})
-        settings = (await self._send(index, request)).get(index, {}).get("settings", {})
-        name = str(settings.get(_FINAL_PIPELINE, "_none"))
-        return "" if name == "_none" else name
-
     async def _set_final_pipeline(self, index: str, name: str | None) -> None:
-        await self._send(index, Request("PUT", index_path(index, "_settings"), {_FINAL_PIPELINE: name}))
+        await self._send(index, Request("PUT", index_path(index, "_settings"), {FINAL_PIPELINE: name}))
 
     async def _delete_copy(self, index: str, name: str) -> None:
         """Delete the copy that an interrupted attempt left behind, and nothing else."""

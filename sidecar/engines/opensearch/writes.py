@@ -32,6 +32,7 @@ from sidecar.values.documents import (
 from sidecar.values.maintenance import ShardRange
 
 PAGE = 128
+FINAL_PIPELINE = "index.final_pipeline"
 _COMPLETE = "whole"  # a clause's name within our own requests
 
 # Where weights lie in ``_source`` a partial document would be merged with them: features of the text before would
@@ -218,7 +219,7 @@ async def _rewrite(
     fields_of: Callable[[StoredDocument], Json],
 ) -> list[WriteResult]:
     """As `update`, without scripts: each document is read whole and written back, if it is still as it was."""
-    if refusal := await _final_pipeline(http, sorted({version_of(one).index for one in documents})):
+    if refusal := await _refusal(http, sorted({version_of(one).index for one in documents})):
         return [WriteResult(one.id, refusal) for one in documents]
     docs = [_address(document) for document in documents]
     params = {"_source_excludes": ",".join(OWN_FIELDS)}
@@ -238,14 +239,18 @@ async def _rewrite(
     return await writer.deliver(items, len(documents))
 
 
-async def _final_pipeline(http: Http, indices: Sequence[str]) -> ChercheError | None:
+async def final_pipeline(http: Http, index: str) -> str:
+    """The pipeline that runs on all that is written to an index, "" where there is none."""
+    request = Request("GET", index_path(index, "_settings", FINAL_PIPELINE), params={"flat_settings": "true"})
+    settings = (await http.send(request, what=f'index "{index}"')).get(index, {}).get("settings", {})
+    name = str(settings.get(FINAL_PIPELINE, "_none"))
+    return "" if name == "_none" else name
+
+
+async def _refusal(http: Http, indices: Sequence[str]) -> ChercheError | None:
     """Why documents of these indices cannot be written whole: a final pipeline, which no request can pass by."""
     for index in indices:
-        path = index_path(index, "_settings", "index.final_pipeline")
-        request = Request("GET", path, params={"flat_settings": "true"})
-        settings = (await http.send(request, what=f'index "{index}"')).get(index, {}).get("settings", {})
-        name = settings.get("index.final_pipeline", "_none")
-        if name != "_none":
+        if name := await final_pipeline(http, index):
             return precondition(
                 f'index "{index}": the cluster runs no scripts, and without one the final pipeline "{name}" would '
                 "change every document that is written",
