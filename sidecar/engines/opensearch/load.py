@@ -13,7 +13,8 @@ from sidecar.values.maintenance import Load, Room
 # Managed and serverless clusters may not offer node statistics at all (404, 410).
 _UNKNOWN = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
 # Above it the cluster places no further shard on a node, neither of a new index nor a replica.
-_LOW = "cluster.routing.allocation.disk.watermark.low"
+_DISK = "cluster.routing.allocation.disk"
+_LOW = f"{_DISK}.watermark.low"
 _POOLS = ("write", "search")
 # "b" last: all the others end in it.
 _UNITS = {"pb": 2**50, "tb": 2**40, "gb": 2**30, "mb": 2**20, "kb": 2**10, "b": 1}
@@ -43,7 +44,7 @@ async def room(http: Http, index: str, settings: Mapping[str, Any], replicas: in
     if disks is None or stored is None:
         return None
     total = int(stored["_all"]["total"]["store"]["size_in_bytes"])
-    return Room(free_bytes(disks, str(settings.get(_LOW, "85%"))), total, 1 + replicas)
+    return Room(free_bytes(disks, settings), total, 1 + replicas)
 
 
 def read_load(reply: Json) -> Load:
@@ -60,29 +61,43 @@ def read_load(reply: Json) -> Load:
     )
 
 
-def free_bytes(reply: Json, low: str) -> int:
+def free_bytes(reply: Json, settings: Mapping[str, Any]) -> int:
     """Bytes up to the low watermark on the data nodes' disks; a disk that nodes share counts once."""
     disks: dict[tuple[str, str], Json] = {}
     for node in reply.get("nodes", {}).values():
         if "data" in node.get("roles", ("data",)):
             for disk in node.get("fs", {}).get("data", ()):
                 disks[str(node.get("host", "")), str(disk.get("mount", disk.get("path", "")))] = disk
-    return sum(max(0, int(disk["available_in_bytes"]) - _kept_free(disk, low)) for disk in disks.values())
+    kept = ((disk, _kept_free(int(disk["total_in_bytes"]), settings)) for disk in disks.values())
+    return sum(max(0, int(disk["available_in_bytes"]) - bytes_) for disk, bytes_ in kept)
 
 
-def _kept_free(disk: Json, low: str) -> int:
+def _kept_free(total: int, settings: Mapping[str, Any]) -> int:
     """Bytes of a disk that the watermark keeps free.
 
-    >>> _kept_free({"total_in_bytes": 1000}, "85%"), _kept_free({"total_in_bytes": 1000}, "1kb")
-    (150, 1024)
+    A share of the disk is capped by ``max_headroom``, which Elasticsearch has since 8.0 (200 GB by default).
+
+    >>> _kept_free(1000, {}), _kept_free(5000, {_LOW: "1kb"}), _kept_free(1000, {f"{_DISK}.threshold_enabled": "false"})
+    (150, 1024, 0)
     """
-    if low.endswith("%"):
-        return round(int(disk["total_in_bytes"]) * (1 - float(low[:-1]) / 100))
-    for unit, size in _UNITS.items():
-        if low.lower().endswith(unit):
-            return round(float(low[: -len(unit)]) * size)
+    if str(settings.get(f"{_DISK}.threshold_enabled", "true")) == "false":
+        return 0
+    low = str(settings.get(_LOW, "85%"))
+    if (absolute := _bytes(low)) is not None:
+        return absolute
     # A ratio such as 0.85 is allowed too.
-    return round(int(disk["total_in_bytes"]) * (1 - float(low)))
+    share = float(low[:-1]) / 100 if low.endswith("%") else float(low)
+    headroom = _bytes(str(settings.get(f"{_LOW}.max_headroom", "-1")))  # -1: no cap
+    kept = round(total * (1 - share))
+    return kept if headroom is None else min(kept, headroom)
+
+
+def _bytes(size: str) -> int | None:
+    """Value of a size such as ``200GB``; None for one without a unit."""
+    for unit, factor in _UNITS.items():
+        if size.lower().endswith(unit):
+            return round(float(size[: -len(unit)]) * factor)
+    return None
 
 
 async def _sent(http: Http, request: Request) -> Any:  # noqa: ANN401  # a reply

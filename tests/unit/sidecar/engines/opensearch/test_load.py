@@ -11,6 +11,8 @@ from sidecar.errors import ChercheError, Code
 from sidecar.values.maintenance import Load, Room
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, http, refusal
 
+DISK = "cluster.routing.allocation.disk"
+
 
 def node(queue: int, host: str = "a", mount: str = "/", free: int = 600, **more: Any) -> dict[str, Any]:
     pools = {"write": {"threads": 4, "queue": queue, "rejected": 1}, "search": {"queue": 1, "rejected": 2}}
@@ -30,16 +32,26 @@ def test_a_node_without_figures_counts_nothing() -> None:
 
 @pytest.mark.parametrize(("low", "kept"), [("85%", 150), ("0.85", 150), ("100b", 100), ("0.5kb", 512)])
 def test_disk_is_free_up_to_the_watermark(low: str, kept: int) -> None:
-    assert free_bytes({"nodes": {"1": node(0)}}, low) == 600 - kept
+    assert free_bytes({"nodes": {"1": node(0)}}, {f"{DISK}.watermark.low": low}) == 600 - kept
+
+
+def test_all_of_a_disk_is_free_where_the_cluster_ignores_watermarks() -> None:
+    assert free_bytes({"nodes": {"1": node(0, free=100)}}, {f"{DISK}.threshold_enabled": "false"}) == 100
+
+
+@pytest.mark.parametrize(("headroom", "kept"), [("100b", 100), ("1GB", 150), ("-1", 150)])
+def test_a_share_of_a_large_disk_is_capped(headroom: str, kept: int) -> None:
+    settings = {f"{DISK}.watermark.low": "85%", f"{DISK}.watermark.low.max_headroom": headroom}
+    assert free_bytes({"nodes": {"1": node(0)}}, settings) == 600 - kept
 
 
 def test_a_shared_disk_counts_once_and_a_node_without_data_not_at_all() -> None:
     shared = {"1": node(0), "2": node(0), "3": node(0, mount="/data"), "4": node(0, host="b", roles=["ingest"])}
-    assert free_bytes({"nodes": shared}, "0b") == 1200
+    assert free_bytes({"nodes": shared}, {f"{DISK}.watermark.low": "0b"}) == 1200
 
 
 def test_a_disk_beyond_the_watermark_takes_nothing_from_the_others() -> None:
-    assert free_bytes({"nodes": {"1": node(0, free=100), "2": node(0, host="b")}}, "85%") == 450
+    assert free_bytes({"nodes": {"1": node(0, free=100), "2": node(0, host="b")}}, {}) == 450
 
 
 async def test_without_the_permission_load_and_room_are_unknown() -> None:
@@ -60,5 +72,5 @@ async def test_room_counts_every_copy() -> None:
             return {"nodes": {"1": node(0)}}
         return {"_all": {"total": {"store": {"size_in_bytes": 80}}}}
 
-    settings = {"cluster.routing.allocation.disk.watermark.low": "100b"}
+    settings = {f"{DISK}.watermark.low": "100b"}
     assert await room(http(FakeTransport(answer)), "books", settings, 1) == Room(500, 80, 2)
