@@ -6,6 +6,7 @@ hidden states, the transform of the masked-LM head, and its decoder matrix.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ from cherche_models.errors import CheckpointError, UnsafeCheckpointError
 _Parts: TypeAlias = Any
 """A transformers model, whose sub-modules are named differently in each family."""
 _Transform = Callable[[_Parts, Tensor], Tensor]
+
+LOADING = threading.RLock()
+"""Held while a model is made: transformers replaces torch's initializers in the whole process meanwhile."""
 
 
 class Backbone(nn.Module):
@@ -184,8 +188,9 @@ def _load(
 ) -> PreTrainedModel:
     _check_files(folder, allow_pickle)
     try:
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-        model, info = _from_pretrained(folder, config, kind, dtype, allow_pickle)
+        with LOADING:
+            config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+            model, info = _from_pretrained(folder, config, kind, dtype, allow_pickle)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"{folder} cannot be loaded: {error}",
@@ -245,13 +250,17 @@ def _from_pretrained(
         model, info = kind.from_pretrained(
             **source,
             config=config,
-            dtype=dtype,
+            # Of another type it would be the process's default meanwhile, also for models that are encoding.
+            dtype=torch.float32,
             trust_remote_code=False,
             local_files_only=True,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
             **unused,
         )
+    # Not the buffers: a cast of ModernBERT's rotary frequencies changes its encodings.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
     return model, info
 
 

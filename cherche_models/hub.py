@@ -91,8 +91,9 @@ def load(
     stored = pick_dtype("fp32" if runtime == "onnx" and dtype is None else dtype, target)
     request = Request(forced, ARCHITECTURES, stored, allow_pickle, new_head, dim)
     folder = resolve(source, revision, allow_pickle=allow_pickle, onnx=runtime == "onnx")
-    checkpoint = table.read(folder, request)
-    model = ARCHITECTURES[checkpoint.architecture].from_checkpoint(checkpoint).eval()
+    with backbone.LOADING:
+        checkpoint = table.read(folder, request)
+        model = ARCHITECTURES[checkpoint.architecture].from_checkpoint(checkpoint).eval()
     if runtime == "onnx":
         _use_onnx(model, folder)
     return model.to(target)

@@ -9,7 +9,6 @@ from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
 from sidecar.pipeline import Context
-from sidecar.values.model import ModelState
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
 ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
@@ -94,16 +93,14 @@ def check_exposure(settings: Settings) -> None:
 
 
 def serving(registry: Registry) -> dict[str, bool]:
-    """Whether each service can answer: once the default model is warm and no other model is loading.
+    """Whether each service can answer: once the default model is warm and those loaded at the start are decided.
 
-    A sidecar that is leaving reports False everywhere, though it still answers.
+    A model that is loaded later has a state of its own (`Registry.list`): what serves keeps serving. A sidecar that
+    is leaving reports False everywhere, though it still answers.
     """
     if registry.leaving:
         return dict.fromkeys(("", *SERVICES), False)
-    models = registry.list()
-    decided = all(model.state is not ModelState.LOADING for model in models)
-    default = any(model.is_default and model.state is ModelState.READY for model in models)
-    warm = decided and default
+    warm = registry.was_warm
     reranks = any(encoder.info.late_interaction for encoder in registry.ready())
     states = {ENCODER: warm, RERANKER: warm and reranks, INDEX: warm, SEARCH: warm, PLUGIN: warm, MODEL: True}
     return {"": warm, **states}

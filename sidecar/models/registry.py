@@ -47,6 +47,8 @@ class Registry:
         self._listeners: list[Callable[[], None]] = []
         self._log = logs.get("models")
         self.leaving = False
+        self.was_warm = False
+        """Whether all the models that it started with were decided once, the default among those that answer."""
 
     def leave(self) -> None:
         """Have health say that this process ends soon; models answer as before."""
@@ -187,6 +189,8 @@ class Registry:
 
     def _set(self, served: ServedModel) -> None:
         self._models[served.name] = served
+        decided = all(model.state is not ModelState.LOADING for model in self._models.values())
+        self.was_warm |= decided and self._default in self._batchers
         self._changed()
 
     def _changed(self) -> None:

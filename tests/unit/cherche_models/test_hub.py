@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from huggingface_hub.errors import HFValidationError
 from cherche_models import hub, quantized
 from cherche_models.errors import CheckpointError
 from cherche_models.models import InferenceFree, Joint, Splade
+from cherche_models.runtime.device import dtype_name
 from tests import checkpoints
 from tests.unit.cherche_models.layouts.peers import assert_same, load
 
@@ -35,6 +37,26 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
         hub.load("./nowhere")
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         hub.load(tmp_path)
+
+
+def test_threads_load_models_beside_each_other(
+    masked_lm: Path, splade: Splade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults: list[torch.dtype] = []
+    set_default = torch.set_default_dtype
+    monkeypatch.setattr(torch, "set_default_dtype", lambda dtype: (defaults.append(dtype), set_default(dtype)))
+    late = checkpoints.pylate(tmp_path)
+    wanted = [(masked_lm, "fp32"), (late, "bf16"), (masked_lm, "bf16"), (late, "fp32")] * 2
+    with ThreadPoolExecutor(8) as threads:
+        loaded = list(threads.map(lambda one: hub.load(one[0], device="cpu", dtype=one[1]), wanted))
+    assert [dtype_name(model.dtype) for model in loaded] == [dtype for _, dtype in wanted]
+    for first, second in zip(loaded[:4], loaded[4:], strict=True):
+        for (name, here), (_, there) in zip(first.named_parameters(), second.named_parameters(), strict=True):
+            assert torch.equal(here, there), name
+    for (name, here), (_, there) in zip(loaded[0].named_parameters(), splade.named_parameters(), strict=True):
+        assert torch.equal(here, there), name
+    # A model that encodes meanwhile makes its tensors of the default type.
+    assert set(defaults) <= {torch.float32}
 
 
 @pytest.mark.parametrize("architecture", ["splade", "joint", "colbert", "sparse_embed"])

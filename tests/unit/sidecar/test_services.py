@@ -87,13 +87,25 @@ def test_items_are_counted_by_outcome(services: Services) -> None:
     assert value("cherche_truncated_texts_total", {"method": "Feed"}) == 1
 
 
-async def test_services_answer_once_the_default_is_warm_and_nothing_loads(services: Services) -> None:
-    registry = services.registry
+async def test_services_answer_once_the_first_models_are_decided() -> None:
+    slow = FakeModel("second")
+    slow.gate.clear()
+    registry = Registry(lambda name, source: slow if name == "second" else FakeModel(name), "m")
     assert serving(registry) == {**dict.fromkeys(("", *SERVICES), False), MODEL: True}
-    await registry.load("m", "m")
-    assert serving(registry) == dict.fromkeys(("", *SERVICES), True)
     loading = registry.start("second", "second")
-    assert not serving(registry)[SEARCH]
+    await registry.load("m", "m")
+    assert serving(registry) == {**dict.fromkeys(("", *SERVICES), False), MODEL: True}
+    slow.gate.set()
+    await loading
+    assert serving(registry) == dict.fromkeys(("", *SERVICES), True)
+    await registry.aclose()
+
+
+async def test_a_model_that_is_loaded_later_takes_nothing_out_of_service(services: Services) -> None:
+    registry = services.registry
+    await registry.load("m", "m")
+    loading = registry.start("second", "second")
+    assert serving(registry)[SEARCH]
     await loading
     assert serving(registry)[SEARCH]
     registry.leave()
