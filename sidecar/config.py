@@ -77,9 +77,9 @@ class Limits(_Section):
     window: int = Field(default=limits.DEEPEST_HIT, ge=1)
     """Deepest hit that a search may reach."""
     queue_items: int = Field(default=limits.QUEUE_ITEMS, ge=1)
-    """Texts that may wait for the model; more are refused with RetryInfo."""
+    """Texts that may wait for the model in each lane (queries, texts to rerank, feeds, backfills); more are refused."""
     queue_tokens: int = Field(default=limits.QUEUE_TOKENS, ge=1)
-    """Tokens that may wait for the model."""
+    """Tokens that may wait for the model in each lane."""
     stream_in_flight: int = Field(default=256, ge=1)
     """Documents of one stream that may be unanswered; more are not read yet."""
     deadline: float = Field(default=60.0, gt=0)

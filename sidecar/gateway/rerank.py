@@ -141,13 +141,13 @@ def _check_query(services: Services, query: str) -> None:
 async def _read(services: Services, method: str, encoder: Encoder, texts: Sequence[str]) -> DocumentCodes:
     """Codes of documents, as an index would hold them, from the cache or encoded.
 
-    They are encoded in the lane of queries, as a user waits for them.
+    They are encoded before documents of a feed, as a user waits for them, but after the queries of other searches.
     """
     cache, info = services.base.codes_cache, encoder.info
     keys = [cache.key(info, (info.max_document_length,), (), [text]) for text in texts]
     cached = {place: found for place, key in enumerate(keys) if (found := cache.get(key)) is not None}
     fresh = ["" if place in cached else text for place, text in enumerate(texts)]  # empty texts are not encoded
-    batch = await encode(services, method, encoder, fresh, "document", "query")
+    batch = await encode(services, method, encoder, fresh, "document", "rerank")
     codes, failures = await asyncio.to_thread(_packed, batch)
     truncated = {*batch.truncated, *(place for place, found in cached.items() if found[:1] == _TRUNCATED)}
     for place, data in codes.items():

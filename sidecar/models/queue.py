@@ -23,7 +23,7 @@ class Job:
     tokens : Tokens
     kind : {"document", "query"}
         A batch holds one kind.
-    lane : {"query", "ingest", "backfill"}
+    lane : {"query", "rerank", "ingest", "backfill"}
         Earlier lanes go first.
     arrived : float
         Seconds on the caller's clock.
@@ -106,16 +106,15 @@ class JobQueue(Generic[J]):
         self._max_wait = max_wait
         self._buckets: dict[_Bucket, list[J]] = {}
         self._since: dict[_Bucket, float] = {}
-        self._tokens = 0
+        self._tokens = dict.fromkeys(LANES, 0)
         self._items = 0
 
     def __len__(self) -> int:
         return self._items
 
-    @property
-    def tokens(self) -> int:
-        """Tokens that wait, unpadded."""
-        return self._tokens
+    def tokens(self, lane: Lane) -> int:
+        """Tokens of a lane that wait, unpadded."""
+        return self._tokens[lane]
 
     def oldest(self) -> float | None:
         """When the job arrived that has waited longest."""
@@ -132,7 +131,7 @@ class JobQueue(Generic[J]):
             self._since[key] = job.arrived
         self._buckets.setdefault(key, []).append(job)
         self._items += 1
-        self._tokens += job.length
+        self._tokens[job.lane] += job.length
 
     def drop(self, unwanted: Callable[[J], bool]) -> list[J]:
         """Take out the jobs nobody waits for."""
@@ -143,8 +142,8 @@ class JobQueue(Generic[J]):
             dropped += gone
         return dropped
 
-    def take(self, now: float, budget: int) -> list[J]:
-        """Take the next batch: one lane, one kind, lengths alike, padded within `budget`.
+    def take(self, now: float, budget: Callable[[Lane], int]) -> list[J]:
+        """Take the next batch: one lane, one kind, lengths alike, padded within the lane's budget.
 
         The job that has waited longest in its lane is always in it; it goes
         alone where it exceeds the budget by itself.
@@ -154,7 +153,7 @@ class JobQueue(Generic[J]):
             return []
         pool = self._buckets[key][:POOL]
         by_length = sorted(range(len(pool)), key=lambda i: pool[i].length)
-        start, stop = around([pool[i].length for i in by_length], by_length.index(0), budget)
+        start, stop = around([pool[i].length for i in by_length], by_length.index(0), budget(key[0]))
         batch = [pool[i] for i in by_length[start:stop]]
         self._remove(key, batch)
         # A lane's wait counts from its last batch: being served ends it.
@@ -170,12 +169,12 @@ class JobQueue(Generic[J]):
             return longest
         return min(self._buckets, key=lambda key: (LANES.index(key[0]), self._buckets[key][0].arrived))
 
-    def _remove(self, key: _Bucket, jobs: Sequence[J]) -> None:
+    def _remove(self, bucket: _Bucket, jobs: Sequence[J]) -> None:
         gone = {id(job) for job in jobs}
         if not gone:
             return
-        self._buckets[key] = [job for job in self._buckets[key] if id(job) not in gone]
+        self._buckets[bucket] = [job for job in self._buckets[bucket] if id(job) not in gone]
         self._items -= len(gone)
-        self._tokens -= sum(job.length for job in jobs)
-        if not self._buckets[key]:
-            del self._buckets[key], self._since[key]
+        self._tokens[bucket[0]] -= sum(job.length for job in jobs)
+        if not self._buckets[bucket]:
+            del self._buckets[bucket], self._since[bucket]

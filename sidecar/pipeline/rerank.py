@@ -124,7 +124,7 @@ async def codes_on_the_fly(
     codes = {key: context.codes_cache.get(key) for key in keys}
     fresh = {key: parts for key, parts in zip(keys, texts, strict=True) if parts and codes[key] is None}
     # In the lane of queries: a user waits for these documents.
-    encoded = await encode_documents(encoder, list(fresh.values()), meta, context, lane="query")
+    encoded = await encode_documents(encoder, list(fresh.values()), meta, context, lane="rerank")
     packed = await asyncio.to_thread(lambda: [_packed(one) for one in encoded])
     for key, data in zip(fresh, packed, strict=True):
         codes[key] = data

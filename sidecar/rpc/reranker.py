@@ -104,7 +104,7 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
             except ChercheError as error:
                 documents[place] = _Document(item.id, error=error)
         encoded = await encoder.encode(
-            list(sound.values()), "document", lane="query", max_length=texts.max_length, timeout=ours.remaining()
+            list(sound.values()), "document", lane="rerank", max_length=texts.max_length, timeout=ours.remaining()
         )
         for place, one in zip(sound, encoded, strict=True):
             documents[place] = _coded(place, texts.items[place].id, one)

@@ -10,7 +10,8 @@ from cherche_models.types import Encoding, Tokens
 
 Kind = Literal["document", "query"]
 
-Lane = Literal["query", "ingest", "backfill"]
+Lane = Literal["query", "rerank", "ingest", "backfill"]
+"""Whose work: earlier ones go first. Texts to rerank are many for one search, so other searches' queries precede."""
 
 _SHOWN = (
     "architecture",

@@ -13,6 +13,7 @@ import pytest
 
 from sidecar import config
 from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.models.queue import LANES
 from sidecar.testing import FakeModel, RunningServer, running_server
 
 GATEWAY = config.Gateway(port=0)
@@ -94,7 +95,7 @@ def sample(http: Http, name: str, **labels: str) -> float | None:
 
 
 def waiting(http: Http) -> float:
-    return sum(sample(http, "cherche_queue_texts", model="fake", lane=lane) or 0 for lane in ("query", "ingest"))
+    return sum(sample(http, "cherche_queue_texts", model="fake", lane=lane) or 0 for lane in LANES)
 
 
 Serve = Callable[..., Any]

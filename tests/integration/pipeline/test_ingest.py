@@ -114,7 +114,7 @@ async def test_poison_and_nan_cost_only_themselves(bench: Bench) -> None:
 
 
 async def test_a_small_queue_slows_a_feed_and_fails_none_of_it(embedded: Engine) -> None:
-    """Two feeds and a queue for half a chunk: refusals are certain, failures would be visible."""
+    """Two feeds and a queue for less than one: refusals are certain, failures would be visible."""
     model = FakeModel(latency=0.001)
     async with Bench(embedded, [model], options=BatchOptions(tokens=64, queue_items=32)) as bench:
         await bench.set_up()

@@ -45,7 +45,7 @@ async def test_overload_tells_when_to_retry_and_the_client_does(engine: Engine, 
     settings = Settings(limits=Limits(queue_items=2), batching=Batching(tokens=64))
     async with running_server(engine, [model], settings=settings) as server:
         blocker = await occupied(server, model)
-        filling = asyncio.create_task(server.client.encode_documents([Text("a"), Text("b")]))
+        filling = asyncio.create_task(server.client.encode_queries([Text("a"), Text("b")]))
         await until(lambda: waiting(server) == 2)
         async with grpc.aio.insecure_channel(server.address) as channel:
             request = encoder_pb2.EncodeQueriesRequest(items=[{"text": "more"}])

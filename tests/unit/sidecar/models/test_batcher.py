@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
+from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code
 from sidecar.models.batcher import Batcher, BatchOptions
 from sidecar.protocols import BatchObserver
 from sidecar.testing import FakeModel
-from sidecar.values.model import Encoded, Lane
+from sidecar.values.model import Encoded, Kind, Lane
 
 
 class Recorder(BatchObserver):
@@ -93,7 +95,7 @@ async def test_a_query_overtakes_documents() -> None:
 
     async with batcher(model) as running:
         blocker = await busy(running, model)
-        lanes: list[Lane] = ["backfill", "ingest", "query"]
+        lanes: list[Lane] = ["backfill", "ingest", "rerank", "query"]
         async with asyncio.TaskGroup() as group:
             for place, lane in enumerate(lanes):
                 kind = "query" if lane == "query" else "document"
@@ -101,7 +103,7 @@ async def test_a_query_overtakes_documents() -> None:
                 await until(lambda expected=place + 1: running.waiting == expected)
             model.gate.set()
         await blocker
-    assert done == ["query", "ingest", "backfill"]
+    assert done == ["query", "rerank", "ingest", "backfill"]
 
 
 async def test_poison_fails_alone() -> None:
@@ -174,14 +176,72 @@ async def test_too_much_is_refused_at_once_with_a_time_to_retry() -> None:
         waiting = asyncio.create_task(running.encode(texts(4), "document", lane="ingest"))
         await until(lambda: running.waiting == 4)
         with pytest.raises(ChercheError) as failure:
-            await running.encode(["one more"], "query", lane="query")
+            await running.encode(["one more"], "document", lane="ingest")
+        query = asyncio.create_task(running.encode(["documents take no place of a query"], "query", lane="query"))
+        await until(lambda: running.waiting == 5)
         model.gate.set()
         await asyncio.gather(blocker, waiting)
-        assert isinstance((await running.encode(["later"], "query", lane="query"))[0], Encoded)
+        assert isinstance((await query)[0], Encoded)
+        assert isinstance((await running.encode(["later"], "document", lane="ingest"))[0], Encoded)
     assert failure.value.code is Code.RESOURCE_EXHAUSTED
-    assert failure.value.retry_after is not None
-    assert 0.1 <= failure.value.retry_after <= 60
-    assert observer.refusals == ["query"]
+    assert failure.value.retry_after == 1  # nothing was measured
+    assert observer.refusals == ["ingest"]
+
+
+@dataclass(slots=True, kw_only=True)
+class SlowModel(FakeModel):
+    """Its passes move a clock that stands still otherwise."""
+
+    rate: float
+    now: float = 0.0
+
+    def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
+        self.now += sum(map(len, tokens)) / self.rate
+        return FakeModel.encode(self, tokens, kind)
+
+
+@asynccontextmanager
+async def measured(model: SlowModel) -> AsyncIterator[Batcher]:
+    """A batcher that has seen a batch of documents."""
+    running = Batcher(model, clock=lambda: model.now)
+    try:
+        await running.encode(texts(10), "document", lane="ingest")
+        yield running
+    finally:
+        model.gate.set()
+        await running.aclose(10)
+
+
+async def test_what_cannot_be_done_in_time_is_refused_at_once_with_the_wait() -> None:
+    model = SlowModel(rate=10)
+    async with measured(model) as running:
+        blocker = await busy(running, model)
+        waiting = asyncio.create_task(running.encode(texts(20), "document", lane="ingest"))
+        await until(lambda: running.waiting == 20)
+        length = len((await running.tokenize(texts(1), "document"))[0])
+        with pytest.raises(ChercheError, match=r"beyond the deadline of 1\.0 s") as failure:
+            await running.encode(["too late"], "document", lane="ingest", timeout=1)
+        assert failure.value.code is Code.RESOURCE_EXHAUSTED
+        assert failure.value.retry_after == pytest.approx(20 * length / 10)
+        # Goes first, whatever waits behind it.
+        query = asyncio.create_task(running.encode(["in time"], "query", lane="query", timeout=30))
+        await until(lambda: running.waiting == 21)
+        model.gate.set()
+        await asyncio.gather(blocker, waiting, query)
+
+
+async def test_batches_are_small_while_queries_come() -> None:
+    model = SlowModel(rate=200)
+    async with measured(model) as running:
+        length = len((await running.tokenize(texts(1), "document"))[0])
+        await running.encode(texts(40), "document", lane="ingest")
+        assert len(model.batches[-1]) == 40
+        await running.encode(["a"], "query", lane="query")
+        await running.encode(texts(40), "document", lane="ingest")
+        assert 1 <= len(model.batches[-1]) <= max(1, 200 * 0.05 // length)
+        model.now += 60
+        await running.encode(texts(40), "document", lane="ingest")
+        assert len(model.batches[-1]) == 40
 
 
 async def test_too_many_tokens_are_refused_too() -> None:

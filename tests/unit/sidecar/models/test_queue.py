@@ -26,10 +26,11 @@ def drained(waiting: list[Job], budget: int, max_wait: float = 1e9, step: float 
     for job in waiting:
         queue.add(job)
     batches, now = [], float(len(waiting))
-    while batch := queue.take(now, budget):
+    while batch := queue.take(now, lambda _: budget):
         batches.append(batch)
         now += step
-    assert len(queue) == queue.tokens == 0
+    assert len(queue) == 0
+    assert [queue.tokens(lane) for lane in LANES] == [0] * len(LANES)
     assert queue.oldest() is None
     return batches
 
@@ -91,7 +92,7 @@ def test_a_lane_that_is_passed_over_is_served_in_time(queries: int, max_wait: fl
     while True:
         for _ in range(queries):
             queue.add(Job(tokens, "query", "query", now))
-        batch = queue.take(now, 1)
+        batch = queue.take(now, lambda _: 1)
         if batch[0].lane == "backfill":
             break
         now += 0.5
@@ -106,4 +107,6 @@ def test_what_is_dropped_is_gone_and_the_rest_is_not(waiting: list[Job], unwante
     gone = {id(job) for place, job in enumerate(waiting) if place in unwanted}
     assert {id(job) for job in queue.drop(lambda job: id(job) in gone)} == gone
     assert len(queue) == len(waiting) - len(gone)
-    assert queue.tokens == sum(job.length for job in waiting if id(job) not in gone)
+    kept = [job for job in waiting if id(job) not in gone]
+    for lane in LANES:
+        assert queue.tokens(lane) == sum(job.length for job in kept if job.lane == lane)

@@ -222,7 +222,7 @@ async def test_an_index_that_was_never_set_up_is_reranked_on_the_fly(world: Any)
     assert ids(result) == ids(stored)
     assert [hit.parts.maxsim for hit in result.hits] == pytest.approx([hit.parts.maxsim for hit in stored.hits])
     assert ("document", 40) in world.encoder.calls
-    assert world.encoder.lanes[-1] == "query"
+    assert world.encoder.lanes[-1] == "rerank"
     assert result.fingerprint.sparse == ""
 
 
