@@ -80,6 +80,8 @@ class Limits(_Section):
     """Texts that may wait for the model in each lane (queries, texts to rerank, feeds, backfills); more are refused."""
     queue_tokens: int = Field(default=limits.QUEUE_TOKENS, ge=1)
     """Tokens that may wait for the model in each lane."""
+    calls: int = Field(default=1024, ge=1)
+    """gRPC calls in progress at once, streams included; more are refused with RetryInfo."""
     stream_in_flight: int = Field(default=256, ge=1)
     """Documents of one stream that may be unanswered; more are not read yet."""
     deadline: float = Field(default=60.0, gt=0)

@@ -115,6 +115,11 @@ def unauthenticated() -> ChercheError:
     )
 
 
+def too_deep(name: str) -> ChercheError:
+    """The error of a call whose JSON exceeds Python's stack; `name` is its method or path."""
+    return invalid(f"{name}: the JSON of the request is nested too deeply", "flatten it")
+
+
 def deadline_exceeded(name: str) -> ChercheError:
     """The error of a call that used up the server's time; `name` is its method or path."""
     return ChercheError(

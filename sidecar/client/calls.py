@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
-from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.errors import ChercheError, Code, invalid, unavailable
 from sidecar.wire.status import from_status, to_code
 
 DETAILS = "grpc-status-details-bin"
@@ -20,6 +21,8 @@ PATIENCE = 3600.0
 """Seconds for calls whose work grows with a model or an index."""
 _FIRST_PAUSE = 0.1
 _LOST = "Internal error from Core"  # details that grpc.aio 1.85 gives then; see ReasonLost
+# What gRPC itself says of a message beyond the limit of either side, with both numbers in bytes.
+_TOO_LARGE = re.compile(r"essage larger than max \((\d+) vs\. (\d+)\)")
 _END = object()
 
 
@@ -137,6 +140,13 @@ class Calls:
                 Code.UNAVAILABLE, f"the sidecar at {self._address} ended the stream", "run the same again"
             )
         details = failure.details() or failure.code().name
+        if sizes := _TOO_LARGE.search(details):
+            size, limit = map(int, sizes.groups())
+            # Not RESOURCE_EXHAUSTED, as gRPC has it: the same message would be refused again.
+            return invalid(
+                f"a message to or from the sidecar at {self._address} has {size:,} bytes, the limit is {limit:,}",
+                "send fewer items per call, or raise CHERCHE_LIMITS__REQUEST_BYTES here and on the server",
+            )
         return ChercheError(code, f"the sidecar at {self._address} refused: {details}")
 
 

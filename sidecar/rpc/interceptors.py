@@ -1,4 +1,9 @@
-"""What every call passes through: token, deadline, errors, logs, metrics."""
+"""What every call passes through: token, admission, message limits, deadline, errors, logs, metrics.
+
+gRPC reads and parses the request of a unary method before it calls the handler. Every method is therefore served as one
+that streams requests, which looks the same on the wire: its handler reads the message itself, once the token is checked
+and the call admitted. Until then gRPC takes no more of the message than its flow-control window.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,20 @@ import asyncio
 import hmac
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 from grpc_status import rpc_status
 
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError, Code, invalid, overloaded
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
 from sidecar.rpc.call import Call
-from sidecar.services import deadline_exceeded, defect, unauthenticated
+from sidecar.rpc.messages import MessageReader, request_of
+from sidecar.services import deadline_exceeded, defect, too_deep, unauthenticated
 from sidecar.wire.status import to_status
 
 # Probes of orchestrators and load balancers present no token.
@@ -27,9 +34,11 @@ PATIENT = frozenset(
     {"ModelService/LoadModel", "ModelService/UnloadModel", "IndexService/SetupIndex", "IndexService/RemoveIndex"}
 )
 """Calls whose work grows with a model or an index: the caller alone bounds them."""
+RETRY_AFTER = 1.0
+"""Seconds after which a call that met too many others is worth repeating."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Around = Callable[[str, Any, bool], AbstractAsyncContextManager[None]]
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
@@ -38,45 +47,125 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
     Parameters
     ----------
     metrics : Metrics
+    reader : MessageReader
     token : str
         What callers present as ``authorization: Bearer …``; "" asks for nothing.
     deadline : float
         Seconds that a unary call gets at most; see `PATIENT`.
+    calls : int
+        Calls of `OWN` in progress at once; more are refused.
     """
 
-    def __init__(self, metrics: Metrics, token: str = "", deadline: float = 60.0) -> None:
+    def __init__(
+        self, metrics: Metrics, reader: MessageReader, token: str = "", deadline: float = 60.0, calls: int = 1024
+    ) -> None:
         self._metrics = metrics
+        self._reader = reader
         self._expected = f"Bearer {token}".encode() if token else b""
         self._deadline = deadline
+        self._most = calls
+        self._calls = 0
         self._log = logs.get("rpc")
+        self._unauthenticated = rpc_status.to_status(to_status(unauthenticated()))
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Wrap the handler of a method."""
+        """Wrap the handler of a method; this runs before its request is received."""
+        method = handler_call_details.method
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler  # type: ignore[return-value]  # None: grpc answers UNIMPLEMENTED
-        return _wrapped(handler, handler_call_details.method, self._around)
+        if not self._is_authenticated(method, handler_call_details.invocation_metadata or ()):
+            return self._refusing(method)
+        return self._streaming(handler, method) if handler.response_streaming else self._single(handler, method)
+
+    def _is_authenticated(self, method: str, metadata: Metadata) -> bool:
+        if not self._expected or method.startswith(OPEN):
+            return True
+        given = dict(metadata).get("authorization", "")
+        return hmac.compare_digest(str(given).encode(), self._expected)
+
+    def _refusing(self, method: str) -> Handler:
+        """A handler that reads nothing."""
+
+        async def call(requests: Any, context: Any) -> None:  # noqa: ANN401  # grpc's types
+            if method.startswith(OWN):
+                name, code = method.removeprefix(OWN), Code.UNAUTHENTICATED.value
+                self._metrics.requests.labels(name, code).inc()
+                self._log.info("call", method=name, code=code, seconds=0.0)
+            await context.abort_with_status(self._unauthenticated)
+
+        return grpc.stream_unary_rpc_method_handler(call)
+
+    def _single(self, handler: Handler, method: str) -> Handler:
+        """One response; served as a method that streams requests."""
+        receive = self._receiver(handler, method)
+        behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+        async def call(requests: Any, context: Any) -> Any:  # noqa: ANN401  # grpc's types
+            async with self._around(method, context, streams=False):
+                return await behaviour(await receive(context), context)
+
+        return grpc.stream_unary_rpc_method_handler(call, None, handler.response_serializer)
+
+    def _streaming(self, handler: Handler, method: str) -> Handler:
+        """Several responses; served as a method that streams requests too."""
+        receive = self._receiver(handler, method)
+        behaviour: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def write(requests: Any, context: Any) -> None:  # noqa: ANN401  # grpc's types
+            async with self._around(method, context, streams=True):
+                await behaviour(await receive(context), context)
+
+        async def generate(requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401  # grpc's types
+            async with self._around(method, context, streams=True):
+                async for response in behaviour(await receive(context), context):
+                    yield response
+
+        # Health's Watch writes its responses instead of yielding them.
+        call: Any = write if inspect.iscoroutinefunction(behaviour) else generate
+        return grpc.stream_stream_rpc_method_handler(call, None, handler.response_serializer)
+
+    def _receiver(self, handler: Handler, method: str) -> Callable[[Call], Awaitable[Any]]:
+        """What gives a handler its request, or its iterator of requests."""
+        kind, reader = request_of(method), self._reader
+
+        async def messages(context: Call) -> AsyncIterator[Message]:
+            while (message := await reader.read(kind, context)) is not None:
+                yield message
+
+        async def iterator(context: Call) -> AsyncIterator[Message]:
+            return messages(context)
+
+        async def single(context: Call) -> Message:
+            message = await reader.read(kind, context)
+            if message is None:
+                raise invalid("the call ended before its request", "send one message")
+            return message
+
+        return iterator if handler.request_streaming else single
 
     @asynccontextmanager
-    async def _around(self, method: str, context: Call, streams: bool) -> AsyncIterator[None]:
+    async def _around(self, method: str, context: Call, *, streams: bool) -> AsyncIterator[None]:
         if not method.startswith(OWN):
             # Health and reflection: neither logged nor measured, as probes come every few seconds.
-            if not self._authenticated(method, context):
-                await _abort(context, unauthenticated())
-            yield
+            try:
+                yield
+            except ChercheError as error:
+                await _abort(context, error)
             return
         name = method.removeprefix(OWN)
         started = time.monotonic()
         code = "UNKNOWN"
+        self._calls += 1
         with self._metrics.call(name) as ended:
             try:
                 async with asyncio.timeout(None if streams else self._allowed(name, context)):
-                    if not self._authenticated(method, context):
-                        raise unauthenticated()
+                    if self._calls > self._most:
+                        raise overloaded(f"{self._most:,} calls are in progress", RETRY_AFTER)
                     yield
                 code = "OK"
             except ChercheError as error:
@@ -85,6 +174,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             except TimeoutError:
                 code = Code.DEADLINE_EXCEEDED.value
                 await _abort(context, deadline_exceeded(name))
+            except RecursionError:
+                code = Code.INVALID_ARGUMENT.value
+                await _abort(context, too_deep(name))
             except (asyncio.CancelledError, GeneratorExit):
                 code = Code.CANCELLED.value
                 raise
@@ -96,6 +188,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
                 self._log.exception("defect", method=name)
                 await _abort(context, defect(name, error))
             finally:
+                self._calls -= 1
                 ended(code)
                 self._log.info("call", method=name, code=code, seconds=round(time.monotonic() - started, 6))
 
@@ -105,45 +198,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             return remaining
         return self._deadline if remaining is None else min(self._deadline, max(0.0, remaining))
 
-    def _authenticated(self, method: str, context: Call) -> bool:
-        if not self._expected or method.startswith(OPEN):
-            return True
-        given = dict(context.invocation_metadata() or ()).get("authorization", "")
-        return hmac.compare_digest(str(given).encode(), self._expected)
-
 
 async def _abort(context: Any, error: ChercheError) -> None:  # noqa: ANN401  # grpc's context
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
-
-
-def _wrapped(handler: Handler, method: str, around: Around) -> Handler:
-    """The same handler inside `around`."""
-    if handler.response_streaming:
-        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        yields = not inspect.iscoroutinefunction(behaviour)  # health's Watch writes instead
-        streaming = _streaming(behaviour, method, around) if yields else _single(behaviour, method, around, True)
-        make = (
-            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-        )
-        return make(streaming, handler.request_deserializer, handler.response_serializer)
-    behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
-    single = _single(behaviour, method, around)
-    make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(single, handler.request_deserializer, handler.response_serializer)
-
-
-def _single(behaviour: Any, method: str, around: Around, streams: bool = False) -> Any:  # noqa: ANN401
-    async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
-        async with around(method, context, streams):
-            return await behaviour(request, context)
-
-    return call
-
-
-def _streaming(behaviour: Any, method: str, around: Around) -> Any:  # noqa: ANN401  # grpc's handler
-    async def call(request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401
-        async with around(method, context, True):
-            async for response in behaviour(request, context):
-                yield response
-
-    return call

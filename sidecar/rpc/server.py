@@ -22,12 +22,18 @@ from sidecar.pb.cherche.v1 import (
 from sidecar.rpc.encoder import EncoderServicer
 from sidecar.rpc.index import IndexServicer
 from sidecar.rpc.interceptors import AccessInterceptor
+from sidecar.rpc.messages import MessageReader
 from sidecar.rpc.models import ModelServicer
 from sidecar.rpc.plugin import PluginServicer
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
 from sidecar.services import SERVICES, Services, check_exposure, serving
 from sidecar.wire.tls import server_credentials
+
+STREAMS = 256
+"""Calls at once on one connection; a client keeps further ones waiting."""
+HANDSHAKE_MS = 20_000
+"""Milliseconds that a connection may take until it speaks TLS and HTTP/2."""
 
 
 class Server:
@@ -48,10 +54,18 @@ class Server:
         check_exposure(settings)
         self._settings = settings
         self._registry = services.registry
-        access = AccessInterceptor(services.metrics, settings.secret("token"), settings.limits.deadline)
+        limits = settings.limits
+        self._reader = MessageReader(limits)
+        access = AccessInterceptor(
+            services.metrics, self._reader, settings.secret("token"), limits.deadline, limits.calls
+        )
         options = [
-            ("grpc.max_receive_message_length", settings.limits.request_bytes),
-            ("grpc.max_send_message_length", settings.limits.request_bytes),
+            *self._reader.channel_options,
+            ("grpc.max_send_message_length", limits.request_bytes),
+            ("grpc.max_concurrent_streams", STREAMS),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+            # With it a stream's window grows to megabytes, which a caller without the token can fill too.
+            ("grpc.http2.bdp_probe", 0),
             # By default a second sidecar on the port would bind too, and each would get some of the calls.
             ("grpc.so_reuseport", 0),
         ]
@@ -83,6 +97,7 @@ class Server:
             await asyncio.gather(self._health_task, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+        self._reader.close()
 
     def _add(self, services: Services) -> None:
         server = self._server
