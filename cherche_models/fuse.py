@@ -62,6 +62,18 @@ def convex(first: Values, maxsim: Values, weight: float) -> Values:
     return (1.0 - weight) * min_max(first) + weight * min_max(maxsim)
 
 
+def below(first: float) -> float:
+    """Score of a hit below the window: ``-1 / (1 + first)``, less than any fused one.
+
+    It falls with the first stage's score, which is not negative, and pages that are requested one by one agree about
+    it, since it needs nothing of the window.
+
+    >>> below(3.0), below(1.0)
+    (-0.25, -0.5)
+    """
+    return -1.0 / (1.0 + first)
+
+
 def order(scores: Values, ids: Sequence[str]) -> list[int]:
     """Positions in descending order of score, ties in ascending order of id.
 

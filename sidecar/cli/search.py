@@ -43,7 +43,7 @@ def search(
     """Search an index.
 
     The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
-    reorders its best hits by MaxSim. The parts that are shown add up to the score.
+    reorders its best hits by MaxSim. --explain prints how the parts add up to each score.
     """
     named = session.model_name(given["reranker"])
     request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given | {"reranker": named})
@@ -54,9 +54,7 @@ def search(
         result = session.run(lambda client: client.search(request), index=index, models=(named,))
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
-    session.output.data(
-        result_json(result, explanations), _printer(session, result, explanations, request.include_engine_request)
-    )
+    session.output.data(result_json(result, explanations), _printer(session, result, explanations, request))
 
 
 def result_json(result: SearchResult, explanations: Sequence[Explanation]) -> dict[str, Any]:
@@ -69,15 +67,15 @@ def result_json(result: SearchResult, explanations: Sequence[Explanation]) -> di
 
 
 def _printer(
-    session: Session, result: SearchResult, explanations: Sequence[Explanation], curl: bool
+    session: Session, result: SearchResult, explanations: Sequence[Explanation], request: SearchRequest
 ) -> Callable[[], None]:
     def text() -> None:
-        if curl:
+        if request.include_engine_request:
             click.echo(curl_command(session.settings().url, result.engine_request or {}))
             return
         print_hits(result.hits)
         for explanation in explanations:
-            print_explanation(explanation, result)
+            print_explanation(explanation, result, request.rank_constant)
         session.output.note(_footer(result))
 
     return text
@@ -98,18 +96,18 @@ def _row(hit: Hit, reranked: bool) -> list[object]:
     return [
         hit.rank,
         f"{hit.score:.4f}",
-        f"{parts.lexical:.3f}",
-        f"{parts.sparse:.3f}",
+        f"{parts.lexical:.4f}",
+        f"{parts.sparse:.4f}",
         *late,
         hit.id,
         excerpt(text_of(hit.source)),
     ]
 
 
-def print_explanation(explanation: Explanation, result: SearchResult) -> None:
+def print_explanation(explanation: Explanation, result: SearchResult, rank_constant: int) -> None:
     """The parts of one hit's score, term by term and token by token."""
     hit = next(hit for hit in result.hits if hit.id == explanation.id)
-    click.echo(f"\n{hit.rank}. {hit.id}: {_sum_of(hit, result.rerank.weight)}")
+    click.echo(f"\n{hit.rank}. {hit.id}: {sum_of(hit, result.rerank.weight, rank_constant)}")
     if explanation.terms:
         rows = [
             (t.token, f"{t.query_weight:.3f}", f"{t.document_weight:.3f}", f"{t.contribution:.4f}")
@@ -127,11 +125,16 @@ def print_explanation(explanation: Explanation, result: SearchResult) -> None:
         click.echo(note)
 
 
-def _sum_of(hit: Hit, weight: float) -> str:
+def sum_of(hit: Hit, weight: float, rank_constant: int) -> str:
+    """How the parts of a hit add up to its score."""
     parts = hit.parts
-    first = f"{parts.lexical:.4f} lexical + {parts.sparse:.4f} sparse = {parts.first_stage:.4f}"
+    ranks = {"lexical": parts.lexical_rank, "sparse": parts.sparse_rank}
+    shares = [f"1 / ({rank_constant} + {rank}) {name}" for name, rank in ranks.items() if rank is not None]
+    shares = shares or [f"{parts.lexical:.4f} lexical", f"{parts.sparse:.4f} sparse"]
+    first = f"{' + '.join(shares)} = {parts.first_stage:.4f}"
     if parts.maxsim_scaled is None or parts.first_stage_scaled is None:
-        return first
+        is_below = hit.score != parts.first_stage
+        return f"{first}; below the rerank window: -1 / (1 + first stage) = {hit.score:.4f}" if is_below else first
     fused = (
         f"{1 - weight:g} · {parts.first_stage_scaled:.4f} + {weight:g} · {parts.maxsim_scaled:.4f} = {hit.score:.4f}"
     )

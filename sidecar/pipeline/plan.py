@@ -14,6 +14,7 @@ from sidecar.pipeline.pages import Page
 from sidecar.pipeline.query import check, check_text
 from sidecar.protocols import Encoder
 from sidecar.values.index import DEFAULT_FIELDS, NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
+from sidecar.values.limits import DEEPEST_HIT
 from sidecar.values.options import options
 from sidecar.values.search import TEXT_SLOT, RerankOutcome, RerankStatus, SearchRequest
 
@@ -48,6 +49,10 @@ class Plan:
         Those of other models, whose weights the query is encoded for as well.
     by_text : bool
         The caller names a reranker, which reads the hits' texts whatever codes the index stores.
+    limit : int
+        Deepest hit that a search may reach.
+    warnings : tuple of str
+        What the limit cut off.
     """
 
     meta: IndexMeta
@@ -64,11 +69,18 @@ class Plan:
     groups: tuple[IndexGroup, ...] = ()
     others: tuple[tuple[IndexGroup, Encoder], ...] = ()
     by_text: bool = False
+    limit: int = DEEPEST_HIT
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_windowed(self) -> bool:
         """Whether the engine returns the whole window rather than one page."""
         return self.reranker is not None
+
+    @property
+    def is_below_window(self) -> bool:
+        """Whether all hits of the page stand below those that earlier pages reranked."""
+        return self.page is not None and self.page.reranked and self.offset >= self.window
 
     @property
     def has_codes(self) -> bool:
@@ -117,9 +129,10 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     query_hash = _query_hash(request, meta, boost)
     page = _read_page(request, query_hash, _fingerprint(groups, meta), context)
     # From the token where there is one: all pages of a search are ranked with the same window and weight.
-    window = page.window if page else request.rerank_window or meta.rerank_window
+    limit, warnings = _limit(request, groups, meta, context)
+    window = page.window if page else min(request.rerank_window or meta.rerank_window, limit)
     offset = page.offset if page else 0
-    _check_depth(request, offset, window, context)
+    _check_depth(request, offset + request.size, limit, context)
     membership = _membership(request, groups, meta)
     check(replace(request, text=membership.text), context)
     check_text(request, membership.text)
@@ -147,6 +160,8 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
         groups,
         others,
         by_text,
+        limit,
+        warnings,
     )
 
 
@@ -209,13 +224,36 @@ def _bare_meta(request: SearchRequest) -> IndexMeta:
     return IndexMeta(model=request.model, fingerprint=Fingerprint(""), fields=fields, max_length=0, codec=NO_CODES)
 
 
-def _check_depth(request: SearchRequest, offset: int, window: int, context: Context) -> None:
-    ranked = request.fusion_window if request.fusion == "rrf" else 0
-    deepest, limit = max(offset + request.size, window if request.rerank else 0, ranked), context.limits.window
+def _limit(
+    request: SearchRequest, groups: Sequence[IndexGroup], meta: IndexMeta, context: Context
+) -> tuple[int, tuple[str, ...]]:
+    """Deepest hit that a search may reach, and a warning for each window that ends there instead of where it was set.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a window beyond the server's own limit.
+    """
+    windows = {}
+    if request.rerank:
+        windows["rerank window"] = request.rerank_window or meta.rerank_window
+    if request.fusion == "rrf" and request.mode == "hybrid":
+        windows["fusion window"] = request.fusion_window
+    limit = context.limits.window
+    _check_depth(request, max(windows.values(), default=0), limit, context)
+    limit = min([limit, *(group.max_window for group in groups if group.max_window is not None)])
+    cut = [name for name, window in windows.items() if window > limit]
+    said = (f"the {name} of {windows[name]:,} hits is cut to index.max_result_window, {limit:,}" for name in cut)
+    return limit, tuple(said)
+
+
+def _check_depth(request: SearchRequest, deepest: int, limit: int, context: Context) -> None:
     if deepest > limit:
+        setting = "CHERCHE_LIMITS__WINDOW on the server"
+        if limit < context.limits.window:
+            setting = f"index.max_result_window of {request.index}"
         raise invalid(
-            f"this asks for hit {deepest:,}, the limit is {limit:,}",
-            "narrow the search, or raise CHERCHE_LIMITS__WINDOW on the server",
+            f"this asks for hit {deepest:,}, the limit is {limit:,}", f"narrow the search, or raise {setting}"
         )
 
 

@@ -34,6 +34,11 @@ def first_stage(hits: Sequence[EngineHit], offset: int = 0) -> tuple[Hit, ...]:
     return tuple(_hit(hit, rank, rank, hit.score, None) for rank, hit in enumerate(hits, offset + 1))
 
 
+def below_window(hits: Sequence[EngineHit], offset: int) -> tuple[Hit, ...]:
+    """Hits in the engine's order, with scores below those of a window that was reranked."""
+    return tuple(replace(hit, score=fuse.below(hit.score)) for hit in first_stage(hits, offset))
+
+
 async def rerank(
     hits: Sequence[EngineHit],
     query: TokenEmbeddings,
@@ -44,7 +49,7 @@ async def rerank(
     codes: Sequence[bytes | None],
     stored: bool = True,
 ) -> Ranked:
-    """Reorder the first `window` hits by the fused score; the others keep their order below.
+    """Reorder the first `window` hits by the fused score; the others keep their order and score below.
 
     Parameters
     ----------
@@ -103,8 +108,7 @@ def _ranked(hits: Sequence[EngineHit], maxsim: fuse.Values, base: RerankOutcome)
     rows = np.stack([fused, maxsim, first_scaled, maxsim_scaled], axis=1).tolist()
     order = fuse.order(fused, [hit.id for hit in inside])
     ranked = [_hit(inside[at], rank, at + 1, rows[at][0], rows[at][1:]) for rank, at in enumerate(order, 1)]
-    below = first_stage(hits[len(inside) :], len(inside))
-    return Ranked((*ranked, *below), base)
+    return Ranked((*ranked, *below_window(hits[len(inside) :], len(inside))), base)
 
 
 async def codes_on_the_fly(

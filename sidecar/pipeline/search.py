@@ -12,7 +12,7 @@ from sidecar.pipeline.match_set import Membership
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings, sparse_outcome
-from sidecar.pipeline.rerank import Ranked, codes_on_the_fly, first_stage, rerank
+from sidecar.pipeline.rerank import Ranked, below_window, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
 from sidecar.values.documents import Json
 from sidecar.values.index import IndexMeta
@@ -134,6 +134,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         engine_request=page.request if request.include_engine_request else None,
         warnings=(
             *encoded.warnings,
+            *planned.warnings,
             *_unused(request, planned, encoded),
             *_unlike(request, planned),
             *page.warnings,
@@ -219,7 +220,7 @@ def _engine_query(
         sparse_boost=planned.boost,
         fusion=request.fusion,
         rank_constant=request.rank_constant,
-        fusion_window=request.fusion_window,
+        fusion_window=min(request.fusion_window, planned.limit),
         size=max(planned.window, planned.offset + request.size) if windowed else request.size,
         # Whichever page is shown, all hits of the window are ranked.
         offset=0 if windowed else planned.offset,
@@ -239,7 +240,8 @@ async def _rank(
     """Hits in final order, and the codes they were reranked by."""
     if planned.reranker is None:
         outcome = planned.skipped or RerankOutcome()
-        return Ranked(first_stage(page.hits, planned.offset), _counted(outcome, page, planned)), {}
+        place = below_window if planned.is_below_window else first_stage
+        return Ranked(place(page.hits, planned.offset), _counted(outcome, page, planned)), {}
     inside = page.hits[: planned.window]
     embeddings = query_embeddings(encoded, planned.reranker)
     if isinstance(embeddings, RerankOutcome):
@@ -326,7 +328,7 @@ async def _next_page(
     """
     if not page.pit:
         return "", ()
-    after, limit = planned.offset + request.size, context.limits.window
+    after, limit = planned.offset + request.size, planned.limit
     is_full = len(page.hits) >= asked and (page.total_is_lower_bound or page.total > after)
     more = is_full or (planned.is_windowed and len(page.hits) > after)
     if not more or after + request.size > limit:

@@ -152,10 +152,20 @@ class IndexMeta:
 
 @dataclass(frozen=True, slots=True)
 class IndexGroup:
-    """Concrete indices behind a name that share one encoding; `meta` is None for those that are not set up."""
+    """Concrete indices behind a name that share one encoding.
+
+    Attributes
+    ----------
+    names : tuple of str
+    meta : IndexMeta or None
+        None for those that are not set up.
+    max_window : int or None
+        Deepest hit that one search of them may reach; None where the engine has no such limit.
+    """
 
     names: tuple[str, ...]
     meta: IndexMeta | None
+    max_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

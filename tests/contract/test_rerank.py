@@ -39,3 +39,8 @@ def test_fusion(vector: dict[str, Any]) -> None:
     fused = fuse.convex(np.array(vector["first"]), maxsim, vector["weight"])
     assert fused.tolist() == pytest.approx(vector["scores"], abs=1e-15)
     assert fuse.order(fused, vector["ids"]) == vector["order"]
+
+
+@pytest.mark.parametrize("vector", FUSION["below"])
+def test_below_the_window(vector: dict[str, float]) -> None:
+    assert fuse.below(vector["first"]) == pytest.approx(vector["score"], abs=1e-15)

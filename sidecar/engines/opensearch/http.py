@@ -199,6 +199,11 @@ def index_path(index: str, *rest: str) -> str:
     >>> index_path("articles", "_search"), index_path(".ds-logs-000001")
     ('/articles/_search', '/.ds-logs-000001')
     """
+    if ":" in index.strip(":"):
+        raise invalid(
+            f"{index!r} is a name of another cluster, whose setup cannot be read from here",
+            "search it by the sidecar of that cluster",
+        )
     hidden = index.startswith(".") and not index.startswith(".ds-")
     if not index or hidden or index[0] in "_-+*" or any(c in index for c in ',?"<>|\\/# \t\n:'):
         raise invalid(

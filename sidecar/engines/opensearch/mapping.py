@@ -13,6 +13,7 @@ from sidecar.values.clauses import RANK_FEATURES, SPARSE_VECTOR
 from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, Json
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
+DEFAULT_MAX_WINDOW = 10_000  # of index.max_result_window
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
 _OWN_META = ("cherche", UPGRADE)
 # Hash and state stay in `_source`: a GET, which alone sees every acknowledged write, has no doc values.
@@ -64,6 +65,11 @@ class IndexFacts:
     segment_replication: bool
     refuses_writes: bool = False
     settings: Json = field(default_factory=dict)
+
+    @property
+    def max_window(self) -> int:
+        """Deepest hit that a search may reach."""
+        return int(self.settings.get("index.max_result_window", DEFAULT_MAX_WINDOW))
 
     @property
     def lost_by_updates(self) -> tuple[str, ...]:
@@ -130,10 +136,13 @@ def groups(found: Sequence[IndexFacts]) -> tuple[IndexGroup, ...]:
     ChercheError
         FAILED_PRECONDITION where a mapping holds something else under ``_meta.cherche``.
     """
-    together: dict[IndexMeta | None, list[str]] = {}
+    together: dict[IndexMeta | None, list[IndexFacts]] = {}
     for each in found:
-        together.setdefault(_meta(each.name, each.meta.get("cherche")), []).append(each.name)
-    return tuple(IndexGroup(tuple(names), meta) for meta, names in together.items())
+        together.setdefault(_meta(each.name, each.meta.get("cherche")), []).append(each)
+    return tuple(
+        IndexGroup(tuple(one.name for one in alike), meta, min(one.max_window for one in alike))
+        for meta, alike in together.items()
+    )
 
 
 def _meta(index: str, stored: Json | None) -> IndexMeta | None:

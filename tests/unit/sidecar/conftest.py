@@ -116,6 +116,7 @@ class FakeEngine:
     queries: list[Query] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     change: Callable[[EnginePage], EnginePage] = lambda page: page
+    max_window: int | None = None
 
     def _called(self, name: str, index: str = "") -> None:
         self.calls[name] += 1
@@ -135,7 +136,7 @@ class FakeEngine:
         return self.metas[index]
 
     async def groups(self, index: str) -> tuple[IndexGroup, ...]:
-        return (IndexGroup((index,), await self.meta(index)),)
+        return (IndexGroup((index,), await self.meta(index), self.max_window),)
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         self._called("plan")

@@ -464,7 +464,9 @@ class Hit(_message.Message):
     rank: _builtins.int
     """1 for the first hit of the whole order."""
     score: _builtins.float
-    """Fused score where reranked, else the first stage's."""
+    """Fused score where reranked, else the first stage's; below the window of a reranked order
+    -1 / (1 + first_stage), which is less than any fused score.
+    """
     source_json: _builtins.bytes
     """The user's own fields, as JSON."""
     extra_json: _builtins.str

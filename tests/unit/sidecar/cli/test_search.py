@@ -41,6 +41,26 @@ def test_explain_prints_terms_and_tokens(articles: Command) -> None:
     assert "query token" in printed
 
 
+@pytest.mark.parametrize("options", [[], ["--rerank"], ["--rerank", "--rerank-window", "1"], ["--fusion", "rrf"]])
+def test_the_sum_that_is_printed_is_the_score(articles: Command, options: list[str]) -> None:
+    command = ["search", "articles", "aspirin stroke ducks cardiac", "--explain", *options]
+    printed = [line for line in articles(*command).stdout.splitlines() if " = " in line]
+    hits = articles.json(*command)["hits"]
+    assert len(printed) == len(hits) > 1
+    first_stage = 0.0
+    for line, hit in zip(printed, hits, strict=True):
+        for sum in line.partition(": ")[2].split("; "):
+            terms, _, total = sum.rpartition(": ")[2].rpartition(" = ")
+            names = {"first stage": f"{first_stage}", "lexical": "", "sparse": "", "·": "*"}
+            for name, value in names.items():
+                terms = terms.replace(name, value)
+            assert float(total) == pytest.approx(eval(terms), abs=3e-4), line
+            first_stage = float(total)
+        assert float(total) == pytest.approx(hit["score"], abs=1e-4)
+    scores = [hit["score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_a_filter_keeps_others_out(articles: Command) -> None:
     page = articles.json("search", "articles", "aspirin", "--filter", '{"ids": {"values": ["2"]}}', code=0)
     assert "1" not in [hit["id"] for hit in page["hits"]]

@@ -62,6 +62,8 @@ async def test_pages_hold_every_hit_once_in_the_order_of_one_large_page(ready: A
         for number in range(len(found))
     ]
     assert {page.rerank.window for page in found} <= {0, window, min(window, 40)}
+    scores = [hit.score for page in found for hit in page.hits]
+    assert scores == sorted(scores, reverse=True)
 
 
 async def test_without_pages_no_point_in_time_is_opened(ready: Any) -> None:

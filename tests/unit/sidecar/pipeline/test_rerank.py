@@ -43,6 +43,10 @@ async def test_a_rerank_permutes_the_window_and_leaves_the_rest_below(ready: Any
     assert ids(result)[10:] == ids(plain)[10:]
     assert [hit.rank for hit in result.hits] == list(range(1, len(result.hits) + 1))
     assert all(hit.parts.maxsim is None for hit in result.hits[10:])
+    scores = [hit.score for hit in result.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert min(scores[:10]) >= 0 > max(scores[10:])
+    assert [hit.score for hit in result.hits[10:]] == [-1 / (1 + hit.parts.first_stage) for hit in result.hits[10:]]
     assert result.rerank == replace(
         result.rerank, status=RerankStatus.APPLIED, reason="", window=10, reranked=10, codes_missing=0, weight=1.0
     )

@@ -10,7 +10,7 @@ from sidecar.errors import Code, overloaded, unavailable
 from sidecar.testing import FakeModel
 from sidecar.values.index import IndexGroup
 from sidecar.values.search import RerankStatus, SparseStatus
-from tests.unit.sidecar.pipeline.searching import ask, filled, ids, refused
+from tests.unit.sidecar.pipeline.searching import ask, filled, ids, pages, refused
 
 # What is refused
 
@@ -225,6 +225,25 @@ async def test_the_window_of_ranks_has_the_limit_of_a_page(ready: Any) -> None:
     error = await refused(ready, fusion="rrf", fusion_window=100_000)
     assert error.reason == "this asks for hit 100,000, the limit is 10,000"
     await ask(ready, fusion_window=100_000)
+
+
+async def test_windows_end_at_the_indexes_own_limit_and_it_is_said(ready: Any) -> None:
+    ready.engine.max_window = 12
+    result = await ask(ready, rerank=True, rerank_window=30, fusion="rrf")
+    assert (result.rerank.status, result.rerank.window, result.rerank.reranked) == ("APPLIED", 12, 12)
+    query = ready.engine.queries[-1]
+    assert (query.size, query.fusion_window) == (12, 12)
+    assert result.warnings == (
+        "the rerank window of 30 hits is cut to index.max_result_window, 12",
+        "the fusion window of 100 hits is cut to index.max_result_window, 12",
+    )
+    assert (await ask(ready, rerank=True, rerank_window=12)).warnings == ()
+    error = await refused(ready, size=13)
+    assert error.reason == "this asks for hit 13, the limit is 12"
+    assert error.next_step == f"narrow the search, or raise index.max_result_window of {ready.index}"
+    walked = await pages(ready, size=5, rerank=True, rerank_window=30)
+    assert [len(page.hits) for page in walked] == [5, 5]
+    assert walked[-1].warnings[-1] == "there are more hits, but pages end at hit 12"
 
 
 async def test_the_engine_is_told_how_to_fuse(ready: Any) -> None:

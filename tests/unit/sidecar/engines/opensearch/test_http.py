@@ -24,6 +24,12 @@ def test_a_name_reaches_one_index(name: str) -> None:
     assert refused.value.code == Code.INVALID_ARGUMENT
 
 
+def test_a_name_of_another_cluster_is_refused_as_one() -> None:
+    with pytest.raises(ChercheError, match="'far:books' is a name of another cluster") as refused:
+        index_path("far:books", "_search")
+    assert refused.value.next_step == "search it by the sidecar of that cluster"
+
+
 def test_names_are_quoted() -> None:
     assert index_path("bücher%", "_doc") == "/b%C3%BCcher%25/_doc"
 

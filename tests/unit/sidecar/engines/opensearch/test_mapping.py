@@ -34,6 +34,14 @@ def test_a_whole_index_gets_nothing() -> None:
     assert mapping.removals([facts({"_meta": {"mine": 1}})]) == ()
 
 
+def test_the_narrowest_index_of_a_group_limits_its_searches() -> None:
+    settings = {"index.max_result_window": "50"}
+    assert mapping.groups([facts()])[0].max_window == 10_000
+    assert mapping.groups([facts(), facts(**settings)])[0].max_window == 50
+    meta = {"_meta": {"cherche": META.to_json()}}
+    assert [group.max_window for group in mapping.groups([facts(), facts(meta, **settings)])] == [10_000, 50]
+
+
 def test_an_alias_over_different_setups_is_refused() -> None:
     one = facts({"_meta": {"cherche": META.to_json()}})
     assert mapping.read_meta("books", [one, one]) == META
