@@ -69,7 +69,7 @@ class Limits(_Section):
     document_bytes: int = Field(default=limits.DOCUMENT_BYTES, ge=1)
     """Largest document; a larger one is refused, its neighbours are not."""
     request_bytes: int = Field(default=64 << 20, ge=1 << 10)
-    """Largest gRPC message, and largest HTTP request or answer."""
+    """Largest gRPC message, and largest HTTP answer."""
     items: int = Field(default=4096, ge=1)
     """Most items of one request."""
     query_characters: int = Field(default=limits.QUERY_CHARACTERS, ge=1)
@@ -113,6 +113,15 @@ class Gateway(_Section):
     """Address the gateway listens on. Anything but loopback needs TLS and a token, or `insecure`."""
     port: int = Field(default=-1, ge=-1, le=65535)
     """Its port; 0 for a free one, -1 for no gateway."""
+    hosts: tuple[str, ...] = ()
+    """Names under which callers may reach it, as in the Host header, without a port. Empty: on loopback, localhost and
+    addresses, so that no web page can post to it under a name of its own; beyond, every name."""
+    body_bytes: int = Field(default=8 << 20, ge=1 << 10)
+    """Largest request; a larger one gets 413."""
+    connections: int = Field(default=256, ge=1)
+    """Connections at once; more are refused with 503."""
+    header_timeout: float = Field(default=10.0, gt=0)
+    """Seconds that a new connection, or one that has begun a request, may take to send its head."""
 
 
 class Settings(_Section):

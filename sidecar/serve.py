@@ -30,7 +30,7 @@ from sidecar.values.index import Identity
 from sidecar.values.model import ModelDescription, ModelState
 
 if TYPE_CHECKING:
-    from sidecar.gateway.server import GatewayServer
+    from sidecar.gateway.port import HttpPort
 
 # On a CPU a smaller batch pads less, and a query waits less for the one before it.
 CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 16384
@@ -78,6 +78,7 @@ async def serve(settings: Settings) -> None:
         Where the settings, the port or the default model do not allow it.
     """
     logs.configure(settings.log_level)
+    logs.capture()
     log = logs.get("server")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -167,17 +168,23 @@ async def running(
         server = Server(services, settings)
         gateway = _gateway(services, settings)
         stack.push_async_callback(_stop, server, gateway, settings.drain)
-        metrics_port = -1
-        if settings.metrics.port >= 0:
-            exporter = metrics.serve(settings.metrics.host, settings.metrics.port)
-            stack.callback(exporter.close)
-            metrics_port = exporter.port
+        exporter = _exporter(metrics, settings)
+        if exporter is not None:
+            stack.push_async_callback(exporter.stop)
+            await exporter.start()
         for name, source in settings.served_models.items():
             registry.start(name, source)
         await server.start()
         if gateway is not None:
             await gateway.start()
-        yield Sidecar(server.address, registry, metrics, metrics_port, settings, gateway.url if gateway else "")
+        yield Sidecar(
+            server.address,
+            registry,
+            metrics,
+            exporter.port if exporter else -1,
+            settings,
+            gateway.url if gateway else "",
+        )
 
 
 @asynccontextmanager
@@ -202,16 +209,25 @@ async def pipeline(settings: Settings) -> AsyncIterator[Context]:
         yield _services(settings, engine, registry, metrics).base
 
 
-def _gateway(services: Services, settings: Settings) -> GatewayServer | None:
+def _gateway(services: Services, settings: Settings) -> HttpPort | None:
     """The HTTP port, where the settings name one; its modules are imported only then."""
     if settings.gateway.port < 0:
         return None
-    from sidecar.gateway.server import GatewayServer
+    from sidecar.gateway.server import gateway_port
 
-    return GatewayServer(services, settings)
+    return gateway_port(services, settings)
 
 
-async def _stop(server: Server, gateway: GatewayServer | None, grace: float) -> None:
+def _exporter(metrics: Metrics, settings: Settings) -> HttpPort | None:
+    """The port of the metrics, likewise."""
+    if settings.metrics.port < 0:
+        return None
+    from sidecar.gateway.server import metrics_port
+
+    return metrics_port(metrics, settings.metrics.host, settings.metrics.port)
+
+
+async def _stop(server: Server, gateway: HttpPort | None, grace: float) -> None:
     """Drain both ports at the same time."""
     await asyncio.gather(server.stop(grace), *([gateway.stop()] if gateway else []))
 

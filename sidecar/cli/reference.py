@@ -10,7 +10,7 @@ import click
 
 from sidecar.cli import VERBS, cherche
 from sidecar.cli.lines import MAX_LINE
-from sidecar.config import Limits, keys, variable
+from sidecar.config import Gateway, Limits, keys, variable
 from sidecar.values.options import Option, options
 from sidecar.values.search import SearchRequest
 
@@ -121,6 +121,7 @@ def _limits() -> Iterator[str]:
         ("a query", f"{limits.query_characters:,} characters", "INVALID_ARGUMENT, exit code 1"),
         ("the deepest hit of a search", f"{limits.window:,}", "INVALID_ARGUMENT, exit code 1"),
         ("a gRPC message", _bytes(limits.request_bytes), "never reached: requests are cut by bytes"),
+        ("a request of the gateway", _bytes(Gateway().body_bytes), "413, INVALID_ARGUMENT"),
         ("gRPC calls at once", f"{limits.calls:,}", "RESOURCE_EXHAUSTED with RetryInfo; exit code 3"),
         ("texts waiting for the model", f"{limits.queue_items:,}", "a feed waits; a search gets exit code 3"),
         ("silence of a sidecar that owes an answer", f"{limits.deadline:g} s", "exit code 3"),

@@ -1,9 +1,11 @@
-"""Middleware around every request: token, size limit, deadline, disconnects, errors, logs and metrics."""
+"""Middleware around every request: host, token, content type, size, deadline, disconnects, errors, logs and metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
+import json
 import time
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
@@ -11,12 +13,21 @@ from types import MappingProxyType
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sidecar.config import Limits
-from sidecar.errors import ChercheError, Code
-from sidecar.gateway.errors import STATUSES, TOO_LARGE, UNPROCESSABLE, response_of, too_large
+from sidecar.config import Gateway, Limits, is_loopback
+from sidecar.errors import ChercheError, Code, invalid
+from sidecar.gateway.bounds import count_values
+from sidecar.gateway.errors import (
+    STATUSES,
+    TOO_LARGE,
+    UNPROCESSABLE,
+    UNSUPPORTED_MEDIA,
+    HttpError,
+    response_of,
+    too_large,
+)
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
-from sidecar.services import deadline_exceeded, defect, unauthenticated
+from sidecar.services import deadline_exceeded, defect, too_deep, unauthenticated
 
 HEALTH = "/healthz"
 """Path that needs no token."""
@@ -30,9 +41,18 @@ CODES: Mapping[int, str] = MappingProxyType(
         **{status: code.value for code, status in reversed(list(STATUSES.items()))},
         TOO_LARGE: Code.INVALID_ARGUMENT.value,
         UNPROCESSABLE: Code.INVALID_ARGUMENT.value,
+        UNSUPPORTED_MEDIA: Code.INVALID_ARGUMENT.value,
         405: Code.INVALID_ARGUMENT.value,
     }
 )
+
+VALUES_PER_ITEM = 8
+"""JSON values for each text that a request may have; a text in an object of its own takes four."""
+_FEWEST_VALUES = 1024
+_SHOWN = 60
+"""Characters of a header that an error repeats."""
+_AT_ONCE = 1 << 16
+"""Bytes up to which values are counted on the event loop."""
 
 
 class _Disconnected(Exception):
@@ -51,16 +71,30 @@ class AccessMiddleware:
     app : ASGI application
     metrics : Metrics
     limits : Limits
+    gateway : Gateway
+        Hosts and the size of a request.
     token : str
         What callers present as ``Authorization: Bearer …``; "" for no check.
     paths : collection of str
         Paths that have a label of their own in the metrics.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, limits: Limits, token: str, paths: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        limits: Limits,
+        gateway: Gateway,
+        token: str,
+        paths: Collection[str],
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._limits = limits
+        self._gateway = gateway
+        self._bytes = min(gateway.body_bytes, limits.request_bytes)
+        self._values = max(_FEWEST_VALUES, VALUES_PER_ITEM * limits.items)
         self._expected = f"Bearer {token}".encode() if token else b""
         self._paths = frozenset(paths)
         self._log = logs.get("gateway")
@@ -99,13 +133,20 @@ class AccessMiddleware:
         """Run the application; the error that it did not answer itself, if any."""
         try:
             async with asyncio.timeout(self._limits.deadline):
-                self._check_token(name, scope)
-                body = await self._body(Headers(scope=scope), receive)
+                headers = Headers(scope=scope)
+                self._check_host(headers.get("host", ""))
+                self._check_token(name, headers)
+                if scope["method"] == "POST":
+                    _check_content_type(headers.get("content-type", ""))
+                body = await self._body(headers, receive)
+                await self._check_values(body)
                 await self._answer(scope, body, receive, send)
         except ChercheError as error:
             return error
         except TimeoutError:
             return deadline_exceeded(name)
+        except RecursionError:
+            return too_deep(name)
         except _Disconnected:
             raise
         except Exception as error:
@@ -113,9 +154,21 @@ class AccessMiddleware:
             return defect(name, error)
         return None
 
-    def _check_token(self, name: str, scope: Scope) -> None:
+    def _check_host(self, header: str) -> None:
+        """Refuse a name that is not this gateway's: a page may have pointed its own name here (DNS rebinding)."""
+        host = hostname(header)
+        allowed = self._gateway.hosts
+        if (host in allowed) if allowed else (not is_loopback(self._gateway.host) or _is_local(host)):
+            return
+        raise ChercheError(
+            Code.PERMISSION_DENIED,
+            f"the gateway is not called {header[:_SHOWN]!r}",
+            "call it by its address, or add the name to CHERCHE_GATEWAY__HOSTS on the server",
+        )
+
+    def _check_token(self, name: str, headers: Headers) -> None:
         # Starlette decodes headers as latin-1: these are the bytes that were sent.
-        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        given = headers.get("authorization", "").encode("latin-1")
         if self._expected and name != HEALTH and not hmac.compare_digest(given, self._expected):
             raise unauthenticated()
 
@@ -143,14 +196,26 @@ class AccessMiddleware:
                 return b"".join(parts)
 
     def _check_size(self, size: int) -> None:
-        if size > self._limits.request_bytes:
+        if size > self._bytes:
             raise too_large(
-                f"the request has more than {self._limits.request_bytes:,} bytes",
-                "send fewer texts at once, or raise CHERCHE_LIMITS__REQUEST_BYTES on the server",
+                f"the request has more than {self._bytes:,} bytes",
+                "send fewer texts at once, or raise CHERCHE_GATEWAY__BODY_BYTES on the server",
+            )
+
+    async def _check_values(self, body: bytes) -> None:
+        """Refuse a body that parsing would make too many objects of, or that is in another encoding than UTF-8."""
+        if not json.detect_encoding(body).startswith("utf-8"):
+            raise invalid("the body is not UTF-8", "send JSON in UTF-8")
+        large = len(body) > _AT_ONCE
+        count = await asyncio.to_thread(count_values, body, self._values) if large else count_values(body, self._values)
+        if count > self._values:
+            raise too_large(
+                f"the request has more than {self._values:,} JSON values",
+                "send fewer texts at once, or raise CHERCHE_LIMITS__ITEMS on the server",
             )
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        application = asyncio.ensure_future(self._app(_as_json(scope), _replay(body), send))
+        application = asyncio.ensure_future(self._app(scope, _replay(body), send))
         disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({application, disconnect}, return_when=asyncio.FIRST_COMPLETED)
@@ -164,10 +229,35 @@ class AccessMiddleware:
             await asyncio.gather(application, disconnect, return_exceptions=True)
 
 
-def _as_json(scope: Scope) -> Scope:
-    """Set the content type to JSON: templates of connectors send other ones, or none."""
-    kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-    return {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
+def hostname(header: str) -> str:
+    """The name or address in a Host header, without its port.
+
+    >>> hostname("Localhost:50552"), hostname("[::1]:80"), hostname("127.0.0.1")
+    ('localhost', '::1', '127.0.0.1')
+    """
+    bare = header.rpartition("]")[0].removeprefix("[") if header.startswith("[") else header.partition(":")[0]
+    return bare.lower().removesuffix(".")
+
+
+def _is_local(host: str) -> bool:
+    """Whether no other machine's owner can have given this name: an address, or localhost."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return True
+
+
+def _check_content_type(header: str) -> None:
+    """Refuse what a web page can send to another site without asking it first (Fetch standard, safelisted headers)."""
+    main = header.partition(";")[0].strip().lower()
+    if main == "application/json" or (main.startswith("application/") and main.endswith("+json")):
+        return
+    problem = invalid(
+        f"the content type is {header[:_SHOWN]!r}" if header else "the request has no content type",
+        "send content-type: application/json; in a connector it is one of its headers",
+    )
+    raise HttpError(problem, UNSUPPORTED_MEDIA)
 
 
 def _replay(body: bytes) -> Receive:

@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from sidecar import __version__
+from sidecar.config import Gateway
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.gateway.access import HEALTH, AccessMiddleware
 from sidecar.gateway.dialects import DIALECTS, AnyDialect
@@ -20,8 +21,10 @@ from sidecar.services import Services, serving
 _PROBLEMS = {
     400: "The request is not JSON, or requires what this sidecar does not offer.",
     401: "The token is missing or invalid.",
+    403: "The gateway is not called what the Host header says.",
     404: "The model is not served.",
-    413: "More bytes than allowed.",
+    413: "More bytes or JSON values than allowed.",
+    415: "The content type is not JSON.",
     422: "A text or key is invalid; a retry would fail again.",
     429: "The model's queue is full; retry after `Retry-After`.",
     500: "An internal error; the server's log holds the traceback.",
@@ -32,7 +35,7 @@ _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
 
-def create_app(services: Services, token: str = "") -> FastAPI:
+def create_app(services: Services, token: str = "", gateway: Gateway | None = None) -> FastAPI:
     """The dialects as an ASGI application.
 
     Parameters
@@ -41,6 +44,8 @@ def create_app(services: Services, token: str = "") -> FastAPI:
         Shared with the gRPC servicers.
     token : str
         What callers must present; "" for no check.
+    gateway : Gateway or None
+        Hosts and the size of a request; None for the defaults.
     """
     app = FastAPI(
         title="cherche",
@@ -63,7 +68,14 @@ def create_app(services: Services, token: str = "") -> FastAPI:
         _add(app, dialect)
     app.add_api_route(HEALTH, _health, response_model=None, responses=_HEALTH, operation_id="healthz")
     paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url)}
-    app.add_middleware(AccessMiddleware, metrics=services.metrics, limits=services.limits, token=token, paths=paths)
+    app.add_middleware(
+        AccessMiddleware,
+        metrics=services.metrics,
+        limits=services.limits,
+        gateway=gateway or Gateway(),
+        token=token,
+        paths=paths,
+    )
     return app
 
 

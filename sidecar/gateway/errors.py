@@ -32,7 +32,7 @@ STATUSES: Mapping[Code, int] = MappingProxyType(
         Code.INTERNAL: 500,
     }
 )
-TOO_LARGE, UNPROCESSABLE = 413, 422
+TOO_LARGE, UNSUPPORTED_MEDIA, UNPROCESSABLE = 413, 415, 422
 
 
 class ItemProblem(BaseModel):

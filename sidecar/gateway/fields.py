@@ -59,8 +59,11 @@ Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
 RerankQuery = Annotated[str, Field(pattern=r"[^\s\x1c-\x1f\x85]", description="More than white space.")]
 """A query; the control characters are white space to Python, but not to JSON Schema."""
 
+TextList = Annotated[list[str], Field(fail_fast=True)]
+"""Several texts. Without fail-fast each that is no string would become an error of its own, a kilobyte each."""
+
 Texts = Annotated[
-    Annotated[str, Tag("#one")] | Annotated[list[str], Tag("#many")],
+    Annotated[str, Tag("#one")] | Annotated[TextList, Tag("#many")],
     Discriminator(lambda value: "#one" if isinstance(value, str) else "#many"),
 ]
 

@@ -32,6 +32,23 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     )
 
 
+def capture() -> None:
+    """Write what libraries log, and Python's warnings, as such lines too: for a process that is all a sidecar."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Forward) for handler in root.handlers):
+        root.addHandler(_Forward())
+    logging.captureWarnings(True)
+
+
+class _Forward(logging.Handler):
+    """Hands records of the standard library to structlog; ``part`` is the library's logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger(part=record.name).log(
+            record.levelno, "library", message=record.getMessage(), exc_info=record.exc_info or None
+        )
+
+
 def get(name: str) -> Log:
     """A logger that adds ``part``, the name of a part of the sidecar, to each line."""
     log: Log = structlog.get_logger(part=name)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_asgi_app
 
-from sidecar.errors import precondition
 from sidecar.protocols import BatchObserver
 from sidecar.values.model import Lane
 from sidecar.values.search import RerankOutcome, Timings
@@ -87,41 +84,9 @@ class Metrics:
         """Count a rerank by its status."""
         self.reranks.labels(outcome.status).inc()
 
-    def serve(self, host: str, port: int) -> MetricsServer:
-        """Serve ``GET /metrics`` on its own port.
-
-        Raises
-        ------
-        ChercheError
-            FAILED_PRECONDITION if the port is taken.
-        """
-        try:
-            server, thread = start_http_server(port, host, self.registry)
-        except OSError as error:
-            raise precondition(
-                f"metrics cannot be served on {host}:{port}: {error.strerror or error}",
-                "set CHERCHE_METRICS__PORT to a free port, or to -1 for none",
-            ) from None
-        return MetricsServer(server, thread)
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsServer:
-    """The metrics port."""
-
-    _server: WSGIServer
-    _thread: Thread
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def app(self) -> Any:  # noqa: ANN401  # an ASGI application
+        """ASGI application that answers with all metrics."""
+        return make_asgi_app(self.registry)
 
 
 class BatchMetrics(BatchObserver):

@@ -9,7 +9,7 @@ from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.maintenance import backfill, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
-from sidecar.rpc.call import Call, bounded, unbounded
+from sidecar.rpc.call import Call, bounded, index_name, unbounded
 from sidecar.services import Services
 from sidecar.values.documents import SourceDocument
 from sidecar.wire import index as convert
@@ -28,12 +28,12 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         """Add the mapping to an index."""
         ours = unbounded(self._services, context)
         options = convert.options_from_pb(request.options)
-        result = await setup.setup(_named(request.index), options, ours, dry_run=request.dry_run)
+        result = await setup.setup(index_name(request.index), options, ours, dry_run=request.dry_run)
         return convert.setup_to_pb(result)
 
     async def GetIndex(self, request: index_pb2.GetIndexRequest, context: Call) -> index_pb2.GetIndexResponse:
         """Report how an index was set up and what it holds."""
-        return convert.report_to_pb(await setup.report(_named(request.index), bounded(self._services, context)))
+        return convert.report_to_pb(await setup.report(index_name(request.index), bounded(self._services, context)))
 
     async def IndexDocuments(
         self, request_iterator: AsyncIterator[index_pb2.IndexDocumentsRequest], context: Call
@@ -58,14 +58,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
         """Take out what setup and feed put in."""
         ours = unbounded(self._services, context)
-        removal = await setup.remove(_named(request.index), ours, dry_run=request.dry_run)
+        removal = await setup.remove(index_name(request.index), ours, dry_run=request.dry_run)
         return convert.removal_to_pb(removal)
 
     async def DumpIndex(
         self, request: index_pb2.DumpIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.DumpIndexResponse]:
         """Stream what is stored beside each document, or beside those that were asked for."""
-        ours, index = unbounded(self._services, context), _named(request.index)
+        ours, index = unbounded(self._services, context), index_name(request.index)
         if request.ids and request.sample:
             raise invalid("a dump is of documents by id or of a sample", "ask for one of them")
         if request.sample:
@@ -85,7 +85,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     ) -> AsyncIterator[index_pb2.BackfillIndexResponse]:
         """Encode what an index holds and is not encoded."""
         ours = unbounded(self._services, context)
-        events = backfill.backfill(_named(request.index), maintenance.backfill_from_pb(request), ours)
+        events = backfill.backfill(index_name(request.index), maintenance.backfill_from_pb(request), ours)
         async with aclosing(events):
             async for event in events:
                 yield maintenance.event_to_pb(event)
@@ -130,17 +130,4 @@ def _one(index: str) -> str:
     """
     if "*" in index:
         raise invalid(f"{index!r} is a pattern, and nothing can be written under it", "name one index or alias")
-    return _named(index)
-
-
-def _named(index: str) -> str:
-    """An index name that is not empty; what else it may be is the engine's to say.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT.
-    """
-    if not index.strip():
-        raise invalid("no index is named", "name one")
-    return index
+    return index_name(index)

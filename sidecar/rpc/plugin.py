@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 
 from cherche_models.types import TokenEmbeddings
-from sidecar.errors import ChercheError, Code, invalid
+from sidecar.errors import ChercheError, Code, invalid, item_name
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
@@ -73,7 +74,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         weight = request.weight if request.HasField("weight") else meta.rerank_weight
         options(SearchRequest)["rerank_weight"].check(weight, "rerank weight")
         self._services.check_items(len(request.hits))
-        hits = [EngineHit(one.id, one.score, codes=one.codes or None) for one in request.hits]
+        hits = [_hit(place, one) for place, one in enumerate(request.hits)]
         ranked = await rerank_hits(hits, _embeddings(request.query), weight, ours)
         seconds = ours.clock() - started
         timings = Timings(rerank=seconds, total=seconds)
@@ -155,6 +156,19 @@ def _query_to_pb(query: PreparedQuery, max_clauses: int, timings: Timings) -> pb
         sparse=sparse_to_pb(query.sparse),
         unreranked=outcome_to_pb(query.unreranked or RerankOutcome()).status,
     )
+
+
+def _hit(place: int, hit: pb.PipelineHit) -> EngineHit:
+    """A hit of the first stage.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a score that is no number: it would be compared with those of all others.
+    """
+    if not math.isfinite(hit.score):
+        raise invalid(f"{item_name('hit', place, hit.id)} has the score {hit.score}", "send the first stage's score")
+    return EngineHit(hit.id, hit.score, codes=hit.codes or None)
 
 
 def _embeddings(query: pb.QueryEmbeddings) -> TokenEmbeddings:

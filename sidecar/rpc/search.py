@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sidecar import pipeline
-from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import search_pb2, search_pb2_grpc
-from sidecar.rpc.call import Call, bounded, fitting
+from sidecar.rpc.call import Call, bounded, fitting, index_name
 from sidecar.services import Services
 from sidecar.values.search import SearchRequest, SearchResult
 from sidecar.wire import search as convert
@@ -42,6 +41,5 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
 
 def _request(request: search_pb2.SearchRequest) -> SearchRequest:
-    if not request.index.strip():
-        raise invalid("no index is named", "name the index to search")
+    index_name(request.index)
     return convert.request_from_pb(request)

@@ -37,11 +37,14 @@ class CohereRerank(RequestBody):
     """What a Cohere client, an ml-commons connector or Elasticsearch's `custom` service sends."""
 
     query: RerankQuery
-    documents: list[
-        Annotated[
-            Annotated[str, Tag("#text")] | Annotated[CohereDocument, Tag("#object")],
-            Discriminator(lambda value: "#text" if isinstance(value, str) else "#object"),
-        ]
+    documents: Annotated[
+        list[
+            Annotated[
+                Annotated[str, Tag("#text")] | Annotated[CohereDocument, Tag("#object")],
+                Discriminator(lambda value: "#text" if isinstance(value, str) else "#object"),
+            ]
+        ],
+        Field(fail_fast=True),
     ]
     model: str | None = None
     top_n: Count | None = Field(default=None, description="All documents without it.")

@@ -18,7 +18,17 @@ from sidecar.gateway.connectors import (
     named_model,
 )
 from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import Purpose, PurposeParameters, RequestBody, Texts, Weights, as_list, folded, kind_of
+from sidecar.gateway.fields import (
+    Purpose,
+    PurposeParameters,
+    RequestBody,
+    TextList,
+    Texts,
+    Weights,
+    as_list,
+    folded,
+    kind_of,
+)
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
 PATH = "/opensearch/v1/sparse"
@@ -38,7 +48,7 @@ class OpenSearchSparse(RequestBody):
 
 
 OpenSearchBody = Annotated[
-    Annotated[OpenSearchSparse, Tag("#object")] | Annotated[list[str], Tag("#array")],
+    Annotated[OpenSearchSparse, Tag("#object")] | Annotated[TextList, Tag("#array")],
     Discriminator(lambda value: "#array" if isinstance(value, list) else "#object"),
 ]
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from sidecar.gateway.connectors import TOKEN, ClusterRequest, Connector, inference
 from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import Count, QueryParameters, RequestBody, RerankQuery, Texts, as_list
+from sidecar.gateway.fields import Count, QueryParameters, RequestBody, RerankQuery, TextList, Texts, as_list
 from sidecar.gateway.json_text import array, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
@@ -27,7 +27,7 @@ class TeiRerank(RequestBody):
     """What a client of TEI's `/rerank`, or Elasticsearch's `hugging_face` service, sends."""
 
     query: RerankQuery
-    texts: list[str]
+    texts: TextList
     return_text: bool | None = Field(default=None, strict=True)
     top_n: Count | None = Field(default=None, description="All texts without it.")
     truncate: bool | None = Field(default=None, strict=True, description="false refuses texts that would be cut.")

@@ -34,15 +34,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """A client that sends bytes and headers as they are given."""
+    """A client that sends bytes and headers as they are given, as JSON unless they say otherwise."""
 
     server: RunningServer
 
     async def __call__(self, path: str, body: bytes | object, method: str = "POST", **headers: str) -> Answer:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await asyncio.to_thread(
-            self._call, method, path, data, {k.replace("_", "-"): v for k, v in headers.items()}
-        )
+        given = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return await asyncio.to_thread(self._call, method, path, data, {k: v for k, v in given.items() if v})
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self(path, b"", "GET", **headers)

@@ -10,6 +10,8 @@ from sidecar.gateway import sparse
 from tests.integration.gateway.conftest import Http, Serve, fake_model, problem, sample, waiting
 from tests.integration.rpc.conftest import until
 
+JSON = {"content-type": "application/json"}
+
 
 async def test_the_deadline_is_kept(serve: Serve) -> None:
     model = fake_model()
@@ -28,7 +30,7 @@ async def test_a_caller_that_leaves_frees_its_place(serve: Serve) -> None:
         await until(lambda: model.waiting)
         connection = http.connect()
         body = json.dumps({"input": ["gone"] * 5})
-        await asyncio.to_thread(connection.request, "POST", "/opensearch/v1/sparse", body)
+        await asyncio.to_thread(connection.request, "POST", "/opensearch/v1/sparse", body, JSON)
         await until(lambda: waiting(http) >= 5)
         connection.close()
         await until(
@@ -55,6 +57,7 @@ def announce(http: Http, size: int) -> int:
     try:
         connection.putrequest("POST", "/opensearch/v1/sparse")
         connection.putheader("content-length", str(size))
+        connection.putheader("content-type", "application/json")
         connection.endheaders()
         return connection.getresponse().status
     finally:

@@ -71,7 +71,8 @@ async def test_a_rerank_of_poison_alone_is_refused(http: Http) -> None:
         ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 0}, 422, "top_n"),
         ("/v1/rerank", {"query": "a", "documents": ["a", {"title": "b"}]}, 422, "documents[1].text"),
         ("/rerank", {"query": "a", "texts": "a"}, 422, "texts"),
-        ("/rerank", b"[" * 100_000, 400, ""),
+        ("/rerank", b"[" * 30_000, 400, ""),
+        ("/rerank", b"[" * 100_000, 413, "JSON values"),
         ("/nowhere", {}, 404, "/nowhere"),
     ],
 )

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sidecar import config
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError
-from sidecar.gateway.server import GatewayServer
+from sidecar.gateway.server import gateway_port
 from sidecar.serve import in_process, running
 from sidecar.services import Services
 from sidecar.testing import FakeModel
@@ -80,7 +80,7 @@ async def test_a_certificate_that_cannot_be_used_is_named(
     async with serve(fake_model()) as http:
         services = Services(None, http.server.sidecar.registry)  # type: ignore[arg-type]  # nothing is encoded
         with pytest.raises(ChercheError, match="certificate"):
-            GatewayServer(services, settings)
+            gateway_port(services, settings)
 
 
 async def test_a_sidecar_in_process_opens_no_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ async def test_no_answer_waits_for_an_acknowledgement(http: Http) -> None:
 
     def seconds() -> float:
         started = time.perf_counter()
-        connection.request("POST", "/es/elser", b'{"inputs":["a"]}')
+        connection.request("POST", "/es/elser", b'{"inputs":["a"]}', {"content-type": "application/json"})
         assert connection.getresponse().read()
         return time.perf_counter() - started
 

@@ -20,9 +20,20 @@ from pydantic import SecretStr
 from sidecar.client.client import Client
 from sidecar.config import Limits, Settings
 from sidecar.errors import ChercheError, Code
-from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc, model_pb2_grpc
+from sidecar.pb.cherche.v1 import (
+    encoder_pb2,
+    encoder_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    model_pb2_grpc,
+    plugin_pb2,
+    plugin_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
+)
 from sidecar.protocols import Engine
 from sidecar.testing import FakeModel, RunningServer, running_server
+from sidecar.values.index import IndexOptions
 from sidecar.wire.status import from_status
 from tests.integration.rpc.conftest import occupied
 
@@ -206,3 +217,33 @@ async def test_a_call_that_sends_nothing_is_told_so(server: RunningServer) -> No
     async with grpc.aio.insecure_channel(server.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="ended before its request"):
             await channel.stream_unary(ENCODE)(nothing())
+
+
+@pytest.mark.parametrize("index", ["\0", "a\nb", "\x7f"])
+async def test_an_index_name_has_no_control_characters(server: RunningServer, index: str) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        indices, searches = index_pb2_grpc.IndexServiceStub(channel), search_pb2_grpc.SearchServiceStub(channel)
+        for call, request in (
+            (indices.SetupIndex, index_pb2.SetupIndexRequest(index=index)),
+            (indices.GetIndex, index_pb2.GetIndexRequest(index=index)),
+            (searches.Search, search_pb2.SearchRequest(index=index, text="a")),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match="control character") as caught:
+                await call(request)  # type: ignore[operator]  # a stub's method
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("depth", [900, 5000, 200_000])
+async def test_json_that_is_too_deep_is_the_callers_fault(server: RunningServer, depth: int) -> None:
+    await server.client.setup_index("cars", IndexOptions())
+    deep = '{"a":' * depth + "1" + "}" * depth
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        plugin, searches = plugin_pb2_grpc.PluginServiceStub(channel), search_pb2_grpc.SearchServiceStub(channel)
+        for call, request in (
+            (plugin.PrepareQuery, plugin_pb2.PrepareQueryRequest(meta_json=deep.encode(), text="a")),
+            (searches.Search, search_pb2.SearchRequest(index="cars", text="a", body_json=f'{{"post_filter":{deep}}}')),
+            (searches.Search, search_pb2.SearchRequest(index="cars", text="a", body_json=f'{{"query":{deep}}}')),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(request)  # type: ignore[operator]  # a stub's method
+            assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)

@@ -129,6 +129,9 @@ async def test_hits_are_reordered_by_their_codes(plugin: Any, meta: bytes) -> No
         ({"query": pb.QueryEmbeddings(data=b"1234", tokens=2, dim=2)}, grpc.StatusCode.INVALID_ARGUMENT),
         ({"query": pb.QueryEmbeddings()}, grpc.StatusCode.INVALID_ARGUMENT),
         ({"weight": 1.5}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"weight": float("nan")}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"hits": [pb.PipelineHit(id="a", score=float("nan"))]}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"hits": [pb.PipelineHit(id="a", score=float("inf"))]}, grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
 async def test_what_is_no_rerank_is_refused(plugin: Any, meta: bytes, change: Any, code: grpc.StatusCode) -> None:

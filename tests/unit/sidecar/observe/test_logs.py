@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -41,3 +43,28 @@ def test_a_defect_is_logged_with_its_traceback_on_one_line_and_no_local_variable
     [line] = stream.getvalue().splitlines()
     assert json.loads(line)["exception"][0]["exc_type"] == "RuntimeError"
     assert secret not in line
+
+
+@pytest.mark.filterwarnings("always::DeprecationWarning")
+def test_what_libraries_log_is_json_too() -> None:
+    stream = io.StringIO()
+    root, before = logging.getLogger(), list(logging.getLogger().handlers)
+    logs.configure("info", stream)
+    try:
+        logs.capture()
+        logs.capture()
+        logging.getLogger("uvicorn.error").warning("Invalid %s request received.", "HTTP")
+        try:
+            raise OSError("gone")
+        except OSError:
+            logging.getLogger("asyncio").exception("lost")
+        logging.getLogger("httpx").info("below the level of libraries")
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    finally:
+        root.handlers[:] = before
+        logging.captureWarnings(False)
+    first, second, third = map(json.loads, stream.getvalue().splitlines())
+    assert (first["part"], first["level"], first["event"]) == ("uvicorn.error", "warning", "library")
+    assert first["message"] == "Invalid HTTP request received."
+    assert (second["part"], second["exception"][0]["exc_type"]) == ("asyncio", "OSError")
+    assert third["part"] == "py.warnings"

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import socket
-import urllib.request
-
 import pytest
 from prometheus_client import generate_latest
 
-from sidecar.errors import ChercheError, Code
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.values.search import RerankOutcome, RerankStatus, Timings
 
@@ -63,20 +59,3 @@ def test_batches_are_measured() -> None:
     assert sample(metrics, "cherche_dropped_texts_total", model="m") == 3
     assert sample(metrics, "cherche_refused_calls_total", model="m", lane="query") == 1
     assert sample(metrics, "cherche_split_batches_total", model="m", reason="poison") == 1
-
-
-def test_metrics_have_a_port_of_their_own() -> None:
-    metrics = Metrics()
-    server = metrics.serve("127.0.0.1", 0)
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as answer:
-            assert b"cherche_requests_total" in answer.read()
-    finally:
-        server.close()
-
-
-def test_a_taken_port_says_what_to_do() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ChercheError) as caught:
-        Metrics().serve("127.0.0.1", taken.getsockname()[1])
-    assert caught.value.code is Code.FAILED_PRECONDITION
-    assert "CHERCHE_METRICS__PORT" in caught.value.next_step
