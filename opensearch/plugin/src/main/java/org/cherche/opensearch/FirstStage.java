@@ -15,6 +15,7 @@ import org.opensearch.index.query.DisMaxQueryBuilder;
 import org.opensearch.index.query.MatchBoolPrefixQueryBuilder;
 import org.opensearch.index.query.MatchPhrasePrefixQueryBuilder;
 import org.opensearch.index.query.MatchPhraseQueryBuilder;
+import org.opensearch.index.query.MatchNoneQueryBuilder;
 import org.opensearch.index.query.MatchQueryBuilder;
 import org.opensearch.index.query.MultiMatchQueryBuilder;
 import org.opensearch.index.query.NestedQueryBuilder;
@@ -23,6 +24,7 @@ import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
 import org.opensearch.index.query.functionscore.FunctionScoreQueryBuilder;
 import org.opensearch.search.builder.SearchSourceBuilder;
+import org.opensearch.search.collapse.CollapseBuilder;
 import org.opensearch.search.sort.ScoreSortBuilder;
 import org.opensearch.search.sort.SortBuilder;
 import org.opensearch.search.sort.SortOrder;
@@ -75,6 +77,8 @@ final class FirstStage {
         "text_expansion",
         "weighted_tokens"
     );
+    /** Name of a clause that matches nothing: it tells inner searches of {@code collapse} that their query was decided. */
+    private static final String DECIDED = "cherche_decided";
     private static final Set<MultiMatchQueryBuilder.Type> STRICT = Set.of(
         MultiMatchQueryBuilder.Type.PHRASE,
         MultiMatchQueryBuilder.Type.PHRASE_PREFIX,
@@ -244,6 +248,37 @@ final class FirstStage {
         QueryBuilder query = QueryBuilders.functionScoreQuery(source.query()).setMinScore(source.minScore());
         source.minScore(-Float.MAX_VALUE); // the builder cannot unset it
         return query;
+    }
+
+    /**
+     * Marks the query where {@code collapse} has inner hits. The engine repeats the query of the search for each group,
+     * through the same pipeline but without {@code ext}: such a search must run as the one around it does.
+     */
+    static void markForInnerHits(SearchSourceBuilder source) {
+        CollapseBuilder collapse = source == null ? null : source.collapse();
+        boolean hasInnerHits = collapse != null && collapse.getInnerHits() != null && !collapse.getInnerHits().isEmpty();
+        // Some queries of other plugins must stay at the top.
+        if (hasInnerHits && source.query() != null && !NOT_REWRITTEN.contains(source.query().getName())) {
+            source.query(QueryBuilders.boolQuery().must(source.query()).should(new MatchNoneQueryBuilder().queryName(DECIDED)));
+        }
+    }
+
+    /** Whether a search is one of those inner searches: its query is that of another search, within a {@code bool}. */
+    static boolean isOfInnerHits(SearchSourceBuilder source) {
+        return source != null && isDecided(source.query());
+    }
+
+    private static boolean isDecided(QueryBuilder query) {
+        return switch (query) {
+            case MatchNoneQueryBuilder none -> DECIDED.equals(none.queryName());
+            case BoolQueryBuilder bool -> Stream.concat(bool.must().stream(), bool.should().stream()).anyMatch(FirstStage::isDecided);
+            case null, default -> false;
+        };
+    }
+
+    /** Whether hits carry values that {@code search_after} may continue with; the score alone is no such sort. */
+    static boolean hasSortValues(SearchSourceBuilder source) {
+        return source.sorts() != null && source.sorts().size() > 1;
     }
 
     /** Whether the request sorts by anything but descending score. */

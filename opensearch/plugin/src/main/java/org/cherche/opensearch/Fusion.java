@@ -16,6 +16,14 @@ final class Fusion {
         return IntStream.range(0, first.length).mapToDouble(hit -> (1.0 - weight) * left[hit] + weight * right[hit]).toArray();
     }
 
+    /**
+     * Score of a hit below the window, less than any fused one: {@code -1 / (1 + first)}. It falls with the first stage's
+     * score, and pages that were requested one by one agree about it, since it needs nothing of the window.
+     */
+    static double below(double first) {
+        return -1.0 / (1.0 + first);
+    }
+
     /** Scales the finite values to [0, 1]: all 1 if they are equal; values that are not finite become 0. */
     static double[] minMax(double[] values) {
         double low = Double.POSITIVE_INFINITY;

@@ -9,10 +9,12 @@ import org.opensearch.cluster.metadata.IndexAbstraction;
 import org.opensearch.cluster.metadata.IndexMetadata;
 import org.opensearch.cluster.metadata.IndexNameExpressionResolver;
 import org.opensearch.cluster.service.ClusterService;
+import org.opensearch.common.util.concurrent.ThreadContext;
 import org.opensearch.core.common.io.stream.NamedWriteableRegistry;
 import org.opensearch.core.index.Index;
 import org.opensearch.core.xcontent.NamedXContentRegistry;
 import org.opensearch.index.IndexNotFoundException;
+import org.opensearch.index.IndexSettings;
 import org.opensearch.search.builder.PointInTimeBuilder;
 import org.opensearch.transport.client.Client;
 
@@ -90,6 +92,10 @@ public final class Node {
         return stats;
     }
 
+    ThreadContext threadContext() {
+        return clusterService.getClusterApplierService().threadPool().getThreadContext();
+    }
+
     ConcurrencyLimit ingestLimit() {
         return ingestLimit;
     }
@@ -109,26 +115,36 @@ public final class Node {
         return setup;
     }
 
-    /** The common setup of all indices that a search reads; null where one has none or a different one. */
-    IndexSetup setupForReading(SearchRequest request) {
+    /**
+     * What a search reads.
+     *
+     * @param setup the common one of all indices
+     * @param maxWindow the least {@code index.max_result_window} of them
+     */
+    record Searched(IndexSetup setup, int maxWindow) {}
+
+    /** What a search reads; null where an index has no setup or a different one. */
+    Searched searched(SearchRequest request) {
         IndexSetup common = null;
+        int maxWindow = Integer.MAX_VALUE;
         try {
-            for (Index index : searched(request)) {
+            for (Index index : indices(request)) {
                 IndexMetadata metadata = state().metadata().index(index);
                 IndexSetup setup = metadata == null ? null : IndexSetup.of(metadata);
                 if (setup == null || common != null && !common.json().equals(setup.json())) {
                     return null;
                 }
                 common = setup;
+                maxWindow = Math.min(maxWindow, IndexSettings.MAX_RESULT_WINDOW_SETTING.get(metadata.getSettings()));
             }
         } catch (IndexNotFoundException e) {
             return null; // the search itself reports it
         }
-        return common;
+        return common == null ? null : new Searched(common, maxWindow);
     }
 
     /** A request with a point in time names no indices: the point in time holds them. */
-    private Index[] searched(SearchRequest request) {
+    private Index[] indices(SearchRequest request) {
         PointInTimeBuilder point = request.pointInTimeBuilder();
         if (point == null) {
             return names.concreteIndices(state(), request);

@@ -38,7 +38,8 @@ final class Pages {
                 values[place - start] = collapse[position];
             }
         }
-        float best = order == null || count == 0 ? hits.getMaxScore() : hits.getAt(order[0]).getScore();
+        boolean isRescored = order != null || SearchState.OUTSIDE_WINDOW.equals(state.rerankStatus);
+        float best = isRescored && count > 0 ? hits.getAt(order == null ? 0 : order[0]).getScore() : hits.getMaxScore();
         var cut = new SearchHits(page, hits.getTotalHits(), best, hits.getSortFields(), hits.getCollapseField(), values);
         return with(response, cut, ext);
     }

@@ -47,17 +47,26 @@ final class QueryProcessor extends AbstractProcessor implements SearchRequestPro
             listener.onFailure(e);
             return;
         }
-        if (own.mode() == Mode.SHADOW) {
-            var state = new SearchState(own, null, 0, 0).leftAsWritten("SHADOW", "");
-            state.shadow = node.settings().enabled() && Randomness.get().nextDouble() < own.sample();
+        SearchFilter.Running running = SearchFilter.running(node.threadContext());
+        ActionListener<SearchState> decided = ActionListener.wrap(state -> {
+            if (running != null) {
+                running.hold(state.reservation);
+            }
+            FirstStage.markForInnerHits(request.source());
             context.setAttribute(SearchState.ATTRIBUTE, state);
             listener.onResponse(request);
-            return;
+        }, listener::onFailure);
+        var untouched = new SearchState(own, null, 0, 0);
+        if (SearchFilter.spansClusters(request, running)) {
+            decided.onResponse(untouched.leftAsWritten(SearchFilter.CROSS_CLUSTER, SearchFilter.SPANS_CLUSTERS));
+        } else if (FirstStage.isOfInnerHits(request.source())) {
+            decided.onResponse(untouched.leftAsWritten("INNER_HITS", "the search around it decided"));
+        } else if (own.mode() == Mode.SHADOW) {
+            untouched.shadow = node.settings().enabled() && Randomness.get().nextDouble() < own.sample();
+            decided.onResponse(untouched.leftAsWritten("SHADOW", ""));
+        } else {
+            node.rewriter().rewrite(request, own, decided);
         }
-        node.rewriter().rewrite(request, own, ActionListener.wrap(state -> {
-            context.setAttribute(SearchState.ATTRIBUTE, state);
-            listener.onResponse(request);
-        }, listener::onFailure));
     }
 
     record Factory(Node.Provider node) implements Processor.Factory<SearchRequestProcessor> {

@@ -144,22 +144,23 @@ final class QueryRewriter {
         SearchSourceBuilder source = request.source();
         int from = source == null ? 0 : Math.max(0, source.from());
         int size = source == null || source.size() < 0 ? DEFAULT_SIZE : source.size();
-        IndexSetup setup = options.mode() == Mode.OFF || !node.settings().enabled() ? null : node.setupForReading(request);
-        var state = new SearchState(options, setup, from, size);
         if (options.mode() == Mode.OFF || !node.settings().enabled()) {
-            return state.leftAsWritten("OFF", "");
+            return new SearchState(options, null, from, size).leftAsWritten("OFF", "");
         }
-        if (setup == null) {
+        Node.Searched searched = node.searched(request);
+        var state = new SearchState(options, searched == null ? null : searched.setup(), from, size);
+        if (searched == null) {
             return state.leftAsWritten(
                 "NOT_SET_UP",
                 "an index of the search is not set up for cherche, or its setup differs from that of the others: run cherche setup"
             );
         }
-        state.membership = FirstStage.decide(source, setup.fields(), options.matchSet(), options.text());
+        state.maxWindow = searched.maxWindow();
+        state.membership = FirstStage.decide(source, state.setup.fields(), options.matchSet(), options.text());
         if (source == null || state.membership.text().isEmpty()) {
             return state.leftAsWritten("NO_TEXT", "no text is searched in an encoded field: add a match clause or ext.cherche.text");
         }
-        if (request.scroll() != null || FirstStage.isSorted(source) || source.searchAfter() != null) {
+        if (request.scroll() != null || FirstStage.isSorted(source)) {
             return state.leftAsWritten("SKIPPED_SORT", "the search sorts by anything but descending score, or scrolls");
         }
         return state;
@@ -167,13 +168,25 @@ final class QueryRewriter {
 
     /** Decides the window; codes are not fetched for a page that is not reranked. */
     private void planRerank(SearchState state, SearchSourceBuilder source) {
-        int window = state.options.window() == 0 ? state.setup.window() : state.options.window();
+        int wanted = state.options.window() == 0 ? state.setup.window() : state.options.window();
+        int window = Math.min(wanted, state.maxWindow);
+        if (window < wanted) {
+            state.windowCut = "the window of " + wanted + " hits is cut to index.max_result_window, " + window;
+        }
         if (!state.options.rerank() || state.size == 0) {
             state.notReranked("NOT_REQUESTED", "");
+        } else if (FirstStage.hasSortValues(source)) {
+            state.notReranked(
+                "SKIPPED_SORT",
+                "search_after continues by the hits' sort values, which a reranked order does not follow: sort by _score alone"
+            );
         } else if (!state.setup.hasCodes()) {
             state.notReranked("CODES_MISSING", "the index stores no token codes: set it up with a reranker");
         } else if (state.from >= window) {
-            state.notReranked("OUTSIDE_WINDOW", "the page starts after the rerank window of " + window + " hits");
+            state.notReranked(
+                SearchState.OUTSIDE_WINDOW,
+                "the page starts after the rerank window of " + window + " hits, so its scores lie below all of those"
+            );
         } else if (scoresOnShards(state)) {
             state.onShards = true;
             state.window = window;

@@ -10,10 +10,11 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.cherche.opensearch.Stats.Count;
 import org.opensearch.OpenSearchStatusException;
 import org.opensearch.action.search.SearchResponse;
-import org.opensearch.common.document.DocumentField;
 import org.opensearch.common.unit.TimeValue;
 import org.opensearch.core.action.ActionListener;
 import org.opensearch.core.rest.RestStatus;
@@ -38,6 +39,9 @@ final class Reranker {
         SearchHit[] hits = response.getHits().getHits();
         List<PipelineHit> window = takeWindow(hits, state);
         if (state.window == 0) {
+            if (SearchState.OUTSIDE_WINDOW.equals(state.rerankStatus)) {
+                HitScores.below(hits, 0, settings.keepScores());
+            }
             finish(response, state, null, Map.of(), settings, then);
         } else if (hits.length == 0) {
             finish(response, state.notReranked("APPLIED", "there were no hits"), null, Map.of(), settings, then);
@@ -89,10 +93,10 @@ final class Reranker {
             finish(response, state, null, Map.of(), settings, then);
             return;
         }
-        for (RerankedHit hit : reranked.getHitsList()) {
-            score(hits[hit.getIndex()], hit, settings.keepScores());
-        }
         RerankOutcome outcome = reranked.getOutcome();
+        if (isReordered(outcome)) {
+            HitScores.reranked(hits, reranked, settings.keepScores());
+        }
         state.rerankStatus = SearchState.name(outcome.getStatus());
         state.rerankReason = outcome.getReason();
         Map<String, Object> counts = new LinkedHashMap<>();
@@ -114,16 +118,19 @@ final class Reranker {
             ByteString codes = StoredParts.bytes(ShardScores.take(hit, IndexSetup.CODES));
             if (window.size() < state.window) {
                 bytes += codes.size();
-                window.add(PipelineHit.newBuilder().setId(hit.getId()).setScore(score(hit)).setCodes(codes).build());
+                window.add(PipelineHit.newBuilder().setId(hit.getId()).setScore(HitScores.of(hit)).setCodes(codes).build());
             }
         }
         node.budget().observe(bytes, window.size());
         return window;
     }
 
-    /** The score as JSON shows it, which is what the sidecar's own search ranks by. */
-    static double score(SearchHit hit) {
-        return Double.parseDouble(Float.toString(hit.getScore()));
+    /** Whether the window has fused scores, rather than those of the first stage. */
+    private static boolean isReordered(RerankOutcome outcome) {
+        return switch (outcome.getStatus()) {
+            case RERANK_STATUS_APPLIED, RERANK_STATUS_PARTIAL -> true;
+            default -> false;
+        };
     }
 
     /**
@@ -150,16 +157,6 @@ final class Reranker {
         return order;
     }
 
-    private static void score(SearchHit hit, RerankedHit reranked, boolean keep) {
-        if (keep) {
-            hit.setDocumentField(FIRST_STAGE, new DocumentField(FIRST_STAGE, List.of(hit.getScore())));
-            if (reranked.hasMaxsim()) {
-                hit.setDocumentField(MAXSIM, new DocumentField(MAXSIM, List.of((float) reranked.getMaxsim())));
-            }
-        }
-        hit.score((float) reranked.getScore());
-    }
-
     private void finish(
         SearchResponse response,
         SearchState state,
@@ -174,16 +171,17 @@ final class Reranker {
         boolean isRefused = SearchState.REFUSED.equals(state.rerankStatus);
         if (settings.failClosed() && (isOutage || isRefused)) {
             String why = isRefused && !state.queryReason.isEmpty() ? state.queryReason : state.rerankReason;
-            String reason = "cherche_rerank: " + state.rerankStatus + ": " + why;
-            then.onFailure(new OpenSearchStatusException(reason, isOutage ? RestStatus.SERVICE_UNAVAILABLE : RestStatus.BAD_REQUEST));
+            String message = "cherche_rerank: " + state.rerankStatus + ": " + why;
+            then.onFailure(new OpenSearchStatusException(message, isOutage ? RestStatus.SERVICE_UNAVAILABLE : RestStatus.BAD_REQUEST));
             return;
         }
         Map<String, Object> values = state.toMap();
         values.put("rerank_status", state.rerankStatus);
-        if (!state.rerankReason.isEmpty()) {
-            values.put("rerank_reason", state.rerankReason);
+        String reason = Stream.of(state.rerankReason, state.windowCut).filter(said -> !said.isEmpty()).collect(Collectors.joining("; "));
+        if (!reason.isEmpty()) {
+            values.put("rerank_reason", reason);
         }
-        if (state.shrunk) {
+        if (state.shrunk || !state.windowCut.isEmpty()) {
             values.put("rerank_window_shrunk", true);
         }
         values.putAll(counts);

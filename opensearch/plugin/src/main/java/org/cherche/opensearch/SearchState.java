@@ -11,6 +11,8 @@ final class SearchState {
 
     static final String ATTRIBUTE = "cherche";
     static final String REWRITTEN = "REWRITTEN";
+    /** The page starts after the window: all its hits stand below those that were reranked. */
+    static final String OUTSIDE_WINDOW = "OUTSIDE_WINDOW";
     /** The sidecar refuses the search itself, for example for a text beyond its limit. */
     static final String REFUSED = "REFUSED";
 
@@ -34,6 +36,10 @@ final class SearchState {
     String rerankReason = "";
     int terms;
     boolean shrunk;
+    /** The least {@code index.max_result_window} of the indices. */
+    int maxWindow = Integer.MAX_VALUE;
+    /** Why the window is smaller than it was to be; empty where it is not. */
+    String windowCut = "";
     /** Whether the shards compute MaxSim, rather than a sidecar. */
     boolean onShards;
     /** Whether this search is repeated in shadow mode. */

@@ -26,7 +26,7 @@ final class ShardScores {
                 continue;
             }
             Object found = field == null ? null : field.getValue();
-            first[place] = Reranker.score(hits[place]);
+            first[place] = HitScores.of(hits[place]);
             ids[place] = hits[place].getId();
             maxsim[place] = found instanceof Number score ? score.doubleValue() : Double.NEGATIVE_INFINITY;
             isLate |= MaxSimPhase.LATE.equals(found);

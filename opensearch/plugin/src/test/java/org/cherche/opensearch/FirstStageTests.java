@@ -27,6 +27,7 @@ import org.opensearch.core.xcontent.NamedXContentRegistry;
 import org.opensearch.core.xcontent.XContentBuilder;
 import org.opensearch.index.query.AbstractQueryBuilder;
 import org.opensearch.index.query.BoolQueryBuilder;
+import org.opensearch.index.query.InnerHitBuilder;
 import org.opensearch.index.query.MatchQueryBuilder;
 import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
@@ -34,6 +35,7 @@ import org.opensearch.index.query.QueryShardContext;
 import org.opensearch.index.query.functionscore.FunctionScoreQueryBuilder;
 import org.opensearch.search.SearchModule;
 import org.opensearch.search.builder.SearchSourceBuilder;
+import org.opensearch.search.collapse.CollapseBuilder;
 import org.opensearch.search.sort.SortOrder;
 
 class FirstStageTests {
@@ -133,6 +135,38 @@ class FirstStageTests {
         assertEquals(match("a"), limited.query());
         assertEquals(2.5f, limited.getMinScore());
         assertTrue(source.minScore() < 0);
+    }
+
+    @Test
+    void aQueryIsMarkedWhereCollapseRepeatsIt() {
+        var inner = new CollapseBuilder("year").setInnerHits(new InnerHitBuilder("same"));
+        SearchSourceBuilder outer = source().collapse(inner);
+        assertFalse(FirstStage.isOfInnerHits(outer));
+        FirstStage.markForInnerHits(outer);
+        var marked = (BoolQueryBuilder) outer.query();
+        assertEquals(List.of(match("a")), marked.must(), "scores as before");
+        assertEquals("match_none", marked.should().get(0).getName());
+        // as ExpandSearchPhase does, and then a filter of another processor
+        QueryBuilder repeated = bool().filter(QueryBuilders.matchQuery("year", 2020)).must(outer.query());
+        assertTrue(FirstStage.isOfInnerHits(new SearchSourceBuilder().query(repeated)));
+        assertTrue(FirstStage.isOfInnerHits(new SearchSourceBuilder().query(bool().must(repeated).filter(match("b")))));
+        for (SearchSourceBuilder source : List.of(source(), source().collapse(new CollapseBuilder("year")))) {
+            FirstStage.markForInnerHits(source);
+            assertEquals(match("a"), source.query());
+        }
+        SearchSourceBuilder foreign = new SearchSourceBuilder().query(new Foreign("hybrid", Map.of())).collapse(inner);
+        FirstStage.markForInnerHits(foreign);
+        assertEquals("hybrid", foreign.query().getName(), "it must stay at the top");
+        FirstStage.markForInnerHits(new SearchSourceBuilder().collapse(inner));
+        FirstStage.markForInnerHits(null);
+        assertFalse(FirstStage.isOfInnerHits(null));
+    }
+
+    @Test
+    void aTieBreakerGivesSortValues() {
+        assertFalse(FirstStage.hasSortValues(source()));
+        assertFalse(FirstStage.hasSortValues(source().sort("_score")));
+        assertTrue(FirstStage.hasSortValues(source().sort("_score").sort("year")));
     }
 
     @Test

@@ -1,6 +1,7 @@
 package org.cherche.opensearch;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.List;
 import java.util.Map;
@@ -19,6 +20,15 @@ class FusionTests {
             String[] ids = ((List<?>) vector.get("ids")).toArray(String[]::new);
             int[] wanted = ((List<?>) vector.get("order")).stream().mapToInt(place -> (int) place).toArray();
             assertArrayEquals(wanted, Fusion.order(scores, ids));
+        }
+    }
+
+    @Test
+    void hitsBelowTheWindowScoreAsTheSidecars() {
+        for (Object one : (List<?>) Contract.read("fusion.json").get("below")) {
+            var vector = (Map<?, ?>) one;
+            double first = ((Number) vector.get("first")).doubleValue();
+            assertEquals(((Number) vector.get("score")).doubleValue(), Fusion.below(first), 1e-15);
         }
     }
 

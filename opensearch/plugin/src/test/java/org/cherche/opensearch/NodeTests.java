@@ -21,7 +21,8 @@ class NodeTests {
     }
 
     private IndexSetup reading(String... indices) {
-        return test.node.setupForReading(new SearchRequest(indices));
+        Node.Searched searched = test.node.searched(new SearchRequest(indices));
+        return searched == null ? null : searched.setup();
     }
 
     @Test
@@ -44,6 +45,12 @@ class NodeTests {
         assertNotNull(reading("b*s", "library"));
         assertNull(reading("books", "films"));
         assertNull(reading("books", "plain"));
+    }
+
+    @Test
+    void theNarrowestIndexLimitsTheWindow() {
+        assertEquals(10_000, test.node.searched(new SearchRequest("books", "papers")).maxWindow());
+        assertEquals(6, test.node.searched(new SearchRequest("books", "narrow")).maxWindow());
     }
 
     @Test

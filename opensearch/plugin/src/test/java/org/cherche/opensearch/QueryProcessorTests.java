@@ -7,17 +7,23 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import cherche.v1.Plugin.PrepareQueryRequest;
 import cherche.v1.Plugin.PrepareQueryResponse;
+import cherche.v1.Plugin.QueryEmbeddings;
 import com.google.protobuf.ByteString;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.common.settings.Settings;
+import org.opensearch.index.query.InnerHitBuilder;
 import org.opensearch.index.query.QueryBuilders;
 import org.opensearch.search.builder.SearchSourceBuilder;
+import org.opensearch.search.collapse.CollapseBuilder;
 import org.opensearch.search.pipeline.PipelineProcessingContext;
 
 class QueryProcessorTests {
@@ -71,6 +77,51 @@ class QueryProcessorTests {
         test.settings.applySettings(Settings.builder().put("plugins.cherche.enabled", false).build());
         assertFalse(process(Map.of("mode", "shadow"), request(null)).shadow);
         assertEquals(List.of(), test.calls);
+    }
+
+    @ParameterizedTest
+    @CsvSource({ "books, true", "'far:books,books', false" })
+    void aSearchThatSpansClustersIsPlain(String indices, boolean isForOthers) throws Exception {
+        SearchRequest request = request(null).indices(indices.split(","));
+        var running = new SearchFilter.Running(isForOthers);
+        SearchState state = within(running, () -> process(Map.of("rerank", true), request));
+        assertEquals(List.of("CROSS_CLUSTER", "CROSS_CLUSTER"), List.of(state.queryStatus, state.rerankStatus));
+        assertEquals(request(null).source(), request.source());
+        assertEquals(List.of(), test.calls);
+    }
+
+    @Test
+    void innerSearchesRunAsTheOneAroundThem() throws Exception {
+        SearchRequest outer = request(Map.of("mode", "off"));
+        outer.source().collapse(new CollapseBuilder("year").setInnerHits(new InnerHitBuilder("same")));
+        assertEquals("OFF", process(Map.of("rerank", true), outer).queryStatus);
+        var repeated = QueryBuilders.boolQuery().filter(QueryBuilders.termQuery("year", 2020)).must(outer.source().query());
+        SearchRequest inner = new SearchRequest("books").source(new SearchSourceBuilder().query(repeated));
+        SearchState state = process(Map.of("rerank", true), inner);
+        assertEquals(List.of("INNER_HITS", "INNER_HITS"), List.of(state.queryStatus, state.rerankStatus));
+        assertEquals(repeated, inner.source().query());
+        assertEquals(List.of(), test.calls);
+    }
+
+    @Test
+    void theEndOfASearchReleasesItsPartOfTheBudget() throws Exception {
+        var embeddings = QueryEmbeddings.newBuilder().setData(ByteString.copyFrom(new byte[4])).setTokens(1).setDim(1);
+        test.prepareQuery = request -> PrepareQueryResponse.newBuilder().setEmbeddings(embeddings).build();
+        var running = new SearchFilter.Running(false);
+        Map<String, Object> pipeline = Map.of("rerank", true, "maxsim", "sidecar");
+        assertEquals(10, within(running, () -> process(pipeline, request(null))).window);
+        assertTrue(test.reserved() > 0);
+        running.end();
+        assertEquals(0, test.reserved());
+        within(running, () -> process(pipeline, request(null)));
+        assertEquals(0, test.reserved(), "a search that failed while its query was encoded");
+    }
+
+    private <T> T within(SearchFilter.Running running, Callable<T> work) throws Exception {
+        try (var ignored = test.pool.getThreadContext().stashContext()) {
+            test.pool.getThreadContext().putTransient("cherche_search", running);
+            return work.call();
+        }
     }
 
     @Test

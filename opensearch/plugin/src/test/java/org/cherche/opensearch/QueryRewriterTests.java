@@ -154,9 +154,42 @@ class QueryRewriterTests {
         request.source().from(10);
         SearchState state = rewrite(request, Map.of("rerank", true));
         assertEquals("OUTSIDE_WINDOW", state.rerankStatus);
-        assertEquals("the page starts after the rerank window of 10 hits", state.rerankReason);
+        assertEquals("the page starts after the rerank window of 10 hits, so its scores lie below all of those", state.rerankReason);
         assertEquals(10, request.source().from());
         assertFalse(sent(0).getEmbeddings());
+    }
+
+    @Test
+    void allPagesOfASearchAfterRunOneQueryAndNoRerank() throws Exception {
+        test.prepareQuery = request -> prepared().build();
+        SearchRequest first = request("books");
+        first.source().sort("_score").sort("year");
+        SearchRequest after = request("books");
+        after.source().sort("_score").sort("year").searchAfter(new Object[] { 1.5, 2020 });
+        for (SearchRequest page : List.of(first, after)) {
+            SearchState state = rewrite(page, Map.of("rerank", true));
+            assertEquals(List.of("REWRITTEN", "SKIPPED_SORT", 0), List.of(state.queryStatus, state.rerankStatus, state.window));
+            assertTrue(state.rerankReason.contains("search_after"), state.rerankReason);
+            assertEquals(-1, page.source().size(), "no window is fetched");
+        }
+        assertEquals(first.source().query(), after.source().query());
+        SearchRequest other = request("books");
+        other.source().sort("year").searchAfter(new Object[] { 2020 });
+        assertEquals("SKIPPED_SORT", rewrite(other, Map.of()).queryStatus);
+    }
+
+    @Test
+    void aWindowBeyondTheIndexesLimitIsCut() throws Exception {
+        test.prepareQuery = request -> prepared().build();
+        SearchRequest request = request("narrow");
+        request.source().size(5);
+        SearchState state = rewrite(request, Map.of("rerank", true));
+        assertEquals(List.of(6, 6), List.of(state.window, request.source().size()));
+        assertEquals("the window of 10 hits is cut to index.max_result_window, 6", state.windowCut);
+        SearchRequest below = request("narrow");
+        below.source().from(6);
+        assertEquals("OUTSIDE_WINDOW", rewrite(below, Map.of("rerank", true)).rerankStatus);
+        assertEquals("", rewrite(request("narrow"), Map.of("rerank", true, "rerank_window", 6)).windowCut);
     }
 
     @Test
@@ -259,12 +292,9 @@ class QueryRewriterTests {
         sorted.source().sort("year");
         assertEquals("SKIPPED_SORT", rewrite(sorted, Map.of()).queryStatus);
         assertEquals("SKIPPED_SORT", rewrite(request("books").scroll("1m"), Map.of()).queryStatus);
-        SearchRequest after = request("books");
-        after.source().searchAfter(new Object[] { 1 });
-        assertEquals("SKIPPED_SORT", rewrite(after, Map.of()).queryStatus);
         assertEquals("OFF", rewrite(request("books"), Map.of("mode", "off")).queryStatus);
         assertEquals(List.of(), test.calls);
-        assertEquals(6, test.count(Count.QUERIES_UNTOUCHED));
+        assertEquals(5, test.count(Count.QUERIES_UNTOUCHED));
     }
 
     @Test

@@ -21,6 +21,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.apache.lucene.search.Explanation;
 import org.cherche.opensearch.Stats.Count;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -119,6 +121,41 @@ class RerankerTests {
             ),
             ext(page)
         );
+    }
+
+    @Test
+    void scoresFallWithTheRankAcrossTheWindowsEdgeAndExplanationsGiveThem() throws Exception {
+        SearchHit[] hits = { TestNode.hit("a"), TestNode.hit("b"), TestNode.hit("c"), TestNode.hit("d") };
+        for (int place = 0; place < hits.length; place++) {
+            hits[place].explanation(Explanation.match(hits.length - place, "first stage"));
+            hits[place].setDocumentField(Reranker.MAXSIM, new DocumentField(Reranker.MAXSIM, List.of((float) place)));
+        }
+        SearchState state = new SearchState(Options.DEFAULTS, test.node.setupForWriting("books"), 0, 4).notRewritten("REWRITTEN", "");
+        state.window = 2;
+        state.onShards = true;
+        state.embeddings = QueryEmbeddings.getDefaultInstance();
+        state.windowCut = "cut";
+        SearchResponse page = rerank(state, FAIL_OPEN, hits);
+        assertEquals(List.of("a", "b", "c", "d"), TestNode.ids(page));
+        List<Float> scores = Stream.of(page.getHits().getHits()).map(SearchHit::getScore).toList();
+        assertEquals(List.of(0.5f, 0.5f, -1 / 3f, -0.5f), scores);
+        assertEquals(0.5f, page.getHits().getMaxScore());
+        for (SearchHit hit : page.getHits()) {
+            assertEquals(hit.getScore(), hit.getExplanation().getValue());
+        }
+        Explanation[] parts = page.getHits().getAt(0).getExplanation().getDetails();
+        assertEquals(List.of(1.0f, 0.0f), Stream.of(parts).map(Explanation::getValue).toList(), "of equal weight 0.5");
+        assertEquals(2.0f, page.getHits().getAt(2).field(Reranker.FIRST_STAGE).<Float>getValue());
+        assertEquals(List.of("cut", true), List.of(ext(page).get("rerank_reason"), ext(page).get("rerank_window_shrunk")));
+    }
+
+    @Test
+    void aPageOutsideTheWindowScoresBelowIt() throws Exception {
+        var state = new SearchState(Options.DEFAULTS, test.node.setupForWriting("books"), 10, 2).notRewritten("REWRITTEN", "");
+        SearchResponse page = rerank(state.notReranked("OUTSIDE_WINDOW", ""), FAIL_OPEN, TestNode.hit("a"), TestNode.hit("b"));
+        assertEquals(List.of(-1 / 3f, -0.5f), Stream.of(page.getHits().getHits()).map(SearchHit::getScore).toList());
+        assertEquals(-1 / 3f, page.getHits().getMaxScore());
+        assertEquals(1.0f, page.getHits().getAt(1).field(Reranker.FIRST_STAGE).<Float>getValue());
     }
 
     @Test

@@ -30,6 +30,7 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -50,6 +51,7 @@ import org.opensearch.common.settings.Settings;
 import org.opensearch.common.unit.TimeValue;
 import org.opensearch.common.util.concurrent.ThreadContext;
 import org.opensearch.core.action.ActionListener;
+import org.opensearch.core.common.breaker.CircuitBreaker;
 import org.opensearch.core.common.breaker.NoopCircuitBreaker;
 import org.opensearch.core.ParseField;
 import org.opensearch.core.common.io.stream.NamedWriteableRegistry;
@@ -66,8 +68,8 @@ import org.opensearch.transport.client.Client;
 
 /**
  * A node's services over a scripted client and a scripted sidecar behind a real channel. The indices {@code books} and
- * {@code papers} have the same setup, {@code films} has another one, {@code plain} has none; {@code library} is an
- * alias of {@code books}.
+ * {@code papers} have the same setup, so has {@code narrow}, whose result window is 6; {@code films} has another one,
+ * {@code plain} has none; {@code library} is an alias of {@code books}.
  */
 final class TestNode implements AutoCloseable {
 
@@ -91,6 +93,18 @@ final class TestNode implements AutoCloseable {
     volatile Function<RerankHitsRequest, RerankHitsResponse> rerankHits = TestNode::unimplemented;
     volatile Function<SearchRequest, SearchResponse> search = request -> response();
     private final Server server;
+    private final AtomicLong reserved = new AtomicLong();
+    private final CircuitBreaker breaker = new NoopCircuitBreaker(Budget.BREAKER) {
+        @Override
+        public double addEstimateBytesAndMaybeBreak(long bytes, String label) {
+            return reserved.addAndGet(bytes);
+        }
+
+        @Override
+        public long addWithoutBreaking(long bytes) {
+            return reserved.addAndGet(bytes);
+        }
+    };
 
     TestNode(Settings values) {
         var health = new HealthStatusManager();
@@ -122,7 +136,7 @@ final class TestNode implements AutoCloseable {
                 new Breaker(100, 1, System::nanoTime),
                 pool
             ),
-            new Budget(new NoopCircuitBreaker(Budget.BREAKER), pool)
+            new Budget(breaker, pool)
         );
     }
 
@@ -141,6 +155,11 @@ final class TestNode implements AutoCloseable {
         if (!ThreadPool.terminate(pool, 10, TimeUnit.SECONDS)) {
             throw new IllegalStateException("the thread pool did not terminate");
         }
+    }
+
+    /** Bytes of the budget of reranks that are in use. */
+    long reserved() {
+        return reserved.get();
     }
 
     long count(Stats.Count count) {
@@ -193,6 +212,7 @@ final class TestNode implements AutoCloseable {
         var metadata = Metadata.builder()
             .put(index("books", META.formatted("int8")).putAlias(AliasMetadata.builder("library")).build(), false)
             .put(index("papers", META.formatted("int8")).build(), false)
+            .put(index("narrow", META.formatted("int8"), Map.of("index.max_result_window", 6)).build(), false)
             .put(index("films", META.formatted("residual2")).build(), false)
             .put(index("broken", "{\"_meta\": {\"cherche\": {\"fields\": 3}}}").build(), false)
             .put(index("plain", "{}").build(), false);
@@ -200,7 +220,12 @@ final class TestNode implements AutoCloseable {
     }
 
     private static IndexMetadata.Builder index(String name, String mapping) {
+        return index(name, mapping, Map.of());
+    }
+
+    private static IndexMetadata.Builder index(String name, String mapping, Map<String, ?> own) {
         Settings settings = Settings.builder()
+            .loadFromMap(own)
             .put(IndexMetadata.SETTING_VERSION_CREATED, Version.CURRENT)
             .put(IndexMetadata.SETTING_INDEX_UUID, "uuid of " + name)
             .put(IndexMetadata.SETTING_NUMBER_OF_SHARDS, 1)
