@@ -39,6 +39,7 @@ from sidecar.wire.models import model_from_pb
 from sidecar.wire.status import CLUSTER_AUTHORIZATION
 
 Output = Literal["term_weights", "token_codes"]
+_IDS = 4_000  # of one call: a message of 4,096 fields is always taken
 
 
 class Client:
@@ -285,11 +286,11 @@ class Client:
 
         Or only of `ids`, those of them that are there; or of about `sample` documents, the same each time.
         """
-        request = index_pb2.DumpIndexRequest(index=name, ids=ids, sample=sample)
-        call = self._calls.stream(self._index.DumpIndex, request)
-        async with aclosing(self._calls.responses(call)) as responses:
-            async for response in responses:
-                yield index.dumped_from_pb(response)
+        for part in [ids[at : at + _IDS] for at in range(0, len(ids), _IDS)] or [()]:
+            request = index_pb2.DumpIndexRequest(index=name, ids=part, sample=sample)
+            async with aclosing(self._calls.responses(self._calls.stream(self._index.DumpIndex, request))) as responses:
+                async for response in responses:
+                    yield index.dumped_from_pb(response)
 
     async def backfill_index(self, name: str, options: BackfillOptions) -> AsyncGenerator[BackfillEvent, None]:
         """Encode what an index holds and is not encoded; leaving early ends the work, and what was done stays.

@@ -50,6 +50,8 @@ async def test_a_dump_of_some_documents(fed: RunningServer) -> None:
         return [document.id async for document in fed.client.dump_index("cars", **asked)]
 
     assert sorted(await ids(ids=["2", "nowhere", "0"])) == ["0", "2"]
+    many = [f"nowhere {place}" for place in range(70_000)]
+    assert await ids(ids=["2", *many, "0"]) == ["2", "0"]
     sample = await ids(sample=3)
     assert len(sample) == 3
     assert set(sample) < {"0", "1", "2", "3"}
