@@ -17,6 +17,7 @@ from sidecar.cluster.parts import OPENSEARCH, Server
 from sidecar.cluster.places import User
 
 _PORTS = range(15_000, 32_000)
+_EXEC_TIMEOUT = 5.0  # seconds
 _LOG4J = """status = error
 appender.console.type = Console
 appender.console.name = console
@@ -152,11 +153,21 @@ def is_running(pid: int, folder: Path) -> bool:
     marker = os.fsencode(f".path.conf={folder / 'config'}")
     if Path("/proc/self/cmdline").exists():
         try:
-            return marker in Path(f"/proc/{pid}/cmdline").read_bytes()
+            return marker in _command_line(Path(f"/proc/{pid}"))
         except (FileNotFoundError, ProcessLookupError):
             return False
     shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
     return marker in shown.stdout
+
+
+def _command_line(process: Path) -> bytes:
+    """Read from a folder of ``/proc``; Linux gives none of a zombie, nor of a process that is replacing its program."""
+    deadline = time.monotonic() + _EXEC_TIMEOUT
+    while not (found := (process / "cmdline").read_bytes()) and time.monotonic() < deadline:
+        if (process / "stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]:
+            break
+        time.sleep(0.01)
+    return found
 
 
 def stop(nodes: Mapping[int, Path], timeout: float = 20.0, first: signal.Signals = signal.SIGTERM) -> int:

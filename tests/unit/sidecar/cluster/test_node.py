@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from sidecar.cluster import node, parts
@@ -45,6 +46,18 @@ def test_only_our_own_processes_are_ended(tmp_path: Path) -> None:
         assert other.poll() is None
         other.kill()
     assert node.stop({mine.pid: tmp_path}) == 0
+
+
+def test_a_process_that_replaces_its_program_is_not_taken_for_ended(tmp_path: Path) -> None:
+    """For a moment it has no command line; a zombie never has one again."""
+    (tmp_path / "cmdline").touch()
+    (tmp_path / "stat").write_text("7 (a name) ) Z 1 7 7 0")
+    assert node._command_line(tmp_path) == b""
+    (tmp_path / "stat").write_text("7 (java) R 1 7 7 0")
+    replaced = threading.Timer(0.05, (tmp_path / "cmdline").write_bytes, [b"java"])
+    replaced.start()
+    assert node._command_line(tmp_path) == b"java"
+    replaced.join()
 
 
 def test_free_ports_differ() -> None:
