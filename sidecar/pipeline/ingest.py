@@ -17,9 +17,9 @@ from sidecar.values.documents import IngestResult, SourceDocument, StoredDocumen
 from sidecar.values.model import Lane
 
 _ATTEMPTS = 4
-# Texts of equal length share a pass (`cherche_models.runtime.batches.plan`): of 256 short ones more do so. Long ones
+# Texts of equal length share a pass (`cherche_models.runtime.batches.plan`): of 512 short ones more do so. Long ones
 # stop at the bytes, or the first answer would take minutes.
-BATCH = Bounds(items=256, bytes=1 << 20)
+BATCH = Bounds(items=512, bytes=1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
