@@ -178,9 +178,9 @@ async def test_weights_dropped_by_an_update_are_found_and_restored(cluster: Clus
     body = ("\n".join(map(json.dumps, lines)) + "\n").encode()
     reply = await cluster.send("POST", f"/{index}/_bulk", body, pipeline=pipeline, refresh="true")
     assert not reply["errors"]
-    assert await gaps(cluster) == Gaps(lost=2)
+    assert await gaps(cluster) == Gaps(waiting=2)
     [finding] = (await client.get_index(index)).findings
-    assert finding.startswith("2 documents lost their weights")
+    assert finding.startswith("2 documents wait for weights")
     assert finding.endswith(f"run: cherche backfill {index}")
     async for _ in client.backfill_index(index, BackfillOptions(search_slowdown=0.0, ignore_disk=True)):
         pass
@@ -196,21 +196,53 @@ async def gaps(cluster: Cluster) -> Gaps:
     return await cluster.engine.gaps(cluster.index, meta)
 
 
-async def test_a_document_without_text_is_rejected_or_skipped(cluster: Cluster) -> None:
-    items = await bulk(cluster, {"empty": {"n": 1}, "full": {"text": "words"}}, await ingest_pipeline(cluster))
-    [(id, error)] = failed(items).items()
-    assert (id, items["empty"]["status"]) == ("empty", 400)
-    assert "has no text in title, text" in error["reason"]
-    items = await bulk(cluster, {"empty": {"n": 1}}, await ingest_pipeline(cluster, ignore_missing=True))
+async def test_a_document_without_text_is_stored_as_a_feed_stores_it_or_refused_on_request(cluster: Cluster) -> None:
+    bare: Sources = {"empty": {"n": 1}, "null": {"text": [None, ""]}}
+    items = await bulk(cluster, {**bare, "full": {"text": ["words", None, 7]}}, await ingest_pipeline(cluster))
     assert failed(items) == {}
-    assert (await stored(cluster, cluster.index))["empty"].terms_digest == ""
+    written = await stored(cluster, cluster.index)
+    assert {id: one.state for id, one in written.items()} == {"empty": "no_text", "null": "no_text", "full": "ok"}
+    outcomes = await feed(cluster, cluster.index, {**bare, "full": {"text": ["words", None, 7]}})
+    assert set(outcomes.values()) == {"unchanged"}
+    items = await bulk(cluster, bare, await ingest_pipeline(cluster, ignore_missing=False))
+    assert {items[id]["status"] for id in bare} == {400}
+    assert "has no text in any encoded field" in failed(items)["empty"]["reason"]
 
 
-async def test_an_index_that_was_not_set_up_says_what_to_do(cluster: Cluster) -> None:
+async def test_an_index_that_was_not_set_up_takes_its_documents_as_they_are(cluster: Cluster) -> None:
     plain = f"{cluster.index}-plain"
-    await cluster.send("PUT", f"/{plain}")
     items = await bulk(cluster, {"a": {"text": "words"}}, await ingest_pipeline(cluster), plain)
-    assert f"run cherche setup {plain}" in items["a"]["error"]["reason"]
+    assert failed(items) == {}
+    assert (await cluster.send("GET", f"/{plain}/_source/a")) == {"text": "words"}
+
+
+@pytest.mark.parametrize("lean", [True, False])
+@pytest.mark.parametrize("upsert", [True, False])
+async def test_a_part_of_a_document_is_never_taken_for_the_whole(cluster: Cluster, lean: bool, upsert: bool) -> None:
+    index = cluster.index if lean else f"{cluster.index}-there"
+    pipeline = await ingest_pipeline(cluster)
+    whole: Sources = {id: {"title": "moonlight", "text": "over the sea", "views": 1} for id in "abc"}
+    if not lean:
+        await cluster.send("PUT", f"/{index}/_doc/first", {"title": "x", "text": "y"}, refresh="true")
+        await cluster.server.client.setup_index(index, IndexOptions())
+    await bulk(cluster, whole, pipeline, index)
+    assert {one.state for id, one in (await stored(cluster, index)).items() if id != "first"} == {"ok"}
+    parts = {"a": {"title": "sunlight"}, "b": {"views": 2}}
+    lines: list[Any] = []
+    for id, part in parts.items():
+        lines += [{"update": {"_id": id}}, {"doc": part, "doc_as_upsert": upsert}]
+    body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    reply = await cluster.send("POST", f"/{index}/_bulk", body, pipeline=pipeline, refresh="true")
+    assert not reply["errors"], reply
+    states = {id: one.state for id, one in (await stored(cluster, index)).items()}
+    assert (states["a"], states["b"], states["c"]) == ("pending", "pending" if lean else "ok", "ok")
+    for word, ids in (("moonlight", {"b", "c"} - ({"b"} if lean else set())), ("sunlight", set[str]())):
+        found = await cluster.server.client.search(SearchRequest(index, word, mode="sparse"))
+        assert {hit.id for hit in found.hits} == ids, word
+    quiet = BackfillOptions(search_slowdown=0.0)
+    assert [one async for one in cluster.server.client.backfill_index(index, quiet)]
+    found = await cluster.server.client.search(SearchRequest(index, "sunlight", mode="sparse"))
+    assert {hit.id for hit in found.hits} == {"a"}
 
 
 async def test_fields_that_a_client_sends_are_replaced(cluster: Cluster) -> None:

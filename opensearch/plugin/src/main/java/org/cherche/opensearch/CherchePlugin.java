@@ -182,7 +182,7 @@ public final class CherchePlugin extends Plugin
 
     @Override
     public List<ActionFilter> getActionFilters() {
-        return List.of(new SearchFilter(this::node));
+        return List.of(new SearchFilter(this::node), new PartialUpdates(this::node));
     }
 
     @Override

@@ -23,7 +23,6 @@ import org.cherche.opensearch.Stats.Count;
 import org.opensearch.OpenSearchStatusException;
 import org.opensearch.common.unit.TimeValue;
 import org.opensearch.core.action.ActionListener;
-import org.opensearch.core.rest.RestStatus;
 import org.opensearch.ingest.AbstractProcessor;
 import org.opensearch.ingest.ConfigurationUtils;
 import org.opensearch.ingest.IngestDocument;
@@ -160,7 +159,8 @@ final class EncodeProcessor extends AbstractProcessor {
         IndexSetup setup = null;
         try {
             setup = node.setupForWriting(index);
-            batches = cut(items(group, setup));
+            // An index that is not set up takes its documents as they are.
+            batches = setup == null ? List.of() : cut(items(group, setup));
         } catch (RuntimeException e) {
             group.forEach(target -> fail(target, e));
         }
@@ -205,11 +205,11 @@ final class EncodeProcessor extends AbstractProcessor {
             try {
                 texts.map(target.document, setup);
                 Map<String, Object> source = target.source();
-                Map<String, Object> found = Texts.of(source, setup);
-                if (found.isEmpty() && ignoreMissing) {
-                    IndexSetup.OWN_FIELDS.forEach(source::remove); // a client sent them: they do not belong to this text
+                if (IndexSetup.PARTIAL.equals(source.get(IndexSetup.STATE))) {
+                    PartialUpdates.pend(source, setup); // the rest of its text is not here
                     continue;
                 }
+                Map<String, Object> found = Texts.of(source, setup);
                 var document = PipelineDocument.newBuilder().setId(id(source)).setSourceJson(IndexSetup.json(found));
                 items.add(new Item(target, document.build(), null));
             } catch (RuntimeException e) {
@@ -263,7 +263,7 @@ final class EncodeProcessor extends AbstractProcessor {
             case INVALID_ARGUMENT, INTERNAL, UNKNOWN, OUT_OF_RANGE -> true;
             default -> false;
         };
-        if (isContentError && batch.size() > 1) {
+        if ((isContentError || Sidecar.isTooLarge(status)) && batch.size() > 1) {
             int middle = batch.size() / 2;
             encode(batch.subList(0, middle), setup, () -> encode(batch.subList(middle, batch.size()), setup, done));
             return;
@@ -297,6 +297,10 @@ final class EncodeProcessor extends AbstractProcessor {
     }
 
     private void write(Item item, PreparedDocument prepared, Map<String, Object> features) {
+        if (prepared.getTerms().isEmpty()) {
+            writeWithoutText(item, prepared.getHash());
+            return;
+        }
         Map<String, Object> source = item.target.source();
         source.put(IndexSetup.WEIGHTS, features);
         source.put(IndexSetup.TERMS, base64(prepared.getTerms()));
@@ -307,41 +311,42 @@ final class EncodeProcessor extends AbstractProcessor {
             source.put(IndexSetup.CODES, base64(codes));
         }
         source.put(IndexSetup.HASH, prepared.getHash());
-        source.put(IndexSetup.STATE, "ok");
+        source.put(IndexSetup.STATE, IndexSetup.OK);
         node.stats().one(prepared.getReused() ? Count.DOCUMENTS_REUSED : Count.DOCUMENTS_ENCODED);
         if (prepared.getItem().getTruncated()) {
             node.stats().one(Count.DOCUMENTS_TRUNCATED);
         }
     }
 
+    private void writeWithoutText(Item item, String hash) {
+        if (!ignoreMissing) {
+            fail(item.target, new IllegalArgumentException("document [" + item.id() + "] has no text in any encoded field"));
+            return;
+        }
+        Map<String, Object> source = item.target.source();
+        IndexSetup.OWN_FIELDS.forEach(source::remove); // a client sent them
+        source.put(IndexSetup.HASH, hash);
+        source.put(IndexSetup.STATE, IndexSetup.NO_TEXT);
+        node.stats().one(Count.DOCUMENTS_WITHOUT_TEXT);
+    }
+
     /** Rejects a document, or defers it where it may be encoded later. */
     private void refuse(Item item, Status status) {
-        if (onUnavailable == OnUnavailable.DEFER && Sidecar.isTransient(status.getCode())) {
+        if (onUnavailable == OnUnavailable.DEFER && Sidecar.isTransient(status)) {
             Map<String, Object> source = item.target.source();
             IndexSetup.OWN_FIELDS.forEach(source::remove);
-            source.put(IndexSetup.STATE, "pending");
+            source.put(IndexSetup.STATE, IndexSetup.PENDING);
             node.stats().one(Count.DOCUMENTS_DEFERRED);
             return;
         }
-        String reason = TYPE + ": " + status.getCode() + ": " + status.getDescription();
-        fail(item.target, new OpenSearchStatusException(reason, restStatus(status.getCode())));
+        String description = status.getDescription() == null ? "the sidecar gave no reason" : status.getDescription();
+        String reason = TYPE + ": " + status.getCode() + ": " + description;
+        fail(item.target, new OpenSearchStatusException(reason, Sidecar.restStatus(status)));
     }
 
     private void fail(Target target, Exception error) {
         node.stats().one(Count.DOCUMENTS_FAILED);
         target.onFailure.accept(error);
-    }
-
-    static RestStatus restStatus(Status.Code code) {
-        return switch (code) {
-            case INVALID_ARGUMENT, OUT_OF_RANGE -> RestStatus.BAD_REQUEST;
-            case NOT_FOUND, FAILED_PRECONDITION -> RestStatus.CONFLICT;
-            case UNAUTHENTICATED, PERMISSION_DENIED -> RestStatus.BAD_GATEWAY;
-            case RESOURCE_EXHAUSTED -> RestStatus.TOO_MANY_REQUESTS;
-            case UNAVAILABLE, CANCELLED -> RestStatus.SERVICE_UNAVAILABLE;
-            case DEADLINE_EXCEEDED -> RestStatus.GATEWAY_TIMEOUT;
-            default -> RestStatus.INTERNAL_SERVER_ERROR;
-        };
     }
 
     /** Weights by feature name of the document at a position of the batch. */
@@ -377,7 +382,7 @@ final class EncodeProcessor extends AbstractProcessor {
         ) {
             Texts texts = Texts.read(TYPE, tag, config);
             OnUnavailable onUnavailable = OnUnavailable.read(tag, config);
-            boolean ignoreMissing = ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "ignore_missing", false);
+            boolean ignoreMissing = ConfigurationUtils.readBooleanProperty(TYPE, tag, config, "ignore_missing", true);
             TimeValue deadline = ChercheSettings.deadline(TYPE, tag, config);
             return new EncodeProcessor(tag, description, node.get(), texts, onUnavailable, ignoreMissing, deadline);
         }

@@ -10,6 +10,7 @@ import org.opensearch.cluster.metadata.IndexMetadata;
 import org.opensearch.cluster.metadata.MappingMetadata;
 import org.opensearch.common.cache.Cache;
 import org.opensearch.common.cache.CacheBuilder;
+import org.opensearch.common.regex.Regex;
 import org.opensearch.common.xcontent.XContentFactory;
 import org.opensearch.core.common.bytes.BytesReference;
 
@@ -23,20 +24,26 @@ import org.opensearch.core.common.bytes.BytesReference;
  * @param weight default weight of MaxSim in the fused score
  * @param codec form of the token codes, for example {@code pool2+int8}
  * @param hasCodes whether documents have token codes
+ * @param isLean whether weights and codes stay out of {@code _source}, so that every partial update loses them
  */
-record IndexSetup(ByteString json, List<String> fields, int window, double weight, String codec, boolean hasCodes) {
+record IndexSetup(ByteString json, List<String> fields, int window, double weight, String codec, boolean hasCodes, boolean isLean) {
 
     static final String WEIGHTS = "cherche_weights";
     static final String TERMS = "cherche_terms";
     static final String CODES = "cherche_codes";
     static final String HASH = "cherche_hash";
     static final String STATE = "cherche_state";
+    /** States: encoded as a whole; without text; to be encoded by a backfill; part of a document, only on its way in. */
+    static final String OK = "ok";
+    static final String NO_TEXT = "no_text";
+    static final String PENDING = "pending";
+    static final String PARTIAL = "partial";
     static final List<String> OWN_FIELDS = List.of(WEIGHTS, TERMS, CODES, HASH, STATE);
 
     private record Version(String uuid, long mapping) {}
 
     private static final Cache<Version, IndexSetup> CACHE = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
-    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false);
+    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false);
 
     /**
      * Reads the setup of an index.
@@ -59,12 +66,22 @@ record IndexSetup(ByteString json, List<String> fields, int window, double weigh
 
     /** Reads a mapping; NONE where it has no {@code _meta.cherche}. */
     static IndexSetup read(MappingMetadata mapping) {
-        Object meta = mapping == null ? null : mapping.sourceAsMap().get("_meta");
-        Object own = meta instanceof Map<?, ?> map ? map.get("cherche") : null;
-        return own instanceof Map<?, ?> map ? parse(map) : NONE;
+        Map<String, Object> root = mapping == null ? Map.of() : mapping.sourceAsMap();
+        Object own = root.get("_meta") instanceof Map<?, ?> map ? map.get("cherche") : null;
+        return own instanceof Map<?, ?> map ? parse(map, isLean(root.get("_source"))) : NONE;
+    }
+
+    private static boolean isLean(Object source) {
+        Object excludes = source instanceof Map<?, ?> map ? map.get("excludes") : null;
+        return excludes instanceof List<?> patterns
+            && patterns.stream().anyMatch(pattern -> Regex.simpleMatch(String.valueOf(pattern), TERMS));
     }
 
     static IndexSetup parse(Map<?, ?> meta) {
+        return parse(meta, false);
+    }
+
+    private static IndexSetup parse(Map<?, ?> meta, boolean isLean) {
         List<String> fields = new ArrayList<>();
         for (Object field : (List<?>) meta.get("fields")) {
             fields.add((String) ((Map<?, ?>) field).get("name"));
@@ -74,7 +91,7 @@ record IndexSetup(ByteString json, List<String> fields, int window, double weigh
         double weight = ((Number) rerank.get("weight")).doubleValue();
         Object codes = ((Map<?, ?>) meta.get("fingerprint")).get("codes");
         boolean hasCodes = codes instanceof String text && !text.isEmpty();
-        return new IndexSetup(json(meta), List.copyOf(fields), window, weight, String.valueOf(meta.get("codec")), hasCodes);
+        return new IndexSetup(json(meta), List.copyOf(fields), window, weight, String.valueOf(meta.get("codec")), hasCodes, isLean);
     }
 
     /** Any JSON value as bytes. */

@@ -100,19 +100,11 @@ public final class Node {
         return ingestLimit;
     }
 
-    /**
-     * The setup of the index that an index or alias name writes to.
-     *
-     * @throws IllegalStateException where the index is not set up
-     */
+    /** The setup of the index that an index or alias name writes to; null where there is none, or it is not set up. */
     IndexSetup setupForWriting(String name) {
-        IndexAbstraction target = state().metadata().getIndicesLookup().get(name);
+        IndexAbstraction target = name == null ? null : state().metadata().getIndicesLookup().get(name);
         IndexMetadata index = target == null ? null : target.getWriteIndex();
-        IndexSetup setup = index == null ? null : IndexSetup.of(index);
-        if (setup == null) {
-            throw new IllegalStateException("index [" + name + "] is not set up for cherche: run cherche setup " + name);
-        }
-        return setup;
+        return index == null ? null : IndexSetup.of(index);
     }
 
     /**

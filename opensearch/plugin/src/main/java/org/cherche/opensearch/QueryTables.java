@@ -46,7 +46,7 @@ final class QueryTables {
 
             @Override
             public void onFailure(Exception error) {
-                if (!Sidecar.isTransient(Status.fromThrowable(error).getCode())) {
+                if (!Sidecar.isTransient(Status.fromThrowable(error))) {
                     tables.put(setup, Optional.empty());
                 }
                 then.onResponse(null);

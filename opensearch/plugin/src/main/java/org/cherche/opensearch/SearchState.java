@@ -79,10 +79,13 @@ final class SearchState {
         };
     }
 
-    /** The description that the sidecar sent with an error, else the error's message. */
+    /** The description that the sidecar sent with an error, else the error's message, else its kind. */
     static String reason(Exception error) {
-        String description = Status.fromThrowable(error).getDescription();
-        return description == null ? String.valueOf(error.getMessage()) : description;
+        Status status = Status.fromThrowable(error);
+        if (status.getDescription() != null) {
+            return status.getDescription();
+        }
+        return error.getMessage() == null ? error.getClass().getSimpleName() : error.getMessage();
     }
 
     /** The status as {@code ext.cherche} shows it. */

@@ -30,6 +30,7 @@ import java.util.function.Function;
 import org.opensearch.common.unit.TimeValue;
 import org.opensearch.common.util.concurrent.ThreadContext;
 import org.opensearch.core.action.ActionListener;
+import org.opensearch.core.rest.RestStatus;
 import org.opensearch.threadpool.Scheduler;
 import org.opensearch.threadpool.ThreadPool;
 
@@ -144,8 +145,32 @@ class Sidecar implements Closeable {
     }
 
     /** Whether the same document may succeed later. */
-    static boolean isTransient(Status.Code code) {
-        return isOutage(code) || code == Status.Code.RESOURCE_EXHAUSTED;
+    static boolean isTransient(Status status) {
+        return isOutage(status.getCode()) || status.getCode() == Status.Code.RESOURCE_EXHAUSTED && !isTooLarge(status);
+    }
+
+    /** Whether a message is over a limit of gRPC, which has the code of an overload (as grpc-java and gRPC core say it). */
+    static boolean isTooLarge(Status status) {
+        String said = status.getDescription();
+        return status.getCode() == Status.Code.RESOURCE_EXHAUSTED
+            && said != null
+            && (said.contains("message exceeds maximum size") || said.contains("message larger than max"));
+    }
+
+    /** The status of a bulk item whose call failed; clients retry some of them. */
+    static RestStatus restStatus(Status status) {
+        if (isTooLarge(status)) {
+            return RestStatus.REQUEST_ENTITY_TOO_LARGE;
+        }
+        return switch (status.getCode()) {
+            case INVALID_ARGUMENT, OUT_OF_RANGE -> RestStatus.BAD_REQUEST;
+            case NOT_FOUND, FAILED_PRECONDITION -> RestStatus.CONFLICT;
+            case UNAUTHENTICATED, PERMISSION_DENIED -> RestStatus.BAD_GATEWAY;
+            case RESOURCE_EXHAUSTED -> RestStatus.TOO_MANY_REQUESTS;
+            case UNAVAILABLE, CANCELLED -> RestStatus.SERVICE_UNAVAILABLE;
+            case DEADLINE_EXCEEDED -> RestStatus.GATEWAY_TIMEOUT;
+            default -> RestStatus.INTERNAL_SERVER_ERROR;
+        };
     }
 
     @Override

@@ -83,30 +83,52 @@ final class Texts {
         return texts;
     }
 
-    /** The value under a name or path; null where there is none. */
+    /** The value under a name or path, or all values where the path leads to several; null where there is none. */
     static Object at(Map<?, ?> source, String name) {
-        int dot = name.indexOf('.');
-        if (dot < 0 || source.containsKey(name)) {
-            return source.get(name);
+        List<Object> found = new ArrayList<>();
+        collect(source, name, found);
+        if (found.size() < 2) {
+            return found.isEmpty() ? null : found.get(0);
         }
-        Object inner = source.get(name.substring(0, dot));
-        String rest = name.substring(dot + 1);
-        if (inner instanceof Map<?, ?> object) {
-            return at(object, rest);
-        }
-        return inner instanceof List<?> list ? all(list, rest) : null;
+        List<Object> flat = new ArrayList<>();
+        flatten(found, flat);
+        return flat;
     }
 
-    private static List<Object> all(List<?> objects, String path) {
-        List<Object> found = new ArrayList<>();
-        for (Object each : objects) {
-            Object value = each instanceof Map<?, ?> object ? at(object, path) : null;
-            if (value instanceof List<?> many) {
-                found.addAll(many);
-            } else if (value != null) {
-                found.add(value);
+    /** A key may hold dots itself and then stands for several steps of the path. */
+    private static void collect(Map<?, ?> source, String path, List<Object> found) {
+        for (int cut = path.length(); cut > 0; cut = path.lastIndexOf('.', cut - 1)) {
+            Object inner = source.get(path.substring(0, cut));
+            if (cut == path.length()) {
+                if (inner != null) {
+                    found.add(inner);
+                }
+            } else if (inner instanceof Map<?, ?> object) {
+                collect(object, path.substring(cut + 1), found);
+            } else if (inner instanceof List<?> list) {
+                List<Object> parts = new ArrayList<>();
+                flatten(list, parts);
+                List<Object> values = new ArrayList<>();
+                for (Object part : parts) {
+                    if (part instanceof Map<?, ?> object) {
+                        collect(object, path.substring(cut + 1), values);
+                    }
+                }
+                List<Object> flat = new ArrayList<>();
+                flatten(values, flat);
+                found.add(flat);
             }
         }
-        return found;
+    }
+
+    /** Values, those of lists among them, without null. */
+    private static void flatten(List<?> values, List<Object> flat) {
+        for (Object value : values) {
+            if (value instanceof List<?> list) {
+                flatten(list, flat);
+            } else if (value != null) {
+                flat.add(value);
+            }
+        }
     }
 }

@@ -263,11 +263,12 @@ class EncodeProcessorTests {
     }
 
     @Test
-    void anIndexThatWasNotSetUpFailsItsDocumentsOnly() throws Exception {
+    void anIndexThatWasNotSetUpTakesItsDocumentsAsTheyAre() throws Exception {
         var wrappers = wrappers("a", "b");
         wrappers.get(0).getIngestDocument().getSourceAndMetadata().put("_index", "plain");
         run(processor(OnUnavailable.DEFER), wrappers);
-        assertTrue(wrappers.get(0).getException().getMessage().contains("run cherche setup plain"));
+        assertNull(wrappers.get(0).getException());
+        assertFalse(wrappers.get(0).getIngestDocument().hasField(IndexSetup.STATE));
         assertEquals("ok", field(wrappers.get(1), IndexSetup.STATE));
     }
 
@@ -280,7 +281,11 @@ class EncodeProcessorTests {
     }
 
     @Test
-    void withoutTextADocumentIsRejectedOrSkipped() throws Exception {
+    void withoutTextADocumentIsStoredAsThatOrRejected() throws Exception {
+        test.prepareDocuments = request -> PrepareDocumentsResponse.newBuilder()
+            .addDocuments(PreparedDocument.newBuilder().setItem(ItemResult.newBuilder().setId("d")).setHash("of nothing"))
+            .setTermWeights(TermWeightsBatch.newBuilder().addOffsets(0).addOffsets(0))
+            .build();
         var wrapper = new IngestDocumentWrapper(
             0,
             0,
@@ -289,11 +294,23 @@ class EncodeProcessorTests {
         );
         Texts texts = Texts.read("t", "t", new HashMap<>());
         run(new EncodeProcessor("t", "", test.node, texts, OnUnavailable.FAIL, true, null), List.of(wrapper));
-        assertEquals(0, test.calls.size());
         assertNull(wrapper.getException());
-        assertNull(field(wrapper, IndexSetup.HASH));
+        assertEquals("of nothing", field(wrapper, IndexSetup.HASH));
+        assertEquals("no_text", field(wrapper, IndexSetup.STATE));
+        assertNull(field(wrapper, IndexSetup.TERMS));
+        assertEquals(1, test.count(Count.DOCUMENTS_WITHOUT_TEXT));
         run(processor(OnUnavailable.FAIL), List.of(wrapper));
-        assertEquals(1, test.calls.size(), "the sidecar decides how to handle a document without text");
+        assertEquals("document [d] has no text in any encoded field", wrapper.getException().getMessage());
+    }
+
+    @Test
+    void aPartOfADocumentWaitsForTheWhole() throws Exception {
+        var wrappers = wrappers("a new text");
+        wrappers.get(0).getIngestDocument().setFieldValue(IndexSetup.STATE, IndexSetup.PARTIAL);
+        run(processor(OnUnavailable.FAIL), wrappers);
+        assertEquals(0, test.calls.size());
+        assertEquals("pending", field(wrappers.get(0), IndexSetup.STATE));
+        assertEquals("", field(wrappers.get(0), IndexSetup.HASH));
     }
 
     @Test
@@ -311,10 +328,10 @@ class EncodeProcessorTests {
 
     @Test
     void bulkClientsRetryTheRightStatuses() {
-        assertEquals(RestStatus.TOO_MANY_REQUESTS, EncodeProcessor.restStatus(Status.Code.RESOURCE_EXHAUSTED));
-        assertEquals(RestStatus.SERVICE_UNAVAILABLE, EncodeProcessor.restStatus(Status.Code.UNAVAILABLE));
-        assertEquals(RestStatus.GATEWAY_TIMEOUT, EncodeProcessor.restStatus(Status.Code.DEADLINE_EXCEEDED));
-        assertEquals(RestStatus.BAD_REQUEST, EncodeProcessor.restStatus(Status.Code.INVALID_ARGUMENT));
+        assertEquals(RestStatus.TOO_MANY_REQUESTS, Sidecar.restStatus(Status.RESOURCE_EXHAUSTED));
+        assertEquals(RestStatus.SERVICE_UNAVAILABLE, Sidecar.restStatus(Status.UNAVAILABLE));
+        assertEquals(RestStatus.GATEWAY_TIMEOUT, Sidecar.restStatus(Status.DEADLINE_EXCEEDED));
+        assertEquals(RestStatus.BAD_REQUEST, Sidecar.restStatus(Status.INVALID_ARGUMENT));
     }
 
     @Test

@@ -52,6 +52,15 @@ class IndexSetupTests {
     }
 
     @Test
+    void knowsWhetherPartialUpdatesLoseWeights() throws IOException {
+        assertFalse(IndexSetup.of(index("lean0", mapping())).isLean());
+        for (String pattern : new String[] { "cherche_terms", "cherche_*" }) {
+            String source = "{\"_source\": {\"excludes\": [\"secret\", \"" + pattern + "\"]}, ";
+            assertTrue(IndexSetup.of(index("lean " + pattern, source + mapping().substring(1))).isLean());
+        }
+    }
+
+    @Test
     void anIndexWithoutARerankerHasNoCodes() {
         for (Object codes : new Object[] { "", null }) {
             Map<String, Object> fingerprint = new HashMap<>();

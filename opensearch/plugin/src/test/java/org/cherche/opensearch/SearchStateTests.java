@@ -13,6 +13,13 @@ class SearchStateTests {
     private final SearchState state = new SearchState(Options.DEFAULTS, null, 0, 10);
 
     @Test
+    void aReasonIsNeverTheWordNull() {
+        assertEquals("no reason", SearchState.reason(Status.UNAVAILABLE.withDescription("no reason").asRuntimeException()));
+        assertEquals("UNAVAILABLE", SearchState.reason(Status.UNAVAILABLE.asRuntimeException()));
+        assertEquals("NullPointerException", SearchState.reason(new NullPointerException()));
+    }
+
+    @Test
     void aSearchThatIsLeftAsWrittenIsNotReranked() {
         state.window = 50;
         state.leftAsWritten("NO_TEXT", "why");

@@ -215,10 +215,13 @@ class SidecarTests {
 
     @Test
     void onlyOutagesAndOverloadAreTransient() {
-        assertTrue(Sidecar.isTransient(Status.Code.UNAVAILABLE));
-        assertTrue(Sidecar.isTransient(Status.Code.RESOURCE_EXHAUSTED));
-        assertFalse(Sidecar.isTransient(Status.Code.INVALID_ARGUMENT));
-        assertFalse(Sidecar.isTransient(Status.Code.UNAUTHENTICATED));
+        assertTrue(Sidecar.isTransient(Status.UNAVAILABLE));
+        assertTrue(Sidecar.isTransient(Status.RESOURCE_EXHAUSTED));
+        assertFalse(Sidecar.isTransient(Status.INVALID_ARGUMENT));
+        assertFalse(Sidecar.isTransient(Status.UNAUTHENTICATED));
+        for (String said : new String[] { "gRPC message exceeds maximum size 4: 5", "Received message larger than max (5 vs. 4)" }) {
+            assertFalse(Sidecar.isTransient(Status.RESOURCE_EXHAUSTED.withDescription(said)), said);
+        }
         assertFalse(Sidecar.isOutage(Status.Code.RESOURCE_EXHAUSTED));
     }
 

@@ -1,0 +1,84 @@
+package org.cherche.opensearch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.opensearch.action.bulk.BulkAction;
+import org.opensearch.action.bulk.BulkRequest;
+import org.opensearch.action.index.IndexRequest;
+import org.opensearch.action.update.UpdateAction;
+import org.opensearch.action.update.UpdateRequest;
+
+class PartialUpdatesTests {
+
+    private final TestNode test = new TestNode();
+    private final PartialUpdates filter = new PartialUpdates(() -> test.node);
+
+    @AfterEach
+    void close() {
+        test.close();
+    }
+
+    /** What becomes of a partial document that a bulk sends. */
+    private Map<String, Object> marked(String index, boolean upsert, Map<String, Object> part) {
+        var update = new UpdateRequest(index, "1").doc(part).docAsUpsert(upsert);
+        assertTrue(filter.apply(BulkAction.NAME, new BulkRequest().add(update), null));
+        return update.doc().sourceAsMap();
+    }
+
+    @Test
+    void anotherTextMakesADocumentWaitAndTakesTheOldWeightsAway() {
+        Map<String, Object> part = marked("books", false, Map.of("text", "new"));
+        assertEquals("pending", part.get(IndexSetup.STATE));
+        assertEquals("", part.get(IndexSetup.HASH));
+        assertTrue(part.containsKey(IndexSetup.WEIGHTS));
+        assertNull(part.get(IndexSetup.WEIGHTS));
+        assertEquals("new", part.get("text"));
+    }
+
+    @Test
+    void weightsInTheSourceStayWhereTheTextDoes() {
+        assertEquals(Map.of("views", 2), marked("books", false, Map.of("views", 2)));
+        assertEquals(Map.of("views", 2), marked("books", true, Map.of("views", 2)));
+    }
+
+    @Test
+    void aPathToAnEncodedFieldIsFoundHoweverItIsWritten() {
+        for (String key : new String[] { "text", "text.en" }) {
+            assertEquals("pending", marked("books", false, Map.of(key, "new")).get(IndexSetup.STATE), key);
+        }
+        assertFalse(marked("books", false, Map.of("texts", "new")).containsKey(IndexSetup.STATE));
+    }
+
+    @Test
+    void whatMayBeInsertedIsNoWholeDocumentForThePipeline() {
+        Map<String, Object> part = marked("books", true, Map.of("text", "new", IndexSetup.STATE, "ok"));
+        assertEquals(Map.of("text", "new", IndexSetup.STATE, IndexSetup.PARTIAL), part);
+    }
+
+    @Test
+    void aBackfillsOwnUpdatesAreLeftAlone() {
+        Map<String, Object> ours = Map.of(IndexSetup.HASH, "h", IndexSetup.STATE, "ok", IndexSetup.TERMS, "t");
+        assertEquals(ours, marked("books", false, ours));
+    }
+
+    @Test
+    void otherIndicesAndRequestsAreLeftAlone() {
+        Map<String, Object> part = Map.of("text", "new");
+        for (String index : new String[] { "plain", "missing", "broken" }) {
+            assertEquals(part, marked(index, false, part), index);
+        }
+        var bulk = new BulkRequest().add(new IndexRequest("books").id("1").source(new HashMap<>(part)));
+        assertTrue(filter.apply(BulkAction.NAME, bulk, null));
+        assertEquals(part, ((IndexRequest) bulk.requests().get(0)).sourceAsMap());
+        var update = new UpdateRequest("books", "1").doc(part);
+        assertTrue(filter.apply(UpdateAction.NAME, update, null));
+        assertEquals(part, update.doc().sourceAsMap());
+    }
+}
