@@ -79,11 +79,18 @@ class Engine(Protocol):
         """Take everything out again, or only say what that would do."""
         ...
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
+    async def read(
+        self, index: str, ids: Sequence[str], routings: Mapping[str, str] | None = None
+    ) -> dict[str, StoredDocument]:
         """What is stored under `ids`, codes and terms included; missing ids are absent.
 
-        Sees every acknowledged write.
+        Sees every acknowledged write. Routing values by id are those that the documents are about to be written
+        with; None where they are not known: then documents that have one are found as soon as a search finds them.
         """
+        ...
+
+    async def requires_routing(self, index: str) -> bool:
+        """Whether every document must be written with a routing value."""
         ...
 
     async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
@@ -151,9 +158,14 @@ class Engine(Protocol):
         """
         ...
 
-    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+    async def foreign_versions(self, index: str, size: int) -> int:
+        """How many documents of a sample have versions that somebody else gives them."""
+        ...
+
+    async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """Put weights and codes beside documents that are still of the version given; one result each, in order.
 
+        With `keeps_versions` their versions stay as they are, which takes reading and writing each as a whole.
         ABORTED where another write came first, NOT_FOUND where the document was deleted.
         """
         ...

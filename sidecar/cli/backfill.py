@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.failures import FAILURE, failure
-from sidecar.cli.output import size, table
+from sidecar.cli.failures import FAILURE, failure, resumable
+from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
-from sidecar.values.maintenance import BackfillOptions
+from sidecar.values.maintenance import EXTERNAL, BackfillOptions
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
-from sidecar.cli.ledger import COUNTS, Checkpoint, Run, ledger
-from sidecar.cli.output import duration
+from sidecar.cli.ledger import COUNTS, Checkpoint, Run, estimated, ledger
 
 
 @verb("backfill")
@@ -43,6 +42,11 @@ from sidecar.cli.output import duration
 )
 @click.option("--ignore-disk", is_flag=True, help="Go on where the disk may not suffice.")
 @click.option(
+    "--version-type",
+    type=click.Choice([EXTERNAL]),
+    help="Of documents that your own writer gives versions: they keep them, where each would get the next one.",
+)
+@click.option(
     "--shadow", is_flag=True, help="Into a new index, with the mapping of today, that takes this one's place."
 )
 def backfill(
@@ -54,6 +58,7 @@ def backfill(
     report_file: Path | None,
     search_slowdown: float,
     ignore_disk: bool,
+    version_type: str | None,
     shadow: bool,
 ) -> None:
     """Encode what an index holds, while it is in use.
@@ -68,13 +73,19 @@ def backfill(
     and the alias INDEX is switched to it; the same as cherche upgrade without another model.
     """
     if shadow:
+        if checkpoint_file or report_file or cost_per_hour is not None or version_type:
+            raise click.UsageError("--shadow takes --dry-run, --search-slowdown and --ignore-disk alone")
         _into_shadow(session, index, BackfillOptions("", dry_run, search_slowdown, ignore_disk))
         return
     names = (checkpoint_file or Path(f"{index}.backfill.json"), report_file or Path(f"{index}.backfill.jsonl"))
     checkpoint = Checkpoint(names[0])
-    options = BackfillOptions("" if dry_run else checkpoint.read(), dry_run, search_slowdown, ignore_disk)
+    resumed = "" if dry_run else checkpoint.read()
+    options = BackfillOptions(resumed, dry_run, search_slowdown, ignore_disk, version_type or "")
     run = Run(checkpoint, session.output.progress(), cost_per_hour)
-    with ledger(names[1], append=bool(options.checkpoint)) as run.ledger:
+    with (
+        resumable(lambda: f"{run.progress.encoded:,} documents were encoded, and {names[0]} says how far it read"),
+        ledger(names[1], append=bool(options.checkpoint)) as run.ledger,
+    ):
         error = session.run(lambda client: run.follow(client, index, options), index=index)
     summary = run.summary(index, names[1])
     for note in run.notes():
@@ -103,17 +114,7 @@ def _into_shadow(session: Session, index: str, settings: BackfillOptions) -> Non
 
 
 def _print(summary: dict[str, Any]) -> None:
-    estimate = summary["estimate"]
-    shown: dict[str, object] = {
-        "documents": f"{estimate.get('documents', 0):,}",
-        "to encode, estimated": f"{estimate.get('to_encode', 0):,}",
-        "time, estimated": duration(estimate["seconds"]),
-        "stored bytes, estimated": size(estimate.get("stored_bytes", 0)),
-        "peak bytes, estimated": size(estimate.get("peak_bytes", 0)),
-        "free bytes": size(estimate["free_bytes"]) if estimate.get("free_bytes", -1) >= 0 else "not known",
-    }
-    if "cost" in estimate:
-        shown["cost, estimated"] = estimate["cost"]
+    shown = estimated(summary["estimate"])
     if summary["finished"]:
         shown |= {name: summary[name] for name in COUNTS if summary[name]}
         shown["seconds"] = summary["seconds"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,19 @@ from sidecar.cli.failures import FAILURE
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError, Code
+from sidecar.pipeline import stored
+from sidecar.values.documents import StoredDocument
 from sidecar.values.model import ModelState
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
-    from sidecar.values.index import GroupSummary
+    from sidecar.values.encoded import DumpedDocument
+    from sidecar.values.index import GroupSummary, IndexReport
     from sidecar.values.model import ServedModel
 
 PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
 _PROBE = "cherche-doctor"
+SAMPLE = 200  # documents: with their codes some megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,18 @@ class Check:
 
 @verb("doctor")
 @click.argument("index", required=False)
-def doctor(session: Session, index: str | None) -> None:
+@click.option("--all", "everything", is_flag=True, help="Compare the text of every document, not of a sample.")
+def doctor(session: Session, index: str | None, everything: bool) -> None:
     """Check environment, engine, models and an index.
 
-    Exits with 1 where something is to be mended.
+    Of an index it counts what lacks weights or codes, and compares the text of documents with that which was
+    encoded. Exits with 1 where something is to be mended, with the command that does.
     """
+    if everything and not index:
+        raise click.UsageError("--all is of an index: name one")
     checks = environment()
     try:
-        checks += session.run(lambda client: _ask(client, index), index=index or "")
+        checks += session.run(lambda client: _ask(client, index, everything), index=index or "")
     except ChercheError as error:
         checks.append(_broken("sidecar", error))
     findings = [check for check in checks if not check.is_ok]
@@ -71,10 +80,10 @@ def _package(name: str) -> Check:
         return Check(name, False, "not installed", "pip install cherche-sidecar")
 
 
-async def _ask(client: Client, index: str | None) -> list[Check]:
+async def _ask(client: Client, index: str | None, everything: bool) -> list[Check]:
     """What the sidecar says of its models, its engine and the index."""
     models = [_model(served) for served in await client.list_models()]
-    return [*models, *(await _engine_and_index(client, index))]
+    return [*models, *(await _engine_and_index(client, index, everything))]
 
 
 def _model(served: ServedModel) -> Check:
@@ -84,7 +93,7 @@ def _model(served: ServedModel) -> Check:
     return Check(f"model {served.name}", not failed, served.message or f"{served.state}{details}", step)
 
 
-async def _engine_and_index(client: Client, index: str | None) -> list[Check]:
+async def _engine_and_index(client: Client, index: str | None, everything: bool) -> list[Check]:
     try:
         report = await client.get_index(index or _PROBE)
     except ChercheError as error:
@@ -99,7 +108,39 @@ async def _engine_and_index(client: Client, index: str | None) -> list[Check]:
     held = f"{stats.documents:,} documents, {stats.encoded:,} encoded, {stats.pending:,} pending"
     found = [Check(f"index {index}", False, finding, _after_dash(finding)) for finding in report.findings]
     groups = [Check(f"index {index}", True, _group(group)) for group in report.groups] if len(report.groups) > 1 else []
-    return [engine, Check(f"index {index}", True, held), *groups, *found]
+    compared = [await _compared(client, index, report, everything)] if report.meta else []
+    return [engine, Check(f"index {index}", True, held), *groups, *found, *compared]
+
+
+async def _compared(client: Client, index: str, report: IndexReport, everything: bool) -> Check:
+    """Whether documents have the text that was encoded; what lacks weights is counted elsewhere."""
+    read = other = 0
+    async for document in client.dump_index(index, sample=0 if everything else SAMPLE):
+        read += 1
+        other += has_other_text(document, report)
+    what = f"text of {read:,} documents{'' if everything else ', a sample,'} compared with what was encoded"
+    if not other:
+        return Check(f"index {index}", True, f"{what}: the same")
+    step = f"cherche backfill {index}"
+    return Check(f"index {index}", False, f"{what}: {other:,} have another one — run: {step}", step)
+
+
+def has_other_text(document: DumpedDocument, report: IndexReport) -> bool:
+    """Whether what is stored of a document is of another text, or of another encoding, than any of the index's."""
+    if report.meta is None or document.state not in ("ok", "no_text"):
+        return False
+    source = json.loads(document.source_json)
+    has_parts = bool(document.terms_digest) and bool(document.codes_digest or not report.meta.fingerprint.codes)
+    if document.state == "ok" and not has_parts:
+        return False
+    held = StoredDocument(document.id, source, document.hash, document.state, is_complete=has_parts)
+    prints = [group.fingerprint for group in report.groups if group.fingerprint] or [report.meta.fingerprint]
+    for one in prints:
+        meta = replace(report.meta, fingerprint=one)
+        read = stored.from_index(held, meta)
+        if isinstance(read, ChercheError) or stored.judge(read, held, meta).verdict == "unchanged":
+            return False
+    return True
 
 
 def _group(group: GroupSummary) -> str:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def dump(session: Session, index: str) -> None:
     """Print what is stored beside each document.
 
-    One JSON object per document: id, source, hash, state, and the sha256 of its packed terms and of its
-    codes; in rising order of id, except on Elasticsearch, which is not asked to sort by id. Two dumps,
-    sorted, are equal exactly where two indexes are.
+    One JSON object per document: id, source, hash, state, the sha256 of its packed terms and of its
+    codes, and its routing if it has one; in rising order of id, except on Elasticsearch, which is not
+    asked to sort by id. Two dumps, sorted, are equal exactly where two indexes are.
     """
     count = session.run(lambda client: _dump(client, index))
     session.output.note(f"{count:,} documents")
@@ -37,6 +37,8 @@ async def _dump(client: Client, index: str) -> int:
             "terms": document.terms_digest,
             "codes": document.codes_digest,
         }
+        if document.routing:
+            record["routing"] = document.routing
         click.echo(json.dumps(record, ensure_ascii=False, sort_keys=True))
         count += 1
     return count

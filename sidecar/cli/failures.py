@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -12,6 +13,7 @@ import click
 from sidecar.errors import ChercheError, Code
 
 OK, FAILURE, USAGE, UNAVAILABLE = range(4)
+INTERRUPTED = 130  # as shells report SIGINT
 _UNAVAILABLE_CODES = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED)
 
 
@@ -46,6 +48,23 @@ def failure(error: ChercheError, as_json: bool) -> Failure:
 def error_json(error: ChercheError) -> dict[str, str]:
     """Code, reason and next step."""
     return {"code": error.code.value, "reason": error.reason, "next_step": error.next_step}
+
+
+@contextmanager
+def resumable(said: Callable[[], str]) -> Iterator[None]:
+    """On Ctrl-C print what was done and that the same command goes on, and exit as shells expect.
+
+    Parameters
+    ----------
+    said : callable
+        What is done so far, as a sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = " ".join(["cherche", *sys.argv[1:]])
+        click.echo(f"\ninterrupted: {said()}; the same command goes on from there: {command}", err=True)
+        raise SystemExit(INTERRUPTED) from None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.failures import FAILURE, error_json, failure
+from sidecar.cli.failures import FAILURE, error_json, failure, resumable
 from sidecar.cli.lines import BadLine, Reader
 from sidecar.cli.output import Progress, table
 from sidecar.cli.session import Session, verb
@@ -25,7 +25,8 @@ from sidecar.values.documents import IngestResult, SourceDocument
 if TYPE_CHECKING:
     from sidecar.client.client import Client
 
-_OUTCOMES = ("encoded", "reused", "unchanged", "failed", "unacknowledged")
+_STORED = ("encoded", "reused", "unchanged", "no_text")
+_OUTCOMES = (*_STORED, "failed", "unacknowledged")
 
 
 @verb("feed")
@@ -41,8 +42,10 @@ _OUTCOMES = ("encoded", "reused", "unchanged", "failed", "unacknowledged")
 def feed(session: Session, index: str, corpus: str, failed_file: Path | None, no_refresh: bool) -> None:
     """Encode and write the documents of a JSONL file.
 
-    One JSON object per line, its id in _id, else in id; "-" reads stdin. A document whose text did
+    One JSON object per line, its id in _id, else in id; "-" reads stdin. Its routing value, if it has
+    one, is in _routing, or in routing where the index requires one. A document whose text did
     not change is not encoded again, so a feed that was interrupted is resumed by running it again.
+    One without text is stored as it is, and counted.
     Items that failed are written to a file, one JSON object each: line, id, code, reason, next_step.
     Exits with 1 if any did; the summary is printed all the same.
     """
@@ -51,7 +54,8 @@ def feed(session: Session, index: str, corpus: str, failed_file: Path | None, no
         stream = sys.stdin.buffer if corpus == "-" else stack.enter_context(_opened(corpus))
         ledger = stack.enter_context(Ledger(failed_file))
         run = Run(ledger, session.output.progress(), "stdin" if corpus == "-" else corpus)
-        error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh), index=index)
+        with resumable(run.so_far):
+            error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh), index=index)
     summary = run.summary(index)
     session.output.data(summary, lambda: _print(summary))
     if ledger.failed:
@@ -136,7 +140,7 @@ class Run:
                 self._failed(item.number, item.id, item.error)
                 continue
             self.waiting[item.id] = item.number
-            yield SourceDocument(item.id, item.raw)
+            yield SourceDocument(item.id, item.raw, item.routing)
 
     def _answered(self, result: IngestResult) -> None:
         number = self.waiting.pop(result.id)
@@ -151,6 +155,11 @@ class Run:
     def _failed(self, number: int, identifier: str, error: ChercheError) -> None:
         self.outcomes["failed"] += 1
         self.ledger.add(number, identifier, error)
+
+    def so_far(self) -> str:
+        """What is stored, for somebody who stops the feed."""
+        done = sum(self.outcomes[outcome] for outcome in _STORED)
+        return f"{done:,} documents are stored, and are not encoded again"
 
     def _show(self) -> None:
         done = sum(self.outcomes.values())

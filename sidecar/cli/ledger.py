@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate,
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
-from sidecar.cli.output import duration
+from sidecar.cli.output import duration, size
 
 # JSON key to attribute of `Progress`. Scripts read the conflicts under the name that the wire gives them.
 COUNTS = {
@@ -82,6 +82,21 @@ def ledger(path: Path, *, append: bool) -> Iterator[Ledger]:
         yield found
     finally:
         found.close()
+
+
+def estimated(estimate: Mapping[str, Any]) -> dict[str, object]:
+    """Rows of an estimate, as `Run.summary` has it."""
+    shown: dict[str, object] = {
+        "documents": f"{estimate.get('documents', 0):,}",
+        "to encode, estimated": f"{estimate.get('to_encode', 0):,}",
+        "time, estimated": duration(estimate["seconds"]),
+        "stored bytes, estimated": size(estimate.get("stored_bytes", 0)),
+        "peak bytes, estimated": size(estimate.get("peak_bytes", 0)),
+        "free bytes": size(estimate["free_bytes"]) if estimate.get("free_bytes", -1) >= 0 else "not known",
+    }
+    if "cost" in estimate:
+        shown["cost, estimated"] = estimate["cost"]
+    return shown
 
 
 @dataclass(slots=True)

@@ -15,11 +15,12 @@ MAX_LINE = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A document as one line had it: `raw` is a JSON object in UTF-8, without ``_id``."""
+    """A document as one line had it: `raw` is a JSON object in UTF-8, without ``_id`` and ``_routing``."""
 
     number: int
     id: str
     raw: bytes
+    routing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Reader:
             source = self._parse(number, raw)
             identifier = self._identify(number, source)
             source.pop("_id", None)
-            line = Line(number, identifier, self._encode(number, source))
+            routing = self._routing(number, source.pop("_routing", None))
+            line = Line(number, identifier, self._encode(number, source), routing)
             self._once(line)
             return line
         except ChercheError as error:
@@ -93,6 +95,14 @@ class Reader:
         identifier = str(value)
         self._check_characters(number, identifier)
         return identifier
+
+    def _routing(self, number: int, value: Any) -> str:  # noqa: ANN401  # any JSON value
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise self._error(number, f"has the routing {value!r}", "routings are strings or whole numbers")
+        self._check_characters(number, str(value))
+        return str(value)
 
     def _once(self, line: Line) -> None:
         first = self._seen.setdefault(line.id, line.number)

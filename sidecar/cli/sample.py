@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.cli.trials import Coverage, Judgements
 from sidecar.errors import ChercheError, invalid, precondition
-from sidecar.pipeline.text import field_texts
+from sidecar.pipeline.text import field_texts, has_text
 from sidecar.values.index import DEFAULT_FIELDS, IndexReport, TextField
 
 if TYPE_CHECKING:
@@ -75,9 +75,11 @@ async def read_sample(
                 continue
             seen.add(document.id)
             try:
-                documents[document.id] = field_texts(document.id, json.loads(document.source_json), fields)
+                texts = field_texts(document.id, json.loads(document.source_json), fields)
             except ChercheError:
-                continue  # without text; counted
+                continue  # counted, as are those without text
+            if has_text(texts):
+                documents[document.id] = texts
 
     if judged:
         await take(ids=judged)

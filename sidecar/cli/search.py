@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sidecar.cli.options import offered
 from sidecar.cli.output import excerpt, table
@@ -45,6 +46,8 @@ def search(
     The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
     reorders its best hits by MaxSim. --explain prints how the parts add up to each score.
     """
+    if given["query_mode"] != "pruned" and _is_given("query_terms"):
+        raise click.UsageError(f"--query-terms is of --query-mode pruned, not {given['query_mode']}")
     named = session.model_name(given["reranker"])
     request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given | {"reranker": named})
     explanations: Sequence[Explanation] = ()
@@ -55,6 +58,11 @@ def search(
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
     session.output.data(result_json(result, explanations), _printer(session, result, explanations, request))
+
+
+def _is_given(option: str) -> bool:
+    """Whether an option was written on the command line."""
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def result_json(result: SearchResult, explanations: Sequence[Explanation]) -> dict[str, Any]:
@@ -74,6 +82,11 @@ def _printer(
             click.echo(curl_command(session.settings().url, result.engine_request or {}))
             return
         print_hits(result.hits)
+        for hit in result.hits:
+            for field, fragments in hit.extra.get("highlight", {}).items():
+                click.echo(f"{hit.rank}. {hit.id}, {field}: {' … '.join(fragments)}")
+        if result.aggregations:
+            click.echo(json.dumps(result.aggregations, indent=2, ensure_ascii=False))
         for explanation in explanations:
             print_explanation(explanation, result, request.rank_constant)
         session.output.note(_footer(result))

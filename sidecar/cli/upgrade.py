@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.failures import failure
-from sidecar.cli.ledger import Checkpoint, Run, ledger
+from sidecar.cli.ledger import Checkpoint, Run, estimated, ledger
 from sidecar.cli.options import offered
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
@@ -76,6 +76,10 @@ def upgrade(
     """
     if qrels is not None and queries is None:
         raise click.UsageError("--qrels judges --queries: give both")
+    if rollback and (model or reranker or fields or shadow or queries or no_switch or replace or dry_run):
+        raise click.UsageError("--rollback takes none of the options that make another index")
+    if no_switch and replace:
+        raise click.UsageError("--replace switches, --no-switch does not: give one of them")
     settings = BackfillOptions(dry_run=dry_run, search_slowdown=search_slowdown, ignore_disk=ignore_disk)
     names = session.model_name(model), session.model_name(reranker)
     options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""))
@@ -240,6 +244,8 @@ def _print(result: Mapping[str, Any]) -> None:
     rows: list[tuple[str, object]] = [("state", result["state"])]
     rows += [(key, ", ".join(result[key])) for key in ("serving", "kept") if result[key]]
     copied = result["copied"] or {}
+    if result["state"] == "estimated" and copied:
+        rows += estimated(copied["estimate"]).items()
     rows += [(key, copied[key]) for key in ("encoded", "kept", "outrun", "skipped", "failed") if copied.get(key)]
     if copied.get("report"):
         rows.append(("report", copied["report"]))

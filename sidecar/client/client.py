@@ -252,7 +252,7 @@ class Client:
         async def requests() -> AsyncIterator[index_pb2.IndexDocumentsRequest]:
             yield index_pb2.IndexDocumentsRequest(target=index_pb2.IndexTarget(index=name, refresh=refresh))
             async for document in sieve.sound(documents):
-                source = index_pb2.SourceDocument(id=document.id, source_json=document.raw)
+                source = index_pb2.SourceDocument(id=document.id, source_json=document.raw, routing=document.routing)
                 yield index_pb2.IndexDocumentsRequest(document=source)
 
         call = self._calls.stream(self._index.IndexDocuments, requests())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sidecar.errors import invalid, precondition
-from sidecar.maintenance.estimate import check_room, estimate, sample_texts
+from sidecar.maintenance.estimate import SAMPLE, check_room, estimate, sample_texts
 from sidecar.maintenance.pace import Pacer
 from sidecar.maintenance.page import process_page
 from sidecar.maintenance.work import Outcome
@@ -24,7 +24,7 @@ from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.pipeline.stream import beating, in_order, in_turn
 from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import IndexGroup, IndexMeta
-from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Progress, ShardRange
+from sidecar.values.maintenance import EXTERNAL, BackfillEvent, BackfillOptions, Progress, ShardRange
 
 HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
 MAX_ROUNDS = 20
@@ -45,13 +45,25 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
         NOT_FOUND; FAILED_PRECONDITION where nothing behind the name is set up, a model is not served or the
         disk may not suffice; UNAVAILABLE where the cluster does not recover. What was done stays done.
     """
+    if options.version_type not in ("", EXTERNAL):
+        raise invalid(f"version_type is {options.version_type!r}", f"give {EXTERNAL}, or nothing")
     groups = await context.engine.groups(index)
+    keeps = options.version_type == EXTERNAL
     targets = {
-        name: Target.of(group.meta, context) for group in groups if group.meta is not None for name in group.names
+        name: Target.of(group.meta, context, keeps_versions=keeps)
+        for group in groups
+        if group.meta is not None
+        for name in group.names
     }
     if not targets:
         raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
     expected = await estimate(groups, context)
+    if not keeps and (foreign := await context.engine.foreign_versions(index, SAMPLE)):
+        said = (
+            f"{foreign} sampled documents of {index} have versions that their owner seems to give them: each that is "
+            f"encoded gets the next one, and the owner's is refused then — add --version-type {EXTERNAL} to keep them"
+        )
+        expected = replace(expected, notes=(*expected.notes, said))
     yield expected
     if options.dry_run:
         return
@@ -92,10 +104,11 @@ class Target:
 
     encoder: DocumentEncoder
     names: Sequence[str]
+    keeps_versions: bool = False
     whole_source: bool = False
 
     @classmethod
-    def of(cls, meta: IndexMeta, context: Context) -> Target:
+    def of(cls, meta: IndexMeta, context: Context, *, keeps_versions: bool = False) -> Target:
         """Pick the served models.
 
         Raises
@@ -104,7 +117,7 @@ class Target:
             FAILED_PRECONDITION naming the model to serve.
         """
         encoder = DocumentEncoder.of(meta, context.encoders)
-        return cls(encoder, encoder.feature_names())
+        return cls(encoder, encoder.feature_names(), keeps_versions)
 
     @property
     def meta(self) -> IndexMeta:
@@ -118,7 +131,7 @@ class Target:
 
     async def work(self, page: Sequence[StoredDocument], context: Context) -> Outcome:
         """See `process_page`."""
-        return await process_page(page, self.encoder, self.names, context)
+        return await process_page(page, self.encoder, self.names, context, keeps_versions=self.keeps_versions)
 
 
 def purpose_of(meta: IndexMeta, *more: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sidecar.errors import ChercheError
 from sidecar.maintenance.backfill import purpose_of
-from sidecar.maintenance.work import Outcome, reason_of
+from sidecar.maintenance.work import Outcome
 from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
@@ -93,13 +93,13 @@ class Copy:
         ]
         for written, answer in zip(placed, await self.successors.place(self.to, placements), strict=True):
             if (error := outcome.count_write(written, answer)) is not None:
-                outcome.drop(written, "failed", error)
+                outcome.drop(written, error)
         return outcome
 
     def _without_weights(
         self, outcome: Outcome, source: StoredDocument, there: StoredDocument | None, error: ChercheError
     ) -> list[StoredDocument]:
         """Note a document without weights; it is placed where the other index does not hold it as it is."""
-        outcome.drop(source, reason_of(source, self.meta), error)
+        outcome.drop(source, error)
         is_there = there is not None and there.state == "failed" and same_json(there.source, source.source)
         return [] if is_there else [stored.without_weights(source)]

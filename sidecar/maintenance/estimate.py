@@ -10,6 +10,7 @@ from sidecar.maintenance.setup import stored_bytes
 from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.pipeline.stored import EncodableDocument
 from sidecar.pipeline.text import join
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import IndexGroup, IndexMeta
@@ -76,8 +77,8 @@ def peak_bytes(to_encode: int, documents: int, added: float, room: Room) -> int:
 async def sample_texts(name: str, meta: IndexMeta, context: Context) -> list[str]:
     """Beginnings of some documents' texts: what probe searches look for."""
     sample = [stored.from_index(one, meta) for one in await context.engine.sample(name, SAMPLE)]
-    # A document without text is no query; the run itself reports it.
-    return [" ".join(join(one.texts).split()[:6]) for one in sample if not isinstance(one, ChercheError)]
+    texts = [join(one.texts) for one in sample if isinstance(one, EncodableDocument) and one.has_text]
+    return [" ".join(text.split()[:6]) for text in texts]
 
 
 async def _of_index(name: str, meta: IndexMeta, context: Context, everything: bool) -> Estimate:
@@ -105,7 +106,8 @@ async def _sampled(sample: Sequence[StoredDocument], meta: IndexMeta, context: C
         document = stored.from_index(held, meta)
         if isinstance(document, ChercheError):
             continue
-        texts.append(document.texts)
+        if document.has_text:
+            texts.append(document.texts)
         if held.state == "ok" and held.terms:  # without codes it counts among the gaps, and is not stale
             weighted += 1
             stale += held.hash != document.hash

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.transcode import other_codecs, transcoded
-from sidecar.maintenance.work import Outcome, reason_of
+from sidecar.maintenance.work import Outcome
 from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
@@ -23,7 +23,12 @@ from sidecar.values.index import Fingerprint, IndexMeta
 
 
 async def process_page(
-    page: Sequence[StoredDocument], encoder: DocumentEncoder, names: Sequence[str], context: Context
+    page: Sequence[StoredDocument],
+    encoder: DocumentEncoder,
+    names: Sequence[str],
+    context: Context,
+    *,
+    keeps_versions: bool = False,
 ) -> Outcome:
     """Judge, encode and write one page.
 
@@ -31,6 +36,8 @@ async def process_page(
     ----------
     names : sequence of str
         As `DocumentEncoder.feature_names`.
+    keeps_versions : bool
+        As `Engine.update`.
 
     Raises
     ------
@@ -46,7 +53,7 @@ async def process_page(
     fresh: list[tuple[StoredDocument, EncodableDocument]] = []
     for held, found in zip(page, judged, strict=True):
         if isinstance(found, ChercheError):
-            outcome.drop(held, reason_of(held, encoder.meta), found)
+            outcome.drop(held, found)
             updates += _cleared(held)
         elif found[1] == "unchanged":
             outcome.counts["kept"] += 1
@@ -57,16 +64,17 @@ async def process_page(
     encoded = await stored.encode([one for _, one in fresh], encoder, names, context, lane="backfill")
     for (held, _), made in zip(fresh, encoded, strict=True):
         if isinstance(made, ChercheError):
-            outcome.drop(held, "failed", made)
+            outcome.drop(held, made)
             updates += _cleared(held)
         else:
             updates.append(made.stored)
-    for document, answer in zip(updates, await context.engine.update(updates), strict=True):
+    answers = await context.engine.update(updates, keeps_versions=keeps_versions)
+    for document, answer in zip(updates, answers, strict=True):
         error = outcome.count_write(document, answer)
         if error is not None and error.code is Code.NOT_FOUND:
             outcome.counts["gone"] += 1
-        elif error is not None and document.state == "ok":
-            outcome.drop(document, "failed", error)
+        elif error is not None and document.state != "failed":
+            outcome.drop(document, error)
     return outcome
 
 

@@ -190,7 +190,7 @@ def missing(index: str, gaps: Gaps) -> list[str]:
     """
     step = f"run: cherche backfill {index}"
     said = {
-        "documents wait for weights, because no model answered when they were stored": gaps.waiting,
+        "documents wait for weights: no model answered in time, or a bulk updated a part of them": gaps.waiting,
         "documents lost their weights to a write that no cherche_encode pipeline saw": gaps.lost,
         "documents have weights and no token codes": gaps.without_codes,
         "documents were never encoded": gaps.untouched,
@@ -363,7 +363,7 @@ async def _projected(
 ) -> tuple[float, tuple[str, ...]]:
     """Bytes of weights, packed terms and codes per document, from a sample; an estimate never fails setup."""
     read = [stored.from_index(document, meta) for document in sample]
-    texts = [document.texts for document in read if not isinstance(document, ChercheError)]
+    texts = [document.texts for document in read if not isinstance(document, ChercheError) and document.has_text]
     if sample and not texts:
         names = ", ".join(field.name for field in meta.fields)
         return 0.0, (f"no sampled document has text in {names}: give the fields with --fields",)

@@ -29,6 +29,7 @@ class _Target:
     identities: frozenset[str]
     encoder: DocumentEncoder
     names: Sequence[str]
+    is_routed: bool
 
     @classmethod
     async def of(cls, index: str, context: Context) -> _Target:
@@ -44,7 +45,7 @@ class _Target:
         if meta is None:
             raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
         encoder = DocumentEncoder.of(meta, context.encoders)
-        return cls(identities, encoder, encoder.feature_names())
+        return cls(identities, encoder, encoder.feature_names(), await context.engine.requires_routing(index))
 
     def is_still(self, now: _Target) -> bool:
         """Whether what was written for this one is where it belongs: a rollover does no harm, a switch does."""
@@ -146,7 +147,10 @@ async def _written(
     """One attempt at a batch."""
     meta, limit = target.encoder.meta, feed.context.limits.document_bytes
     read = await asyncio.to_thread(
-        lambda: [stored.from_json(one, meta, limit, is_repeated=i in repeated) for i, one in enumerate(batch)]
+        lambda: [
+            stored.from_json(one, meta, limit, is_repeated=i in repeated, is_routed=target.is_routed)
+            for i, one in enumerate(batch)
+        ]
     )
     results: dict[int, IngestResult] = {}
     documents: dict[int, EncodableDocument] = {}
@@ -156,8 +160,8 @@ async def _written(
         else:
             documents[place] = one
     try:
-        ids = [one.id for one in documents.values()]
-        known = await feed.context.engine.read(feed.index, ids) if ids else {}
+        routings = {one.id: one.routing for one in documents.values()}
+        known = await feed.context.engine.read(feed.index, list(routings), routings) if routings else {}
         await _store(feed, target, documents, known, results)
     except ChercheError as error:
         for place, one in documents.items():
@@ -200,7 +204,7 @@ async def _store(
             if answer.error is not None
             else IngestResult(
                 document.id,
-                "reused" if written.is_reused else "encoded",
+                "no_text" if document.state == "no_text" else "reused" if written.is_reused else "encoded",
                 truncated=part.truncated,
                 tokens=part.tokens,
                 terms=len(part.weights),

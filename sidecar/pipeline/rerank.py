@@ -14,7 +14,7 @@ from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import document_length, encode_documents
-from sidecar.pipeline.text import field_texts
+from sidecar.pipeline.text import field_texts, has_text
 from sidecar.protocols import Encoder
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
@@ -140,9 +140,10 @@ async def codes_on_the_fly(
 def _texts(hit: EngineHit, meta: IndexMeta) -> list[str]:
     """The text of each field; empty where a hit has none that could be encoded."""
     try:
-        return field_texts(f"hit {hit.id!r}", hit.source, meta.fields)
+        texts = field_texts(f"hit {hit.id!r}", hit.source, meta.fields)
     except ChercheError:
         return []
+    return texts if has_text(texts) else []
 
 
 def _packed(one: Encoded | ChercheError) -> bytes | None:

@@ -23,17 +23,18 @@ from sidecar.values.documents import Json, SourceDocument, StoredDocument, Versi
 from sidecar.values.index import Fingerprint, IndexMeta
 from sidecar.values.model import Lane
 
+NO_WEIGHTS = TermWeights.from_pairs([])
 Verdict = Literal["unchanged", "reusable", "transcodable", "stale", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
 class EncodableDocument:
-    """A document with text.
+    """A document whose text was read.
 
     Attributes
     ----------
     texts : tuple of str
-        One per encoded field, "" where the field is absent.
+        One per encoded field, "" where the field is absent; all may be.
     hash : str
         Of the texts and the encoding of the index: what is stored beside weights and codes.
     version : Version or None
@@ -45,6 +46,12 @@ class EncodableDocument:
     texts: tuple[str, ...]
     hash: str
     version: Version | None = None
+    routing: str = ""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is anything to encode; if not, it is stored as ``no_text``."""
+        return texts_of.has_text(self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class EncodedDocument:
 
 
 def from_json(
-    document: SourceDocument, meta: IndexMeta, limit: int, *, is_repeated: bool = False
+    document: SourceDocument, meta: IndexMeta, limit: int, *, is_repeated: bool = False, is_routed: bool = False
 ) -> EncodableDocument | ChercheError:
     """Read a document as it came, or say why it cannot be encoded.
 
@@ -85,13 +92,18 @@ def from_json(
         Most bytes of JSON.
     is_repeated : bool
         Whether its id came before in the same feed: then it is refused with ALREADY_EXISTS.
+    is_routed : bool
+        Whether the index requires a routing value: one that comes without has it in its field ``routing``.
     """
     try:
         source = texts_of.parse(document, limit)
         if is_repeated:
             reason = f"document {document.id!r} came before in this feed"
             return ChercheError(Code.ALREADY_EXISTS, reason, "give each document its own id")
-        return _encodable(document.id, source, meta)
+        routing = document.routing
+        if is_routed and not routing and type(source.get("routing")) in (str, int):
+            routing = str(source["routing"])
+        return _encodable(document.id, source, meta, routing=routing)
     except ChercheError as error:
         return error
 
@@ -133,7 +145,14 @@ def judge(
     other_codecs : sequence of Fingerprint
         What the index's fingerprint would be with each codec that codes can be transcoded from.
     """
-    if known is None or not is_complete(known, meta):
+    if known is None:
+        return Judgement("missing")
+    if not document.has_text:
+        if known.state != "no_text" or known.hash != document.hash:
+            return Judgement("missing")
+        is_same = known.source is document.source or texts_of.same_json(known.source, document.source)
+        return Judgement("unchanged" if is_same else "reusable", NO_WEIGHTS)
+    if not is_complete(known, meta):
         return Judgement("missing")
     if known.hash != document.hash:
         hashes = (texts_of.content_hash(document.texts, meta.fields, other) for other in other_codecs)
@@ -173,7 +192,7 @@ async def encode(
     *,
     lane: Lane,
 ) -> list[EncodedDocument | ChercheError]:
-    """Run the models; one result per document, in order.
+    """Run the models on those that have text; one result per document, in order.
 
     Parameters
     ----------
@@ -185,7 +204,9 @@ async def encode(
     ChercheError
         RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, UNAVAILABLE of the models.
     """
-    parts = await encoder.encode([one.texts for one in documents], context, lane=lane)
+    texted = [one for one in documents if one.has_text]
+    encoded = iter(await encoder.encode([one.texts for one in texted], context, lane=lane) if texted else ())
+    parts = [next(encoded) if one.has_text else NeuralPart(NO_WEIGHTS, None, 0, False) for one in documents]
 
     def built(one: EncodableDocument, part: NeuralPart | ChercheError) -> EncodedDocument | ChercheError:
         if isinstance(part, ChercheError):
@@ -212,6 +233,9 @@ def build(
     terms : bytes or None
         The weights as they are packed already.
     """
+    if not document.has_text:
+        hash, version, routing = document.hash, document.version, document.routing
+        return StoredDocument(document.id, document.source, hash, "no_text", version=version, routing=routing)
     return StoredDocument(
         id=document.id,
         source=document.source,
@@ -221,6 +245,7 @@ def build(
         terms=codec.pack_terms(weights) if terms is None else terms,
         codes=codes,
         version=document.version,
+        routing=document.routing,
     )
 
 
@@ -229,8 +254,9 @@ def without_weights(document: StoredDocument) -> StoredDocument:
     return replace(document, hash="", state="failed", features=None, terms=None, codes=None, is_complete=None)
 
 
-def _encodable(id: str, source: Json, meta: IndexMeta, version: Version | None = None) -> EncodableDocument:
+def _encodable(
+    id: str, source: Json, meta: IndexMeta, version: Version | None = None, routing: str = ""
+) -> EncodableDocument:
     texts = texts_of.field_texts(f"document {id!r}", source, meta.fields)
-    return EncodableDocument(
-        id, source, tuple(texts), texts_of.content_hash(texts, meta.fields, meta.fingerprint), version
-    )
+    hash = texts_of.content_hash(texts, meta.fields, meta.fingerprint)
+    return EncodableDocument(id, source, tuple(texts), hash, version, routing)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from sidecar.errors import invalid
 from sidecar.pipeline.fingerprint import sha256_of
-from sidecar.values.documents import OWN_FIELDS, Json, SourceDocument, value_at
+from sidecar.values.documents import OWN_FIELDS, Json, SourceDocument, text_of, value_at
 from sidecar.values.index import Fingerprint, TextField
 
 MAX_ID_BYTES = 512
@@ -113,26 +113,30 @@ def field_texts(name: str, source: Json, fields: Sequence[TextField]) -> list[st
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT if a field is neither text nor a list of texts, or none holds any.
+        INVALID_ARGUMENT if a field holds an object, which no text field of an engine takes.
 
-    >>> field_texts("document 1", {"title": "a", "text": ["b", "c"]}, [TextField("title"), TextField("text")])
-    ['a', 'b c']
+    >>> field_texts("document 1", {"title": 7, "text": ["b", None, "c"]}, [TextField("title"), TextField("text")])
+    ['7', 'b c']
     """
-    texts = [_field_text(name, value_at(source, field.name), field.name) for field in fields]
-    if not any(text.strip() for text in texts):
-        wanted = ", ".join(field.name for field in fields)
-        raise invalid(f"{name} has no text in {wanted}", "fill one of them, or set the index up with other --fields")
+    texts = []
+    for field in fields:
+        text = text_of(value_at(source, field.name))
+        if text is None:
+            raise invalid(
+                f"{name}: field {field.name!r} holds an object, not text",
+                "name the text within it, such as --fields chapters.body",
+            )
+        texts.append(text)
     return texts
 
 
-def _field_text(name: str, value: Any, field: str) -> str:  # noqa: ANN401  # any JSON value
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return " ".join(value)
-    raise invalid(f"{name}: field {field!r} is a {type(value).__name__}, not text", "give text or a list of texts")
+def has_text(texts: Sequence[str]) -> bool:
+    """Whether there is anything to encode.
+
+    >>> has_text(["", "a"]), has_text([" ", ""])
+    (True, False)
+    """
+    return any(text.strip() for text in texts)
 
 
 def join(texts: Sequence[str]) -> str:

@@ -117,7 +117,8 @@ async def _documents(requests: AsyncIterator[index_pb2.IndexDocumentsRequest]) -
         count += 1
         if request.WhichOneof("message") != "document":
             raise invalid(f"message {count} of the feed holds no document", "send the target once, then documents")
-        yield SourceDocument(request.document.id, request.document.source_json)
+        one = request.document
+        yield SourceDocument(one.id, one.source_json, one.routing)
 
 
 def _one(index: str) -> str:

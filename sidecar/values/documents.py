@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sidecar.errors import ChercheError
 
 Json = Mapping[str, Any]
-State = Literal["ok", "pending", "failed"]
-Outcome = Literal["encoded", "reused", "unchanged", "failed"]
+State = Literal["ok", "no_text", "pending", "failed"]
+Outcome = Literal["encoded", "reused", "unchanged", "no_text", "failed"]
 WEIGHTS, TERMS, CODES, HASH, STATE = (
     "cherche_weights",
     "cherche_terms",
@@ -53,7 +54,8 @@ class StoredDocument:
     hash : str
         Of the text that the neural part is of; "" where there is none.
     state : State or None
-        None where cherche never wrote the document.
+        ``ok`` only with weights of the whole text; ``no_text`` where no encoded field holds any; None where cherche
+        never wrote the document.
     features : mapping or None
         Weight by feature name. None in whatever was read: engines do not give features back.
     terms, codes : bytes or None
@@ -64,6 +66,8 @@ class StoredDocument:
         in what is to be written, and where terms and codes themselves were read.
     version : Version or None
         None where it was not read, and in what is to be written over whatever is there.
+    routing : str
+        The routing value that it is to be written with, or was read with; "" for none.
     """
 
     id: str
@@ -75,6 +79,7 @@ class StoredDocument:
     codes: bytes | None = None
     is_complete: bool | None = None
     version: Version | None = None
+    routing: str = ""
 
 
 def version_of(document: StoredDocument) -> Version:
@@ -100,10 +105,11 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A document as it came: `raw` is the bytes of one JSON object."""
+    """A document as it came: `raw` is the bytes of one JSON object; `routing` is "" where it has none."""
 
     id: str
     raw: bytes
+    routing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +129,49 @@ class IngestResult:
 def value_at(source: Json, name: str) -> Any:  # noqa: ANN401  # any JSON value
     """A field by its name, or by a path through objects and lists of objects, as the engine's own mappings name it.
 
+    A key may hold dots itself and then stands for several steps. Where a path leads to several values, all of them.
+
     >>> value_at({"parts": [{"body": "a"}, {"body": ["b", "c"]}, {}]}, "parts.body")
     ['a', 'b', 'c']
+    >>> value_at({"meta.info": {"title": "a"}}, "meta.info.title")
+    'a'
     """
-    head, _, rest = name.partition(".")
-    if name in source or not rest:
-        return source.get(name)
-    inner = source.get(head)
-    if isinstance(inner, Mapping):
-        return value_at(inner, rest)
-    if not isinstance(inner, list):
+    found = [value for value in _values_at(source, name.split(".")) if value is not None]
+    return found[0] if len(found) == 1 else _flat(found) if found else None
+
+
+def _values_at(source: Json, steps: Sequence[str]) -> Iterator[Any]:
+    for cut in range(len(steps), 0, -1):
+        inner, rest = source.get(".".join(steps[:cut])), steps[cut:]
+        if not rest:
+            yield inner
+        elif isinstance(inner, Mapping):
+            yield from _values_at(inner, rest)
+        elif isinstance(inner, list):
+            parts = [part for part in _flat([inner]) if isinstance(part, Mapping)]
+            yield _flat(value for part in parts for value in _values_at(part, rest))
+
+
+def text_of(value: Any) -> str | None:  # noqa: ANN401  # any JSON value
+    """The text that an engine's text field holds of a value; None for an object, which it refuses.
+
+    Of a list the texts of its values, whatever its depth; null is no value; numbers and booleans are as JSON has them.
+
+    >>> text_of(["a", None, 7, [True, 1.5]]), text_of(None), text_of([{"a": 1}])
+    ('a 7 true 1.5', '', None)
+    """
+    parts = _flat([value])
+    if any(isinstance(part, Mapping) for part in parts):
         return None
-    found = [value_at(part, rest) for part in inner if isinstance(part, Mapping)]
-    return [each for value in found if value is not None for each in (value if isinstance(value, list) else [value])]
+    return " ".join(part if isinstance(part, str) else json.dumps(part) for part in parts)
+
+
+def _flat(values: Iterable[Any]) -> list[Any]:
+    """Values, those of lists among them, without null."""
+    found: list[Any] = []
+    for value in values:
+        if isinstance(value, list):
+            found += _flat(value)
+        elif value is not None:
+            found.append(value)
+    return found

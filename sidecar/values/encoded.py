@@ -99,3 +99,4 @@ class DumpedDocument:
     state: State | None
     terms_digest: str
     codes_digest: str
+    routing: str = ""

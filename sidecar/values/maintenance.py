@@ -125,6 +125,9 @@ class Room:
     copies: int
 
 
+EXTERNAL = "external_gte"  # a version type of the cluster: a write with the version that is there is taken
+
+
 @dataclass(frozen=True, slots=True)
 class BackfillOptions:
     """Options of a backfill.
@@ -139,6 +142,8 @@ class BackfillOptions:
         Share by which the p99 of the backfill's probe searches may rise before it pauses; 0 sends no probes.
     ignore_disk : bool
         Start even where the disk may not suffice.
+    version_type : {"", "external_gte"}
+        The latter where somebody gives documents versions of his own: they keep them.
     patience : float
         Seconds of an unbroken pause after which the run ends; its checkpoint resumes it.
     """
@@ -147,6 +152,7 @@ class BackfillOptions:
     dry_run: bool = False
     search_slowdown: float = 0.2
     ignore_disk: bool = False
+    version_type: str = ""
     patience: float = 600.0
 
 

@@ -33,6 +33,7 @@ OUTCOMES: dict[Outcome, pb.WriteOutcome.ValueType] = {
     "encoded": pb.WRITE_OUTCOME_ENCODED,
     "reused": pb.WRITE_OUTCOME_REUSED,
     "unchanged": pb.WRITE_OUTCOME_UNCHANGED,
+    "no_text": pb.WRITE_OUTCOME_NO_TEXT,
     "failed": pb.WRITE_OUTCOME_FAILED,
 }
 
@@ -158,6 +159,7 @@ def dumped_to_pb(document: StoredDocument) -> pb.DumpIndexResponse:
         state=document.state or "",
         terms_digest=_digest(document.terms),
         codes_digest=_digest(document.codes),
+        routing=document.routing,
     )
 
 
@@ -170,6 +172,7 @@ def dumped_from_pb(response: pb.DumpIndexResponse) -> DumpedDocument:
         state=cast(State, response.state) if response.state else None,
         terms_digest=response.terms_digest,
         codes_digest=response.codes_digest,
+        routing=response.routing,
     )
 
 

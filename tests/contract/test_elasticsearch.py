@@ -88,7 +88,7 @@ class Specified:
             missing = {"type": "index_not_found_exception", "reason": f"no such index [{index}]", "index": index}
             raise NotFoundError(404, missing["type"], {"error": {"root_cause": [missing], **missing}, "status": 404})
         if url.endswith("/_mapping") and "reply" not in endpoint:
-            properties = {**PROPERTIES, "cherche_weights": {"type": self.weights}}
+            properties = {"title": {"type": "text"}, **PROPERTIES, "cherche_weights": {"type": self.weights}}
             return {index: {"mappings": {"properties": properties, "_meta": {"cherche": META.to_json()}}}}
         if endpoint["request"] == "GET /{index}/_settings":
             return {index: endpoint["reply"]["books"]}

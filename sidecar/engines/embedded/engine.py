@@ -90,13 +90,17 @@ class EmbeddedEngine:
 
     async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
         """Remove all neural data. The documents and their full-text index stay, so that BM25 continues to work."""
-        if dry_run:
-            count = await self._read(lambda db: indices.touched(db, indices.get(db, index)))
-        else:
-            count = await self._write(lambda db: indices.remove(db, indices.get(db, index)))
+        run, step = (self._read, indices.touched) if dry_run else (self._write, indices.remove)
+        count = await run(lambda db: step(db, indices.get(db, index)))
         return Removal(count, remains=("the documents and their full-text index: BM25 searches go on",))
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
+    async def requires_routing(self, index: str) -> bool:
+        """False: a file has one shard."""
+        return False
+
+    async def read(
+        self, index: str, ids: Sequence[str], routings: Mapping[str, str] | None = None
+    ) -> dict[str, StoredDocument]:
         """The documents with these ids; missing ones are absent."""
         return await self._read(lambda db: documents.read(db, indices.get(db, index).id, ids))
 
@@ -197,7 +201,11 @@ class EmbeddedEngine:
             yield page
             key = (version_of(page[-1]).seq_no, page[-1].id)
 
-    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+    async def foreign_versions(self, index: str, size: int) -> int:
+        """None: nobody can give a version to a document of a file."""
+        return 0
+
+    async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """One transaction."""
         return await self._write(lambda db: writes.update(db, documents, self._max_document_bytes))
 

@@ -144,7 +144,8 @@ def stats(connection: sqlite3.Connection, index: Index) -> IndexStats:
 def gaps(connection: sqlite3.Connection, index: Index, meta: IndexMeta) -> Gaps:
     """Number of documents that have text but no weights or no codes, by reason."""
     reason = (
-        "CASE WHEN hash = '' AND state IS NULL THEN 'untouched' WHEN coalesce(state, '') != 'ok' THEN 'waiting' "
+        "CASE WHEN state = 'no_text' THEN NULL WHEN hash = '' AND state IS NULL THEN 'untouched' "
+        "WHEN coalesce(state, '') != 'ok' THEN 'waiting' "
         "WHEN terms IS NULL THEN 'lost' WHEN codes IS NULL AND ? THEN 'without_codes' END"
     )
     rows = connection.execute(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cherche_models import lexical
 from cherche_models.lexical import TIE_BREAKER, FullText
 from sidecar.engines.embedded.postings import Mirror
-from sidecar.values.documents import Json, value_at
+from sidecar.values.documents import Json, text_of, value_at
 
 MAX_WORDS = 1024
 
@@ -42,22 +42,9 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(lexical.words(text)[:MAX_WORDS])
 
 
-def field_text(value: object) -> str:
-    """Text of one field: a string, or the strings of a list joined by one space, else "".
-
-    >>> field_text(["a", 3, "b"])
-    'a b'
-    """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence):
-        return " ".join(item for item in value if isinstance(item, str))
-    return ""
-
-
 def texts(source: Json, fields: Sequence[str]) -> list[str]:
     """Texts of a document for the columns of its full-text table."""
-    return [field_text(value_at(source, name)) for name in fields]
+    return [text_of(value_at(source, name)) or "" for name in fields]
 
 
 def table(connection: sqlite3.Connection, index_id: int, fields: int) -> FullText:

@@ -29,7 +29,9 @@ def page(
     connection: sqlite3.Connection, shard: ShardRange, after: tuple[int, str], meta: IndexMeta, *, incomplete: bool
 ) -> list[StoredDocument]:
     """The next documents in ascending order of write count and id."""
-    complete = "coalesce(state = 'ok' AND terms IS NOT NULL AND (codes IS NOT NULL OR NOT :codes), 0)"
+    complete = (
+        "coalesce(state = 'no_text' OR state = 'ok' AND terms IS NOT NULL AND (codes IS NOT NULL OR NOT :codes), 0)"
+    )
     rows = connection.execute(
         f"SELECT id, source, hash, state, {complete}, generation FROM documents WHERE index_id = :index "
         "AND (generation, id) > (:after, :id) AND generation <= :mark "

@@ -50,10 +50,11 @@ def item(
     # With surrogatepass, as a lone surrogate has to fail below, where the error names it.
     if not document.id or len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
         raise invalid(f"id {document.id[:40]!r} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
+    routed = {"routing": document.routing} if document.routing else {}
     try:
         lines = "\n".join(
             (
-                dumps({operation: {**address, "_id": document.id}}),
+                dumps({operation: {**routed, **address, "_id": document.id}}),
                 dumps({**document.source, **neural_fields(document)}),
                 "",
             )
@@ -63,19 +64,24 @@ def item(
         raise invalid(f'document "{document.id}" is not JSON: {error}', "mend the value") from error
 
 
-def rewritten(position: int, raw: Json, source: Json) -> Item:
+def rewritten(position: int, raw: Json, source: Json, *, keeps_version: bool = False) -> Item:
     """Write `source` in place of a document, guarded by its last write, past any ingest pipeline.
 
     Parameters
     ----------
     raw : mapping
-        The document as a search or a get answers it, with sequence number and primary term.
+        The document as a search or a get answers it, with version, sequence number and primary term.
+    keeps_version : bool
+        Whether it is written under the version that it has, which its owner gave it: a later version of the
+        owner's wins, and his next one is not refused.
     """
+    guard = {"if_seq_no": raw["_seq_no"], "if_primary_term": raw["_primary_term"]}
+    if keeps_version:  # no request takes both
+        guard = {"version": raw["_version"], "version_type": "external_gte"}
     action: dict[str, Any] = {
         "_index": raw["_index"],
         "_id": raw["_id"],
-        "if_seq_no": raw["_seq_no"],
-        "if_primary_term": raw["_primary_term"],
+        **guard,
         # A default pipeline with an encoding processor would put back what is being replaced here.
         "pipeline": "_none",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
@@ -156,9 +156,15 @@ which would end up in logs — send them as an identity, or configure a service 
             await self._send(index, request)
         return replace(plan.told, documents=changed)
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
+    async def read(
+        self, index: str, ids: Sequence[str], routings: Mapping[str, str] | None = None
+    ) -> dict[str, StoredDocument]:
         """See `Engine.read`."""
-        return await reading.read(self._http, await self._dialect(), index, ids)
+        return await reading.read(self._http, await self._dialect(), index, ids, routings)
+
+    async def requires_routing(self, index: str) -> bool:
+        """See `Engine.requires_routing`."""
+        return any(each.requires_routing for each in await lifecycle.facts(self._http, index))
 
     async def write(self, index: str, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         """See `Engine.write`."""
@@ -274,9 +280,13 @@ which would end up in logs — send them as an identity, or configure a service 
         async for found_page in pages:
             yield found_page
 
-    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+    async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """See `Engine.update`."""
-        return await writes.update(self._http, documents, sleep=self._sleep)
+        return await writes.update(self._http, documents, sleep=self._sleep, keeps_versions=keeps_versions)
+
+    async def foreign_versions(self, index: str, size: int) -> int:
+        """See `Engine.foreign_versions`."""
+        return await reading.foreign_versions(self._http, await self._dialect(), index, size)
 
     async def successors(self) -> OpenSearchSuccessors:
         """See `Engine.successors`."""

@@ -101,6 +101,10 @@ def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
         return precondition(f"{what}: the cluster's disk is full", "free disk space on the data nodes")
     if "synthetic source" in reason:
         return precondition(text, "reindex into an index whose index.mapping.source.mode is stored")
+    if kind == "routing_missing_exception":
+        return invalid(text, "give its routing value, in _routing of its line")
+    if kind == "security_exception" and status != 401:  # within a reply for several documents it has no status
+        return ChercheError(Code.PERMISSION_DENIED, text, "grant that permission to the caller's role")
     if kind in _BAD_DOCUMENT:
         return invalid(text, "mend the document or the mapping")
     return _by_status(status, text)

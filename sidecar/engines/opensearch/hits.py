@@ -63,6 +63,7 @@ def stored_document(raw: Json, doc_values: Json) -> StoredDocument:
         state="pending" if damaged else state,
         terms=terms,
         codes=blob(doc_values, CODES),
+        routing=str(raw.get("_routing", "")),
     )
 
 

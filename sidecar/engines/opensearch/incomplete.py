@@ -13,6 +13,9 @@ from sidecar.engines.opensearch.mapping import IndexFacts
 from sidecar.values.documents import CODES, HASH, STATE, TERMS, Json
 from sidecar.values.index import IndexMeta
 
+# An empty string counts as a value of a text field.
+_NO_TEXT = {"term": {STATE: "no_text"}}
+
 
 def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:
     """Query for every document that has text and lacks weights or codes, or waits for them.
@@ -24,16 +27,18 @@ def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:
         The concrete indices behind the name; see `lifecycle.facts`.
     """
     whole = [_exists(TERMS), _exists(CODES)] if meta.fingerprint.codes else [_exists(TERMS)]
-    return _all(*_has_text(meta, found), none={"bool": {"filter": [{"term": {STATE: "ok"}}, *whole]}})
+    complete = {"bool": {"filter": [{"term": {STATE: "ok"}}, *whole]}}
+    return _all(*_has_text(meta, found), none={"bool": {"should": [complete, _NO_TEXT]}})
 
 
 def filters(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, dict[str, Any]]:
     """The same documents by what is wrong with them: a query for each field of `Gaps`, none twice."""
     text = _has_text(meta, found)
     encoded, ok = _exists(HASH), {"term": {STATE: "ok"}}
+    settled = {"bool": {"should": [ok, _NO_TEXT]}}
     return {
         "untouched": _all(*text, none={"bool": {"should": [encoded, _exists(STATE)]}}),
-        "waiting": _all(*text, {"bool": {"should": [encoded, _exists(STATE)]}}, none=ok),
+        "waiting": _all(*text, {"bool": {"should": [encoded, _exists(STATE)]}}, none=settled),
         "lost": _all(*text, ok, none=_exists(TERMS)),
         "without_codes": _all(*text, ok, _exists(TERMS), none=_exists(CODES))
         if meta.fingerprint.codes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import incomplete, mapping, templates
+from sidecar.engines.opensearch import fields, incomplete, mapping, templates
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.templates import flat
@@ -66,6 +66,7 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
         return tuple(requests), _shown(requests, 0, said)
     there = await stats(http, dialect, index)
     mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
+    said = (*said, *fields.check(index, found, meta, there.documents))
     requests += mapping.additions(found, meta)
     return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found)))
 
@@ -98,9 +99,10 @@ async def show_writes(http: Http, index: str) -> None:
 async def stats(http: Http, dialect: Dialect, index: str) -> IndexStats:
     """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
     touched_by_us = {"bool": {"should": [{"exists": {"field": HASH}}, {"exists": {"field": STATE}}]}}
-    filters: list[dict[str, Any]] = [_ENCODED, touched_by_us, {"term": {STATE: "failed"}}]
-    (encoded, touched, failed), documents = await count(http, dialect, index, filters)
-    return IndexStats(documents, encoded, touched - encoded - failed)
+    settled = {"terms": {STATE: ["failed", "no_text"]}}
+    filters: list[dict[str, Any]] = [_ENCODED, touched_by_us, settled]
+    (encoded, touched, without), documents = await count(http, dialect, index, filters)
+    return IndexStats(documents, encoded, touched - encoded - without)
 
 
 async def gaps(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Gaps:

@@ -54,6 +54,12 @@ class IndexFacts:
     refuses_writes : bool
     settings : mapping
         Flat settings.
+    requires_routing : bool
+        Whether no document can be written without a routing value.
+    source : mapping
+        How ``_source`` is kept.
+    dynamic : str
+        Whether fields that are not mapped become so.
     """
 
     name: str
@@ -65,6 +71,9 @@ class IndexFacts:
     segment_replication: bool
     refuses_writes: bool = False
     settings: Json = field(default_factory=dict)
+    requires_routing: bool = False
+    source: Json = field(default_factory=dict)
+    dynamic: str = "true"
 
     @property
     def max_window(self) -> int:
@@ -74,7 +83,8 @@ class IndexFacts:
     @property
     def lost_by_updates(self) -> tuple[str, ...]:
         """Patterns of the user's own fields that no document keeps which is written anew from its ``_source``."""
-        return tuple(pattern for pattern in self.excludes if not any(fnmatchcase(own, pattern) for own in OWN_FIELDS))
+        users = [pattern for pattern in self.excludes if not any(fnmatchcase(own, pattern) for own in OWN_FIELDS)]
+        return (*users, *(["what _source.includes does not name"] if self.source.get("includes") else ()))
 
     @property
     def source_is_lean(self) -> bool:
@@ -229,8 +239,11 @@ def check(
             asked_for = name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector
             if kind != spec["type"] and not asked_for:
                 raise precondition(
-                    f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}',
-                    "it was written before the index was set up: reindex into a new index",
+                    f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}: documents with it came '
+                    "before the index was set up, as by _reindex from an encoded index",
+                    "run: cherche setup NEW, then _reindex into NEW with "
+                    f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
+                    "cherche backfill NEW",
                 )
     before = read_meta(index, [each for each in found if "cherche" in each.meta])
     if before is not None and before.voided_by(meta) and stats.encoded:
@@ -250,7 +263,13 @@ def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
         for each in found
         if not each.source_is_lean
     ]
-    return (*said, *hazards(found))
+    lost = [
+        f'index "{each.name}" leaves {", ".join(each.lost_by_updates)} out of _source: an update of a document loses '
+        "them, a backfill's too — feed whole documents instead"
+        for each in found
+        if each.lost_by_updates
+    ]
+    return (*said, *lost, *hazards(found))
 
 
 def hazards(found: Sequence[IndexFacts]) -> tuple[str, ...]:
@@ -292,6 +311,9 @@ def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
         segment_replication=_segment_replication(settings),
         refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
         settings=settings,
+        requires_routing=bool(mapping.get("_routing", {}).get("required", False)),
+        source=source,
+        dynamic=str(mapping.get("dynamic", "true")).lower(),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sidecar.engines.opensearch import lifecycle
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, item
-from sidecar.engines.opensearch.errors import of_item
+from sidecar.engines.opensearch.errors import of_item, root_cause
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.mapping import IndexFacts
 from sidecar.engines.opensearch.templates import BACKING
@@ -86,9 +86,9 @@ async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFa
 
 
 async def located(
-    http: Http, group: MultiIndex, ids: Sequence[str], params: Mapping[str, str]
+    http: Http, group: MultiIndex, addresses: Sequence[Json], params: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """What all of the indices hold of some ids, as a GET answers it; of an id that several hold, the newest.
+    """What all of the indices hold of some documents, as a GET answers it; of an id that several hold, the newest.
 
     Raises
     ------
@@ -96,16 +96,34 @@ async def located(
         Where an index does not answer: nothing is known then, which is not "absent".
     """
     found: dict[str, dict[str, Any]] = {}
-    wanted = [{"_index": name, "_id": id} for name in group.names for id in ids]
+    wanted = [{"_index": name, **address} for name in group.names for address in addresses]
     for start in range(0, len(wanted), _ADDRESSES):
         request = Request("POST", "/_mget", {"docs": wanted[start : start + _ADDRESSES]}, params)
         for doc in (await http.send(request, what=f'index "{group.name}"'))["docs"]:
-            if "error" in doc:
-                raise of_item(503, doc["error"], f'index "{group.name}", document "{doc["_id"]}"')
             # Names are in order of age, and answers in order of the request: the newest index that holds an id stays.
-            if doc.get("found"):
+            if is_found(doc, group.name):
                 found[doc["_id"]] = doc
     return found
+
+
+def addressed(id: str, routings: Mapping[str, str]) -> dict[str, str]:
+    """A document of a request for several."""
+    return {"_id": id, "routing": routings[id]} if routings.get(id) else {"_id": id}
+
+
+def is_found(doc: Json, name: str) -> bool:
+    """Whether an answer to a request for several documents holds one.
+
+    Raises
+    ------
+    ChercheError
+        For a missing index or a failed shard: nothing is known then, which is not "absent".
+    """
+    error = doc.get("error")
+    # Where the index requires a routing there is no document without one.
+    if error is not None and root_cause({"error": error})[0] != "routing_missing_exception":
+        raise of_item(503, error, f'index "{name}", document "{doc["_id"]}"')
+    return bool(doc.get("found"))
 
 
 async def write(
@@ -120,7 +138,8 @@ async def write(
     """
     if group.is_one:
         return await Writer(http, group.target, sleep=sleep).write(documents)
-    there = await located(http, group, [one.id for one in documents if one.id], {"_source": "false"})
+    addresses = [addressed(one.id, {one.id: one.routing}) for one in documents if one.id]
+    there = await located(http, group, addresses, {"_source": "false"})
     found = await lifecycle.facts(http, group.name)
     kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in found}
     writer = Writer(http, group.name, sleep=sleep)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from sidecar.engines.opensearch.dialect import Dialect
-from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
-from sidecar.engines.opensearch.multi_index import MultiIndex, located, resolve
+from sidecar.engines.opensearch.multi_index import MultiIndex, addressed, is_found, located, resolve
 from sidecar.values.documents import CODES, STATE, TERMS, Json, StoredDocument
 
 READ_BATCH = 500
@@ -20,10 +19,14 @@ _DOC_VALUES = {"docvalue_fields": [TERMS, CODES]}
 _HEADS = {"_source_excludes": ",".join(HEAVY_FIELDS)}
 # Default of index.max_result_window.
 _MOST_HITS = 10_000
+# By `_seq_no`, which has doc values: `_id` would be loaded into fielddata.
+_SCATTERED = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
 _LEAN = {"_source": {"excludes": list(HEAVY_FIELDS)}}
 
 
-async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
+async def read(
+    http: Http, dialect: Dialect, index: str, ids: Sequence[str], routings: Mapping[str, str] | None
+) -> dict[str, StoredDocument]:
     """What is stored under `ids`; see `Engine.read`.
 
     A GET sees every acknowledged write but no doc values; a search has doc values but sees
@@ -34,8 +37,13 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
     unique = list(dict.fromkeys(ids))
     behind = await resolve(http, index) if unique else None
     group = None if behind is None or behind.is_one else behind
+    known = routings or {}
     for start in range(0, len(unique), READ_BATCH):
-        found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH], group)
+        found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH], group, known)
+    hidden = [id_ for id_ in unique if id_ not in found] if routings is None else []
+    copies = len(behind.names) if behind else 1
+    for start in range(0, len(hidden), READ_BATCH):
+        found |= await _found(http, dialect, index, hidden[start : start + READ_BATCH], copies)
     return found
 
 
@@ -69,22 +77,35 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
 
 async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
     """Some documents, spread over the index by a fixed seed."""
-    # By `_seq_no`, which has doc values: `_id` would be loaded into fielddata.
-    scattered = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
-    body = {"query": scattered, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
+    body = {"query": _SCATTERED, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
     return [stored_document(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
 
 
+async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) -> int:
+    """How many documents of a sample have a version that writes without one cannot have led to."""
+    body = {"query": _SCATTERED, "size": size, "track_total_hits": False, "_source": False}
+    body |= {"version": True, "seq_no_primary_term": True}
+    reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
+    # Each write of a shard has a number of its own, so no document of it was written more often than that.
+    return sum(int(raw["_version"]) > int(raw["_seq_no"]) + 1 for raw in reply["hits"]["hits"])
+
+
 async def _read_batch(
-    http: Http, dialect: Dialect, index: str, ids: Sequence[str], group: MultiIndex | None
+    http: Http,
+    dialect: Dialect,
+    index: str,
+    ids: Sequence[str],
+    group: MultiIndex | None,
+    routings: Mapping[str, str],
 ) -> dict[str, StoredDocument]:
     done: dict[str, StoredDocument] = {}
     pending = list(ids)
     for attempt in range(_ROUNDS):
         if attempt:
             await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
-        current = await (located(http, group, pending, _HEADS) if group else _get(http, index, pending))
+        wanted = [addressed(id_, routings) for id_ in pending]
+        current = await (located(http, group, wanted, _HEADS) if group else _get(http, index, wanted))
         encoded = [id_ for id_, raw in current.items() if raw["_source"].get(STATE) == "ok"]
         copies = len(group.names) if group else 1
         seen = await _doc_values(http, dialect, index, encoded, copies) if encoded else {}
@@ -101,13 +122,25 @@ async def _read_batch(
     return done
 
 
-async def _get(http: Http, index: str, ids: Sequence[str]) -> dict[str, Json]:
-    request = Request("POST", index_path(index, "_mget"), {"ids": list(ids)}, _HEADS)
+async def _get(http: Http, index: str, wanted: Sequence[Json]) -> dict[str, Json]:
+    request = Request("POST", index_path(index, "_mget"), {"docs": list(wanted)}, _HEADS)
     reply = await http.send(request, what=f'index "{index}"')
-    for doc in reply["docs"]:
-        if "error" in doc:  # a missing index or a failed shard: nothing is known, which is not "absent"
-            raise of_item(503, doc["error"], f'index "{index}", document "{doc["_id"]}"')
-    return {doc["_id"]: doc for doc in reply["docs"] if doc.get("found")}
+    return {doc["_id"]: doc for doc in reply["docs"] if is_found(doc, index)}
+
+
+async def _found(
+    http: Http, dialect: Dialect, index: str, ids: Sequence[str], copies: int
+) -> dict[str, StoredDocument]:
+    """Documents wherever they lie, as a search finds them: under a routing that is not known a GET does not."""
+    body = {
+        "query": {"ids": {"values": list(ids)}},
+        "size": min(_MOST_HITS, len(ids) * copies),
+        "track_total_hits": False,
+        **_LEAN,
+        **_DOC_VALUES,
+    }
+    reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
+    return {raw["_id"]: stored_document(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]}
 
 
 async def _doc_values(

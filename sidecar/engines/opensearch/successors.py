@@ -309,6 +309,6 @@ def _held(doc: Json) -> StoredDocument:
         without_own(source),
         str(source.get(HASH, "")),
         state,
-        is_complete=state == "ok",
+        is_complete=state in ("ok", "no_text"),
         version=Version(int(doc["_seq_no"]), int(doc["_primary_term"])),
     )

@@ -134,7 +134,7 @@ def _document(raw: Json, lean: bool) -> StoredDocument:
         source=without_own(source),
         hash=hash,
         state=source.get(STATE),
-        is_complete=_COMPLETE in raw.get("matched_queries", ()),
+        is_complete=source.get(STATE) == "no_text" or _COMPLETE in raw.get("matched_queries", ()),
         version=Version(
             seq_no=int(raw["_seq_no"]),
             term=int(raw["_primary_term"]),
@@ -160,13 +160,18 @@ async def update(
     *,
     sleep: Sleep,
     fields_of: Callable[[StoredDocument], Json] = neural_fields,
+    keeps_versions: bool = False,
 ) -> list[WriteResult]:
     """Put `fields_of` documents of any indices in place of their neural part, in bulk; results in order.
 
     No pipeline runs: the cluster applies none, not even a final one, to an ``update`` of a bulk that inserts nothing.
 
+    With `keeps_versions` documents are written whole instead, under the versions that their owner gave them.
+
     ABORTED where a document is not of the version that it was read in.
     """
+    if keeps_versions:
+        return await _rewrite(http, documents, sleep=sleep, fields_of=fields_of, keeps_versions=True)
     writer = Writer(http, "", sleep=sleep)
     items = []
     for position, document in enumerate(documents):
@@ -217,8 +222,11 @@ async def _rewrite(
     *,
     sleep: Sleep,
     fields_of: Callable[[StoredDocument], Json],
+    keeps_versions: bool = False,
 ) -> list[WriteResult]:
     """As `update`, without scripts: each document is read whole and written back, if it is still as it was."""
+    if not documents:
+        return []
     if refusal := await _refusal(http, sorted({version_of(one).index for one in documents})):
         return [WriteResult(one.id, refusal) for one in documents]
     docs = [_address(document) for document in documents]
@@ -233,7 +241,9 @@ async def _rewrite(
         elif (raw["_seq_no"], raw["_primary_term"]) != (version.seq_no, version.term):
             error = ChercheError(Code.ABORTED, f'document "{document.id}" was written meanwhile', "read it again")
         else:
-            items.append(rewritten(position, raw, {**raw["_source"], **fields_of(document)}))
+            items.append(
+                rewritten(position, raw, {**raw["_source"], **fields_of(document)}, keeps_version=keeps_versions)
+            )
             continue
         writer.refuse(position, WriteResult(document.id, error))
     return await writer.deliver(items, len(documents))
@@ -252,8 +262,8 @@ async def _refusal(http: Http, indices: Sequence[str]) -> ChercheError | None:
     for index in indices:
         if name := await final_pipeline(http, index):
             return precondition(
-                f'index "{index}": the cluster runs no scripts, and without one the final pipeline "{name}" would '
-                "change every document that is written",
+                f'index "{index}": the final pipeline "{name}" would change every document that is written whole, '
+                "which is needed where the cluster runs no scripts, or versions are to be kept",
                 "allow inline scripts (script.allowed_types), or set index.final_pipeline to _none meanwhile",
             )
     return None

@@ -94,8 +94,8 @@ async def test_a_failed_document_fails_alone(plugin: Any, meta: bytes) -> None:
     poison = pb.PipelineDocument(id="b", source_json=b'{"text": "poison"}')
     empty = pb.PipelineDocument(id="c", source_json=b"{}")
     answer = await plugin.PrepareDocuments(request(meta, b=poison, c=empty))
-    assert [one.item.HasField("status") for one in answer.documents] == [False, True, True]
-    assert "has no text in title, text" in answer.documents[2].item.status.message
+    assert [one.item.HasField("status") for one in answer.documents] == [False, True, False]
+    assert (answer.documents[2].terms, len(answer.documents[2].hash)) == (b"", 64), "it has no text"
 
 
 async def test_a_query_is_the_clause_of_a_search(plugin: Any, meta: bytes) -> None:

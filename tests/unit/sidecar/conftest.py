@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,6 +112,7 @@ class FakeEngine:
     failures: dict[str, ChercheError] = field(default_factory=dict)
     missing: Gaps = field(default_factory=Gaps)
     dangers: tuple[str, ...] = ()
+    is_routed: bool = False
     calls: Counter[str] = field(default_factory=Counter)
     queries: list[Query] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -151,7 +152,12 @@ class FakeEngine:
         self._called("remove", index)
         return Removal(len(self.documents))
 
-    async def read(self, index: str, ids: Sequence[str]) -> dict[str, StoredDocument]:
+    async def requires_routing(self, index: str) -> bool:
+        return self.is_routed
+
+    async def read(
+        self, index: str, ids: Sequence[str], routings: Mapping[str, str] | None = None
+    ) -> dict[str, StoredDocument]:
         self._called("read", index)
         found = [self.documents[i] for i in ids if i in self.documents]
         return {d.id: _read_back(d) for d in found}

@@ -37,6 +37,8 @@ class _WriteOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WriteOut
     """Nothing differed: nothing was written."""
     WRITE_OUTCOME_FAILED: _WriteOutcome.ValueType  # 4
     """Refused: see the status."""
+    WRITE_OUTCOME_NO_TEXT: _WriteOutcome.ValueType  # 5
+    """No encoded field holds text: written as it is, for BM25 and filters alone."""
 
 class WriteOutcome(_WriteOutcome, metaclass=_WriteOutcomeEnumTypeWrapper):
     """What was done with a document."""
@@ -51,6 +53,8 @@ WRITE_OUTCOME_UNCHANGED: WriteOutcome.ValueType  # 3
 """Nothing differed: nothing was written."""
 WRITE_OUTCOME_FAILED: WriteOutcome.ValueType  # 4
 """Refused: see the status."""
+WRITE_OUTCOME_NO_TEXT: WriteOutcome.ValueType  # 5
+"""No encoded field holds text: written as it is, for BM25 and filters alone."""
 Global___WriteOutcome: _TypeAlias = WriteOutcome  # noqa: Y015
 
 class _UpgradeStep:
@@ -471,19 +475,23 @@ class SourceDocument(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     SOURCE_JSON_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The engine's id; empty is refused."""
     source_json: _builtins.bytes
     """A JSON object, UTF-8."""
+    routing: _builtins.str
+    """Routing value; empty for none."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         source_json: _builtins.bytes = ...,
+        routing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "source_json", b"source_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "routing", b"routing", "source_json", b"source_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -629,6 +637,7 @@ class DumpIndexResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     TERMS_DIGEST_FIELD_NUMBER: _builtins.int
     CODES_DIGEST_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The document's id."""
     source_json: _builtins.bytes
@@ -636,11 +645,13 @@ class DumpIndexResponse(_message.Message):
     hash: _builtins.str
     """Content hash."""
     state: _builtins.str
-    """"ok", "pending" or "failed"."""
+    """"ok", "no_text", "pending" or "failed"."""
     terms_digest: _builtins.str
     """sha256 of the packed terms, hexadecimal."""
     codes_digest: _builtins.str
     """sha256 of the codes, hexadecimal."""
+    routing: _builtins.str
+    """Routing value; empty for none."""
     def __init__(
         self,
         *,
@@ -650,10 +661,11 @@ class DumpIndexResponse(_message.Message):
         state: _builtins.str = ...,
         terms_digest: _builtins.str = ...,
         codes_digest: _builtins.str = ...,
+        routing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes_digest", b"codes_digest", "hash", b"hash", "id", b"id", "source_json", b"source_json", "state", b"state", "terms_digest", b"terms_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes_digest", b"codes_digest", "hash", b"hash", "id", b"id", "routing", b"routing", "source_json", b"source_json", "state", b"state", "terms_digest", b"terms_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -670,6 +682,7 @@ class BackfillIndexRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     SEARCH_SLOWDOWN_FIELD_NUMBER: _builtins.int
     IGNORE_DISK_FIELD_NUMBER: _builtins.int
+    VERSION_TYPE_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index, alias or data stream."""
     checkpoint: _builtins.str
@@ -682,6 +695,8 @@ class BackfillIndexRequest(_message.Message):
     """
     ignore_disk: _builtins.bool
     """Continue even if disk space may not suffice."""
+    version_type: _builtins.str
+    """"external_gte" where the owner of the documents gives them versions: they keep those. Empty otherwise."""
     def __init__(
         self,
         *,
@@ -690,10 +705,11 @@ class BackfillIndexRequest(_message.Message):
         dry_run: _builtins.bool = ...,
         search_slowdown: _builtins.float | None = ...,
         ignore_disk: _builtins.bool = ...,
+        version_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "search_slowdown", b"search_slowdown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "checkpoint", b"checkpoint", "dry_run", b"dry_run", "ignore_disk", b"ignore_disk", "index", b"index", "search_slowdown", b"search_slowdown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown", "checkpoint", b"checkpoint", "dry_run", b"dry_run", "ignore_disk", b"ignore_disk", "index", b"index", "search_slowdown", b"search_slowdown", "version_type", b"version_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__search_slowdown: _TypeAlias = _typing.Literal["search_slowdown"]  # noqa: Y015
     _WhichOneofArgType__search_slowdown: _TypeAlias = _typing.Literal["_search_slowdown", b"_search_slowdown"]  # noqa: Y015
@@ -824,7 +840,7 @@ class BackfillProgress(_message.Message):
     gone: _builtins.int
     """Documents deleted in the meantime."""
     skipped: _builtins.int
-    """Documents without text."""
+    """Documents without text, which are noted as that."""
     failed: _builtins.int
     """Documents that could not be encoded or written."""
     paused: _builtins.str

@@ -132,7 +132,7 @@ class PreparedDocument(_message.Message):
     hash: _builtins.str
     """For `cherche_hash`."""
     terms: _builtins.bytes
-    """For `cherche_terms`."""
+    """For `cherche_terms`; empty where no encoded field holds text, and the state is `no_text`."""
     codes: _builtins.bytes
     """For `cherche_codes`; empty if the index stores none or if `reused`."""
     reused: _builtins.bool

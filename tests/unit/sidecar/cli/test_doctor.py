@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from sidecar.cli import cherche
+from sidecar.cli.doctor import has_other_text
+from sidecar.pipeline import stored
+from sidecar.values.documents import StoredDocument
+from sidecar.values.encoded import DumpedDocument
+from sidecar.values.index import EngineInfo, Fingerprint, IndexMeta, IndexReport, IndexStats, TextField
 from tests.unit.sidecar.cli.conftest import Command
 
 
@@ -23,3 +32,38 @@ def test_doctor_reports_that_no_sidecar_answers(tmp_path: Path) -> None:
     result = CliRunner().invoke(cherche, ["doctor", "--server", "127.0.0.1:1"])
     assert result.exit_code == 1
     assert "cherche serve" in result.stdout
+
+
+META = IndexMeta("m", Fingerprint("s", "c"), (TextField("text"),), 64)
+REPORT = IndexReport("books", META, IndexStats(1, 1, 0), EngineInfo("fake", "1", 1), True)
+
+
+def dumped(source: dict[str, Any], **changes: Any) -> DumpedDocument:
+    """A document that was encoded as ``sky``."""
+    encoded = stored.from_index(StoredDocument("1", {"text": "sky"}), META)
+    assert isinstance(encoded, stored.EncodableDocument)
+    return replace(DumpedDocument("1", json.dumps(source).encode(), encoded.hash, "ok", "t", "c"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("document", "is_other"),
+    [
+        (dumped({"text": "sky", "views": 2}), False),
+        (dumped({"text": "sea"}), True),
+        (dumped({"text": ""}), True),
+        (dumped({"text": "sky"}, hash="of another model"), True),
+        (dumped({"text": "sea"}, state="pending"), False),
+        (dumped({"text": "sea"}, terms_digest=""), False),
+        (dumped({"text": "sky"}, state="no_text", terms_digest="", codes_digest=""), True),
+    ],
+)
+def test_a_text_is_compared_with_what_was_encoded_of_it(document: DumpedDocument, is_other: bool) -> None:
+    """What waits, and what lost its weights, is counted elsewhere."""
+    assert has_other_text(document, REPORT) is is_other
+
+
+def test_doctor_compares_a_sample_or_every_document(articles: Command) -> None:
+    for options, said in (((), "3 documents, a sample, compared"), (("--all",), "3 documents compared")):
+        checks = articles.json("doctor", "articles", *options)["checks"]
+        assert any(said in check["detail"] for check in checks)
+    assert "--all is of an index" in articles("doctor", "--all", code=2).stderr

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.cli.failures import FAILURE, UNAVAILABLE, Failure, translated
+from sidecar.cli.failures import FAILURE, UNAVAILABLE, Failure, resumable, translated
 from sidecar.errors import ChercheError, Code, not_found
 
 LATER = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED}
@@ -34,3 +34,11 @@ def test_a_failure_is_one_line_or_one_object_on_stderr(capsys: pytest.CaptureFix
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), translated(as_json=True):
         raise ZeroDivisionError
+
+
+def test_ctrl_c_says_what_is_done_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, resumable(lambda: "3 documents are stored"):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    said = capsys.readouterr().err
+    assert "3 documents are stored; the same command goes on from there: cherche " in said

@@ -24,8 +24,6 @@ def failed_items(corpus: str) -> list[dict[str, Any]]:
 
 
 BAD: dict[str, tuple[bytes | dict[str, Any], str, str]] = {
-    "an empty text": ({"_id": "x", "title": "", "text": "  "}, "INVALID_ARGUMENT", "no text in title, text"),
-    "missing fields": ({"_id": "x", "body": "t"}, "INVALID_ARGUMENT", "no text in title, text"),
     "10 MB of text": ({"_id": "x", "text": "word " * 2_000_000}, "INVALID_ARGUMENT", "bytes"),
     "invalid UTF-8": (b'{"_id": "x", "text": "caf\xe9"}', "INVALID_ARGUMENT", "not UTF-8"),
     "a lone surrogate": (b'{"_id": "x", "text": "\\ud83d"}', "INVALID_ARGUMENT", "lone surrogate"),
@@ -33,7 +31,8 @@ BAD: dict[str, tuple[bytes | dict[str, Any], str, str]] = {
     "a repeated id": ({"_id": "first", "text": "again"}, "INVALID_ARGUMENT", "repeats the id 'first' of line 1"),
     "NaN weights": ({"_id": "x", "text": f"this is {NAN}"}, "INTERNAL", "x"),
     "a text that breaks the model": ({"_id": "x", "text": f"this is {POISON}"}, "INTERNAL", "x"),
-    "a number for a text": ({"_id": "x", "text": 7}, "INVALID_ARGUMENT", "text"),
+    "an object for a text": ({"_id": "x", "text": {"en": "t"}}, "INVALID_ARGUMENT", "holds an object"),
+    "an object for a routing": ({"_id": "x", "text": "t", "_routing": {}}, "INVALID_ARGUMENT", "has the routing"),
 }
 
 
@@ -50,6 +49,28 @@ def test_bad_input_is_named_and_its_neighbours_are_stored(command: Command, kind
     assert reason in item["reason"]
     assert item["next_step"]
     assert [json.loads(line)["id"] for line in command("dump", "articles").stdout.splitlines()] == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"),
+    [
+        ({"text": ["a", None]}, "encoded"),
+        ({"text": 7}, "encoded"),
+        ({"text": [True, 1.5, ["deep"]]}, "encoded"),
+        ({"title": "", "text": "  "}, "no_text"),
+        ({"body": "elsewhere"}, "no_text"),
+        ({"title": None, "text": []}, "no_text"),
+    ],
+)
+def test_documents_are_taken_as_an_engine_takes_them(command: Command, source: dict[str, Any], outcome: str) -> None:
+    corpus = command.write("corpus.jsonl", [{"_id": "x", **source}])
+    command("setup", "articles")
+    summary = command.json("feed", "articles", corpus)
+    assert (summary[outcome], summary["documents"]) == (1, 1)
+    assert command.json("feed", "articles", corpus)["unchanged"] == 1
+    [stored] = [json.loads(line) for line in command("dump", "articles").stdout.splitlines()]
+    assert (stored["source"], stored["state"]) == (source, "ok" if outcome == "encoded" else "no_text")
+    assert command.json("doctor", "articles")["ok"]
 
 
 def test_control_characters_are_text_like_any_other(command: Command) -> None:

@@ -90,3 +90,9 @@ def test_a_curl_command_quotes_the_body_and_leaves_the_cluster_to_a_variable() -
     command = curl_command("", request)
     assert command.startswith('curl -X POST "$OPENSEARCH_URL/a/_search" -H ')
     assert json.loads(shlex.split(command)[-1]) == request["body"]
+
+
+def test_terms_are_counted_only_of_a_pruned_query(articles: Command) -> None:
+    refused = articles("search", "articles", "aspirin", "--query-terms", "4", code=2)
+    assert "--query-terms is of --query-mode pruned" in refused.stderr
+    articles("search", "articles", "aspirin", "--query-mode", "pruned", "--query-terms", "4")

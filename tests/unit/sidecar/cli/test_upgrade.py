@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.cli.upgrade import check_better, overlap
+from sidecar.cli.upgrade import _print, check_better, overlap
 from sidecar.errors import ChercheError, Code
+from tests.unit.sidecar.cli.conftest import Command
 
 
 def compared(difference: float, p_value: float) -> dict[str, Any]:
@@ -35,3 +36,18 @@ def test_only_the_first_ten_hits_are_compared() -> None:
     assert overlap([(one, two)]) == 0.5
     assert overlap([(["a"], [])]) == 0.0
     assert overlap([]) == 0.0
+
+
+@pytest.mark.parametrize(
+    "options", [["--rollback", "--model", "m"], ["--rollback", "--dry-run"], ["--no-switch", "--replace"]]
+)
+def test_options_that_contradict_each_other_are_refused(articles: Command, options: list[str]) -> None:
+    assert "Usage:" in articles("upgrade", "articles", *options, code=2).stderr
+
+
+def test_a_dry_run_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = {"documents": 1200, "to_encode": 1200, "seconds": 90.0, "stored_bytes": 2048, "free_bytes": -1}
+    _print({"state": "estimated", "serving": [], "kept": [], "copied": {"estimate": estimate}, "comparison": None})
+    printed = capsys.readouterr().out
+    assert "1,200" in printed
+    assert "time, estimated" in printed

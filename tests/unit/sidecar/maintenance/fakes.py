@@ -27,7 +27,7 @@ class Interrupted(EmbeddedEngine):
     loads: list[Load]
     disk: Room | None = None
 
-    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+    async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         if self.before is not None and documents:
             await self.before(documents)
         return await super().update(documents)

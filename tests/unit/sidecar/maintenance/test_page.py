@@ -64,7 +64,6 @@ async def test_documents_that_cannot_be_encoded_are_named_and_their_neighbours_d
     done = last(events)
     assert (done.encoded, done.skipped, done.failed) == (3, 1, 1)
     assert {(one.id, one.why, one.error.code) for one in not_done(events)} == {
-        ("empty", "skipped", Code.INVALID_ARGUMENT),
         ("poison", "failed", Code.INTERNAL),
     }
 
@@ -76,7 +75,9 @@ async def test_weights_of_a_text_that_is_gone_are_taken_away(file_world: FileWor
     emptied = StoredDocument("0", {"title": "", "text": ""}, stored.hash, "ok", {}, stored.terms, stored.codes)
     await file_world.engine.write(INDEX, [emptied])
     assert last(await file_world.run()).skipped == 1
-    assert (await file_world.engine.read(INDEX, ["0"]))["0"].terms is None
+    found = (await file_world.engine.read(INDEX, ["0"]))["0"]
+    assert (found.state, found.terms) == ("no_text", None)
+    assert last(await file_world.run()).skipped == 0, "noted once"
 
 
 async def test_a_document_whose_text_changed_behind_its_hash_is_encoded_again(file_world: FileWorld) -> None:

@@ -224,7 +224,7 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
     step = " — run: cherche backfill articles"
     assert told.findings == (
         "it loses copies — set up another",
-        f"3 documents wait for weights, because no model answered when they were stored{step}",
+        f"3 documents wait for weights: no model answered in time, or a bulk updated a part of them{step}",
         f"2 documents lost their weights to a write that no cherche_encode pipeline saw{step}",
         f"1 documents have weights and no token codes{step}",
         f"4 documents were never encoded{step}",
@@ -239,7 +239,8 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
 async def test_remove_tells_how_many_documents_changed(world: Any) -> None:
     await run(world)
     put(world, {"text": "a"}, hash="h")
-    assert await remove(world.index, world.context, dry_run=False) == Removal(1)
+    for dry_run in (True, False):
+        assert await remove(world.index, world.context, dry_run=dry_run) == Removal(1)
 
 
 CHANGES = {

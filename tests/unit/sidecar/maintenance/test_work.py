@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code, invalid, overloaded
-from sidecar.maintenance.work import Outcome, reason_of
+from sidecar.maintenance.work import Outcome
 from sidecar.values.documents import State, StoredDocument, Version, WriteResult
-from sidecar.values.index import Fingerprint, IndexMeta, TextField
 
-META = IndexMeta("m", Fingerprint("s"), (TextField("title"), TextField("parts.body")), 64)
 ABORTED = ChercheError(Code.ABORTED, "written meanwhile")
 
 
@@ -23,6 +21,7 @@ def document(state: State = "ok", **source: Any) -> StoredDocument:
     ("state", "error", "counts", "is_returned"),
     [
         ("ok", None, {"encoded": 1}, False),
+        ("no_text", None, {"encoded": 0, "skipped": 1}, False),
         ("failed", None, {"encoded": 0}, False),
         ("ok", ABORTED, {"conflicts": 1}, False),
         ("ok", invalid("a strict mapping"), {}, True),
@@ -46,21 +45,7 @@ def test_a_write_that_the_cluster_refuses_is_a_reason_to_wait() -> None:
 
 def test_a_document_that_was_not_done_names_its_index() -> None:
     outcome = Outcome()
-    outcome.drop(document(), "failed", ABORTED)
+    outcome.drop(document(), ABORTED)
     [one] = outcome.not_done
     assert (one.id, one.index, one.why, one.error) == ("1", "books", "failed", ABORTED)
     assert outcome.counts["failed"] == 1
-
-
-@pytest.mark.parametrize(
-    ("source", "why"),
-    [
-        ({}, "skipped"),
-        ({"title": "", "year": 1998}, "skipped"),
-        ({"parts": []}, "skipped"),
-        ({"title": 7}, "failed"),
-        ({"parts": [{"body": 7}]}, "failed"),
-    ],
-)
-def test_only_a_document_without_anything_to_encode_is_skipped(source: dict[str, Any], why: str) -> None:
-    assert reason_of(document(**source), META) == why

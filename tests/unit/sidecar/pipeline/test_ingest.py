@@ -119,7 +119,7 @@ async def test_each_bad_document_has_its_reason_and_its_neighbours_succeed(ready
         SourceDocument("b", b"{"),
         doc("c", "poison here"),
         doc("d", "notanumber here"),
-        doc("e", " "),
+        SourceDocument("e", b'{"text": {"en": "x"}}'),
         SourceDocument("f\ud800", b'{"text": "x"}'),
         SourceDocument("", b'{"text": "x"}'),
         doc("a", "another"),
@@ -135,7 +135,7 @@ async def test_each_bad_document_has_its_reason_and_its_neighbours_succeed(ready
     assert "document 'b' is not JSON" in reasons["b"]
     assert reasons["c"] == "document 'c': a text is poisonous"
     assert reasons["d"] == "document 'd': the model gave NaN or infinite term weights; nothing was stored"
-    assert "has no text in title, text" in reasons["e"]
+    assert "field 'text' holds an object, not text" in reasons["e"]
     assert "lone surrogate" in reasons["f\ud800"]
     assert reasons["a"] == "document 'a' came before in this feed"
     assert reasons["refused"] == "document 'refused': mapper_parsing_exception"
@@ -339,7 +339,7 @@ class Switching:
 
 async def test_a_batch_during_which_the_index_was_switched_is_encoded_for_the_other(ready: Any) -> None:
     Switching(ready, 1)
-    assert outcomes(await feed(ready, doc("1"), doc("2", ""))) == ["encoded", "failed"]
+    assert outcomes(await feed(ready, doc("1"), doc("2", "poison"))) == ["encoded", "failed"]
     assert ready.engine.calls["write"] == 2
     meta = ready.engine.metas[ready.index]
     assert ready.engine.documents["1"].hash == content_hash(("some words",), meta.fields[1:], meta.fingerprint)

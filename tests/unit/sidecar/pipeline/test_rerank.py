@@ -254,7 +254,7 @@ async def test_on_the_fly_hits_without_text_and_poison_are_counted(world: Any) -
     await filled(world)
     world.engine.metas[world.index] = None
     documents = world.engine.documents
-    documents["d03"] = replace(documents["d03"], source={"title": 3, "text": "common"})
+    documents["d03"] = replace(documents["d03"], source={"title": {"en": 3}, "text": "common"})
     documents["d13"] = replace(documents["d13"], source={"text": "common poison"})
     result = await ask(world, mode="bm25", rerank=True)
     assert (result.rerank.status, result.rerank.codes_missing) == (RerankStatus.PARTIAL, 2)

@@ -116,7 +116,7 @@ def test_json_and_an_index_give_the_same_document() -> None:
     [
         (b"{", False, Code.INVALID_ARGUMENT, "is not JSON"),
         (b"{", True, Code.INVALID_ARGUMENT, "is not JSON"),
-        (b'{"text": " "}', False, Code.INVALID_ARGUMENT, "has no text in title, text"),
+        (b'{"text": {"a": 1}}', False, Code.INVALID_ARGUMENT, "field 'text' holds an object"),
         (b'{"text": " "}', True, Code.ALREADY_EXISTS, "came before in this feed"),
         (b'{"text": "sky"}', True, Code.ALREADY_EXISTS, "came before in this feed"),
         (b'{"text": "' + b"x" * 90 + b'"}', False, Code.INVALID_ARGUMENT, "has 102 bytes, the limit is 100"),
@@ -126,6 +126,29 @@ def test_what_cannot_be_read_has_its_reason(raw: bytes, is_repeated: bool, code:
     error = stored.from_json(SourceDocument("1", raw), META, 100, is_repeated=is_repeated)
     assert isinstance(error, ChercheError)
     assert (error.code, reason in error.reason) == (code, True)
+
+
+@pytest.mark.parametrize("raw", [b"{}", b'{"text": ""}', b'{"title": [null, " "], "text": null}'])
+async def test_a_document_without_text_is_stored_as_that_without_the_model(raw: bytes) -> None:
+    document = stored.from_json(SourceDocument("1", raw, "r"), META, LIMIT)
+    assert isinstance(document, EncodableDocument)
+    [made] = await stored.encode([document], None, None, None, lane="ingest")  # type: ignore[arg-type]  # not needed
+    assert isinstance(made, stored.EncodedDocument)
+    written = made.stored
+    assert (written.state, written.terms, written.codes, written.features) == ("no_text", None, None, None)
+    assert (written.hash, written.routing) == (document.hash, "r")
+    assert stored.judge(document, written, META).verdict == "unchanged"
+    assert stored.judge(replace(document, source={"year": 1}), written, META).verdict == "reusable"
+    assert stored.judge(encodable(), written, META).verdict == "missing", "it has a text now"
+    assert stored.judge(document, held(source=document.source), META).verdict == "missing", "its text is gone"
+
+
+def test_a_routing_is_read_from_the_document_only_where_the_index_requires_one() -> None:
+    one = SourceDocument("1", b'{"text": "sky", "routing": 7}')
+    for is_routed, routing in ((False, ""), (True, "7")):
+        read = stored.from_json(one, META, LIMIT, is_routed=is_routed)
+        assert isinstance(read, EncodableDocument)
+        assert (read.routing, read.source["routing"]) == (routing, 7)
 
 
 def test_the_limit_for_what_an_index_holds_is_of_its_text() -> None:
@@ -159,7 +182,7 @@ class Recorder(EmbeddedEngine):
         self.written = getattr(self, "written", {}) | {one.id: one for one in items}
         return await super().write(index, items)
 
-    async def update(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
+    async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         self.written |= {one.id: one for one in documents}
         return await super().update(documents)
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.pipeline.text import content_hash, field_texts, parse, same_json
+from sidecar.pipeline.text import content_hash, field_texts, has_text, parse, same_json
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import Fingerprint, TextField
 
@@ -82,15 +82,19 @@ def test_texts_of_absent_empty_and_listed_fields() -> None:
     assert field_texts("d", {"title": None, "text": "b"}, [TITLE, TEXT]) == ["", "b"]
 
 
-@pytest.mark.parametrize("source", [{}, {"title": "", "text": " \n"}, {"title": []}])
-def test_a_document_without_text_is_refused(source: dict[str, object]) -> None:
-    with pytest.raises(ChercheError, match="has no text in title, text"):
-        field_texts("document 'd'", source, [TITLE, TEXT])
+@pytest.mark.parametrize("source", [{}, {"title": "", "text": " \n"}, {"title": []}, {"text": [None]}])
+def test_a_document_without_text_has_none(source: dict[str, object]) -> None:
+    assert not has_text(field_texts("document 'd'", source, [TITLE, TEXT]))
 
 
-@pytest.mark.parametrize("value", [1, {"a": "b"}, ["a", 1], True])
-def test_a_field_that_is_no_text_is_refused(value: object) -> None:
-    with pytest.raises(ChercheError, match="document 'd': field 'text' is a"):
+@pytest.mark.parametrize(("value", "text"), [(1, "1"), (["a", None, 1.5], "a 1.5"), (True, "true"), ([["a"]], "a")])
+def test_values_are_the_text_that_an_engine_holds(value: object, text: str) -> None:
+    assert field_texts("d", {"title": value}, [TITLE, TEXT]) == [text, ""]
+
+
+@pytest.mark.parametrize("value", [{"a": "b"}, [{"a": "b"}]])
+def test_an_object_is_no_text(value: object) -> None:
+    with pytest.raises(ChercheError, match="document 'd': field 'text' holds an object"):
         field_texts("document 'd'", {"title": "a", "text": value}, [TITLE, TEXT])
 
 

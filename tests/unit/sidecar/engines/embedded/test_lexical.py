@@ -8,8 +8,8 @@ from sidecar.values.index import TextField
 FIELDS = ("title", "text")
 
 
-def test_fields_without_text():
-    assert lexical.texts({"title": 3, "text": ["a", None, "b"]}, FIELDS) == ["", "a b"]
+def test_fields_hold_the_text_of_their_values():
+    assert lexical.texts({"title": 3, "text": ["a", None, "b"]}, FIELDS) == ["3", "a b"]
     assert lexical.texts({"text": {"a": "b"}}, FIELDS) == ["", ""]
 
 

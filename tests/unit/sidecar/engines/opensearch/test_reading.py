@@ -7,6 +7,25 @@ from typing import Any
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
 
 
+async def test_a_document_under_a_routing_that_nobody_named_is_found_by_a_search() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path.endswith("_mget"):
+            missing = {"type": "routing_missing_exception", "reason": "routing is required"}
+            return {"docs": [{"_index": "books", "_id": "a", "error": {"root_cause": [missing], **missing}}]}
+        hit = {"_index": "books", "_id": "a", "_routing": "r", "_source": {"title": "x", "cherche_state": "ok"}}
+        return {"hits": {"hits": [{**hit, "fields": {"cherche_terms": ["dA"]}}]}}
+
+    ours = engine(FakeTransport(answer))
+    found = (await ours.read("books", ["a"]))["a"]
+    assert (found.routing, found.terms) == ("r", b"t")
+    assert await ours.read("books", ["a"], {"a": ""}) == {}, "a feed that writes without one finds nothing to keep"
+
+
+async def test_versions_that_no_number_of_writes_explains_are_somebodys() -> None:
+    hits = [{"_version": version, "_seq_no": seq_no} for version, seq_no in ((1, 0), (3, 2), (5, 3), (1700000000, 8))]
+    assert await engine(FakeTransport(lambda _: {"hits": {"hits": hits}})).foreign_versions("books", 9) == 2
+
+
 async def test_a_document_that_never_stands_still_counts_as_never_encoded() -> None:
     numbers = iter(range(100))
 

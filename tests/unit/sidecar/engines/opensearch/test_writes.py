@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,27 @@ from sidecar.engines.opensearch.bulk import Item, neural_fields
 from sidecar.engines.opensearch.writes import SCRIPT, item, update
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS, StoredDocument, Version
-from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, UnscriptedShelf, http
+from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Sent, UnscriptedShelf, http, written
 
 
 def encoded(id_: str, version: Version) -> StoredDocument:
     return StoredDocument(id_, {}, "new", "ok", features={"sun": 1.0}, terms=b"t", version=version)
+
+
+async def test_versions_of_the_owner_are_kept() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/_mget":
+            raw = {"_index": "books", "_id": "1", "found": True, "_seq_no": 3, "_primary_term": 1, "_version": 5}
+            return {"docs": [{**raw, "_source": {"title": "x", "cherche_hash": "old"}}]}
+        return {"items": [written("1")]} if request.path == "/_bulk" else {}
+
+    transport = FakeTransport(answer)
+    [result] = await update(http(transport), [encoded("1", Version(3, 1, "books"))], sleep=Naps(), keeps_versions=True)
+    assert result.error is None
+    action, body = [json.loads(line) for line in transport.sent[-1].body.splitlines()]
+    version = {"version": 5, "version_type": "external_gte", "pipeline": "_none"}
+    assert action == {"index": {"_index": "books", "_id": "1", **version}}
+    assert (body["title"], body["cherche_hash"]) == ("x", "new")
 
 
 def updated(document: StoredDocument) -> Item:

@@ -1,0 +1,122 @@
+"""Whether the fields that are to be encoded can be read and searched in indices as they are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from sidecar.engines.opensearch.mapping import IndexFacts
+from sidecar.errors import ChercheError, precondition
+from sidecar.values.documents import Json
+from sidecar.values.index import IndexMeta
+
+# Of other types a full-text query finds nothing, or refuses to search them for words.
+_SEARCHED = (
+    "text",
+    "match_only_text",
+    "search_as_you_type",
+    "annotated_text",
+    "keyword",
+    "constant_keyword",
+    "wildcard",
+)
+
+
+def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: int) -> tuple[str, ...]:
+    """What people should know of the fields; refuses those that could never be encoded or searched.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming the field, the reason and the next step.
+    """
+    missing: list[str] = []
+    for each in found:
+        if (error := _unreadable(each)) is not None:
+            raise error
+    for name in (field.name for field in meta.fields):
+        specs = [(each, *_lookup(name, each.properties)) for each in found]
+        for each, spec, reason in specs:
+            _check_source(name, each)
+            if reason:
+                raise precondition(f'field {name!r} of index "{each.name}" {reason}', "name another one with --fields")
+            if spec is not None:
+                _check_type(name, each, spec)
+        if all(spec is None for _, spec, _ in specs):
+            missing.append(name)
+    if missing:
+        return tuple(_missing(index, missing, found, documents, all_are=len(missing) == len(meta.fields)))
+    return ()
+
+
+def _unreadable(each: IndexFacts) -> ChercheError | None:
+    """Why documents cannot be read back as they were written."""
+    mode = each.settings.get("index.mapping.source.mode", each.source.get("mode", "stored"))
+    reason = ""
+    if str(each.source.get("enabled", True)).lower() == "false":
+        reason = "keeps no _source"
+    elif str(each.settings.get("index.derived_source.enabled", "false")).lower() == "true":
+        reason = "derives its _source from other fields, which weights and codes are not among"
+    elif mode != "stored":
+        reason = f"has a {mode} _source"
+    if not reason:
+        return None
+    return precondition(
+        f'index "{each.name}" {reason}: its documents cannot be encoded where they are',
+        "make an index that stores _source, set that up and feed it",
+    )
+
+
+def _lookup(name: str, properties: Json) -> tuple[Json | None, str]:
+    """Mapping of a field, None where there is none; and why it cannot be encoded."""
+    spec: Json = {"properties": properties}
+    for step in name.split("."):
+        if step not in spec.get("properties", {}):
+            if step in spec.get("fields", {}):
+                return None, "is a sub-field, which documents do not hold"
+            return None, ""
+        spec = spec["properties"][step]
+        if spec.get("enabled") is False:
+            return None, "lies in an object with enabled: false, which is not searched"
+    return spec, ""
+
+
+def _check_source(name: str, each: IndexFacts) -> None:
+    includes = each.source.get("includes", ())
+    hidden = any(fnmatchcase(name, pattern) for pattern in each.excludes)
+    if hidden or (includes and not any(fnmatchcase(name, pattern) for pattern in includes)):
+        raise precondition(
+            f'field {name!r} of index "{each.name}" is left out of _source: its text cannot be read',
+            "name another one with --fields",
+        )
+
+
+def _check_type(name: str, each: IndexFacts, spec: Json) -> None:
+    kind = spec.get("type", "object")
+    if kind == "alias":
+        raise precondition(f'field {name!r} of index "{each.name}" is an alias', f"name {spec.get('path')} instead")
+    if kind not in _SEARCHED:
+        raise precondition(
+            f'field {name!r} of index "{each.name}" is of type {kind}, which no full-text query searches',
+            "name a text field with --fields",
+        )
+    if spec.get("index", True) is False:
+        raise precondition(
+            f'field {name!r} of index "{each.name}" has index: false, so nothing searches it', "name another --fields"
+        )
+
+
+def _missing(
+    index: str, names: Sequence[str], found: Sequence[IndexFacts], documents: int, *, all_are: bool
+) -> list[str]:
+    """What to say of fields that no index has; refused where no document can ever hold them, or none holds any."""
+    closed = [each.name for each in found if each.dynamic in ("strict", "false")]
+    texts = sorted({one for each in found for one, spec in each.properties.items() if spec.get("type") == "text"})
+    held = f"name those that hold text with --fields, such as {', '.join(texts[:5])}" if texts else "name others"
+    listed = ", ".join(map(repr, names))
+    if closed or (documents and all_are):
+        reason = "its mapping takes no others" if closed else f"none of its {documents:,} documents has one"
+        raise precondition(f"{listed}: no such field in {index!r}, and {reason}", held)
+    if documents:
+        return [f"{listed}: no document of {index!r} has such a field — {held}"]
+    return [f"{listed}: not mapped in {index!r}, so the first document that has it decides its type"]

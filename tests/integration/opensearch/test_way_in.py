@@ -1,0 +1,155 @@
+"""Documents, routings, versions and mappings as people have them, on a real cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from sidecar.cli.doctor import has_other_text
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.errors import ChercheError, Code
+from sidecar.testing import FakeModel, RunningServer, running_server
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions, TextField
+from sidecar.values.maintenance import EXTERNAL, Estimate
+from sidecar.values.search import SearchRequest
+from tests.integration.opensearch.corpus import Send
+from tests.integration.opensearch.test_backfill import FIELDS, bulk, last, run
+
+pytestmark = pytest.mark.java
+
+AS_PEOPLE_HAVE_THEM: Mapping[str, Mapping[str, Any]] = {
+    "list": {"title": ["a", None], "text": "words"},
+    "number": {"title": 7, "text": [1.5, True]},
+    "null": {"title": None, "text": "words"},
+    "empty": {"title": "", "text": "  "},
+    "absent": {"n": 1},
+}
+
+
+@pytest.fixture
+async def server(opensearch: OpenSearchEngine) -> AsyncIterator[RunningServer]:
+    async with running_server(opensearch, [FakeModel()]) as running:
+        yield running
+
+
+async def feed(server: RunningServer, index: str, *documents: SourceDocument) -> dict[str, str]:
+    async def each() -> AsyncIterator[SourceDocument]:
+        for document in documents:
+            yield document
+
+    return {
+        answer.id: answer.error.code if answer.error else answer.outcome
+        async for answer in server.client.index_documents(index, each())
+    }
+
+
+def document(id: str, source: Mapping[str, Any], routing: str = "") -> SourceDocument:
+    return SourceDocument(id, json.dumps(source).encode(), routing)
+
+
+async def changed(server: RunningServer, index: str) -> set[str]:
+    """What `cherche doctor --all` finds to have another text than was encoded."""
+    report = await server.client.get_index(index)
+    return {one.id async for one in server.client.dump_index(index) if has_other_text(one, report)}
+
+
+async def test_a_feed_and_a_backfill_store_documents_alike_as_the_engine_takes_them(
+    server: RunningServer, send: Send, index: str
+) -> None:
+    fed, filled = index, f"{index}-filled"
+    await server.client.setup_index(fed, FIELDS)
+    outcomes = await feed(server, fed, *(document(id, source) for id, source in AS_PEOPLE_HAVE_THEM.items()))
+    assert outcomes == {
+        "list": "encoded",
+        "number": "encoded",
+        "null": "encoded",
+        "empty": "no_text",
+        "absent": "no_text",
+    }
+    try:
+        await server.client.setup_index(filled, FIELDS)
+        await bulk(send, filled, {id: dict(source) for id, source in AS_PEOPLE_HAVE_THEM.items()})
+        done = last(await run(server, filled))
+        assert (done.encoded, done.skipped, done.failed) == (3, 2, 0)
+        stored = [{one.id: one async for one in server.client.dump_index(name)} for name in (fed, filled)]
+        assert stored[0] == stored[1]
+        assert (await server.client.get_index(filled)).findings == ()
+        again = last(await run(server, filled))
+        assert (again.encoded, again.skipped, again.kept) == (0, 0, 5)
+    finally:
+        await send("DELETE", f"/{filled}")
+
+
+async def test_a_path_with_dots_in_its_keys_is_read(server: RunningServer, send: Send, index: str) -> None:
+    await server.client.setup_index(index, IndexOptions(fields=(TextField("meta.info.body"),)))
+    sources = {"1": {"meta.info": {"body": "moonlight"}}, "2": {"meta": {"info.body": ["sunlight"]}}}
+    assert set((await feed(server, index, *(document(*one) for one in sources.items()))).values()) == {"encoded"}
+    for word, id in (("moonlight", "1"), ("sunlight", "2")):
+        for mode in ("bm25", "sparse"):
+            found = await server.client.search(SearchRequest(index, word, mode=mode))
+            assert [hit.id for hit in found.hits] == [id], (word, mode)
+
+
+async def test_a_bulk_update_that_nobody_saw_is_found_by_its_text(
+    server: RunningServer, send: Send, index: str
+) -> None:
+    await bulk(send, index, {str(i): {"title": f"title {i}", "text": "moonlight"} for i in range(3)})
+    await server.client.setup_index(index, FIELDS)  # after the first document: its weights lie in _source
+    await run(server, index)
+    assert await changed(server, index) == set()
+    lines = [{"update": {"_id": "1"}}, {"doc": {"text": "sunlight"}}]
+    await send("POST", f"/{index}/_bulk", "".join(json.dumps(line) + "\n" for line in lines).encode(), refresh="true")
+    assert await changed(server, index) == {"1"}
+    assert last(await run(server, index)).encoded == 1
+    assert await changed(server, index) == set()
+
+
+async def test_versions_of_the_owner_stay_his(server: RunningServer, send: Send, index: str) -> None:
+    text = {"type": "text"}
+    await send("PUT", f"/{index}", {"mappings": {"properties": {"title": text, "text": text}}})
+    await send("PUT", f"/{index}/_doc/1", {"text": "moonlight"}, version="5", version_type="external", refresh="true")
+    await server.client.setup_index(index, FIELDS)
+    warned = (await run(server, index, dry_run=True))[0]
+    assert isinstance(warned, Estimate)
+    assert any(f"--version-type {EXTERNAL}" in note for note in warned.notes)
+    assert last(await run(server, index, version_type=EXTERNAL)).encoded == 1
+    assert (await send("GET", f"/{index}/_doc/1"))["_version"] == 5
+    await send("PUT", f"/{index}/_doc/1", {"text": "sunlight"}, version="6", version_type="external", refresh="true")
+    assert last(await run(server, index, version_type=EXTERNAL)).encoded == 1
+    found = await server.client.search(SearchRequest(index, "sunlight", mode="sparse"))
+    assert [hit.id for hit in found.hits] == ["1"]
+
+
+async def test_setup_refuses_fields_that_nothing_searches(server: RunningServer, send: Send, index: str) -> None:
+    await bulk(send, index, {"1": {"title": "a title", "year": 2019}})
+    nope = IndexOptions(fields=(TextField("title"), TextField("nope")))
+    warned = await server.client.setup_index(index, nope, dry_run=True)
+    assert any("'nope': no document" in line and "such as title" in line for line in warned.warnings)
+    for name, reason in (("year", "of type long"), ("title.keyword", "is a sub-field")):
+        options = IndexOptions(fields=(TextField("title"), TextField(name)))
+        for dry_run in (True, False):
+            with pytest.raises(ChercheError, match=reason) as refused:
+                await server.client.setup_index(index, options, dry_run=dry_run)
+            assert refused.value.code is Code.FAILED_PRECONDITION
+    assert "cherche_hash" not in json.dumps(await send("GET", f"/{index}/_mapping"))
+
+
+async def test_a_reindexed_copy_is_told_how_to_go_on(server: RunningServer, send: Send, index: str) -> None:
+    await server.client.setup_index(index, FIELDS)
+    await feed(server, index, document("1", {"text": "moonlight"}))
+    copy, clean = f"{index}-copy", f"{index}-clean"
+    try:
+        await send("POST", "/_reindex", {"source": {"index": index}, "dest": {"index": copy}}, refresh="true")
+        with pytest.raises(ChercheError, match="_reindex from an encoded index") as refused:
+            await server.client.setup_index(copy, FIELDS)
+        assert "_source" in refused.value.next_step
+        await server.client.setup_index(clean, FIELDS)
+        source = {"index": copy, "_source": {"excludes": ["cherche_*"]}}
+        await send("POST", "/_reindex", {"source": source, "dest": {"index": clean}}, refresh="true")
+        assert last(await run(server, clean)).encoded == 1
+    finally:
+        await send("DELETE", f"/{index}-*")
