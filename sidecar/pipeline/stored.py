@@ -103,6 +103,9 @@ def from_json(
         routing = document.routing
         if is_routed and not routing and type(source.get("routing")) in (str, int):
             routing = str(source["routing"])
+        if is_routed and not routing:
+            reason = f"document {document.id!r} has no routing value, which the index requires"
+            raise invalid(reason, "give it in _routing of its line")
         return _encodable(document.id, source, meta, routing=routing)
     except ChercheError as error:
         return error

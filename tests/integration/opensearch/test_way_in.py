@@ -108,6 +108,27 @@ async def test_a_bulk_update_that_nobody_saw_is_found_by_its_text(
     assert await changed(server, index) == set()
 
 
+async def test_a_routing_is_required_and_found_everywhere(server: RunningServer, send: Send, index: str) -> None:
+    settings = {"number_of_shards": 4, "number_of_replicas": 0}
+    text = {"type": "text"}
+    mappings = {"_routing": {"required": True}, "properties": {"title": text, "text": text}}
+    await send("PUT", f"/{index}", {"settings": settings, "mappings": mappings})
+    await server.client.setup_index(index, FIELDS)
+    named = [document(str(i), {"text": f"moonlight {i}"}, f"r{i}") for i in range(6)]
+    within = document("within", {"text": "moonlight", "routing": "r7"})
+    outcomes = await feed(server, index, *named, within, document("without", {"text": "moonlight"}))
+    assert outcomes.pop("without") == Code.INVALID_ARGUMENT
+    assert set(outcomes.values()) == {"encoded"}
+    hits = (await send("POST", f"/{index}/_search", {"size": 20}))["hits"]["hits"]
+    assert {hit["_id"]: hit["_routing"] for hit in hits} == {**{str(i): f"r{i}" for i in range(6)}, "within": "r7"}
+    assert set((await feed(server, index, *named, within)).values()) == {"unchanged"}
+    result, explanations = await server.client.explain(SearchRequest(index, "moonlight", size=7))
+    assert (len(result.hits), len(explanations)) == (7, 7)
+    assert all(one.terms for one in explanations)
+    dumped = [one async for one in server.client.dump_index(index, ids=["3", "within", "nowhere"])]
+    assert {one.id: one.routing for one in dumped} == {"3": "r3", "within": "r7"}
+
+
 async def test_versions_of_the_owner_stay_his(server: RunningServer, send: Send, index: str) -> None:
     text = {"type": "text"}
     await send("PUT", f"/{index}", {"mappings": {"properties": {"title": text, "text": text}}})
