@@ -31,7 +31,7 @@ from sidecar.cli.ledger import COUNTS, Checkpoint, Run, estimated, ledger
     "--report",
     "report_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where documents that were not done go.  [default: INDEX.backfill.jsonl]",
+    help="Where documents that failed go.  [default: INDEX.backfill.jsonl]",
 )
 @click.option(
     "--search-slowdown",
@@ -66,8 +66,8 @@ def backfill(
     Documents without weights or codes are encoded, those that wait for them, and those whose text is
     another than was encoded; the others are only read. A document that somebody writes meanwhile
     keeps the newer write and is encoded again. Interrupted, by whatever, it goes on when it is run
-    again. Documents that were not done are written to a file, one JSON object each: id, index, why,
-    code, reason, next_step. Exits with 1 if any failed; those without text do not count.
+    again. One without text is noted as that. Documents that failed are written to a file, one JSON
+    object each: id, index, code, reason, next_step. Exits with 1 if any did.
 
     With --shadow nothing is written into the index: a new one is filled, without weights in _source,
     and the alias INDEX is switched to it; the same as cherche upgrade without another model.

@@ -127,13 +127,14 @@ async def _compared(client: Client, index: str, report: IndexReport, everything:
 
 def has_other_text(document: DumpedDocument, report: IndexReport) -> bool:
     """Whether what is stored of a document is of another text, or of another encoding, than any of the index's."""
-    if report.meta is None or document.state not in ("ok", "no_text"):
+    if report.meta is None:
         return False
-    source = json.loads(document.source_json)
     has_parts = bool(document.terms_digest) and bool(document.codes_digest or not report.meta.fingerprint.codes)
-    if document.state == "ok" and not has_parts:
+    is_complete = document.state == "ok" and has_parts
+    source = json.loads(document.source_json)
+    held = StoredDocument(document.id, source, document.hash, document.state, is_complete=is_complete)
+    if not stored.is_settled(held, report.meta):
         return False
-    held = StoredDocument(document.id, source, document.hash, document.state, is_complete=has_parts)
     prints = [group.fingerprint for group in report.groups if group.fingerprint] or [report.meta.fingerprint]
     for one in prints:
         meta = replace(report.meta, fingerprint=one)

@@ -62,7 +62,7 @@ class Ledger:
         """Note one document."""
         if self._file is None:
             self._file = self._path.open("a", encoding="utf-8")
-        record = {"id": one.id, "index": one.index, "why": one.why, **error_json(one.error)}
+        record = {"id": one.id, "index": one.index, **error_json(one.error)}
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
 
@@ -150,7 +150,6 @@ class Run:
         if self.cost_per_hour is not None and self.estimate is not None:
             estimate["cost"] = round(self.estimate.seconds / 3600 * self.cost_per_hour, 4)
         done = {key: getattr(self.progress, name) for key, name in COUNTS.items()}
-        missing = self.progress.failed + self.progress.skipped
         return {
             "index": index,
             "estimate": {**estimate, "seconds": round(estimate.get("seconds", 0.0), 3)},
@@ -159,7 +158,7 @@ class Run:
             **done,
             "seconds": round(self.seconds, 3),
             "documents_per_second": round(self.progress.encoded / self.seconds, 1) if self.seconds else 0.0,
-            "report": str(report) if missing else None,
+            "report": str(report) if self.progress.failed else None,
         }
 
     def _line(self, progress: Progress) -> str:

@@ -101,16 +101,16 @@ async def _of_index(name: str, meta: IndexMeta, context: Context, everything: bo
 
 
 async def _sampled(sample: Sequence[StoredDocument], meta: IndexMeta, context: Context) -> _Sampled:
-    texts, weighted, stale = [], 0, 0
+    texts, settled, stale = [], 0, 0
     for held in sample:
         document = stored.from_index(held, meta)
         if isinstance(document, ChercheError):
             continue
         if document.has_text:
             texts.append(document.texts)
-        if held.state == "ok" and held.terms:  # without codes it counts among the gaps, and is not stale
-            weighted += 1
-            stale += held.hash != document.hash
+        if stored.is_settled(held, meta):
+            settled += 1
+            stale += stored.judge(document, held, meta).verdict != "unchanged"
     if not texts:
         return _Sampled()
     encoder = DocumentEncoder.of(meta, context.encoders)
@@ -119,7 +119,7 @@ async def _sampled(sample: Sequence[StoredDocument], meta: IndexMeta, context: C
     seconds = context.clock() - started
     sizes = [stored_bytes(part) for part in parts if isinstance(part, NeuralPart)]
     mean = sum(sizes) / len(sizes) if sizes else 0.0
-    return _Sampled(len(texts), mean, seconds / len(texts), stale / weighted if weighted else 0.0)
+    return _Sampled(len(texts), mean, seconds / len(texts), stale / settled if settled else 0.0)
 
 
 def _sum(one: Estimate, two: Estimate) -> Estimate:

@@ -21,7 +21,7 @@ class Outcome:
     def drop(self, document: StoredDocument, error: ChercheError) -> None:
         """Note a document that could not be encoded or written."""
         self.counts["failed"] += 1
-        self.not_done.append(NotDone(document.id, version_of(document).index, "failed", error))
+        self.not_done.append(NotDone(document.id, version_of(document).index, error))
 
     def count_write(self, document: StoredDocument, answer: WriteResult) -> ChercheError | None:
         """Count a document that was written, or that another write came before; else return the error."""

@@ -179,6 +179,11 @@ def is_complete(known: StoredDocument, meta: IndexMeta) -> bool:
     return known.state == "ok" and known.terms is not None and (known.codes is not None or not meta.fingerprint.codes)
 
 
+def is_settled(known: StoredDocument, meta: IndexMeta) -> bool:
+    """Whether a document counts as encoded, or as one without text; any other is a gap that a backfill fills."""
+    return known.state == "no_text" or is_complete(known, meta)
+
+
 def reuse(
     document: EncodableDocument, known: StoredDocument, weights: TermWeights, names: Sequence[str] | None
 ) -> EncodedDocument:

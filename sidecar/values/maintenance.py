@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from sidecar.errors import ChercheError
 from sidecar.values.documents import StoredDocument, Version
@@ -187,16 +186,12 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
 
-Why = Literal["failed", "skipped"]
-
-
 @dataclass(frozen=True, slots=True)
 class NotDone:
-    """A document that has no weights after the run, and why: ``skipped`` holds no text, ``failed`` could not be."""
+    """A document that could not be encoded or written."""
 
     id: str
     index: str
-    why: Why
     error: ChercheError
 
 
@@ -219,7 +214,9 @@ class Progress:
         Version conflicts, as the engine calls them; ``outrun`` on the wire and in the CLI's JSON.
     gone : int
         Deleted meanwhile.
-    skipped, failed : int
+    skipped : int
+        Without text, which is noted as that.
+    failed : int
         See `NotDone`.
     paused : str
         Why the run waits now; "" where it does not.

@@ -52,7 +52,7 @@ def event_from_pb(response: pb.BackfillIndexResponse | pb.UpgradeIndexResponse) 
         return from_message(response.estimate, Estimate)
     if kind == "not_done":
         one = response.not_done
-        return NotDone(one.id, one.index, "skipped" if one.skipped else "failed", from_status(one.status))
+        return NotDone(one.id, one.index, from_status(one.status))
     return progress_from_pb(response.progress)
 
 
@@ -99,8 +99,7 @@ def progress_from_pb(progress: pb.BackfillProgress) -> Progress:
 
 
 def _not_done_to_pb(one: NotDone) -> pb.DocumentNotDone:
-    skipped = one.why == "skipped"
-    return pb.DocumentNotDone(id=clean(one.id), index=one.index, skipped=skipped, status=to_status(one.error))
+    return pb.DocumentNotDone(id=clean(one.id), index=one.index, status=to_status(one.error))
 
 
 def _estimate_to_pb(estimate: Estimate) -> pb.BackfillEstimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from sidecar.engines.opensearch.mapping import IndexFacts
+from sidecar.engines.opensearch.mapping import IndexFacts, path_to
 from sidecar.errors import ChercheError, precondition
 from sidecar.values.documents import Json
 from sidecar.values.index import IndexMeta
@@ -69,26 +69,30 @@ def _unreadable(each: IndexFacts) -> ChercheError | None:
 
 def _lookup(name: str, properties: Json) -> tuple[Json | None, str]:
     """Mapping of a field, None where there is none; and why it cannot be encoded."""
-    spec: Json = {"properties": properties}
-    for step in name.split("."):
-        if step not in spec.get("properties", {}):
-            if step in spec.get("fields", {}):
-                return None, "is a sub-field, which documents do not hold"
-            return None, ""
-        spec = spec["properties"][step]
-        if spec.get("enabled") is False:
-            return None, "lies in an object with enabled: false, which is not searched"
-    return spec, ""
+    found: list[tuple[str, Json]] = [("", {}), *path_to(name, properties)]
+    if any(each.get("enabled") is False for _, each in found):
+        return None, "lies in an object with enabled: false, which is not searched"
+    path, spec = found[-1]
+    if path == name:
+        return spec, ""
+    is_sub_field = path and name[len(path) + 1 :] in spec.get("fields", {})
+    return None, "is a sub-field, which documents do not hold" if is_sub_field else ""
 
 
 def _check_source(name: str, each: IndexFacts) -> None:
     includes = each.source.get("includes", ())
-    hidden = any(fnmatchcase(name, pattern) for pattern in each.excludes)
-    if hidden or (includes and not any(fnmatchcase(name, pattern) for pattern in includes)):
+    if _is_named(name, each.excludes) or (includes and not _is_named(name, includes)):
         raise precondition(
             f'field {name!r} of index "{each.name}" is left out of _source: its text cannot be read',
             "name another one with --fields",
         )
+
+
+def _is_named(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern is of a field or of an object that it lies in."""
+    steps = name.split(".")
+    paths = [".".join(steps[:end]) for end in range(1, len(steps) + 1)]
+    return any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)
 
 
 def _check_type(name: str, each: IndexFacts, spec: Json) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.engines.opensearch.mapping import IndexFacts
+from sidecar.engines.opensearch.mapping import IndexFacts, path_to
 from sidecar.values.documents import CODES, HASH, STATE, TERMS, Json
 from sidecar.values.index import IndexMeta
 
@@ -66,19 +66,13 @@ def _field_exists(name: str, properties: Json) -> dict[str, Any] | None:
     >>> _field_exists("parts.body", parts)
     {'nested': {'path': 'parts', 'query': {'exists': {'field': 'parts.body'}}}}
     """
-    wrappers: list[str] = []
-    spec: Json = {"properties": properties}
-    path = ""
-    for step in name.split("."):
-        spec = spec.get("properties", {}).get(step, {})
-        path = f"{path}.{step}" if path else step
-        if spec.get("type") == "nested":
-            wrappers.append(path)
-    if not _tells(spec):
+    found = list(path_to(name, properties))
+    if not found or found[-1][0] != name or not _tells(found[-1][1]):
         return None
     query: dict[str, Any] = _exists(name)
-    for path in reversed(wrappers):
-        query = {"nested": {"path": path, "query": query}}
+    for path, spec in reversed(found):
+        if spec.get("type") == "nested":
+            query = {"nested": {"path": path, "query": query}}
     return query
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -252,6 +252,23 @@ def check(
             f"({before.fingerprint.sparse[:12]}), not for {meta.model} ({meta.fingerprint.sparse[:12]})",
             f"run: cherche remove {index}, then set it up and feed it again",
         )
+
+
+def path_to(name: str, properties: Json) -> Iterator[tuple[str, Json]]:
+    """Path and mapping of each object that a field lies in, outermost first, and of the field, as far as there are any.
+
+    >>> [path for path, _ in path_to("parts.body", {"parts": {"properties": {"body": {"type": "text"}}}})]
+    ['parts', 'parts.body']
+    """
+    path, rest, inner = "", name, properties
+    while rest:
+        # A name in a mapping has dots itself where an object is not to have objects in it (`subobjects: false`).
+        step = max((key for key in inner if f"{rest}.".startswith(f"{key}.")), key=len, default="")
+        if not step:
+            return
+        path, rest = f"{path}.{step}" if path else step, rest[len(step) + 1 :]
+        yield path, inner[step]
+        inner = inner[step].get("properties", {})
 
 
 def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:

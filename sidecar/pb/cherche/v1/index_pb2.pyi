@@ -19,6 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _WriteOutcome:
@@ -879,7 +884,7 @@ Global___BackfillProgress: _TypeAlias = BackfillProgress  # noqa: Y015
 
 @_typing.final
 class DocumentNotDone(_message.Message):
-    """A document that the run left without weights."""
+    """A document that could not be encoded or written."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -891,8 +896,16 @@ class DocumentNotDone(_message.Message):
     """Its id."""
     index: _builtins.str
     """The concrete index that holds it."""
-    skipped: _builtins.bool
-    """True if it holds no text, false if encoding or writing it failed."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def skipped(self) -> _builtins.bool:
+        """Not set any more: a document without text is noted as that."""
+
+    @skipped.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def skipped(self, value: _builtins.bool) -> None:
+        """Not set any more: a document without text is noted as that."""
+
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """The reason."""

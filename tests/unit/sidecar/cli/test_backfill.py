@@ -50,7 +50,7 @@ def test_what_was_not_done_is_reported(bare: Command) -> None:
     summary = bare.json("backfill", "articles", code=1)
     assert (summary["encoded"], summary["failed"], summary["skipped"]) == (3, 1, 2)
     lines = [json.loads(line) for line in Path(summary["report"]).read_text().splitlines()]
-    assert {(line["id"], line["why"]) for line in lines} == {("5", "failed")}
+    assert [line["id"] for line in lines] == ["5"]
     assert all(line["code"] and line["reason"] for line in lines)
 
 

@@ -12,7 +12,7 @@ from sidecar.cli.output import Progress as Line
 from sidecar.errors import invalid
 from sidecar.values.maintenance import Estimate, NotDone, Progress
 
-MISSING = NotDone("1", "books", "failed", invalid("broken", "mend it"))
+MISSING = NotDone("1", "books", invalid("broken", "mend it"))
 
 
 def test_a_checkpoint_is_replaced_whole_and_gone_once_it_is_empty(tmp_path: Path) -> None:
@@ -36,7 +36,6 @@ def test_a_report_is_made_with_its_first_document(tmp_path: Path) -> None:
     assert json.loads(line) == {
         "id": "1",
         "index": "books",
-        "why": "failed",
         "code": "INVALID_ARGUMENT",
         "reason": "broken",
         "next_step": "mend it",

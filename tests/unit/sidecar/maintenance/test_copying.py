@@ -60,9 +60,7 @@ async def test_what_cannot_be_encoded_is_not_lost(copy: Copy, successors: FakeSu
     page = [read("empty", year=1), read("poison", text="poison"), read("good", text="sky")]
     outcome = await copy.work(page, world.context)
     assert counts(outcome) == {"read": 3, "encoded": 1, "skipped": 1, "failed": 1}
-    assert {one.id: (one.why, one.index) for one in outcome.not_done} == {
-        "poison": ("failed", "old"),
-    }
+    assert [(one.id, one.index) for one in outcome.not_done] == [("poison", "old")]
     placed = {one.document.id: one.document for one in successors.placed}
     assert placed["empty"].state == "no_text"
     assert (placed["poison"].state, placed["poison"].hash, placed["poison"].source) == (

@@ -42,6 +42,17 @@ async def test_the_share_of_stale_documents_in_the_sample_is_encoded_too(file_wo
     assert (await estimate([IndexGroup((INDEX,), meta)], file_world.context, everything=True)).to_encode == 20
 
 
+async def test_a_document_that_had_no_text_and_has_one_now_is_to_be_encoded(file_world: FileWorld) -> None:
+    meta = await file_world.fill(1)
+    await file_world.write(("empty", {"title": ""}))
+    assert last(await file_world.run()).skipped == 1
+    groups = [IndexGroup((INDEX,), meta)]
+    assert (await estimate(groups, file_world.context)).to_encode == 0
+    empty = (await file_world.engine.read(INDEX, ["empty"]))["empty"]
+    await file_world.engine.write(INDEX, [replace(empty, source={"title": "not any more"})])
+    assert (await estimate(groups, file_world.context)).to_encode == 1
+
+
 async def test_an_index_that_is_not_set_up_is_left_out_with_the_next_step(file_world: FileWorld) -> None:
     await file_world.fill(3)
     expected = await estimate([IndexGroup((INDEX,), None)], file_world.context)

@@ -47,5 +47,5 @@ def test_a_document_that_was_not_done_names_its_index() -> None:
     outcome = Outcome()
     outcome.drop(document(), ABORTED)
     [one] = outcome.not_done
-    assert (one.id, one.index, one.why, one.error) == ("1", "books", "failed", ABORTED)
+    assert (one.id, one.index, one.error) == ("1", "books", ABORTED)
     assert outcome.counts["failed"] == 1

@@ -68,7 +68,7 @@ async def test_terms_that_do_not_fit_are_made_anew(world: Any, known: StoredDocu
 
 async def test_one_bad_document_costs_only_itself(world: Any) -> None:
     meta = world.set_up()
-    bad = [SourceDocument("2", b"{"), SourceDocument("3", b'{"text": "poison"}'), SourceDocument("4", b'{"text": " "}')]
+    bad = [SourceDocument("2", b"{"), SourceDocument("3", b'{"text": "poison"}'), SourceDocument("4", b'{"text": {}}')]
     first, *errors, last = await prepare(world, meta, DOC, *bad, replace(DOC, id="5"))
     assert isinstance(first, EncodedDocument)
     assert isinstance(last, EncodedDocument)

@@ -48,6 +48,8 @@ def test_fields_that_are_searched_are_welcome_wherever_they_lie() -> None:
     nested = {"type": "nested", "properties": {"body": TEXT}}
     found = facts({"title": TEXT, "tag": {"type": "keyword"}, "parts": nested, "meta": {"properties": {"a": TEXT}}})
     assert checked(found, "title", "tag", "parts.body", "meta.a") == ()
+    flat = {"meta": {"subobjects": False, "properties": {"info.body": TEXT, "info": TEXT}}}
+    assert checked(facts(flat), "meta.info.body", "meta.info") == ()
 
 
 def test_a_field_of_an_empty_index_may_come_with_its_first_document() -> None:
@@ -73,11 +75,18 @@ def test_one_of_several_indices_may_lack_a_field() -> None:
         ({"index.mapping.source.mode": "synthetic"}, {}, "has a synthetic _source"),
         ({}, {"mode": "synthetic"}, "has a synthetic _source"),
         ({}, {"excludes": ["ti*"]}, "left out of _source"),
+        ({}, {"excludes": ["head"]}, "left out of _source"),
         ({}, {"includes": ["text"]}, "left out of _source"),
     ],
 )
 def test_documents_that_cannot_be_read_back_are_refused(
     settings: dict[str, Any], source: dict[str, Any], reason: str
 ) -> None:
+    found = facts({"title": TEXT, "head": {"properties": {"line": TEXT}}}, settings, _source=source)
     with pytest.raises(ChercheError, match=reason):
-        checked(facts({"title": TEXT}, settings, _source=source), "title")
+        checked(found, "title", "head.line")
+
+
+def test_what_is_included_with_its_object_can_be_read() -> None:
+    found = facts({"head": {"properties": {"line": TEXT}}}, _source={"includes": ["head"]})
+    assert checked(found, "head.line") == ()

@@ -1,6 +1,7 @@
 package org.cherche.opensearch;
 
 import java.util.Map;
+import org.opensearch.OpenSearchParseException;
 import org.opensearch.action.ActionRequest;
 import org.opensearch.action.DocWriteRequest;
 import org.opensearch.action.bulk.BulkAction;
@@ -43,15 +44,16 @@ final class PartialUpdates extends ActionFilter.Simple {
 
     private void mark(UpdateRequest update) {
         IndexSetup setup;
+        Map<String, Object> source;
         try {
             setup = node.get().setupForWriting(update.index());
-        } catch (IllegalStateException e) {
-            return; // a setup that cannot be read: nothing is encoded there
+            source = update.doc().sourceAsMap();
+        } catch (IllegalStateException | OpenSearchParseException e) {
+            return; // a setup that cannot be read, where nothing is encoded; or no object, which fails as an item
         }
         if (setup == null) {
             return;
         }
-        Map<String, Object> source = update.doc().sourceAsMap();
         if (IndexSetup.OWN_FIELDS.containsAll(source.keySet())) {
             return; // a sidecar's backfill, which read the whole document
         }

@@ -14,6 +14,8 @@ import org.opensearch.action.bulk.BulkRequest;
 import org.opensearch.action.index.IndexRequest;
 import org.opensearch.action.update.UpdateAction;
 import org.opensearch.action.update.UpdateRequest;
+import org.opensearch.core.common.bytes.BytesArray;
+import org.opensearch.core.xcontent.MediaTypeRegistry;
 
 class PartialUpdatesTests {
 
@@ -66,6 +68,15 @@ class PartialUpdatesTests {
     void aBackfillsOwnUpdatesAreLeftAlone() {
         Map<String, Object> ours = Map.of(IndexSetup.HASH, "h", IndexSetup.STATE, "ok", IndexSetup.TERMS, "t");
         assertEquals(ours, marked("books", false, ours));
+    }
+
+    @Test
+    void whatIsNoObjectFailsAloneLater() {
+        var bulk = new BulkRequest();
+        for (String part : new String[] { "\"text\"", "[1]", "{\"text\"" }) {
+            bulk.add(new UpdateRequest("books", "1").doc(new BytesArray(part), MediaTypeRegistry.JSON));
+        }
+        assertTrue(filter.apply(BulkAction.NAME, bulk, null));
     }
 
     @Test
