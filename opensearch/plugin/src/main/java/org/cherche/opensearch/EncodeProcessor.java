@@ -206,7 +206,7 @@ final class EncodeProcessor extends AbstractProcessor {
                 texts.map(target.document, setup);
                 Map<String, Object> source = target.source();
                 if (IndexSetup.PARTIAL.equals(source.get(IndexSetup.STATE))) {
-                    PartialUpdates.pend(source, setup); // the rest of its text is not here
+                    PartialUpdates.settle(source, setup); // the rest of its text is not here
                     continue;
                 }
                 Map<String, Object> found = Texts.of(source, setup);

@@ -102,9 +102,14 @@ public final class Node {
 
     /** The setup of the index that an index or alias name writes to; null where there is none, or it is not set up. */
     IndexSetup setupForWriting(String name) {
-        IndexAbstraction target = name == null ? null : state().metadata().getIndicesLookup().get(name);
-        IndexMetadata index = target == null ? null : target.getWriteIndex();
+        IndexMetadata index = writeIndex(name);
         return index == null ? null : IndexSetup.of(index);
+    }
+
+    /** The index that an index or alias name writes to; null where there is none. */
+    IndexMetadata writeIndex(String name) {
+        IndexAbstraction target = name == null ? null : state().metadata().getIndicesLookup().get(name);
+        return target == null ? null : target.getWriteIndex();
     }
 
     /**

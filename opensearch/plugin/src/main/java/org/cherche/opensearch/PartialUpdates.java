@@ -6,9 +6,14 @@ import org.opensearch.action.ActionRequest;
 import org.opensearch.action.DocWriteRequest;
 import org.opensearch.action.bulk.BulkAction;
 import org.opensearch.action.bulk.BulkRequest;
+import org.opensearch.action.index.IndexRequest;
 import org.opensearch.action.support.ActionFilter;
 import org.opensearch.action.update.UpdateRequest;
+import org.opensearch.cluster.metadata.IndexMetadata;
+import org.opensearch.common.settings.Settings;
 import org.opensearch.core.action.ActionListener;
+import org.opensearch.index.IndexSettings;
+import org.opensearch.ingest.IngestService;
 
 /**
  * Marks documents that a bulk updates in part as pending: what is encoded is of another text afterwards, or is lost.
@@ -43,39 +48,58 @@ final class PartialUpdates extends ActionFilter.Simple {
     }
 
     private void mark(UpdateRequest update) {
+        IndexMetadata index = node.get().writeIndex(update.index());
         IndexSetup setup;
         Map<String, Object> source;
         try {
-            setup = node.get().setupForWriting(update.index());
+            setup = index == null ? null : IndexSetup.of(index);
             source = update.doc().sourceAsMap();
         } catch (IllegalStateException | OpenSearchParseException e) {
             return; // a setup that cannot be read, where nothing is encoded; or no object, which fails as an item
         }
-        if (setup == null) {
+        if (setup == null || IndexSetup.OWN_FIELDS.containsAll(source.keySet())) {
+            return; // the latter are of a sidecar's backfill, which read the whole document
+        }
+        boolean isClaimed = source.keySet().removeAll(IndexSetup.OWN_FIELDS); // a client sent them: they belong to no text
+        boolean isPiped = update.docAsUpsert() && isPiped(update.doc(), index.getSettings());
+        if (takesWeights(source, setup)) {
+            pend(source, setup);
+        } else if (!isPiped && !isClaimed) {
             return;
         }
-        if (IndexSetup.OWN_FIELDS.containsAll(source.keySet())) {
-            return; // a sidecar's backfill, which read the whole document
-        }
-        if (!setup.isLean() && setup.fields().stream().noneMatch(field -> touches(source, field))) {
-            return; // weights and codes stay, and so does their text
-        }
-        if (update.docAsUpsert()) {
-            IndexSetup.OWN_FIELDS.forEach(source::remove);
-            source.put(IndexSetup.STATE, IndexSetup.PARTIAL);
-        } else {
-            pend(source, setup);
+        if (isPiped) {
+            source.put(IndexSetup.STATE, IndexSetup.PARTIAL); // a pipeline may change an encoded field yet
         }
         update.doc().source(source, update.doc().getContentType());
     }
 
+    /** Whether a document that may be inserted passes a pipeline, by the rules of OpenSearch's {@code IngestService}. */
+    private static boolean isPiped(IndexRequest document, Settings index) {
+        String first = document.getPipeline() == null ? IndexSettings.DEFAULT_PIPELINE.get(index) : document.getPipeline();
+        return !IngestService.NOOP_PIPELINE_NAME.equals(first)
+            || !IngestService.NOOP_PIPELINE_NAME.equals(IndexSettings.FINAL_PIPELINE.get(index));
+    }
+
+    /** What a pipeline makes of a part that was marked, with the fields that it gave it. */
+    static void settle(Map<String, Object> part, IndexSetup setup) {
+        part.remove(IndexSetup.STATE);
+        if (takesWeights(part, setup)) {
+            pend(part, setup);
+        }
+    }
+
+    /** Whether an update with a part of a document leaves weights of another text, or none. */
+    private static boolean takesWeights(Map<String, Object> part, IndexSetup setup) {
+        return setup.isLean() || setup.fields().stream().anyMatch(field -> touches(part, field));
+    }
+
     /** Whether a part of a document may change an encoded field: a key on its path, or one below it. */
-    private static boolean touches(Map<String, Object> source, String field) {
-        return source.keySet().stream().anyMatch(key -> key.equals(field) || field.startsWith(key + ".") || key.startsWith(field + "."));
+    private static boolean touches(Map<String, Object> part, String field) {
+        return part.keySet().stream().anyMatch(key -> key.equals(field) || field.startsWith(key + ".") || key.startsWith(field + "."));
     }
 
     /** Makes a part of a document one that waits; null takes the place of what would stay in {@code _source}. */
-    static void pend(Map<String, Object> source, IndexSetup setup) {
+    private static void pend(Map<String, Object> source, IndexSetup setup) {
         IndexSetup.OWN_FIELDS.forEach(source::remove);
         if (!setup.isLean()) {
             source.put(IndexSetup.WEIGHTS, null);

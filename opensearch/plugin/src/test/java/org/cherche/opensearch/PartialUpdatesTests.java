@@ -21,6 +21,7 @@ class PartialUpdatesTests {
 
     private final TestNode test = new TestNode();
     private final PartialUpdates filter = new PartialUpdates(() -> test.node);
+    private String pipeline = null;
 
     @AfterEach
     void close() {
@@ -30,6 +31,7 @@ class PartialUpdatesTests {
     /** What becomes of a partial document that a bulk sends. */
     private Map<String, Object> marked(String index, boolean upsert, Map<String, Object> part) {
         var update = new UpdateRequest(index, "1").doc(part).docAsUpsert(upsert);
+        update.doc().setPipeline(pipeline);
         assertTrue(filter.apply(BulkAction.NAME, new BulkRequest().add(update), null));
         return update.doc().sourceAsMap();
     }
@@ -48,6 +50,7 @@ class PartialUpdatesTests {
     void weightsInTheSourceStayWhereTheTextDoes() {
         assertEquals(Map.of("views", 2), marked("books", false, Map.of("views", 2)));
         assertEquals(Map.of("views", 2), marked("books", true, Map.of("views", 2)));
+        assertEquals(Map.of("views", 2), marked("books", false, Map.of("views", 2, IndexSetup.STATE, "ok")));
     }
 
     @Test
@@ -60,8 +63,34 @@ class PartialUpdatesTests {
 
     @Test
     void whatMayBeInsertedIsNoWholeDocumentForThePipeline() {
+        pipeline = "theirs";
         Map<String, Object> part = marked("books", true, Map.of("text", "new", IndexSetup.STATE, "ok"));
-        assertEquals(Map.of("text", "new", IndexSetup.STATE, IndexSetup.PARTIAL), part);
+        assertEquals(IndexSetup.PARTIAL, part.get(IndexSetup.STATE));
+        assertEquals("", part.get(IndexSetup.HASH));
+        PartialUpdates.settle(part, test.node.setupForWriting("books"));
+        assertEquals(marked("books", false, Map.of("text", "new")), part);
+    }
+
+    @Test
+    void aFieldThatThePipelineFillsIsSeenThere() {
+        pipeline = "theirs";
+        Map<String, Object> part = marked("books", true, Map.of("headline", "new"));
+        assertEquals(Map.of("headline", "new", IndexSetup.STATE, IndexSetup.PARTIAL), part);
+        Map<String, Object> mapped = new HashMap<>(part);
+        mapped.put("text", "new");
+        PartialUpdates.settle(mapped, test.node.setupForWriting("books"));
+        assertEquals("pending", mapped.get(IndexSetup.STATE));
+        PartialUpdates.settle(part, test.node.setupForWriting("books"));
+        assertEquals(Map.of("headline", "new"), part);
+    }
+
+    @Test
+    void withoutAPipelineNoMarkIsLeftBehind() {
+        for (String none : new String[] { null, "_none" }) {
+            pipeline = none;
+            assertEquals("pending", marked("books", true, Map.of("text", "new")).get(IndexSetup.STATE));
+            assertEquals(Map.of("views", 2), marked("books", true, Map.of("views", 2)));
+        }
     }
 
     @Test
