@@ -254,6 +254,19 @@ async def found_by_weights(cluster: Cluster, index: str, word: str) -> set[str]:
     return {hit.id for hit in (await cluster.server.client.search(SearchRequest(index, word, mode="sparse"))).hits}
 
 
+async def test_a_script_outside_a_bulk_leaves_a_document_that_is_encoded(cluster: Cluster) -> None:
+    index, pipeline = cluster.index, await ingest_pipeline(cluster)
+    await cluster.send("PUT", f"/{index}/_settings", {"index.default_pipeline": pipeline})
+    await bulk(cluster, {"a": {"title": "moonlight"}, "b": {"title": "moonlight"}}, pipeline)
+    script = {"script": {"source": "ctx._source.title = params.title", "params": {"title": "sunlight"}}}
+    await cluster.send("POST", f"/{index}/_update/a", script, refresh="true")
+    assert await found_by_weights(cluster, index, "sunlight") == {"a"}
+    await cluster.send("POST", f"/{index}/_update_by_query", script, refresh="true")
+    assert await found_by_weights(cluster, index, "sunlight") == {"a", "b"}
+    assert await found_by_weights(cluster, index, "moonlight") == set()
+    assert await states(cluster, index) == {"a": "ok", "b": "ok"}
+
+
 async def test_fields_that_a_client_sends_are_replaced(cluster: Cluster) -> None:
     pipeline = await ingest_pipeline(cluster)
     await bulk(cluster, {"a": {"text": "words"}}, pipeline)
