@@ -1,5 +1,6 @@
 package org.cherche.opensearch;
 
+import java.util.List;
 import java.util.Map;
 import org.opensearch.OpenSearchParseException;
 import org.opensearch.action.ActionRequest;
@@ -98,13 +99,14 @@ final class PartialUpdates extends ActionFilter.Simple {
         return part.keySet().stream().anyMatch(key -> key.equals(field) || field.startsWith(key + ".") || key.startsWith(field + "."));
     }
 
-    /** Makes a part of a document one that waits; null takes the place of what would stay in {@code _source}. */
+    /** Makes a part of a document one that waits; no value takes the place of what would stay in {@code _source}. */
     private static void pend(Map<String, Object> source, IndexSetup setup) {
         IndexSetup.OWN_FIELDS.forEach(source::remove);
         if (!setup.isLean()) {
-            source.put(IndexSetup.WEIGHTS, null);
-            source.put(IndexSetup.TERMS, null);
-            source.put(IndexSetup.CODES, null);
+            // An update merges objects, and rank_features refuses null (3.8.0): an empty list is neither.
+            source.put(IndexSetup.WEIGHTS, List.of());
+            source.put(IndexSetup.TERMS, List.of());
+            source.put(IndexSetup.CODES, List.of());
         }
         source.put(IndexSetup.HASH, "");
         source.put(IndexSetup.STATE, IndexSetup.PENDING);
