@@ -47,18 +47,23 @@ async def process_page(
     outcome = Outcome(Counter(read=len(page)))
     limit, codecs = context.limits.document_bytes, other_codecs(encoder)
     judged = await asyncio.to_thread(lambda: [_judged(one, encoder.meta, limit, codecs) for one in page])
-    transcodable = [one[0] for one in judged if isinstance(one, tuple) and one[1] == "transcodable"]
-    recoded = await transcoded(transcodable, codecs, encoder, names, context)
+    # What is exposed is written anew, with the parts that it has.
+    movable = [
+        found[0]
+        for held, found in zip(page, judged, strict=True)
+        if isinstance(found, tuple) and (found[1] == "transcodable" or (found[1] == "unchanged" and held.exposed))
+    ]
+    kept = await transcoded(movable, codecs, encoder, names, context)
     updates: list[StoredDocument] = []
     fresh: list[tuple[StoredDocument, EncodableDocument]] = []
     for held, found in zip(page, judged, strict=True):
         if isinstance(found, ChercheError):
             outcome.drop(held, found)
             updates += _cleared(held)
-        elif found[1] == "unchanged":
+        elif found[1] == "unchanged" and not held.exposed:
             outcome.counts["kept"] += 1
-        elif held.id in recoded:
-            updates.append(recoded[held.id])
+        elif held.id in kept:
+            updates.append(kept[held.id])
         else:
             fresh.append((held, found[0]))
     encoded = await stored.encode([one for _, one in fresh], encoder, names, context, lane="backfill")
@@ -88,5 +93,5 @@ def _judged(
 
 
 def _cleared(held: StoredDocument) -> list[StoredDocument]:
-    """The document without its weights, where it has any."""
-    return [stored.without_weights(held)] if held.hash else []
+    """The document without its weights, where it has any, or is exposed."""
+    return [stored.without_weights(held)] if held.hash or held.exposed else []

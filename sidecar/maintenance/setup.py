@@ -195,7 +195,12 @@ def missing(index: str, gaps: Gaps) -> list[str]:
         "documents have weights and no token codes": gaps.without_codes,
         "documents were never encoded": gaps.untouched,
     }
-    return [f"{count:,} {what} — {step}" for what, count in said.items() if count]
+    found = [f"{count:,} {what} — {step}" for what, count in said.items() if count]
+    if gaps.exposed:
+        # Setup also changes the template of a data stream, from which its next index is made.
+        what = "documents hold our hash and state where searches for words match them, as of an earlier release"
+        found.append(f"{gaps.exposed:,} {what} — run: cherche setup {index}, then: cherche backfill {index}")
+    return found
 
 
 async def remove(index: str, context: Context, *, dry_run: bool) -> Removal:

@@ -1,4 +1,4 @@
-"""Codes in another codec, where nothing else of a document's encoding changed: no model is run."""
+"""Weights and codes as they are, the codes in another codec where only that changed: no model is run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def transcoded(
     names: Sequence[str],
     context: Context,
 ) -> dict[str, StoredDocument]:
-    """Documents that were judged ``transcodable``, with their codes in the codec of the index, by id.
+    """Documents with the weights and codes that they have, the codes in the codec of the index, by id.
 
     A document that was written meanwhile, or whose terms or codes cannot be read, is left out, and so encoded.
 
@@ -50,7 +50,8 @@ async def transcoded(
     found: dict[str, StoredDocument] = {}
     for index in dict.fromkeys(one.version.index for one in documents if one.version is not None):
         here = [one for one in documents if one.version is not None and one.version.index == index]
-        known = await context.engine.read(index, [one.id for one in here])
+        routings = {one.id: one.version.routing for one in here if one.version is not None}
+        known = await context.engine.read(index, list(routings), routings)
         found |= await asyncio.to_thread(_transcoded, here, known, codecs, encoder, names)
     return found
 
@@ -62,19 +63,21 @@ def _transcoded(
     encoder: DocumentEncoder,
     names: Sequence[str],
 ) -> dict[str, StoredDocument]:
-    assert encoder.codes is not None  # without an encoder of codes there is no other codec to come from
-    book = codebook.known(encoder.codes.info.codebook)
+    book = None if encoder.codes is None else codebook.known(encoder.codes.info.codebook)
     found = {}
     for one in documents:
         held = known.get(one.id)
-        if held is None or not held.terms or not held.codes:
+        if held is None or not held.terms:
             continue
-        if stored.judge(one, held, encoder.meta, codecs).verdict != "transcodable":
+        verdict = stored.judge(one, held, encoder.meta, codecs).verdict
+        if verdict not in ("unchanged", "reusable", "transcodable"):
             continue
+        codes = held.codes
         try:
             weights = codec.unpack_terms(held.terms)
-            recoded = codec.transcode(held.codes, encoder.meta.codec, book)
+            if verdict == "transcodable" and codes is not None:
+                codes = codec.transcode(codes, encoder.meta.codec, book)
         except CodecError:
             continue
-        found[one.id] = stored.build(one, weights, recoded, names, terms=held.terms)
+        found[one.id] = stored.build(one, weights, codes, names, terms=held.terms)
     return found

@@ -259,7 +259,9 @@ def build(
 
 def without_weights(document: StoredDocument) -> StoredDocument:
     """A document that cannot be encoded, as it is written: weights that it has are of a text that it no longer has."""
-    return replace(document, hash="", state="failed", features=None, terms=None, codes=None, is_complete=None)
+    return replace(
+        document, hash="", state="failed", features=None, terms=None, codes=None, is_complete=None, exposed=False
+    )
 
 
 def _encodable(

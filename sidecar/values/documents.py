@@ -16,10 +16,12 @@ WEIGHTS, TERMS, CODES, HASH, STATE = (
     "cherche_weights",
     "cherche_terms",
     "cherche_codes",
-    "cherche_hash",
-    "cherche_state",
+    "cherche_digest",
+    "cherche_status",
 )
-OWN_FIELDS = (WEIGHTS, TERMS, CODES, HASH, STATE)
+# Keywords of earlier releases, which searches for words match.
+OLD_HASH, OLD_STATE = "cherche_hash", "cherche_state"
+OWN_FIELDS = (WEIGHTS, TERMS, CODES, HASH, STATE, OLD_HASH, OLD_STATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class StoredDocument:
         None where it was not read, and in what is to be written over whatever is there.
     routing : str
         The routing value that it is to be written with, or was read with; "" for none.
+    exposed : bool
+        Whether hash and state lie where searches for words match them, as earlier releases stored them.
     """
 
     id: str
@@ -80,6 +84,7 @@ class StoredDocument:
     is_complete: bool | None = None
     version: Version | None = None
     routing: str = ""
+    exposed: bool = False
 
 
 def version_of(document: StoredDocument) -> Version:

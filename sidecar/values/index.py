@@ -197,21 +197,23 @@ class IndexStats:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """Documents that have text and are searched by BM25 alone, or cannot be reranked.
+    """Documents that have text and are searched by BM25 alone, or cannot be reranked, or are to be written anew.
 
     `untouched` were never encoded; `waiting` were stored while no model answered, or failed; `lost` were
     encoded, and another write dropped their weights; `without_codes` have weights only, in an index with codes.
+    `exposed` lack nothing, but hold hash and state where searches for words match them: earlier releases did.
     """
 
     untouched: int = 0
     waiting: int = 0
     lost: int = 0
     without_codes: int = 0
+    exposed: int = 0
 
     @property
     def total(self) -> int:
         """All of them: no document counts twice."""
-        return self.untouched + self.waiting + self.lost + self.without_codes
+        return self.untouched + self.waiting + self.lost + self.without_codes + self.exposed
 
 
 _TUNED = "the model's tuned value"

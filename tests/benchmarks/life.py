@@ -31,6 +31,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 
 from sidecar.demo.corpus import standard_library
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.testing import NAN, POISON
 
 INDEX = "life"
@@ -160,7 +161,7 @@ def own_fields(source: Mapping[str, Any]) -> dict[str, Any]:
 def without_weights(url: str, index: str) -> int:
     """Documents that no weights or codes lie beside, asked of the cluster."""
     whole = [{"exists": {"field": name}} for name in ("cherche_terms", "cherche_codes")]
-    query = {"bool": {"must_not": {"bool": {"filter": [{"term": {"cherche_state": "ok"}}, *whole]}}}}
+    query = {"bool": {"must_not": {"bool": {"filter": [bookkeeping.is_in("ok"), *whole]}}}}
     return int(send(url, "POST", f"/{index}/_count", {"query": query})["count"])
 
 

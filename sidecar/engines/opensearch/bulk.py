@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.errors import BadRequestShape, of_item
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.values.documents import CODES, HASH, STATE, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
+from sidecar.values.documents import CODES, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
 
 # OpenSearch's tuning guide advises 5 to 15 MB a bulk; http.max_content_length refuses 100 MB by default.
 MAX_BYTES = 8 * 1024 * 1024
@@ -217,7 +218,7 @@ def _error_of(each: Item, answer: JsonValue) -> ChercheError | None:
 
 def neural_fields(document: StoredDocument) -> dict[str, Any]:
     """Our own fields of a document as the cluster takes them."""
-    fields: dict[str, Any] = {HASH: document.hash, STATE: document.state}
+    fields = bookkeeping.written(document.hash, document.state)
     if document.features is not None:
         fields[WEIGHTS] = dict(document.features)
     for name, value in ((TERMS, document.terms), (CODES, document.codes)):

@@ -20,7 +20,7 @@ from sidecar.engines.opensearch.successors import OpenSearchSuccessors
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.values.clauses import RANK_FEATURES, heaviest, holds
-from sidecar.values.documents import StoredDocument, WriteResult
+from sidecar.values.documents import StoredDocument, WriteResult, version_of
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
 from sidecar.values.search import EnginePage, Query, SparseClause
@@ -38,6 +38,7 @@ class _Known:
     dialect: Dialect | None = None
     max_clauses: int | None = None
     weights: dict[str, str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)  # indices whose mapping has all fields of ours
 
 
 class OpenSearchEngine:
@@ -170,6 +171,7 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.write`."""
         try:
             group = await multi_index.resolve(self._http, index)
+            await lifecycle.hide_bookkeeping(self._http, group.names, self._known.hidden)
             return await multi_index.write(self._http, group, documents, sleep=self._sleep)
         except ChercheError as error:
             return [WriteResult(document.id, error) for document in documents]
@@ -282,6 +284,7 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """See `Engine.update`."""
+        await lifecycle.hide_bookkeeping(self._http, (version_of(one).index for one in documents), self._known.hidden)
         return await writes.update(self._http, documents, sleep=self._sleep, keeps_versions=keeps_versions)
 
     async def foreign_versions(self, index: str, size: int) -> int:

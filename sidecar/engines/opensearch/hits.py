@@ -6,9 +6,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.query import LEXICAL
 from sidecar.values.clauses import SPARSE
-from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, Json, StoredDocument
+from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json, StoredDocument
 from sidecar.values.search import EngineHit, EnginePage, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
@@ -54,16 +55,17 @@ def stored_document(raw: Json, doc_values: Json) -> StoredDocument:
     """
     source = raw.get("_source") or {}
     terms = blob(doc_values, TERMS)
-    state = source.get(STATE)
-    damaged = state == "ok" and terms is None
+    note = bookkeeping.read(source)
+    damaged = note.state == "ok" and terms is None
     return StoredDocument(
         id=str(raw["_id"]),
         source=without_own(source),
-        hash="" if damaged else str(source.get(HASH, "")),
-        state="pending" if damaged else state,
+        hash="" if damaged else note.hash,
+        state="pending" if damaged else note.state,
         terms=terms,
         codes=blob(doc_values, CODES),
         routing=str(raw.get("_routing", "")),
+        exposed=note.exposed,
     )
 
 

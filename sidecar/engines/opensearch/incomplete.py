@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.mapping import IndexFacts, path_to
-from sidecar.values.documents import CODES, HASH, STATE, TERMS, Json
+from sidecar.values.documents import CODES, TERMS, Json
 from sidecar.values.index import IndexMeta
 
+_OK = bookkeeping.is_in("ok")
 # An empty string counts as a value of a text field.
-_NO_TEXT = {"term": {STATE: "no_text"}}
+_NO_TEXT = bookkeeping.is_in("no_text")
 
 
 def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:
-    """Query for every document that has text and lacks weights or codes, or waits for them.
+    """Query for every document that has text and lacks weights or codes, or waits for them, or is exposed.
 
     Parameters
     ----------
@@ -27,23 +29,24 @@ def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:
         The concrete indices behind the name; see `lifecycle.facts`.
     """
     whole = [_exists(TERMS), _exists(CODES)] if meta.fingerprint.codes else [_exists(TERMS)]
-    complete = {"bool": {"filter": [{"term": {STATE: "ok"}}, *whole]}}
-    return _all(*_has_text(meta, found), none={"bool": {"should": [complete, _NO_TEXT]}})
+    complete = {"bool": {"filter": [_OK, *whole]}}
+    lacking = _all(*_has_text(meta, found), none={"bool": {"should": [complete, _NO_TEXT]}})
+    return {"bool": {"should": [lacking, bookkeeping.is_exposed()]}}
 
 
 def filters(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, dict[str, Any]]:
     """The same documents by what is wrong with them: a query for each field of `Gaps`, none twice."""
     text = _has_text(meta, found)
-    encoded, ok = _exists(HASH), {"term": {STATE: "ok"}}
-    settled = {"bool": {"should": [ok, _NO_TEXT]}}
-    return {
-        "untouched": _all(*text, none={"bool": {"should": [encoded, _exists(STATE)]}}),
-        "waiting": _all(*text, {"bool": {"should": [encoded, _exists(STATE)]}}, none=settled),
-        "lost": _all(*text, ok, none=_exists(TERMS)),
-        "without_codes": _all(*text, ok, _exists(TERMS), none=_exists(CODES))
+    lacking = {
+        "untouched": _all(*text, none=bookkeeping.is_known()),
+        "waiting": _all(*text, bookkeeping.is_known(), none=bookkeeping.is_in("ok", "no_text")),
+        "lost": _all(*text, _OK, none=_exists(TERMS)),
+        "without_codes": _all(*text, _OK, _exists(TERMS), none=_exists(CODES))
         if meta.fingerprint.codes
         else {"match_none": {}},
     }
+    others = {"bool": {"should": list(lacking.values())}}
+    return {**lacking, "exposed": _all(bookkeeping.is_exposed(), none=others)}
 
 
 def _has_text(meta: IndexMeta, found: Sequence[IndexFacts]) -> list[dict[str, Any]]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import fields, incomplete, mapping, templates
+from sidecar.engines.opensearch import bookkeeping, fields, incomplete, mapping, templates
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, not_found, unavailable
-from sidecar.values.documents import HASH, STATE, TERMS
+from sidecar.errors import ChercheError, Code, not_found, precondition, unavailable
+from sidecar.values.documents import TERMS
 from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 
-_ENCODED = {"bool": {"filter": [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]}}
+_ENCODED = {"bool": {"filter": [bookkeeping.is_in("ok"), {"exists": {"field": TERMS}}]}}
 
 _ATTEMPTS = 5
 Plan = tuple[tuple[Request, ...], SetupPlan]
@@ -87,6 +87,37 @@ async def _facts_if_any(http: Http, index: str) -> tuple[mapping.IndexFacts, ...
         return ()
 
 
+async def hide_bookkeeping(http: Http, indices: Iterable[str], known: set[str]) -> None:
+    """Give indices that an earlier release set up the fields in which hash and state are written now.
+
+    Unmapped they would become fields that a search matches, and whose mapping cannot be changed any more.
+
+    Parameters
+    ----------
+    known : set of str
+        Indices that have them, which are not asked again; grows.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where the caller may not change a mapping.
+    """
+    for name in sorted(set(indices) - known):
+        try:
+            for request in mapping.hiding(await _send(http, name, Request("GET", index_path(name, "_mapping")))):
+                await _send(http, name, request)
+        except ChercheError as error:
+            if error.code is Code.NOT_FOUND:
+                continue  # deleted meanwhile: each write says so
+            if error.code is not Code.PERMISSION_DENIED:
+                raise
+            raise precondition(
+                f'index "{name}" was set up by an earlier release, and you may not change its mapping: {error.reason}',
+                f"let somebody who may run: cherche setup {name}",
+            ) from error
+        known.add(name)
+
+
 async def show_writes(http: Http, index: str) -> None:
     """Refresh, so that documents written a moment ago count; an index may be missing."""
     try:
@@ -98,9 +129,7 @@ async def show_writes(http: Http, index: str) -> None:
 
 async def stats(http: Http, dialect: Dialect, index: str) -> IndexStats:
     """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
-    touched_by_us = {"bool": {"should": [{"exists": {"field": HASH}}, {"exists": {"field": STATE}}]}}
-    settled = {"terms": {STATE: ["failed", "no_text"]}}
-    filters: list[dict[str, Any]] = [_ENCODED, touched_by_us, settled]
+    filters: list[dict[str, Any]] = [_ENCODED, bookkeeping.is_known(), bookkeeping.is_in("failed", "no_text")]
     (encoded, touched, without), documents = await count(http, dialect, index, filters)
     return IndexStats(documents, encoded, touched - encoded - without)
 

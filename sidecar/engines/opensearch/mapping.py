@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
 from sidecar.values.clauses import RANK_FEATURES, SPARSE_VECTOR
-from sidecar.values.documents import CODES, HASH, OWN_FIELDS, STATE, TERMS, WEIGHTS, Json
+from sidecar.values.documents import CODES, OLD_HASH, OLD_STATE, OWN_FIELDS, TERMS, WEIGHTS, Json
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
 DEFAULT_MAX_WINDOW = 10_000  # of index.max_result_window
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
 _OWN_META = ("cherche", UPGRADE)
+# What leaves our fields out of hits, without any other change; opensearch/pipelines/hide.json is the same.
+HIDING = '{"request_processors": [{"cherche_query": {"mode": "off"}}]}'
 # Hash and state stay in `_source`: a GET, which alone sees every acknowledged write, has no doc values.
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
@@ -23,8 +26,7 @@ PROPERTIES: Mapping[str, Json] = {
     # `binary` has no doc values by default, and out of `_source` nothing else would hold the bytes.
     TERMS: {"type": "binary", "doc_values": True},
     CODES: {"type": "binary", "doc_values": True},
-    HASH: {"type": "keyword"},
-    STATE: {"type": "keyword"},
+    **bookkeeping.PROPERTIES,
 }
 # Text of an index that setup creates; whoever wants another analyzer creates the index first.
 NEW_TEXT: Json = {
@@ -191,6 +193,28 @@ def additions(found: Iterable[IndexFacts], meta: IndexMeta) -> tuple[Request, ..
     return tuple(requests)
 
 
+def completed(properties: Json) -> dict[str, Any]:
+    """The mapping of an index to come: its fields and ours, without those of earlier releases."""
+    return {**{name: spec for name, spec in properties.items() if name not in (OLD_HASH, OLD_STATE)}, **PROPERTIES}
+
+
+def hiding(mappings: Mapping[str, Json]) -> tuple[Request, ...]:
+    """Requests for indices that an earlier release set up: fields for hash and state that no search matches.
+
+    Parameters
+    ----------
+    mappings : mapping
+        The reply to ``GET /index/_mapping``.
+    """
+    requests = []
+    for name, entry in sorted(mappings.items()):
+        held = entry.get("mappings", {})
+        missing = {key: spec for key, spec in bookkeeping.PROPERTIES.items() if key not in held.get("properties", {})}
+        if missing and "cherche" in (held.get("_meta") or {}):
+            requests.append(Request("PUT", index_path(name, "_mapping"), {"properties": missing}))
+    return tuple(requests)
+
+
 def removals(found: Iterable[IndexFacts]) -> tuple[Request, ...]:
     """Requests that take our parts of ``_meta`` out again, the user's own ``_meta`` kept."""
     return tuple(
@@ -207,7 +231,7 @@ def removals(found: Iterable[IndexFacts]) -> tuple[Request, ...]:
 def leftovers(found: Iterable[IndexFacts]) -> tuple[str, ...]:
     """What no request can take out of a mapping."""
     left = [
-        f"{each.name}: unused mapping of {name}" for each in found for name in PROPERTIES if name in each.properties
+        f"{each.name}: unused mapping of {name}" for each in found for name in OWN_FIELDS if name in each.properties
     ]
     return (*left, *(f"{each.name}: _source.excludes" for each in found if each.source_is_lean))
 
@@ -276,7 +300,9 @@ def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
     said = [
         f'index "{each.name}" exists and its _source.excludes cannot be changed: weights, terms '
         "and codes will be in _source too, which about doubles their size and shows cherche_* fields "
-        "to whoever reads whole documents; an index that setup creates, filled by _reindex, has neither"
+        "to whoever reads whole documents. Hits are free of them by _source_excludes=cherche_*, or with the plugin by "
+        f"index.search.default_pipeline: NAME and PUT /_search/pipeline/NAME {HIDING}; an index without them is made "
+        f"by: cherche backfill {each.name} --shadow"
         for each in found
         if not each.source_is_lean
     ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.engines.opensearch.multi_index import MultiIndex, addressed, is_found, located, resolve
-from sidecar.values.documents import CODES, STATE, TERMS, Json, StoredDocument
+from sidecar.values.documents import CODES, TERMS, Json, StoredDocument
 
 READ_BATCH = 500
 SCAN_BATCH = 200
@@ -106,7 +107,7 @@ async def _read_batch(
             await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
         wanted = [addressed(id_, routings) for id_ in pending]
         current = await (located(http, group, wanted, _HEADS) if group else _get(http, index, wanted))
-        encoded = [id_ for id_, raw in current.items() if raw["_source"].get(STATE) == "ok"]
+        encoded = [id_ for id_, raw in current.items() if bookkeeping.read(raw["_source"]).state == "ok"]
         copies = len(group.names) if group else 1
         seen = await _doc_values(http, dialect, index, encoded, copies) if encoded else {}
         values = {id_: seen[key] for id_ in encoded if (key := (current[id_]["_index"], id_)) in seen}

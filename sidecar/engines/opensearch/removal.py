@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from sidecar.engines.opensearch import lifecycle, mapping, writes
+from sidecar.engines.opensearch import bookkeeping, lifecycle, mapping, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import UPGRADE, IndexFacts
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.values.documents import OWN_FIELDS, STATE, WEIGHTS, Json, StoredDocument, version_of
+from sidecar.values.documents import CODES, HASH, TERMS, Json, StoredDocument, version_of
 from sidecar.values.index import Removal
 
 # Others may write our fields while they are taken out: a feed, or a pipeline of the caller's.
 MAX_ROUNDS = 20
-# `exists` is refused on rank_features (OpenSearch 3.8.0); documents with weights have other fields of ours too.
-_TOUCHED = {"bool": {"should": [{"exists": {"field": name}} for name in OWN_FIELDS if name != WEIGHTS]}}
+# `exists` is refused on the rank_features of the weights (OpenSearch 3.8.0); whoever has them has other fields too.
+_TOUCHED = {"bool": {"should": [bookkeeping.is_known(), *({"exists": {"field": name}} for name in (TERMS, CODES))]}}
 _PIPELINES = {
     "index.default_pipeline": ("_ingest", "processors"),
     "index.final_pipeline": ("_ingest", "processors"),
@@ -106,7 +106,7 @@ async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sl
                 left.remove(each)
             for shard in shards if count else ():
                 after = read.get(shard.key, -1)
-                pages = writes.pages(http, dialect, shard, after, (STATE,), with_codes=False, lean=False, only=_TOUCHED)
+                pages = writes.pages(http, dialect, shard, after, (HASH,), with_codes=False, lean=False, only=_TOUCHED)
                 async for page in pages:
                     changed += await _stripped(http, each.name, page, sleep=sleep)
                 read[shard.key] = shard.mark

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import lifecycle, mapping, templates
+from sidecar.engines.opensearch import bookkeeping, lifecycle, mapping, templates
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_item
@@ -18,7 +18,7 @@ from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
 from sidecar.engines.opensearch.multi_index import age
 from sidecar.engines.opensearch.writes import FINAL_PIPELINE, final_pipeline
 from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
-from sidecar.values.documents import HASH, STATE, Json, StoredDocument, Version, WriteResult, version_of
+from sidecar.values.documents import Json, StoredDocument, Version, WriteResult, version_of
 from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement, Serving
 
@@ -264,7 +264,7 @@ def creation(mappings: Json, settings: Json, meta: IndexMeta, recovery_source: b
             **mappings,
             "_source": source,
             "_meta": {**own, "cherche": meta.to_json()},
-            "properties": {**mappings.get("properties", {}), **mapping.PROPERTIES},
+            "properties": mapping.completed(mappings.get("properties", {})),
         },
     }
 
@@ -303,12 +303,12 @@ def _numbers(notes: Sequence[Json], name: str) -> dict[str, int]:
 
 def _held(doc: Json) -> StoredDocument:
     source = doc["_source"]
-    state = source.get(STATE)
+    note = bookkeeping.read(source)
     return StoredDocument(
         doc["_id"],
         without_own(source),
-        str(source.get(HASH, "")),
-        state,
-        is_complete=state in ("ok", "no_text"),
+        note.hash,
+        note.state,
+        is_complete=note.state in ("ok", "no_text"),
         version=Version(int(doc["_seq_no"]), int(doc["_primary_term"])),
     )

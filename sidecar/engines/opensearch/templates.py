@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from sidecar.engines.opensearch import mapping
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
-from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, PROPERTIES
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.values.documents import Json
+from sidecar.values.documents import OWN_FIELDS, Json
 from sidecar.values.index import IndexMeta
 
 BACKING = ".ds-"  # how names of a data stream's indices begin
@@ -76,7 +76,7 @@ class Template:
             **mappings,
             "_source": source,
             "_meta": {**mappings.get("_meta", {}), "cherche": meta.to_json()},
-            "properties": {**mappings.get("properties", {}), **PROPERTIES},
+            "properties": mapping.completed(mappings.get("properties", {})),
         }
         if ours == mappings:
             return None
@@ -97,7 +97,7 @@ class Template:
             **mappings,
             "_source": source,
             "_meta": {key: value for key, value in mappings["_meta"].items() if key != "cherche"},
-            "properties": {name: spec for name, spec in mappings["properties"].items() if name not in PROPERTIES},
+            "properties": {name: spec for name, spec in mappings["properties"].items() if name not in OWN_FIELDS},
         }
         return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": left}})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields, rewritten
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import NoScripts
@@ -19,9 +20,7 @@ from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition
 from sidecar.values.documents import (
     CODES,
-    HASH,
     OWN_FIELDS,
-    STATE,
     TERMS,
     Json,
     StoredDocument,
@@ -104,11 +103,11 @@ async def pages(
 
 
 def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: Json | None) -> dict[str, Any]:
-    wanted: list[dict[str, Any]] = [{"term": {STATE: "ok"}}, {"exists": {"field": TERMS}}]
+    wanted: list[dict[str, Any]] = [bookkeeping.is_in("ok"), {"exists": {"field": TERMS}}]
     if with_codes:
         wanted.append({"exists": {"field": CODES}})
     written = {"range": {"_seq_no": {"gt": after, "lte": mark}}}
-    heads = [*fields, *(f"{name}.*" for name in fields), HASH, STATE] if fields else []
+    heads = [*fields, *(f"{name}.*" for name in fields), *bookkeeping.FIELDS] if fields else []
     source: Any = {"includes": heads} if heads else {"excludes": list(HEAVY_FIELDS)}
     return {
         "query": {
@@ -128,20 +127,22 @@ def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: 
 
 def _document(raw: Json, lean: bool) -> StoredDocument:
     source = raw.get("_source") or {}
-    hash = str(source.get(HASH, ""))
+    note = bookkeeping.read(source)
     return StoredDocument(
         id=str(raw["_id"]),
         source=without_own(source),
-        hash=hash,
-        state=source.get(STATE),
-        is_complete=source.get(STATE) == "no_text" or _COMPLETE in raw.get("matched_queries", ()),
+        hash=note.hash,
+        state=note.state,
+        is_complete=note.state == "no_text" or _COMPLETE in raw.get("matched_queries", ()),
         version=Version(
             seq_no=int(raw["_seq_no"]),
             term=int(raw["_primary_term"]),
             index=str(raw["_index"]),
             routing=str(raw.get("_routing", "")),
-            weights_in_source=bool(hash) and not lean,
+            # A script takes out what a partial document would leave behind.
+            weights_in_source=note.exposed or (bool(note.hash) and not lean),
         ),
+        exposed=note.exposed,
     )
 
 

@@ -88,7 +88,7 @@ def test_a_node_that_does_not_start_shows_its_log(environment: dict[str, str]) -
 
 
 async def test_three_nodes_answer_alike_after_a_refresh(environment: dict[str, str]) -> None:
-    documents = [StoredDocument(f"d{n}", {"n": n, "pad": "x" * 2000}, "h", "pending") for n in range(2000)]
+    documents = [StoredDocument(f"d{n}", {"n": n, "pad": "x" * 2000}, "hash", "pending") for n in range(2000)]
     with running_cluster(nodes=3, environment=environment) as urls:
         assert len({get(f"{url}/_cluster/state/version")["cluster_uuid"] for url in urls}) == 1
         engine = OpenSearchEngine.connect(urls[0])

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ FIELDS = (TextField("title"), TextField("text"))
 META = IndexMeta(model="tiny", fingerprint=Fingerprint("f" * 64, "c" * 64), fields=FIELDS, max_length=128)
 
 
+def hash_of(text: str) -> str:
+    """A hash as documents have it."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 @dataclass(frozen=True)
 class Bench:
     """An engine and an index of its own that was set up."""
@@ -58,12 +64,12 @@ class Bench:
         """A document as the pipeline writes it; without weights it has none to store yet."""
         body = {"text": text, **source}
         if weights is None:
-            return StoredDocument(id, body, f"hash of {id}", "pending")
+            return StoredDocument(id, body, hash_of(id), "pending")
         terms = weights if isinstance(weights, TermWeights) else self.weights(weights)
         return StoredDocument(
             id=id,
             source=body,
-            hash=f"hash of {id}",
+            hash=hash_of(id),
             state="ok",
             features={NAMES[i]: weight for i, weight in terms.items()},
             terms=codec.pack_terms(terms),

@@ -93,12 +93,12 @@ async def test_odd_texts(bench):
 @pytest.mark.parametrize(
     "poison",
     [
-        StoredDocument("nan", {"text": "sun", "price": float("nan")}, "h", "pending"),
-        StoredDocument("surrogate", {"text": "sun \ud800"}, "h", "pending"),
-        StoredDocument("object", {"text": "sun", "price": object()}, "h", "pending"),
-        StoredDocument("", {"text": "sun"}, "h", "pending"),
-        StoredDocument("i" * 513, {"text": "sun"}, "h", "pending"),
-        StoredDocument("\ud800", {"text": "sun"}, "h", "pending"),
+        StoredDocument("nan", {"text": "sun", "price": float("nan")}, "hash", "pending"),
+        StoredDocument("surrogate", {"text": "sun \ud800"}, "hash", "pending"),
+        StoredDocument("object", {"text": "sun", "price": object()}, "hash", "pending"),
+        StoredDocument("", {"text": "sun"}, "hash", "pending"),
+        StoredDocument("i" * 513, {"text": "sun"}, "hash", "pending"),
+        StoredDocument("\ud800", {"text": "sun"}, "hash", "pending"),
     ],
     ids=["nan", "surrogate", "object", "empty id", "long id", "surrogate id"],
 )

@@ -23,7 +23,7 @@ async def read(bench: Bench, after: int = -1, **options: Any) -> list[StoredDocu
 
 def encoded(bench: Bench, read: StoredDocument, **weights: float) -> StoredDocument:
     document = bench.document(read.id, weights=weights or {"sun": 1.0})
-    return replace(document, source=read.source, hash="new", version=read.version)
+    return replace(document, source=read.source, hash="feed", version=read.version)
 
 
 async def test_every_document_is_read_once_in_the_order_of_its_last_write(bench: Bench) -> None:
@@ -64,7 +64,7 @@ async def test_an_update_keeps_the_document_and_adds_its_weights(bench: Bench) -
     await bench.engine.refresh(bench.index)
     stored = (await bench.engine.read(bench.index, ["1"]))["1"]
     assert stored.source == {"text": "sunny", "year": 1998, "tags": ["a", "b"]}
-    assert (stored.hash, stored.state) == ("new", "ok")
+    assert (stored.hash, stored.state) == ("feed", "ok")
     page = await bench.search(weights={"sun": 1.0})
     assert [(hit.id, hit.sparse) for hit in page.hits] == [("1", 2.0)]
 

@@ -139,8 +139,8 @@ async def test_a_reranker_may_be_added_to_weights(opensearch: OpenSearchEngine, 
 
 
 async def test_setup_refuses_fields_of_another_type(opensearch: OpenSearchEngine, index: str, send: Send) -> None:
-    await send("PUT", f"/{index}", {"mappings": {"properties": {"cherche_hash": {"type": "text"}}}})
-    with pytest.raises(ChercheError, match="cherche_hash") as refusal:
+    await send("PUT", f"/{index}", {"mappings": {"properties": {"cherche_digest": {"type": "text"}}}})
+    with pytest.raises(ChercheError, match="cherche_digest") as refusal:
         await opensearch.plan(index, META)
     assert refusal.value.code == Code.FAILED_PRECONDITION
 
@@ -191,10 +191,10 @@ async def test_a_poison_document_stands_alone(opensearch: OpenSearchEngine, inde
 async def test_the_last_of_two_documents_with_one_id_is_kept(opensearch: OpenSearchEngine, index: str) -> None:
     await opensearch.setup(index, META)
     weights = weights_of(random.Random(3), 3)
-    twice = [encoded("same", {"n": n}, weights, hash_=str(n)) for n in (1, 2)]
+    twice = [encoded("same", {"n": n}, weights, hash_=f"{n:04}") for n in (1, 2)]
     assert refused(await opensearch.write(index, twice)) == {}
     found = (await opensearch.read(index, ["same", "same", "absent"]))["same"]
-    assert (found.source, found.hash) == ({"n": 2}, "2")
+    assert (found.source, found.hash) == ({"n": 2}, "0002")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ async def test_a_blocked_index_names_the_setting(
     await opensearch.setup(index, META)
     await send("PUT", f"/{index}/_settings", {setting: True})
     try:
-        [result] = await opensearch.write(index, [StoredDocument("1", {}, "h", "pending")])
+        [result] = await opensearch.write(index, [StoredDocument("1", {}, "hash", "pending")])
     finally:
         await send("PUT", f"/{index}/_settings", {setting: None})
     assert result.error is not None
@@ -222,11 +222,11 @@ async def test_read_sees_every_acknowledged_write(opensearch: OpenSearchEngine, 
     assert {d.id: (d.source, d.hash, d.state, d.terms, d.codes) for d in documents} == {
         id_: (found.source, found.hash, found.state, found.terms, found.codes) for id_, found in read.items()
     }
-    newer = [replace(document, hash="newer", codes=b"newer", source={"n": -1}) for document in documents[::2]]
+    newer = [replace(document, hash="newhash1", codes=b"newer", source={"n": -1}) for document in documents[::2]]
     assert refused(await opensearch.write(index, newer)) == {}
     read = await opensearch.read(index, [document.id for document in documents])
     assert [read[d.id].codes for d in newer] == [b"newer"] * len(newer)
-    assert [read[d.id].hash for d in newer] == ["newer"] * len(newer)
+    assert [read[d.id].hash for d in newer] == ["newhash1"] * len(newer)
     assert all(read[d.id].hash == "hash" for d in documents[1::2])
 
 
@@ -257,11 +257,11 @@ async def test_an_index_that_existed_keeps_weights_through_updates(
 
 async def test_pending_documents_have_no_neural_part(opensearch: OpenSearchEngine, index: str) -> None:
     await opensearch.setup(index, META)
-    pending = StoredDocument("p", {"title": "later"}, "h", "pending")
-    failed = StoredDocument("f", {"title": "never"}, "h", "failed")
+    pending = StoredDocument("p", {"title": "later"}, "hash", "pending")
+    failed = StoredDocument("f", {"title": "never"}, "hash", "failed")
     assert refused(await opensearch.write(index, [pending, failed])) == {}
     found = await opensearch.read(index, ["p", "f"])
-    assert (found["p"].state, found["p"].hash, found["p"].codes) == ("pending", "h", None)
+    assert (found["p"].state, found["p"].hash, found["p"].codes) == ("pending", "hash", None)
     assert found["f"].state == "failed"
     await opensearch.refresh(index)
     stats = await opensearch.stats(index)

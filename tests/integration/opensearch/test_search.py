@@ -208,7 +208,7 @@ async def test_own_fields_never_leave(opensearch: OpenSearchEngine, fed: str, so
     for hit in page.hits:
         assert hit.source
         assert not set(OWN_FIELDS) & set(hit.source)
-    named = await opensearch.search(fed, query(source_fields=("year", "cherche_hash"), size=3))
+    named = await opensearch.search(fed, query(source_fields=("year", "cherche_digest"), size=3))
     assert {tuple(hit.source) for hit in named.hits} == {("year",)}
 
 

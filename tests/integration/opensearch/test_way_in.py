@@ -156,7 +156,7 @@ async def test_setup_refuses_fields_that_nothing_searches(server: RunningServer,
             with pytest.raises(ChercheError, match=reason) as refused:
                 await server.client.setup_index(index, options, dry_run=dry_run)
             assert refused.value.code is Code.FAILED_PRECONDITION
-    assert "cherche_hash" not in json.dumps(await send("GET", f"/{index}/_mapping"))
+    assert "cherche_digest" not in json.dumps(await send("GET", f"/{index}/_mapping"))
 
 
 async def test_a_reindexed_copy_is_told_how_to_go_on(server: RunningServer, send: Send, index: str) -> None:

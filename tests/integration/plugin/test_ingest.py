@@ -271,7 +271,8 @@ async def test_fields_that_a_client_sends_are_replaced(cluster: Cluster) -> None
     pipeline = await ingest_pipeline(cluster)
     await bulk(cluster, {"a": {"text": "words"}}, pipeline)
     honest = (await stored(cluster, cluster.index))["a"]
-    forged = {"text": "words", "cherche_hash": "0" * 64, "cherche_weights": {"h1": 9.0}, "cherche_state": "failed"}
+    forged = {"text": "words", "cherche_digest": "0" * 64, "cherche_weights": {"h1": 9.0}, "cherche_hash": "0" * 64}
+    forged |= {"cherche_status": [{"failed": 1}], "cherche_state": "failed"}
     await bulk(cluster, {"a": forged}, pipeline)
     assert (await stored(cluster, cluster.index))["a"] == honest
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.values.index import IndexOptions
 from tests.integration.plugin.cluster import Cluster
 from tests.integration.plugin.conftest import ROOT
 from tests.integration.plugin.requests import bulk, failed, ids, search
@@ -45,3 +46,46 @@ async def test_they_work_as_defaults_of_an_index(cluster: Cluster) -> None:
     assert reply["ext"]["cherche"]["rerank_status"] == "APPLIED"
     assert ids(reply)[0] == "a"
     assert "c" in ids(reply), "automobile is found by the expansion of car"
+
+
+async def test_hits_of_an_index_that_existed_before_setup_can_be_kept_free_of_our_fields(cluster: Cluster) -> None:
+    before = f"{cluster.index}-before"
+    properties = {"title": {"type": "text"}, "text": {"type": "text"}, "group": {"type": "keyword"}}
+    await cluster.send("PUT", f"/{before}", {"mappings": {"properties": properties}})
+    await cluster.server.client.setup_index(before, IndexOptions())
+    await cluster.send("PUT", f"/_ingest/pipeline/{before}-in", body("ingest.json"))
+    await cluster.send("PUT", f"/_search/pipeline/{before}-hide", body("hide.json"))
+    grouped = {id: {**source, "group": "one"} for id, source in SOURCES.items()}
+    assert failed(await bulk(cluster, grouped, f"{before}-in", before)) == {}
+    page: dict[str, Any] = {"query": {"match_all": {}}, "sort": ["group"]}
+    assert "cherche_codes" in str((await cluster.send("POST", f"/{before}/_search", page))["hits"])
+    await cluster.send("PUT", f"/{before}/_settings", {"index.search.default_pipeline": f"{before}-hide"})
+    shown = await cluster.send("POST", f"/{before}/_search", page)
+    assert {hit["_id"]: hit["_source"] for hit in shown["hits"]["hits"]} == grouped
+    inner = {"field": "group", "inner_hits": {"name": "all", "size": 9}}
+    [group] = (await cluster.send("POST", f"/{before}/_search", {**page, "collapse": inner}))["hits"]["hits"]
+    assert {hit["_id"]: hit["_source"] for hit in group["inner_hits"]["all"]["hits"]["hits"]} == grouped
+    # What is read to be written again is read whole.
+    await cluster.send("POST", f"/{before}/_update_by_query", None, refresh="true")
+    assert (await cluster.server.client.get_index(before)).stats.encoded == len(SOURCES)
+
+
+async def test_an_index_of_an_earlier_release_is_written_in_its_form_until_it_is_set_up_again(cluster: Cluster) -> None:
+    old = f"{cluster.index}-old"
+    mappings = (await cluster.send("GET", f"/{cluster.index}/_mapping"))[cluster.index]["mappings"]
+    kept = {
+        key: spec for key, spec in mappings["properties"].items() if key not in ("cherche_digest", "cherche_status")
+    }
+    mappings["properties"] = {**kept, "cherche_hash": {"type": "keyword"}, "cherche_state": {"type": "keyword"}}
+    await cluster.send("PUT", f"/{old}", {"mappings": mappings})
+    await cluster.send("PUT", f"/_ingest/pipeline/{old}-in", body("ingest.json"))
+    assert failed(await bulk(cluster, SOURCES, f"{old}-in", old)) == {}
+    assert (await cluster.send("GET", f"/{old}/_source/a"))["cherche_state"] == "ok"
+    assert (await cluster.server.client.get_index(old)).stats.encoded == len(SOURCES)
+    await cluster.server.client.setup_index(old, IndexOptions())
+    assert failed(await bulk(cluster, {"a": SOURCES["a"]}, f"{old}-in", old)) == {}
+    moved = await cluster.send("GET", f"/{old}/_source/a")
+    assert (moved["cherche_status"], "cherche_state" in moved) == ([{"ok": 1}], False)
+    report = await cluster.server.client.get_index(old)
+    assert report.stats.encoded == len(SOURCES)
+    assert [finding for finding in report.findings if finding.startswith("2 documents hold our hash and state")]

@@ -130,7 +130,7 @@ class PreparedDocument(_message.Message):
     CODES_FIELD_NUMBER: _builtins.int
     REUSED_FIELD_NUMBER: _builtins.int
     hash: _builtins.str
-    """For `cherche_hash`."""
+    """For `cherche_digest`."""
     terms: _builtins.bytes
     """For `cherche_terms`; empty where no encoded field holds text, and the state is `no_text`."""
     codes: _builtins.bytes

@@ -86,3 +86,30 @@ async def test_a_document_whose_text_changed_behind_its_hash_is_encoded_again(fi
     await file_world.engine.write(INDEX, [stale])
     assert last(await file_world.run()).encoded == 1
     assert (await file_world.engine.read(INDEX, ["7"]))["7"].hash != stored.hash
+
+
+async def test_what_is_exposed_is_written_anew_with_the_weights_that_it_has(file_world: FileWorld) -> None:
+    await file_world.fill(2)
+    await processed(file_world, await one_page(file_world))
+    seen = file_world.encoded
+    before = await file_world.engine.read(INDEX, ["0", "1"])
+    first, second = await one_page(file_world)
+    outcome = await processed(file_world, [replace(first, exposed=True), second])
+    assert dict(outcome.counts) == {"read": 2, "encoded": 1, "kept": 1}
+    after = await file_world.engine.read(INDEX, ["0", "1"])
+    assert {id: (one.hash, one.terms, one.codes) for id, one in after.items()} == {
+        id: (one.hash, one.terms, one.codes) for id, one in before.items()
+    }
+    moved = [one.version for one in await one_page(file_world) if one.id == first.id]
+    assert moved != [first.version]
+    assert file_world.encoded == seen
+
+
+async def test_a_document_that_cannot_be_encoded_is_not_left_exposed(file_world: FileWorld) -> None:
+    await file_world.fill(1)
+    await file_world.write(("long", {"text": "word " * 300_000}))
+    [long] = [one for one in await one_page(file_world) if one.id == "long"]
+    await processed(file_world, [replace(long, state="failed", hash="", exposed=True)])
+    assert (await file_world.engine.read(INDEX, ["long"]))["long"].state == "failed"
+    [cleared] = [one for one in await one_page(file_world) if one.id == "long"]
+    assert cleared.version != long.version

@@ -153,8 +153,8 @@ def test_a_document_is_two_lines() -> None:
     assert json.loads(action) == {"index": {"_id": "é\n1"}}
     assert json.loads(source) == {
         "title": "x\u2028y",
-        "cherche_hash": "h",
-        "cherche_state": "ok",
+        "cherche_digest": "h",
+        "cherche_status": [{"ok": 1}],
         "cherche_weights": {"%2E": 0.5},
         "cherche_terms": base64.b64encode(b"\x00\xff").decode(),
     }

@@ -19,7 +19,7 @@ def test_a_page_without_totals_is_a_lower_bound() -> None:
 
 
 def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
-    source = {"t": 1, "cherche_hash": "h", "cherche_state": "ok"}
+    source = {"t": 1, "cherche_digest": "h", "cherche_status": [{"ok": 1}]}
     whole = stored_document({"_id": "a", "_source": source}, {"cherche_terms": ["dA"], "cherche_codes": ["Yw"]})
     assert (whole.hash, whole.state, whole.terms, whole.codes) == ("h", "ok", b"t", b"c")
     damaged = stored_document({"_id": "a", "_source": source}, {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.engines.opensearch import incomplete
+from sidecar.engines.opensearch import bookkeeping, incomplete
 from sidecar.engines.opensearch.mapping import IndexFacts
 from sidecar.values.index import Fingerprint, Gaps, IndexMeta, TextField
 
@@ -20,7 +20,9 @@ def facts(properties: dict[str, Any]) -> IndexFacts:
 
 def text_filter(properties: dict[str, Any]) -> Any:
     """What `selection` asks of the text; None where it asks nothing."""
-    clauses = incomplete.selection(META, [facts(properties)])["bool"]["filter"]
+    lacking, exposed = incomplete.selection(META, [facts(properties)])["bool"]["should"]
+    assert exposed == bookkeeping.is_exposed()
+    clauses = lacking["bool"]["filter"]
     return clauses[0]["bool"]["should"] if clauses else None
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from sidecar.engines.opensearch import lifecycle
 from sidecar.errors import ChercheError, Code
-from sidecar.values.index import IndexStats
-from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
+from sidecar.values.documents import StoredDocument
+from sidecar.values.index import Identity, IndexStats
+from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine, http, refusal, written
 
 
 async def test_a_name_that_is_switched_between_two_requests_is_resolved_again() -> None:
@@ -43,3 +45,51 @@ async def test_a_pattern_that_fits_no_index_names_the_command() -> None:
         Code.NOT_FOUND,
         "run: cherche setup 'logs-*' for those to come",
     )
+
+
+STATUS = {"cherche_status": {"type": "rank_features"}}
+OLD = {"properties": {"cherche_hash": {"type": "keyword"}}, "_meta": {"cherche": {}}}
+
+
+async def test_an_index_of_an_earlier_release_gets_our_fields_before_it_is_written() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/books/_mapping":
+            return {"books": {"mappings": OLD}}
+        return {"items": [written(id) for id in request.ids]}
+
+    transport = FakeTransport(answer)
+    ours = engine(transport)
+    for _ in range(2):
+        [result] = await ours.as_caller(Identity("Basic x")).write("books", [StoredDocument("1", {}, "", "pending")])
+        assert result.error is None
+    puts = [request.body for request in transport.sent if request.method == "PUT"]
+    assert puts == [{"properties": {"cherche_digest": {"type": "binary", "doc_values": True}, **STATUS}}]
+    assert sum(request.path == "/books/_mapping" for request in transport.sent) == 2  # one GET, one PUT
+
+
+async def test_each_index_behind_a_name_is_looked_at_once() -> None:
+    def answer(request: Sent) -> Any:
+        return {request.path.split("/")[1]: {"mappings": OLD if request.path.startswith("/old") else {}}}
+
+    transport, known = FakeTransport(answer), set[str]()
+    for names in (["old-1", "new"], ["old-1", "old-2"]):
+        await lifecycle.hide_bookkeeping(http(transport), names, known)
+    assert [request.path for request in transport.sent if request.method == "PUT"] == [
+        "/old-1/_mapping",
+        "/old-2/_mapping",
+    ]
+    assert [request.path for request in transport.sent if request.method == "GET"] == [
+        "/new/_mapping",
+        "/old-1/_mapping",
+        "/old-2/_mapping",
+    ]
+
+
+async def test_who_may_not_change_the_mapping_is_told_who_can() -> None:
+    def answer(request: Sent) -> Any:
+        return refusal(403, "security_exception", "no") if request.method == "PUT" else {"books": {"mappings": OLD}}
+
+    [result] = await engine(FakeTransport(answer)).write("books", [StoredDocument("1", {}, "", "pending")])
+    assert result.error is not None
+    assert result.error.code is Code.FAILED_PRECONDITION
+    assert "cherche setup books" in result.error.next_step

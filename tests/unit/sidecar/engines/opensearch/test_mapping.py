@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar.engines.opensearch import mapping
+from sidecar.engines.opensearch import bookkeeping, mapping
 from sidecar.errors import ChercheError, Code
 from sidecar.values.index import Fingerprint, IndexMeta, IndexStats, TextField
 
+ROOT = Path(__file__).parents[5]
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("title"),), 64)
 NO_STATS = IndexStats(0, 0, 0)
 
@@ -86,6 +89,21 @@ def test_warnings_are_for_indices_that_need_them() -> None:
     bare = {"_source": {"excludes": ["cherche_*"], "recovery_source_excludes": ["*"]}}
     assert "recovery source" in mapping.warnings([facts(bare)])[0]
     assert mapping.warnings([facts(bare, **{"index.replication.type": "SEGMENT"})]) == ()
+
+
+def test_setup_prints_the_pipeline_that_hides_our_fields() -> None:
+    shipped = json.loads((ROOT / "opensearch" / "pipelines" / "hide.json").read_text())
+    assert json.loads(mapping.HIDING) == {key: value for key, value in shipped.items() if key != "description"}
+    assert mapping.HIDING in mapping.warnings([facts({})])[0]
+
+
+def test_an_index_of_an_earlier_release_gets_the_fields_that_no_search_matches() -> None:
+    old = {"properties": {"cherche_hash": {"type": "keyword"}}, "_meta": {"cherche": {}}}
+    [request] = mapping.hiding({"a": {"mappings": old}, "plain": {"mappings": {}}})
+    assert (request.method, request.path) == ("PUT", "/a/_mapping")
+    assert request.body == {"properties": bookkeeping.PROPERTIES}
+    assert mapping.hiding({"a": {"mappings": {**old, "properties": dict(mapping.PROPERTIES)}}}) == ()
+    assert set(mapping.completed(old["properties"])) == set(mapping.PROPERTIES)
 
 
 def test_an_upgrade_that_was_cut_off_is_named_and_a_block_of_somebody_elses_is_not() -> None:

@@ -103,10 +103,10 @@ def test_what_belongs_to_the_request_is_refused(key: str) -> None:
         (False, (), False),
         (False, ("a",), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
         ("a", (), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
-        (["a", "cherche_hash"], (), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
+        (["a", "cherche_digest"], (), {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
         ({"excludes": ["b"]}, (), {"excludes": ["b", *OWN_FIELDS]}),
         ({"includes": "a", "excludes": "b"}, ("c",), {"includes": ["c"], "excludes": ["b", *OWN_FIELDS]}),
-        (None, ("cherche_state",), False),
+        (None, ("cherche_status",), False),
     ],
 )
 def test_own_fields_are_never_asked_for(given_source: Any, fields: tuple[str, ...], expected: Any) -> None:

@@ -47,7 +47,7 @@ def test_a_document_is_placed_over_what_was_found_and_created_where_nothing_was(
     document = StoredDocument("1", {"title": "x"}, "h", "ok", terms=b"t")
     action, body = lines(Placement(document, "r", Version(7, 2)))
     assert action == {"index": {"_id": "1", "routing": "r", "if_seq_no": 7, "if_primary_term": 2}}
-    assert (body["title"], body["cherche_hash"], body["cherche_terms"]) == ("x", "h", "dA==")
+    assert (body["title"], body["cherche_digest"], body["cherche_terms"]) == ("x", "h", "dA==")
     action, _ = lines(Placement(document, "", None))
     assert action == {"create": {"_id": "1"}}
 

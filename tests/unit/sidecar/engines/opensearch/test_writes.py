@@ -31,7 +31,7 @@ async def test_versions_of_the_owner_are_kept() -> None:
     action, body = [json.loads(line) for line in transport.sent[-1].body.splitlines()]
     version = {"version": 5, "version_type": "external_gte", "pipeline": "_none"}
     assert action == {"index": {"_index": "books", "_id": "1", **version}}
-    assert (body["title"], body["cherche_hash"]) == ("x", "new")
+    assert (body["title"], body["cherche_digest"]) == ("x", "new")
 
 
 def updated(document: StoredDocument) -> Item:
@@ -50,8 +50,8 @@ async def test_without_scripts_a_document_is_kept_and_newer_writes_stay() -> Non
     ]
     assert shelf.documents["a"][1] == {
         "title": "x",
-        "cherche_hash": "new",
-        "cherche_state": "ok",
+        "cherche_digest": "new",
+        "cherche_status": [{"ok": 1}],
         "cherche_weights": {"sun": 1.0},
         "cherche_terms": "dA==",
     }
@@ -70,7 +70,7 @@ def test_weights_in_the_source_are_replaced_and_not_merged() -> None:
     script = json.loads(body)["script"]
     assert script["source"] == SCRIPT
     assert script["params"]["names"] == list(OWN_FIELDS)
-    assert script["params"]["fields"]["cherche_hash"] == "new"
+    assert script["params"]["fields"]["cherche_digest"] == "new"
 
 
 def test_an_update_without_a_version_is_a_mistake_of_the_caller() -> None:

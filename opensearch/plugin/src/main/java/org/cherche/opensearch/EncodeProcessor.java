@@ -205,7 +205,7 @@ final class EncodeProcessor extends AbstractProcessor {
             try {
                 texts.map(target.document, setup);
                 Map<String, Object> source = target.source();
-                if (IndexSetup.PARTIAL.equals(source.get(IndexSetup.STATE))) {
+                if (IndexSetup.isPartial(source)) {
                     PartialUpdates.settle(source, setup); // the rest of its text is not here
                     continue;
                 }
@@ -241,7 +241,7 @@ final class EncodeProcessor extends AbstractProcessor {
                 public void onResponse(PrepareDocumentsResponse response) {
                     node.stats().addMillisSince(started, Count.INGEST_CALL_MILLIS);
                     try {
-                        store(batch, response);
+                        store(batch, response, setup);
                     } catch (RuntimeException e) {
                         batch.forEach(item -> fail(item.target, e));
                     }
@@ -268,7 +268,7 @@ final class EncodeProcessor extends AbstractProcessor {
             encode(batch.subList(0, middle), setup, () -> encode(batch.subList(middle, batch.size()), setup, done));
             return;
         }
-        batch.forEach(item -> refuse(item, status));
+        batch.forEach(item -> refuse(item, setup, status));
         done.run();
     }
 
@@ -276,12 +276,12 @@ final class EncodeProcessor extends AbstractProcessor {
         return deadline == null ? node.settings().ingestDeadline() : deadline;
     }
 
-    private void store(List<Item> batch, PrepareDocumentsResponse response) {
+    private void store(List<Item> batch, PrepareDocumentsResponse response, IndexSetup setup) {
         if (response.getDocumentsCount() != batch.size()) {
             var status = Status.INTERNAL.withDescription(
                 "the sidecar returned " + response.getDocumentsCount() + " of " + batch.size() + " documents"
             );
-            batch.forEach(item -> refuse(item, status));
+            batch.forEach(item -> refuse(item, setup, status));
             return;
         }
         for (int place = 0; place < batch.size(); place++) {
@@ -289,53 +289,50 @@ final class EncodeProcessor extends AbstractProcessor {
             PreparedDocument prepared = response.getDocuments(place);
             ItemResult result = prepared.getItem();
             if (result.hasStatus()) {
-                refuse(item, Status.fromCodeValue(result.getStatus().getCode()).withDescription(result.getStatus().getMessage()));
+                refuse(item, setup, Status.fromCodeValue(result.getStatus().getCode()).withDescription(result.getStatus().getMessage()));
             } else {
-                write(item, prepared, features(response.getTermWeights(), place));
+                write(item, prepared, features(response.getTermWeights(), place), setup);
             }
         }
     }
 
-    private void write(Item item, PreparedDocument prepared, Map<String, Object> features) {
+    private void write(Item item, PreparedDocument prepared, Map<String, Object> features, IndexSetup setup) {
         if (prepared.getTerms().isEmpty()) {
-            writeWithoutText(item, prepared.getHash());
+            writeWithoutText(item, prepared.getHash(), setup);
             return;
         }
         Map<String, Object> source = item.target.source();
+        IndexSetup.OWN_FIELDS.forEach(source::remove); // of another text, or sent by a client
         source.put(IndexSetup.WEIGHTS, features);
         source.put(IndexSetup.TERMS, base64(prepared.getTerms()));
         ByteString codes = prepared.getReused() ? item.stored.codes() : prepared.getCodes();
-        if (codes.isEmpty()) {
-            source.remove(IndexSetup.CODES);
-        } else {
+        if (!codes.isEmpty()) {
             source.put(IndexSetup.CODES, base64(codes));
         }
-        source.put(IndexSetup.HASH, prepared.getHash());
-        source.put(IndexSetup.STATE, IndexSetup.OK);
+        setup.note(source, prepared.getHash(), IndexSetup.OK);
         node.stats().one(prepared.getReused() ? Count.DOCUMENTS_REUSED : Count.DOCUMENTS_ENCODED);
         if (prepared.getItem().getTruncated()) {
             node.stats().one(Count.DOCUMENTS_TRUNCATED);
         }
     }
 
-    private void writeWithoutText(Item item, String hash) {
+    private void writeWithoutText(Item item, String hash, IndexSetup setup) {
         if (!ignoreMissing) {
             fail(item.target, new IllegalArgumentException("document [" + item.id() + "] has no text in any encoded field"));
             return;
         }
         Map<String, Object> source = item.target.source();
         IndexSetup.OWN_FIELDS.forEach(source::remove); // a client sent them
-        source.put(IndexSetup.HASH, hash);
-        source.put(IndexSetup.STATE, IndexSetup.NO_TEXT);
+        setup.note(source, hash, IndexSetup.NO_TEXT);
         node.stats().one(Count.DOCUMENTS_WITHOUT_TEXT);
     }
 
     /** Rejects a document, or defers it where it may be encoded later. */
-    private void refuse(Item item, Status status) {
+    private void refuse(Item item, IndexSetup setup, Status status) {
         if (onUnavailable == OnUnavailable.DEFER && Sidecar.isTransient(status)) {
             Map<String, Object> source = item.target.source();
             IndexSetup.OWN_FIELDS.forEach(source::remove);
-            source.put(IndexSetup.STATE, IndexSetup.PENDING);
+            setup.note(source, null, IndexSetup.PENDING);
             node.stats().one(Count.DOCUMENTS_DEFERRED);
             return;
         }

@@ -6,6 +6,8 @@ import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.opensearch.cluster.metadata.IndexMetadata;
 import org.opensearch.cluster.metadata.MappingMetadata;
 import org.opensearch.common.cache.Cache;
@@ -25,25 +27,38 @@ import org.opensearch.core.common.bytes.BytesReference;
  * @param codec form of the token codes, for example {@code pool2+int8}
  * @param hasCodes whether documents have token codes
  * @param isLean whether weights and codes stay out of {@code _source}, so that every partial update loses them
+ * @param mapped those of our fields that the mapping has
  */
-record IndexSetup(ByteString json, List<String> fields, int window, double weight, String codec, boolean hasCodes, boolean isLean) {
+record IndexSetup(
+    ByteString json,
+    List<String> fields,
+    int window,
+    double weight,
+    String codec,
+    boolean hasCodes,
+    boolean isLean,
+    Set<String> mapped
+) {
 
     static final String WEIGHTS = "cherche_weights";
     static final String TERMS = "cherche_terms";
     static final String CODES = "cherche_codes";
-    static final String HASH = "cherche_hash";
-    static final String STATE = "cherche_state";
+    static final String HASH = "cherche_digest";
+    static final String STATE = "cherche_status";
+    /** Keywords of earlier releases, which searches for words match. */
+    static final String OLD_HASH = "cherche_hash";
+    static final String OLD_STATE = "cherche_state";
     /** States: encoded as a whole; without text; to be encoded by a backfill; part of a document, only on its way in. */
     static final String OK = "ok";
     static final String NO_TEXT = "no_text";
     static final String PENDING = "pending";
     static final String PARTIAL = "partial";
-    static final List<String> OWN_FIELDS = List.of(WEIGHTS, TERMS, CODES, HASH, STATE);
+    static final List<String> OWN_FIELDS = List.of(WEIGHTS, TERMS, CODES, HASH, STATE, OLD_HASH, OLD_STATE);
 
     private record Version(String uuid, long mapping) {}
 
     private static final Cache<Version, IndexSetup> CACHE = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
-    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false);
+    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of());
 
     /**
      * Reads the setup of an index.
@@ -68,7 +83,12 @@ record IndexSetup(ByteString json, List<String> fields, int window, double weigh
     static IndexSetup read(MappingMetadata mapping) {
         Map<String, Object> root = mapping == null ? Map.of() : mapping.sourceAsMap();
         Object own = root.get("_meta") instanceof Map<?, ?> map ? map.get("cherche") : null;
-        return own instanceof Map<?, ?> map ? parse(map, isLean(root.get("_source"))) : NONE;
+        return own instanceof Map<?, ?> map ? parse(map, isLean(root.get("_source")), mapped(root)) : NONE;
+    }
+
+    private static Set<String> mapped(Map<String, Object> root) {
+        Set<?> properties = root.get("properties") instanceof Map<?, ?> map ? map.keySet() : Set.of();
+        return OWN_FIELDS.stream().filter(properties::contains).collect(Collectors.toUnmodifiableSet());
     }
 
     private static boolean isLean(Object source) {
@@ -78,10 +98,10 @@ record IndexSetup(ByteString json, List<String> fields, int window, double weigh
     }
 
     static IndexSetup parse(Map<?, ?> meta) {
-        return parse(meta, false);
+        return parse(meta, false, Set.of(HASH, STATE));
     }
 
-    private static IndexSetup parse(Map<?, ?> meta, boolean isLean) {
+    private static IndexSetup parse(Map<?, ?> meta, boolean isLean, Set<String> mapped) {
         List<String> fields = new ArrayList<>();
         for (Object field : (List<?>) meta.get("fields")) {
             fields.add((String) ((Map<?, ?>) field).get("name"));
@@ -91,7 +111,55 @@ record IndexSetup(ByteString json, List<String> fields, int window, double weigh
         double weight = ((Number) rerank.get("weight")).doubleValue();
         Object codes = ((Map<?, ?>) meta.get("fingerprint")).get("codes");
         boolean hasCodes = codes instanceof String text && !text.isEmpty();
-        return new IndexSetup(json(meta), List.copyOf(fields), window, weight, String.valueOf(meta.get("codec")), hasCodes, isLean);
+        return new IndexSetup(
+            json(meta),
+            List.copyOf(fields),
+            window,
+            weight,
+            String.valueOf(meta.get("codec")),
+            hasCodes,
+            isLean,
+            mapped
+        );
+    }
+
+    /**
+     * Writes hash and state into a document that has neither. An index that an earlier release set up has only keywords
+     * for them until {@code cherche setup} or a backfill maps the fields that no search for words matches.
+     *
+     * @param hash null where there is none
+     */
+    void note(Map<String, Object> source, String hash, String state) {
+        if (mapped.contains(STATE)) {
+            source.put(HASH, hash);
+            // In a list, which an update replaces: in an object the feature of the state before would stay.
+            source.put(STATE, List.of(Map.of(state, 1)));
+        } else {
+            source.put(OLD_HASH, hash == null ? "" : hash);
+            source.put(OLD_STATE, state);
+        }
+    }
+
+    /** Writes hash and state over those that a document may have in any form. */
+    void noteOver(Map<String, Object> source, String hash, String state) {
+        if (mapped.contains(OLD_STATE)) {
+            source.put(OLD_HASH, null);
+            source.put(OLD_STATE, null);
+        }
+        note(source, hash, state);
+    }
+
+    /** Marks a part of a document on its way into a pipeline; where none of ours reads the mark, it waits. */
+    void markPartial(Map<String, Object> part) {
+        if (mapped.contains(STATE)) {
+            part.put(STATE, List.of(Map.of(PENDING, 1), Map.of(PARTIAL, 1)));
+        } else {
+            part.put(OLD_STATE, PARTIAL);
+        }
+    }
+
+    static boolean isPartial(Map<String, Object> source) {
+        return PARTIAL.equals(source.get(OLD_STATE)) || source.get(STATE) instanceof List<?> marks && marks.contains(Map.of(PARTIAL, 1));
     }
 
     /** Any JSON value as bytes. */

@@ -69,7 +69,7 @@ final class PartialUpdates extends ActionFilter.Simple {
             return;
         }
         if (isPiped) {
-            source.put(IndexSetup.STATE, IndexSetup.PARTIAL); // a pipeline may change an encoded field yet
+            setup.markPartial(source); // a pipeline may change an encoded field yet
         }
         update.doc().source(source, update.doc().getContentType());
     }
@@ -84,6 +84,7 @@ final class PartialUpdates extends ActionFilter.Simple {
     /** What a pipeline makes of a part that was marked, with the fields that it gave it. */
     static void settle(Map<String, Object> part, IndexSetup setup) {
         part.remove(IndexSetup.STATE);
+        part.remove(IndexSetup.OLD_STATE);
         if (takesWeights(part, setup)) {
             pend(part, setup);
         }
@@ -108,7 +109,6 @@ final class PartialUpdates extends ActionFilter.Simple {
             source.put(IndexSetup.TERMS, List.of());
             source.put(IndexSetup.CODES, List.of());
         }
-        source.put(IndexSetup.HASH, "");
-        source.put(IndexSetup.STATE, IndexSetup.PENDING);
+        setup.noteOver(source, null, IndexSetup.PENDING);
     }
 }

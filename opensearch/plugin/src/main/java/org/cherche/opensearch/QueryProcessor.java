@@ -10,7 +10,10 @@ import org.opensearch.search.pipeline.PipelineProcessingContext;
 import org.opensearch.search.pipeline.Processor;
 import org.opensearch.search.pipeline.SearchRequestProcessor;
 
-/** Search request processor {@code cherche_query}: adds the sparse clause and enlarges the page to the rerank window. */
+/**
+ * Search request processor {@code cherche_query}: adds the sparse clause, enlarges the page to the rerank window and keeps
+ * our fields out of what is returned.
+ */
 final class QueryProcessor extends AbstractProcessor implements SearchRequestProcessor {
 
     static final String TYPE = "cherche_query";
@@ -47,6 +50,7 @@ final class QueryProcessor extends AbstractProcessor implements SearchRequestPro
             listener.onFailure(e);
             return;
         }
+        OwnFields.hide(request);
         SearchFilter.Running running = SearchFilter.running(node.threadContext());
         ActionListener<SearchState> decided = ActionListener.wrap(state -> {
             if (running != null) {

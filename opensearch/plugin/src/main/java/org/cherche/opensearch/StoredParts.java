@@ -40,6 +40,7 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
                 .fetchSource(false)
                 .trackTotalHits(false)
                 .docValueField(IndexSetup.HASH)
+                .docValueField(IndexSetup.OLD_HASH)
                 .docValueField(IndexSetup.TERMS)
                 .docValueField(IndexSetup.CODES);
             var request = new SearchRequest(index).source(source).pipeline("_none").preference("_primary");
@@ -60,7 +61,7 @@ record StoredParts(String hash, ByteString terms, ByteString codes) {
         private static Map<String, StoredParts> parts(SearchResponse found, IndexSetup setup) {
             Map<String, StoredParts> parts = new HashMap<>();
             for (SearchHit hit : found.getHits()) {
-                DocumentField hash = hit.field(IndexSetup.HASH);
+                DocumentField hash = hit.field(IndexSetup.HASH) == null ? hit.field(IndexSetup.OLD_HASH) : hit.field(IndexSetup.HASH);
                 ByteString terms = bytes(hit.field(IndexSetup.TERMS));
                 ByteString codes = bytes(hit.field(IndexSetup.CODES));
                 if (hash != null && !terms.isEmpty() && setup.hasCodes() != codes.isEmpty()) {

@@ -60,6 +60,42 @@ class IndexSetupTests {
         }
     }
 
+    private static Map<String, Object> noted(String properties, boolean over, String hash, String state) throws IOException {
+        String json = "{\"properties\": {" + properties + "}, " + mapping().substring(1);
+        IndexSetup setup = IndexSetup.of(index("noted " + properties, json));
+        Map<String, Object> source = new HashMap<>();
+        if (over) {
+            setup.noteOver(source, hash, state);
+        } else {
+            setup.note(source, hash, state);
+        }
+        return source;
+    }
+
+    @Test
+    void hashAndStateAreWrittenAsTheContractSays() throws Exception {
+        for (Map<String, Object> vector : Contract.vectors("bookkeeping.json")) {
+            String hash = vector.get("hash").equals("") ? null : (String) vector.get("hash");
+            String mapped = "\"cherche_digest\": {\"type\": \"binary\"}, \"cherche_status\": {\"type\": \"object\"}";
+            assertEquals(vector.get("fields"), noted(mapped, false, hash, (String) vector.get("state")));
+        }
+    }
+
+    @Test
+    void anIndexOfAnEarlierReleaseHasKeywordsUntilItIsSetUpAgain() throws IOException {
+        String old = "\"cherche_hash\": {\"type\": \"keyword\"}, \"cherche_state\": {\"type\": \"keyword\"}";
+        Map<String, Object> keywords = Map.of("cherche_hash", "h", "cherche_state", "ok");
+        assertEquals(keywords, noted(old, false, "h", "ok"));
+        assertEquals(keywords, noted(old, true, "h", "ok"));
+        String both = old + ", \"cherche_status\": {\"type\": \"object\"}";
+        Map<String, Object> moved = new HashMap<>();
+        moved.put("cherche_hash", null);
+        moved.put("cherche_state", null);
+        moved.put("cherche_digest", "h");
+        moved.put("cherche_status", List.of(Map.of("ok", 1)));
+        assertEquals(moved, noted(both, true, "h", "ok"));
+    }
+
     @Test
     void anIndexWithoutARerankerHasNoCodes() {
         for (Object codes : new Object[] { "", null }) {

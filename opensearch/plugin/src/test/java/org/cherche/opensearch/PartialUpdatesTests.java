@@ -2,6 +2,7 @@ package org.cherche.opensearch;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.HashMap;
@@ -18,6 +19,8 @@ import org.opensearch.core.common.bytes.BytesArray;
 import org.opensearch.core.xcontent.MediaTypeRegistry;
 
 class PartialUpdatesTests {
+
+    private static final Object PENDING = List.of(Map.of("pending", 1));
 
     private final TestNode test = new TestNode();
     private final PartialUpdates filter = new PartialUpdates(() -> test.node);
@@ -39,8 +42,9 @@ class PartialUpdatesTests {
     @Test
     void anotherTextMakesADocumentWaitAndTakesTheOldWeightsAway() {
         Map<String, Object> part = marked("books", false, Map.of("text", "new"));
-        assertEquals("pending", part.get(IndexSetup.STATE));
-        assertEquals("", part.get(IndexSetup.HASH));
+        assertEquals(PENDING, part.get(IndexSetup.STATE));
+        assertTrue(part.containsKey(IndexSetup.HASH));
+        assertNull(part.get(IndexSetup.HASH));
         assertEquals(List.of(), part.get(IndexSetup.WEIGHTS));
         assertEquals("new", part.get("text"));
     }
@@ -55,7 +59,7 @@ class PartialUpdatesTests {
     @Test
     void aPathToAnEncodedFieldIsFoundHoweverItIsWritten() {
         for (String key : new String[] { "text", "text.en" }) {
-            assertEquals("pending", marked("books", false, Map.of(key, "new")).get(IndexSetup.STATE), key);
+            assertEquals(PENDING, marked("books", false, Map.of(key, "new")).get(IndexSetup.STATE), key);
         }
         assertFalse(marked("books", false, Map.of("texts", "new")).containsKey(IndexSetup.STATE));
     }
@@ -64,8 +68,8 @@ class PartialUpdatesTests {
     void whatMayBeInsertedIsNoWholeDocumentForThePipeline() {
         pipeline = "theirs";
         Map<String, Object> part = marked("books", true, Map.of("text", "new", IndexSetup.STATE, "ok"));
-        assertEquals(IndexSetup.PARTIAL, part.get(IndexSetup.STATE));
-        assertEquals("", part.get(IndexSetup.HASH));
+        assertTrue(IndexSetup.isPartial(part));
+        assertNull(part.get(IndexSetup.HASH));
         PartialUpdates.settle(part, test.node.setupForWriting("books"));
         assertEquals(marked("books", false, Map.of("text", "new")), part);
     }
@@ -74,11 +78,11 @@ class PartialUpdatesTests {
     void aFieldThatThePipelineFillsIsSeenThere() {
         pipeline = "theirs";
         Map<String, Object> part = marked("books", true, Map.of("headline", "new"));
-        assertEquals(Map.of("headline", "new", IndexSetup.STATE, IndexSetup.PARTIAL), part);
+        assertEquals(Map.of("headline", "new", IndexSetup.STATE, List.of(Map.of("pending", 1), Map.of("partial", 1))), part);
         Map<String, Object> mapped = new HashMap<>(part);
         mapped.put("text", "new");
         PartialUpdates.settle(mapped, test.node.setupForWriting("books"));
-        assertEquals("pending", mapped.get(IndexSetup.STATE));
+        assertEquals(PENDING, mapped.get(IndexSetup.STATE));
         PartialUpdates.settle(part, test.node.setupForWriting("books"));
         assertEquals(Map.of("headline", "new"), part);
     }
@@ -87,9 +91,21 @@ class PartialUpdatesTests {
     void withoutAPipelineNoMarkIsLeftBehind() {
         for (String none : new String[] { null, "_none" }) {
             pipeline = none;
-            assertEquals("pending", marked("books", true, Map.of("text", "new")).get(IndexSetup.STATE));
+            assertEquals(PENDING, marked("books", true, Map.of("text", "new")).get(IndexSetup.STATE));
             assertEquals(Map.of("views", 2), marked("books", true, Map.of("views", 2)));
         }
+    }
+
+    @Test
+    void anIndexOfAnEarlierReleaseIsMarkedInItsKeywords() {
+        Map<String, Object> part = marked("old", false, Map.of("text", "new"));
+        assertEquals(List.of("pending", ""), List.of(part.get(IndexSetup.OLD_STATE), part.get(IndexSetup.OLD_HASH)));
+        assertFalse(part.containsKey(IndexSetup.STATE));
+        pipeline = "theirs";
+        part = marked("old", true, Map.of("text", "new"));
+        assertTrue(IndexSetup.isPartial(part));
+        PartialUpdates.settle(part, test.node.setupForWriting("old"));
+        assertEquals(marked("old", false, Map.of("text", "new")), part);
     }
 
     @Test

@@ -7,6 +7,7 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -56,8 +57,18 @@ class StoredPartsTests {
         IndexSetup setup = test.node.setupForWriting("books");
         var whole = new StoredParts("h", ByteString.copyFromUtf8("t"), ByteString.copyFromUtf8("c"));
         assertEquals(Map.of("whole", whole), read(setup, "whole", "no hash", "no terms", "no codes"));
-        var codeless = new IndexSetup(setup.json(), setup.fields(), 10, 0.5, "int8", false, false);
+        var codeless = new IndexSetup(setup.json(), setup.fields(), 10, 0.5, "int8", false, false, Set.of());
         assertEquals(Map.of("no codes", new StoredParts("h", whole.terms(), ByteString.EMPTY)), read(codeless, "whole", "no codes"));
+    }
+
+    @Test
+    void aHashOfAnEarlierReleaseIsReadToo() throws Exception {
+        test.search = request -> {
+            SearchHit hit = hit("old", null, "t", "c");
+            hit.setDocumentField(IndexSetup.OLD_HASH, field(IndexSetup.OLD_HASH, "h"));
+            return TestNode.response(hit);
+        };
+        assertEquals("h", read(test.node.setupForWriting("books"), "old").get("old").hash());
     }
 
     @Test

@@ -69,13 +69,16 @@ import org.opensearch.transport.client.Client;
 /**
  * A node's services over a scripted client and a scripted sidecar behind a real channel. The indices {@code books} and
  * {@code papers} have the same setup, so has {@code narrow}, whose result window is 6; {@code films} has another one,
- * {@code plain} has none; {@code library} is an alias of {@code books}.
+ * {@code plain} has none; {@code library} is an alias of {@code books}; {@code old} was set up by an earlier release.
  */
 final class TestNode implements AutoCloseable {
 
     private static final String META = """
         {"_meta": {"cherche": {"fields": [{"name": "text"}], "codec": "%s", "rerank": {"weight": 0.5, "window": 10},
-         "fingerprint": {"sparse": "s", "codes": "c"}}}}""";
+         "fingerprint": {"sparse": "s", "codes": "c"}}},
+         "properties": {"cherche_digest": {"type": "binary"}, "cherche_status": {"type": "object"}}}""";
+    /** The same of an earlier release. */
+    private static final String OLD_META = META.replace("cherche_digest", "cherche_hash").replace("cherche_status", "cherche_state");
 
     final ThreadPool pool = new ThreadPool(
         Settings.builder().put("node.name", "test").build(),
@@ -214,6 +217,7 @@ final class TestNode implements AutoCloseable {
             .put(index("papers", META.formatted("int8")).build(), false)
             .put(index("narrow", META.formatted("int8"), Map.of("index.max_result_window", 6)).build(), false)
             .put(index("films", META.formatted("residual2")).build(), false)
+            .put(index("old", OLD_META.formatted("int8")).build(), false)
             .put(index("broken", "{\"_meta\": {\"cherche\": {\"fields\": 3}}}").build(), false)
             .put(index("plain", "{}").build(), false);
         return ClusterState.builder(ClusterName.DEFAULT).metadata(metadata).build();

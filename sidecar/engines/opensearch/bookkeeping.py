@@ -1,0 +1,80 @@
+"""How an index stores the hash and the state of a document, so that nothing a person types finds them. Pure.
+
+A search that names no field, or ``*``, is for every field that can be searched for words. So the state is a feature of
+a `rank_features` field, which only a query naming it finds, and the hash a `binary` value, which none finds. Earlier
+releases kept both as keywords: those are read too, and count as `exposed` until a backfill has moved them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+from sidecar.values.documents import HASH, OLD_HASH, OLD_STATE, STATE, Json, State
+
+STATES: tuple[State, ...] = get_args(State)
+FIELDS = (HASH, STATE, OLD_HASH, OLD_STATE)
+PROPERTIES: Mapping[str, Json] = {
+    # A hash in hexadecimal is base64 as it stands, so that sources and doc values show the same characters.
+    HASH: {"type": "binary", "doc_values": True},
+    STATE: {"type": "rank_features"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a document says of its neural part; `exposed` where it says so in keywords."""
+
+    hash: str
+    state: State | None
+    exposed: bool
+
+
+def written(hash: str, state: State | None) -> dict[str, Any]:
+    """The two fields of a document.
+
+    The state lies in a list, which an update replaces: in an object the feature of the state before would stay.
+
+    >>> written("", "pending")
+    {'cherche_digest': None, 'cherche_status': [{'pending': 1}]}
+    """
+    # No null in place of a state, which rank_features refuse.
+    return {HASH: hash or None, STATE: [] if state is None else [{state: 1}]}
+
+
+def read(source: Json) -> Note:
+    """What the ``_source`` of a document says.
+
+    >>> read({"cherche_digest": "aa", "cherche_status": [{"ok": 1}]})
+    Note(hash='aa', state='ok', exposed=False)
+    >>> read({"cherche_hash": "aa", "cherche_state": "ok"})
+    Note(hash='aa', state='ok', exposed=True)
+    """
+    exposed = OLD_HASH in source or OLD_STATE in source
+    if source.get(STATE) is None and exposed:
+        old = source.get(OLD_STATE)
+        return Note(str(source.get(OLD_HASH) or ""), cast(State, old) if old in STATES else None, exposed)
+    held = source.get(STATE)
+    marks = [mark for mark in (held if isinstance(held, list) else [held]) if isinstance(mark, Mapping)]
+    state = next((one for one in STATES if any(one in mark for mark in marks)), None)
+    return Note(str(source.get(HASH) or ""), state, exposed)
+
+
+def is_in(*states: State) -> dict[str, Any]:
+    """Query for the documents of some states, whichever way they are stored."""
+    features = [{"rank_feature": {"field": f"{STATE}.{state}", "linear": {}}} for state in states]
+    return {"bool": {"should": [*features, {"terms": {OLD_STATE: list(states)}}]}}
+
+
+def is_known() -> dict[str, Any]:
+    """Query for the documents that cherche wrote."""
+    # No `exists` on rank_features: OpenSearch and Elasticsearch refuse it.
+    return {
+        "bool": {"should": [is_in(*STATES), *({"exists": {"field": name}} for name in (HASH, OLD_HASH, OLD_STATE))]}
+    }
+
+
+def is_exposed() -> dict[str, Any]:
+    """Query for the documents whose hash or state are keywords."""
+    return {"bool": {"should": [{"exists": {"field": name}} for name in (OLD_HASH, OLD_STATE)]}}
