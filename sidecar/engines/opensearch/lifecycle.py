@@ -64,6 +64,8 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     if not found:
         requests += [] if is_pattern(index) else [templates.stream(index)]
         return tuple(requests), _shown(requests, 0, said)
+    # First, as states of other types cannot be counted.
+    mapping.check_types(found, sparse_vector=dialect.sparse_vector)
     there = await stats(http, dialect, index)
     mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
     said = (*said, *fields.check(index, found, meta, there.documents))

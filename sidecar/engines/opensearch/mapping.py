@@ -256,19 +256,7 @@ def check(
     ChercheError
         FAILED_PRECONDITION for fields of other types, or documents encoded for another model.
     """
-    for each in found:
-        for name, spec in PROPERTIES.items():
-            # The mapping of an object states no type.
-            kind = each.properties.get(name, spec).get("type", "object")
-            asked_for = name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector
-            if kind != spec["type"] and not asked_for:
-                raise precondition(
-                    f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}: documents with it came '
-                    "before the index was set up, as by _reindex from an encoded index",
-                    "run: cherche setup NEW, then _reindex into NEW with "
-                    f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
-                    "cherche backfill NEW",
-                )
+    check_types(found, sparse_vector=sparse_vector)
     before = read_meta(index, [each for each in found if "cherche" in each.meta])
     if before is not None and before.voided_by(meta) and stats.encoded:
         raise precondition(
@@ -293,6 +281,29 @@ def path_to(name: str, properties: Json) -> Iterator[tuple[str, Json]]:
         path, rest = f"{path}.{step}" if path else step, rest[len(step) + 1 :]
         yield path, inner[step]
         inner = inner[step].get("properties", {})
+
+
+def check_types(found: Sequence[IndexFacts], *, sparse_vector: bool = False) -> None:
+    """Refuse indices in which fields of ours have other types; `sparse_vector` as in `check`.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION.
+    """
+    for each in found:
+        for name, spec in PROPERTIES.items():
+            # The mapping of an object states no type.
+            kind = each.properties.get(name, spec).get("type", "object")
+            asked_for = name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector
+            if kind != spec["type"] and not asked_for:
+                raise precondition(
+                    f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}: documents with it came '
+                    "before the index was set up, as by _reindex from an encoded index",
+                    "run: cherche setup NEW, then _reindex into NEW with "
+                    f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
+                    "cherche backfill NEW",
+                )
 
 
 def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
