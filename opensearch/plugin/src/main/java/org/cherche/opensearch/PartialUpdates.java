@@ -20,8 +20,8 @@ import org.opensearch.ingest.IngestService;
  * Marks documents that a bulk updates in part as pending: what is encoded is of another text afterwards, or is lost.
  *
  * <p>Of such an update OpenSearch (3.8.0) passes nothing through a pipeline, but of {@code doc_as_upsert} the part alone,
- * which looks like a whole document there. An update by a script changes what nobody can see beforehand:
- * {@code cherche doctor} finds such documents by their hash.
+ * and of {@code scripted_upsert} what the script then changes: either looks like a whole document there. What a script
+ * changes of a document that exists nobody can see beforehand: {@code cherche doctor} finds it by its hash.
  */
 final class PartialUpdates extends ActionFilter.Simple {
 
@@ -41,28 +41,33 @@ final class PartialUpdates extends ActionFilter.Simple {
         if (action.equals(BulkAction.NAME) && request instanceof BulkRequest bulk) {
             for (DocWriteRequest<?> each : bulk.requests()) {
                 if (each instanceof UpdateRequest update && update.doc() != null) {
-                    mark(update);
+                    mark(update.index(), update.doc(), update.docAsUpsert());
+                } else if (each instanceof UpdateRequest update && update.scriptedUpsert() && update.upsertRequest() != null) {
+                    mark(update.index(), update.upsertRequest(), true);
                 }
             }
         }
         return true;
     }
 
-    private void mark(UpdateRequest update) {
-        IndexMetadata index = node.get().writeIndex(update.index());
+    private void mark(String name, IndexRequest part, boolean mayInsert) {
+        IndexMetadata index = node.get().writeIndex(name);
         IndexSetup setup;
         Map<String, Object> source;
         try {
             setup = index == null ? null : IndexSetup.of(index);
-            source = update.doc().sourceAsMap();
+            source = part.sourceAsMap();
         } catch (IllegalStateException | OpenSearchParseException e) {
             return; // a setup that cannot be read, where nothing is encoded; or no object, which fails as an item
         }
-        if (setup == null || IndexSetup.OWN_FIELDS.containsAll(source.keySet())) {
-            return; // the latter are of a sidecar's backfill, which read the whole document
+        if (setup == null) {
+            return;
+        }
+        boolean isPiped = mayInsert && isPiped(part, index.getSettings());
+        if (source.isEmpty() ? !isPiped : IndexSetup.OWN_FIELDS.containsAll(source.keySet())) {
+            return; // changes nothing; or is of a sidecar's backfill, which read the whole document
         }
         boolean isClaimed = source.keySet().removeAll(IndexSetup.OWN_FIELDS); // a client sent them: they belong to no text
-        boolean isPiped = update.docAsUpsert() && isPiped(update.doc(), index.getSettings());
         if (takesWeights(source, setup)) {
             pend(source, setup);
         } else if (!isPiped && !isClaimed) {
@@ -71,7 +76,7 @@ final class PartialUpdates extends ActionFilter.Simple {
         if (isPiped) {
             setup.markPartial(source); // a pipeline may change an encoded field yet
         }
-        update.doc().source(source, update.doc().getContentType());
+        part.source(source, part.getContentType());
     }
 
     /** Whether a document that may be inserted passes a pipeline, by the rules of OpenSearch's {@code IngestService}. */

@@ -17,6 +17,7 @@ import org.opensearch.action.update.UpdateAction;
 import org.opensearch.action.update.UpdateRequest;
 import org.opensearch.core.common.bytes.BytesArray;
 import org.opensearch.core.xcontent.MediaTypeRegistry;
+import org.opensearch.script.Script;
 
 class PartialUpdatesTests {
 
@@ -85,6 +86,29 @@ class PartialUpdatesTests {
         assertEquals(PENDING, mapped.get(IndexSetup.STATE));
         PartialUpdates.settle(part, test.node.setupForWriting("books"));
         assertEquals(Map.of("headline", "new"), part);
+    }
+
+    @Test
+    void whatAScriptChangesOnItsWayInIsNoWholeDocument() {
+        for (Map<String, Object> inserted : List.of(Map.<String, Object>of("text", "old"), Map.<String, Object>of())) {
+            var update = new UpdateRequest("books", "1").script(new Script("ctx._source.text = 'new'")).upsert(inserted);
+            update.upsertRequest().setPipeline("theirs");
+            filter.apply(BulkAction.NAME, new BulkRequest().add(update), null);
+            assertEquals(inserted, update.upsertRequest().sourceAsMap(), "inserted as it is");
+            update.scriptedUpsert(true);
+            filter.apply(BulkAction.NAME, new BulkRequest().add(update), null);
+            assertTrue(IndexSetup.isPartial(update.upsertRequest().sourceAsMap()));
+        }
+    }
+
+    @Test
+    void aPartWithoutFieldsIsNoDocumentWithoutText() {
+        assertEquals(Map.of(), marked("books", true, Map.of()));
+        pipeline = "theirs";
+        Map<String, Object> part = marked("books", true, Map.of());
+        assertTrue(IndexSetup.isPartial(part));
+        PartialUpdates.settle(part, test.node.setupForWriting("books"));
+        assertEquals(Map.of(), part);
     }
 
     @Test
