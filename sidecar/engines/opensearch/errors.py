@@ -36,6 +36,21 @@ _BLOCKS = (
 )
 
 
+# Of a part of a reply that has no status of its own: a copy that did not answer may do so later.
+_UNREACHED = (
+    "no_shard_available_action_exception",
+    "unavailable_shards_exception",
+    "primary_missing_action_exception",
+    "illegal_index_shard_state_exception",
+    "index_shard_closed_exception",
+    "already_closed_exception",
+    "shard_not_found_exception",
+    "node_closed_exception",
+    "node_disconnected_exception",
+    "node_not_connected_exception",
+    "connect_transport_exception",
+    "receive_timeout_transport_exception",
+)
 _NO_SCRIPTS = ("script_lang not supported", "cannot execute [inline] scripts", "cannot execute scripts using")
 
 
@@ -81,12 +96,20 @@ def of_item(status: int, error: JsonValue, what: str) -> ChercheError:
     return classify(status, kind, cause, what)
 
 
+def of_part(error: JsonValue, what: str) -> ChercheError:
+    """Error of one document of a read, which has no status."""
+    kind, _ = root_cause({"error": error})
+    return of_item(503 if kind in _UNREACHED else 500, error, what)
+
+
 def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
     """Turn a status, an error type and a reason into a typed error."""
     text = f"{what}: {reason}"
     # Before 429 is read as overload: the flood-stage block answers 429, and no retry helps until disk is free.
     if kind == "cluster_block_exception":
         return _blocked(reason, text)
+    if kind == "too_many_buckets_exception":  # of which OpenSearch says 503
+        return invalid(text, "narrow the aggregations, or raise search.max_buckets")
     if kind in _REJECTED or (status == 429 and kind != "cluster_block_exception"):
         return overloaded(f"{what}: the cluster is overloaded: {reason}", RETRY_AFTER)
     if kind == "index_not_found_exception":

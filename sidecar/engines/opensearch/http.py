@@ -14,7 +14,7 @@ from opensearchpy.exceptions import ConnectionTimeout, SerializationError, Trans
 
 from sidecar.engines.opensearch.errors import of_reply
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
 from sidecar.observe import logs
 from sidecar.values.documents import Json
 from sidecar.values.index import Identity
@@ -115,7 +115,7 @@ class Http:
         except TransportError as error:
             raise of_reply(int(error.status_code), error.info, what) from error
         except SerializationError as error:
-            raise unavailable(
+            raise precondition(
                 f"{what}: {self.url} answered something that is not JSON", "check that the URL is a cluster's"
             ) from error
 
@@ -224,7 +224,7 @@ def is_pattern(index: str) -> bool:
 
 def _no_connection(error: NoConnection, url: str, what: str) -> ChercheError:
     reason = str(error.error)
-    step = "check the URL and that the cluster runs"
-    if "SSL" in reason or "certificate" in reason.lower():
-        step = "give the cluster's CA certificate"
-    return unavailable(f"{what}: the cluster at {url} cannot be reached: {reason}", step)
+    said = f"{what}: the cluster at {url} cannot be reached: {reason}"
+    if "certificate" in reason.lower() or "WRONG_VERSION_NUMBER" in reason:  # which waiting does not change
+        return precondition(said, "give the cluster's CA certificate, or a URL with the scheme that it speaks")
+    return unavailable(said, "check the URL and that the cluster runs")

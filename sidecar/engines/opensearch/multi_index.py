@@ -13,7 +13,7 @@ from typing import Any
 
 from sidecar.engines.opensearch import lifecycle
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, item
-from sidecar.engines.opensearch.errors import of_item, root_cause
+from sidecar.engines.opensearch.errors import of_part, root_cause
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.mapping import IndexFacts
 from sidecar.engines.opensearch.templates import BACKING
@@ -127,7 +127,7 @@ def is_found(doc: Json, name: str) -> bool:
     # Elasticsearch of the tests says it.
     if kind == "routing_missing_exception" or reason == "type must not be null":
         return False
-    raise of_item(503, error, f'index "{name}", document "{doc["_id"]}"')
+    raise of_part(error, f'index "{name}", document "{doc["_id"]}"')
 
 
 async def write(

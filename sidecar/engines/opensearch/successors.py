@@ -11,7 +11,7 @@ from typing import Any
 from sidecar.engines.opensearch import bookkeeping, lifecycle, mapping, templates
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
 from sidecar.engines.opensearch.dialect import Dialect
-from sidecar.engines.opensearch.errors import of_item
+from sidecar.engines.opensearch.errors import of_part
 from sidecar.engines.opensearch.hits import without_own
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
@@ -186,8 +186,13 @@ class OpenSearchSuccessors:
         return str(reply["new_index"])
 
     async def _take_over_pipeline(self, old: Sequence[str], new: str) -> None:
-        names = {name for index in old if (name := await final_pipeline(self._http, index))}
-        for name in sorted(names)[:1]:
+        names = sorted({name for index in old if (name := await final_pipeline(self._http, index))})
+        if len(names) > 1:
+            raise precondition(
+                f"the indices {', '.join(old)} have different final pipelines, {', '.join(names)}: one index has one",
+                f"give them the same {FINAL_PIPELINE}, or upgrade one after another",
+            )
+        for name in names:
             await self._set_final_pipeline(new, name)
 
     async def _set_final_pipeline(self, index: str, name: str | None) -> None:
@@ -221,7 +226,7 @@ class OpenSearchSuccessors:
         docs: list[Json] = reply["docs"]
         for doc in docs:
             if "error" in doc:  # nothing is known, which is not "absent"
-                raise of_item(503, doc["error"], f'index "{index}", document "{doc["_id"]}"')
+                raise of_part(doc["error"], f'index "{index}", document "{doc["_id"]}"')
         return docs
 
     async def _create(self, successor: str, like: str, meta: IndexMeta) -> None:

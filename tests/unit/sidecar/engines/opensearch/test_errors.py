@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from sidecar.engines.opensearch.errors import BadRequestShape, NoScripts, TooManyClauses, classify, of_item, of_reply
+from sidecar.engines.opensearch.errors import (
+    BadRequestShape,
+    NoScripts,
+    TooManyClauses,
+    classify,
+    of_item,
+    of_part,
+    of_reply,
+)
 from sidecar.errors import Code
 
 
@@ -33,6 +41,7 @@ from sidecar.errors import Code
         (409, "version_conflict_engine_exception", "newer", Code.ABORTED),
         (404, "x", "no", Code.NOT_FOUND),
         (504, "x", "gateway", Code.UNAVAILABLE),
+        (503, "too_many_buckets_exception", "Trying to create too many buckets", Code.INVALID_ARGUMENT),
         (500, "x", "bug", Code.INTERNAL),
     ],
 )
@@ -40,6 +49,19 @@ def test_refusals_have_a_kind_and_name_the_item(status: int, kind: str, reason: 
     error = classify(status, kind, reason, 'index "books"')
     assert error.code == code
     assert error.reason.startswith('index "books"')
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("no_shard_available_action_exception", Code.UNAVAILABLE),
+        ("illegal_argument_exception", Code.INVALID_ARGUMENT),
+        ("index_closed_exception", Code.FAILED_PRECONDITION),
+        ("invalid_index_name_exception", Code.INTERNAL),
+    ],
+)
+def test_only_a_copy_that_does_not_answer_is_waited_for(kind: str, code: Code) -> None:
+    assert of_part({"type": kind, "reason": "r"}, "document 1").code == code
 
 
 @pytest.mark.parametrize("body", [None, "<html>", {}, {"error": "text"}, {"error": {"root_cause": []}}, 3])
