@@ -130,7 +130,13 @@ async def show_writes(http: Http, index: str) -> None:
 
 
 async def stats(http: Http, dialect: Dialect, index: str) -> IndexStats:
-    """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
+    """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending.
+
+    Of indices that hold fields of ours in other types, as `_reindex` makes them, only the documents can be counted.
+    """
+    if any(mapping.mistyped(each, sparse_vector=dialect.sparse_vector) for each in await facts(http, index)):
+        _, documents = await count(http, dialect, index, [])
+        return IndexStats(documents, 0, 0)
     filters: list[dict[str, Any]] = [_ENCODED, bookkeeping.is_known(), bookkeeping.is_in("failed", "no_text")]
     (encoded, touched, without), documents = await count(http, dialect, index, filters)
     return IndexStats(documents, encoded, touched - encoded - without)

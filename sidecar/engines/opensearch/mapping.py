@@ -283,6 +283,15 @@ def path_to(name: str, properties: Json) -> Iterator[tuple[str, Json]]:
         inner = inner[step].get("properties", {})
 
 
+def mistyped(each: IndexFacts, *, sparse_vector: bool = False) -> str:
+    """A field of ours that has another type in an index, "" where there is none; `sparse_vector` as in `check`."""
+    for name, spec in PROPERTIES.items():
+        kind = each.properties.get(name, spec).get("type", "object")  # which the mapping of an object does not state
+        if kind != spec["type"] and not (name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector):
+            return name
+    return ""
+
+
 def check_types(found: Sequence[IndexFacts], *, sparse_vector: bool = False) -> None:
     """Refuse indices in which fields of ours have other types; `sparse_vector` as in `check`.
 
@@ -292,18 +301,14 @@ def check_types(found: Sequence[IndexFacts], *, sparse_vector: bool = False) -> 
         FAILED_PRECONDITION.
     """
     for each in found:
-        for name, spec in PROPERTIES.items():
-            # The mapping of an object states no type.
-            kind = each.properties.get(name, spec).get("type", "object")
-            asked_for = name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector
-            if kind != spec["type"] and not asked_for:
-                raise precondition(
-                    f'field {name} of index "{each.name}" has type {kind}, not {spec["type"]}: documents with it came '
-                    "before the index was set up, as by _reindex from an encoded index",
-                    "run: cherche setup NEW, then _reindex into NEW with "
-                    f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
-                    "cherche backfill NEW",
-                )
+        if name := mistyped(each, sparse_vector=sparse_vector):
+            raise precondition(
+                f'field {name} of index "{each.name}" is not of type {PROPERTIES[name]["type"]}: documents with it '
+                "came before the index was set up, as by _reindex from an encoded index",
+                "run: cherche setup NEW, then _reindex into NEW with "
+                f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
+                "cherche backfill NEW",
+            )
 
 
 def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:

@@ -50,7 +50,14 @@ class Plan:
 
 
 async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[IndexFacts]) -> Plan:
-    """What is to be done; nothing is written, and documents count that a search finds."""
+    """What is to be done; nothing is written, and documents count that a search finds.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION for fields of ours in other types, by which documents cannot be found.
+    """
+    mapping.check_types(found, sparse_vector=dialect.sparse_vector)
     changes, remains = [], list(mapping.leftovers(found))
     stripped: list[IndexFacts] = []
     documents = 0

@@ -168,6 +168,10 @@ async def test_a_reindexed_copy_is_told_how_to_go_on(server: RunningServer, send
         with pytest.raises(ChercheError, match="_reindex from an encoded index") as refused:
             await server.client.setup_index(copy, FIELDS)
         assert "_source" in refused.value.next_step
+        report = await server.client.get_index(copy)
+        assert (report.stats.documents, report.meta) == (1, None)
+        with pytest.raises(ChercheError, match="_reindex from an encoded index"):
+            await server.client.remove_index(copy)
         await server.client.setup_index(clean, FIELDS)
         source = {"index": copy, "_source": {"excludes": ["cherche_*"]}}
         await send("POST", "/_reindex", {"source": source, "dest": {"index": clean}}, refresh="true")

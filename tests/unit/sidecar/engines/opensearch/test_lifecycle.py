@@ -32,10 +32,24 @@ async def test_a_name_that_is_switched_again_and_again_is_unavailable() -> None:
 
 async def test_documents_that_failed_are_not_pending() -> None:
     def answer(request: Sent) -> Any:
+        if request.method == "GET":
+            return {"books": {"mappings": {}, "settings": {}}}
         buckets = [{"doc_count": count} for count in (5, 9, 1)]  # encoded, touched, failed
         return {"hits": {"total": {"value": 20}}, "aggregations": {"counts": {"buckets": buckets}}}
 
     assert await engine(FakeTransport(answer)).stats("books") == IndexStats(documents=20, encoded=5, pending=3)
+
+
+async def test_where_fields_of_ours_have_other_types_documents_are_counted_alone() -> None:
+    properties = {"cherche_status": {"properties": {"ok": {"type": "long"}}}}
+
+    def answer(request: Sent) -> Any:
+        if request.method == "GET":
+            return {"copy": {"mappings": {"properties": properties}, "settings": {}}}
+        assert "aggs" not in request.body
+        return {"hits": {"total": {"value": 20}}}
+
+    assert await engine(FakeTransport(answer)).stats("copy") == IndexStats(documents=20, encoded=0, pending=0)
 
 
 async def test_a_pattern_that_fits_no_index_names_the_command() -> None:
