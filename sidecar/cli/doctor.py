@@ -17,7 +17,7 @@ from sidecar.cli.failures import FAILURE
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError, Code
-from sidecar.pipeline import stored
+from sidecar.pipeline import readiness
 from sidecar.values.documents import StoredDocument
 from sidecar.values.model import ModelState
 
@@ -133,15 +133,8 @@ def has_other_text(document: DumpedDocument, report: IndexReport) -> bool:
     is_complete = document.state == "ok" and has_parts
     source = json.loads(document.source_json)
     held = StoredDocument(document.id, source, document.hash, document.state, is_complete=is_complete)
-    if not stored.is_settled(held, report.meta):
-        return False
     prints = [group.fingerprint for group in report.groups if group.fingerprint] or [report.meta.fingerprint]
-    for one in prints:
-        meta = replace(report.meta, fingerprint=one)
-        read = stored.from_index(held, meta)
-        if isinstance(read, ChercheError) or stored.judge(read, held, meta).verdict == "unchanged":
-            return False
-    return True
+    return readiness.lack(held, [replace(report.meta, fingerprint=one) for one in prints]) == "changed"
 
 
 def _group(group: GroupSummary) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sidecar.errors import ChercheError, precondition
 from sidecar.maintenance.setup import stored_bytes
-from sidecar.pipeline import stored
+from sidecar.pipeline import readiness, stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.pipeline.stored import EncodableDocument
@@ -110,7 +110,7 @@ async def _sampled(sample: Sequence[StoredDocument], meta: IndexMeta, context: C
             texts.append(document.texts)
         if stored.is_settled(held, meta):
             settled += 1
-            stale += stored.judge(document, held, meta).verdict != "unchanged"
+            stale += readiness.lack(held, [meta]) == "changed"
     if not texts:
         return _Sampled()
     encoder = DocumentEncoder.of(meta, context.encoders)

@@ -78,6 +78,11 @@ class Plan:
         return self.reranker is not None
 
     @property
+    def is_set_up(self) -> bool:
+        """Whether any of the indices is encoded."""
+        return any(group.meta is not None for group in self.groups)
+
+    @property
     def is_below_window(self) -> bool:
         """Whether all hits of the page stand below those that earlier pages reranked."""
         return self.page is not None and self.page.reranked and self.offset >= self.window
@@ -259,7 +264,7 @@ def _check_depth(request: SearchRequest, deepest: int, limit: int, context: Cont
 
 def _skipped(request: SearchRequest, page: Page | None, offset: int, window: int) -> RerankOutcome | None:
     """Why no rerank is tried, where none is."""
-    if not request.rerank:
+    if not request.rerank or not request.size:
         return RerankOutcome()
     if is_sorted(request.body):
         return RerankOutcome(RerankStatus.SKIPPED_SORT, "the search asks for another order than the score's")

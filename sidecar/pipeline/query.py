@@ -99,6 +99,8 @@ def check(request: SearchRequest, context: Context) -> None:
     except UnicodeEncodeError:
         raise invalid("the query holds a lone surrogate", "replace it: it is no character") from None
     check_bounds(request)
+    if request.paginate and not request.size:
+        raise invalid("a page of no hits has no next one", "give size at least 1, or do not page")
 
 
 def check_text(request: SearchRequest, text: str) -> None:

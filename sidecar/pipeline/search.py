@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.pipeline import readiness
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.match_set import Membership
 from sidecar.pipeline.pages import Page
@@ -137,6 +138,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
             *planned.warnings,
             *_unused(request, planned, encoded),
             *_unlike(request, planned),
+            *_unready(request, planned, page, shown),
             *page.warnings,
             *_order_ended(query, page),
             *ended,
@@ -205,6 +207,13 @@ def _unlike(request: SearchRequest, planned: Plan) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _unready(request: SearchRequest, planned: Plan, page: EnginePage, shown: Sequence[Hit]) -> list[str]:
+    """A warning of hits that are shown and are not encoded as they are; of several with one id, all count."""
+    ids = {hit.id for hit in shown}
+    hits = [hit for hit in page.hits if hit.id in ids]
+    return readiness.warnings(request.index, hits, planned.groups, knows_text=not request.source_fields)
+
+
 def _engine_query(
     request: SearchRequest, planned: Plan, encoded: EncodedQuery, context: Context, with_terms: bool
 ) -> Query:
@@ -228,6 +237,7 @@ def _engine_query(
         source_fields=fetched,
         with_terms=with_terms,
         with_codes=windowed and planned.has_codes,
+        with_state=planned.is_set_up and bool(request.size),
         pit=planned.page.pit if planned.page else "",
         keep_pit=request.paginate,
         timeout=context.remaining(),

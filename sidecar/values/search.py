@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from cherche_models.fuse import RANK_CONSTANT
-from sidecar.values.documents import Json
+from sidecar.values.documents import Json, StoredDocument
 from sidecar.values.index import DEFAULT_FIELDS, Fingerprint, TextField
 from sidecar.values.options import Option
 
@@ -171,8 +171,8 @@ class Query:
         The caller's search body (query, filter, aggs, sort, …), untouched.
     source_fields : tuple of str
         Empty for all.
-    with_terms, with_codes : bool
-        Read packed terms, codes back with each hit.
+    with_terms, with_codes, with_state : bool
+        Read packed terms, codes, what is said of them back with each hit.
     pit : str
         Point in time to search in; empty opens none.
     keep_pit : bool
@@ -200,6 +200,7 @@ class Query:
     source_fields: tuple[str, ...] = ()
     with_terms: bool = False
     with_codes: bool = False
+    with_state: bool = False
     pit: str = ""
     keep_pit: bool = False
     timeout: float | None = None
@@ -216,7 +217,8 @@ class Query:
 class EngineHit:
     """One hit of the first stage; `score` = `lexical` + `sparse`, or that of both ranks.
 
-    `extra` is highlight, sort and the like, `index` the concrete index that holds it.
+    `extra` is highlight, sort and the like, `index` the concrete index that holds it, `held` what it says of its
+    neural part, where that was asked for.
     """
 
     id: str
@@ -230,6 +232,7 @@ class EngineHit:
     index: str = field(default="", compare=False)
     lexical_rank: int | None = None
     sparse_rank: int | None = None
+    held: StoredDocument | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +304,8 @@ class SearchRequest:
     size: Annotated[
         int,
         Option(
-            "Hits per page.",
-            least=1,
+            "Hits per page; 0 for the count and aggregations alone.",
+            least=0,
             flags=("--size", "-n"),
             keeps_order="it cuts the order into pages, and the page token carries where the next one starts",
         ),

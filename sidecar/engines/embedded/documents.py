@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
@@ -175,17 +175,19 @@ def sources(connection: sqlite3.Connection, index_id: int) -> Iterator[tuple[int
 
 def fetch(
     connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool
-) -> dict[int, tuple[Json, bytes | None, bytes | None]]:
-    """Source, and terms and codes where requested, by row."""
-    columns = f"row, source, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
-    found: dict[int, tuple[Json, bytes | None, bytes | None]] = {}
+) -> dict[int, StoredDocument]:
+    """Documents by row, with terms and codes where requested; `is_complete` tells of the codes only where they are."""
+    part = "terms IS NOT NULL AND codes IS NOT NULL" if codes else "terms IS NOT NULL"
+    columns = f"id, source, hash, state, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
+    found: dict[int, StoredDocument] = {}
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
         slots = ", ".join("?" * len(batch))
-        for row, source, packed, coded in connection.execute(
-            f"SELECT {columns} FROM documents WHERE row IN ({slots})", batch
+        for row, has_part, *rest in connection.execute(
+            f"SELECT row, {part}, {columns} FROM documents WHERE row IN ({slots})", batch
         ):
-            found[row] = (json.loads(source), packed, coded)
+            read = _document(tuple(rest))
+            found[row] = replace(read, is_complete=read.state == "ok" and bool(has_part))
     return found
 
 

@@ -355,7 +355,7 @@ def _hits(
     stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
     hits = []
     for position, row in zip(best, rows, strict=True):
-        source, terms, codes = stored[row]
+        held = stored[row]
         bm25, dot = float(parts.lexical[position]), float(parts.sparse[position])
         places = ranks.get(position, (None, None))
         hits.append(
@@ -364,11 +364,12 @@ def _hits(
                 score=fuse.reciprocal(places, query.rank_constant) if ranks else bm25 + dot,
                 lexical=bm25,
                 sparse=dot,
-                source=projected(source, query.source_fields),
-                terms=terms,
-                codes=codes,
+                source=projected(held.source, query.source_fields),
+                terms=held.terms,
+                codes=held.codes,
                 lexical_rank=places[0],
                 sparse_rank=places[1],
+                held=held if query.with_state else None,
             )
         )
     return tuple(hits)

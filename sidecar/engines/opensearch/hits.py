@@ -91,18 +91,30 @@ def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> E
     fields = raw.get("fields", {})
     lexical, sparse = _parts(raw, query, sparse_parts)
     score = raw.get("_score")
+    source = without_own(raw.get("_source") or {})
     return EngineHit(
         id=str(raw["_id"]),
         # Hits that are sorted by a field come without a score.
         score=float(lexical + sparse if score is None else score),
         lexical=lexical,
         sparse=sparse,
-        source=without_own(raw.get("_source") or {}),
+        source=source,
         terms=blob(fields, TERMS),
         codes=blob(fields, CODES),
         extra=_extra(raw),
         index=str(raw.get("_index", "")),
+        held=_held(raw, query, source),
     )
+
+
+def _held(raw: Json, query: Query, source: Json) -> StoredDocument | None:
+    """What a hit says of its neural part; of terms and codes one is read, as a write has both or neither."""
+    if not query.with_state or "_source" not in raw:
+        return None
+    note = bookkeeping.read(raw["_source"])
+    part = CODES if query.with_codes else TERMS
+    is_complete = note.state == "ok" and bool(raw.get("fields", {}).get(part))
+    return StoredDocument(str(raw["_id"]), source, note.hash, note.state, is_complete=is_complete)
 
 
 def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> tuple[float, float]:

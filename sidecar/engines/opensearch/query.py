@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cherche_models.lexical import TIE_BREAKER
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
 from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
@@ -183,23 +184,27 @@ def lexical_clause(query: Query) -> JsonValue:
 
 
 def _source(query: Query) -> JsonValue:
-    """Own fields never travel; what else does is the caller's choice."""
+    """Of our fields hash and state travel, where they are read; what else does is the caller's choice."""
     given = query.body.get("_source")
     if given is False and not query.source_fields:
         return False
     named = given if isinstance(given, dict) else {"includes": [] if isinstance(given, bool) else _listed(given)}
     asked = list(query.source_fields) or _listed(named.get("includes", named.get("include")))
     includes = [field for field in asked if field not in OWN_FIELDS]
+    read = bookkeeping.FIELDS if query.with_state else ()
     # Empty `includes` would mean every field.
-    if asked and not includes:
+    if asked and not includes and not read:
         return False
+    if asked:
+        includes += read
     # `include` and `exclude` are older spellings that clusters still accept.
-    excludes = [*_listed(named.get("excludes", named.get("exclude"))), *OWN_FIELDS]
+    excludes = [*_listed(named.get("excludes", named.get("exclude"))), *(one for one in OWN_FIELDS if one not in read)]
     return {"includes": includes, "excludes": excludes} if includes else {"excludes": excludes}
 
 
 def _docvalue_fields(query: Query) -> list[Any]:
-    own = [name for name, wanted in ((TERMS, query.with_terms), (CODES, query.with_codes)) if wanted]
+    with_terms = query.with_terms or (query.with_state and not query.with_codes)
+    own = [name for name, wanted in ((TERMS, with_terms), (CODES, query.with_codes)) if wanted]
     return [*query.body.get("docvalue_fields", ()), *own]
 
 

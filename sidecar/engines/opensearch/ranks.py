@@ -57,6 +57,7 @@ def rankings(query: Query) -> tuple[Query, Query]:
         source_fields=(),
         with_terms=False,
         with_codes=False,
+        with_state=False,
         fusion="sum",
     )
     sparse = dict(body)

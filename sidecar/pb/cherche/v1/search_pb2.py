@@ -25,47 +25,47 @@ _sym_db = _symbol_database.Default()
 from sidecar.pb.cherche.v1 import common_pb2 as cherche_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63herche/v1/search.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\"\xbd\x04\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12$\n\x04mode\x18\x03 \x01(\x0e\x32\x16.cherche.v1.SearchMode\x12)\n\nquery_mode\x18\x04 \x01(\x0e\x32\x15.cherche.v1.QueryMode\x12\'\n\tmatch_set\x18\x05 \x01(\x0e\x32\x14.cherche.v1.MatchSet\x12\x13\n\x0bquery_terms\x18\x06 \x01(\r\x12\x0e\n\x06rerank\x18\x07 \x01(\x08\x12\x15\n\rrerank_window\x18\x08 \x01(\r\x12\x1a\n\rrerank_weight\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0csparse_boost\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04size\x18\x0b \x01(\r\x12\x12\n\npage_token\x18\x0c \x01(\t\x12\x11\n\tbody_json\x18\r \x01(\t\x12\x15\n\rsource_fields\x18\x0e \x03(\t\x12\x1e\n\x16include_engine_request\x18\x0f \x01(\x08\x12\r\n\x05model\x18\x10 \x01(\t\x12\x0e\n\x06\x66ields\x18\x11 \x03(\t\x12\x10\n\x08paginate\x18\x12 \x01(\x08\x12\x10\n\x08reranker\x18\x13 \x01(\t\x12\"\n\x06\x66usion\x18\x14 \x01(\x0e\x32\x12.cherche.v1.Fusion\x12\x15\n\rrank_constant\x18\x15 \x01(\r\x12\x15\n\rfusion_window\x18\x16 \x01(\rB\x10\n\x0e_rerank_weightB\x0f\n\r_sparse_boost\"\xc6\x03\n\x0eSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.cherche.v1.Hit\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x1c\n\x14total_is_lower_bound\x18\x03 \x01(\x08\x12)\n\x06rerank\x18\x04 \x01(\x0b\x32\x19.cherche.v1.RerankOutcome\x12,\n\x0b\x66ingerprint\x18\x05 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\x12)\n\x07timings\x18\x06 \x01(\x0b\x32\x18.cherche.v1.StageTimings\x12\x17\n\x0fnext_page_token\x18\x07 \x01(\t\x12\x19\n\x11\x61ggregations_json\x18\x08 \x01(\t\x12\x1b\n\x13\x65ngine_request_json\x18\t \x01(\t\x12\x10\n\x08warnings\x18\n \x03(\t\x12\x13\n\x0bquery_terms\x18\x0b \x01(\r\x12)\n\x06sparse\x18\x0c \x01(\x0b\x32\x19.cherche.v1.SparseOutcome\x12\'\n\tmatch_set\x18\r \x01(\x0e\x32\x14.cherche.v1.MatchSet\x12\x18\n\x10match_set_reason\x18\x0e \x01(\t\"h\n\rSparseOutcome\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.cherche.v1.SparseStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05terms\x18\x03 \x01(\r\x12\x0e\n\x06tokens\x18\x04 \x01(\r\"~\n\x03Hit\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\x12%\n\x05parts\x18\x04 \x01(\x0b\x32\x16.cherche.v1.ScoreParts\x12\x13\n\x0bsource_json\x18\x05 \x01(\x0c\x12\x12\n\nextra_json\x18\x06 \x01(\t\"\xb8\x02\n\nScoreParts\x12\x0f\n\x07lexical\x18\x01 \x01(\x01\x12\x0e\n\x06sparse\x18\x02 \x01(\x01\x12\x13\n\x0b\x66irst_stage\x18\x03 \x01(\x01\x12\x13\n\x06maxsim\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12\x66irst_stage_scaled\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rmaxsim_scaled\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x10\x66irst_stage_rank\x18\x07 \x01(\r\x12\x19\n\x0clexical_rank\x18\x08 \x01(\rH\x03\x88\x01\x01\x12\x18\n\x0bsparse_rank\x18\t \x01(\rH\x04\x88\x01\x01\x42\t\n\x07_maxsimB\x15\n\x13_first_stage_scaledB\x10\n\x0e_maxsim_scaledB\x0f\n\r_lexical_rankB\x0e\n\x0c_sparse_rank\"\x92\x01\n\rRerankOutcome\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.cherche.v1.RerankStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06window\x18\x03 \x01(\r\x12\x10\n\x08reranked\x18\x04 \x01(\r\x12\x15\n\rcodes_missing\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\"H\n\x0e\x45xplainRequest\x12)\n\x06search\x18\x01 \x01(\x0b\x32\x19.cherche.v1.SearchRequest\x12\x0b\n\x03ids\x18\x02 \x03(\t\"l\n\x0f\x45xplainResponse\x12*\n\x06search\x18\x01 \x01(\x0b\x32\x1a.cherche.v1.SearchResponse\x12-\n\x0c\x65xplanations\x18\x02 \x03(\x0b\x32\x17.cherche.v1.Explanation\"\x94\x01\n\x0b\x45xplanation\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x05terms\x18\x02 \x03(\x0b\x32\x1c.cherche.v1.TermContribution\x12\'\n\x07matches\x18\x03 \x03(\x0b\x32\x16.cherche.v1.TokenMatch\x12\x14\n\x0csparse_boost\x18\x04 \x01(\x01\x12\r\n\x05notes\x18\x05 \x03(\t\"f\n\x10TermContribution\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0cquery_weight\x18\x02 \x01(\x01\x12\x17\n\x0f\x64ocument_weight\x18\x03 \x01(\x01\x12\x14\n\x0c\x63ontribution\x18\x04 \x01(\x01\"h\n\nTokenMatch\x12\x13\n\x0bquery_token\x18\x01 \x01(\t\x12\x16\n\x0e\x64ocument_token\x18\x02 \x01(\t\x12\x19\n\x11\x64ocument_position\x18\x03 \x01(\r\x12\x12\n\nsimilarity\x18\x04 \x01(\x01*o\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_MODE_BM25\x10\x01\x12\x16\n\x12SEARCH_MODE_SPARSE\x10\x02\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x03*l\n\tQueryMode\x12\x1a\n\x16QUERY_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fQUERY_MODE_FULL\x10\x01\x12\x15\n\x11QUERY_MODE_PRUNED\x10\x02\x12\x17\n\x13QUERY_MODE_DOC_ONLY\x10\x03*Q\n\x08MatchSet\x12\x19\n\x15MATCH_SET_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_SET_LEXICAL\x10\x01\x12\x13\n\x0fMATCH_SET_UNION\x10\x02*@\n\x06\x46usion\x12\x16\n\x12\x46USION_UNSPECIFIED\x10\x00\x12\x0e\n\nFUSION_SUM\x10\x01\x12\x0e\n\nFUSION_RRF\x10\x02*\x88\x01\n\x0cSparseStatus\x12\x1d\n\x19SPARSE_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SPARSE_STATUS_APPLIED\x10\x01\x12\x1a\n\x16SPARSE_STATUS_NO_TERMS\x10\x02\x12\"\n\x1eSPARSE_STATUS_UNKNOWN_LANGUAGE\x10\x03*\xa5\x02\n\x0cRerankStatus\x12\x1d\n\x19RERANK_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RERANK_STATUS_APPLIED\x10\x01\x12\x19\n\x15RERANK_STATUS_PARTIAL\x10\x02\x12\x1e\n\x1aRERANK_STATUS_SKIPPED_SORT\x10\x03\x12 \n\x1cRERANK_STATUS_OUTSIDE_WINDOW\x10\x04\x12\x1a\n\x16RERANK_STATUS_DEADLINE\x10\x05\x12\x1d\n\x19RERANK_STATUS_UNAVAILABLE\x10\x06\x12\x1f\n\x1bRERANK_STATUS_CODES_MISSING\x10\x07\x12\"\n\x1eRERANK_STATUS_UNKNOWN_LANGUAGE\x10\x08\x32\x94\x01\n\rSearchService\x12?\n\x06Search\x12\x19.cherche.v1.SearchRequest\x1a\x1a.cherche.v1.SearchResponse\x12\x42\n\x07\x45xplain\x12\x1a.cherche.v1.ExplainRequest\x1a\x1b.cherche.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63herche/v1/search.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\"\xcb\x04\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12$\n\x04mode\x18\x03 \x01(\x0e\x32\x16.cherche.v1.SearchMode\x12)\n\nquery_mode\x18\x04 \x01(\x0e\x32\x15.cherche.v1.QueryMode\x12\'\n\tmatch_set\x18\x05 \x01(\x0e\x32\x14.cherche.v1.MatchSet\x12\x13\n\x0bquery_terms\x18\x06 \x01(\r\x12\x0e\n\x06rerank\x18\x07 \x01(\x08\x12\x15\n\rrerank_window\x18\x08 \x01(\r\x12\x1a\n\rrerank_weight\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0csparse_boost\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04size\x18\x0b \x01(\rH\x02\x88\x01\x01\x12\x12\n\npage_token\x18\x0c \x01(\t\x12\x11\n\tbody_json\x18\r \x01(\t\x12\x15\n\rsource_fields\x18\x0e \x03(\t\x12\x1e\n\x16include_engine_request\x18\x0f \x01(\x08\x12\r\n\x05model\x18\x10 \x01(\t\x12\x0e\n\x06\x66ields\x18\x11 \x03(\t\x12\x10\n\x08paginate\x18\x12 \x01(\x08\x12\x10\n\x08reranker\x18\x13 \x01(\t\x12\"\n\x06\x66usion\x18\x14 \x01(\x0e\x32\x12.cherche.v1.Fusion\x12\x15\n\rrank_constant\x18\x15 \x01(\r\x12\x15\n\rfusion_window\x18\x16 \x01(\rB\x10\n\x0e_rerank_weightB\x0f\n\r_sparse_boostB\x07\n\x05_size\"\xc6\x03\n\x0eSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.cherche.v1.Hit\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x1c\n\x14total_is_lower_bound\x18\x03 \x01(\x08\x12)\n\x06rerank\x18\x04 \x01(\x0b\x32\x19.cherche.v1.RerankOutcome\x12,\n\x0b\x66ingerprint\x18\x05 \x01(\x0b\x32\x17.cherche.v1.Fingerprint\x12)\n\x07timings\x18\x06 \x01(\x0b\x32\x18.cherche.v1.StageTimings\x12\x17\n\x0fnext_page_token\x18\x07 \x01(\t\x12\x19\n\x11\x61ggregations_json\x18\x08 \x01(\t\x12\x1b\n\x13\x65ngine_request_json\x18\t \x01(\t\x12\x10\n\x08warnings\x18\n \x03(\t\x12\x13\n\x0bquery_terms\x18\x0b \x01(\r\x12)\n\x06sparse\x18\x0c \x01(\x0b\x32\x19.cherche.v1.SparseOutcome\x12\'\n\tmatch_set\x18\r \x01(\x0e\x32\x14.cherche.v1.MatchSet\x12\x18\n\x10match_set_reason\x18\x0e \x01(\t\"h\n\rSparseOutcome\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.cherche.v1.SparseStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05terms\x18\x03 \x01(\r\x12\x0e\n\x06tokens\x18\x04 \x01(\r\"~\n\x03Hit\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\x12%\n\x05parts\x18\x04 \x01(\x0b\x32\x16.cherche.v1.ScoreParts\x12\x13\n\x0bsource_json\x18\x05 \x01(\x0c\x12\x12\n\nextra_json\x18\x06 \x01(\t\"\xb8\x02\n\nScoreParts\x12\x0f\n\x07lexical\x18\x01 \x01(\x01\x12\x0e\n\x06sparse\x18\x02 \x01(\x01\x12\x13\n\x0b\x66irst_stage\x18\x03 \x01(\x01\x12\x13\n\x06maxsim\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12\x66irst_stage_scaled\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rmaxsim_scaled\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x10\x66irst_stage_rank\x18\x07 \x01(\r\x12\x19\n\x0clexical_rank\x18\x08 \x01(\rH\x03\x88\x01\x01\x12\x18\n\x0bsparse_rank\x18\t \x01(\rH\x04\x88\x01\x01\x42\t\n\x07_maxsimB\x15\n\x13_first_stage_scaledB\x10\n\x0e_maxsim_scaledB\x0f\n\r_lexical_rankB\x0e\n\x0c_sparse_rank\"\x92\x01\n\rRerankOutcome\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.cherche.v1.RerankStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06window\x18\x03 \x01(\r\x12\x10\n\x08reranked\x18\x04 \x01(\r\x12\x15\n\rcodes_missing\x18\x05 \x01(\r\x12\x0e\n\x06weight\x18\x06 \x01(\x01\"H\n\x0e\x45xplainRequest\x12)\n\x06search\x18\x01 \x01(\x0b\x32\x19.cherche.v1.SearchRequest\x12\x0b\n\x03ids\x18\x02 \x03(\t\"l\n\x0f\x45xplainResponse\x12*\n\x06search\x18\x01 \x01(\x0b\x32\x1a.cherche.v1.SearchResponse\x12-\n\x0c\x65xplanations\x18\x02 \x03(\x0b\x32\x17.cherche.v1.Explanation\"\x94\x01\n\x0b\x45xplanation\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x05terms\x18\x02 \x03(\x0b\x32\x1c.cherche.v1.TermContribution\x12\'\n\x07matches\x18\x03 \x03(\x0b\x32\x16.cherche.v1.TokenMatch\x12\x14\n\x0csparse_boost\x18\x04 \x01(\x01\x12\r\n\x05notes\x18\x05 \x03(\t\"f\n\x10TermContribution\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0cquery_weight\x18\x02 \x01(\x01\x12\x17\n\x0f\x64ocument_weight\x18\x03 \x01(\x01\x12\x14\n\x0c\x63ontribution\x18\x04 \x01(\x01\"h\n\nTokenMatch\x12\x13\n\x0bquery_token\x18\x01 \x01(\t\x12\x16\n\x0e\x64ocument_token\x18\x02 \x01(\t\x12\x19\n\x11\x64ocument_position\x18\x03 \x01(\r\x12\x12\n\nsimilarity\x18\x04 \x01(\x01*o\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_MODE_BM25\x10\x01\x12\x16\n\x12SEARCH_MODE_SPARSE\x10\x02\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x03*l\n\tQueryMode\x12\x1a\n\x16QUERY_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fQUERY_MODE_FULL\x10\x01\x12\x15\n\x11QUERY_MODE_PRUNED\x10\x02\x12\x17\n\x13QUERY_MODE_DOC_ONLY\x10\x03*Q\n\x08MatchSet\x12\x19\n\x15MATCH_SET_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_SET_LEXICAL\x10\x01\x12\x13\n\x0fMATCH_SET_UNION\x10\x02*@\n\x06\x46usion\x12\x16\n\x12\x46USION_UNSPECIFIED\x10\x00\x12\x0e\n\nFUSION_SUM\x10\x01\x12\x0e\n\nFUSION_RRF\x10\x02*\x88\x01\n\x0cSparseStatus\x12\x1d\n\x19SPARSE_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SPARSE_STATUS_APPLIED\x10\x01\x12\x1a\n\x16SPARSE_STATUS_NO_TERMS\x10\x02\x12\"\n\x1eSPARSE_STATUS_UNKNOWN_LANGUAGE\x10\x03*\xa5\x02\n\x0cRerankStatus\x12\x1d\n\x19RERANK_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RERANK_STATUS_APPLIED\x10\x01\x12\x19\n\x15RERANK_STATUS_PARTIAL\x10\x02\x12\x1e\n\x1aRERANK_STATUS_SKIPPED_SORT\x10\x03\x12 \n\x1cRERANK_STATUS_OUTSIDE_WINDOW\x10\x04\x12\x1a\n\x16RERANK_STATUS_DEADLINE\x10\x05\x12\x1d\n\x19RERANK_STATUS_UNAVAILABLE\x10\x06\x12\x1f\n\x1bRERANK_STATUS_CODES_MISSING\x10\x07\x12\"\n\x1eRERANK_STATUS_UNKNOWN_LANGUAGE\x10\x08\x32\x94\x01\n\rSearchService\x12?\n\x06Search\x12\x19.cherche.v1.SearchRequest\x1a\x1a.cherche.v1.SearchResponse\x12\x42\n\x07\x45xplain\x12\x1a.cherche.v1.ExplainRequest\x1a\x1b.cherche.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sidecar.pb.cherche.v1.search_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEARCHMODE']._serialized_start=2340
-  _globals['_SEARCHMODE']._serialized_end=2451
-  _globals['_QUERYMODE']._serialized_start=2453
-  _globals['_QUERYMODE']._serialized_end=2561
-  _globals['_MATCHSET']._serialized_start=2563
-  _globals['_MATCHSET']._serialized_end=2644
-  _globals['_FUSION']._serialized_start=2646
-  _globals['_FUSION']._serialized_end=2710
-  _globals['_SPARSESTATUS']._serialized_start=2713
-  _globals['_SPARSESTATUS']._serialized_end=2849
-  _globals['_RERANKSTATUS']._serialized_start=2852
-  _globals['_RERANKSTATUS']._serialized_end=3145
+  _globals['_SEARCHMODE']._serialized_start=2354
+  _globals['_SEARCHMODE']._serialized_end=2465
+  _globals['_QUERYMODE']._serialized_start=2467
+  _globals['_QUERYMODE']._serialized_end=2575
+  _globals['_MATCHSET']._serialized_start=2577
+  _globals['_MATCHSET']._serialized_end=2658
+  _globals['_FUSION']._serialized_start=2660
+  _globals['_FUSION']._serialized_end=2724
+  _globals['_SPARSESTATUS']._serialized_start=2727
+  _globals['_SPARSESTATUS']._serialized_end=2863
+  _globals['_RERANKSTATUS']._serialized_start=2866
+  _globals['_RERANKSTATUS']._serialized_end=3159
   _globals['_SEARCHREQUEST']._serialized_start=65
-  _globals['_SEARCHREQUEST']._serialized_end=638
-  _globals['_SEARCHRESPONSE']._serialized_start=641
-  _globals['_SEARCHRESPONSE']._serialized_end=1095
-  _globals['_SPARSEOUTCOME']._serialized_start=1097
-  _globals['_SPARSEOUTCOME']._serialized_end=1201
-  _globals['_HIT']._serialized_start=1203
-  _globals['_HIT']._serialized_end=1329
-  _globals['_SCOREPARTS']._serialized_start=1332
-  _globals['_SCOREPARTS']._serialized_end=1644
-  _globals['_RERANKOUTCOME']._serialized_start=1647
-  _globals['_RERANKOUTCOME']._serialized_end=1793
-  _globals['_EXPLAINREQUEST']._serialized_start=1795
-  _globals['_EXPLAINREQUEST']._serialized_end=1867
-  _globals['_EXPLAINRESPONSE']._serialized_start=1869
-  _globals['_EXPLAINRESPONSE']._serialized_end=1977
-  _globals['_EXPLANATION']._serialized_start=1980
-  _globals['_EXPLANATION']._serialized_end=2128
-  _globals['_TERMCONTRIBUTION']._serialized_start=2130
-  _globals['_TERMCONTRIBUTION']._serialized_end=2232
-  _globals['_TOKENMATCH']._serialized_start=2234
-  _globals['_TOKENMATCH']._serialized_end=2338
-  _globals['_SEARCHSERVICE']._serialized_start=3148
-  _globals['_SEARCHSERVICE']._serialized_end=3296
+  _globals['_SEARCHREQUEST']._serialized_end=652
+  _globals['_SEARCHRESPONSE']._serialized_start=655
+  _globals['_SEARCHRESPONSE']._serialized_end=1109
+  _globals['_SPARSEOUTCOME']._serialized_start=1111
+  _globals['_SPARSEOUTCOME']._serialized_end=1215
+  _globals['_HIT']._serialized_start=1217
+  _globals['_HIT']._serialized_end=1343
+  _globals['_SCOREPARTS']._serialized_start=1346
+  _globals['_SCOREPARTS']._serialized_end=1658
+  _globals['_RERANKOUTCOME']._serialized_start=1661
+  _globals['_RERANKOUTCOME']._serialized_end=1807
+  _globals['_EXPLAINREQUEST']._serialized_start=1809
+  _globals['_EXPLAINREQUEST']._serialized_end=1881
+  _globals['_EXPLAINRESPONSE']._serialized_start=1883
+  _globals['_EXPLAINRESPONSE']._serialized_end=1991
+  _globals['_EXPLANATION']._serialized_start=1994
+  _globals['_EXPLANATION']._serialized_end=2142
+  _globals['_TERMCONTRIBUTION']._serialized_start=2144
+  _globals['_TERMCONTRIBUTION']._serialized_end=2246
+  _globals['_TOKENMATCH']._serialized_start=2248
+  _globals['_TOKENMATCH']._serialized_end=2352
+  _globals['_SEARCHSERVICE']._serialized_start=3162
+  _globals['_SEARCHSERVICE']._serialized_end=3310
 # @@protoc_insertion_point(module_scope)

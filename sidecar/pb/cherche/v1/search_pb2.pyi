@@ -253,7 +253,7 @@ class SearchRequest(_message.Message):
     sparse_boost: _builtins.float
     """Factor of the sparse clause; unset for the index's setting."""
     size: _builtins.int
-    """Hits returned; 0 for 10."""
+    """Hits returned; unset for 10, 0 for the count and aggregations alone."""
     page_token: _builtins.str
     """Continues an earlier page of the same search."""
     body_json: _builtins.str
@@ -299,7 +299,7 @@ class SearchRequest(_message.Message):
         rerank_window: _builtins.int = ...,
         rerank_weight: _builtins.float | None = ...,
         sparse_boost: _builtins.float | None = ...,
-        size: _builtins.int = ...,
+        size: _builtins.int | None = ...,
         page_token: _builtins.str = ...,
         body_json: _builtins.str = ...,
         source_fields: _abc.Iterable[_builtins.str] | None = ...,
@@ -312,16 +312,20 @@ class SearchRequest(_message.Message):
         rank_constant: _builtins.int = ...,
         fusion_window: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "rerank_weight", b"rerank_weight", "sparse_boost", b"sparse_boost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "rerank_weight", b"rerank_weight", "size", b"size", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rerank_weight: _TypeAlias = _typing.Literal["rerank_weight"]  # noqa: Y015
     _WhichOneofArgType__rerank_weight: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight"]  # noqa: Y015
+    _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
     _WhichOneofReturnType__sparse_boost: _TypeAlias = _typing.Literal["sparse_boost"]  # noqa: Y015
     _WhichOneofArgType__sparse_boost: _TypeAlias = _typing.Literal["_sparse_boost", b"_sparse_boost"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rerank_weight) -> _WhichOneofReturnType__rerank_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sparse_boost) -> _WhichOneofReturnType__sparse_boost | None: ...
 

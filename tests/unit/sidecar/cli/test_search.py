@@ -66,6 +66,11 @@ def test_a_filter_keeps_others_out(articles: Command) -> None:
     assert "1" not in [hit["id"] for hit in page["hits"]]
 
 
+def test_without_hits_they_are_counted(articles: Command) -> None:
+    counted = articles.json("search", "articles", "aspirin", "--size", "0", "--rerank")
+    assert (counted["hits"], counted["total"] > 0, counted["rerank"]["status"]) == ([], True, "NOT_REQUESTED")
+
+
 @pytest.mark.parametrize("options", [["--filter", "{"], ["--query-json", "absent.json"], ["--rerank-weight", "2"]])
 def test_a_search_that_cannot_be_read_is_a_usage_error(articles: Command, options: list[str]) -> None:
     articles("search", "articles", "aspirin", *options, code=2)

@@ -8,8 +8,9 @@ import pytest
 
 from sidecar.errors import Code, overloaded, unavailable
 from sidecar.testing import FakeModel
+from sidecar.values.documents import StoredDocument
 from sidecar.values.index import IndexGroup
-from sidecar.values.search import RerankStatus, SparseStatus
+from sidecar.values.search import EnginePage, RerankStatus, SparseStatus
 from tests.unit.sidecar.pipeline.searching import ask, filled, ids, pages, refused
 
 # What is refused
@@ -24,7 +25,8 @@ from tests.unit.sidecar.pipeline.searching import ask, filled, ids, pages, refus
         ({"text": "", "body": {"query": {}}, "mode": "bm25", "rerank": True}, "and a rerank encodes it"),
         ({"text": "x" * 8193}, "the query has 8,193 characters, the limit is 8,192"),
         ({"text": "a\ud800"}, "lone surrogate"),
-        ({"size": 0}, "size is 0"),
+        ({"size": -1}, "size is -1"),
+        ({"size": 0, "paginate": True}, "a page of no hits has no next one"),
         ({"size": 10_001}, "this asks for hit 10,001, the limit is 10,000"),
         ({"rerank": True, "rerank_window": 10_001}, "this asks for hit 10,001"),
         ({"rerank_window": -1}, "rerank_window is -1"),
@@ -244,6 +246,24 @@ async def test_windows_end_at_the_indexes_own_limit_and_it_is_said(ready: Any) -
     walked = await pages(ready, size=5, rerank=True, rerank_window=30)
     assert [len(page.hits) for page in walked] == [5, 5]
     assert walked[-1].warnings[-1] == "there are more hits, but pages end at hit 12"
+
+
+async def test_a_search_for_no_hits_fetches_and_reranks_none(ready: Any) -> None:
+    result = await ask(ready, size=0, rerank=True)
+    assert (result.hits, result.total > 0, result.rerank.status) == ((), True, RerankStatus.NOT_REQUESTED)
+    query = ready.engine.queries[-1]
+    assert (query.size, query.with_codes, query.with_state) == (0, False, False)
+
+
+async def test_hits_that_are_not_encoded_as_they_are_are_mentioned(ready: Any) -> None:
+    def without_weights(page: EnginePage) -> EnginePage:
+        first = replace(page.hits[0], held=StoredDocument(page.hits[0].id, {"text": "sky"}))
+        return replace(page, hits=(first, *page.hits[1:]))
+
+    ready.engine.change = without_weights
+    [warning] = (await ask(ready)).warnings
+    assert "hits are not encoded as they are: 1 never encoded — run: cherche backfill" in warning
+    assert ready.engine.queries[-1].with_state
 
 
 async def test_the_engine_is_told_how_to_fuse(ready: Any) -> None:

@@ -99,6 +99,13 @@ def test_negative_numbers_are_refused_before_they_are_sent(name: str) -> None:
         search.request_to_pb(replace(sample(SearchRequest), **{name: -1}))
 
 
+def test_no_hits_are_another_wish_than_the_default() -> None:
+    request = SearchRequest("a", "b", size=0)
+    sent = search_pb2.SearchRequest.FromString(search.request_to_pb(request).SerializeToString())
+    assert search.request_from_pb(sent) == request
+    assert search.request_from_pb(search_pb2.SearchRequest(index="a", text="b")).size == 10
+
+
 @pytest.mark.parametrize("body", ["[1]", "{", '"x"', "[" * 100_000])
 def test_bodies_that_are_no_object_are_refused(body: str) -> None:
     with pytest.raises(ChercheError, match="body_json") as failure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sidecar.engines.opensearch.hits import page, stored_document
+from sidecar.values.documents import StoredDocument
 from sidecar.values.search import Query
 
 
@@ -26,6 +28,21 @@ def test_a_document_without_its_weights_counts_as_never_encoded() -> None:
     assert (damaged.hash, damaged.state, damaged.terms) == ("", "pending", None)
     other = stored_document({"_id": "a", "_source": {"t": 1}}, {})
     assert (other.hash, other.state) == ("", None)
+
+
+def test_a_hit_says_what_it_holds_where_that_is_read() -> None:
+    source = {"t": 1, "cherche_digest": "h", "cherche_status": [{"ok": 1}]}
+    raw = {"_id": "a", "_score": 1.0, "_source": source, "fields": {"cherche_terms": ["dA"]}}
+    reply = {"hits": {"hits": [raw, {**raw, "fields": {}}, {"_id": "b", "_score": 1.0}]}}
+    asked = Query("x", "bm25", (), with_state=True)
+    whole, lost, unread = page(reply, asked, request={}).hits
+    assert whole.held == StoredDocument("a", {"t": 1}, "h", "ok", is_complete=True)
+    assert lost.held == StoredDocument("a", {"t": 1}, "h", "ok", is_complete=False)
+    assert unread.held is None
+    assert [hit.held for hit in page(reply, replace(asked, with_state=False), request={}).hits] == [None] * 3
+    [without_codes, *_] = page(reply, replace(asked, with_codes=True), request={}).hits
+    assert without_codes.held is not None
+    assert not without_codes.held.is_complete
 
 
 def test_partial_results_are_warned_of() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.query import fill_slots, lexical_reserve, search_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
@@ -93,6 +94,17 @@ def test_what_belongs_to_the_request_is_refused(key: str) -> None:
     with pytest.raises(ChercheError, match=key) as refused:
         search_body(replace(QUERY, body={key: 1}), CLAUSES)
     assert refused.value.code == Code.INVALID_ARGUMENT
+
+
+def test_hash_and_state_are_asked_for_where_they_are_read() -> None:
+    read, heavy = list(bookkeeping.FIELDS), [name for name in OWN_FIELDS if name not in bookkeeping.FIELDS]
+    body = search_body(replace(QUERY, with_state=True), CLAUSES)
+    assert (body["_source"], body["docvalue_fields"]) == ({"excludes": heavy}, ["cherche_terms"])
+    some = search_body(replace(QUERY, with_state=True, with_codes=True, source_fields=("a",)), CLAUSES)
+    assert (some["_source"], some["docvalue_fields"]) == (
+        {"includes": ["a", *read], "excludes": heavy},
+        ["cherche_codes"],
+    )
 
 
 @pytest.mark.parametrize(
