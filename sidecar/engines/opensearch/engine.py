@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
 
-from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, ranks, reading, removal, writes
+from sidecar.engines.opensearch import answers, lifecycle, load, mapping, multi_index, ranks, reading, removal, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -197,7 +197,8 @@ which would end up in logs — send them as an identity, or configure a service 
         if query.pit or not query.keep_pit:
             return await self._fitted(index, query)
         dialect = await self._dialect()
-        pit = dialect.pit_id(await self._send(index, dialect.open_pit(index), query.timeout))
+        opened = await self._send(index, dialect.open_pit(index), query.timeout)
+        pit = dialect.pit_id(opened, f'index "{index}"')
         try:
             return await self._fitted(index, replace(query, pit=pit))
         except ChercheError:
@@ -325,12 +326,13 @@ which would end up in logs — send them as an identity, or configure a service 
         reply = await self._send(index, request, query.timeout)
         parts = None
         if two_parts and not named:
-            ids = [raw["_id"] for raw in reply["hits"]["hits"]]
+            ids = [raw["_id"] for raw in answers.sound_hits(reply, f'index "{index}"')[0]]
             body = {**sparse_parts_body(query, clauses, ids), **pit}
             request_parts = Request("POST", path, body) if pit else dialect.search(index, body)
-            parts = _scores(await self._send(index, request_parts, query.timeout)) if ids else {}
+            parts = _scores(await self._send(index, request_parts, query.timeout), index) if ids else {}
         warnings = _cut_warnings(cut, len(clauses), dialect)
-        found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
+        what = f'index "{index}"'
+        found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts, what=what)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
 
     async def _dialect(self) -> Dialect:
@@ -353,7 +355,8 @@ which would end up in logs — send them as an identity, or configure a service 
                 return DEFAULT_MAX_CLAUSES
             settings = await lifecycle.cluster_settings(self._http)
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
-            self._known.max_clauses = int(stated)
+            with answers.reading("cluster"):
+                self._known.max_clauses = int(stated)
         return self._known.max_clauses
 
     async def _behind(self, index: str) -> int:
@@ -368,14 +371,16 @@ which would end up in logs — send them as an identity, or configure a service 
             if error.code == Code.PERMISSION_DENIED:
                 return 0
             raise
-        return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
+        with answers.reading(f'index "{index}"'):
+            return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
 
     async def _send(self, index: str, request: Request, timeout: float | None = None) -> JsonValue:
         return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
 
 
-def _scores(reply: JsonValue) -> dict[str, float]:
-    return {raw["_id"]: float(raw["_score"]) for raw in reply["hits"]["hits"]}
+def _scores(reply: JsonValue, index: str) -> dict[str, float]:
+    found, _ = answers.sound_hits(reply, f'index "{index}"')
+    return {raw["_id"]: float(raw.get("_score") or 0.0) for raw in found}
 
 
 def _cut_warnings(cut: int, kept: int, dialect: Dialect) -> tuple[str, ...]:

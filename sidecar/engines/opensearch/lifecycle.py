@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import incomplete, mapping, templates
+from sidecar.engines.opensearch import answers, incomplete, mapping, templates
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.templates import flat
@@ -33,13 +33,14 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     for _ in range(_ATTEMPTS):
         mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
         settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
-        if set(mappings) == set(settings):
+        what = f'index "{index}"'
+        if set(answers.objects(mappings, what)) == set(answers.objects(settings, what)):
             break
     else:
         raise unavailable(f"{index!r} was switched to other indices again and again", "try again")
     if not mappings:  # what a pattern gets to which nothing fits
         raise not_found(f"no index fits {index!r}", f"run: cherche setup '{index}' for those to come")
-    return mapping.facts(mappings, settings)
+    return mapping.facts(mappings, settings, what)
 
 
 async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
@@ -116,8 +117,12 @@ async def count(http: Http, dialect: Dialect, index: str, filters: Sequence[dict
     if filters:
         body["aggs"] = {"counts": {"filters": {"filters": list(filters)}}}
     reply = await _send(http, index, dialect.search(index, body))
-    buckets = reply["aggregations"]["counts"]["buckets"] if filters else []
-    return [int(bucket["doc_count"]) for bucket in buckets], int(reply["hits"]["total"]["value"])
+    what = f'index "{index}"'
+    buckets = answers.part(reply, what, "aggregations", "counts", "buckets", of=list) if filters else []
+    if len(buckets) != len(filters):
+        raise answers.odd(what, f"it has {len(buckets)} counts to {len(filters)} filters")
+    counts = [int(answers.part(bucket, what, "doc_count", of=int)) for bucket in buckets]
+    return counts, int(answers.part(reply, what, "hits", "total", "value", of=int))
 
 
 async def cluster_settings(http: Http) -> dict[str, Any]:
@@ -130,7 +135,8 @@ async def cluster_settings(http: Http) -> dict[str, Any]:
             return {}
         raise
     # In ascending precedence.
-    return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
+    with answers.reading("cluster"):
+        return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
 
 
 async def _planned_new(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
@@ -150,10 +156,12 @@ async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:
             return {}
         raise
     # Without settings document replication is assumed, where a lean recovery source is not used and nothing is lost.
-    if simulated.get("overlapping"):
+    with answers.reading(f'index "{index}"'):
+        overlapping, given = simulated.get("overlapping"), flat(simulated.get("template", {}).get("settings", {}))
+    if overlapping:
         return {}
     default = (await cluster_settings(http)).get("cluster.indices.replication.strategy", "DOCUMENT")
-    return {"index.replication.type": default, **flat(simulated.get("template", {}).get("settings", {}))}
+    return {"index.replication.type": default, **given}
 
 
 async def _send(http: Http, index: str, request: Request, timeout: float | None = None) -> JsonValue:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from sidecar.engines.opensearch.answers import objects, part, reading
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
 from sidecar.values.clauses import RANK_FEATURES, SPARSE_VECTOR
@@ -88,9 +89,18 @@ class IndexFacts:
         return left_out and not self.segment_replication
 
 
-def facts(mapping: Json, settings: Json) -> tuple[IndexFacts, ...]:
-    """Read the replies to ``GET /index/_mapping`` and ``GET /index/_settings?flat_settings=true``."""
-    return tuple(_facts(name, entry["mappings"], settings[name]["settings"]) for name, entry in sorted(mapping.items()))
+def facts(mapping: Json, settings: Json, what: str = "index") -> tuple[IndexFacts, ...]:
+    """Read the replies to ``GET /index/_mapping`` and ``GET /index/_settings?flat_settings=true``.
+
+    Raises
+    ------
+    ChercheError
+        UNAVAILABLE for replies that cannot be read; `what` names them.
+    """
+    return tuple(
+        _facts(name, part(mapping, what, name, "mappings"), part(settings, what, name, "settings"), what)
+        for name in sorted(mapping)
+    )
 
 
 def weights_kind(index: str, found: Sequence[IndexFacts]) -> str:
@@ -101,13 +111,13 @@ def weights_kind(index: str, found: Sequence[IndexFacts]) -> str:
     ChercheError
         FAILED_PRECONDITION where an alias spans indices of both types.
     """
-    kinds = {each.properties.get(WEIGHTS, PROPERTIES[WEIGHTS]).get("type") for each in found}
+    kinds = {str(each.properties.get(WEIGHTS, PROPERTIES[WEIGHTS]).get("type")) for each in found}
     if len(kinds) > 1:
         raise precondition(
-            f"{index} stands for indices that hold weights as {' and '.join(sorted(map(str, kinds)))}",
+            f"{index} stands for indices that hold weights as {' and '.join(sorted(kinds))}",
             "name one of them",
         )
-    return str(next(iter(kinds), RANK_FEATURES))
+    return next(iter(kinds), RANK_FEATURES)
 
 
 def read_meta(index: str, found: Sequence[IndexFacts]) -> IndexMeta | None:
@@ -150,7 +160,7 @@ def _meta(index: str, stored: Json | None) -> IndexMeta | None:
         return None
     try:
         return IndexMeta.from_json(stored)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise precondition(
             f'index "{index}" has a _meta.cherche that this release cannot read: {error!r}',
             f"run: cherche remove {index}, then: cherche setup {index}",
@@ -280,19 +290,31 @@ def new_index_warnings(index: str, meta: IndexMeta) -> tuple[str, ...]:
     )
 
 
-def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
-    source = mapping.get("_source", {})
-    return IndexFacts(
-        name=name,
-        properties=mapping.get("properties", {}),
-        excludes=tuple(source.get("excludes", ())),
-        recovery_excludes=_left_out_of_recovery(source),
-        meta=mapping.get("_meta") or {},
-        replicas=_replicas(settings),
-        segment_replication=_segment_replication(settings),
-        refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
-        settings=settings,
-    )
+def _facts(name: str, mapping: Json, settings: Json, what: str) -> IndexFacts:
+    with reading(what):
+        source = mapping.get("_source", {})
+        found = IndexFacts(
+            name=name,
+            properties=_properties(mapping, what),
+            excludes=tuple(source.get("excludes", ())),
+            recovery_excludes=_left_out_of_recovery(source),
+            meta=mapping.get("_meta") or {},
+            replicas=_replicas(settings),
+            segment_replication=_segment_replication(settings),
+            refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
+            settings=settings,
+        )
+        # Read here once, so that nothing which is read later from these can be odd.
+        _ = (found.max_window, found.lost_by_updates, found.source_is_lean, found.meta.get(UPGRADE, {}).get("replaces"))
+        return found
+
+
+def _properties(mapping: Json, what: str) -> Json:
+    """Fields of a mapping or of an object within it, each an object in turn."""
+    found = objects(mapping.get("properties", {}), what)
+    for each in found.values():
+        _properties(each, what)
+    return found
 
 
 def _left_out_of_recovery(source: Json) -> tuple[str, ...]:

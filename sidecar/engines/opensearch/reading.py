@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from sidecar.engines.opensearch import answers
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_item
 from sidecar.engines.opensearch.hits import stored_document
@@ -41,8 +42,8 @@ async def read(http: Http, dialect: Dialect, index: str, ids: Sequence[str]) -> 
 
 async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[StoredDocument]:
     """All documents of one point in time, in the order of the dialect."""
-    opened = await http.send(dialect.open_pit(index), what=f'index "{index}"')
-    pit = dialect.pit_id(opened)
+    what = f'index "{index}"'
+    pit = dialect.pit_id(await http.send(dialect.open_pit(index), what=what), what)
     try:
         after: dict[str, Any] = {}
         while True:
@@ -55,16 +56,17 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
                 "sort": dialect.scan_order,
                 "track_total_hits": False,
             }
-            reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')
+            reply = await http.send(Request("POST", "/_search", body), what=what)
+            raws = answers.hits(reply, what, ("sort",))
             # The id may change from one page to the next.
-            pit, raws = reply.get("pit_id", pit), reply["hits"]["hits"]
+            pit = reply.get("pit_id", pit)
             for raw in raws:
                 yield stored_document(raw, raw.get("fields", {}))
             if len(raws) < SCAN_BATCH:
                 return
             after = {"search_after": raws[-1]["sort"]}
     finally:
-        await http.send(dialect.close_pit(pit), what=f'index "{index}"')
+        await http.send(dialect.close_pit(pit), what=what)
 
 
 async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
@@ -73,7 +75,7 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
     scattered = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
     body = {"query": scattered, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
-    return [stored_document(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
+    return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
 
 
 async def _read_batch(
@@ -85,7 +87,7 @@ async def _read_batch(
         if attempt:
             await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
         current = await (located(http, group, pending, _HEADS) if group else _get(http, index, pending))
-        encoded = [id_ for id_, raw in current.items() if raw["_source"].get(STATE) == "ok"]
+        encoded = [id_ for id_, raw in current.items() if (raw.get("_source") or {}).get(STATE) == "ok"]
         copies = len(group.names) if group else 1
         seen = await _doc_values(http, dialect, index, encoded, copies) if encoded else {}
         values = {id_: seen[key] for id_ in encoded if (key := (current[id_]["_index"], id_)) in seen}
@@ -104,10 +106,11 @@ async def _read_batch(
 async def _get(http: Http, index: str, ids: Sequence[str]) -> dict[str, Json]:
     request = Request("POST", index_path(index, "_mget"), {"ids": list(ids)}, _HEADS)
     reply = await http.send(request, what=f'index "{index}"')
-    for doc in reply["docs"]:
+    docs = answers.documents(reply, f'index "{index}"', ids)
+    for doc in docs:
         if "error" in doc:  # a missing index or a failed shard: nothing is known, which is not "absent"
             raise of_item(503, doc["error"], f'index "{index}", document "{doc["_id"]}"')
-    return {doc["_id"]: doc for doc in reply["docs"] if doc.get("found")}
+    return {doc["_id"]: doc for doc in docs if doc.get("found")}
 
 
 async def _doc_values(
@@ -124,7 +127,9 @@ async def _doc_values(
     }
     params = {"preference": dialect.read_preference} if dialect.read_preference else {}
     reply = await http.send(dialect.search(index, body, params), what=f'index "{index}"')
-    return {(raw["_index"], raw["_id"]): raw for raw in reply["hits"]["hits"]}
+    # A hit that cannot be read is as one that is not refreshed yet: read again, and encoded again in the end.
+    raws, _ = answers.sound_hits(reply, f'index "{index}"', answers.VERSIONED)
+    return {(raw["_index"], raw["_id"]): raw for raw in raws}
 
 
 def _version(raw: Json | None) -> tuple[int, int] | None:
