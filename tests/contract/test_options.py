@@ -77,7 +77,7 @@ def test_the_checks_of_comments_can_fail() -> None:
     row = options(SearchRequest)["query_terms"]
     assert stated(row, search_pb2.SearchRequest) == "0 for 16"
     assert stated(options(SearchRequest)["rerank_weight"], search_pb2.SearchRequest) == "unset for the index's setting"
-    assert comments("search.proto", "message SearchRequest")["size"] == "Hits returned; 0 for 10."
+    assert comments("search.proto", "message SearchRequest")["query_terms"].endswith("; 0 for 16.")
 
 
 def test_the_plugins_readme_is_fresh() -> None:

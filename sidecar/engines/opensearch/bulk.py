@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.errors import BadRequestShape, of_item
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, invalid
+from sidecar.errors import ChercheError, Code, invalid, unavailable
 from sidecar.values.documents import CODES, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
 
 # OpenSearch's tuning guide advises 5 to 15 MB a bulk; http.max_content_length refuses 100 MB by default.
@@ -189,14 +189,9 @@ class Writer:
         return [*await self._send(batch[:middle]), *await self._send(batch[middle:])]
 
     def _record(self, batch: list[Item], reply: JsonValue) -> list[tuple[Item, ChercheError]]:
-        answers = [next(iter(entry.values())) for entry in reply.get("items", ())]
-        # A result that is credited to another document would report a lost one as stored.
-        if [answer.get("_id") for answer in answers] != [each.id for each in batch]:
-            reason = f"the cluster answered {len(answers)} items to {len(batch)} documents, in another order"
-            self._fail(batch, ChercheError(Code.INTERNAL, reason, "feed these documents again"))
-            return []
+        found = answers.outcomes(reply, len(batch))
         refused = []
-        for each, answer in zip(batch, answers, strict=True):
+        for each, answer in zip(batch, found, strict=True):
             error = _error_of(each, answer)
             if error is not None and error.code == Code.RESOURCE_EXHAUSTED:
                 refused.append((each, error))
@@ -209,11 +204,16 @@ class Writer:
             self._results[each.position] = WriteResult(each.id, error)
 
 
-def _error_of(each: Item, answer: JsonValue) -> ChercheError | None:
-    status = int(answer.get("status", 0))
-    if "error" not in answer and 200 <= status < 300:
+def _error_of(each: Item, answer: Json) -> ChercheError | None:
+    """Why a document is not known to be stored; `answer` is what came in its place, {} for nothing that can be read."""
+    # A result that is credited to another document would report a lost one as stored.
+    if answer.get("_id") != each.id:
+        return unavailable(
+            f'document "{each.id}": the cluster\'s answer does not say whether it was stored', "send it again"
+        )
+    if answer.get("error") is None and 200 <= answer["status"] < 300:
         return None
-    return of_item(status, answer.get("error", {}), f'document "{each.id}"')
+    return of_item(answer["status"], answer.get("error"), f'document "{each.id}"')
 
 
 def neural_fields(document: StoredDocument) -> dict[str, Any]:

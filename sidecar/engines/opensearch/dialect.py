@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sidecar.engines.opensearch.answers import part
 from sidecar.engines.opensearch.http import Request, index_path
+from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, precondition
 from sidecar.values.documents import Json
 
@@ -90,16 +92,22 @@ class Dialect:
             return Request("DELETE", "/_pit", {"id": pit})
         return Request("DELETE", "/_search/point_in_time", {"pit_id": [pit]})
 
-    def pit_id(self, reply: Json) -> str:
-        """Id in the reply to `open_pit`."""
-        return str(reply["id" if self.is_elasticsearch else "pit_id"])
+    def pit_id(self, reply: JsonValue, what: str) -> str:
+        """Id in the reply to `open_pit`; `what` names the item in errors.
+
+        Raises
+        ------
+        ChercheError
+            UNAVAILABLE where there is none.
+        """
+        return str(part(reply, what, "id" if self.is_elasticsearch else "pit_id", of=str))
 
     def in_pit(self, pit: str) -> dict[str, object]:
         """Part of a search body that searches in a point in time and keeps it alive."""
         return {"pit": {"id": pit, "keep_alive": KEEP_ALIVE}}
 
 
-def choose(root: Json) -> Dialect:
+def choose(root: JsonValue) -> Dialect:
     """Dialect of the cluster that answered `root` to ``GET /``.
 
     Raises
@@ -112,7 +120,7 @@ def choose(root: Json) -> Dialect:
     >>> choose({"version": {"number": "8.15.0", "build_flavor": "default"}}).title
     'Elasticsearch'
     """
-    version = root.get("version", {})
+    version = _version(root)
     number = str(version.get("number", "unknown"))
     product = _product(root)
     found = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
@@ -121,10 +129,16 @@ def choose(root: Json) -> Dialect:
     return _opensearch(number, found) if product == "opensearch" else _elasticsearch(number, found)
 
 
-def _product(root: Json) -> str:
+def _version(root: JsonValue) -> Json:
+    """What an answer says of the version; {} for one that says nothing, as of a server that is no cluster."""
+    found = root.get("version") if isinstance(root, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _product(root: JsonValue) -> str:
     """Product by what only it says: OpenSearch its distribution, Elasticsearch its build flavor or tagline."""
-    version = root.get("version", {})
-    tagline = str(root.get("tagline", ""))
+    version = _version(root)
+    tagline = str(root.get("tagline", "")) if isinstance(root, Mapping) else ""
     if "distribution" in version:
         return str(version["distribution"])
     if "OpenSearch" in tagline:

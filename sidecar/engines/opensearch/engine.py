@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
 
-from sidecar.engines.opensearch import lifecycle, load, mapping, multi_index, ranks, reading, removal, writes
+from sidecar.engines.opensearch import answers, lifecycle, load, mapping, multi_index, ranks, reading, removal, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
@@ -205,7 +205,7 @@ which would end up in logs — send them as an identity, or configure a service 
         if query.pit or not query.keep_pit:
             return await self._fitted(index, query)
         dialect = await self._dialect()
-        pit = dialect.pit_id(await self._send(index, dialect.open_pit(index), query.timeout))
+        pit = dialect.pit_id(await self._send(index, dialect.open_pit(index), query.timeout), f'index "{index}"')
         try:
             return await self._fitted(index, replace(query, pit=pit))
         except ChercheError:
@@ -224,13 +224,11 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
         """See `Engine.document_frequencies`."""
-        counts: list[int] = []
-        total = 0
+        counts, total = list[int](), 0
         kind = await self._weights(index)
         # At least one request, as the number of documents is needed even without features.
         for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
-            names = [name for _, name in features[start : start + _FREQUENCY_BATCH]]
-            filters = [holds(name, kind) for name in names]
+            filters = [holds(name, kind) for _, name in features[start : start + _FREQUENCY_BATCH]]
             buckets, total = await lifecycle.count(self._http, await self._dialect(), index, filters)
             counts += buckets
         return counts, total
@@ -335,15 +333,15 @@ which would end up in logs — send them as an identity, or configure a service 
         params = {"include_named_queries_score": "true"} if named else {}
         body = {**search_body(query, clauses, kind), **pit}
         request = Request("POST", path, body, params) if pit else dialect.search(index, body, params)
-        reply = await self._send(index, request, query.timeout)
+        reply, what = await self._send(index, request, query.timeout), f'index "{index}"'
         parts = None
         if two_parts and not named:
-            ids = [raw["_id"] for raw in reply["hits"]["hits"]]
+            ids = [raw["_id"] for raw in answers.sound_hits(reply, what)[0]]
             body = {**sparse_parts_body(query, clauses, ids), **pit}
             request_parts = Request("POST", path, body) if pit else dialect.search(index, body)
-            parts = _scores(await self._send(index, request_parts, query.timeout)) if ids else {}
+            parts = _scores(await self._send(index, request_parts, query.timeout), index) if ids else {}
         warnings = _cut_warnings(cut, len(clauses), dialect)
-        found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
+        found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts, what=what)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
 
     async def _dialect(self) -> Dialect:
@@ -366,7 +364,8 @@ which would end up in logs — send them as an identity, or configure a service 
                 return DEFAULT_MAX_CLAUSES
             settings = await lifecycle.cluster_settings(self._http)
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
-            self._known.max_clauses = int(stated)
+            with answers.reading("cluster"):
+                self._known.max_clauses = int(stated)
         return self._known.max_clauses
 
     async def _behind(self, index: str) -> int:
@@ -381,14 +380,15 @@ which would end up in logs — send them as an identity, or configure a service 
             if error.code == Code.PERMISSION_DENIED:
                 return 0
             raise
-        return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
+        with answers.reading(f'index "{index}"'):
+            return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
 
     async def _send(self, index: str, request: Request, timeout: float | None = None) -> JsonValue:
         return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
 
 
-def _scores(reply: JsonValue) -> dict[str, float]:
-    return {raw["_id"]: float(raw["_score"]) for raw in reply["hits"]["hits"]}
+def _scores(reply: JsonValue, index: str) -> dict[str, float]:
+    return {raw["_id"]: float(raw.get("_score") or 0.0) for raw in answers.sound_hits(reply, f'index "{index}"')[0]}
 
 
 def _cut_warnings(cut: int, kept: int, dialect: Dialect) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def root_cause(body: JsonValue) -> tuple[str, str]:
     if not isinstance(error, Mapping):
         return "", str(error or body or "no reason given")[:500]
     causes = error.get("root_cause")
-    first = causes[0] if isinstance(causes, list) and causes else error
+    first = causes[0] if isinstance(causes, list) and causes and isinstance(causes[0], Mapping) else error
     return str(first.get("type", "")), str(first.get("reason", "no reason given"))
 
 
@@ -160,6 +160,8 @@ def _by_status(status: int, text: str) -> ChercheError:
         return unavailable(text, "wait until the cluster is healthy and try again")
     if 400 <= status < 500:
         return invalid(text)
+    if not 500 <= status < 600:
+        return unavailable(f"{text} (status {status})", "look at what stands between the sidecar and the cluster")
     return ChercheError(Code.INTERNAL, text, "see the cluster's log")
 
 

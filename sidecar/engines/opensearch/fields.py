@@ -1,13 +1,14 @@
-"""Whether the fields that are to be encoded can be read and searched in indices as they are. Pure."""
+"""Whether fields can be encoded, read and searched in indices as they are, the users' and ours. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from sidecar.engines.opensearch.mapping import IndexFacts, path_to
+from sidecar.engines.opensearch.mapping import PROPERTIES, IndexFacts, path_to
 from sidecar.errors import ChercheError, precondition
-from sidecar.values.documents import Json
+from sidecar.values.clauses import SPARSE_VECTOR
+from sidecar.values.documents import WEIGHTS, Json
 from sidecar.values.index import IndexMeta
 
 # Of other types a full-text query finds nothing, or refuses to search them for words.
@@ -47,6 +48,45 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
     if missing:
         return tuple(_missing(index, missing, found, documents, all_are=len(missing) == len(meta.fields)))
     return ()
+
+
+def mistyped(each: IndexFacts, *, sparse_vector: bool = False) -> str:
+    """A field of ours that has another type in an index, "" where there is none.
+
+    Parameters
+    ----------
+    sparse_vector : bool
+        Whether the cluster has queries for such fields, which weights may lie in then.
+    """
+    for name, spec in PROPERTIES.items():
+        kind = _kind(each.properties.get(name, spec))
+        if kind != spec["type"] and not (name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector):
+            return name
+    return ""
+
+
+def check_types(found: Sequence[IndexFacts], *, sparse_vector: bool = False) -> None:
+    """Refuse indices in which fields of ours have other types; `sparse_vector` as in `mistyped`.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION.
+    """
+    for each in found:
+        if name := mistyped(each, sparse_vector=sparse_vector):
+            kind, wanted = _kind(each.properties[name]), PROPERTIES[name]["type"]
+            raise precondition(
+                f'field {name} of index "{each.name}" has type {kind}, not {wanted}: documents with it came before the '
+                "index was set up, as by _reindex from an encoded index",
+                "run: cherche setup NEW, then _reindex into NEW with "
+                f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
+                "cherche backfill NEW",
+            )
+
+
+def _kind(spec: Json) -> str:
+    return str(spec.get("type", "object"))  # which the mapping of an object does not state
 
 
 def _unreadable(each: IndexFacts) -> ChercheError | None:
@@ -96,7 +136,7 @@ def _is_named(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _check_type(name: str, each: IndexFacts, spec: Json) -> None:
-    kind = spec.get("type", "object")
+    kind = _kind(spec)
     if kind == "alias":
         raise precondition(f'field {name!r} of index "{each.name}" is an alias', f"name {spec.get('path')} instead")
     if kind not in _SEARCHED:

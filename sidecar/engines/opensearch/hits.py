@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.query import LEXICAL
+from sidecar.engines.opensearch.values import JsonValue
 from sidecar.values.clauses import SPARSE
 from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json, StoredDocument
 from sidecar.values.search import EngineHit, EnginePage, Query
@@ -23,27 +25,41 @@ def page(
     request: Json,
     warnings: tuple[str, ...] = (),
     sparse_parts: Mapping[str, float] | None = None,
+    what: str = "search",
 ) -> EnginePage:
-    """Read a search reply.
+    """Read a search reply; a hit that cannot be read is left out, and a warning says so.
 
     Parameters
     ----------
     sparse_parts : mapping or None
         Sparse score by id, where the reply cannot hold it.
+    what : str
+        Names the item in errors.
+
+    Raises
+    ------
+    ChercheError
+        UNAVAILABLE for a reply without hits.
     """
-    found = reply["hits"]
-    # With track_total_hits off there is no count: what was seen is a lower bound.
-    total = found.get("total", {"value": query.offset + len(found["hits"]), "relation": "gte"})
+    found, oddities = answers.sound_hits(reply, what)
+    total = reply["hits"].get("total")
+    counted = isinstance(total, Mapping) and type(total.get("value")) is int
+    aggregations = reply.get("aggregations")
     return EnginePage(
-        hits=tuple(_hit(raw, query, sparse_parts) for raw in found["hits"]),
-        total=int(total["value"]),
-        total_is_lower_bound=total["relation"] != "eq",
-        aggregations=reply.get("aggregations"),
-        pit=str(reply.get("pit_id", "")),
+        hits=tuple(_hit(raw, query, sparse_parts) for raw in found),
+        # With track_total_hits off there is no count: what was seen is a lower bound.
+        total=int(total["value"]) if counted else query.offset + len(found),
+        total_is_lower_bound=not counted or total.get("relation") != "eq",
+        aggregations=aggregations if isinstance(aggregations, Mapping) else None,
+        pit=str(reply.get("pit_id") or ""),
         request=request,
-        warnings=(*warnings, *_doubts(reply)),
-        indices=tuple(sorted({str(raw["_index"]) for raw in found["hits"] if "_index" in raw})),
-        partial=bool(reply.get("_shards", {}).get("failed")),
+        warnings=(
+            *warnings,
+            *_doubts(reply),
+            *(f"the cluster answered a hit that is left out: {oddity}" for oddity in oddities[:1]),
+        ),
+        indices=tuple(sorted({str(raw["_index"]) for raw in found if "_index" in raw})),
+        partial=bool(_mapping(reply.get("_shards")).get("failed")),
     )
 
 
@@ -75,7 +91,7 @@ def without_own(source: Json) -> dict[str, Any]:
 
 
 def blob(fields: Json, name: str) -> bytes | None:
-    """Bytes of a binary doc value, None where there is none; the server leaves base64 unpadded.
+    """Bytes of a binary doc value, None where there is none that can be read; the server leaves base64 unpadded.
 
     >>> blob({"cherche_codes": ["Y29kZXM"]}, "cherche_codes")
     b'codes'
@@ -84,7 +100,11 @@ def blob(fields: Json, name: str) -> bytes | None:
     if not values:
         return None
     text = str(values[0])
-    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        # Damaged, as are codes whose header is: the hit keeps its place, and a feed encodes the document again.
+        return None
 
 
 def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> EngineHit:
@@ -109,9 +129,10 @@ def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> E
 
 def _held(raw: Json, query: Query, source: Json) -> StoredDocument | None:
     """What a hit says of its neural part; of terms and codes one is read, as a write has both or neither."""
-    if not query.with_state or "_source" not in raw:
+    read = raw.get("_source")
+    if not query.with_state or read is None:
         return None
-    note = bookkeeping.read(raw["_source"])
+    note = bookkeeping.read(read)
     part = CODES if query.with_codes else TERMS
     is_complete = note.state == "ok" and bool(raw.get("fields", {}).get(part))
     return StoredDocument(str(raw["_id"]), source, note.hash, note.state, is_complete=is_complete)
@@ -147,9 +168,16 @@ def _doubts(reply: Json) -> tuple[str, ...]:
     said = []
     if reply.get("timed_out"):
         said.append("the cluster stopped searching at its time limit: hits are incomplete")
-    shards = reply.get("_shards", {})
+    shards = _mapping(reply.get("_shards"))
     if shards.get("failed"):
-        reason = shards.get("failures", [{}])[0].get("reason", {}).get("reason", "no reason given")
-        said.append(f"{shards['failed']} of {shards['total']} shards failed: {reason}")
+        failures = shards.get("failures")
+        first = _mapping(failures[0] if isinstance(failures, list) and failures else None)
+        reason = _mapping(first.get("reason")).get("reason", "no reason given")
+        said.append(f"{shards['failed']} of {shards.get('total', '?')} shards failed: {reason}")
     said += [f"the cluster's {key!r} is not passed on" for key in _NOT_PASSED_ON if key in reply]
     return tuple(said)
+
+
+def _mapping(value: JsonValue) -> Json:
+    """An object; {} in place of anything else, where only its absence matters."""
+    return value if isinstance(value, Mapping) else {}

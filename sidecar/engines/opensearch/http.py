@@ -114,8 +114,9 @@ class Http:
             raise _no_connection(error, self.url, what) from error
         except TransportError as error:
             raise of_reply(int(error.status_code), error.info, what) from error
-        except SerializationError as error:
-            raise precondition(
+        # Python's parser of JSON ends at the depth of its stack.
+        except (SerializationError, RecursionError) as error:
+            raise unavailable(
                 f"{what}: {self.url} answered something that is not JSON", "check that the URL is a cluster's"
             ) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping, fields, incomplete, mapping, templates
+from sidecar.engines.opensearch import answers, bookkeeping, fields, incomplete, mapping, templates
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.templates import flat
@@ -33,13 +33,14 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     for _ in range(_ATTEMPTS):
         mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
         settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
-        if set(mappings) == set(settings):
+        what = f'index "{index}"'
+        if set(answers.objects(mappings, what)) == set(answers.objects(settings, what)):
             break
     else:
         raise unavailable(f"{index!r} was switched to other indices again and again", "try again")
     if not mappings:  # what a pattern gets to which nothing fits
         raise not_found(f"no index fits {index!r}", f"run: cherche setup '{index}' for those to come")
-    return mapping.facts(mappings, settings)
+    return mapping.facts(mappings, settings, what)
 
 
 async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
@@ -65,9 +66,9 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
         requests += [] if is_pattern(index) else [templates.stream(index)]
         return tuple(requests), _shown(requests, 0, said)
     # First, as states of other types cannot be counted.
-    mapping.check_types(found, sparse_vector=dialect.sparse_vector)
+    fields.check_types(found, sparse_vector=dialect.sparse_vector)
     there = await stats(http, dialect, index)
-    mapping.check(index, found, meta, there, sparse_vector=dialect.sparse_vector)
+    mapping.check(index, found, meta, there)
     said = (*said, *fields.check(index, found, meta, there.documents))
     requests += mapping.additions(found, meta)
     return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found)))
@@ -134,7 +135,7 @@ async def stats(http: Http, dialect: Dialect, index: str) -> IndexStats:
 
     Of indices that hold fields of ours in other types, as `_reindex` makes them, only the documents can be counted.
     """
-    if any(mapping.mistyped(each, sparse_vector=dialect.sparse_vector) for each in await facts(http, index)):
+    if any(fields.mistyped(each, sparse_vector=dialect.sparse_vector) for each in await facts(http, index)):
         _, documents = await count(http, dialect, index, [])
         return IndexStats(documents, 0, 0)
     filters: list[dict[str, Any]] = [_ENCODED, bookkeeping.is_known(), bookkeeping.is_in("failed", "no_text")]
@@ -155,8 +156,12 @@ async def count(http: Http, dialect: Dialect, index: str, filters: Sequence[dict
     if filters:
         body["aggs"] = {"counts": {"filters": {"filters": list(filters)}}}
     reply = await _send(http, index, dialect.search(index, body))
-    buckets = reply["aggregations"]["counts"]["buckets"] if filters else []
-    return [int(bucket["doc_count"]) for bucket in buckets], int(reply["hits"]["total"]["value"])
+    what = f'index "{index}"'
+    buckets = answers.part(reply, what, "aggregations", "counts", "buckets", of=list) if filters else []
+    if len(buckets) != len(filters):
+        raise answers.odd(what, f"it has {len(buckets)} counts to {len(filters)} filters")
+    counts = [int(answers.part(bucket, what, "doc_count", of=int)) for bucket in buckets]
+    return counts, int(answers.part(reply, what, "hits", "total", "value", of=int))
 
 
 async def cluster_settings(http: Http) -> dict[str, Any]:
@@ -169,7 +174,8 @@ async def cluster_settings(http: Http) -> dict[str, Any]:
             return {}
         raise
     # In ascending precedence.
-    return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
+    with answers.reading("cluster"):
+        return {**reply.get("defaults", {}), **reply.get("persistent", {}), **reply.get("transient", {})}
 
 
 async def _planned_new(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:
@@ -189,10 +195,12 @@ async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:
             return {}
         raise
     # Without settings document replication is assumed, where a lean recovery source is not used and nothing is lost.
-    if simulated.get("overlapping"):
+    with answers.reading(f'index "{index}"'):
+        overlapping, given = simulated.get("overlapping"), flat(simulated.get("template", {}).get("settings", {}))
+    if overlapping:
         return {}
     default = (await cluster_settings(http)).get("cluster.indices.replication.strategy", "DOCUMENT")
-    return {"index.replication.type": default, **flat(simulated.get("template", {}).get("settings", {}))}
+    return {"index.replication.type": default, **given}
 
 
 async def _send(http: Http, index: str, request: Request, timeout: float | None = None) -> JsonValue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sidecar.engines.opensearch.answers import part, reading
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import Json
@@ -28,7 +29,10 @@ async def load(http: Http) -> Load | None:
     """Queues and searches of all nodes; None for a caller without the permission."""
     path = "/_nodes/stats/thread_pool,indices/search"
     reply = await _sent(http, Request("GET", path, params={"filter_path": _SHOWN}))
-    return None if reply is None else read_load(reply)
+    if reply is None:
+        return None
+    with reading("cluster"):
+        return read_load(reply)
 
 
 async def room(http: Http, index: str, settings: Mapping[str, Any], replicas: int) -> Room | None:
@@ -43,8 +47,9 @@ async def room(http: Http, index: str, settings: Mapping[str, Any], replicas: in
     stored = await _sent(http, Request("GET", index_path(index, "_stats", "store")))
     if disks is None or stored is None:
         return None
-    total = int(stored["_all"]["total"]["store"]["size_in_bytes"])
-    return Room(free_bytes(disks, settings), total, 1 + replicas)
+    total = int(part(stored, f'index "{index}"', "_all", "total", "store", "size_in_bytes", of=int))
+    with reading("cluster"):
+        return Room(free_bytes(disks, settings), total, 1 + replicas)
 
 
 def read_load(reply: Json) -> Load:

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch.answers import objects, part, reading
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
-from sidecar.values.clauses import RANK_FEATURES, SPARSE_VECTOR
+from sidecar.values.clauses import RANK_FEATURES
 from sidecar.values.documents import CODES, OLD_HASH, OLD_STATE, OWN_FIELDS, TERMS, WEIGHTS, Json
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
@@ -100,9 +101,18 @@ class IndexFacts:
         return left_out and not self.segment_replication
 
 
-def facts(mapping: Json, settings: Json) -> tuple[IndexFacts, ...]:
-    """Read the replies to ``GET /index/_mapping`` and ``GET /index/_settings?flat_settings=true``."""
-    return tuple(_facts(name, entry["mappings"], settings[name]["settings"]) for name, entry in sorted(mapping.items()))
+def facts(mapping: Json, settings: Json, what: str = "index") -> tuple[IndexFacts, ...]:
+    """Read the replies to ``GET /index/_mapping`` and ``GET /index/_settings?flat_settings=true``.
+
+    Raises
+    ------
+    ChercheError
+        UNAVAILABLE for replies that cannot be read; `what` names them.
+    """
+    return tuple(
+        _facts(name, part(mapping, what, name, "mappings"), part(settings, what, name, "settings"), what)
+        for name in sorted(mapping)
+    )
 
 
 def weights_kind(index: str, found: Sequence[IndexFacts]) -> str:
@@ -113,13 +123,13 @@ def weights_kind(index: str, found: Sequence[IndexFacts]) -> str:
     ChercheError
         FAILED_PRECONDITION where an alias spans indices of both types.
     """
-    kinds = {each.properties.get(WEIGHTS, PROPERTIES[WEIGHTS]).get("type") for each in found}
+    kinds = {str(each.properties.get(WEIGHTS, PROPERTIES[WEIGHTS]).get("type")) for each in found}
     if len(kinds) > 1:
         raise precondition(
-            f"{index} stands for indices that hold weights as {' and '.join(sorted(map(str, kinds)))}",
+            f"{index} stands for indices that hold weights as {' and '.join(sorted(kinds))}",
             "name one of them",
         )
-    return str(next(iter(kinds), RANK_FEATURES))
+    return next(iter(kinds), RANK_FEATURES)
 
 
 def read_meta(index: str, found: Sequence[IndexFacts]) -> IndexMeta | None:
@@ -162,7 +172,7 @@ def _meta(index: str, stored: Json | None) -> IndexMeta | None:
         return None
     try:
         return IndexMeta.from_json(stored)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise precondition(
             f'index "{index}" has a _meta.cherche that this release cannot read: {error!r}',
             f"run: cherche remove {index}, then: cherche setup {index}",
@@ -246,17 +256,14 @@ def lean_recovery(settings: Json, *, known: bool) -> bool:
     return known and _segment_replication(settings)
 
 
-def check(
-    index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: IndexStats, *, sparse_vector: bool = False
-) -> None:
-    """Refuse a setup that would break what is stored; `sparse_vector`: the cluster has queries for such fields.
+def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, stats: IndexStats) -> None:
+    """Refuse a setup that would break what is stored.
 
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION for fields of other types, or documents encoded for another model.
+        FAILED_PRECONDITION for documents encoded for another model.
     """
-    check_types(found, sparse_vector=sparse_vector)
     before = read_meta(index, [each for each in found if "cherche" in each.meta])
     if before is not None and before.voided_by(meta) and stats.encoded:
         raise precondition(
@@ -281,34 +288,6 @@ def path_to(name: str, properties: Json) -> Iterator[tuple[str, Json]]:
         path, rest = f"{path}.{step}" if path else step, rest[len(step) + 1 :]
         yield path, inner[step]
         inner = inner[step].get("properties", {})
-
-
-def mistyped(each: IndexFacts, *, sparse_vector: bool = False) -> str:
-    """A field of ours that has another type in an index, "" where there is none; `sparse_vector` as in `check`."""
-    for name, spec in PROPERTIES.items():
-        kind = each.properties.get(name, spec).get("type", "object")  # which the mapping of an object does not state
-        if kind != spec["type"] and not (name == WEIGHTS and kind == SPARSE_VECTOR and sparse_vector):
-            return name
-    return ""
-
-
-def check_types(found: Sequence[IndexFacts], *, sparse_vector: bool = False) -> None:
-    """Refuse indices in which fields of ours have other types; `sparse_vector` as in `check`.
-
-    Raises
-    ------
-    ChercheError
-        FAILED_PRECONDITION.
-    """
-    for each in found:
-        if name := mistyped(each, sparse_vector=sparse_vector):
-            raise precondition(
-                f'field {name} of index "{each.name}" is not of type {PROPERTIES[name]["type"]}: documents with it '
-                "came before the index was set up, as by _reindex from an encoded index",
-                "run: cherche setup NEW, then _reindex into NEW with "
-                f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
-                "cherche backfill NEW",
-            )
 
 
 def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
@@ -358,22 +337,34 @@ def new_index_warnings(index: str, meta: IndexMeta) -> tuple[str, ...]:
     )
 
 
-def _facts(name: str, mapping: Json, settings: Json) -> IndexFacts:
-    source = mapping.get("_source", {})
-    return IndexFacts(
-        name=name,
-        properties=mapping.get("properties", {}),
-        excludes=tuple(source.get("excludes", ())),
-        recovery_excludes=_left_out_of_recovery(source),
-        meta=mapping.get("_meta") or {},
-        replicas=_replicas(settings),
-        segment_replication=_segment_replication(settings),
-        refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
-        settings=settings,
-        requires_routing=bool(mapping.get("_routing", {}).get("required", False)),
-        source=source,
-        dynamic=str(mapping.get("dynamic", "true")).lower(),
-    )
+def _facts(name: str, mapping: Json, settings: Json, what: str) -> IndexFacts:
+    with reading(what):
+        source = mapping.get("_source", {})
+        found = IndexFacts(
+            name=name,
+            properties=_properties(mapping, what),
+            excludes=tuple(source.get("excludes", ())),
+            recovery_excludes=_left_out_of_recovery(source),
+            meta=mapping.get("_meta") or {},
+            replicas=_replicas(settings),
+            segment_replication=_segment_replication(settings),
+            refuses_writes=str(settings.get("index.blocks.write", "false")).lower() == "true",
+            settings=settings,
+            requires_routing=bool(mapping.get("_routing", {}).get("required", False)),
+            source=source,
+            dynamic=str(mapping.get("dynamic", "true")).lower(),
+        )
+        # Read here once, so that nothing which is read later from these can be odd.
+        _ = (found.max_window, found.lost_by_updates, found.source_is_lean, found.meta.get(UPGRADE, {}).get("replaces"))
+        return found
+
+
+def _properties(mapping: Json, what: str) -> Json:
+    """Fields of a mapping or of an object within it, each an object in turn."""
+    found = objects(mapping.get("properties", {}), what)
+    for each in found.values():
+        _properties(each, what)
+    return found
 
 
 def _left_out_of_recovery(source: Json) -> tuple[str, ...]:

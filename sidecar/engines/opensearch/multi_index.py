@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.engines.opensearch import lifecycle
+from sidecar.engines.opensearch import answers, lifecycle
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, item
 from sidecar.engines.opensearch.errors import of_part, root_cause
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
@@ -58,8 +58,10 @@ async def identities(http: Http, index: str) -> dict[str, str]:
         NOT_FOUND.
     """
     request = Request("GET", index_path(index, "_settings", "index.uuid"), params={"flat_settings": "true"})
-    reply = await http.send(request, what=f'index "{index}"')
-    return {name: str(entry["settings"]["index.uuid"]) for name, entry in reply.items()}
+    what = f'index "{index}"'
+    reply = await http.send(request, what=what)
+    with answers.reading(what):
+        return {name: str(entry["settings"]["index.uuid"]) for name, entry in reply.items()}
 
 
 async def resolve(http: Http, index: str) -> MultiIndex:
@@ -87,7 +89,7 @@ async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFa
 
 async def located(
     http: Http, group: MultiIndex, addresses: Sequence[Json], params: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Json]:
     """What all of the indices hold of some documents, as a GET answers it; of an id that several hold, the newest.
 
     Raises
@@ -95,11 +97,12 @@ async def located(
     ChercheError
         Where an index does not answer: nothing is known then, which is not "absent".
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Json] = {}
     wanted = [{"_index": name, **address} for name in group.names for address in addresses]
     for start in range(0, len(wanted), _ADDRESSES):
-        request = Request("POST", "/_mget", {"docs": wanted[start : start + _ADDRESSES]}, params)
-        for doc in (await http.send(request, what=f'index "{group.name}"'))["docs"]:
+        asked = wanted[start : start + _ADDRESSES]
+        reply = await http.send(Request("POST", "/_mget", {"docs": asked}, params), what=f'index "{group.name}"')
+        for doc in answers.documents(reply, f'index "{group.name}"', [one["_id"] for one in asked]):
             # Names are in order of age, and answers in order of the request: the newest index that holds an id stays.
             if is_found(doc, group.name):
                 found[doc["_id"]] = doc
@@ -145,7 +148,8 @@ async def write(
     addresses = [addressed(one.id, {one.id: one.routing}) for one in documents if one.id]
     there = await located(http, group, addresses, {"_source": "false"})
     found = await lifecycle.facts(http, group.name)
-    kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in found}
+    with answers.reading(f'_meta.cherche of index "{group.name}"'):
+        kinds = {each.name: each.meta.get("cherche", {}).get("fingerprint") for each in found}
     writer = Writer(http, group.name, sleep=sleep)
     items: list[Item] = []
     for position, document in enumerate(documents):
@@ -179,13 +183,14 @@ async def _target(http: Http, index: str, names: Sequence[str]) -> str:
     if is_pattern(index):
         raise invalid(f"{index!r} stands for several indices", "name the one to write to, or an alias of it")
     reply = await http.send(Request("GET", f"/_alias{index_path(index)}"), what=f'index "{index}"')
-    options = {name: entry["aliases"][index] for name, entry in reply.items()}
-    # Under the index's own name a write would bypass the routing of the alias.
-    if any("index_routing" in one for one in options.values()):
-        return index
-    if len(names) == 1:
-        return names[0]
-    return next((name for name, one in options.items() if one.get("is_write_index")), "")
+    with answers.reading(f'index "{index}"'):
+        options = {name: entry["aliases"][index] for name, entry in reply.items()}
+        # Under the index's own name a write would bypass the routing of the alias.
+        if any("index_routing" in one for one in options.values()):
+            return index
+        if len(names) == 1:
+            return names[0]
+        return next((name for name, one in options.items() if one.get("is_write_index")), "")
 
 
 def age(name: str) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
@@ -50,8 +50,8 @@ async def read(
 
 async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[StoredDocument]:
     """All documents of one point in time, in the order of the dialect."""
-    opened = await http.send(dialect.open_pit(index), what=f'index "{index}"')
-    pit = dialect.pit_id(opened)
+    what = f'index "{index}"'
+    pit = dialect.pit_id(await http.send(dialect.open_pit(index), what=what), what)
     try:
         after: dict[str, Any] = {}
         while True:
@@ -64,23 +64,24 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
                 "sort": dialect.scan_order,
                 "track_total_hits": False,
             }
-            reply = await http.send(Request("POST", "/_search", body), what=f'index "{index}"')
+            reply = await http.send(Request("POST", "/_search", body), what=what)
+            raws = answers.hits(reply, what, ("sort",))
             # The id may change from one page to the next.
-            pit, raws = reply.get("pit_id", pit), reply["hits"]["hits"]
+            pit = reply.get("pit_id", pit)
             for raw in raws:
                 yield stored_document(raw, raw.get("fields", {}))
             if len(raws) < SCAN_BATCH:
                 return
             after = {"search_after": raws[-1]["sort"]}
     finally:
-        await http.send(dialect.close_pit(pit), what=f'index "{index}"')
+        await http.send(dialect.close_pit(pit), what=what)
 
 
 async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
     """Some documents, spread over the index by a fixed seed."""
     body = {"query": _SCATTERED, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
-    return [stored_document(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]]
+    return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
 
 
 async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) -> int:
@@ -89,7 +90,8 @@ async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) 
     body |= {"version": True, "seq_no_primary_term": True}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
     # Each write of a shard has a number of its own, so no document of it was written more often than that.
-    return sum(int(raw["_version"]) > int(raw["_seq_no"]) + 1 for raw in reply["hits"]["hits"])
+    found = answers.hits(reply, f'index "{index}"', ("_version", "_seq_no"))
+    return sum(int(raw["_version"]) > int(raw["_seq_no"]) + 1 for raw in found)
 
 
 async def _read_batch(
@@ -107,7 +109,7 @@ async def _read_batch(
             await http.send(Request("POST", index_path(index, "_refresh")), what=f'index "{index}"')
         wanted = [addressed(id_, routings) for id_ in pending]
         current = await (located(http, group, wanted, _HEADS) if group else _get(http, index, wanted))
-        encoded = [id_ for id_, raw in current.items() if bookkeeping.read(raw["_source"]).state == "ok"]
+        encoded = [id_ for id_, raw in current.items() if bookkeeping.read(raw.get("_source") or {}).state == "ok"]
         copies = len(group.names) if group else 1
         seen = await _doc_values(http, dialect, index, encoded, copies) if encoded else {}
         values = {id_: seen[key] for id_ in encoded if (key := (current[id_]["_index"], id_)) in seen}
@@ -126,7 +128,8 @@ async def _read_batch(
 async def _get(http: Http, index: str, wanted: Sequence[Json]) -> dict[str, Json]:
     request = Request("POST", index_path(index, "_mget"), {"docs": list(wanted)}, _HEADS)
     reply = await http.send(request, what=f'index "{index}"')
-    return {doc["_id"]: doc for doc in reply["docs"] if is_found(doc, index)}
+    docs = answers.documents(reply, f'index "{index}"', [one["_id"] for one in wanted])
+    return {doc["_id"]: doc for doc in docs if is_found(doc, index)}
 
 
 async def _found(
@@ -141,7 +144,8 @@ async def _found(
         **_DOC_VALUES,
     }
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
-    return {raw["_id"]: stored_document(raw, raw.get("fields", {})) for raw in reply["hits"]["hits"]}
+    found = answers.hits(reply, f'index "{index}"')
+    return {raw["_id"]: stored_document(raw, raw.get("fields", {})) for raw in found}
 
 
 async def _doc_values(
@@ -158,7 +162,9 @@ async def _doc_values(
     }
     params = {"preference": dialect.read_preference} if dialect.read_preference else {}
     reply = await http.send(dialect.search(index, body, params), what=f'index "{index}"')
-    return {(raw["_index"], raw["_id"]): raw for raw in reply["hits"]["hits"]}
+    # A hit that cannot be read is as one that is not refreshed yet: read again, and encoded again in the end.
+    raws, _ = answers.sound_hits(reply, f'index "{index}"', answers.VERSIONED)
+    return {(raw["_index"], raw["_id"]): raw for raw in raws}
 
 
 def _version(raw: Json | None) -> tuple[int, int] | None:

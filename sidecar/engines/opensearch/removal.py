@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from sidecar.engines.opensearch import bookkeeping, lifecycle, mapping, writes
+from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle, mapping, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path
@@ -57,7 +57,7 @@ async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[Inde
     ChercheError
         FAILED_PRECONDITION for fields of ours in other types, by which documents cannot be found.
     """
-    mapping.check_types(found, sparse_vector=dialect.sparse_vector)
+    fields.check_types(found, sparse_vector=dialect.sparse_vector)
     changes, remains = [], list(mapping.leftovers(found))
     stripped: list[IndexFacts] = []
     documents = 0
@@ -159,7 +159,7 @@ async def _pipelines(http: Http, found: Sequence[IndexFacts]) -> _Pipelines:
     ours: dict[str, str] = {}
     for each in found:
         for setting, (kind, lists) in _PIPELINES.items():
-            name = each.settings.get(setting, "_none")
+            name = str(each.settings.get(setting, "_none"))
             processors = [] if name == "_none" else await _processors(http, kind, name, lists.split())
             if not any(one.startswith("cherche_") for one in processors):
                 continue
@@ -182,7 +182,8 @@ async def _pipelines(http: Http, found: Sequence[IndexFacts]) -> _Pipelines:
 async def _processors(http: Http, kind: str, name: str, lists: Sequence[str]) -> list[str]:
     """Kinds of the processors of a pipeline; none where it is gone, or must not be read."""
     body: Mapping[str, Any] = await _known(http, Request("GET", f"/{kind}/pipeline/{quote(name, safe='')}"), what=name)
-    return [key for part in lists for processor in body.get(name, {}).get(part, ()) for key in processor]
+    with answers.reading(name):
+        return [key for part in lists for processor in body.get(name, {}).get(part, ()) for key in processor]
 
 
 async def _others(http: Http, pipeline: str, indices: Sequence[str]) -> list[str]:
@@ -191,11 +192,12 @@ async def _others(http: Http, pipeline: str, indices: Sequence[str]) -> list[str
     reply = await _known(http, Request("GET", "/_all/_settings", params=params), what="settings")
     if not reply:
         return ["perhaps an index that these credentials do not see"]
-    return [
-        name
-        for name, entry in sorted(reply.items())
-        if name not in indices and any(entry["settings"].get(setting) == pipeline for setting in _PIPELINES)
-    ]
+    with answers.reading("settings"):
+        return [
+            name
+            for name, entry in sorted(reply.items())
+            if name not in indices and any(entry["settings"].get(setting) == pipeline for setting in _PIPELINES)
+        ]
 
 
 async def _prepared(http: Http, each: IndexFacts) -> str:
@@ -204,15 +206,16 @@ async def _prepared(http: Http, each: IndexFacts) -> str:
     if not name:
         return ""
     there = await _known(http, Request("GET", index_path(name)), what=name)
-    body = there.get(name, {})
-    follows = body.get("mappings", {}).get("_meta", {}).get(UPGRADE, {}).get("replaces") == [each.name]
-    return name if follows and not body.get("aliases") else ""
+    with answers.reading(f'index "{name}"'):
+        body = there.get(name, {})
+        follows = body.get("mappings", {}).get("_meta", {}).get(UPGRADE, {}).get("replaces") == [each.name]
+        return name if follows and not body.get("aliases") else ""
 
 
 async def _known(http: Http, request: Request, *, what: str) -> Mapping[str, Any]:
     """A reply; {} where there is nothing to answer with, or the caller must not read it."""
     try:
-        reply: Mapping[str, Any] = await http.send(request, what=what)
+        reply = answers.objects(await http.send(request, what=what), what)
     except ChercheError as error:
         if error.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
             return {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping, lifecycle, mapping, templates
+from sidecar.engines.opensearch import answers, bookkeeping, lifecycle, mapping, templates
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_part
@@ -47,18 +47,19 @@ class OpenSearchSuccessors:
     async def serving(self, index: str) -> Serving:
         """See `Successors.serving`."""
         found = await lifecycle.facts(self._http, index)
-        notes = [each.meta.get(UPGRADE, {}) for each in found]
         names = tuple(sorted((each.name for each in found), key=age))
         is_alias = index not in names
-        return Serving(
-            is_alias=is_alias,
-            names=names,
-            is_stream=is_alias and any(name.startswith(templates.BACKING) for name in names),
-            replaced=tuple(dict.fromkeys(name for note in notes for name in note.get("replaces", ()))),
-            successor=next((note["successor"] for note in notes if "successor" in note), ""),
-            read=_numbers(notes, "read"),
-            marks=_numbers(notes, "marks"),
-        )
+        with answers.reading(f'_meta.{UPGRADE} of index "{index}"'):
+            notes = [each.meta.get(UPGRADE, {}) for each in found]
+            return Serving(
+                is_alias=is_alias,
+                names=names,
+                is_stream=is_alias and any(name.startswith(templates.BACKING) for name in names),
+                replaced=tuple(dict.fromkeys(str(name) for note in notes for name in note.get("replaces", ()))),
+                successor=next((str(note["successor"]) for note in notes if "successor" in note), ""),
+                read=_numbers(notes, "read"),
+                marks=_numbers(notes, "marks"),
+            )
 
     async def create(self, successor: str, like: str, meta: IndexMeta) -> None:
         """See `Successors.create`."""
@@ -118,8 +119,7 @@ class OpenSearchSuccessors:
         """See `Successors.switch`; filters and routings of the aliases stay as they are."""
         actions: list[dict[str, Any]] = []
         for name in old:
-            reply = await self._send(name, Request("GET", index_path(name, "_alias")))
-            for other, options in reply[name]["aliases"].items():
+            for other, options in (await self._aliases(name)).items():
                 actions.append({"remove": {"index": name, "alias": other}})
                 actions += [{"add": {"index": successor, "alias": other, **options}} for successor in new]
         for successor in new:
@@ -148,21 +148,19 @@ class OpenSearchSuccessors:
         path = f"/_cluster/health{index_path(name)}"
         params = {"wait_for_status": "yellow", "timeout": f"{_CLONING:g}s"}
         health = await self._send(name, Request("GET", path, params=params), 2 * _CLONING)
-        if health["timed_out"]:
+        if answers.part(health, f'index "{name}"', "timed_out", of=bool):
             raise unavailable(
                 f'the copy "{name}" of index "{index}" does not start', "wait until the cluster is healthy"
             )
 
     async def replace(self, index: str, new: str) -> None:
         """See `Successors.replace`."""
-        reply = await self._send(index, Request("GET", index_path(index, "_alias")))
+        aliases = await self._aliases(index)
         await self._take_over_pipeline([index], new)
         # An alias cannot have the name of an index; in one request both steps happen at once.
         actions: list[dict[str, Any]] = [{"remove_index": {"index": index}}]
         actions.append({"add": {"index": new, "alias": index}})
-        actions += [
-            {"add": {"index": new, "alias": alias, **options}} for alias, options in reply[index]["aliases"].items()
-        ]
+        actions += [{"add": {"index": new, "alias": alias, **options}} for alias, options in aliases.items()]
         await self._send(index, Request("POST", "/_aliases", {"actions": actions}))
 
     async def roll(self, stream: str, meta: IndexMeta) -> str:
@@ -183,7 +181,7 @@ class OpenSearchSuccessors:
         if changed:
             await self._send(stream, changed)
         reply = await self._send(stream, Request("POST", index_path(stream, "_rollover")))
-        return str(reply["new_index"])
+        return str(answers.part(reply, f'index "{stream}"', "new_index", of=str))
 
     async def _take_over_pipeline(self, old: Sequence[str], new: str) -> None:
         names = sorted({name for index in old if (name := await final_pipeline(self._http, index))})
@@ -223,7 +221,7 @@ class OpenSearchSuccessors:
             for one, routing in zip(documents, routings, strict=True)
         ]
         reply = await self._send(index, Request("POST", index_path(index, "_mget"), {"docs": wanted}, params))
-        docs: list[Json] = reply["docs"]
+        docs = answers.documents(reply, f'index "{index}"', [one.id for one in documents])
         for doc in docs:
             if "error" in doc:  # nothing is known, which is not "absent"
                 raise of_part(doc["error"], f'index "{index}", document "{doc["_id"]}"')
@@ -233,9 +231,16 @@ class OpenSearchSuccessors:
         shown = {"flat_settings": "true"}
         mappings = await self._send(like, Request("GET", index_path(like, "_mapping")))
         settings = await self._send(like, Request("GET", index_path(like, "_settings"), params=shown))
-        name = max(mappings)  # of several the newest, as rollovers number them
-        body = creation(mappings[name]["mappings"], settings[name]["settings"], meta, self._dialect.recovery_source)
+        with answers.reading(f'index "{like}"'):
+            name = max(mappings)  # of several the newest, as rollovers number them
+            body = creation(mappings[name]["mappings"], settings[name]["settings"], meta, self._dialect.recovery_source)
         await self._send(successor, Request("PUT", index_path(successor), body))
+
+    async def _aliases(self, index: str) -> Mapping[str, Json]:
+        """Aliases of a concrete index, with their filters and routings."""
+        what = f'index "{index}"'
+        reply = await self._send(index, Request("GET", index_path(index, "_alias")))
+        return answers.objects(answers.part(reply, what, index, "aliases"), what)
 
     async def _annotate(self, each: mapping.IndexFacts, note: Json) -> None:
         body = {"_meta": {**each.meta, UPGRADE: note}}
@@ -307,7 +312,7 @@ def _numbers(notes: Sequence[Json], name: str) -> dict[str, int]:
 
 
 def _held(doc: Json) -> StoredDocument:
-    source = doc["_source"]
+    source = doc.get("_source") or {}
     note = bookkeeping.read(source)
     return StoredDocument(
         doc["_id"],

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
-from sidecar.engines.opensearch import mapping
+from sidecar.engines.opensearch import answers, mapping
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import ChercheError, Code, precondition
@@ -65,41 +65,43 @@ class Template:
         recovery_source : bool
             Whether the cluster can leave fields out of the recovery source.
         """
-        template = self.body.get("template", {})
-        mappings = template.get("mappings", {})
-        # Of the composed template: ours replaces `_source` of a component template as a whole.
-        source = dict(self.composed.get("mappings", {}).get("_source", {}))
-        source["excludes"] = list(dict.fromkeys((*source.get("excludes", ()), *HEAVY_FIELDS)))
-        if mapping.lean_recovery(flat(self.composed.get("settings", {})), known=recovery_source):
-            source["recovery_source_excludes"] = list(HEAVY_FIELDS)
-        ours = {
-            **mappings,
-            "_source": source,
-            "_meta": {**mappings.get("_meta", {}), "cherche": meta.to_json()},
-            "properties": mapping.completed(mappings.get("properties", {})),
-        }
-        if ours == mappings:
-            return None
-        return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": ours}})
+        with answers.reading(f"template {self.name!r}"):
+            template = self.body.get("template", {})
+            mappings = template.get("mappings", {})
+            # Of the composed template: ours replaces `_source` of a component template as a whole.
+            source = dict(self.composed.get("mappings", {}).get("_source", {}))
+            source["excludes"] = list(dict.fromkeys((*source.get("excludes", ()), *HEAVY_FIELDS)))
+            if mapping.lean_recovery(flat(self.composed.get("settings", {})), known=recovery_source):
+                source["recovery_source_excludes"] = list(HEAVY_FIELDS)
+            ours = {
+                **mappings,
+                "_source": source,
+                "_meta": {**mappings.get("_meta", {}), "cherche": meta.to_json()},
+                "properties": mapping.completed(mappings.get("properties", {})),
+            }
+            if ours == mappings:
+                return None
+            return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": ours}})
 
     def removal(self) -> Request | None:
         """The request that takes our mapping out again; None where there is none."""
-        template = self.body.get("template", {})
-        mappings = template.get("mappings", {})
-        if "cherche" not in mappings.get("_meta", {}):
-            return None
-        if self.name == own_name(self.patterns):
-            return Request("DELETE", self.path)
-        source = {**mappings.get("_source", {})}
-        source["excludes"] = [name for name in source.get("excludes", ()) if name not in HEAVY_FIELDS]
-        source.pop("recovery_source_excludes", None)
-        left = {
-            **mappings,
-            "_source": source,
-            "_meta": {key: value for key, value in mappings["_meta"].items() if key != "cherche"},
-            "properties": {name: spec for name, spec in mappings["properties"].items() if name not in OWN_FIELDS},
-        }
-        return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": left}})
+        with answers.reading(f"template {self.name!r}"):
+            template = self.body.get("template", {})
+            mappings = template.get("mappings", {})
+            if "cherche" not in mappings.get("_meta", {}):
+                return None
+            if self.name == own_name(self.patterns):
+                return Request("DELETE", self.path)
+            source = {**mappings.get("_source", {})}
+            source["excludes"] = [name for name in source.get("excludes", ()) if name not in HEAVY_FIELDS]
+            source.pop("recovery_source_excludes", None)
+            left = {
+                **mappings,
+                "_source": source,
+                "_meta": {key: value for key, value in mappings["_meta"].items() if key != "cherche"},
+                "properties": {name: spec for name, spec in mappings["properties"].items() if name not in OWN_FIELDS},
+            }
+            return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": left}})
 
 
 def own_name(patterns: Sequence[str]) -> str:
@@ -161,7 +163,8 @@ async def _of_stream(http: Http, index: str) -> Template | None:
         if error.code in _UNKNOWN:  # an alias of a stream, or a caller who may not ask
             return None
         raise
-    names = [one["template"] for one in reply["data_streams"] if "template" in one]
+    with answers.reading(f'index "{index}"'):
+        names = [str(one["template"]) for one in reply["data_streams"] if "template" in one]
     return await _named(http, names[0]) if names else None
 
 
@@ -174,13 +177,14 @@ async def _of_pattern(http: Http, pattern: str, meta: IndexMeta | None) -> Templ
     if meta is None:
         return None
     # It must win, and two templates that overlap with equal priority are refused.
-    body = {**found.body, "index_patterns": [pattern], "priority": int(found.body.get("priority", 0)) + 1}
+    with answers.reading(f"template {found.name!r}"):
+        body = {**found.body, "index_patterns": [pattern], "priority": int(found.body.get("priority", 0)) + 1}
     return Template(own_name([pattern]), body, found.composed, copied=found.name)
 
 
 async def _new(http: Http, pattern: str, meta: IndexMeta) -> Template:
     legacy = await http.send(Request("GET", "/_template"), what="templates")
-    for name, body in legacy.items():
+    for name, body in answers.objects(legacy, "templates").items():
         # A legacy template for "*" sets defaults of the whole cluster, which every index template hides anyway.
         if any(covers(one, pattern) for one in body.get("index_patterns", ()) if one != "*"):
             raise precondition(
@@ -200,19 +204,24 @@ async def _matching(http: Http, name: str) -> Template | None:
         if error.code in _UNKNOWN:
             return None
         raise
-    bodies: Mapping[str, Any] = {one["name"]: one["index_template"] for one in reply["index_templates"]}
-    found = [key for key, body in bodies.items() if any(covers(one, name) for one in body["index_patterns"])]
-    best = max(found, key=lambda key: int(bodies[key].get("priority", 0)), default=None)
+    with answers.reading("templates"):
+        bodies: Mapping[str, Any] = {str(one["name"]): one["index_template"] for one in reply["index_templates"]}
+        found = [key for key, body in bodies.items() if any(covers(one, name) for one in body["index_patterns"])]
+        best = max(found, key=lambda key: int(bodies[key].get("priority", 0)), default=None)
     return None if best is None else await _named(http, best)
 
 
 async def _named(http: Http, name: str) -> Template:
     path = quote(name, safe="")
-    reply = await http.send(Request("GET", f"/_index_template/{path}"), what=f"template {name!r}")
-    [found] = reply["index_templates"]
-    composed = await http.send(Request("POST", f"/_index_template/_simulate/{path}"), what=f"template {name!r}")
-    body = {key: value for key, value in found["index_template"].items() if key not in _CLUSTERS_OWN}
-    return Template(name, body, composed["template"])
+    what = f"template {name!r}"
+    reply = await http.send(Request("GET", f"/_index_template/{path}"), what=what)
+    composed = await http.send(Request("POST", f"/_index_template/_simulate/{path}"), what=what)
+    with answers.reading(what):
+        [found] = reply["index_templates"]
+        body = {key: value for key, value in found["index_template"].items() if key not in _CLUSTERS_OWN}
+        if not all(isinstance(one, str) for one in body["index_patterns"]):
+            raise answers.odd(what, "its patterns are no texts")
+    return Template(name, body, answers.part(composed, what, "template"))
 
 
 def covers(pattern: str, name: str) -> bool:

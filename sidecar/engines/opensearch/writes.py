@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import answers, bookkeeping
+from sidecar.engines.opensearch.answers import VERSIONED
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields, rewritten
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import NoScripts
@@ -47,17 +48,17 @@ async def shards(http: Http, index: str) -> tuple[ShardRange, ...]:
     ChercheError
         NOT_FOUND; FAILED_PRECONDITION where a shard does not answer or has no primary.
     """
-    reply = await http.send(
-        Request("GET", index_path(index, "_stats", "docs,indexing"), params={"level": "shards"}),
-        what=f'index "{index}"',
-    )
-    if failed := int(reply["_shards"].get("failed", 0)):
-        raise precondition(f'index "{index}": {failed} shards do not answer', "wait until the index is yellow or green")
-    return tuple(
-        _shard(name, stats["uuid"], shard, copies)
-        for name, stats in sorted(reply["indices"].items())
-        for shard, copies in sorted(stats["shards"].items(), key=lambda item: int(item[0]))
-    )
+    what = f'index "{index}"'
+    request = Request("GET", index_path(index, "_stats", "docs,indexing"), params={"level": "shards"})
+    reply = await http.send(request, what=what)
+    with answers.reading(what):
+        if failed := int(reply["_shards"].get("failed", 0)):
+            raise precondition(f"{what}: {failed} shards do not answer", "wait until the index is yellow or green")
+        return tuple(
+            _shard(name, str(stats["uuid"]), shard, copies)
+            for name, stats in sorted(reply["indices"].items())
+            for shard, copies in sorted(stats["shards"].items(), key=lambda item: int(item[0]))
+        )
 
 
 async def pages(
@@ -88,17 +89,20 @@ async def pages(
     while after < shard.mark:
         body = _body(after, shard.mark, fields, with_codes, only)
         request = dialect.search(shard.index, body, {"preference": preference})
-        reply = await http.send(request, what=f'index "{shard.index}", shard {shard.shard}')
+        what = f'index "{shard.index}", shard {shard.shard}'
+        reply = await http.send(request, what=what)
         # Hits that a page lacks would never be read: the next one begins behind its last number.
-        if reply["_shards"].get("failed") or reply.get("timed_out"):
+        if answers.part(reply, what, "_shards").get("failed") or reply.get("timed_out"):
             raise precondition(
                 f'index "{shard.index}": shard {shard.shard} does not answer', "wait until the index is yellow or green"
             )
-        raws = reply["hits"]["hits"]
+        raws = answers.hits(reply, what, VERSIONED)
         if raws:
             yield [_document(raw, lean) for raw in raws]
         if len(raws) < PAGE:
             return
+        if raws[-1]["_seq_no"] <= after:  # or the same page would be read for ever
+            raise answers.odd(what, f"hits after write {after} end at {raws[-1]['_seq_no']}")
         after = raws[-1]["_seq_no"]
 
 
@@ -233,18 +237,18 @@ async def _rewrite(
     docs = [_address(document) for document in documents]
     params = {"_source_excludes": ",".join(OWN_FIELDS)}
     reply = await http.send(Request("POST", "/_mget", {"docs": docs}, params), what="documents to update")
+    raws = answers.documents(reply, "documents to update", [one.id for one in documents])
     writer = Writer(http, "", sleep=sleep)
     items = []
-    for position, (document, raw) in enumerate(zip(documents, reply["docs"], strict=True)):
+    for position, (document, raw) in enumerate(zip(documents, raws, strict=True)):
         version = version_of(document)
         if not raw.get("found"):
             error = not_found(f'document "{document.id}" was deleted')
         elif (raw["_seq_no"], raw["_primary_term"]) != (version.seq_no, version.term):
             error = ChercheError(Code.ABORTED, f'document "{document.id}" was written meanwhile', "read it again")
         else:
-            items.append(
-                rewritten(position, raw, {**raw["_source"], **fields_of(document)}, keeps_version=keeps_versions)
-            )
+            source = {**(raw.get("_source") or {}), **fields_of(document)}
+            items.append(rewritten(position, raw, source, keeps_version=keeps_versions))
             continue
         writer.refuse(position, WriteResult(document.id, error))
     return await writer.deliver(items, len(documents))
@@ -253,8 +257,10 @@ async def _rewrite(
 async def final_pipeline(http: Http, index: str) -> str:
     """The pipeline that runs on all that is written to an index, "" where there is none."""
     request = Request("GET", index_path(index, "_settings", FINAL_PIPELINE), params={"flat_settings": "true"})
-    settings = (await http.send(request, what=f'index "{index}"')).get(index, {}).get("settings", {})
-    name = str(settings.get(FINAL_PIPELINE, "_none"))
+    what = f'index "{index}"'
+    reply = await http.send(request, what=what)
+    with answers.reading(what):
+        name = str(reply.get(index, {}).get("settings", {}).get(FINAL_PIPELINE, "_none"))
     return "" if name == "_none" else name
 
 

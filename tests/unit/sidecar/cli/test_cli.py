@@ -67,6 +67,6 @@ def test_no_secret_is_a_flag() -> None:
         assert not secrets & {parameter.name for parameter in command.params}, name
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["search"], ["search", "i", "t", "--size", "0"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["search"], ["search", "i", "t", "--size", "-1"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(cherche, arguments).exit_code == 2

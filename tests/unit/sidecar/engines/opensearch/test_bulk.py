@@ -103,11 +103,18 @@ async def test_what_was_acknowledged_before_a_failure_stays_acknowledged() -> No
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
-        ({}, Code.INTERNAL),
-        ({"items": []}, Code.INTERNAL),
-        ({"items": [written("a")]}, Code.INTERNAL),
-        ({"items": [written("b"), written("a")]}, Code.INTERNAL),
-        ({"items": [written("a"), {"index": {"_id": "b"}}]}, Code.INTERNAL),
+        ({}, Code.UNAVAILABLE),
+        ([], Code.UNAVAILABLE),
+        (None, Code.UNAVAILABLE),
+        ("ok", Code.UNAVAILABLE),
+        ({"items": None}, Code.UNAVAILABLE),
+        ({"items": []}, Code.UNAVAILABLE),
+        ({"items": [written("a")]}, Code.UNAVAILABLE),
+        ({"items": [written("b"), written("a")]}, Code.UNAVAILABLE),
+        ({"items": [written("a"), None]}, Code.UNAVAILABLE),
+        ({"items": [written("a"), {"index": {"_id": "b"}}]}, Code.UNAVAILABLE),
+        ({"items": [written("a"), {"index": {"_id": "b", "status": 0}}]}, Code.UNAVAILABLE),
+        ({"items": [written("a"), {"index": {"_id": "b", "status": 200, "error": "odd"}}]}, Code.UNAVAILABLE),
         (ConnectionTimeout("TIMEOUT", "slow", TimeoutError()), Code.DEADLINE_EXCEEDED),
         (refusal(401, "security_exception", "missing credentials"), Code.UNAUTHENTICATED),
         (refusal(403, "security_exception", "no permissions"), Code.PERMISSION_DENIED),
@@ -119,6 +126,14 @@ async def test_nothing_unacknowledged_is_a_success(reply: Any, code: Code) -> No
     results = await write(FakeTransport(lambda request: reply), "a", "b")
     assert results[1].error is not None
     assert results[1].error.code == code
+
+
+@pytest.mark.parametrize("odd", [None, [], "created", {}, {"index": None}, {"index": {"_id": "b", "status": "201"}}])
+async def test_an_odd_item_leaves_its_neighbours_acknowledged(odd: Any) -> None:
+    transport = FakeTransport(lambda request: {"items": [written("a"), odd, written("c")]})
+    results = await write(transport, "a", "b", "c")
+    assert codes(results) == {"a": None, "b": Code.UNAVAILABLE, "c": None}
+    assert 'document "b"' in str(results[1].error)
 
 
 async def test_disk_full_and_closed_index_name_the_next_step() -> None:

@@ -73,6 +73,21 @@ def test_a_score_is_the_sum_of_its_parts(raw: Any, mode: Any, sparse_parts: Any,
     assert (hit.score, hit.lexical, hit.sparse) == parts
 
 
+def test_unreadable_codes_are_none_and_the_hit_stays() -> None:
+    fields = {"cherche_codes": ["%%% no base64"], "cherche_terms": ["dA"]}
+    [hit] = page(
+        {"hits": {"hits": [{"_id": "a", "_score": 1.0, "fields": fields}]}}, Query("x", "bm25", ()), request={}
+    ).hits
+    assert (hit.codes, hit.terms) == (None, b"t")
+
+
+def test_a_hit_that_cannot_be_read_is_left_out_and_told() -> None:
+    raws = [{"_id": "a", "_score": 1.0}, {"_source": {}}, {"_id": "c", "_score": 0.5}]
+    found = page({"hits": {"hits": raws, "total": None}, "_shards": []}, Query("x", "bm25", ()), request={})
+    assert [hit.id for hit in found.hits] == ["a", "c"]
+    assert found.warnings == ("the cluster answered a hit that is left out: hit 1 has no _id",)
+
+
 def test_only_the_callers_named_queries_are_passed_on() -> None:
     named = {"cherche_lexical": 1.0, "mine": 2.0}
     raw = {"_id": "a", "_score": 3.0, "matched_queries": named, "fields": {"year": [1], "cherche_terms": ["dA"]}}

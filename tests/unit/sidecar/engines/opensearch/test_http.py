@@ -84,7 +84,7 @@ async def test_something_that_is_no_cluster() -> None:
         try:
             with pytest.raises(ChercheError, match="not JSON") as refused:
                 await wrong.info()
-            assert refused.value.code == Code.FAILED_PRECONDITION
+            assert refused.value.code == Code.UNAVAILABLE
         finally:
             await wrong.aclose()
 

@@ -120,8 +120,12 @@ async def test_a_document_in_an_index_of_another_encoding_is_refused_by_itself()
     assert results[1].error is None
 
 
+NO_SHARD = {"type": "no_shard_available_action_exception", "reason": "no shard"}
+
+
 async def test_an_index_that_does_not_answer_is_not_taken_for_one_without_the_document() -> None:
-    failed = {"docs": [{"_index": "old", "_id": "1", "error": {"type": "x", "reason": "no shard"}}]}
+    docs = [{"_index": name, "_id": "1", "error": NO_SHARD} for name in GROUP.names]
+    failed = {"docs": docs}
     with pytest.raises(ChercheError, match='document "1"') as unknown:
         await located(http(FakeTransport(lambda _: failed)), GROUP, [{"_id": "1"}], {})
     assert unknown.value.code is Code.UNAVAILABLE
