@@ -46,6 +46,7 @@ _FORMS: Mapping[str, tuple[str, Callable[[JsonValue], bool]]] = {
     "_id": ("a text", lambda value: isinstance(value, str) and value != ""),
     "_index": ("a text", lambda value: isinstance(value, str) and value != ""),
     "_routing": ("a text", lambda value: isinstance(value, str)),
+    "_version": ("a whole number", _is_whole),
     "_seq_no": ("a whole number", _is_whole),
     "_primary_term": ("a whole number", _is_whole),
     "_score": ("a number", lambda value: value is None or _is_number(value)),

@@ -107,7 +107,8 @@ async def hide_bookkeeping(http: Http, indices: Iterable[str], known: set[str]) 
     """
     for name in sorted(set(indices) - known):
         try:
-            for request in mapping.hiding(await _send(http, name, Request("GET", index_path(name, "_mapping")))):
+            reply = await _send(http, name, Request("GET", index_path(name, "_mapping")))
+            for request in mapping.hiding(reply, f'index "{name}"'):
                 await _send(http, name, request)
         except ChercheError as error:
             if error.code is Code.NOT_FOUND:

@@ -208,7 +208,7 @@ def completed(properties: Json) -> dict[str, Any]:
     return {**{name: spec for name, spec in properties.items() if name not in (OLD_HASH, OLD_STATE)}, **PROPERTIES}
 
 
-def hiding(mappings: Mapping[str, Json]) -> tuple[Request, ...]:
+def hiding(mappings: Json, what: str = "index") -> tuple[Request, ...]:
     """Requests for indices that an earlier release set up: fields for hash and state that no search matches.
 
     Parameters
@@ -217,11 +217,13 @@ def hiding(mappings: Mapping[str, Json]) -> tuple[Request, ...]:
         The reply to ``GET /index/_mapping``.
     """
     requests = []
-    for name, entry in sorted(mappings.items()):
-        held = entry.get("mappings", {})
-        missing = {key: spec for key, spec in bookkeeping.PROPERTIES.items() if key not in held.get("properties", {})}
-        if missing and "cherche" in (held.get("_meta") or {}):
-            requests.append(Request("PUT", index_path(name, "_mapping"), {"properties": missing}))
+    for name, entry in sorted(objects(mappings, what).items()):
+        with reading(what):
+            held = entry.get("mappings", {})
+            there = held.get("properties", {})
+            missing = {key: spec for key, spec in bookkeeping.PROPERTIES.items() if key not in there}
+            if missing and "cherche" in (held.get("_meta") or {}):
+                requests.append(Request("PUT", index_path(name, "_mapping"), {"properties": missing}))
     return tuple(requests)
 
 

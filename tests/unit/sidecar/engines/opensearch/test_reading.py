@@ -22,7 +22,8 @@ async def test_a_document_under_a_routing_that_nobody_named_is_found_by_a_search
 
 
 async def test_versions_that_no_number_of_writes_explains_are_somebodys() -> None:
-    hits = [{"_version": version, "_seq_no": seq_no} for version, seq_no in ((1, 0), (3, 2), (5, 3), (1700000000, 8))]
+    numbers = ((1, 0), (3, 2), (5, 3), (1700000000, 8))
+    hits = [{"_id": "a", "_version": version, "_seq_no": seq_no} for version, seq_no in numbers]
     assert await engine(FakeTransport(lambda _: {"hits": {"hits": hits}})).foreign_versions("books", 9) == 2
 
 
