@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench interop chart ray clean
+.PHONY: demo test prove lint proto plugin cluster bench interop chart ray axe clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -59,6 +59,13 @@ chart: $(READY)
 ray: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	CHERCHE_REQUIRE=ray $(BIN)/python -m pytest tests/integration/cli/test_backfill_on_ray.py
+
+# axe-core, which the browser tests judge the page's accessibility with, into the user's cache folder.
+AXE_VERSION ?= 4.14.1
+axe: $(READY)
+	npm install --silent --no-audit --no-fund axe-core@$(AXE_VERSION) --prefix "$$($(BIN)/python -c 'import os, pathlib; \
+	from sidecar.cluster.places import cache_folder; \
+	print(cache_folder(os.environ, root=os.geteuid() == 0, home=pathlib.Path.home()) / "node")')"
 
 clean:
 	rm -rf $(VENV) build dist

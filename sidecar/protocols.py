@@ -67,6 +67,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def list_indices(self) -> tuple[IndexGroup, ...]:
+        """All indices that the caller may see, those that are encoded alike together; none is no error."""
+        ...
+
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         """The requests that `setup` would make. Writes nothing; the index may be missing."""
         ...

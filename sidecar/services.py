@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 
 from sidecar.config import Limits, Settings
@@ -9,6 +10,7 @@ from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
 from sidecar.pipeline import Context
+from sidecar.values.search import SearchResult
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
 ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
@@ -71,6 +73,11 @@ class Services:
         self.metrics.items.labels(method, "failed").inc(failed)
         self.metrics.truncated.labels(method).inc(truncated)
 
+    def measure(self, result: SearchResult) -> None:
+        """Record a search's stages, and what became of its rerank."""
+        self.metrics.stages(result.timings)
+        self.metrics.reranked(result.rerank)
+
 
 def check_exposure(settings: Settings) -> None:
     """Refuse to listen beyond this machine unprotected.
@@ -90,6 +97,21 @@ def check_exposure(settings: Settings) -> None:
             f"host {settings.host} can be reached from other machines",
             "give --tls-cert, --tls-key and --token-file (or --tls-client-ca), or --insecure, or listen on 127.0.0.1",
         )
+
+
+def index_name(index: str) -> str:
+    """A name that can be one; what else it may be is the engine's to say.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for none, and for control characters.
+    """
+    if not index.strip():
+        raise invalid("no index is named", "name one")
+    if any(unicodedata.category(character) == "Cc" for character in index):
+        raise invalid(f"the index name {index!r} holds a control character", "name an index that exists")
+    return index
 
 
 def serving(registry: Registry) -> dict[str, bool]:

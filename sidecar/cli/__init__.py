@@ -15,6 +15,7 @@ from sidecar import __version__
 VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
         "demo": ("sidecar.cli.demo", "demo", "Feed a real corpus to an embedded engine and search it."),
+        "ui": ("sidecar.cli.ui", "ui", "Open the page on the engine's indices, on this machine alone."),
         "serve": ("sidecar.cli.serve", "serve", "Serve models over gRPC."),
         "try": ("sidecar.cli.try_", "try_", "Compare a cluster's BM25 with reranking; writes nothing."),
         "setup": ("sidecar.cli.setup", "setup", "Add the mapping to an index, new or existing."),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from sidecar.cli.options import flag
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import Variant
+from sidecar.cli.ui import OPEN, PORT, serve_page
 from sidecar.demo.corpus import Entry, standard_library
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import SourceDocument
@@ -36,30 +38,49 @@ Ranks = dict[str, int | None]
 @verb("demo", connects=False)
 @click.option("--model", default="", metavar="PATH|ID", help="Another model than the shipped one.")
 @flag(options(IndexOptions)["reranker"])
-def demo(session: Session, model: str, reranker: str) -> None:
+@click.option("--keep", is_flag=True, help="Keep the index for another time, and open the page on it.")
+@PORT
+@OPEN
+def demo(session: Session, model: str, reranker: str, keep: bool, port: int, no_open: bool) -> None:
     """Feed a real corpus to an embedded engine and search it.
 
     The corpus is the documentation of Python's standard library on this machine: nothing is
-    downloaded, and the index lies in a temporary folder. Prints where each search's known target
-    stands in each mode.
+    downloaded, and the index lies in a temporary folder, or with --keep in the user's data folder. Prints
+    where each search's known target stands in each mode.
     """
     started = time.monotonic()
     names = session.model_name(model), session.model_name(reranker)
-    with tempfile.TemporaryDirectory(prefix="cherche-demo-") as folder:
-        local = replace(session, flags=_local(Path(folder)))
+    with _file(keep) as path:
+        local = replace(session, flags=_local(path))
         report = local.run(lambda client: _demo(local, client, *names), models=names)
-    report["seconds"] = round(time.monotonic() - started, 1)
-    session.output.data(report, lambda: print_report(report))
+        report["seconds"] = round(time.monotonic() - started, 1)
+        session.output.data(report, lambda: print_report(report))
+        if keep:
+            session.output.note(f"the index is kept in {path}")
+            query = report["searches"][0]["search"]
+            asyncio.run(serve_page(local, local.settings(), INDEX, query, port=port, opens=not no_open))
 
 
-def _local(folder: Path) -> dict[str, Any]:
+@contextmanager
+def _file(keep: bool) -> Iterator[Path]:
+    """Where the index lies: beside the user's own, or in a folder that is gone afterwards."""
+    if keep:
+        from sidecar import config
+
+        yield config.default_embedded_path().with_name("demo.sqlite")
+        return
+    with tempfile.TemporaryDirectory(prefix="cherche-demo-") as folder:
+        yield Path(folder) / "index.sqlite"
+
+
+def _local(path: Path) -> dict[str, Any]:
     """Settings of a sidecar of its own, whatever the environment names."""
     from sidecar import config
 
     return {
         "server": "",
         "engine": "embedded",
-        "embedded": {"path": folder / "index.sqlite"},
+        "embedded": {"path": path},
         "models": {config.SHIPPED: config.shipped_model()},
         "model": config.SHIPPED,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from click.core import ParameterSource
 from sidecar.cli.options import offered
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
-from sidecar.errors import invalid
+from sidecar.values.curl import curl_command
 from sidecar.values.documents import Json
 from sidecar.values.options import options
 from sidecar.values.search import Explanation, Hit, RerankStatus, SearchRequest, SearchResult
@@ -164,24 +163,6 @@ def _footer(result: SearchResult) -> str:
     if result.next_page_token:
         parts.append(f"next page: --page {result.next_page_token}")
     return ", ".join(parts)
-
-
-def curl_command(url: str, request: Json) -> str:
-    """The engine's request for a shell; credentials are the reader's to add.
-
-    >>> curl_command("http://localhost:9200", {"method": "GET", "path": "/a/_count", "body": None})
-    'curl -X GET http://localhost:9200/a/_count'
-    """
-    if not str(request.get("path", "")).startswith("/"):
-        raise invalid("the embedded engine has no HTTP request to show", "use --engine opensearch")
-    target = url.rstrip("/") or "$OPENSEARCH_URL"
-    command = f"curl -X {request['method']} " + (
-        f'"{target}{request["path"]}"' if target.startswith("$") else shlex.quote(target + request["path"])
-    )
-    if request.get("body") is None:
-        return command
-    body = json.dumps(request["body"], ensure_ascii=False)
-    return f"{command} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def _body(filter_json: str | None, query_json: Path | None) -> dict[str, Any]:

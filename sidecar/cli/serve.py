@@ -24,7 +24,9 @@ def _path() -> click.Path:
 @click.option("--metrics-port", type=click.IntRange(-1, 65535), help="Prometheus metrics; -1 for none.")
 @click.option("--gateway-host", help="Address of the JSON gateway.  [default: 127.0.0.1]")
 @click.option(
-    "--gateway-port", type=click.IntRange(-1, 65535), help="JSON over HTTP; 0 for a free port.  [default: -1, none]"
+    "--gateway-port",
+    type=click.IntRange(-1, 65535),
+    help="JSON over HTTP, and the page; 0 for a free port.  [default: -1, none]",
 )
 @click.option("--tls-cert", type=_path(), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=_path(), help="Private key, PEM.")

@@ -30,7 +30,6 @@ from sidecar.observe.metrics import Metrics
 from sidecar.services import deadline_exceeded, defect, too_deep, unauthenticated
 
 HEALTH = "/healthz"
-"""Path that needs no token."""
 
 OTHER = "other"
 """Label of unknown paths, so that a scanner cannot add series to the metrics."""
@@ -77,6 +76,8 @@ class AccessMiddleware:
         What callers present as ``Authorization: Bearer …``; "" for no check.
     paths : collection of str
         Paths that have a label of their own in the metrics.
+    open_paths : collection of str
+        Paths that need no token.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class AccessMiddleware:
         gateway: Gateway,
         token: str,
         paths: Collection[str],
+        open_paths: Collection[str],
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -97,6 +99,7 @@ class AccessMiddleware:
         self._values = max(_FEWEST_VALUES, VALUES_PER_ITEM * limits.items)
         self._expected = f"Bearer {token}".encode() if token else b""
         self._paths = frozenset(paths)
+        self._open_paths = frozenset(open_paths)
         self._log = logs.get("gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +138,7 @@ class AccessMiddleware:
             async with asyncio.timeout(self._limits.deadline):
                 headers = Headers(scope=scope)
                 self._check_host(headers.get("host", ""))
-                self._check_token(name, headers)
+                self._check_token(scope["path"], headers)
                 if scope["method"] == "POST":
                     _check_content_type(headers.get("content-type", ""))
                 body = await self._body(headers, receive)
@@ -166,10 +169,10 @@ class AccessMiddleware:
             "call it by its address, or add the name to CHERCHE_GATEWAY__HOSTS on the server",
         )
 
-    def _check_token(self, name: str, headers: Headers) -> None:
+    def _check_token(self, path: str, headers: Headers) -> None:
         # Starlette decodes headers as latin-1: these are the bytes that were sent.
         given = headers.get("authorization", "").encode("latin-1")
-        if self._expected and name != HEALTH and not hmac.compare_digest(given, self._expected):
+        if self._expected and path not in self._open_paths and not hmac.compare_digest(given, self._expected):
             raise unauthenticated()
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP application: one route per dialect, and invalid requests as typed errors."""
+"""The HTTP application: one route per dialect, the page, and invalid requests as typed errors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sidecar.gateway.access import HEALTH, AccessMiddleware
 from sidecar.gateway.dialects import DIALECTS, AnyDialect
 from sidecar.gateway.errors import HttpError, Problem, response_of, unprocessable
 from sidecar.gateway.fields import TAG
+from sidecar.gateway.page.assets import ASSETS, HOME
+from sidecar.gateway.page.routes import QUESTIONS, add_page
 from sidecar.services import Services, serving
 
 _PROBLEMS = {
@@ -36,7 +38,7 @@ _SHOWN = 60
 
 
 def create_app(services: Services, token: str = "", gateway: Gateway | None = None) -> FastAPI:
-    """The dialects as an ASGI application.
+    """The dialects and the page as an ASGI application.
 
     Parameters
     ----------
@@ -67,7 +69,8 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
     for dialect in DIALECTS:
         _add(app, dialect)
     app.add_api_route(HEALTH, _health, response_model=None, responses=_HEALTH, operation_id="healthz")
-    paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url)}
+    add_page(app)
+    paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url), HOME, *QUESTIONS}
     app.add_middleware(
         AccessMiddleware,
         metrics=services.metrics,
@@ -75,6 +78,7 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
         gateway=gateway or Gateway(),
         token=token,
         paths=paths,
+        open_paths={HEALTH, *ASSETS},
     )
     return app
 

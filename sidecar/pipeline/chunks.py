@@ -34,6 +34,13 @@ async def windows(
     return cut(read, fields, max_length, chunks)
 
 
+async def surroundings(encoder: Encoder) -> tuple[int, int]:
+    """Special tokens, and those of a prompt, before and after the text in each window."""
+    frame, probe = await encoder.tokenize(PROBES, "document")
+    edge = _leading(frame, probe)
+    return edge, len(frame) - edge
+
+
 def reach(max_length: int, chunks: Chunks) -> int:
     """Tokens to read of a document so that `cut` fills all windows; 0 for one window."""
     return max_length * chunks.most if chunks.most > 1 else 0

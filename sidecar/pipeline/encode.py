@@ -191,7 +191,7 @@ async def tokenize_document(encoder: Encoder, texts: Sequence[str], meta: IndexM
     ChercheError
         INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
-    return merged_tokens(await _windows(encoder, texts, meta))
+    return merged_tokens(await document_windows(encoder, texts, meta))
 
 
 def document_length(meta: IndexMeta, encoder: Encoder) -> int:
@@ -224,13 +224,19 @@ async def _cut_or_error(encoder: Encoder, texts: Sequence[str], meta: IndexMeta)
 
 async def _windows_or_error(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens] | ChercheError:
     try:
-        return await _windows(encoder, texts, meta)
+        return await document_windows(encoder, texts, meta)
     except ChercheError as error:
         return error
 
 
-async def _windows(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens]:
-    """A document that fits is one window, as if there were no chunks."""
+async def document_windows(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> list[Tokens]:
+    """The windows of a document given as one text per field; one that fits is one window, as if there were no chunks.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
+    """
     length = document_length(meta, encoder)
     fields = meta.fields
     if any(field.token_share for field in fields):

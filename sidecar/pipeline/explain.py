@@ -42,7 +42,7 @@ async def explain(
     """
     found = await trace(request, context, with_terms=True)
     shown = [hit for hit in found.result.hits if not ids or hit.id in ids]
-    explained = [await _explain_hit(hit, found) for hit in await _received(shown, found, request.index, context)]
+    explained = [await explain_hit(hit, found) for hit in await received(shown, found, request.index, context)]
     absent = sorted(set(ids) - {hit.id for hit in shown})
     if absent:
         warning = f"not explained, since not on this page: {', '.join(absent)}"
@@ -51,7 +51,7 @@ async def explain(
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class Shown:
     """A hit, and whether the caller received all of the text behind its terms, and behind its codes."""
 
     hit: Hit
@@ -60,7 +60,7 @@ class _Shown:
     codes_text: bool
 
 
-async def _received(hits: Sequence[Hit], found: Trace, index: str, context: Context) -> list[_Shown]:
+async def received(hits: Sequence[Hit], found: Trace, index: str, context: Context) -> list[Shown]:
     """Compare what was returned with what was encoded: by hash, or with the text that was encoded just now."""
     meta = found.meta
     is_set_up, has_codes = bool(meta.fingerprint.sparse), bool(meta.fingerprint.codes) and not found.by_text
@@ -68,21 +68,23 @@ async def _received(hits: Sequence[Hit], found: Trace, index: str, context: Cont
     stored = await context.engine.read(index, [hit.id for hit in hits]) if is_set_up else {}
     shown = []
     for hit in hits:
-        texts, known = _texts(hit.source, meta), stored.get(hit.id)
-        whole = texts == _texts(fetched[hit.id].source, meta)
+        texts, known = texts_of(hit.source, meta), stored.get(hit.id)
+        whole = texts == texts_of(fetched[hit.id].source, meta)
         same = known is not None and content_hash(texts, meta.fields, meta.fingerprint) == known.hash
-        shown.append(_Shown(hit, fetched[hit.id], same, same if has_codes else whole))
+        shown.append(Shown(hit, fetched[hit.id], same, same if has_codes else whole))
     return shown
 
 
-def _texts(source: Json, meta: IndexMeta) -> list[str]:
+def texts_of(source: Json, meta: IndexMeta) -> list[str]:
+    """The text of each encoded field of what a caller received; empty where that has none."""
     try:
         return field_texts("hit", source, meta.fields)
     except ChercheError:
         return []
 
 
-async def _explain_hit(shown: _Shown, found: Trace) -> Explanation:
+async def explain_hit(shown: Shown, found: Trace) -> Explanation:
+    """Contributions to the score of one hit."""
     terms, term_notes = _terms(shown.fetched, found)
     matches, match_notes = await _matches(shown, found)
     notes = (*term_notes, *match_notes)
@@ -129,7 +131,7 @@ def contributions(
     return tuple(sorted(shared, key=lambda term: (-term.contribution, term.token)))
 
 
-async def _matches(shown: _Shown, found: Trace) -> tuple[tuple[TokenMatch, ...], tuple[str, ...]]:
+async def _matches(shown: Shown, found: Trace) -> tuple[tuple[TokenMatch, ...], tuple[str, ...]]:
     hit = shown.hit
     data, query = found.codes.get(hit.id), found.query.embeddings
     if found.reranker is None or query is None or hit.parts.maxsim is None or data is None:
@@ -151,7 +153,7 @@ async def _matches(shown: _Shown, found: Trace) -> tuple[tuple[TokenMatch, ...],
 async def _document_tokens(hit: Hit, rows: int, meta: IndexMeta, encoder: Encoder) -> tuple[list[str], tuple[str, ...]]:
     """Token string of each row of the codes."""
     try:
-        tokens = await tokenize_document(encoder, _texts(hit.source, meta), meta)
+        tokens = await tokenize_document(encoder, texts_of(hit.source, meta), meta)
     except ChercheError as error:
         return [""] * rows, (error.reason,)
     kept = encoder.kept(tokens, "document")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
@@ -43,21 +42,6 @@ def identity(call: Call) -> Identity:
     """The cluster credentials that the caller forwards; anonymous without."""
     metadata = dict(call.invocation_metadata() or ())
     return Identity(metadata.get(CLUSTER_AUTHORIZATION) or None)
-
-
-def index_name(index: str) -> str:
-    """A name that can be one; what else it may be is the engine's to say.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT for none, and for control characters.
-    """
-    if not index.strip():
-        raise invalid("no index is named", "name one")
-    if any(unicodedata.category(character) == "Cc" for character in index):
-        raise invalid(f"the index name {index!r} holds a control character", "name an index that exists")
-    return index
 
 
 def fitting(services: Services, response: M) -> M:

@@ -9,8 +9,8 @@ from sidecar import pipeline
 from sidecar.errors import invalid
 from sidecar.maintenance import backfill, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
-from sidecar.rpc.call import Call, bounded, index_name, unbounded
-from sidecar.services import Services
+from sidecar.rpc.call import Call, bounded, unbounded
+from sidecar.services import Services, index_name
 from sidecar.values.documents import SourceDocument
 from sidecar.wire import index as convert
 from sidecar.wire import maintenance

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sidecar import pipeline
 from sidecar.pb.cherche.v1 import search_pb2, search_pb2_grpc
-from sidecar.rpc.call import Call, bounded, fitting, index_name
-from sidecar.services import Services
-from sidecar.values.search import SearchRequest, SearchResult
+from sidecar.rpc.call import Call, bounded, fitting
+from sidecar.services import Services, index_name
+from sidecar.values.search import SearchRequest
 from sidecar.wire import search as convert
 
 
@@ -19,14 +19,14 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     async def Search(self, request: search_pb2.SearchRequest, context: Call) -> search_pb2.SearchResponse:
         """Find hits."""
         result = await pipeline.search(_request(request), bounded(self._services, context))
-        self._measure(result)
+        self._services.measure(result)
         return fitting(self._services, convert.result_to_pb(result))
 
     async def Explain(self, request: search_pb2.ExplainRequest, context: Call) -> search_pb2.ExplainResponse:
         """Find hits and say why each is where it is."""
         ours = bounded(self._services, context)
         result, explanations = await pipeline.explain(_request(request.search), ours, tuple(request.ids))
-        self._measure(result)
+        self._services.measure(result)
         return fitting(
             self._services,
             search_pb2.ExplainResponse(
@@ -34,10 +34,6 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
                 explanations=[convert.explanation_to_pb(explanation) for explanation in explanations],
             ),
         )
-
-    def _measure(self, result: SearchResult) -> None:
-        self._services.metrics.stages(result.timings)
-        self._services.metrics.reranked(result.rerank)
 
 
 def _request(request: search_pb2.SearchRequest) -> SearchRequest:

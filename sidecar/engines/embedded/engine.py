@@ -74,6 +74,10 @@ class EmbeddedEngine:
         """Settings of `index`; None after `remove`."""
         return (await self._read(lambda db: indices.get(db, index))).meta
 
+    async def list_indices(self) -> tuple[IndexGroup, ...]:
+        """Each index alone, in ascending order of name."""
+        return tuple(IndexGroup((index.name,), index.meta) for index in await self._read(indices.every))
+
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         """The statements that `setup` would run."""
         return await self._read(lambda db: indices.plan(db, index, meta))

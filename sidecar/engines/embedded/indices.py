@@ -33,13 +33,21 @@ class Index:
         return f"{self.id}.{self.generation}"
 
 
+_COLUMNS = "SELECT id, name, meta, fields, generation FROM indices"
+
+
 def find(connection: sqlite3.Connection, name: str) -> Index | None:
     """Look up an index; None if it does not exist."""
-    row = connection.execute(
-        "SELECT id, name, meta, fields, generation FROM indices WHERE name = ?", (name,)
-    ).fetchone()
-    if row is None:
-        return None
+    row = connection.execute(f"{_COLUMNS} WHERE name = ?", (name,)).fetchone()
+    return None if row is None else _index(row)
+
+
+def every(connection: sqlite3.Connection) -> list[Index]:
+    """All indices in ascending order of name."""
+    return [_index(row) for row in connection.execute(f"{_COLUMNS} ORDER BY name")]
+
+
+def _index(row: tuple[int, str, str | None, str, int]) -> Index:
     id, name, meta, fields, generation = row
     known = IndexMeta.from_json(json.loads(meta)) if meta is not None else None
     return Index(id, name, known, tuple(json.loads(fields)), generation)

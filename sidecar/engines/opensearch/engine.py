@@ -254,6 +254,10 @@ which would end up in logs — send them as an identity, or configure a service 
         async for document in reading.scan(self._http, await self._dialect(), index):
             yield document
 
+    async def list_indices(self) -> tuple[IndexGroup, ...]:
+        """See `Engine.list_indices`; without the cluster's own."""
+        return mapping.groups(await lifecycle.every(self._http))
+
     async def groups(self, index: str) -> tuple[IndexGroup, ...]:
         """See `Engine.groups`."""
         return mapping.groups(await lifecycle.facts(self._http, index))

@@ -17,6 +17,7 @@ from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 _ENCODED = {"bool": {"filter": [bookkeeping.is_in("ok"), {"exists": {"field": TERMS}}]}}
 
 _ATTEMPTS = 5
+_FLAT = {"flat_settings": "true"}
 Plan = tuple[tuple[Request, ...], SetupPlan]
 
 
@@ -28,11 +29,10 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     ChercheError
         NOT_FOUND where there is none; UNAVAILABLE where the name is switched between all pairs of requests.
     """
-    params = {"flat_settings": "true"}
     # No single request gives both: an alias that is switched in between answers for different indices.
     for _ in range(_ATTEMPTS):
         mappings = await _send(http, index, Request("GET", index_path(index, "_mapping")))
-        settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=params))
+        settings = await _send(http, index, Request("GET", index_path(index, "_settings"), params=_FLAT))
         what = f'index "{index}"'
         if set(answers.objects(mappings, what)) == set(answers.objects(settings, what)):
             break
@@ -41,6 +41,17 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     if not mappings:  # what a pattern gets to which nothing fits
         raise not_found(f"no index fits {index!r}", f"run: cherche setup '{index}' for those to come")
     return mapping.facts(mappings, settings, what)
+
+
+async def every(http: Http) -> tuple[mapping.IndexFacts, ...]:
+    """All indices that a caller may see, without those that the cluster names with a dot for itself."""
+    mappings = await _send(http, "_all", Request("GET", "/_mapping"))
+    settings = await _send(http, "_all", Request("GET", "/_settings", params=_FLAT))
+    # An index may come or go between the two requests.
+    what = "the list of indices"
+    found, set_as = answers.objects(mappings, what), answers.objects(settings, what)
+    names = sorted(name for name in found.keys() & set_as.keys() if not name.startswith("."))
+    return mapping.facts({name: found[name] for name in names}, {name: set_as[name] for name in names}, what)
 
 
 async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> Plan:

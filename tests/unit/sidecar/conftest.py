@@ -139,6 +139,10 @@ class FakeEngine:
     async def groups(self, index: str) -> tuple[IndexGroup, ...]:
         return (IndexGroup((index,), await self.meta(index), self.max_window),)
 
+    async def list_indices(self) -> tuple[IndexGroup, ...]:
+        self._called("list_indices")
+        return tuple(IndexGroup((name,), meta) for name, meta in sorted(self.metas.items()))
+
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         self._called("plan")
         return SetupPlan(({"method": "PUT", "path": index, "body": meta.to_json()},), len(self.documents))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-
 import pytest
 
-from sidecar.cli.search import curl_command
 from tests.unit.sidecar.cli.conftest import Command
 
 
@@ -88,13 +84,6 @@ def test_pages_follow_one_another(articles: Command) -> None:
 
 def test_the_embedded_engine_has_no_curl_command(articles: Command) -> None:
     assert "--engine opensearch" in articles("search", "articles", "aspirin", "--curl", code=1).stderr
-
-
-def test_a_curl_command_quotes_the_body_and_leaves_the_cluster_to_a_variable() -> None:
-    request = {"method": "POST", "path": "/a/_search", "body": {"query": {"match": {"t": "it's"}}}}
-    command = curl_command("", request)
-    assert command.startswith('curl -X POST "$OPENSEARCH_URL/a/_search" -H ')
-    assert json.loads(shlex.split(command)[-1]) == request["body"]
 
 
 def test_terms_are_counted_only_of_a_pruned_query(articles: Command) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import Code
 from sidecar.protocols import Engine
+from tests.integration.engines.conftest import META
 from tests.unit.sidecar.engines.embedded.conftest import refused
 
 
@@ -126,3 +127,17 @@ async def test_what_was_acknowledged_survives_a_killed_process(bench, path, bulk
     assert len(held) % 20 == 0
     assert (await survivor.search("sun", size=0)).total == len(held)
     await survivor.engine.aclose()
+
+
+async def test_it_lists_its_indices_by_name_and_those_that_are_not_set_up(filled):
+    await filled.engine.setup("a-second", META)
+    await filled.engine.remove(filled.index)
+    listed = await filled.engine.list_indices()
+    assert [(group.names, group.meta) for group in listed] == [(("a-second",), META), ((filled.index,), None)]
+
+
+async def test_a_file_that_is_not_there_lists_no_index(tmp_path):
+    engine = EmbeddedEngine(tmp_path / "none.db")
+    assert await engine.list_indices() == ()
+    await engine.aclose()
+    assert not list(tmp_path.iterdir())

@@ -107,3 +107,10 @@ async def test_who_may_not_change_the_mapping_is_told_who_can() -> None:
     assert result.error is not None
     assert result.error.code is Code.FAILED_PRECONDITION
     assert "cherche setup books" in result.error.next_step
+
+
+async def test_it_lists_indices_without_those_of_the_cluster() -> None:
+    names = ("books", "films", ".security")
+    found = await engine(FakeTransport(lambda _: {n: {"mappings": {}, "settings": {}} for n in names})).list_indices()
+    assert [group.names for group in found] == [("books", "films")]
+    assert await engine(FakeTransport(lambda _: {})).list_indices() == ()

@@ -1,0 +1,98 @@
+"""What there is to search, and how each index stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from cherche_models.codec import unpack_terms
+from sidecar import __version__
+from sidecar.maintenance import setup
+from sidecar.pipeline import Context
+from sidecar.services import Services, index_name
+from sidecar.values.documents import StoredDocument
+from sidecar.values.index import IndexMeta
+
+_SAMPLE = 64
+
+
+class IndexBody(BaseModel):
+    """An index, by name."""
+
+    index: str
+
+
+async def listed(services: Services, context: Context) -> dict[str, Any]:
+    """The indices that the caller may see by name, the engine, and the models that are served.
+
+    Raises
+    ------
+    ChercheError
+        Of the engine.
+    """
+    groups, engine = await context.engine.list_indices(), await context.engine.info()
+    found = {name: _summary(group.meta) for group in groups for name in group.names}
+    return {
+        "version": __version__,
+        "engine": {"product": engine.product, "version": engine.version},
+        "models": [{"name": model.name, "state": model.state} for model in services.registry.list()],
+        "indices": [{"name": name, **found[name]} for name in sorted(found)],
+    }
+
+
+def _summary(meta: IndexMeta | None) -> dict[str, Any]:
+    """How an index is searched; `model` is "" where it is not set up."""
+    if meta is None:
+        return {"model": "", "reranks": False}
+    return {
+        "model": meta.model,
+        "reranks": bool(meta.reranker or meta.fingerprint.codes),
+        "fields": [field.name for field in meta.fields],
+        "sparse_boost": meta.sparse_boost,
+        "rerank_weight": meta.rerank_weight,
+        "rerank_window": meta.rerank_window,
+    }
+
+
+async def described(body: IndexBody, services: Services, context: Context) -> dict[str, Any]:
+    """How an index was set up, what it holds, and what should be mended, as ``cherche doctor`` says it.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND; of the engine.
+    """
+    report = await setup.report(index_name(body.index), context)
+    room = await context.engine.room(body.index)
+    sampled = await context.engine.sample(body.index, _SAMPLE) if report.meta else []
+    return {
+        "index": report.index,
+        "meta": report.meta.to_json() if report.meta else None,
+        "counts": asdict(report.stats),
+        "engine": {"product": report.engine.product, "version": report.engine.version},
+        "served": report.served,
+        "findings": list(report.findings),
+        "groups": [{"names": list(group.names), "model": group.model} for group in report.groups],
+        "replaced": list(report.replaced),
+        "room": asdict(room) if room else None,
+        "bytes": parts_of(sampled, report.stats.encoded),
+        "sampled": len(sampled),
+    }
+
+
+def parts_of(sampled: Sequence[StoredDocument], encoded: int) -> dict[str, int]:
+    """Bytes of one copy of what is stored beside the documents, projected from a sample of them.
+
+    Postings are counted as `setup` projects them, packed terms and codes as they are.
+    """
+    whole = [document for document in sampled if document.terms]
+    scale = encoded / max(1, len(whole))
+    terms = sum(len(unpack_terms(document.terms or b"")) for document in whole)
+    return {
+        "weights": round(scale * terms * setup.POSTING_BYTES),
+        "packed terms": round(scale * sum(len(document.terms or b"") for document in whole)),
+        "token codes": round(scale * sum(len(document.codes or b"") for document in whole)),
+    }

@@ -1,0 +1,182 @@
+"""The page in a real browser, by keyboard alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser import Browser
+from tests.e2e.conftest import INDEX
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+QUERY = "delete a folder with everything in it"
+
+
+def asked(tab: Browser, query: str = QUERY, fragment: str = "") -> None:
+    """A search by keyboard: slash, the words, Enter."""
+    tab.open(fragment)
+    tab.until("document.activeElement.id === 'query'")
+    tab.page.keyboard.type(query)
+    tab.press("Enter")
+    tab.page.wait_for_selector(".hit")
+
+
+def shares(line: str) -> tuple[float, float]:
+    """A hit's score, and the sum of its parts, as they are printed."""
+    score, *parts = [float(number) for number in re.findall(r"\d+\.\d+|\b0\b", line)]
+    return score, sum(parts)
+
+
+def test_a_search_shows_both_modes_and_bars_that_add_up(tab: Browser) -> None:
+    asked(tab)
+    assert tab.page.eval_on_selector("#index", "one => one.value") == INDEX
+    assert tab.text(".rank")[:2] == ["1", "2"]
+    lines = tab.text(".nums")
+    assert len(lines) == len(tab.text(".hit"))
+    for line in lines:
+        score, total = shares(line)
+        assert total == pytest.approx(score, abs=0.004), line
+    assert any("MaxSim" in line for line in lines)
+    assert "MaxSim reordered the best" in " ".join(tab.text(".said"))
+
+
+def test_lines_show_where_each_hit_moved(tab: Browser) -> None:
+    asked(tab)
+    columns = tab.page.query_selector_all(".hits")
+    left, right = (
+        {card.get_attribute("data-id"): place for place, card in enumerate(column.query_selector_all(".hit"))}
+        for column in columns
+    )
+    tab.page.wait_for_selector(".lines path", state="attached")
+    drawn = {one.get_attribute("data-id"): one.get_attribute("class") for one in tab.page.query_selector_all("path")}
+    assert set(drawn) == set(left) | set(right)
+    for id, kind in drawn.items():
+        if id in left and id in right:
+            assert kind == ("up" if right[id] < left[id] else "down" if right[id] > left[id] else "same")
+        else:
+            assert kind == ("new" if id in right else "gone")
+
+
+def test_hits_are_walked_by_keyboard_and_what_was_asked_is_shown(tab: Browser) -> None:
+    asked(tab)
+    tab.page.locator(".hits").nth(1).locator(".hit-title").first.focus()
+    for key, rank in (("j", "2"), ("ArrowDown", "3"), ("k", "2")):
+        tab.press(key)
+        tab.until(f"document.activeElement.closest('.hit')?.querySelector('.rank').textContent === '{rank}'")
+    tab.page.focus(".how summary")
+    tab.press("Enter")
+    tab.page.wait_for_selector(".how[open] pre")
+    assert '"words"' in tab.text("pre")[0]
+    assert "engine" in " ".join(tab.text(".waterfall"))
+
+
+def test_a_mode_is_changed_by_keyboard_and_kept_in_the_address(tab: Browser) -> None:
+    asked(tab)
+    tab.page.select_option("[aria-label='Left column']", "sparse")
+    tab.until("document.querySelector('.said').textContent.includes('weighted term')")
+    tab.page.reload()
+    tab.page.wait_for_selector(".hit")
+    assert tab.page.eval_on_selector("[aria-label='Left column']", "one => one.value") == "sparse"
+    assert tab.page.eval_on_selector("#query", "one => one.value") == QUERY
+
+
+def test_what_goes_wrong_says_what_to_do(tab: Browser) -> None:
+    tab.open("index=none&q=words")
+    tab.page.wait_for_selector(".problem")
+    assert "there is no index 'none'" in tab.text(".problem")[0]
+    assert tab.text(".problem code") == ["cherche setup none"]
+    assert all("404" in line for line in tab.said), "the browser's own line about the answer"
+    tab.said.clear()
+
+
+def test_the_keys_are_told(tab: Browser) -> None:
+    asked(tab)
+    tab.page.focus(".hit-title")
+    tab.press("?")
+    assert "from hit to hit" in tab.text("dialog")[0]
+    tab.press("Escape")
+    assert tab.page.query_selector("dialog") is None
+
+
+@pytest.mark.parametrize("width", [1280, 800, 400])
+def test_nothing_is_wider_than_the_window(tab: Browser, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 900})
+    asked(tab)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def why(tab: Browser) -> None:
+    """Opens the reasons of the best hit on the right, with Enter."""
+    asked(tab)
+    tab.page.locator(".hits").nth(1).locator(".hit-title").first.focus()
+    tab.press("Enter")
+    tab.page.wait_for_selector(".why-grid")
+
+
+def numbers(tab: Browser, selector: str) -> list[float]:
+    return [float(text) for text in tab.text(selector)]
+
+
+def test_why_shows_terms_that_add_up_and_those_that_the_text_does_not_hold(tab: Browser) -> None:
+    why(tab)
+    said = tab.text(".sparse .part-title")[0]
+    total = float(re.findall(r"up to ([\d.]+)", said)[0])
+    assert sum(numbers(tab, ".terms td:nth-child(4)")) == pytest.approx(total, rel=0.01)
+    added = {text.split()[0] for text in tab.text(".chip")}
+    words = set(re.findall(r"\w+", " ".join(tab.text(".document")).lower()))
+    assert added
+    assert not added & words, "they match without standing in the text"
+    warm = "".join(tab.text(".document .warm")).lower()
+    assert "director" in warm or "delet" in warm or "tree" in warm
+    tab.press("Escape")
+    assert tab.page.query_selector("dialog") is None
+    assert tab.page.evaluate("document.activeElement.className") == "hit-title", "back where it was opened"
+
+
+def test_a_query_token_that_has_the_focus_shows_its_document_token(tab: Browser) -> None:
+    why(tab)
+    tab.page.locator(".token").nth(1).focus()
+    tab.page.wait_for_selector(".document.maxsim .best")
+    outlined = "".join(tab.text(".document .best")).lower()
+    partner = tab.text(".token")[1].split()[-2]
+    assert outlined == partner.removeprefix("##")
+    row = tab.page.locator(".heat tbody tr").nth(1)
+    assert "lit" in (row.get_attribute("class") or "")
+    best = [float(text) for text in tab.text(".heat td.best")]
+    total = float(re.findall(r"up to ([\d.]+)", tab.text(".maxsim .part-title")[0])[0])
+    assert sum(best) == pytest.approx(total, abs=0.01 * len(best))
+    tab.press("Escape")
+
+
+def test_why_is_accessible(tab: Browser, accessible: Callable[[], None]) -> None:
+    why(tab)
+    accessible()
+    tab.press("Escape")
+
+
+@pytest.mark.parametrize("query", ["", QUERY])
+def test_it_is_accessible(tab: Browser, accessible: Callable[[], None], query: str) -> None:
+    if query:
+        asked(tab)
+    else:
+        tab.open()
+    accessible()
+
+
+def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], None]) -> None:
+    asked(tab)
+    tab.page.focus(".hit-title")
+    tab.press("]")
+    tab.page.wait_for_selector(".index-panel .facts")
+    said = " ".join(tab.text(".index-panel"))
+    documents = len(set(re.findall(r"([\d,]+) documents\n", said)))
+    assert documents == 1
+    assert "All in order" in said
+    assert "cherche-tiny" in said
+    assert "token codes" in said
+    accessible()
+    tab.press("[")
+    assert tab.page.is_visible(".hit")

@@ -1,0 +1,175 @@
+"""The page's files and questions, over a real port."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from sidecar.gateway.page.assets import ASSETS, PREFIX
+from sidecar.gateway.page.routes import API, QUESTIONS
+from sidecar.testing import FakeModel
+from sidecar.values.documents import SourceDocument
+from sidecar.values.index import IndexOptions
+from tests.integration.gateway.conftest import Http, Serve, fake_model, problem, sample
+
+ARTICLES = {
+    "1": {"title": "Acetylsalicylic acid", "text": "Low-dose aspirin lowered the risk of a second stroke."},
+    "2": {"title": "Sleep and memory", "text": "Sleep strengthens what was learned during the day."},
+    "3": {"title": "Boundary layers", "text": "Heat transfer in laminar flow over the wing."},
+}
+SEARCH = {"index": "articles", "text": "aspirin and sleep", "mode": "hybrid", "rerank": True}
+
+
+async def documents() -> AsyncIterator[SourceDocument]:
+    for id, source in ARTICLES.items():
+        yield SourceDocument(id, json.dumps(source).encode())
+
+
+async def fill(http: Http, index: str = "articles") -> None:
+    await http.server.client.setup_index(index, IndexOptions())
+    async for result in http.server.client.index_documents(index, documents(), refresh=True):
+        assert result.error is None
+
+
+@pytest.fixture
+def model() -> FakeModel:
+    return fake_model(synonyms={"aspirin": "acid"})
+
+
+@pytest.fixture
+async def filled(http: Http) -> Http:
+    await fill(http)
+    return http
+
+
+async def ask(http: Http, name: str, body: Any) -> Any:
+    got = await http(f"{API}{name}", body)
+    assert got.status == 200, got.body
+    assert got.headers["cache-control"] == "no-store"
+    return got.json
+
+
+@pytest.mark.parametrize("path", sorted(ASSETS))
+async def test_a_file_needs_no_token_and_brings_its_policy(protected: Http, path: str) -> None:
+    got = await protected.get(path)
+    assert got.status == 200
+    assert got.body == ASSETS[path].body
+    assert "default-src 'none'" in got.headers["content-security-policy"]
+    assert got.headers["x-content-type-options"] == "nosniff"
+    again = await protected.get(path, if_none_match=got.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize("path", sorted(QUESTIONS))
+async def test_a_question_needs_the_token(protected: Http, path: str) -> None:
+    method, _ = QUESTIONS[path]
+    assert problem(await protected(path, {}, method)) == (401, "UNAUTHENTICATED")
+    assert (await protected(path, {}, method, authorization="Bearer TOKEN")).status != 401
+
+
+@pytest.mark.parametrize("path", ["/", f"{PREFIX}main.js", f"{API}indices"])
+async def test_the_page_has_no_other_name_on_loopback(http: Http, path: str) -> None:
+    assert problem(await http.get(path, host="evil.example")) == (403, "PERMISSION_DENIED")
+
+
+async def test_a_form_of_another_site_asks_nothing(filled: Http) -> None:
+    got = await filled(f"{API}search", SEARCH, content_type="text/plain")
+    assert problem(got) == (415, "INVALID_ARGUMENT")
+
+
+async def test_the_page_is_no_part_of_the_document(http: Http) -> None:
+    paths = (await http.get("/openapi.json")).json["paths"]
+    assert not [path for path in paths if path == "/" or path.startswith(PREFIX)]
+
+
+async def test_a_file_that_is_not_there_is_a_typed_error(http: Http) -> None:
+    assert problem(await http.get(f"{PREFIX}../app.py")) == (404, "NOT_FOUND")
+
+
+async def test_it_lists_what_can_be_searched(filled: Http) -> None:
+    found = (await filled.get(f"{API}indices")).json
+    [index] = found["indices"]
+    assert (index["name"], index["model"], index["reranks"], index["fields"]) == (
+        "articles",
+        "fake",
+        True,
+        ["title", "text"],
+    )
+    assert found["engine"]["product"] == "embedded"
+    assert found["models"] == [{"name": "fake", "state": "READY"}]
+
+
+async def test_no_index_is_an_empty_list(http: Http) -> None:
+    assert (await http.get(f"{API}indices")).json["indices"] == []
+
+
+async def test_a_search_is_that_of_grpc_with_bars(filled: Http) -> None:
+    found = await ask(filled, "search", SEARCH)
+    same = await filled.server.client.search(await_request())
+    assert [hit["id"] for hit in found["hits"]] == [hit.id for hit in same.hits]
+    for shown, hit in zip(found["hits"], same.hits, strict=True):
+        assert shown["score"] == pytest.approx(hit.score)
+        assert sum(shown["shares"].values()) == pytest.approx(hit.score)
+    assert found["rerank"]["status"] == "APPLIED"
+    assert found["timings"]["total"] > 0
+    assert sample(filled, "cherche_requests_total", method=f"{API}search", code="OK") == 1
+
+
+def await_request() -> Any:
+    from sidecar.values.search import SearchRequest
+
+    return SearchRequest(**SEARCH)
+
+
+async def test_an_index_is_described_as_doctor_does(filled: Http) -> None:
+    found = await ask(filled, "index", {"index": "articles"})
+    report = await filled.server.client.get_index("articles")
+    assert found["counts"] == {"documents": 3, "encoded": 3, "pending": 0}
+    assert found["findings"] == list(report.findings) == []
+    assert found["meta"]["fingerprint"]["sparse"] == report.meta.fingerprint.sparse
+    assert all(size > 0 for size in found["bytes"].values())
+    assert found["sampled"] == 3
+
+
+async def test_why_reads_what_explain_explains(filled: Http) -> None:
+    found = await ask(filled, "why", {"search": SEARCH, "id": "1"})
+    result, explanations = await filled.server.client.explain(await_request(), ids=["1"])
+    [one] = explanations
+    hit = next(hit for hit in result.hits if hit.id == "1")
+    assert [term["contribution"] for term in found["terms"]] == pytest.approx([t.contribution for t in one.terms])
+    assert sum(found["shares"].values()) == pytest.approx(hit.score)
+    best = [max(row) for row in found["similarities"]]
+    assert best == pytest.approx([match.similarity for match in one.matches], abs=1e-4)
+    token = found["tokens"][found["best"][0]]
+    assert found["text"][slice(*token["place"])] == "aspirin"
+    assert problem(await filled(f"{API}why", {"search": SEARCH, "id": "7"})) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"mode": "odd"}, 422, "mode"),
+        ({"rerank_weight": -1}, 400, "rerank_weight is -1"),
+        ({"index": ""}, 400, "no index is named"),
+        ({"index": "none"}, 404, "there is no index 'none'"),
+        ({"rerank_weight": 7}, 400, "rerank_weight is 7"),
+    ],
+)
+async def test_what_is_wrong_has_a_reason_and_a_next_step(
+    filled: Http, change: dict[str, Any], status: int, said: str
+) -> None:
+    got = await filled(f"{API}search", SEARCH | change)
+    assert problem(got)[0] == status
+    assert said in got.json["reason"]
+
+
+async def test_hits_beyond_the_answers_limit_are_refused(serve: Serve) -> None:
+    from sidecar import config
+
+    async with serve(fake_model(), limits=config.Limits(request_bytes=1500)) as http:
+        await fill(http)
+        got = await http(f"{API}search", SEARCH)
+        assert problem(got) == (413, "INVALID_ARGUMENT")

@@ -1,0 +1,61 @@
+"""Tokens are found again in the text that they were cut from."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.pipeline.places import places
+from sidecar.testing import FakeModel
+
+
+def shown(text: str, *tokens: str) -> list[str | None]:
+    found = places(text, [("[CLS]", *tokens, "[SEP]")], 1, 1, 0)
+    assert (found[0], found[-1]) == (None, None)
+    return [None if place is None else text[slice(*place)] for place in found[1:-1]]
+
+
+def test_accents_case_and_combining_marks_are_part_of_the_text() -> None:
+    assert shown("Zürich im Cafe\u0301!", "zurich", "im", "cafe", "!") == ["Zürich", "im", "Cafe\u0301", "!"]
+
+
+def test_a_continuation_stands_where_the_token_before_ends() -> None:
+    assert shown("unaffable s", "una", "##ffa", "##ble", "s") == ["una", "ffa", "ble", "s"]
+    assert shown("un s", "un", "##s") == ["un", None]
+
+
+def test_characters_beyond_the_basic_plane_count_as_one() -> None:
+    assert shown("🙂 smile 🙂 twice", "[UNK]", "smile", "[UNK]", "twice") == [None, "smile", None, "twice"]
+
+
+def test_a_token_does_not_jump_over_words() -> None:
+    assert shown("one two three", "three", "one") == [None, "one"]
+
+
+def test_pieces_of_other_tokenizers() -> None:
+    assert shown("Hello wide world", "▁hello", "▁wi", "de", "Ġworld") == ["Hello", "wi", "de", "world"]
+
+
+def test_letters_that_become_two_when_they_are_lowered() -> None:
+    assert shown("İstanbul rocks", "istanbul", "rocks") == ["İstanbul", "rocks"]
+
+
+def test_windows_that_overlap_are_found_twice() -> None:
+    text = "a b a c a d"
+    windows = [("[CLS]", "a", "b", "a", "c", "[SEP]"), ("[CLS]", "a", "c", "a", "d", "[SEP]")]
+    found = places(text, windows, 1, 1, 2)
+    assert found == [None, (0, 1), (2, 3), (4, 5), (6, 7), None, None, (4, 5), (6, 7), (8, 9), (10, 11), None]
+
+
+@given(st.text(st.sampled_from("abÀß çЖ世🙂 .,"), max_size=40))
+def test_places_hold_their_tokens_in_order(text: str) -> None:
+    model = FakeModel(max_length=200)
+    [tokens] = model.tokenize([text], "document")
+    found = places(text, [tokens.texts], 1, 1, 0)
+    assert len(found) == len(tokens.texts)
+    ends = [0]
+    for token, place in zip(tokens.texts[1:-1], found[1:-1], strict=True):
+        assert place is not None
+        assert text[slice(*place)].lower() == token
+        assert place[0] >= ends[-1]
+        ends.append(place[1])
