@@ -6,8 +6,9 @@
 
 The base is all-MiniLM-L6-v2 (Apache-2.0). It has no masked-LM head: one is trained on its frozen hidden states
 (`cherche_models.train.vocabulary`), tied to its word embeddings. Teachers are bge-small-en-v1.5 (MIT) and the
-base itself; each encodes a text once, into ``DIR/teachers``. The run saves its state in
-``DIR/state`` and the same command resumes it. Boost and rerank weight are chosen on the dev sets of the corpus, of
+base itself; each encodes a text once, into ``DIR/teachers``. A second phase reads more long texts that are asked for in
+whole sentences, of which the corpus has few; the model is the mean of the weights after both. The run saves its states
+in ``DIR``, and the same command resumes it. Boost and rerank weight are chosen on the dev sets of the corpus, of
 which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json`` what the run
 did: settings, losses, the figures of every weight that was tried.
 """
@@ -19,6 +20,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,14 @@ from cherche_models import hub
 from cherche_models.evaluate import beir, read
 from cherche_models.losses import JointLoss
 from cherche_models.models import Joint
-from cherche_models.train import dev, log, stream
+from cherche_models.train import curves, dev, log, stream
+from cherche_models.train.average import average
 from cherche_models.train.batch import candidates, drawn_negatives
 from cherche_models.train.codebook import train_codebook
 from cherche_models.train.fit import Settings, fit
 from cherche_models.train.head import identity, lengthen, narrow, skip_punctuation
 from cherche_models.train.query_table import idf, pairs, scaled
+from cherche_models.train.rows import Example
 from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Ensemble, Teacher
 from cherche_models.train.vocabulary import add_vocabulary
@@ -42,6 +46,9 @@ from cherche_models.train.vocabulary import add_vocabulary
 BASE = "all-MiniLM-L6-v2"
 TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
 """Of each teacher: divided by it, their cosines of a query and its candidates spread alike."""
+
+SENTENCE_WORDS, PROSE_WORDS = 6, 60
+"""Of a query and of its document, at least: of 240,000 rows about one in fifty."""
 
 _TAUGHT_AT_ONCE = 20
 
@@ -72,6 +79,26 @@ class SmallRecipe:
     teachers: tuple[str, ...] = ("bge-small-en-v1.5", BASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One run of `fit`; the next one starts from its weights.
+
+    Attributes
+    ----------
+    name : str
+        Of the folder of its state.
+    settings : Settings
+    loss : JointLoss
+    prose : float
+        Share of the rows of a batch that ask for a long text in a whole sentence, see `is_prose`.
+    """
+
+    name: str
+    settings: Settings
+    loss: JointLoss
+    prose: float = 0.0
+
+
 RECIPE = SmallRecipe()
 SETTINGS = Settings(
     steps=450,
@@ -95,6 +122,15 @@ LOSS = JointLoss(
     query_flops=4e-3,
     document_flops=6e-3,
     flops_steps=150,
+)
+PHASES = (
+    Phase("state", SETTINGS, LOSS),
+    Phase(
+        "state-prose",
+        replace(SETTINGS, steps=300, learning_rate=5e-5, seed=1),
+        replace(LOSS, flops_steps=0),  # the model is sparse when it starts
+        prose=0.6,
+    ),
 )
 
 
@@ -150,20 +186,38 @@ def teach(teacher: Ensemble, batches: Batches, settings: Settings) -> None:
         print(f"teachers: {start + _TAUGHT_AT_ONCE} steps", file=sys.stderr, flush=True)
 
 
-def train(model: Joint, corpus: Path, encoders: Path, folder: Path, settings: Settings) -> None:
-    """Train the model, or resume; each step's losses go to ``log.jsonl`` and stderr."""
-    examples = stream.lines(corpus / "train.jsonl")
+def is_prose(example: Example) -> bool:
+    """Whether a query of some words asks for a text of several sentences, as most searches of documents do."""
+    return len(example.query.split()) >= SENTENCE_WORDS and len(example.positive.split()) >= PROSE_WORDS
+
+
+def batches_of(corpus: Path, phase: Phase) -> Batches:
+    """Rows of the corpus, of which a share is prose."""
+    every = stream.lines(corpus / "train.jsonl")
+    if not phase.prose:
+        return stream.shuffled(every, RECIPE.batch, phase.settings.seed)
+    sources = {"all": every, "prose": [example for example in every if is_prose(example)]}
+    return stream.mixture(sources, {"all": 1 - phase.prose, "prose": phase.prose}, RECIPE.batch, phase.settings.seed)
+
+
+def train(model: Joint, corpus: Path, encoders: Path, folder: Path, phase: Phase) -> None:
+    """Train the model, or resume; each step's losses go to stderr, a file and a plot."""
+    settings = phase.settings
     teacher = teachers(encoders, folder / "teachers", RECIPE.teachers, settings.document_length)
-    run_log = log.Log(folder / "log.jsonl")
+    run_log = log.Log(folder / f"{phase.name}.jsonl")
 
     def report(step: int, parts: dict[str, float]) -> None:
         shown = {name: round(value, 4) for name, value in parts.items() if value}
-        run_log.write(step, **shown)
-        print(step, *(f"{name} {value:.4g}" for name, value in shown.items()), file=sys.stderr, flush=True)
+        loss = shown.pop("total")
+        run_log.write(step, loss=loss, parts=shown)
+        print(step, f"loss {loss}", *(f"{name} {value}" for name, value in shown.items()), file=sys.stderr, flush=True)
 
-    batches = stream.shuffled(examples, RECIPE.batch, settings.seed)
-    teach(teacher, batches, settings)
-    fit(model, batches, LOSS, settings, teacher=teacher, folder=folder / "state", report=report)
+    batches = batches_of(corpus, phase)
+    if not (folder / phase.name / "done").exists():
+        teach(teacher, batches, settings)
+    fit(model, batches, phase.loss, settings, teacher=teacher, folder=folder / phase.name, report=report)
+    (folder / phase.name / "done").touch()
+    curves.draw(folder / f"{phase.name}.jsonl", folder / f"{phase.name}.svg", f"cherche-small, {phase.name}")
 
 
 def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int) -> dict[str, Any]:
@@ -191,11 +245,16 @@ def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe; the same command resumes it."""
     options = _parser().parse_args(arguments)
-    settings = replace(SETTINGS, steps=options.steps)
     model = joint_from(options.encoders / BASE, texts_of(options.corpus, RECIPE.head_texts), options.out, RECIPE)
-    train(model, options.corpus, options.encoders, options.out, settings)
+    after: list[Joint] = []
+    for phase in PHASES:
+        train(model, options.corpus, options.encoders, options.out, phase)
+        after.append(deepcopy(model))
+    # What the second phase gives long prose it takes from short searches; their mean loses neither.
+    model = average(after, [1 / len(after)] * len(after), aligned=True)
+    assert isinstance(model, Joint)
     figures = finish(model, options.encoders / BASE, options.corpus, options.out, options.documents)
-    about = {"recipe": asdict(RECIPE), "settings": asdict(settings), "loss": asdict(LOSS), **figures}
+    about = {"recipe": asdict(RECIPE), "phases": [asdict(phase) for phase in PHASES], **figures}
     (options.out / "small.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     print(json.dumps(figures, indent=1))
 
@@ -207,7 +266,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--encoders", type=Path, required=True, help="folder of cherche_models.train.encoders")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of cherche_models.train.corpus")
     parser.add_argument("--out", type=Path, required=True, help="where states, vectors and the model go")
-    parser.add_argument("--steps", type=int, default=SETTINGS.steps)
     parser.add_argument("--documents", type=int, default=500, help="documents of each dev set that are ranked")
     return parser
 
