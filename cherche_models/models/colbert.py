@@ -151,7 +151,7 @@ class Projection(nn.Module):
         return [place for place, token in enumerate(tokens.ids) if place >= first and token not in skipped]
 
     def rows(self, hidden: Tensor, batch: Batch, kind: Kind) -> list[TokenEmbeddings]:
-        """Unit vectors of each text, padding and skipped tokens left out before the projection.
+        """Unit vectors of each text, without padding and skipped tokens.
 
         Raises
         ------
@@ -159,7 +159,8 @@ class Projection(nn.Module):
             If a vector holds NaN.
         """
         mask = self.mask(batch.input_ids, batch.real, kind)
-        vectors = self(hidden[mask])
+        # Of every token: what a product of few rows sums depends on how many they are, see `batches.filled`.
+        vectors = self(hidden)[mask]
         ends = mask.sum(dim=1).cumsum(dim=0).tolist()
         if not bool(torch.isfinite(vectors).all()):
             row = int((~torch.isfinite(vectors).all(dim=1)).nonzero()[0])

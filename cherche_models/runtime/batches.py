@@ -13,6 +13,8 @@ from cherche_models.tokenizer import TextFormat, Tokenizer
 from cherche_models.types import Tokens, lengths
 
 CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
+FEWEST_TOKENS = 16
+"""Of a batch on a CPU: MKL multiplies fewer rows by a kernel that sums in another order (seen in fp32)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +65,17 @@ def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS, *, padded: bool = T
             width = int(sizes[i])
         batches[-1].append(i)
     return batches
+
+
+def filled(positions: list[int], size: int) -> list[int]:
+    """Repeat texts of `size` tokens each until a batch has `FEWEST_TOKENS`.
+
+    A short text alone then has the bits that it has beside others.
+
+    >>> filled([3, 5], 4)
+    [3, 5, 3, 5]
+    """
+    return positions * max(1, -(-FEWEST_TOKENS // (len(positions) * size)))
 
 
 def collate(

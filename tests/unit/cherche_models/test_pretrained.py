@@ -154,8 +154,9 @@ def test_a_document_is_the_same_bytes_in_any_company(folder, dtype):
     served = hub.load(folder, device="cpu", dtype=dtype)
     words = " ".join(TEXTS).split()
     texts = [" ".join(words[n % 7 :][: n % 11 + 1] * (n % 5 + 1)) for n in range(40)]
+    texts += [" . " * (n % 13) + words[n] + " , " * (n % 5) for n in range(20)]
     alone = [_stored(served.encode([text], "document")[0]) for text in texts]
-    for order in (range(40), range(39, -1, -1), [*range(0, 40, 2), *range(1, 40, 2)]):
+    for order in (range(60), range(59, -1, -1), [*range(0, 60, 2), *range(1, 60, 2)]):
         found = served.encode([texts[i] for i in order], "document")
         assert [_stored(one) for one in found] == [alone[i] for i in order]
 
