@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,8 +17,10 @@ from cherche_models.models import ColBERT, Joint
 from cherche_models.models.base import Model
 from cherche_models.models.colbert import Projection
 
+M = TypeVar("M", bound=Model)
 
-def average(models: Sequence[Model], shares: Sequence[float], *, aligned: bool = False) -> Model:
+
+def average(models: Sequence[M], shares: Sequence[float], *, aligned: bool = False) -> M:
     """Weighted mean of models that were trained from one checkpoint.
 
     A projection W scores a pair of tokens by qᵀWᵀWd, so W is determined only up to a rotation. WᵀW is averaged

@@ -252,7 +252,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         after.append(deepcopy(model))
     # What the second phase gives long prose it takes from short searches; their mean loses neither.
     model = average(after, [1 / len(after)] * len(after), aligned=True)
-    assert isinstance(model, Joint)
     figures = finish(model, options.encoders / BASE, options.corpus, options.out, options.documents)
     about = {"recipe": asdict(RECIPE), "phases": [asdict(phase) for phase in PHASES], **figures}
     (options.out / "small.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
