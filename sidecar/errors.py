@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>/?#]*@")
 
 
 class Code(StrEnum):
@@ -38,10 +41,11 @@ class ChercheError(Exception):
     """
 
     def __init__(self, code: Code, reason: str, next_step: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(f"{reason} — {next_step}" if next_step else reason)
         self.code = code
-        self.reason = reason
-        self.next_step = next_step
+        # Errors are shown, logged and sent: here each passes, whatever URL it quotes.
+        self.reason = masked(reason)
+        self.next_step = masked(next_step)
+        super().__init__(f"{self.reason} — {self.next_step}" if next_step else self.reason)
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,6 +63,26 @@ def _remade(kind: type[ChercheError], args: tuple[Any, ...], fields: dict[str, A
     error.args = args
     error.__dict__.update(fields)
     return error
+
+
+def masked(text: str) -> str:
+    """A text without the credentials of the URLs in it.
+
+    >>> masked("no answer from https://ada:hunter2@cluster:9200/books")
+    'no answer from https://***@cluster:9200/books'
+    """
+    return _CREDENTIALS.sub("***@", text)
+
+
+def masked_address(address: str) -> str:
+    """An address without the credentials in it, with or without a scheme.
+
+    >>> masked_address("ada:hunter2@cluster:9200"), masked_address("cluster:9200")
+    ('***@cluster:9200', 'cluster:9200')
+    """
+    scheme, mark, rest = address.rpartition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{mark}***@{host}" if at else f"{scheme}{mark}{credentials}{host}"
 
 
 def invalid(reason: str, next_step: str = "") -> ChercheError:

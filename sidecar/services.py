@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 
-from sidecar.config import Limits, Settings
+from sidecar.config import Limits, Settings, is_loopback
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
@@ -89,7 +89,15 @@ def check_exposure(settings: Settings) -> None:
     """
     if bool(settings.tls.cert) != bool(settings.tls.key):
         raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
-    if settings.is_loopback or settings.insecure:
+    if settings.insecure:
+        return
+    metrics = settings.metrics
+    if metrics.port >= 0 and not is_loopback(metrics.host) and not metrics.open:
+        raise invalid(
+            f"metrics on {metrics.host} can be read from other machines, in plain text and without a token",
+            "set CHERCHE_METRICS__OPEN=true if they may be, or CHERCHE_METRICS__HOST=127.0.0.1",
+        )
+    if settings.is_loopback:
         return
     protected = bool(settings.tls.cert) and bool(settings.secret("token") or settings.tls.client_ca)
     if not protected:

@@ -26,7 +26,8 @@ PLUGIN_OPTIONS = (
     "sparse_boost",
 )
 _BEGIN, _END = "<!-- options, by python -m sidecar.cli.reference -->", "<!-- end of options -->"
-_EVERYWHERE = frozenset({"as_json", "quiet", "server", "engine", "url"})
+_EVERYWHERE = frozenset({"as_json", "quiet", "server", "engine", "url", "insecure"})
+_OF_SERVE = ("engine", "url", "insecure")
 
 
 def render() -> str:
@@ -62,7 +63,7 @@ def _command(command: click.Command, name: str) -> Iterator[str]:
             yield from _command(inner, f"{name} {inner.name}")
         return
     serves = name == "cherche serve"
-    rows = [_row(o) for o in _options(command) if o.name not in _EVERYWHERE or (serves and o.name in ("engine", "url"))]
+    rows = [_row(o) for o in _options(command) if o.name not in _EVERYWHERE or (serves and o.name in _OF_SERVE)]
     if rows:
         yield from ("| option | meaning |", "|---|---|", *rows, "")
 
@@ -70,7 +71,7 @@ def _command(command: click.Command, name: str) -> Iterator[str]:
 def _common() -> Iterator[str]:
     command = cherche.get_command(click.Context(cherche), "search")
     assert command is not None
-    yield from ("Options of every verb; the last three only where a sidecar is asked:", "")
+    yield from ("Options of every verb; the last four only where a sidecar is asked:", "")
     yield from ("| option | meaning |", "|---|---|")
     yield from (_row(option) for option in _options(command) if option.name in _EVERYWHERE)
 

@@ -47,7 +47,8 @@ def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # n
     from sidecar import config
     from sidecar.serve import serve as run
 
-    settings = config.load(serve_flags(models, {**flags, "engine": session.engine, "url": session.url}))
+    own = {"engine": session.engine, "url": session.url, "insecure": session.insecure}
+    settings = config.load(serve_flags(models, {**flags, **own}))
     asyncio.run(run(settings))
 
 

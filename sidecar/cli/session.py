@@ -31,6 +31,7 @@ SERVER_HELP = (
 )
 ENGINES = ("embedded", "opensearch", "elasticsearch")
 ENGINE_HELP = "Engine of the in-process sidecar; a cluster's product is detected.  [env: CHERCHE_ENGINE]"
+INSECURE_HELP = "Send token and credentials to a sidecar on another machine in plain text.  [env: CHERCHE_INSECURE]"
 URL_HELP = "Cluster of the in-process sidecar.  [env: CHERCHE_URL]"
 
 
@@ -43,6 +44,8 @@ class Session:
     output : Output
     server, engine, url : str or None
         The flags, as given.
+    insecure : bool or None
+        Whether secrets may go to another machine in plain text.
     flags : dict
         Further settings that this verb's own flags stand for.
     """
@@ -51,6 +54,7 @@ class Session:
     server: str | None = None
     engine: str | None = None
     url: str | None = None
+    insecure: bool | None = None
     flags: dict[str, Any] = field(default_factory=dict)
 
     def settings(self) -> Settings:
@@ -63,7 +67,8 @@ class Session:
         """
         from sidecar import config
 
-        given = {"server": self.server, "engine": self.engine, "url": self.url, **self.flags}
+        own = {"server": self.server, "engine": self.engine, "url": self.url, "insecure": self.insecure}
+        given = {**own, **self.flags}
         if self.url is not None and self.engine is None:
             given["engine"] = "opensearch"
         settings = config.load(given)
@@ -184,10 +189,11 @@ def _with_session(function: Callback) -> Callback:
         server: str | None = None,
         engine: str | None = None,
         url: str | None = None,
+        insecure: bool | None = None,
         **options: Any,  # noqa: ANN401  # whatever the verb takes
     ) -> object:
         with translated(as_json):
-            return function(Session(Output(as_json, quiet), server, engine, url), *args, **options)
+            return function(Session(Output(as_json, quiet), server, engine, url, insecure), *args, **options)
 
     return run
 
@@ -204,6 +210,7 @@ def _server_options() -> list[Decorator]:
         click.option("--server", metavar="HOST:PORT", help=SERVER_HELP),
         click.option("--engine", type=click.Choice(ENGINES), help=ENGINE_HELP),
         click.option("--url", metavar="URL", help=URL_HELP),
+        click.option("--insecure", is_flag=True, default=None, help=INSECURE_HELP),
     ]
 
 

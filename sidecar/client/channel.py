@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from sidecar.config import Tls
+from sidecar.config import Tls, is_loopback
 from sidecar.errors import invalid, unavailable
 from sidecar.wire.tls import channel_credentials
 
@@ -90,6 +90,34 @@ def target(address: str) -> str:
     raise invalid(f"{address} mixes IPv4 and IPv6", "give all sidecars as addresses of one kind")
 
 
+def is_private(address: str, tls: Tls | None) -> bool:
+    """Whether nobody on the way reads what is sent: by TLS, or since it stays on this machine.
+
+    >>> [is_private(address, None) for address in ("127.0.0.1:50551", "sidecar:50551", "https://sidecar:50551")]
+    [True, False, True]
+    """
+    if address.startswith(SECURE) or (tls is not None and tls.ca is not None):
+        return True
+    entries = address.removeprefix("http://").removeprefix(DNS).split(",")
+    return address.startswith("unix:") or all(is_loopback(_host(entry)) for entry in entries)
+
+
+def check_privacy(address: str, tls: Tls | None, what: str) -> None:
+    """Refuse to send a secret where others could read it on its way.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming how to encrypt it, or to send it anyway.
+    """
+    if not is_private(address, tls):
+        plain = address.removeprefix("http://")
+        raise invalid(
+            f"{plain} is another machine, and {what} would go there in plain text",
+            f"use {SECURE}{plain}, or name its authority (CHERCHE_TLS__CA), or add --insecure (CHERCHE_INSECURE=true)",
+        )
+
+
 def open_channel(address: str, tls: Tls | None, message_bytes: int) -> grpc.aio.Channel:
     """A channel; encrypted for ``https://host:port``, and where `tls` names an authority to trust.
 
@@ -128,4 +156,9 @@ def _looked_up(entry: str) -> dict[int, str]:
 
 
 def _first_host(address: str) -> str:
-    return address.removeprefix(SECURE).split(",")[0].strip().rpartition(":")[0].strip("[]")
+    return _host(address.removeprefix(SECURE).split(",")[0])
+
+
+def _host(entry: str) -> str:
+    """The host of host:port."""
+    return entry.strip().rpartition(":")[0].strip("[]")

@@ -11,9 +11,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.client import checks as outgoing
 from sidecar.client.calls import PATIENCE, Calls, ReasonLost
-from sidecar.client.channel import is_balanced, open_channel
+from sidecar.client.channel import check_privacy, is_balanced, open_channel
 from sidecar.client.stream import Sieve, answers
-from sidecar.config import Limits, Settings
+from sidecar.config import Limits, Settings, Tls
 from sidecar.errors import invalid, precondition
 from sidecar.pb.cherche.v1 import (
     encoder_pb2,
@@ -62,12 +62,16 @@ class Client:
         Seconds for a unary call, retries included.
     limits : Limits
     channel : grpc.aio.Channel or None
-        Instead of an unencrypted one to `address`.
+        Instead of one to `address`; whether it is encrypted is the caller's concern.
+    tls : Tls or None
+        Certificates; without an authority to trust, only ``https://host:port`` is encrypted.
+    insecure : bool
+        Send token and authorization to another machine in plain text.
 
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT for a secret that no header can carry.
+        INVALID_ARGUMENT for a secret that no header can carry, or that others could read on its way.
     """
 
     def __init__(
@@ -79,7 +83,11 @@ class Client:
         timeout: float = 60.0,
         limits: Limits | None = None,
         channel: grpc.aio.Channel | None = None,
+        tls: Tls | None = None,
+        insecure: bool = False,
     ) -> None:
+        if (token or authorization) and not (insecure or channel):
+            check_privacy(address, tls, "the token" if token else "credentials")
         self.address = address
         self._limits = limits or Limits()
         metadata = []
@@ -87,7 +95,7 @@ class Client:
             metadata.append(("authorization", f"Bearer {outgoing.header('token', token)}"))
         if authorization:
             metadata.append((CLUSTER_AUTHORIZATION, outgoing.header("authorization", authorization)))
-        self._channel = channel or open_channel(address, None, self._limits.request_bytes)
+        self._channel = channel or open_channel(address, tls, self._limits.request_bytes)
         self._calls = Calls(address, tuple(metadata), timeout)
         self._encoder = encoder_pb2_grpc.EncoderServiceStub(self._channel)
         self._reranker = reranker_pb2_grpc.RerankerServiceStub(self._channel)
@@ -106,7 +114,8 @@ class Client:
             authorization=settings.secret("authorization"),
             timeout=settings.limits.deadline,
             limits=settings.limits,
-            channel=open_channel(address, settings.tls, settings.limits.request_bytes),
+            tls=settings.tls,
+            insecure=settings.insecure,
         )
 
     async def __aenter__(self) -> Self:

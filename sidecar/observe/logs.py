@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from collections.abc import MutableMapping
+from typing import Any, TextIO
 
 import structlog
+
+from sidecar.errors import masked
 
 # Without the values of local variables, which may be texts or credentials.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
@@ -24,12 +27,26 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             _TRACEBACKS,
+            _masked,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _masked(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take credentials out of every URL, also of those that libraries and tracebacks quote."""
+    return {key: _without_credentials(value) for key, value in event.items()}
+
+
+def _without_credentials(value: Any) -> Any:  # noqa: ANN401  # whatever is logged
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict):
+        return {key: _without_credentials(one) for key, one in value.items()}
+    return [_without_credentials(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def capture() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
-from sidecar.errors import invalid
+from sidecar.errors import invalid, masked_address
 from sidecar.values.documents import Json
 
 
@@ -17,7 +17,7 @@ def curl_command(url: str, request: Json) -> str:
     """
     if not str(request.get("path", "")).startswith("/"):
         raise invalid("the embedded engine has no HTTP request to show", "use --engine opensearch")
-    target = url.rstrip("/") or "$OPENSEARCH_URL"
+    target = masked_address(url).rstrip("/") or "$OPENSEARCH_URL"
     command = f"curl -X {request['method']} " + (
         f'"{target}{request["path"]}"' if target.startswith("$") else shlex.quote(target + request["path"])
     )

@@ -50,6 +50,9 @@ def connect(path: Path, *, create: bool, busy_timeout: float) -> sqlite3.Connect
     with translated(path):
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # It holds documents. SQLite gives its other files (-wal, -shm) the same mode.
+            if not path.exists():
+                path.touch(mode=0o600)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,

@@ -14,7 +14,7 @@ from opensearchpy.exceptions import ConnectionTimeout, SerializationError, Trans
 
 from sidecar.engines.opensearch.errors import of_reply
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
+from sidecar.errors import ChercheError, Code, invalid, masked_address, precondition, unavailable
 from sidecar.observe import logs
 from sidecar.values.documents import Json
 from sidecar.values.index import Identity
@@ -168,7 +168,9 @@ def connect(url: str, *, identity: Identity, ca_certs: str | None, verify: bool,
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise invalid(f"{url!r} is not the URL of a cluster", "give it as http://host:9200 or https://host:9200")
+        raise invalid(
+            f"{masked_address(url)!r} is not the URL of a cluster", "give it as http://host:9200 or https://host:9200"
+        )
     if parts.username or parts.password:
         raise invalid(
             f"the URL of the cluster at {parts.hostname} holds credentials, which would end up in logs",

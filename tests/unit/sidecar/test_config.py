@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from sidecar import config
+from sidecar.config import Settings
 from sidecar.errors import ChercheError, Code
 
 
@@ -164,3 +166,14 @@ def test_reading_settings_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_credentials_within_addresses_are_not_shown() -> None:
+    settings = Settings(
+        url="https://ada:hunter2@cluster:9200",
+        server="ada:hunter2@sidecar:50551",
+        models={"a": "https://ada:hunter2@hub/a"},
+        token=SecretStr("hunter2"),
+    )
+    assert "hunter2" not in str(config.shown(settings))
+    assert config.shown(settings)["url"] == "https://***@cluster:9200"

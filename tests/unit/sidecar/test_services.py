@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from sidecar.config import Limits, Settings, Tls
+from sidecar.config import Limits, Metrics, Settings, Tls
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.pipeline import Context, PageSigner
@@ -53,6 +53,27 @@ def test_exposure_needs_protection(settings: Settings) -> None:
 )
 def test_protected_or_local_is_fine(settings: Settings) -> None:
     check_exposure(settings)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "insecure", "is_refused"),
+    [
+        (Metrics(host="0.0.0.0"), False, True),
+        (Metrics(host="metrics.example.org"), False, True),
+        (Metrics(host="0.0.0.0", open=True), False, False),
+        (Metrics(host="0.0.0.0"), True, False),
+        (Metrics(host="0.0.0.0", port=-1), False, False),
+        (Metrics(), False, False),
+    ],
+)
+def test_metrics_beyond_loopback_need_permission(metrics: Metrics, insecure: bool, is_refused: bool) -> None:
+    settings = Settings(metrics=metrics, insecure=insecure)
+    if not is_refused:
+        check_exposure(settings)
+        return
+    with pytest.raises(ChercheError, match="metrics on") as refused:
+        check_exposure(settings)
+    assert "CHERCHE_METRICS__OPEN" in refused.value.next_step
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar.client import channel
+from sidecar.config import Tls
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import encoder_pb2, index_pb2, model_pb2, reranker_pb2, search_pb2
 
@@ -62,3 +64,30 @@ def test_only_methods_that_there_are_and_that_read_are_repeated() -> None:
         repeated = {name["method"]} if "method" in name else set(methods)
         assert repeated <= set(methods)
         assert not repeated & writes
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:1", True),
+        ("localhost:1", True),
+        ("[::1]:1", True),
+        ("http://localhost:1", True),
+        ("127.0.0.1:1, 127.0.0.2:2", True),
+        ("dns:///localhost:1", True),
+        ("unix:/run/cherche", True),
+        ("https://sidecar:1", True),
+        ("https://one:1,two:2", True),
+        ("sidecar:1", False),
+        ("http://sidecar:1", False),
+        ("127.0.0.1:1,sidecar:2", False),
+        ("dns:///sidecar:1", False),
+        ("0.0.0.0:1", False),
+        ("localhost.example.org:1", False),
+        ("10.0.0.1:1", False),
+    ],
+)
+def test_what_leaves_this_machine_in_plain_text_is_not_private(address: str, expected: bool) -> None:
+    assert channel.is_private(address, None) is expected
+    assert channel.is_private(address, Tls()) is expected
+    assert channel.is_private(address, Tls(ca=Path("ca.pem")))

@@ -68,3 +68,19 @@ def test_what_libraries_log_is_json_too() -> None:
     assert first["message"] == "Invalid HTTP request received."
     assert (second["part"], second["exception"][0]["exc_type"]) == ("asyncio", "OSError")
     assert third["part"] == "py.warnings"
+
+
+def test_credentials_of_urls_are_masked_in_every_line_and_traceback() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream)
+    secret = "http://ada:hunter2@cluster:9200"
+    log = logs.get("engine")
+    log.info(secret, url=secret, nested={"urls": [secret]}, count=1)
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        log.exception("defect")
+    written = stream.getvalue()
+    assert "hunter2" not in written
+    assert written.count("http://***@cluster:9200") >= 4
+    assert json.loads(written.splitlines()[0])["count"] == 1

@@ -22,6 +22,15 @@ async def test_the_folder_is_made(tmp_path, bench):
     await engine.aclose()
 
 
+async def test_the_file_is_its_owners_alone(tmp_path, bench):
+    path = tmp_path / "engine.db"
+    engine = EmbeddedEngine(path)
+    await engine.setup("articles", bench.meta)
+    modes = {each.name: oct(each.stat().st_mode & 0o777) for each in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("engine.db", "engine.db-wal", "engine.db-shm"), "0o600")
+    await engine.aclose()
+
+
 async def test_a_locked_file_is_unavailable_and_nothing_is_written(filled, path):
     waiting = replace(filled, engine=EmbeddedEngine(path, busy_timeout=0.01))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

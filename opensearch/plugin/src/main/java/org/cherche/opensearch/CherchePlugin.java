@@ -58,6 +58,7 @@ public final class CherchePlugin extends Plugin
 
     private final Path config;
     private CircuitBreaker rerankBreaker;
+    private Hosts hosts;
     private Node node;
 
     public CherchePlugin(Settings settings, Path config) {
@@ -98,11 +99,14 @@ public final class CherchePlugin extends Plugin
         );
         cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_FAILURES, breaker::setFailures);
         cluster.addSettingsUpdateConsumer(ChercheSettings.BREAKER_PAUSE, pause -> breaker.setPause(pause.nanos()));
-        var sidecar = new Sidecar(address(settings), breaker, threadPool);
+        hosts = Hosts.of(settings);
+        Sidecar.Address address = address(settings);
+        hosts.check(address);
+        var sidecar = new Sidecar(address, breaker, threadPool);
         cluster.addSettingsUpdateConsumer(
             ChercheSettings.ENDPOINTS,
             endpoints -> sidecar.connect(with(sidecar.address(), endpoints)),
-            endpoints -> endpoints.forEach(Endpoints::parse)
+            endpoints -> hosts.check(with(sidecar.address(), endpoints))
         );
         node = new Node(
             client,
@@ -165,7 +169,9 @@ public final class CherchePlugin extends Plugin
     @Override
     public void reload(Settings settings) {
         Sidecar.Address now = node.sidecar().address();
-        node.sidecar().connect(new Sidecar.Address(now.endpoints(), now.tls(), now.ca(), token(settings)));
+        var next = new Sidecar.Address(now.endpoints(), now.tls(), now.ca(), token(settings));
+        hosts.check(next);
+        node.sidecar().connect(next);
     }
 
     @Override

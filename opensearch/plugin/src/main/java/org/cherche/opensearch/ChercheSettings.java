@@ -25,6 +25,11 @@ final class ChercheSettings {
     /** host:port of every sidecar. */
     static final Setting<List<String>> ENDPOINTS =
         Setting.listSetting(PREFIX + "endpoints", List.of("127.0.0.1:50551"), Function.identity(), NodeScope, Dynamic);
+    /** Hosts that endpoints may name; empty for those that opensearch.yml names there. Loopback is always allowed. */
+    static final Setting<List<String>> HOSTS =
+        Setting.listSetting(PREFIX + "hosts", List.of(), Function.identity(), NodeScope);
+    /** Whether the token may go to another machine in plain text. */
+    static final Setting<Boolean> INSECURE = Setting.boolSetting(PREFIX + "insecure", false, NodeScope);
     /** Kill switch: false leaves every search as the user wrote it. It does not affect ingest. */
     static final Setting<Boolean> ENABLED = Setting.boolSetting(PREFIX + "enabled", true, NodeScope, Dynamic);
     /** Whether the sidecars are called over TLS. */
@@ -64,6 +69,8 @@ final class ChercheSettings {
 
     static final List<Setting<?>> ALL = List.of(
         ENDPOINTS,
+        HOSTS,
+        INSECURE,
         ENABLED,
         TLS,
         TLS_CA,

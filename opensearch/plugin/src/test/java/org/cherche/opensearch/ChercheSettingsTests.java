@@ -70,7 +70,7 @@ class ChercheSettingsTests {
 
     @Test
     void connectionAndCacheSettingsNeedARestart() {
-        Set<String> fixed = Stream.of("tls.enabled", "tls.ca", "token", "query_cache.entries")
+        Set<String> fixed = Stream.of("hosts", "insecure", "tls.enabled", "tls.ca", "token", "query_cache.entries")
             .map("plugins.cherche."::concat)
             .collect(Collectors.toSet());
         for (Setting<?> setting : ChercheSettings.ALL) {
