@@ -10,11 +10,28 @@ from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.values.documents import SourceDocument
 from sidecar.values.encoded import EncodedText, EncodeResult, Text
 from sidecar.values.search import SearchRequest, Timings
+from sidecar.wire.status import CLUSTER_AUTHORIZATION
 
 PART_BYTES = 1 << 20
 PART_ITEMS = 256
 
 Send = Callable[[Sequence[Text]], Awaitable[EncodeResult]]
+
+
+def metadata(token: str, authorization: str) -> tuple[tuple[str, str], ...]:
+    """What every call carries: the sidecar's token, and the cluster credentials that it forwards.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a secret that no header can carry.
+    """
+    given = []
+    if token:
+        given.append(("authorization", f"Bearer {header('token', token)}"))
+    if authorization:
+        given.append((CLUSTER_AUTHORIZATION, header("authorization", authorization)))
+    return tuple(given)
 
 
 def header(name: str, value: str) -> str:

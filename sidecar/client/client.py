@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import aclosing
 from typing import Literal, Self
 
-import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.client import checks as outgoing
@@ -36,7 +35,6 @@ from sidecar.values.search import Explanation, SearchRequest, SearchResult
 from sidecar.wire import encode, index, search
 from sidecar.wire import maintenance as life
 from sidecar.wire.models import model_from_pb
-from sidecar.wire.status import CLUSTER_AUTHORIZATION
 
 Output = Literal["term_weights", "token_codes"]
 _IDS = 4_000  # of one call: a message of 4,096 fields is always taken
@@ -61,12 +59,10 @@ class Client:
     timeout : float
         Seconds for a unary call, retries included.
     limits : Limits
-    channel : grpc.aio.Channel or None
-        Instead of one to `address`; whether it is encrypted is the caller's concern.
     tls : Tls or None
-        Certificates; without an authority to trust, only ``https://host:port`` is encrypted.
+        Without an authority to trust in it, only ``https://host:port`` is encrypted.
     insecure : bool
-        Send token and authorization to another machine in plain text.
+        Whether token and authorization may go to another machine in plain text.
 
     Raises
     ------
@@ -82,21 +78,15 @@ class Client:
         authorization: str = "",
         timeout: float = 60.0,
         limits: Limits | None = None,
-        channel: grpc.aio.Channel | None = None,
         tls: Tls | None = None,
         insecure: bool = False,
     ) -> None:
-        if (token or authorization) and not (insecure or channel):
+        if (token or authorization) and not insecure:
             check_privacy(address, tls, "the token" if token else "credentials")
         self.address = address
         self._limits = limits or Limits()
-        metadata = []
-        if token:
-            metadata.append(("authorization", f"Bearer {outgoing.header('token', token)}"))
-        if authorization:
-            metadata.append((CLUSTER_AUTHORIZATION, outgoing.header("authorization", authorization)))
-        self._channel = channel or open_channel(address, tls, self._limits.request_bytes)
-        self._calls = Calls(address, tuple(metadata), timeout)
+        self._calls = Calls(address, outgoing.metadata(token, authorization), timeout)
+        self._channel = open_channel(address, tls, self._limits.request_bytes)
         self._encoder = encoder_pb2_grpc.EncoderServiceStub(self._channel)
         self._reranker = reranker_pb2_grpc.RerankerServiceStub(self._channel)
         self._index = index_pb2_grpc.IndexServiceStub(self._channel)

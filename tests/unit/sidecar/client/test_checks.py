@@ -50,3 +50,11 @@ def test_documents_are_checked_by_their_bytes() -> None:
 def test_searches_that_cannot_be_sent_are_refused(request_: SearchRequest) -> None:
     with pytest.raises(ChercheError):
         outgoing.check_search(request_, LIMITS)
+
+
+def test_calls_carry_what_was_given_and_nothing_else() -> None:
+    assert outgoing.metadata("", "") == ()
+    assert outgoing.metadata("t", "Basic x") == (
+        ("authorization", "Bearer t"),
+        ("cherche-cluster-authorization", "Basic x"),
+    )
