@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from sidecar.errors import ChercheError, invalid, masked, masked_address
-from sidecar.values.sections import Batching, Embedded, Gateway, Limits, Metrics, Section, Tls
+from sidecar.values.sections import Batching, Embedded, Gateway, Limits, Metrics, Section, Tls, default_embedded_path
 
 __all__ = [
     "Batching",
@@ -25,6 +25,7 @@ __all__ = [
     "Metrics",
     "Settings",
     "Tls",
+    "default_embedded_path",
     "is_loopback",
     "keys",
     "load",
