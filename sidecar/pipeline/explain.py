@@ -42,7 +42,7 @@ async def explain(
     """
     found = await trace(request, context, with_terms=True)
     shown = [hit for hit in found.result.hits if not ids or hit.id in ids]
-    explained = [await explain_hit(hit, found) for hit in await received(shown, found, request.index, context)]
+    explained = [await explain_hit(received(hit, found), found) for hit in shown]
     absent = sorted(set(ids) - {hit.id for hit in shown})
     if absent:
         warning = f"not explained, since not on this page: {', '.join(absent)}"
@@ -60,19 +60,14 @@ class Shown:
     codes_text: bool
 
 
-async def received(hits: Sequence[Hit], found: Trace, index: str, context: Context) -> list[Shown]:
+def received(hit: Hit, found: Trace) -> Shown:
     """Compare what was returned with what was encoded: by hash, or with the text that was encoded just now."""
-    meta = found.meta
-    is_set_up, has_codes = bool(meta.fingerprint.sparse), bool(meta.fingerprint.codes) and not found.by_text
-    fetched = {hit.id: hit for hit in found.page.hits}
-    stored = await context.engine.read(index, [hit.id for hit in hits]) if is_set_up else {}
-    shown = []
-    for hit in hits:
-        texts, known = texts_of(hit.source, meta), stored.get(hit.id)
-        whole = texts == texts_of(fetched[hit.id].source, meta)
-        same = known is not None and content_hash(texts, meta.fields, meta.fingerprint) == known.hash
-        shown.append(Shown(hit, fetched[hit.id], same, same if has_codes else whole))
-    return shown
+    meta, fetched, texts = found.meta, found.page.hits[found.place(hit)], texts_of(hit.source, found.meta)
+    whole = texts == texts_of(fetched.source, meta)
+    held = fetched.held
+    same = held is not None and content_hash(texts, meta.fields, meta.fingerprint) == held.hash
+    has_codes = bool(meta.fingerprint.codes) and not found.by_text
+    return Shown(hit, fetched, same, same if has_codes else whole)
 
 
 def texts_of(source: Json, meta: IndexMeta) -> list[str]:
@@ -133,7 +128,7 @@ def contributions(
 
 async def _matches(shown: Shown, found: Trace) -> tuple[tuple[TokenMatch, ...], tuple[str, ...]]:
     hit = shown.hit
-    data, query = found.codes.get(hit.id), found.query.embeddings
+    data, query = found.codes_of(hit), found.query.embeddings
     if found.reranker is None or query is None or hit.parts.maxsim is None or data is None:
         return (), ()
     document = codec.unpack_codes(data)

@@ -65,7 +65,7 @@ async def read_hit(request: SearchRequest, context: Context, id: str) -> tuple[S
     hit = next((hit for hit in found.result.hits if hit.id == id), None)
     if hit is None:
         raise not_found(f"{id!r} is not among the hits of this page", "search again")
-    [shown] = await received([hit], found, request.index, context)
+    shown = received(hit, found)
     explanation = await explain_hit(shown, found)
     texts = texts_of(hit.source, found.meta)
     terms: tuple[tuple[Place, ...], ...] = tuple(() for _ in explanation.terms)
@@ -84,7 +84,7 @@ async def _similarities(
     shown: Shown, found: Trace, texts: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Place | None], ...], Floats]:
     """Of each query token with each token of the hit's codes."""
-    data, query = found.codes.get(shown.hit.id), found.query.embeddings
+    data, query = found.codes_of(shown.hit), found.query.embeddings
     if found.reranker is None or query is None or shown.hit.parts.maxsim is None or data is None:
         return (), (), np.zeros((0, 0), np.float32)
     document = codec.unpack_codes(data)

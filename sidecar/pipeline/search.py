@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -41,7 +41,8 @@ _SHARE = 0.9  # of the time left, for the rerank: an answer without it must stil
 class Trace:
     """A search with everything that explains it; `clauses` are those that the engine was sent.
 
-    `codes` are of the hits' texts as they are now where the search is `by_text`.
+    `codes` are those of the page's hits, in the engine's order, as far as they were reranked; of their texts as they
+    are now where the search is `by_text`. The page's hits come after `offset` others.
     """
 
     result: SearchResult
@@ -52,8 +53,18 @@ class Trace:
     sparse: Encoder | None
     reranker: Encoder | None
     sparse_boost: float
-    codes: Mapping[str, bytes]
+    codes: Sequence[bytes | None]
     by_text: bool = False
+    offset: int = 0
+
+    def place(self, hit: Hit) -> int:
+        """Which hit of the page it was: an id does not say, as other indices and routings may have it too."""
+        return hit.parts.first_stage_rank - 1 - self.offset
+
+    def codes_of(self, hit: Hit) -> bytes | None:
+        """Codes that it was reranked by."""
+        place = self.place(hit)
+        return self.codes[place] if place < len(self.codes) else None
 
 
 async def search(request: SearchRequest, context: Context) -> SearchResult:
@@ -159,6 +170,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         planned.boost,
         codes,
         planned.by_text,
+        query.offset,
     )
 
 
@@ -246,23 +258,23 @@ def _engine_query(
 
 async def _rank(
     page: EnginePage, planned: Plan, encoded: EncodedQuery, context: Context
-) -> tuple[Ranked, Mapping[str, bytes]]:
+) -> tuple[Ranked, Sequence[bytes | None]]:
     """Hits in final order, and the codes they were reranked by."""
     if planned.reranker is None:
         outcome = planned.skipped or RerankOutcome()
         place = below_window if planned.is_below_window else first_stage
-        return Ranked(place(page.hits, planned.offset), _counted(outcome, page, planned)), {}
+        return Ranked(place(page.hits, planned.offset), _counted(outcome, page, planned)), ()
     inside = page.hits[: planned.window]
     embeddings = query_embeddings(encoded, planned.reranker)
     if isinstance(embeddings, RerankOutcome):
-        return Ranked(first_stage(page.hits), _counted(embeddings, page, planned)), {}
+        return Ranked(first_stage(page.hits), _counted(embeddings, page, planned)), ()
     try:
         if planned.has_codes:
             codes: list[bytes | None] = [hit.codes for hit in inside]
         else:
             codes = await codes_on_the_fly(inside, planned.reranker, planned.meta, context)
     except ChercheError as error:
-        return Ranked(first_stage(page.hits), _counted(failed_open(error), page, planned)), {}
+        return Ranked(first_stage(page.hits), _counted(failed_open(error), page, planned)), ()
     ranked = await rerank(
         page.hits,
         embeddings,
@@ -272,7 +284,7 @@ async def _rank(
         codes=codes,
         stored=planned.has_codes,
     )
-    return ranked, {hit.id: data for hit, data in zip(inside, codes, strict=True) if data is not None}
+    return ranked, codes
 
 
 def _counted(outcome: RerankOutcome, page: EnginePage, planned: Plan) -> RerankOutcome:

@@ -237,6 +237,7 @@ def _hit(document: StoredDocument, query: Query) -> EngineHit:
         source,
         document.terms if query.with_terms else None,
         document.codes if query.with_codes else None,
+        held=document if query.with_state else None,
     )
 
 

@@ -175,3 +175,18 @@ def test_contributions_fall_and_ties_are_ordered() -> None:
     ]
     found = contributions(clauses, {1: 0.5, 2: 0.5, 3: 1.0}, ["", "b", "a", "c", "d"], 2.0)
     assert [(term.token, term.contribution) for term in found] == [("c", 4.0), ("a", 1.0), ("b", 1.0)]
+
+
+@pytest.mark.parametrize("codec", ["int8", "none"])
+async def test_hits_that_share_an_id_are_explained_each_by_its_own_terms_and_codes(world: Any, codec: str) -> None:
+    """As documents of several indices do, or of one index under several routings."""
+    await filled(world, codec=codec)
+    world.engine.change = lambda page: replace(page, hits=tuple(replace(hit, id="same") for hit in page.hits))
+    request = SearchRequest(world.index, "blue sky", rerank=True)
+    result, explained = await explain(request, world.context)
+    assert {hit.id for hit in result.hits} == {"same"}
+    assert len({round(hit.parts.sparse, 4) for hit in result.hits}) > 1
+    for hit, one in zip(result.hits, explained, strict=True):
+        assert sum(term.contribution for term in one.terms) == pytest.approx(hit.parts.sparse, rel=1e-5)
+        assert sum(match.similarity for match in one.matches) == pytest.approx(hit.parts.maxsim, abs=1e-5)
+        assert all(term.token for term in one.terms)
