@@ -17,8 +17,8 @@ from cherche_models.fuse import Ranks
 from sidecar.engines.opensearch.query import lexical_clause
 from sidecar.values.search import EngineHit, EnginePage, Query
 
-Key = tuple[str, str]
-"""Index and id."""
+Key = tuple[str, str, str]
+"""Index, id and routing value, "" for none: an index may hold one id under several."""
 
 _RANKING = ("query", "filter", "post_filter", "runtime_mappings", "derived", "indices_boost", "terminate_after")
 _COUNTING = ("aggs", "aggregations", "track_total_hits", "suggest", "profile")
@@ -77,9 +77,14 @@ def fetching(query: Query, keys: Sequence[Key]) -> Query:
     """A search that returns these hits with both parts of their scores."""
     body = {key: value for key, value in query.body.items() if key not in _COUNTING}
     wanted: list[Any] = []
-    for index in dict.fromkeys(index for index, _ in keys):
-        ids = {"ids": {"values": [id for held, id in keys if held == index]}}
-        wanted.append({"bool": {"filter": [ids, {"term": {"_index": index}}]}})
+    for place in dict.fromkeys((index, routing) for index, _, routing in keys):
+        index, routing = place
+        ids = {"ids": {"values": [id for held, id, route in keys if (held, route) == place]}}
+        routed = [{"term": {"_routing": routing}}] if routing else []
+        clause: dict[str, Any] = {"filter": [ids, {"term": {"_index": index}}, *routed]}
+        if not routing:
+            clause["must_not"] = [{"exists": {"field": "_routing"}}]
+        wanted.append({"bool": clause})
     filters = [*_filters(query), {"bool": {"should": wanted, "minimum_should_match": 1}}]
     body = {**body, "filter": filters, "track_total_hits": False}
     return replace(query, size=len(keys), offset=0, body=body, fusion="sum")
@@ -87,18 +92,22 @@ def fetching(query: Query, keys: Sequence[Key]) -> Query:
 
 def order(lists: Sequence[Sequence[EngineHit]], constant: int) -> dict[Key, Ranks]:
     """Ranks of every hit in both lists, in descending order of score, ties by id."""
-    found = fuse.ranks([[(hit.index, hit.id) for hit in hits] for hits in lists])
-    return dict(sorted(found.items(), key=lambda item: (-fuse.reciprocal(item[1], constant), item[0][1], item[0][0])))
+    found = fuse.ranks([list(map(_key, hits)) for hits in lists])
+    return dict(sorted(found.items(), key=lambda item: (-fuse.reciprocal(item[1], constant), item[0][1], item[0])))
 
 
 def ranked(hits: Sequence[EngineHit], places: Mapping[Key, Ranks], constant: int) -> tuple[EngineHit, ...]:
     """Hits in the order of `places`, with ranks and the score of these; one that was deleted meanwhile is left out."""
-    held = {(hit.index, hit.id): hit for hit in hits}
+    held = {_key(hit): hit for hit in hits}
     return tuple(
         replace(held[key], score=fuse.reciprocal(ranks, constant), lexical_rank=ranks[0], sparse_rank=ranks[1])
         for key, ranks in places.items()
         if key in held
     )
+
+
+def _key(hit: EngineHit) -> Key:
+    return hit.index, hit.id, str(hit.extra.get("_routing", ""))
 
 
 def _filters(query: Query) -> list[Any]:

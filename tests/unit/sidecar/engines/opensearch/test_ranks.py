@@ -67,19 +67,35 @@ def test_counting_fetches_no_hit() -> None:
 
 
 def test_fetching_names_the_index_of_each_id() -> None:
-    body = sent(ranks.fetching(QUERY, [("a", "1"), ("b", "1"), ("a", "2")]))
+    body = sent(ranks.fetching(QUERY, [("a", "1", ""), ("b", "1", ""), ("a", "2", ""), ("a", "1", "r")]))
     wanted = body["query"]["bool"]["filter"][1]["bool"]["should"]
     assert [clause["bool"]["filter"] for clause in wanted] == [
         [{"ids": {"values": ["1", "2"]}}, {"term": {"_index": "a"}}],
         [{"ids": {"values": ["1"]}}, {"term": {"_index": "b"}}],
+        [{"ids": {"values": ["1"]}}, {"term": {"_index": "a"}}, {"term": {"_routing": "r"}}],
     ]
-    assert (body["size"], body["from"], body["highlight"]) == (3, 0, BODY["highlight"])
+    unrouted = [{"exists": {"field": "_routing"}}]
+    assert [clause["bool"].get("must_not") for clause in wanted] == [unrouted, unrouted, None]
+    assert (body["size"], body["from"], body["highlight"]) == (4, 0, BODY["highlight"])
     assert "aggs" not in body
 
 
 def test_equal_scores_are_in_the_order_of_ids() -> None:
     lists = [[EngineHit("b", 9.0, index="i"), EngineHit("c", 8.0, index="i")], [EngineHit("a", 1.0, index="i")]]
-    assert list(ranks.order(lists, 60)) == [("i", "a"), ("i", "b"), ("i", "c")]
+    assert list(ranks.order(lists, 60)) == [("i", "a", ""), ("i", "b", ""), ("i", "c", "")]
+
+
+async def test_documents_that_share_an_id_are_ranked_each_for_itself() -> None:
+    twins = tuple(EngineHit("a", score, extra={"_routing": r}, index="i") for r, score in (("r1", 2.0), ("r2", 1.0)))
+
+    async def run(query: Query) -> EnginePage:
+        return EnginePage(twins if query.size else (), 2)
+
+    page = await ranks.search(replace(QUERY, offset=0), run)
+    assert [(hit.extra["_routing"], hit.lexical_rank, hit.sparse_rank) for hit in page.hits] == [
+        ("r1", 1, 1),
+        ("r2", 2, 2),
+    ]
 
 
 async def test_what_any_of_the_searches_says_is_said() -> None:
