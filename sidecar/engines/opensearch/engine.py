@@ -27,8 +27,7 @@ from sidecar.values.search import EnginePage, Query, SparseClause
 
 # Lucene's default; Elasticsearch 8 and later allow at least as many on any node.
 DEFAULT_MAX_CLAUSES = 1024
-_FREQUENCY_BATCH = 500
-_CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
+_FREQUENCY_BATCH, _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 500, 300, 0.1
 
 
 @dataclass(slots=True)
@@ -280,6 +279,7 @@ which would end up in logs — send them as an identity, or configure a service 
             with_codes=bool(meta.fingerprint.codes),
             lean=all(each.source_is_lean for each in found),
             only=selection(meta, found) if incomplete else None,
+            most=min((each.max_window for each in found), default=writes.PAGE),
         )
         async for found_page in pages:
             yield found_page

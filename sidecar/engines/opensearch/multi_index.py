@@ -15,12 +15,13 @@ from sidecar.engines.opensearch import answers, lifecycle
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, item
 from sidecar.engines.opensearch.errors import of_part, root_cause
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
-from sidecar.engines.opensearch.mapping import IndexFacts
+from sidecar.engines.opensearch.mapping import DEFAULT_MAX_WINDOW, IndexFacts
 from sidecar.engines.opensearch.templates import BACKING
 from sidecar.errors import ChercheError, invalid, precondition
 from sidecar.values.documents import Json, StoredDocument, WriteResult
 
 _ADDRESSES = 2000  # of one request
+_WINDOW = "index.max_result_window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,15 @@ class MultiIndex:
         Where new documents go: the one index that takes them, or the name itself where the cluster must route
         them; "" where it takes none under this name.
     is_stream : bool
+    window : int
+        Most hits that one search of them may return.
     """
 
     name: str
     names: tuple[str, ...]
     target: str
     is_stream: bool
+    window: int = DEFAULT_MAX_WINDOW
 
     @property
     def is_one(self) -> bool:
@@ -57,11 +61,33 @@ async def identities(http: Http, index: str) -> dict[str, str]:
     ChercheError
         NOT_FOUND.
     """
-    request = Request("GET", index_path(index, "_settings", "index.uuid"), params={"flat_settings": "true"})
-    what = f'index "{index}"'
-    reply = await http.send(request, what=what)
+    return {name: uuid for name, (uuid, _) in (await _settings(http, index)).items()}
+
+
+async def window(http: Http, index: str) -> int:
+    """Most hits that one search of all indices behind a name may return.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND.
+    """
+    return _least(await _settings(http, index))
+
+
+async def _settings(http: Http, index: str) -> dict[str, tuple[str, int]]:
+    """Uuid and window of each concrete index behind a name."""
+    path, what = index_path(index, "_settings", f"index.uuid,{_WINDOW}"), f'index "{index}"'
+    reply = await http.send(Request("GET", path, params={"flat_settings": "true"}), what=what)
     with answers.reading(what):
-        return {name: str(entry["settings"]["index.uuid"]) for name, entry in reply.items()}
+        found = {name: entry["settings"] for name, entry in reply.items()}
+        return {
+            name: (str(one["index.uuid"]), int(one.get(_WINDOW, DEFAULT_MAX_WINDOW))) for name, one in found.items()
+        }
+
+
+def _least(behind: Mapping[str, tuple[str, int]]) -> int:
+    return min((most for _, most in behind.values()), default=DEFAULT_MAX_WINDOW)
 
 
 async def resolve(http: Http, index: str) -> MultiIndex:
@@ -72,11 +98,12 @@ async def resolve(http: Http, index: str) -> MultiIndex:
     ChercheError
         NOT_FOUND.
     """
-    names = tuple(sorted(await identities(http, index), key=age))
+    behind = await _settings(http, index)
+    names, most = tuple(sorted(behind, key=age)), _least(behind)
     if names == (index,):
-        return MultiIndex(index, names, index, False)
+        return MultiIndex(index, names, index, False, most)
     is_stream = any(name.startswith(BACKING) for name in names)
-    return MultiIndex(index, names, names[-1] if is_stream else await _target(http, index, names), is_stream)
+    return MultiIndex(index, names, names[-1] if is_stream else await _target(http, index, names), is_stream, most)
 
 
 async def target(http: Http, index: str, found: Sequence[IndexFacts]) -> IndexFacts | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from sidecar.engines.opensearch import answers, bookkeeping
@@ -10,7 +10,8 @@ from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
-from sidecar.engines.opensearch.multi_index import MultiIndex, addressed, is_found, located, resolve
+from sidecar.engines.opensearch.multi_index import MultiIndex, addressed, is_found, located, resolve, window
+from sidecar.errors import precondition
 from sidecar.values.documents import CODES, TERMS, Json, StoredDocument
 
 READ_BATCH = 500
@@ -18,8 +19,6 @@ SCAN_BATCH = 200
 _ROUNDS = 3
 _DOC_VALUES = {"docvalue_fields": [TERMS, CODES]}
 _HEADS = {"_source_excludes": ",".join(HEAVY_FIELDS)}
-# Default of index.max_result_window.
-_MOST_HITS = 10_000
 # By `_seq_no`, which has doc values: `_id` would be loaded into fielddata.
 _SCATTERED = {"function_score": {"random_score": {"seed": 7, "field": "_seq_no"}, "boost_mode": "replace"}}
 _LEAN = {"_source": {"excludes": list(HEAVY_FIELDS)}}
@@ -39,28 +38,32 @@ async def read(
     behind = await resolve(http, index) if unique else None
     group = None if behind is None or behind.is_one else behind
     known = routings or {}
-    for start in range(0, len(unique), READ_BATCH):
-        found |= await _read_batch(http, dialect, index, unique[start : start + READ_BATCH], group, known)
-    hidden = [id_ for id_ in unique if id_ not in found] if routings is None else []
-    copies = len(behind.names) if behind else 1
-    for start in range(0, len(hidden), READ_BATCH):
-        found |= await _found(http, dialect, index, hidden[start : start + READ_BATCH], copies)
+    copies, most = (len(behind.names), behind.window) if behind else (1, 1)
+    # Each index may hold an id, and more than once under several routings.
+    size = max(1, min(READ_BATCH, most // copies))
+    most = min(most, 4 * size * copies)
+    for part in _parts(unique, size):
+        found |= await _read_batch(http, dialect, index, part, group, known, most)
+    for part in _parts([id_ for id_ in unique if id_ not in found] if routings is None else [], size):
+        found |= await _found(http, dialect, index, part, most)
     return found
 
 
 async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[StoredDocument]:
     """All documents of one point in time, in the order of the dialect."""
     what = f'index "{index}"'
+    most = await window(http, index)
     pit = dialect.pit_id(await http.send(dialect.open_pit(index), what=what), what)
     try:
         after: dict[str, Any] = {}
+        size = min(SCAN_BATCH, most)
         while True:
             body = {
                 **dialect.in_pit(pit),
                 **_LEAN,
                 **_DOC_VALUES,
                 **after,
-                "size": SCAN_BATCH,
+                "size": size,
                 "sort": dialect.scan_order,
                 "track_total_hits": False,
             }
@@ -68,17 +71,24 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
             raws = answers.hits(reply, what, ("sort",))
             # The id may change from one page to the next.
             pit = reply.get("pit_id", pit)
-            for raw in raws:
+            is_last = len(raws) < size
+            # Shards and indices may hold one id each: those of a page's last id may go on behind the page.
+            whole = raws if is_last else [raw for raw in raws if raw["sort"] != raws[-1]["sort"]]
+            for raw in whole:
                 yield stored_document(raw, raw.get("fields", {}))
-            if len(raws) < SCAN_BATCH:
+            if is_last:
                 return
-            after = {"search_after": raws[-1]["sort"]}
+            if whole:
+                after = {"search_after": whole[-1]["sort"]}
+            else:
+                size = _wider(size, most, raws[-1]["_id"])
     finally:
         await http.send(dialect.close_pit(pit), what=what)
 
 
 async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
     """Some documents, spread over the index by a fixed seed."""
+    size = min(size, await window(http, index))
     body = {"query": _SCATTERED, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
     return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
@@ -86,6 +96,7 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
 
 async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) -> int:
     """How many documents of a sample have a version that writes without one cannot have led to."""
+    size = min(size, await window(http, index))
     body = {"query": _SCATTERED, "size": size, "track_total_hits": False, "_source": False}
     body |= {"version": True, "seq_no_primary_term": True}
     reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
@@ -101,6 +112,7 @@ async def _read_batch(
     ids: Sequence[str],
     group: MultiIndex | None,
     routings: Mapping[str, str],
+    most: int,
 ) -> dict[str, StoredDocument]:
     done: dict[str, StoredDocument] = {}
     pending = list(ids)
@@ -110,9 +122,8 @@ async def _read_batch(
         wanted = [addressed(id_, routings) for id_ in pending]
         current = await (located(http, group, wanted, _HEADS) if group else _get(http, index, wanted))
         encoded = [id_ for id_, raw in current.items() if bookkeeping.read(raw.get("_source") or {}).state == "ok"]
-        copies = len(group.names) if group else 1
-        seen = await _doc_values(http, dialect, index, encoded, copies) if encoded else {}
-        values = {id_: seen[key] for id_ in encoded if (key := (current[id_]["_index"], id_)) in seen}
+        seen = await _doc_values(http, dialect, index, encoded, most) if encoded else {}
+        values = {id_: seen[key] for id_ in encoded if (key := _place(current[id_])) in seen}
         behind = [id_ for id_ in encoded if _version(values.get(id_)) != _version(current[id_])]
         last = attempt == _ROUNDS - 1
         for id_, raw in current.items():
@@ -132,13 +143,11 @@ async def _get(http: Http, index: str, wanted: Sequence[Json]) -> dict[str, Json
     return {doc["_id"]: doc for doc in docs if is_found(doc, index)}
 
 
-async def _found(
-    http: Http, dialect: Dialect, index: str, ids: Sequence[str], copies: int
-) -> dict[str, StoredDocument]:
+async def _found(http: Http, dialect: Dialect, index: str, ids: Sequence[str], most: int) -> dict[str, StoredDocument]:
     """Documents wherever they lie, as a search finds them: under a routing that is not known a GET does not."""
     body = {
         "query": {"ids": {"values": list(ids)}},
-        "size": min(_MOST_HITS, len(ids) * copies),
+        "size": most,
         "track_total_hits": False,
         **_LEAN,
         **_DOC_VALUES,
@@ -149,12 +158,12 @@ async def _found(
 
 
 async def _doc_values(
-    http: Http, dialect: Dialect, index: str, ids: Sequence[str], copies: int
-) -> dict[tuple[str, str], Json]:
-    """By index and id; each of `copies` indices may hold an id."""
+    http: Http, dialect: Dialect, index: str, ids: Sequence[str], most: int
+) -> dict[tuple[str, str, str], Json]:
+    """By index, id and routing, of which each may be another document."""
     body = {
         "query": {"ids": {"values": list(ids)}},
-        "size": min(_MOST_HITS, len(ids) * copies),
+        "size": most,
         "_source": False,
         "seq_no_primary_term": True,
         "track_total_hits": False,
@@ -164,7 +173,30 @@ async def _doc_values(
     reply = await http.send(dialect.search(index, body, params), what=f'index "{index}"')
     # A hit that cannot be read is as one that is not refreshed yet: read again, and encoded again in the end.
     raws, _ = answers.sound_hits(reply, f'index "{index}"', answers.VERSIONED)
-    return {(raw["_index"], raw["_id"]): raw for raw in raws}
+    return {_place(raw): raw for raw in raws}
+
+
+def _place(raw: Json) -> tuple[str, str, str]:
+    return raw["_index"], raw["_id"], raw.get("_routing", "")
+
+
+def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def _wider(size: int, most: int, id_: str) -> int:
+    """A larger page, where one id fills all of it.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where the index allows none.
+    """
+    if size == most:
+        raise precondition(
+            f"{most} documents or more have the id {id_!r}", "raise index.max_result_window, or read index by index"
+        )
+    return min(most, 2 * size)
 
 
 def _version(raw: Json | None) -> tuple[int, int] | None:

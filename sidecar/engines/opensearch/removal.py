@@ -113,7 +113,17 @@ async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sl
                 left.remove(each)
             for shard in shards if count else ():
                 after = read.get(shard.key, -1)
-                pages = writes.pages(http, dialect, shard, after, (HASH,), with_codes=False, lean=False, only=_TOUCHED)
+                pages = writes.pages(
+                    http,
+                    dialect,
+                    shard,
+                    after,
+                    (HASH,),
+                    with_codes=False,
+                    lean=False,
+                    only=_TOUCHED,
+                    most=each.max_window,
+                )
                 async for page in pages:
                     changed += await _stripped(http, each.name, page, sleep=sleep)
                 read[shard.key] = shard.mark

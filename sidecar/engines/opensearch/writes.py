@@ -71,6 +71,7 @@ async def pages(
     with_codes: bool,
     lean: bool,
     only: Json | None = None,
+    most: int = PAGE,
 ) -> AsyncIterator[list[StoredDocument]]:
     """Documents whose last write is after `after` and not after the shard's mark, in that order, page by page.
 
@@ -84,10 +85,13 @@ async def pages(
         Whether the index keeps weights out of ``_source``.
     only : mapping or None
         Query that they must match beside.
+    most : int
+        Most hits that one search of the index may return.
     """
+    size = min(PAGE, most)
     preference = f"_shards:{shard.shard}" + (f"|{dialect.read_preference}" if dialect.read_preference else "")
     while after < shard.mark:
-        body = _body(after, shard.mark, fields, with_codes, only)
+        body = _body(after, shard.mark, fields, with_codes, only, size)
         request = dialect.search(shard.index, body, {"preference": preference})
         what = f'index "{shard.index}", shard {shard.shard}'
         reply = await http.send(request, what=what)
@@ -99,14 +103,16 @@ async def pages(
         raws = answers.hits(reply, what, VERSIONED)
         if raws:
             yield [_document(raw, lean) for raw in raws]
-        if len(raws) < PAGE:
+        if len(raws) < size:
             return
         if raws[-1]["_seq_no"] <= after:  # or the same page would be read for ever
             raise answers.odd(what, f"hits after write {after} end at {raws[-1]['_seq_no']}")
         after = raws[-1]["_seq_no"]
 
 
-def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: Json | None) -> dict[str, Any]:
+def _body(
+    after: int, mark: int, fields: Sequence[str], with_codes: bool, only: Json | None, size: int
+) -> dict[str, Any]:
     wanted: list[dict[str, Any]] = [bookkeeping.is_in("ok"), {"exists": {"field": TERMS}}]
     if with_codes:
         wanted.append({"exists": {"field": CODES}})
@@ -122,7 +128,7 @@ def _body(after: int, mark: int, fields: Sequence[str], with_codes: bool, only: 
             }
         },
         "sort": [{"_seq_no": "asc"}],
-        "size": PAGE,
+        "size": size,
         "track_total_hits": False,
         "seq_no_primary_term": True,
         "_source": source,

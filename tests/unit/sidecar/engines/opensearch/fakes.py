@@ -37,7 +37,7 @@ Answer = Callable[[Sent], Any]
 
 def _identity(url: str) -> dict[str, Any]:
     """What an index by its own name answers when it is asked what stands behind it."""
-    if not url.endswith("/_settings/index.uuid"):
+    if "/_settings/index.uuid" not in url:
         return {}
     return {url.split("/")[1]: {"settings": {"index.uuid": "uuid"}}}
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from sidecar.errors import ChercheError
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
 
 
@@ -39,3 +42,80 @@ async def test_a_document_that_never_stands_still_counts_as_never_encoded() -> N
 
     found = (await engine(FakeTransport(answer)).read("books", ["a"]))["a"]
     assert (found.source, found.hash, found.state, found.terms) == ({"title": "x"}, "", "pending", None)
+
+
+def hit(id_: str, routing: str, seq_no: int = 0) -> dict[str, Any]:
+    source = {"cherche_status": [{"ok": 1}], "cherche_digest": "h", "n": routing}
+    stamp = {"_seq_no": seq_no, "_primary_term": 1, "sort": [id_]}
+    return {"_index": "books", "_id": id_, "_routing": routing, "_source": source, **stamp}
+
+
+async def test_a_scan_gives_documents_that_share_an_id_across_the_end_of_a_page() -> None:
+    """As documents under several routings do, and those of several indices behind an alias."""
+    stored = [hit("a", "1"), *(hit("b", str(n)) for n in range(5)), hit("c", "1"), hit("d", "1"), hit("d", "2")]
+
+    def answer(request: Sent) -> Any:
+        if request.path != "/_search":
+            return {"pit_id": "p"}
+        after = request.body.get("search_after", [""])
+        rest = [one for one in stored if one["sort"] > after]
+        return {"hits": {"hits": rest[: request.body["size"]]}}
+
+    for most in range(6, 12):
+        ours = engine(Limited(answer, most))
+        found = [(one.id, one.routing) async for one in ours.scan("books")]
+        assert found == [(one["_id"], one["_routing"]) for one in stored], most
+    with pytest.raises(ChercheError, match="5 documents or more have the id 'b'"):
+        [one async for one in engine(Limited(answer, 5)).scan("books")]
+
+
+async def test_no_search_asks_for_more_hits_than_the_index_allows() -> None:
+    sizes: list[int] = []
+
+    def answer(request: Sent) -> Any:
+        if request.path.endswith("_mget"):
+            docs = [hit(one["_id"], "") | {"found": True} for one in request.body["docs"]]
+            return {"docs": docs}
+        if "search" not in request.path or "point_in_time" in request.path:
+            return {"pit_id": "p"}
+        sizes.append(request.body["size"])
+        assert request.body["size"] <= 7
+        wanted = request.body["query"]["ids"]["values"] if "ids" in request.body.get("query", {}) else []
+        return {"hits": {"hits": [{**hit(id_, ""), "fields": {"cherche_terms": ["dA"]}} for id_ in wanted]}}
+
+    ours = engine(Limited(answer, 7))
+    ids = [str(number) for number in range(20)]
+    assert set(await ours.read("books", ids)) == set(ids)
+    assert len(sizes) == 3
+    await ours.sample("books", 100)
+    await ours.foreign_versions("books", 100)
+    assert [one async for one in ours.scan("books")] == []
+    assert sizes[3:] == [7, 7, 7]
+
+
+async def test_terms_are_of_the_document_with_that_routing() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path.endswith("_mget"):
+            return {"docs": [hit("a", "r", seq_no=3) | {"found": True}]}
+        assert request.body["size"] > 1
+        others = {**hit("a", "other", seq_no=5), "fields": {"cherche_terms": ["eA"]}}
+        return {"hits": {"hits": [{**hit("a", "r", seq_no=3), "fields": {"cherche_terms": ["dA"]}}, others]}}
+
+    transport = FakeTransport(answer)
+    found = (await engine(transport).read("books", ["a"], {"a": "r"}))["a"]
+    assert (found.terms, found.state) == (b"t", "ok")
+    assert not any(sent.path.endswith("_refresh") for sent in transport.sent)
+
+
+class Limited(FakeTransport):
+    """An index with a window of its own."""
+
+    def __init__(self, answer: Any, most: int) -> None:
+        super().__init__(answer)
+        self.most = most
+
+    async def perform_request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+        reply = await super().perform_request(method, url, *arguments, **options)
+        if "/_settings/" in url:
+            reply["books"]["settings"]["index.max_result_window"] = str(self.most)
+        return reply
