@@ -57,6 +57,7 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
     }
     if not targets:
         raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
+    check_sources([group for group in groups if group.meta is not None])
     expected = await estimate(groups, context)
     if not keeps and (foreign := await context.engine.foreign_versions(index, SAMPLE)):
         said = (
@@ -73,6 +74,23 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
     async with run.pacer.watching(), aclosing(run.events()) as events:
         async for event in events:
             yield event
+
+
+def check_sources(groups: Sequence[IndexGroup]) -> None:
+    """Refuse to write documents anew from a ``_source`` that lacks fields of theirs.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION.
+    """
+    for group in groups:
+        if group.lost:
+            raise precondition(
+                f"{', '.join(group.names)}: _source leaves out {', '.join(group.lost)}, which every document that is "
+                "written anew from it would lose",
+                "feed these documents whole with cherche feed, from where they come from",
+            )
 
 
 class Job(Protocol):

@@ -19,6 +19,8 @@ from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement
 
+_LONGEST_STEM = 240  # bytes: a name may have 255
+
 
 @dataclass(frozen=True, slots=True)
 class Copy:
@@ -103,3 +105,17 @@ class Copy:
         outcome.drop(source, error)
         is_there = there is not None and there.state == "failed" and same_json(there.source, source.source)
         return [] if is_there else [stored.without_weights(source)]
+
+
+def successor_name(index: str, old: str, meta: IndexMeta) -> str:
+    """Name of the index that follows `old`: the same for the same encoding, so that what was cut off is taken up.
+
+    >>> from sidecar.values.index import Fingerprint, TextField
+    >>> meta = IndexMeta("a", Fingerprint("b"), (TextField("text"),), 512)
+    >>> successor_name("Articles", "articles-v1", meta), successor_name("Articles", "articles-b569efbe", meta)
+    ('articles-b569efbe', 'articles-b569efbe-2')
+    """
+    # An alias may have capitals, an index may not.
+    stem = index.lower().encode()[:_LONGEST_STEM].decode(errors="ignore")
+    name = f"{stem}-{purpose_of(meta)[:8]}"
+    return f"{name}-2" if name == old else name

@@ -12,8 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from sidecar.errors import precondition
-from sidecar.maintenance.backfill import Run, pacer_of, read_checkpoint
-from sidecar.maintenance.copying import Copy
+from sidecar.maintenance.backfill import Run, check_sources, pacer_of, purpose_of, read_checkpoint
+from sidecar.maintenance.copying import Copy, successor_name
 from sidecar.maintenance.estimate import SAMPLE, check_room, estimate
 from sidecar.maintenance.setup import inherited, resolve
 from sidecar.pipeline.context import Context
@@ -66,14 +66,15 @@ async def prepare(
         return
     old = _only_index(index, serving)
     [group] = await context.engine.groups(old)
+    check_sources([group])
     sample = await context.engine.sample(old, SAMPLE)
     meta = resolve(inherited(options, group.meta), context, sample)
-    if options.model and group.meta is not None and group.meta.fingerprint == meta.fingerprint:
+    if options.model and group.meta is not None and purpose_of(group.meta) == purpose_of(meta):
         raise precondition(
             f"index {index!r} is encoded with {meta.model!r} and these options already",
             "name another model, or none to move it to a new index all the same",
         )
-    new = successor or f"{index}-{meta.fingerprint.sparse[:8]}"
+    new = successor or successor_name(index, old, meta)
     expected = await estimate([IndexGroup((old,), meta)], context, everything=True)
     yield expected
     if settings.dry_run:
@@ -241,7 +242,7 @@ async def _of_next(index: str, options: IndexOptions, context: Context) -> Estim
 async def _next_meta(index: str, options: IndexOptions, context: Context) -> IndexMeta:
     known = await context.engine.meta(index)
     meta = resolve(inherited(options, known), context, await context.engine.sample(index, SAMPLE))
-    if known is not None and known.fingerprint == meta.fingerprint:
+    if known is not None and purpose_of(known) == purpose_of(meta):
         raise precondition(
             f"the newest index of {index!r} is encoded with {meta.model!r} and these options already",
             "name another model",

@@ -161,11 +161,14 @@ class IndexGroup:
         None for those that are not set up.
     max_window : int or None
         Deepest hit that one search of them may reach; None where the engine has no such limit.
+    lost : tuple of str
+        Patterns of fields that ``_source`` leaves out: a document that is written anew from it loses them.
     """
 
     names: tuple[str, ...]
     meta: IndexMeta | None
     max_window: int | None = None
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

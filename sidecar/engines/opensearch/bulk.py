@@ -116,7 +116,13 @@ def backoff(attempt: int) -> float:
 
 
 class Writer:
-    """One call of `write`: collects a result per document; without `index` every action names its own."""
+    """One call of `write`: collects a result per document; without `index` every action names its own.
+
+    Attributes
+    ----------
+    numbers : dict
+        By position: sequence number and primary term of what was acknowledged; negative where nothing was written.
+    """
 
     def __init__(
         self,
@@ -130,6 +136,7 @@ class Writer:
         self._http, self._index, self._sleep, self._max_bytes = http, index, sleep, max_bytes
         self._params = params
         self._results: dict[int, WriteResult] = {}
+        self.numbers: dict[int, tuple[int, int]] = {}
 
     async def write(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         """Write all; results in order. Only what the cluster acknowledged has no error."""
@@ -197,6 +204,8 @@ class Writer:
                 refused.append((each, error))
             else:
                 self._results[each.position] = WriteResult(each.id, error)
+                if error is None:
+                    self.numbers[each.position] = (answer.get("_seq_no", -2), answer.get("_primary_term", 0))
         return refused
 
     def _fail(self, batch: Sequence[Item], error: ChercheError) -> None:

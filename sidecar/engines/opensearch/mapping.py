@@ -162,7 +162,12 @@ def groups(found: Sequence[IndexFacts]) -> tuple[IndexGroup, ...]:
     for each in found:
         together.setdefault(_meta(each.name, each.meta.get("cherche")), []).append(each)
     return tuple(
-        IndexGroup(tuple(one.name for one in alike), meta, min(one.max_window for one in alike))
+        IndexGroup(
+            tuple(one.name for one in alike),
+            meta,
+            min(one.max_window for one in alike),
+            tuple(dict.fromkeys(pattern for one in alike for pattern in one.lost_by_updates)),
+        )
         for meta, alike in together.items()
     )
 

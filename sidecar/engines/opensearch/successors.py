@@ -23,6 +23,7 @@ from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement, Serving
 
 _CLONING = 60.0  # seconds
+_REPLACE = "ctx._source.clear(); ctx._source.putAll(params.source)"
 # The cluster's own facts about one index, and blocks: creation refuses the former, a copy must not have the latter.
 _NOT_COPIED = (
     "index.uuid",
@@ -71,7 +72,7 @@ class OpenSearchSuccessors:
             await self._create(successor, like, meta)
             return
         # One that is set up alike belongs to an attempt that was cut off, and is filled further.
-        if known is None or known.fingerprint != meta.fingerprint:
+        if known != meta:
             raise ChercheError(
                 Code.ALREADY_EXISTS,
                 f'index "{successor}" exists and is not set up for this upgrade',
@@ -89,7 +90,7 @@ class OpenSearchSuccessors:
         return [one for one, doc in zip(documents, docs, strict=True) if not doc.get("found")]
 
     async def place(self, index: str, placements: Sequence[Placement]) -> list[WriteResult]:
-        """See `Successors.place`."""
+        """See `Successors.place`; what a final pipeline makes of a document, which no request passes by, is undone."""
         writer = Writer(self._http, index, sleep=self._sleep, params={"pipeline": "_none"})
         items = []
         for position, placement in enumerate(placements):
@@ -97,7 +98,37 @@ class OpenSearchSuccessors:
                 items.append(placed(position, placement))
             except ChercheError as error:
                 writer.refuse(position, WriteResult(placement.document.id, error))
-        return await writer.deliver(items, len(placements))
+        results = await writer.deliver(items, len(placements))
+        if pipeline := await final_pipeline(self._http, index):
+            await self._undo(index, pipeline, placements, results, writer.numbers)
+        return results
+
+    async def _undo(
+        self,
+        index: str,
+        pipeline: str,
+        placements: Sequence[Placement],
+        results: list[WriteResult],
+        numbers: Mapping[int, tuple[int, int]],
+    ) -> None:
+        """Put placed documents as they were over what a pipeline made of them; an update passes through none."""
+        at = [position for position, result in enumerate(results) if result.error is None]
+        dropped = [position for position in at if numbers[position][0] < 0]
+        for position in dropped:
+            said = precondition(
+                f'document "{results[position].id}" was dropped by the final pipeline "{pipeline}" of index "{index}"',
+                "write it through the alias, or set index.final_pipeline to _none and run the command again",
+            )
+            results[position] = WriteResult(results[position].id, said)
+        kept = [position for position in at if position not in dropped]
+        items = [_undone(position, placements[position], numbers[position]) for position in kept]
+        writer = Writer(self._http, index, sleep=self._sleep)
+        for position in set(range(len(results))) - set(kept):
+            writer.refuse(position, results[position])
+        for position, answer in enumerate(await writer.deliver(items, len(results))):
+            # Whoever wrote or deleted it meanwhile is newer.
+            if answer.error is not None and answer.error.code not in (Code.ABORTED, Code.NOT_FOUND):
+                results[position] = answer
 
     async def discard(self, documents: Sequence[StoredDocument]) -> list[WriteResult]:
         """See `Successors.discard`."""
@@ -295,6 +326,15 @@ def placed(position: int, placement: Placement) -> Item:
         return Item(position, document.id, action + body.encode() + b"\n")
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(f"document {document.id!r} cannot be written: {error}", "mend it") from error
+
+
+def _undone(position: int, placement: Placement, number: tuple[int, int]) -> Item:
+    """An ``update`` action that writes the whole document again."""
+    document = placement.document
+    action = _line("update", "", document.id, placement.routing, Version(*number))
+    params = {"source": {**document.source, **neural_fields(document)}}
+    body = dumps({"script": {"lang": "painless", "source": _REPLACE, "params": params}})
+    return Item(position, document.id, action + body.encode() + b"\n")
 
 
 def _line(operation: str, index: str, id: str, routing: str, guard: Version | None) -> bytes:

@@ -17,7 +17,7 @@ from sidecar.maintenance.setup import resolve
 from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument, Version, WriteResult
-from sidecar.values.index import IndexMeta, IndexOptions
+from sidecar.values.index import IndexGroup, IndexMeta, IndexOptions, TextField
 from sidecar.values.maintenance import BackfillOptions, Estimate, Placement, Progress, Serving, Switched
 from tests.unit.sidecar.conftest import FakeEncoder, FakeEncoders
 
@@ -175,6 +175,43 @@ async def test_what_cannot_be_switched_is_refused_with_the_next_step(context: Co
             await taken(step)
         assert refused.value.code is Code.FAILED_PRECONDITION
         assert refused.value.next_step
+
+
+async def test_the_same_model_with_other_fields_is_an_upgrade(context: Context, engine: Aliased) -> None:
+    """Its name follows from the fields too: what was copied for others is not taken for it."""
+    more = IndexOptions(model="one", fields=(TextField("text"), TextField("notes")))
+    end = (await taken(upgrade.prepare(ALIAS, more, "", QUIET, context)))[-1]
+    [first] = end.serving
+    fewer = IndexOptions(model="one", fields=(TextField("notes"),))
+    end = (await taken(upgrade.prepare(ALIAS, fewer, "", QUIET, context)))[-1]
+    assert len({OLD, first, *end.serving}) == 3
+    assert (await engine.stats(first)).encoded == 3
+
+
+async def test_an_index_is_not_copied_onto_itself(context: Context, engine: Aliased) -> None:
+    served = [OLD]
+    for _ in range(3):
+        [new] = (await taken(upgrade.prepare(ALIAS, IndexOptions(), "", QUIET, context)))[-1].serving
+        assert new != served[-1]
+        await taken(upgrade.switch(ALIAS, "", QUIET, context))
+        served.append(new)
+    assert served[1] == served[3], "that of an attempt that was cut off is taken up"
+    assert (await engine.stats(served[-1])).encoded == 3
+
+
+async def test_an_index_whose_source_lacks_fields_is_neither_copied_nor_encoded(
+    context: Context, engine: Aliased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [whole] = await engine.groups(OLD)
+
+    async def groups(index: str) -> tuple[IndexGroup, ...]:
+        return (replace(whole, lost=("secret.*",)),)
+
+    monkeypatch.setattr(engine, "groups", groups)
+    for work in (upgrade.prepare(ALIAS, TWO, NEW, QUIET, context), backfill(OLD, QUIET, context)):
+        with pytest.raises(ChercheError, match=r"_source leaves out secret\.\*, which every document") as refused:
+            await taken(work)
+        assert refused.value.code is Code.FAILED_PRECONDITION
 
 
 async def test_an_index_is_replaced_by_an_alias_only_if_that_was_said(context: Context, engine: Aliased) -> None:

@@ -111,3 +111,36 @@ async def test_only_a_copy_of_this_index_is_deleted() -> None:
         await (await engine(transport).successors()).clone("books", "copy")
     assert refused.value.code is Code.ALREADY_EXISTS
     assert "DELETE" not in {sent.method for sent in transport.sent}
+
+
+async def test_what_a_final_pipeline_makes_of_a_placed_document_is_undone() -> None:
+    """Only while an index that serves already is given what was written at the moment of the switch."""
+    bulks: list[list[Any]] = []
+
+    def answer(request: Sent) -> Any:
+        if "/_settings/index.final_pipeline" in request.path:
+            return {"new": {"settings": {"index.final_pipeline": "stamp"}}}
+        bulks.append([json.loads(line) for line in request.body.splitlines()])
+        if len(bulks) == 1:
+            written = [("a", 7, "created"), ("b", 8, "created"), ("c", -2, "noop")]
+            return {
+                "items": [
+                    {"create": {"_id": id, "_seq_no": number, "_primary_term": 2, "status": 200, "result": result}}
+                    for id, number, result in written
+                ]
+            }
+        newer = {"type": "version_conflict_engine_exception", "reason": "newer"}
+        return {
+            "items": [{"update": {"_id": "a", "status": 200}}, {"update": {"_id": "b", "status": 409, "error": newer}}]
+        }
+
+    placements = [Placement(StoredDocument(id, {"n": id}, "h", "ok"), "r", None) for id in "abc"]
+    a, b, c = await (await engine(FakeTransport(answer)).successors()).place("new", placements)
+    assert (a.error, b.error) == (None, None), "whoever wrote b meanwhile is newer"
+    assert c.error is not None
+    assert (c.id, c.error.code) == ("c", Code.FAILED_PRECONDITION)
+    assert 'dropped by the final pipeline "stamp"' in c.error.reason
+    action, body, *rest = bulks[1]
+    assert action == {"update": {"_id": "a", "routing": "r", "if_seq_no": 7, "if_primary_term": 2}}
+    assert body["script"]["params"]["source"] == {"n": "a", "cherche_digest": "h", "cherche_status": [{"ok": 1}]}
+    assert len(rest) == 2
