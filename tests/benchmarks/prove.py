@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import life, nodes, plugin, plugin_latency, restart
+from tests.benchmarks import life, messy, nodes, plugin, plugin_latency, restart
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -231,6 +231,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "codes": codes,
     "weighting": weighting,
     "life": life.measure,
+    "messy": messy.measure,
     "nodes": nodes.measure,
     "restart": restart.measure,
     "plugin": plugin.prove,
