@@ -84,7 +84,7 @@ def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
         return NoScripts(f"{what}: {reason}")
     if kind == "action_request_validation_exception" or status == 413:
         return BadRequestShape(Code.INVALID_ARGUMENT, f"{what}: {reason}", "send smaller, valid documents")
-    return classify(status, kind, reason, what)
+    return classify(status, kind, reason, what, "change what was asked for as the reason says")
 
 
 def of_item(status: int, error: JsonValue, what: str) -> ChercheError:
@@ -102,8 +102,10 @@ def of_part(error: JsonValue, what: str) -> ChercheError:
     return of_item(503 if kind in _UNREACHED else 500, error, what)
 
 
-def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
-    """Turn a status, an error type and a reason into a typed error."""
+def classify(
+    status: int, kind: str, reason: str, what: str, step: str = "mend the document or the mapping"
+) -> ChercheError:
+    """Turn a status, an error type and a reason into a typed error; `step` is for what is refused as it is."""
     text = f"{what}: {reason}"
     # Before 429 is read as overload: the flood-stage block answers 429, and no retry helps until disk is free.
     if kind == "cluster_block_exception":
@@ -129,7 +131,7 @@ def classify(status: int, kind: str, reason: str, what: str) -> ChercheError:
     if kind == "security_exception" and status != 401:  # within a reply for several documents it has no status
         return ChercheError(Code.PERMISSION_DENIED, text, "grant that permission to the caller's role")
     if kind in _BAD_DOCUMENT:
-        return invalid(text, "mend the document or the mapping")
+        return invalid(text, step)
     return _by_status(status, text)
 
 
@@ -144,6 +146,9 @@ def root_cause(body: JsonValue) -> tuple[str, str]:
         return "", str(error or body or "no reason given")[:500]
     causes = error.get("root_cause")
     first = causes[0] if isinstance(causes, list) and causes and isinstance(causes[0], Mapping) else error
+    # A search that fails while shards' results are reduced says why in the cause alone (3.8.0).
+    while not first.get("reason") and isinstance(first.get("caused_by"), Mapping):
+        first = first["caused_by"]
     return str(first.get("type", "")), str(first.get("reason", "no reason given"))
 
 

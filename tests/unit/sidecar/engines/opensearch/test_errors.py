@@ -70,6 +70,20 @@ def test_a_reply_of_any_shape_is_an_error(body: Any) -> None:
     assert of_item(500, body, "x").code == Code.INTERNAL
 
 
+def test_a_reason_is_found_where_the_reply_gives_it_in_a_cause_alone() -> None:
+    cause = {"type": "too_many_buckets_exception", "reason": "Trying to create too many buckets", "max_buckets": 5}
+    reply = {"error": {"root_cause": [], "type": "search_phase_execution_exception", "reason": "", "caused_by": cause}}
+    error = of_reply(503, reply, "x")
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "x: Trying to create too many buckets")
+    assert "search.max_buckets" in error.next_step
+
+
+def test_the_step_after_a_refused_search_is_about_the_search() -> None:
+    reply = {"error": {"root_cause": [{"type": "illegal_argument_exception", "reason": "no sort by text"}]}}
+    assert "what was asked for" in of_reply(400, reply, "x").next_step
+    assert "the document" in of_item(400, reply["error"]["root_cause"][0], "x").next_step
+
+
 def test_a_nested_clause_limit_is_recognised() -> None:
     caused = {"type": "query_shard_exception", "caused_by": {"type": "too_many_clauses"}}
     reply = {"error": {"root_cause": [{"type": "q", "reason": "r"}], "failed_shards": [{"reason": caused}]}}
