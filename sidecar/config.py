@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from sidecar.errors import ChercheError, invalid, masked, masked_address
@@ -40,6 +40,9 @@ CONFIG_VARIABLE = "CHERCHE_CONFIG"
 SHIPPED = "cherche-small"
 FOR_TESTS = frozenset({"CHERCHE_TEST_DATA", "CHERCHE_TEST_MODELS", "CHERCHE_REQUIRE"})
 
+_NAMED = ("models", "aliases")
+"""Settings whose keys are names of the user's."""
+
 Values = Mapping[str, Any]
 
 
@@ -67,6 +70,8 @@ class Settings(Section):
     """Name → folder or hub id of each served model; the shipped one where empty."""
     model: str = ""
     """The model that answers where none is named; the first of `models` where empty."""
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Other name → served model, such as rerank-v3.5 = "cherche-small", for clients that name a provider's model."""
     host: str = "127.0.0.1"
     """Address to listen on. Anything but loopback needs TLS and a token, or `insecure`."""
     port: int = Field(default=50551, ge=0, le=65535)
@@ -109,6 +114,12 @@ class Settings(Section):
     batching: Batching = Field(default_factory=Batching)
     metrics: Metrics = Field(default_factory=Metrics)
     gateway: Gateway = Field(default_factory=Gateway)
+
+    @model_validator(mode="after")
+    def _aliases_are_no_models(self) -> Self:
+        if both := sorted(set(self.aliases) & set(self.served_models)):
+            raise ValueError(f"alias {both[0]!r} is the name of a served model")
+        return self
 
     @field_validator("page_token_key")
     @classmethod
@@ -286,7 +297,8 @@ def _check_environment() -> None:
     for name in sorted(os.environ):
         if not name.startswith(PREFIX) or name in FOR_TESTS or name == CONFIG_VARIABLE:
             continue
-        if name not in known and not name.startswith(f"{variable('models')}__") and not _is_section(name):
+        named = tuple(f"{variable(key)}__" for key in _NAMED)
+        if name not in known and not name.startswith(named) and not _is_section(name):
             raise _unknown(f"environment variable {name}", name, known)
 
 

@@ -280,7 +280,13 @@ def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
         raise invalid(
             f"the default model {settings.default_model!r} is not served; served: {known}", "name one of them"
         )
-    registry = Registry(loader, settings.default_model, options, lambda name: BatchMetrics(metrics, name))
+    registry = Registry(
+        loader,
+        settings.default_model,
+        options,
+        lambda name: BatchMetrics(metrics, name),
+        settings.aliases,
+    )
 
     def publish() -> None:
         metrics.model_ready.clear()

@@ -10,7 +10,7 @@ import click
 
 from sidecar.cli.output import pretty
 from sidecar.cli.session import Session, verb
-from sidecar.gateway.connectors import EXAMPLE, TASKS, ClusterRequest
+from sidecar.gateway.connectors import EXAMPLE, TASKS, ClusterRequest, for_release
 from sidecar.gateway.dialects import CONNECTORS
 
 _PRODUCTS = list(dict.fromkeys(connector.product for connector in CONNECTORS))
@@ -32,8 +32,9 @@ _SERVICES = list(dict.fromkeys(connector.service for connector in CONNECTORS))
     show_default=True,
     help="Elasticsearch's service; hugging_face for clusters before 8.19.",
 )
+@click.option("--release", default="", metavar="VERSION", help="The cluster's, such as 3.1; the newest without.")
 def print_connector(
-    session: Session, product: str, sparse: bool, rerank: bool, gateway: str, model: str, service: str
+    session: Session, product: str, sparse: bool, rerank: bool, gateway: str, model: str, service: str, release: str
 ) -> None:
     """Print the requests that let a cluster call the gateway.
 
@@ -47,16 +48,28 @@ def print_connector(
     both = sparse == rerank
     address, name = _address(gateway), _name(model)
     found: dict[str, ClusterRequest] = {}
-    for connector in sorted(offered, key=lambda one: TASKS.index(one.task)):
+    chosen = for_release(offered, _release(release))
+    for connector in sorted(chosen, key=lambda one: TASKS.index(one.task)):
         if connector.service == service and (both or (connector.task == "sparse") == sparse):
-            found |= {f"{request}": request for request in connector.requests(address, name)}
+            found |= {f"{request.path} {request.body}": request for request in connector.requests(address, name)}
     requests = list(found.values())
     session.output.data([asdict(request) for request in requests], lambda: _print(requests))
 
 
 def _print(requests: list[ClusterRequest]) -> None:
+    click.echo("".join(f"# Tried on {one}.\n" for one in dict.fromkeys(request.verified for request in requests)))
     for request in requests:
         click.echo(f"# {request.note}\n{request.method} {request.path}\n{pretty(request.body)}\n")
+
+
+def _release(version: str) -> tuple[int, int] | None:
+    """Major and minor number of a version; None for the newest."""
+    if not version:
+        return None
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if not found:
+        raise click.UsageError(f"--release {version!r} is no version such as 3.5")
+    return int(found[1]), int(found[2])
 
 
 def _address(gateway: str) -> str:

@@ -15,21 +15,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sidecar.config import Gateway, Limits, is_loopback
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.gateway.bounds import count_values
+from sidecar.gateway.bounds import count_values, inflate
 from sidecar.gateway.errors import (
     STATUSES,
     TOO_LARGE,
     UNPROCESSABLE,
     UNSUPPORTED_MEDIA,
     HttpError,
+    Shape,
+    neutral,
     response_of,
     too_large,
 )
 from sidecar.observe import logs
 from sidecar.observe.metrics import Metrics
 from sidecar.services import deadline_exceeded, defect, too_deep, unauthenticated
-
-HEALTH = "/healthz"
 
 OTHER = "other"
 """Label of unknown paths, so that a scanner cannot add series to the metrics."""
@@ -78,6 +78,8 @@ class AccessMiddleware:
         Paths that have a label of their own in the metrics.
     open_paths : collection of str
         Paths that need no token.
+    shapes : mapping of str to Shape
+        Of errors, by path; a `Problem` as it is for other paths.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class AccessMiddleware:
         token: str,
         paths: Collection[str],
         open_paths: Collection[str],
+        shapes: Mapping[str, Shape],
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -100,6 +103,7 @@ class AccessMiddleware:
         self._expected = f"Bearer {token}".encode() if token else b""
         self._paths = frozenset(paths)
         self._open_paths = frozenset(open_paths)
+        self._shapes = shapes
         self._log = logs.get("gateway")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +127,7 @@ class AccessMiddleware:
                 failure = await self._handle(name, scope, receive, recording)
                 # A response that has begun has its status already.
                 if failure is not None and not status:
-                    await response_of(failure)(scope, receive, recording)
+                    await response_of(failure, self._shapes.get(name, neutral))(scope, receive, recording)
                 code = CODES.get(status, "OK" if status < 400 else Code.INTERNAL.value)
             except _Disconnected:
                 pass
@@ -141,7 +145,7 @@ class AccessMiddleware:
                 self._check_token(scope["path"], headers)
                 if scope["method"] == "POST":
                     _check_content_type(headers.get("content-type", ""))
-                body = await self._body(headers, receive)
+                body = await self._decoded(headers, await self._body(headers, receive))
                 await self._check_values(body)
                 await self._answer(scope, body, receive, send)
         except ChercheError as error:
@@ -170,8 +174,10 @@ class AccessMiddleware:
         )
 
     def _check_token(self, path: str, headers: Headers) -> None:
+        # A scheme has no case (RFC 9110, 11.1): Cohere's client of version 4 sends BEARER.
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
         # Starlette decodes headers as latin-1: these are the bytes that were sent.
-        given = headers.get("authorization", "").encode("latin-1")
+        given = f"{scheme.capitalize()} {credentials}".encode("latin-1")
         if self._expected and path not in self._open_paths and not hmac.compare_digest(given, self._expected):
             raise unauthenticated()
 
@@ -197,6 +203,27 @@ class AccessMiddleware:
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+    async def _decoded(self, headers: Headers, body: bytes) -> bytes:
+        """The body without its content encoding; its limit is that of a plain one.
+
+        Raises
+        ------
+        ChercheError
+            415 for an encoding that is not read; 413 beyond the limit; 400 for bytes that are no gzip.
+        """
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding in ("", "identity"):
+            return body
+        if encoding not in ("gzip", "x-gzip"):
+            problem = invalid(f"the content encoding is {encoding[:_SHOWN]!r}", "send gzip, or none")
+            raise HttpError(problem, UNSUPPORTED_MEDIA)
+        try:
+            plain = await asyncio.to_thread(inflate, body, self._bytes)
+        except ValueError as error:
+            raise invalid(f"the body is not gzip: {error}", "send what content-encoding says") from None
+        self._check_size(len(plain))
+        return plain
 
     def _check_size(self, size: int) -> None:
         if size > self._bytes:

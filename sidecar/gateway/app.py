@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response, Security
+from fastapi import Body, Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
@@ -12,13 +15,14 @@ from starlette.exceptions import HTTPException
 from sidecar import __version__
 from sidecar.config import Gateway
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.gateway.access import HEALTH, AccessMiddleware
+from sidecar.gateway.access import AccessMiddleware
 from sidecar.gateway.dialects import DIALECTS, AnyDialect
-from sidecar.gateway.errors import HttpError, Problem, response_of, unprocessable
+from sidecar.gateway.errors import HttpError, Problem, Shape, ShapedProblem, neutral, response_of, unprocessable
 from sidecar.gateway.fields import TAG
 from sidecar.gateway.page.assets import ASSETS, HOME
 from sidecar.gateway.page.routes import QUESTIONS, add_page
-from sidecar.services import Services, serving
+from sidecar.gateway.state import HEALTH, STATES, State
+from sidecar.services import Services
 
 _PROBLEMS = {
     400: "The request is not JSON, or requires what this sidecar does not offer.",
@@ -33,6 +37,8 @@ _PROBLEMS = {
     503: "Models are loading or stopping; retry after `Retry-After`.",
     504: "It took longer than the deadline.",
 }
+_DENSE = re.compile(r"(/v\d)?/(embed|embeddings|embed_all|embedding)/?|/api/embed(dings)?")
+"""Paths of providers that answer one vector for a text."""
 _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
@@ -68,7 +74,15 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
     app.state.services = services
     for dialect in DIALECTS:
         _add(app, dialect)
-    app.add_api_route(HEALTH, _health, response_model=None, responses=_HEALTH, operation_id="healthz")
+    for one in STATES:
+        app.add_api_route(
+            one.path,
+            _stated(one),
+            response_model=one.answer,
+            responses={503: {"description": "It cannot answer yet, or is stopping.", "model": None}},
+            description=one.description,
+            operation_id=one.name,
+        )
     add_page(app)
     paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url), HOME, *QUESTIONS}
     app.add_middleware(
@@ -78,15 +92,10 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
         gateway=gateway or Gateway(),
         token=token,
         paths=paths,
-        open_paths={HEALTH, *ASSETS},
+        open_paths={*HEALTH, *ASSETS},
+        shapes={dialect.path: dialect.shape(None) for dialect in DIALECTS},
     )
     return app
-
-
-_HEALTH: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The default model is warm.", "content": {"application/json": {}}},
-    503: {"description": "It is not, or the sidecar is stopping.", "model": None},
-}
 
 
 def _services(request: Request) -> Services:
@@ -94,15 +103,21 @@ def _services(request: Request) -> Services:
     return services
 
 
+_BY_PATH: dict[str, AnyDialect] = {dialect.path: dialect for dialect in DIALECTS}
 _Shared = Annotated[Services, Depends(_services)]
 
 
 def _add(app: FastAPI, dialect: AnyDialect) -> None:
-    async def respond(body: Any, parameters: Any, services: _Shared) -> Response:  # noqa: ANN401  # typed below
+    async def respond(request: Request, body: Any, parameters: Any, services: _Shared) -> Response:  # noqa: ANN401
+        request.state.shape = dialect.shape(body)
         return await dialect.respond(body, parameters, services)
 
     # FastAPI reads the shapes of a request from the annotations.
-    respond.__annotations__ |= {"body": dialect.body, "parameters": Annotated[dialect.parameters, Query()]}
+    respond.__annotations__ |= {
+        "body": Annotated[dialect.body, Body()],
+        "parameters": Annotated[dialect.parameters, Query()],
+    }
+    shaped = dialect.shape(None) is not neutral
     app.add_api_route(
         dialect.path,
         respond,
@@ -111,19 +126,29 @@ def _add(app: FastAPI, dialect: AnyDialect) -> None:
         description=dialect.description,
         operation_id=dialect.name,
         response_model=dialect.answer,
+        responses={code: {"model": ShapedProblem, "description": text} for code, text in _PROBLEMS.items()}
+        if shaped
+        else None,
     )
 
 
-async def _health(request: Request) -> Response:
-    """Say whether the default model is warm."""
-    warm = serving(_services(request).registry)[""]
-    status = "SERVING" if warm else "NOT_SERVING"
-    return Response(f'{{"status":"{status}"}}', 200 if warm else 503, media_type="application/json")
+def _stated(state: State) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        return state.respond(_services(request))
+
+    return respond
+
+
+def _shape(request: Request, body: object) -> Shape:
+    """The shape of errors on this path; `body` is JSON, or None where it cannot be read."""
+    read: Shape | None = getattr(request.state, "shape", None)
+    dialect = _BY_PATH.get(request.url.path)
+    return read or (dialect.shape(body) if dialect else neutral)
 
 
 async def _cherche_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ChercheError)
-    return response_of(error)
+    return response_of(error, _shape(request, None))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -131,11 +156,22 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = Code.NOT_FOUND if error.status_code == 404 else Code.INVALID_ARGUMENT
     reason = f"{request.method} {request.url.path[:_SHOWN]}: {error.detail}"
-    response = response_of(
-        HttpError(ChercheError(code, reason, "GET /openapi.json lists the paths"), error.status_code)
-    )
+    next_step = _elsewhere(request.url.path) if code is Code.NOT_FOUND else "GET /openapi.json lists the paths"
+    problem = HttpError(ChercheError(code, reason, next_step), error.status_code)
+    response = response_of(problem, _shape(request, None))
     response.headers.update(error.headers or {})
     return response
+
+
+def _elsewhere(path: str) -> str:
+    """What there is instead of an unknown path."""
+    if _DENSE.fullmatch(path):
+        return (
+            "there is no single vector for a text here: POST /embed_sparse, /es/v1/sparse or /opensearch/v1/sparse "
+            "for term weights, /v1/multivector for a vector for each token, /rerank to order texts"
+        )
+    near = difflib.get_close_matches(path, _BY_PATH, 1)
+    return f"{f'the nearest path is {near[0]}; ' if near else ''}GET /openapi.json lists the paths"
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
@@ -145,10 +181,10 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
     if first["type"] == "json_invalid":
         reason = f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}"
         next_step = "check the template: a query that is JSON itself is inserted unescaped by some clusters"
-        return response_of(invalid(reason, next_step))
+        return response_of(invalid(reason, next_step), _shape(request, None))
     where, items = _location(first["loc"])
     problem = invalid(f"{where}: {first['msg']}{_shown_value(first)}", "GET /openapi.json shows the shape")
-    return response_of(unprocessable(problem, [(item, problem) for item in items]))
+    return response_of(unprocessable(problem, [(item, problem) for item in items]), _shape(request, error.body))
 
 
 def _location(location: tuple[int | str, ...]) -> tuple[str, list[int]]:

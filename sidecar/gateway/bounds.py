@@ -1,4 +1,4 @@
-"""How many objects a JSON text would become, counted on its bytes before anything is made of them.
+"""What a request would cost, found before it is paid: bytes of a compressed body, and objects of a JSON text.
 
 Two bytes such as ``[]`` become an object of sixty, and a thread does not help: the parser holds the interpreter's lock.
 """
@@ -6,6 +6,7 @@ Two bytes such as ``[]`` become an object of sixty, and a thread does not help: 
 from __future__ import annotations
 
 import re
+import zlib
 
 # Possessive: a failed match is not tried again, and an escape in it takes no memory.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -30,3 +31,39 @@ def count_values(body: bytes, most: int) -> int:
         count += 1
         place = string.end() if string is not None else len(body)
     return count
+
+
+_GZIP = 16 + zlib.MAX_WBITS
+_STEP = 1 << 20
+
+
+def inflate(body: bytes, most: int) -> bytes:
+    """Decompress gzip, of one or several members, to a little more than `most` bytes at the most.
+
+    Raises
+    ------
+    ValueError
+        If it is no gzip, or ends too early.
+
+    >>> import gzip
+    >>> inflate(gzip.compress(b"a" * 9), 100), len(inflate(gzip.compress(b"a" * 10**8), 100)) <= 100 + (1 << 20)
+    (b'aaaaaaaaa', True)
+    """
+    parts: list[bytes] = []
+    size, rest = 0, body
+    while rest:
+        member = zlib.decompressobj(_GZIP)
+        while not member.eof:
+            try:
+                part = member.decompress(rest, _STEP)
+            except zlib.error as error:
+                raise ValueError(str(error)) from None
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                return b"".join(parts)
+            rest = member.unconsumed_tail
+            if not part and not rest and not member.eof:
+                raise ValueError("it ends too early")
+        rest = member.unused_data
+    return b"".join(parts)

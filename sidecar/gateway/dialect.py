@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Response
 
 from sidecar.gateway.connectors import Connector
+from sidecar.gateway.errors import Shape, neutral
 from sidecar.gateway.fields import QueryParameters
 from sidecar.services import Services
 
@@ -63,6 +65,10 @@ class Dialect(Generic[Body, Parameters, Values]):
         Returns the call in no dialect.
     write : function of body and values
         Returns the JSON text of the answer.
+    headers : function of body and values
+        Returns headers of the answer, beside those that say what made it.
+    shape : function of a body, as JSON or as read
+        Returns the shape of its errors.
     connectors : tuple of Connector
         Configurations of clusters that call this dialect.
     """
@@ -77,6 +83,8 @@ class Dialect(Generic[Body, Parameters, Values]):
     answer: Any
     read: Callable[[Body, Parameters], Call[Values]]
     write: Callable[[Body, Values], str]
+    headers: Callable[[Body, Values], Mapping[str, str]] = lambda body, values: MappingProxyType({})
+    shape: Callable[[object], Shape] = lambda body: neutral
     connectors: tuple[Connector, ...] = ()
 
     async def respond(self, body: Body, parameters: Parameters, services: Services) -> Response:
@@ -88,4 +96,6 @@ class Dialect(Generic[Body, Parameters, Values]):
             Where the values cannot be computed.
         """
         values = await self.read(body, parameters).run(services, self.path)
-        return values.response(self.write(body, values))
+        response = values.response(self.write(body, values))
+        response.headers.update(self.headers(body, values))
+        return response

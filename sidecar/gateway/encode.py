@@ -8,6 +8,7 @@ from typing import Literal
 
 from sidecar.errors import ChercheError, invalid, item_name, naming, precondition, unavailable
 from sidecar.gateway.errors import failed_items
+from sidecar.gateway.json_text import quoted
 from sidecar.pipeline.encoded_texts import slowest
 from sidecar.protocols import Encoder
 from sidecar.services import Services
@@ -15,6 +16,9 @@ from sidecar.values.model import Encoded, Kind, Lane, ModelState
 from sidecar.values.search import Timings
 
 Head = Literal["sparse", "late_interaction"]
+
+_OPENING = 40
+"""Characters of a text that an error repeats: clusters sort a batch before they send it, so a position says little."""
 
 _HEADS = {"sparse": "sparse", "late_interaction": "late-interaction"}
 
@@ -26,22 +30,31 @@ class EncodedBatch:
     Attributes
     ----------
     encoder : Encoder
+    texts : sequence of str
     encoded : sequence of Encoded or None
         In the order of the texts; None for an empty or a failed one.
+    cut : frozenset of int
+        Positions of texts beyond the limit of bytes, of which only the beginning was read.
     failures : dict of int to ChercheError
         By position.
     timings : Timings
     """
 
     encoder: Encoder
+    texts: Sequence[str]
     encoded: tuple[Encoded | None, ...]
+    cut: frozenset[int]
     failures: dict[int, ChercheError]
     timings: Timings
 
     @property
     def truncated(self) -> list[int]:
-        """Positions of texts that were cut to the model's length."""
-        return [place for place, one in enumerate(self.encoded) if one is not None and one.tokens.truncated]
+        """Positions of texts that were cut to the model's length, or to the limit of bytes."""
+        return [
+            place
+            for place, one in enumerate(self.encoded)
+            if one is not None and (one.tokens.truncated or place in self.cut)
+        ]
 
     @property
     def unknown_language(self) -> list[int]:
@@ -92,7 +105,9 @@ def lane_of(kind: Kind) -> Lane:
 async def encode(
     services: Services, method: str, encoder: Encoder, texts: Sequence[str], kind: Kind, lane: Lane
 ) -> EncodedBatch:
-    """Encode the texts. One that fails does not affect the others; empty ones are skipped.
+    """Encode the texts. One that fails does not affect the others; empty ones are skipped, too large ones cut.
+
+    These dialects have no place for the failure of one text, and a model reads a fraction of a mebibyte.
 
     Raises
     ------
@@ -104,12 +119,15 @@ async def encode(
     started = clock()
     failures: dict[int, ChercheError] = {}
     sound: dict[int, str] = {}
+    cut: set[int] = set()
     for place, text in enumerate(texts):
         if not text.strip():
             continue
         try:
-            _check_text(services, item_name(kind, place, ""), text)
-            sound[place] = text
+            _check_unicode(text_name(kind, place, text), text)
+            sound[place] = _beginning(text, services.limits.document_bytes)
+            if len(sound[place]) < len(text):
+                cut.add(place)
         except ChercheError as error:
             failures[place] = error
     results = (
@@ -118,19 +136,40 @@ async def encode(
     encoded: list[Encoded | None] = [None] * len(texts)
     for place, result in zip(sound, results, strict=True):
         if isinstance(result, ChercheError):
-            failures[place] = naming(result, item_name(kind, place, ""))
+            failures[place] = naming(result, text_name(kind, place, texts[place]))
         else:
             encoded[place] = result
     timings = slowest([one for one in encoded if one is not None], clock() - started)
-    batch = EncodedBatch(encoder, tuple(encoded), failures, timings)
+    batch = EncodedBatch(encoder, texts, tuple(encoded), frozenset(cut), failures, timings)
     services.metrics.stages(timings)
     services.count(method, [failures.get(place) for place in range(len(texts))], len(batch.truncated))
     return batch
 
 
-def _check_text(services: Services, name: str, text: str) -> None:
-    """Check a text as gRPC does, and for half a surrogate pair, which JSON can escape and a gRPC string cannot hold."""
-    services.check_text(name, text)
+def text_name(kind: Kind, place: int, text: str) -> str:
+    """How messages call a text: by its position and its first words.
+
+    >>> text_name("document", 3, "Aspirin lowers the risk of a second stroke, and of a third")
+    'document 3 ("Aspirin lowers the risk of a second stro"...)'
+    """
+    opening = " ".join(text[: 4 * _OPENING].split())
+    return f"{item_name(kind, place, '')} ({quoted(opening[:_OPENING])}{'...' if len(opening) > _OPENING else ''})"
+
+
+def _beginning(text: str, most: int) -> str:
+    """The text up to a number of bytes, cut between characters.
+
+    >>> _beginning("zürich", 2), _beginning("zürich", 7)
+    ('z', 'zürich')
+    """
+    if 4 * len(text) <= most:
+        return text
+    data = text.encode()
+    return text if len(data) <= most else data[:most].decode(errors="ignore")
+
+
+def _check_unicode(name: str, text: str) -> None:
+    """Refuse half a surrogate pair, which JSON can escape and UTF-8 cannot hold."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -146,15 +185,18 @@ def require_all(batch: EncodedBatch, *, refuse_truncated: bool = False) -> None:
     ChercheError
         422 naming every failed text; with `refuse_truncated`, also those that were cut.
     """
-    cut = truncation_errors(batch.encoder, batch.truncated) if refuse_truncated else {}
+    cut = truncation_errors(batch.encoder, batch.texts, batch.truncated) if refuse_truncated else {}
     if failures := {**batch.failures, **cut}:
         raise failed_items(failures, len(batch.encoded))
 
 
-def truncation_errors(encoder: Encoder, truncated: Sequence[int]) -> dict[int, ChercheError]:
+def truncation_errors(encoder: Encoder, texts: Sequence[str], truncated: Sequence[int]) -> dict[int, ChercheError]:
     """The error of each truncated text, by position, for a request that refuses truncation."""
     longest = encoder.info.max_document_length
     return {
-        place: invalid(f"text {place} is longer than {longest} tokens", "shorten it, or let it be truncated")
+        place: invalid(
+            f"{text_name('document', place, texts[place])} is longer than {longest} tokens",
+            "shorten it, or let it be truncated",
+        )
         for place in truncated
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -70,6 +70,46 @@ class HttpError(ChercheError):
         self.items = tuple(items)
 
 
+Shape = Callable[[dict[str, Any], int], dict[str, Any]]
+"""(body of a `Problem`, status) → the same with the keys that clients of a dialect read."""
+
+
+def neutral(body: dict[str, Any], status: int) -> dict[str, Any]:
+    """A `Problem` as it is."""
+    return body
+
+
+def cohere_shape(body: dict[str, Any], status: int) -> dict[str, Any]:
+    """With Cohere's `message`."""
+    return {"message": body["error"], **body}
+
+
+def detail_shape(body: dict[str, Any], status: int) -> dict[str, Any]:
+    """With the `detail` of Jina and Voyage."""
+    return {"detail": body["error"], **body}
+
+
+def openai_shape(body: dict[str, Any], status: int) -> dict[str, Any]:
+    """With the object `error` of vLLM, infinity and Together, which is OpenAI's."""
+    error = {"message": body["error"], "type": body["error_type"], "param": None, "code": status}
+    return {**body, "error": error}
+
+
+_TEI_TYPES = {413: "validation", 422: "validation", 429: "overloaded", 503: "unhealthy", 500: "backend"}
+
+
+def tei_shape(body: dict[str, Any], status: int) -> dict[str, Any]:
+    """With the `error_type` of text-embeddings-inference; ours moves to `code`."""
+    return {**body, "error_type": _TEI_TYPES.get(status, "validation"), "code": body["error_type"]}
+
+
+class ShapedProblem(BaseModel):
+    """Why a request failed, beside what the dialect's own clients read."""
+
+    reason: str
+    next_step: str
+
+
 def too_large(reason: str, next_step: str) -> HttpError:
     """The error of a request or an answer with more bytes than allowed."""
     return HttpError(ChercheError(Code.INVALID_ARGUMENT, reason, next_step), TOO_LARGE)
@@ -98,10 +138,10 @@ def failed_items(failures: Mapping[int, ChercheError], count: int) -> ChercheErr
     return unprocessable(ChercheError(first.code, reason, next_step), items)
 
 
-def response_of(error: ChercheError) -> Response:
-    """The HTTP response of an error."""
+def response_of(error: ChercheError, shape: Shape = neutral) -> Response:
+    """The HTTP response of an error, in the shape that a dialect's clients read."""
     status = error.status if isinstance(error, HttpError) else STATUSES[error.code]
-    return Response(plain(_body(error)), status, _headers(error, status), "application/json")
+    return Response(plain(shape(_body(error), status)), status, _headers(error, status), "application/json")
 
 
 def _body(error: ChercheError) -> dict[str, Any]:

@@ -8,8 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from sidecar.values.model import Kind
 
-Naming = Literal["word", "escaped", "id"]
-"""How a term is written: as the model's token, percent-encoded without dots, or as a decimal id."""
+Naming = Literal["escaped", "raw", "id"]
+"""How a term is written: percent-encoded without dots, as the model's token, or as a decimal id.
+
+A document that keeps weights in its `_source` under a raw name with a dot cannot be updated or reindexed (OpenSearch
+3.5: "Field name '.' contains invalid dot usage").
+"""
 
 TAG = "#"
 """First character of the tag of a union's branch, which an error's location leaves out."""
@@ -56,6 +60,8 @@ def _whole(value: Any) -> Any:  # noqa: ANN401  # any JSON value
 
 Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
 
+Natural = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_whole)]
+
 RerankQuery = Annotated[str, Field(pattern=r"[^\s\x1c-\x1f\x85]", description="More than white space.")]
 """A query; the control characters are white space to Python, but not to JSON Schema."""
 
@@ -100,7 +106,7 @@ class SparseParameters(QueryParameters):
     """Query parameters of a dialect whose answers name terms."""
 
     naming: Naming = Field(
-        default="word", description="Terms as the model's tokens, percent-encoded without dots, or as decimal ids."
+        default="escaped", description="Terms percent-encoded without dots, as the model's tokens, or as decimal ids."
     )
 
 

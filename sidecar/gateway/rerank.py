@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from fastapi import Response
 
 from cherche_models.types import Floats
-from sidecar.errors import ChercheError, invalid, item_name
+from sidecar.errors import ChercheError, invalid
 from sidecar.gateway.answers import answer
-from sidecar.gateway.encode import EncodedBatch, choose_encoder, encode, require_all, truncation_errors
+from sidecar.gateway.encode import EncodedBatch, choose_encoder, encode, require_all, text_name, truncation_errors
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.gateway.json_text import array, numbers
 from sidecar.pipeline.encoded_texts import scorable_codes
@@ -22,8 +24,8 @@ from sidecar.services import Services
 from sidecar.values.index import DEFAULT_CODEC
 from sidecar.values.search import Timings
 
-_WHOLE, _TRUNCATED = b"\0", b"\1"
-"""First byte of a cached document, before its codes."""
+_CACHED = struct.Struct("<?I")
+"""Before the codes of a cached document: whether it was cut, and its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +35,24 @@ class DocumentCodes:
     Attributes
     ----------
     encoder : Encoder
-    count : int
+    texts : sequence of str
     codes : dict of int to bytes
         By position; an empty document has none.
     failures : dict of int to ChercheError
         By position.
     truncated : list of int
         Positions of documents that were cut to the model's length.
+    tokens : int
+        That the model read of all of them, special tokens included.
     timings : Timings
     """
 
     encoder: Encoder
-    count: int
+    texts: Sequence[str]
     codes: dict[int, bytes]
     failures: dict[int, ChercheError]
     truncated: list[int]
+    tokens: int
     timings: Timings
 
 
@@ -62,16 +67,33 @@ class RankedTexts:
         Positions in descending order of score, ties by position.
     scores : list of str
         By position, as JSON numbers. A document that is empty or failed has a score below all others.
+    model : str
+        As the request named it, else as it is served.
+    tokens : int
+        Of the query and the documents.
+    characters : int
+        Of the query and the documents.
+    id : str
+        Drawn for this answer.
     """
 
     documents: DocumentCodes
     order: list[int]
     scores: list[str]
+    model: str
+    tokens: int
+    characters: int
+    id: str
 
     @property
     def failures(self) -> Mapping[int, ChercheError]:
         """Why a document has no score of its own, by position."""
         return self.documents.failures
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each document that has no score of its own."""
+        return [f"{error} (scored below all others)" for _, error in sorted(self.failures.items())]
 
     def results(self, result: Callable[[int, str], str], top_n: int | None) -> str:
         """An array of ``result(position, score)`` in descending order of score."""
@@ -109,14 +131,18 @@ class RerankCall:
     model: str
     refuse_truncated: bool = False
 
+    def by_default(self, model: str) -> RerankCall:
+        """The same call, of this model where it names none."""
+        return self if self.model else replace(self, model=model)
+
     async def run(self, services: Services, method: str) -> RankedTexts:
         """Score all texts.
 
         Raises
         ------
         ChercheError
-            As `choose_encoder` and `encode`; 422 for a query without tokens, where no text can be scored though some
-            are not empty, and for truncated texts that are refused; 413 for a query that is too long.
+            As `choose_encoder` and `encode`; 422 for a query without tokens, where no text can be scored, and for
+            truncated texts that are refused; 413 for a query that is too long.
         """
         encoder = choose_encoder(services, self.model, "late_interaction")
         _check_query(services, self.query)
@@ -124,7 +150,15 @@ class RerankCall:
         query = await encode(services, method, encoder, [self.query], "query", "query")
         documents = await _read(services, method, encoder, self.texts)
         scores = await _scores(services, query, documents, refuse_truncated=self.refuse_truncated)
-        return RankedTexts(documents, np.argsort(-scores, kind="stable").tolist(), numbers(scores))
+        return RankedTexts(
+            documents,
+            order=np.argsort(-scores, kind="stable").tolist(),
+            scores=numbers(scores),
+            model=self.model or encoder.info.name,
+            tokens=documents.tokens + _tokens(query),
+            characters=len(self.query) + sum(map(len, self.texts)),
+            id=str(uuid.uuid4()),
+        )
 
 
 def _check_query(services: Services, query: str) -> None:
@@ -149,17 +183,29 @@ async def _read(services: Services, method: str, encoder: Encoder, texts: Sequen
     fresh = ["" if place in cached else text for place, text in enumerate(texts)]  # empty texts are not encoded
     batch = await encode(services, method, encoder, fresh, "document", "rerank")
     codes, failures = await asyncio.to_thread(_packed, batch)
-    truncated = {*batch.truncated, *(place for place, found in cached.items() if found[:1] == _TRUNCATED)}
+    truncated, tokens = set(batch.truncated), _tokens(batch)
     for place, data in codes.items():
-        cache.put(keys[place], (_TRUNCATED if place in truncated else _WHOLE) + data)
-    codes |= {place: found[1:] for place, found in cached.items()}
-    return DocumentCodes(encoder, len(texts), codes, failures, sorted(truncated), batch.timings)
+        one = batch.encoded[place]
+        cache.put(keys[place], _CACHED.pack(place in truncated, len(one.tokens) if one else 0) + data)
+    for place, found in cached.items():
+        was_cut, length = _CACHED.unpack_from(found)
+        codes[place] = found[_CACHED.size :]
+        tokens += length
+        if was_cut:
+            truncated.add(place)
+    return DocumentCodes(encoder, texts, codes, failures, sorted(truncated), tokens, batch.timings)
+
+
+def _tokens(batch: EncodedBatch) -> int:
+    return sum(len(one.tokens) for one in batch.encoded if one is not None)
 
 
 def _packed(batch: EncodedBatch) -> tuple[dict[int, bytes], dict[int, ChercheError]]:
     """Codes, and why there are none, by position."""
     texts = {place: one for place, one in enumerate(batch.encoded) if one is not None}
-    made = {place: scorable_codes(one, item_name("document", place, "")) for place, one in texts.items()}
+    made = {
+        place: scorable_codes(one, text_name("document", place, batch.texts[place])) for place, one in texts.items()
+    }
     codes = {place: one for place, one in made.items() if isinstance(one, bytes)}
     failed = {place: one for place, one in made.items() if isinstance(one, ChercheError)}
     return codes, {**batch.failures, **failed}
@@ -171,18 +217,26 @@ async def _scores(
     """MaxSim of each document with the query, shape (documents,).
 
     Every document must be in the answer, and one bad document must not cost a search its ranking: one that is
-    empty or failed gets a score below all others.
+    empty or failed gets a score below all others. Where all are, there is no order: an answer of equal scores would
+    replace the caller's own, an error leaves it as it is.
     """
     require_all(query)
+    count = len(documents.texts)
     embeddings = query.encoded[0].encoding.embeddings if query.encoded[0] is not None else None
     if embeddings is None or not len(embeddings):
         raise unprocessable(invalid("the query has no token to compare with", "give a query with words"))
     if refuse_truncated and documents.truncated:
-        raise failed_items(truncation_errors(documents.encoder, documents.truncated), documents.count)
+        raise failed_items(truncation_errors(documents.encoder, documents.texts, documents.truncated), count)
     if documents.failures and not documents.codes:
-        raise failed_items(documents.failures, documents.count)
+        raise failed_items(documents.failures, count)
+    if count and not documents.codes:
+        problem = invalid(
+            f"all {count} documents are empty" if count > 1 else "the document is empty",
+            "send their texts; in a cluster: name fields that the hits have in _source (document_fields)",
+        )
+        raise unprocessable(problem, [(place, problem) for place in range(count)])
     started = services.base.clock()
-    scores = np.full(documents.count, -np.inf, np.float32)
+    scores = np.full(count, -np.inf, np.float32)
     if documents.codes:
         places, codes = zip(*documents.codes.items(), strict=True)
         scores[list(places)] = await asyncio.to_thread(services.base.maxsim, embeddings, list(codes))

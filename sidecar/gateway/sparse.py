@@ -117,7 +117,7 @@ def _quoted_names(vocabulary: tuple[str, ...], naming: Naming) -> tuple[str, ...
 
 @lru_cache(maxsize=16)
 def _cached_names(vocabulary: tuple[str, ...], naming: Naming) -> tuple[str, ...]:
-    if naming != "word":
+    if naming != "raw":
         return tuple(quoted(name) for name in feature_names(vocabulary, naming))
     # A repeated name would be one key of the JSON object: a term would be lost.
     if len(set(vocabulary)) != len(vocabulary) or "" in vocabulary:

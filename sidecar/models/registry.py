@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
 from sidecar.models.batcher import Batcher, BatchOptions
@@ -28,6 +29,8 @@ class Registry:
         Batch options of a loaded model.
     observer : callable
         Observer of a model's batcher, by name.
+    aliases : mapping of str to str
+        Other name → served model.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class Registry:
         default: str,
         options: Callable[[ModelDescription], BatchOptions] = lambda _: BatchOptions(),
         observer: Callable[[str], BatchObserver | None] = lambda _: None,
+        aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._loader = loader
         self._default = default
         self._options = options
         self._observer = observer
+        self.aliases = aliases
         self._models: dict[str, ServedModel] = {}
         self._batchers: dict[str, Batcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -60,8 +65,9 @@ class Registry:
         self._listeners.append(listener)
 
     def named(self, name: str) -> Encoder:
-        """A served model; "" is the default. See `sidecar.protocols.Encoders.named`."""
-        served = self.get(name or self._default)
+        """A served model, by its name or an alias; "" is the default. See `sidecar.protocols.Encoders.named`."""
+        known = name in self._models
+        served = self.get(name if known else self.aliases.get(name, name) or self._default)
         if served.state is ModelState.LOADING:
             raise unavailable(f"model {served.name!r} is being loaded", "try again in some seconds")
         if served.state is ModelState.FAILED:
@@ -88,7 +94,8 @@ class Registry:
         if served is None:
             known = ", ".join(sorted(self._models)) or "none"
             raise not_found(
-                f"model {name!r} is not served; served: {known}", f"start with: cherche serve --model {name}=PATH"
+                f"model {name!r} is not served; served: {known}",
+                f"start with: cherche serve --model {name}=PATH, or make it another name of one: CHERCHE_ALIASES",
             )
         return served
 

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from sidecar.cli import cherche
 from sidecar.config import Limits
-from sidecar.gateway.access import HEALTH
 from sidecar.gateway.connectors import EXAMPLE, Connector
 from sidecar.gateway.dialects import CONNECTORS, DIALECTS
 from sidecar.gateway.generate import README, files, readme
+from sidecar.gateway.state import STATES
 
 FOLDER = Path(__file__).parents[2] / "opensearch" / "connectors"
 
@@ -33,7 +33,9 @@ def test_connectors_are_fresh() -> None:
 @pytest.mark.parametrize(
     ("arguments", "file"),
     [
-        (("opensearch", "--sparse"), "opensearch-sparse.json"),
+        (("opensearch", "--sparse"), "opensearch-3.5-sparse.json"),
+        (("opensearch", "--sparse", "--release", "3.7.0"), "opensearch-3.5-sparse.json"),
+        (("opensearch", "--sparse", "--release", "3.4"), "opensearch-sparse.json"),
         (("opensearch", "--rerank"), "opensearch-rerank.json"),
         (("elasticsearch", "--sparse"), "elasticsearch-sparse.json"),
         (("elasticsearch", "--rerank"), "elasticsearch-rerank.json"),
@@ -76,5 +78,11 @@ def test_the_readme_names_every_path_as_it_is_served() -> None:
     assert text == readme(text), "run: python -m sidecar.gateway.generate opensearch/connectors"
     named = re.findall(r"^\| `([A-Z]+ /[^`]*)`", text, re.MULTILINE)
     assert sorted(named) == sorted(
-        [*(f"POST {dialect.path}" for dialect in DIALECTS), f"GET {HEALTH}", "GET /openapi.json"]
+        [*(f"POST {dialect.path}" for dialect in DIALECTS), *(f"GET {one.path}" for one in STATES), "GET /openapi.json"]
     )
+
+
+@pytest.mark.parametrize("product", ["opensearch", "elasticsearch"])
+def test_what_is_printed_says_what_it_was_tried_on(product: str) -> None:
+    assert printed(product).startswith("# Tried on ")
+    assert all(request["verified"] for request in json.loads(printed(product, "--json")))

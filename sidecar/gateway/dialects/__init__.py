@@ -10,6 +10,7 @@ from typing import Any
 
 from sidecar.gateway.connectors import Connector
 from sidecar.gateway.dialect import Dialect
+from sidecar.gateway.rerank_dialect import AnyRerankDialect, routes
 
 AnyDialect = Dialect[Any, Any, Any]
 
@@ -29,9 +30,12 @@ def checked(dialects: Iterable[AnyDialect]) -> tuple[AnyDialect, ...]:
     return found
 
 
+_MODULES = [importlib.import_module(module.name) for module in pkgutil.iter_modules(__path__, f"{__name__}.")]
+RERANKERS: tuple[AnyRerankDialect, ...] = tuple(one for module in _MODULES for one in getattr(module, "RERANKERS", ()))
 DIALECTS: tuple[AnyDialect, ...] = checked(
-    dialect
-    for module in pkgutil.iter_modules(__path__, f"{__name__}.")
-    for dialect in importlib.import_module(module.name).DIALECTS
+    [*(one for module in _MODULES for one in getattr(module, "DIALECTS", ())), *routes(RERANKERS)]
 )
-CONNECTORS: tuple[Connector, ...] = tuple(connector for dialect in DIALECTS for connector in dialect.connectors)
+CONNECTORS: tuple[Connector, ...] = (
+    *(connector for dialect in DIALECTS for connector in dialect.connectors),
+    *(connector for dialect in RERANKERS for connector in dialect.connectors),
+)

@@ -1,14 +1,18 @@
-"""MaxSim for clients of Cohere's rerank API, ml-commons connectors and Elasticsearch's `custom` service."""
+"""MaxSim for clients of Cohere's rerank API; ml-commons and Elasticsearch's `custom` send its first version."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Field
 
 from sidecar.gateway.connectors import (
     MODEL_ID,
+    NOT_RUN,
+    PLACEHOLDERS,
     SEARCH_CLIENT,
+    TEXT_FIELD,
+    TRIED,
     ClusterRequest,
     Connector,
     custom_service,
@@ -18,42 +22,52 @@ from sidecar.gateway.connectors import (
     ml_commons_action,
     ml_commons_string,
     named_model,
+    text_processors,
 )
-from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import Count, QueryParameters, RequestBody, RerankQuery
+from sidecar.gateway.errors import cohere_shape
+from sidecar.gateway.fields import Count
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
+from sidecar.gateway.rerank_body import Documents, Ignored, RankFields, RerankBody, text_of
+from sidecar.gateway.rerank_dialect import RerankDialect
 
 PATH = "/v1/rerank"
+_SEARCH_UNIT = 100
+"""Documents of one search unit, in which Cohere counts."""
+_LENGTH = "a document is read up to the model's own length (x-cherche-truncated names those that were cut)"
 
 
-class CohereDocument(RequestBody):
-    """A document as an object."""
-
-    text: str
-
-
-class CohereRerank(RequestBody):
-    """What a Cohere client, an ml-commons connector or Elasticsearch's `custom` service sends."""
-
-    query: RerankQuery
-    documents: Annotated[
-        list[
-            Annotated[
-                Annotated[str, Tag("#text")] | Annotated[CohereDocument, Tag("#object")],
-                Discriminator(lambda value: "#text" if isinstance(value, str) else "#object"),
-            ]
-        ],
-        Field(fail_fast=True),
-    ]
-    model: str | None = None
+class _CohereBody(RerankBody):
+    model: str | None = Field(default=None, description="A served model or an alias; the default one without.")
+    documents: Documents = Field(description="Texts, or objects: ranked by rank_fields, text, or all their strings.")
     top_n: Count | None = Field(default=None, description="All documents without it.")
-    return_documents: bool | None = Field(default=None, strict=True)
+    rank_fields: RankFields | None = Field(default=None, description="Keys of objects to rank by, in this order.")
+    return_documents: bool | None = Field(default=None, strict=True, description="Off without it.")
+    max_tokens_per_doc: Annotated[Any, Ignored(_LENGTH)] = None
 
     @property
     def texts(self) -> list[str]:
         """The documents as strings."""
-        return [one if isinstance(one, str) else one.text for one in self.documents]
+        return [text_of(one, self.rank_fields or ()) for one in self.documents]
+
+    def warnings(self) -> list[str]:
+        """Also where `rank_fields` names what no document has."""
+        objects = [one for one in self.documents if isinstance(one, dict)]
+        strange = [name for name in self.rank_fields or () if not any(name in one for one in objects)]
+        lost = [f"rank_fields {name!r} is in no document" for name in strange]
+        return [*super().warnings(), *lost]
+
+
+class CohereV1Rerank(_CohereBody):
+    """What a Cohere client, an ml-commons connector or Elasticsearch's `custom` service sends."""
+
+    max_chunks_per_doc: Annotated[Any, Ignored(_LENGTH)] = None
+
+
+class CohereV2Rerank(_CohereBody):
+    """What a client of Cohere's second version sends."""
+
+    priority: Annotated[Any, Ignored("searches go before documents, and each other in turn", unless=(0,))] = None
 
 
 class CohereResult(BaseModel):
@@ -61,36 +75,45 @@ class CohereResult(BaseModel):
 
     index: int
     relevance_score: float
-    document: CohereDocument | None = None
+    document: dict[str, Any] | None = None
 
 
 class CohereMeta(BaseModel):
-    """Remarks on the results."""
+    """Version, units and remarks."""
 
-    warnings: list[str]
+    api_version: dict[str, str]
+    billed_units: dict[str, float]
+    warnings: list[str] | None = None
 
 
 class CohereAnswer(BaseModel):
     """Results in descending order of score: every document, or the first `top_n`."""
 
+    id: str
     results: list[CohereResult]
-    meta: CohereMeta | None = None
+    meta: CohereMeta
 
 
-def _read(body: CohereRerank, parameters: QueryParameters) -> RerankCall:
-    return RerankCall(body.query, body.texts, body.model or parameters.model)
+def _call(body: _CohereBody) -> RerankCall:
+    return RerankCall(body.query, body.texts, body.model or "")
 
 
-def _write(body: CohereRerank, ranked: RankedTexts) -> str:
-    texts = body.texts if body.return_documents else []
-
+def _write(body: _CohereBody, ranked: RankedTexts, warnings: list[str]) -> str:
     def result(place: int, score: str) -> str:
-        document = f',"document":{{"text":{quoted(texts[place])}}}' if body.return_documents else ""
+        document = f',"document":{_document(body.documents[place])}' if body.return_documents else ""
         return f'{{"index":{place},"relevance_score":{score}{document}}}'
 
-    warnings = [f"{error} (scored below all others)" for _, error in sorted(ranked.failures.items())]
-    meta = f',"meta":{plain({"warnings": warnings})}' if warnings else ""
-    return f'{{"results":{ranked.results(result, body.top_n)}{meta}}}'
+    meta: dict[str, object] = {
+        "api_version": {"version": "2" if isinstance(body, CohereV2Rerank) else "1"},
+        "billed_units": {"search_units": float(-(-len(body.documents) // _SEARCH_UNIT))},
+    }
+    if warnings:
+        meta["warnings"] = warnings
+    return f'{{"id":{quoted(ranked.id)},"results":{ranked.results(result, body.top_n)},"meta":{plain(meta)}}}'
+
+
+def _document(document: str | dict[str, Any]) -> str:
+    return plain(document if isinstance(document, dict) else {"text": document})
 
 
 def opensearch_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
@@ -100,6 +123,7 @@ def opensearch_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
     rerank = "connector.{}_process.cohere.rerank"
     action = ml_commons_action(gateway + PATH, body, rerank.format("pre"))
     action["post_process_function"] = rerank.format("post")
+    ingest = {"processors": text_processors()}
     pipeline = {
         # The rerank processor sees the hits of one page only: ten times as many are fetched, and cut again afterwards.
         "request_processors": [{"oversample": {"sample_factor": 10}}],
@@ -107,7 +131,7 @@ def opensearch_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
             {
                 "rerank": {
                     "ml_opensearch": {"model_id": MODEL_ID},
-                    "context": {"document_fields": ["title", "text"]},
+                    "context": {"document_fields": [TEXT_FIELD]},
                     "ignore_failure": True,
                 }
             },
@@ -118,9 +142,18 @@ def opensearch_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
         *ml_commons(gateway, "rerank", "MaxSim", parameters, SEARCH_CLIENT, action),
         ClusterRequest(
             "PUT",
+            "/_ingest/pipeline/cherche-text",
+            ingest,
+            f"Writes {TEXT_FIELD}: title and text with a space between, which neural-search does not put there, and "
+            "without the ${ that ml-commons would expand: a text with ${parameters.query} would rank first everywhere. "
+            "For what is stored already: POST /INDEX/_update_by_query?pipeline=cherche-text",
+        ),
+        ClusterRequest(
+            "PUT",
             "/_search/pipeline/cherche-rerank",
             pipeline,
-            f"{MODEL_ID} is in the answer above. Searches with track_total_hits: false cannot be reranked.",
+            f"{MODEL_ID} is in the answer above. Searches with track_total_hits: false cannot be reranked; one whose "
+            "query holds ${parameters.query} keeps the cluster's order, as does one whose hits come without _source.",
         ),
     ]
 
@@ -130,26 +163,38 @@ def elasticsearch_connector(gateway: str, model: str = "") -> list[ClusterReques
     body = ['"query": ${query}', '"documents": ${input}', *literal_model(model)]
     parser = {"relevance_score": "$.results[*].relevance_score", "reranked_index": "$.results[*].index"}
     settings = {**custom_service(gateway + PATH, body), "response": {"json_parser": parser}}
-    return [inference("rerank", "cherche-rerank", "custom", settings, "Elasticsearch 8.19, 9.1 and later.")]
+    since = f"Elasticsearch 8.19, 9.1 and later. {PLACEHOLDERS}"
+    return [inference("rerank", "cherche-rerank", "custom", settings, since)]
 
 
-DIALECTS = [
-    Dialect(
-        name="cohere_rerank",
-        path=PATH,
+RERANKERS = [
+    RerankDialect(
+        name="cohere-v1",
         callers="Cohere clients, ml-commons connector, Elasticsearch `custom`",
-        example='{"results":[{"index":1,"relevance_score":17.25}]}',
-        description="MaxSim for clients of Cohere, ml-commons connectors and Elasticsearch's `custom` service.\n\n"
-        "Every document is in the answer; one that is empty or cannot be scored has a score below all others, and\n"
-        "`meta.warnings` names the latter.",
-        body=CohereRerank,
-        parameters=QueryParameters,
+        example='{"id":"…","results":[{"index":1,"relevance_score":17.25}],"meta":{…}}',
+        paths=(PATH,),
+        plain=(PATH,),
+        marks=frozenset({"max_chunks_per_doc"}),
+        body=CohereV1Rerank,
         answer=CohereAnswer,
-        read=_read,
+        call=_call,
         write=_write,
+        shape=cohere_shape,
         connectors=(
-            Connector("opensearch", "rerank", opensearch_connector),
-            Connector("elasticsearch", "rerank", elasticsearch_connector),
+            Connector("opensearch", "rerank", opensearch_connector, TRIED),
+            Connector("elasticsearch", "rerank", elasticsearch_connector, NOT_RUN),
         ),
-    )
+    ),
+    RerankDialect(
+        name="cohere-v2",
+        callers="Cohere clients (`ClientV2`)",
+        example='{"id":"…","results":[{"index":1,"relevance_score":17.25}],"meta":{…}}',
+        paths=("/v2/rerank",),
+        plain=("/v2/rerank",),
+        body=CohereV2Rerank,
+        answer=CohereAnswer,
+        call=_call,
+        write=_write,
+        shape=cohere_shape,
+    ),
 ]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from sidecar.gateway.connectors import ClusterRequest, Connector, custom_service, inference, literal_model
+from sidecar.gateway.connectors import (
+    NOT_RUN,
+    PLACEHOLDERS,
+    ClusterRequest,
+    Connector,
+    custom_service,
+    inference,
+    literal_model,
+)
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.fields import Purpose, RequestBody, SparseParameters, Texts, as_list, kind_of
 from sidecar.gateway.json_text import array
@@ -63,17 +71,27 @@ def _write(body: ElasticSparse, answer: SparseAnswer) -> str:
 
 
 def sparse_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
-    """Term weights through the `custom` service."""
+    """Term weights through the `custom` service: an endpoint for documents, and one for queries."""
     body = ['"input": ${input}', '"input_type": ${input_type}', *literal_model(model)]
     path = "$.result.sparse_embeddings[*].embedding[*]"
-    settings = {
-        **custom_service(gateway + PATH, body),
-        # Queries of `semantic_text` are INTERNAL_SEARCH, which no translation can name: `default` applies to them.
-        "input_type": {"translation": {"ingest": "document", "search": "query"}, "default": "document"},
-        "batch_size": 32,
-        "response": {"json_parser": {"token_path": f"{path}.token", "weight_path": f"{path}.weight"}},
-    }
-    return [inference("sparse_embedding", "cherche-sparse", "custom", settings, "Elasticsearch 8.19, 9.1 and later.")]
+    parser = {"token_path": f"{path}.token", "weight_path": f"{path}.weight"}
+
+    def endpoint(name: str, default: str, note: str) -> ClusterRequest:
+        settings = {
+            **custom_service(gateway + PATH, body),
+            # `semantic` and `sparse_vector` queries are INTERNAL_SEARCH, which no translation can name: `default`
+            # applies to them.
+            "input_type": {"translation": {"ingest": "document", "search": "query"}, "default": default},
+            "batch_size": 32,
+            "response": {"json_parser": parser},
+        }
+        return inference("sparse_embedding", name, "custom", settings, note)
+
+    since = f"Elasticsearch 8.19, 9.1 and later. {PLACEHOLDERS}"
+    return [
+        endpoint("cherche-sparse", "document", f"{since} The `inference_id` of a field."),
+        endpoint("cherche-sparse-query", "query", "The `search_inference_id` of the field, and that of queries."),
+    ]
 
 
 DIALECTS = [
@@ -88,6 +106,6 @@ DIALECTS = [
         answer=ElasticSparseAnswer,
         read=_read,
         write=_write,
-        connectors=(Connector("elasticsearch", "sparse", sparse_connector),),
+        connectors=(Connector("elasticsearch", "sparse", sparse_connector, NOT_RUN),),
     )
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.gateway.connectors import TOKEN, ClusterRequest, Connector, inference
+from sidecar.gateway.connectors import NOT_RUN, TOKEN, ClusterRequest, Connector, inference
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.fields import PurposeParameters, RequestBody, Texts, Weights, as_list, kind_of
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
@@ -30,10 +30,16 @@ def _write(body: ElserSparse, answer: SparseAnswer) -> str:
 
 
 def sparse_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
-    """Term weights through the `hugging_face` service; no dots, which `sparse_vector` refused before 8.16."""
-    url = f"{gateway}{PATH}?naming=escaped{f'&model={model}' if model else ''}"
-    settings = {"url": url, "api_key": TOKEN}
-    return [inference("sparse_embedding", "cherche-sparse", "hugging_face", settings, "Elasticsearch 8.12 and later.")]
+    """Term weights through the `hugging_face` service, which does not say what is a query: an endpoint for each."""
+
+    def endpoint(name: str, purpose: str, note: str) -> ClusterRequest:
+        url = f"{gateway}{PATH}?input_type={purpose}{f'&model={model}' if model else ''}"
+        return inference("sparse_embedding", name, "hugging_face", {"url": url, "api_key": TOKEN}, note)
+
+    return [
+        endpoint("cherche-sparse", "document", "Elasticsearch 8.12 and later. The `inference_id` of a field."),
+        endpoint("cherche-sparse-query", "query", "The `search_inference_id` of the field, and that of queries."),
+    ]
 
 
 DIALECTS = [
@@ -48,6 +54,6 @@ DIALECTS = [
         answer=list[Weights],
         read=_read,
         write=_write,
-        connectors=(Connector("elasticsearch", "sparse", sparse_connector, service="hugging_face"),),
+        connectors=(Connector("elasticsearch", "sparse", sparse_connector, NOT_RUN, service="hugging_face"),),
     )
 ]

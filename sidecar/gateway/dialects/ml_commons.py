@@ -10,12 +10,16 @@ from sidecar.gateway.connectors import (
     BATCH,
     INGEST_CLIENT,
     MODEL_ID,
+    SEARCH_CLIENT,
+    TEXT_FIELD,
+    TRIED,
     ClusterRequest,
     Connector,
     ml_commons,
     ml_commons_action,
     ml_commons_string,
     named_model,
+    text_processors,
 )
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.fields import (
@@ -75,28 +79,67 @@ def _write(body: OpenSearchSparse | list[str], answer: SparseAnswer) -> str:
 
 
 def sparse_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
-    """Term weights through ml-commons, for `rank_features` and for `sparse_vector` with token_id."""
-    parameters = {
+    """Term weights through ml-commons since 3.5, which tells queries from passages of an asymmetric model."""
+    parameters = _parameters(model, "passage")
+    body = ['"input": ${parameters.texts}', *map(ml_commons_string, _strings(model))]
+    asymmetric = {"model_type": "SPARSE_ENCODING", "additional_config": {"is_asymmetric": True}}
+    return [
+        *ml_commons(
+            gateway,
+            "sparse",
+            "Term weights",
+            parameters,
+            INGEST_CLIENT,
+            ml_commons_action(gateway + PATH, body),
+            model_config=asymmetric,
+            note="`neural_sparse` queries and `semantic` fields take the same model.",
+        ),
+        _pipeline(),
+    ]
+
+
+def sparse_connector_before(gateway: str, model: str = "") -> list[ClusterRequest]:
+    """Term weights through ml-commons before 3.5: one model for documents, one for queries."""
+    body = ['"input": ${parameters.input}', *map(ml_commons_string, _strings(model))]
+    action = ml_commons_action(gateway + PATH, body, "connector.pre_process.default.embedding")
+    step = {"input_docs_processed_step_size": str(BATCH)}
+    documents = ml_commons(
+        gateway, "sparse", "Term weights", _parameters(model, "passage") | step, INGEST_CLIENT, action
+    )
+    queries = ml_commons(
+        gateway,
+        "sparse query",
+        "Term weights of queries",
+        _parameters(model, "query") | step,
+        SEARCH_CLIENT,
+        action,
+        note="`neural_sparse` queries take this model, the ingest pipeline the one above.",
+    )
+    return [*documents, *(one for one in queries if one not in documents), _pipeline()]
+
+
+def _parameters(model: str, content_type: str) -> dict[str, str]:
+    return {
         **named_model(model),
-        # A default: neural-search 3.5 sends `query` only for a model that is registered as asymmetric.
-        "content_type": "passage",
+        "content_type": content_type,
         "sparse_embedding_format": "word",
-        "input_docs_processed_step_size": str(BATCH),
         "skip_validating_missing_parameters": "true",
     }
-    strings = (*named_model(model), "content_type", "sparse_embedding_format")
-    body = ['"input": ${parameters.input}', *map(ml_commons_string, strings)]
-    action = ml_commons_action(gateway + PATH, body, "connector.pre_process.default.embedding")
-    encode = {"model_id": MODEL_ID, "field_map": {"text": "text_sparse"}, "batch_size": BATCH}
-    return [
-        *ml_commons(gateway, "sparse", "Term weights", parameters, INGEST_CLIENT, action),
-        ClusterRequest(
-            "PUT",
-            "/_ingest/pipeline/cherche-sparse",
-            {"processors": [{"sparse_encoding": encode}]},
-            f"{MODEL_ID} is in the answer above; map text_sparse as rank_features. batch_size is 1 without it.",
-        ),
-    ]
+
+
+def _strings(model: str) -> tuple[str, ...]:
+    return (*named_model(model), "content_type", "sparse_embedding_format")
+
+
+def _pipeline() -> ClusterRequest:
+    encode = {"model_id": MODEL_ID, "field_map": {TEXT_FIELD: "text_sparse"}, "batch_size": BATCH}
+    return ClusterRequest(
+        "PUT",
+        "/_ingest/pipeline/cherche-sparse",
+        {"processors": [*text_processors(), {"sparse_encoding": encode}]},
+        f"{MODEL_ID} is in the answer above; map text_sparse as rank_features. batch_size is 1 without it. Title and "
+        f"text are joined in {TEXT_FIELD}, without the ${{ that ml-commons would expand.",
+    )
 
 
 DIALECTS = [
@@ -111,6 +154,14 @@ DIALECTS = [
         answer=OpenSearchSparseAnswer,
         read=_read,
         write=_write,
-        connectors=(Connector("opensearch", "sparse", sparse_connector),),
+        connectors=(
+            Connector("opensearch", "sparse", sparse_connector, TRIED, since=(3, 5)),
+            Connector(
+                "opensearch",
+                "sparse",
+                sparse_connector_before,
+                "OpenSearch 3.5.0 with ml-commons 3.5.0.0, as a release before would be; not run on an older one",
+            ),
+        ),
     )
 ]

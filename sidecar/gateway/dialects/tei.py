@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any, Literal
+
 from pydantic import BaseModel, Field
 
-from sidecar.gateway.connectors import TOKEN, ClusterRequest, Connector, inference
+from sidecar.gateway.connectors import NOT_RUN, TOKEN, ClusterRequest, Connector, inference
 from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import Count, QueryParameters, RequestBody, RerankQuery, TextList, Texts, as_list
+from sidecar.gateway.errors import tei_shape
+from sidecar.gateway.fields import Count, QueryParameters, RequestBody, TextList, Texts, as_list
 from sidecar.gateway.json_text import array, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
+from sidecar.gateway.rerank_body import Ignored, Refused, RerankBody
+from sidecar.gateway.rerank_dialect import RerankDialect
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
 SPARSE_PATH = "/embed_sparse"
@@ -23,14 +28,19 @@ class TeiSparse(RequestBody):
     prompt_name: str | None = Field(default=None, description="query encodes queries, all else documents.")
 
 
-class TeiRerank(RequestBody):
+class TeiRerank(RerankBody):
     """What a client of TEI's `/rerank`, or Elasticsearch's `hugging_face` service, sends."""
 
-    query: RerankQuery
     texts: TextList
-    return_text: bool | None = Field(default=None, strict=True)
-    top_n: Count | None = Field(default=None, description="All texts without it.")
+    return_text: bool | None = Field(default=None, strict=True, description="Off without it.")
+    top_n: Count | None = Field(default=None, description="All texts without it; Elasticsearch sends it.")
     truncate: bool | None = Field(default=None, strict=True, description="false refuses texts that would be cut.")
+    truncation_direction: Annotated[
+        Literal["Right", "right"] | None, Refused("texts are cut at their end: only Right is read")
+    ] = None
+    raw_scores: Annotated[
+        Any, Ignored("scores are sums of similarities in any case, not probabilities", unless=(True,))
+    ] = None
 
 
 class TeiValue(BaseModel):
@@ -62,16 +72,29 @@ def _write_sparse(body: TeiSparse, answer: SparseAnswer) -> str:
     return array(answer.lists("index", "value"))
 
 
-def _read_rerank(body: TeiRerank, parameters: QueryParameters) -> RerankCall:
-    return RerankCall(body.query, body.texts, parameters.model, refuse_truncated=body.truncate is False)
+def _call(body: TeiRerank) -> RerankCall:
+    return RerankCall(body.query, body.texts, "", refuse_truncated=body.truncate is False)
 
 
-def _write_rerank(body: TeiRerank, ranked: RankedTexts) -> str:
+def _write_rerank(body: TeiRerank, ranked: RankedTexts, warnings: list[str]) -> str:
     def result(place: int, score: str) -> str:
         text = f',"text":{quoted(body.texts[place])}' if body.return_text else ""
         return f'{{"index":{place},"score":{score}{text}}}'
 
     return ranked.results(result, body.top_n)
+
+
+def _headers(ranked: RankedTexts, warnings: list[str]) -> dict[str, str]:
+    """Times in whole milliseconds, as TEI gives them."""
+    timings, device = ranked.documents.timings, ranked.documents.encoder.info.device
+    times = {"tokenization": timings.tokenize, "queue": timings.queue, "inference": timings.encode}
+    return {
+        "x-compute-type": "cpu" if device.startswith("cpu") else "gpu",
+        "x-compute-characters": str(ranked.characters),
+        "x-compute-tokens": str(ranked.tokens),
+        **{f"x-{name}-time": str(round(1000 * seconds)) for name, seconds in times.items()},
+        **{f"x-{name}-time": str(round(1000 * timings.total)) for name in ("compute", "total")},
+    }
 
 
 def rerank_connector(gateway: str, model: str = "") -> list[ClusterRequest]:
@@ -93,19 +116,22 @@ DIALECTS = [
         answer=list[list[TeiValue]],
         read=_read_sparse,
         write=_write_sparse,
+        shape=lambda body: tei_shape,
     ),
-    Dialect(
-        name="tei_rerank",
-        path=RERANK_PATH,
+]
+RERANKERS = [
+    RerankDialect(
+        name="tei",
         callers="clients of TEI, Elasticsearch `hugging_face`",
         example='[{"index":1,"score":17.25}]',
-        description="MaxSim for clients of TEI and Elasticsearch's `hugging_face` service; scores are sums, not "
-        "probabilities.",
+        paths=(RERANK_PATH,),
+        marks=frozenset({"texts", "return_text"}),
         body=TeiRerank,
-        parameters=QueryParameters,
         answer=list[TeiRank],
-        read=_read_rerank,
+        call=_call,
         write=_write_rerank,
-        connectors=(Connector("elasticsearch", "rerank", rerank_connector, service="hugging_face"),),
-    ),
+        shape=tei_shape,
+        headers=_headers,
+        connectors=(Connector("elasticsearch", "rerank", rerank_connector, NOT_RUN, service="hugging_face"),),
+    )
 ]

@@ -79,10 +79,11 @@ def problem(answer: Answer) -> tuple[int, str]:
     body = answer.json
     assert answer.headers["content-type"] == "application/json"
     assert {"error", "error_type", "reason", "next_step"} <= set(body)
-    assert isinstance(body["error"], str), "TEI's and Elasticsearch's readers want a string"
+    said = body["error"] if isinstance(body["error"], str) else body["error"]["message"]
+    assert said.startswith(body["reason"])
     assert body["reason"]
     assert body["next_step"]
-    return answer.status, body["error_type"]
+    return answer.status, body.get("code", body["error_type"])
 
 
 def throttled(answer: Answer) -> bool:

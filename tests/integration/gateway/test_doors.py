@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import time
@@ -46,10 +47,20 @@ async def test_many_values_are_refused_before_they_are_made(http: Http, path: st
     assert time.process_time() - started < 0.3, ".6 s when each became an error"
 
 
-@pytest.mark.parametrize("path", [PATH, "/es/elser", "/embed_sparse", "/v1/rerank", "/rerank", "/v1/multivector"])
-async def test_the_first_wrong_value_ends_validation(http: Http, path: str) -> None:
-    body = dict.fromkeys(("input", "inputs", "documents", "texts"), [1] * 2000)
-    got = await http(path, {"query": "q", **body})
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PATH, {"input": [1] * 2000}),
+        ("/es/elser", {"inputs": [1] * 2000}),
+        ("/embed_sparse", {"inputs": [1] * 2000}),
+        ("/v1/rerank", {"query": "q", "documents": [1] * 2000}),
+        ("/v1/rerank", {"query": "q", "documents": [{"image": "a"}] * 2000}),
+        ("/rerank", {"query": "q", "texts": [1] * 2000}),
+        ("/v1/multivector", {"input": [1] * 2000}),
+    ],
+)
+async def test_the_first_wrong_value_ends_validation(http: Http, path: str, body: object) -> None:
+    got = await http(path, body)
     assert problem(got) == (422, "INVALID_ARGUMENT")
     assert len(got.json["items"]) == 1
     assert "[0]" in got.json["reason"]
@@ -72,6 +83,22 @@ async def test_a_body_limit_of_its_own(serve: Serve) -> None:
         got = await http(PATH, {"input": ["a " * 2000]})
         assert problem(got) == (413, "INVALID_ARGUMENT")
         assert "CHERCHE_GATEWAY__BODY_BYTES" in got.json["next_step"]
+
+
+async def test_a_compressed_body_is_read_and_bounded(serve: Serve) -> None:
+    body = json.dumps({"input": ["a"]}).encode()
+    async with serve(fake_model(), gateway=config.Gateway(port=0, body_bytes=1 << 20)) as http:
+        plain = await http(PATH, body)
+        for packed in (gzip.compress(body), gzip.compress(body[:5]) + gzip.compress(body[5:])):
+            assert (await http(PATH, packed, content_encoding="gzip")).json == plain.json
+        bomb = gzip.compress(b" " * (1 << 28) + body)
+        assert len(bomb) < 1 << 20
+        assert problem(await http(PATH, bomb, content_encoding="gzip")) == (413, "INVALID_ARGUMENT")
+        for broken in (body, gzip.compress(body)[:-9], b"\x1f\x8b"):
+            got = await http(PATH, broken, content_encoding="gzip")
+            assert problem(got) == (400, "INVALID_ARGUMENT")
+            assert "gzip" in got.json["reason"]
+        assert problem(await http(PATH, body, content_encoding="br")) == (415, "INVALID_ARGUMENT")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ async def test_each_dialect_finds_the_model_with_its_head(serve: Serve) -> None:
         assert (await http("/es/elser", {"inputs": ["a"]})).headers["x-cherche-model"] == "s"
         assert (await http("/rerank", {"query": "a", "texts": ["a"]})).headers["x-cherche-model"] == "c"
         wrong = await http("/rerank?model=s", {"query": "a", "texts": ["a"]})
-        assert (wrong.status, wrong.json["error_type"]) == (400, "FAILED_PRECONDITION")
+        assert (wrong.status, wrong.json["code"]) == (400, "FAILED_PRECONDITION")
 
 
 async def test_of_several_rerankers_one_must_be_named(serve: Serve) -> None:

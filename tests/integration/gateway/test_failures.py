@@ -31,15 +31,36 @@ async def test_poison_is_named_and_never_retried(http: Http, path: str, key: str
     assert (await http(path, {key: ["a", "b"]})).status == 200
 
 
-async def test_a_text_that_is_too_large_is_named(serve: Serve) -> None:
+@pytest.mark.parametrize(("path", "key"), SPARSE)
+async def test_a_text_that_is_too_large_is_cut_and_counted(serve: Serve, path: str, key: str) -> None:
+    """One text over the limit failed a batch of ten; the model reads a fraction of it in any case."""
     async with serve(fake_model(), limits=config.Limits(document_bytes=100)) as http:
-        got = await http("/opensearch/v1/sparse", {"input": ["a", "a " * 60]})
-        assert problem(got) == (422, "INVALID_ARGUMENT")
-        assert [one["index"] for one in got.json["items"]] == [1]
-        assert "CHERCHE_LIMITS__DOCUMENT_BYTES" in got.json["next_step"]
-        ranked = await http("/v1/rerank", {"query": "a", "documents": ["a", "a " * 60]})
-        assert [one["index"] for one in ranked.json["results"]] == [0, 1]
-        assert ranked.headers["x-cherche-unscored"] == "1"
+        got = await http(path, {key: ["a", "ü " * 60]})
+        assert (got.status, got.headers["x-cherche-truncated"]) == (200, "1")
+        assert sample(http, "cherche_truncated_texts_total", method=path) == 1
+        refused = await http(path, {key: ["a", "a " * 60], "truncate": False})
+        assert (refused.status == 422) == (path == "/embed_sparse")
+
+
+async def test_a_document_that_is_too_large_is_ranked_by_its_beginning(serve: Serve) -> None:
+    async with serve(fake_model(), limits=config.Limits(document_bytes=100)) as http:
+        for _ in range(2):
+            got = await http("/v1/rerank", {"query": "b", "documents": ["a", "b " + "a " * 60]})
+            assert [one["index"] for one in got.json["results"]] == [1, 0]
+            assert got.headers["x-cherche-truncated"] == "1"
+            assert "x-cherche-unscored" not in got.headers
+
+
+async def test_errors_quote_the_first_words(http: Http) -> None:
+    """neural-search sorts a batch by length before it sends it: a position is not the caller's."""
+    got = await http(
+        "/opensearch/v1/sparse", {"input": ["a", "poison  in\nthe well of a village far away in the hills"]}
+    )
+    said = 'document 1 ("poison in the well of a village far away"...)'
+    assert said in got.json["reason"]
+    assert said in got.json["items"][0]["reason"]
+    ranked = await http("/v1/rerank", {"query": "a", "documents": ["a", "poison"]})
+    assert 'document 1 ("poison")' in ranked.json["meta"]["warnings"][0]
 
 
 async def test_a_poisonous_query_is_refused(http: Http) -> None:
@@ -68,8 +89,10 @@ async def test_a_rerank_of_poison_alone_is_refused(http: Http) -> None:
         ("/opensearch/v1/sparse", {"input": ["a"], "model": "other"}, 404, "other"),
         ("/opensearch/v1/sparse?naming=latin", {"input": ["a"]}, 422, "naming"),
         ("/opensearch/v1/sparse?nameing=id", {"input": ["a"]}, 422, "nameing"),
-        ("/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 0}, 422, "top_n"),
-        ("/v1/rerank", {"query": "a", "documents": ["a", {"title": "b"}]}, 422, "documents[1].text"),
+        ("/cohere/v1/rerank", {"query": "a", "documents": ["a"], "top_n": 0}, 422, "top_n"),
+        ("/v1/rerank", {"query": "a", "documents": [{"year": 3}]}, 422, "empty"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", {"image": "b"}]}, 422, "documents[1]"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"], "top_m": 1}, 422, "top_m"),
         ("/rerank", {"query": "a", "texts": "a"}, 422, "texts"),
         ("/rerank", b"[" * 30_000, 400, ""),
         ("/rerank", b"[" * 100_000, 413, "JSON values"),
@@ -81,6 +104,18 @@ async def test_mistakes_are_named(http: Http, path: str, body: object, status: i
     assert problem(got)[0] == status
     assert said in got.json["reason"]
     assert not throttled(got)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embed", "/embeddings", "/v2/embed", "/v1/embed"])
+async def test_a_request_for_dense_vectors_is_told_what_there_is(http: Http, path: str) -> None:
+    got = await http(path, {"input": "a", "model": "text-embedding-3-small"})
+    assert problem(got) == (404, "NOT_FOUND")
+    for other in ("/embed_sparse", "/v1/multivector", "/rerank"):
+        assert other in got.json["next_step"]
+
+
+async def test_a_mistyped_path_is_told_the_nearest(http: Http) -> None:
+    assert "/v1/rerank" in (await http("/v1/rerankk", {})).json["next_step"]
 
 
 async def test_another_method_is_refused(http: Http) -> None:

@@ -177,3 +177,11 @@ def test_credentials_within_addresses_are_not_shown() -> None:
     )
     assert "hunter2" not in str(config.shown(settings))
     assert config.shown(settings)["url"] == "https://***@cluster:9200"
+
+
+def test_aliases_are_names_of_the_users_and_none_is_a_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHERCHE_ALIASES", '{"rerank-v3.5": "cherche-small"}')
+    assert config.load().aliases == {"rerank-v3.5": "cherche-small"}
+    monkeypatch.setenv("CHERCHE_ALIASES", '{"cherche-small": "other"}')
+    with pytest.raises(ChercheError, match="alias 'cherche-small' is the name of a served model"):
+        config.load()

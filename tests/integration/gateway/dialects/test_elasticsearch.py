@@ -24,8 +24,10 @@ async def test_recorded_requests(http: Http, recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("model", ["", "fake"])
 async def test_the_connector(protected: Http, model: str) -> None:
-    [request] = requests("elasticsearch", "custom", "sparse", model)
-    settings = request.body["service_settings"]
+    documents, queries = requests("elasticsearch", "custom", "sparse", model)
+    settings = documents.body["service_settings"]
+    assert settings["input_type"]["default"] == "document"
+    assert queries.body["service_settings"]["input_type"]["default"] == "query", "of INTERNAL_SEARCH"
     for purpose in settings["input_type"]["translation"].values():
         answer = (await send(protected, elastic(settings, {"input": TEXTS, "input_type": purpose}))).json
         parser = settings["response"]["json_parser"]

@@ -14,14 +14,14 @@ RECORDED = [
         "/es/elser",
         ELASTIC,
         b'{"inputs":["a .",""]}',
-        b'[{".":0.6933594,"h3651":0.6933594},{}]',
+        b'[{"%2E":0.6933594,"h3651":0.6933594},{}]',
     ),
     Recorded(
-        "Elasticsearch hugging_face before 8.16, sparse",
-        "/es/elser?naming=escaped",
+        "Elasticsearch hugging_face, tokens of an analyzer",
+        "/es/elser?naming=raw",
         ELASTIC,
         b'{"inputs":["a ."]}',
-        b'[{"%2E":0.6933594,"h3651":0.6933594}]',
+        b'[{".":0.6933594,"h3651":0.6933594}]',
     ),
 ]
 
@@ -34,11 +34,13 @@ async def test_recorded_requests(http: Http, recorded: Recorded) -> None:
 @pytest.mark.parametrize("model", ["", "fake"])
 async def test_the_connector(protected: Http, model: str) -> None:
     headers = {"authorization": "Bearer TOKEN", "content-type": "application/json"}
-    [sparse] = requests("elasticsearch", "hugging_face", "sparse", model)
-    address = sparse.body["service_settings"]["url"].removeprefix(EXAMPLE)
-    maps = (await send(protected, (address, json.dumps({"inputs": [*TEXTS, "."]}).encode(), headers))).json
-    assert maps[1] == {}
-    assert not any("." in term for one in maps for term in one)
+    both = requests("elasticsearch", "hugging_face", "sparse", model)
+    assert ["input_type=document" in one.body["service_settings"]["url"] for one in both] == [True, False]
+    for one in both:
+        address = one.body["service_settings"]["url"].removeprefix(EXAMPLE)
+        maps = (await send(protected, (address, json.dumps({"inputs": [*TEXTS, "."]}).encode(), headers))).json
+        assert maps[1] == {}
+        assert not any("." in term for one in maps for term in one)
 
 
 async def test_a_vocabulary_that_repeats_itself_is_refused_as_words_and_served_as_ids(serve: Serve) -> None:

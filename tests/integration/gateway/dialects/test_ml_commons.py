@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from sidecar.gateway.connectors import TEXT_FIELD
+from sidecar.values.encoded import Text
 from tests.integration.gateway.clusters import ML_COMMONS, ONCE, TEXTS, Recorded, ml_commons, replay, requests, send
 from tests.integration.gateway.conftest import Http, fake_model
 
@@ -13,7 +16,7 @@ RECORDED = [
         "/opensearch/v1/sparse",
         ML_COMMONS,
         b'{ "input": ["a . .","z\\u00fcrich"], "content_type": "passage", "sparse_embedding_format": "word" }',
-        b'{"response":[{".":1.0976562,"h3651":0.6933594},{"z\\u00fcrich":0.6933594}]}',
+        b'{"response":[{"%2E":1.0976562,"h3651":0.6933594},{"z\\u00fcrich":0.6933594}]}',
     ),
     Recorded(
         "ml-commons, bare array of a SageMaker template, no content type",
@@ -51,12 +54,57 @@ async def test_recorded_requests(http: Http, recorded: Recorded) -> None:
     await replay(http, recorded)
 
 
+def connectors(model: str, release: tuple[int, int] | None = None) -> list[Any]:
+    made = requests("opensearch", "custom", "sparse", model, release)
+    return [one.body for one in made if "connectors" in one.path]
+
+
 @pytest.mark.parametrize("model", ["", "fake"])
-async def test_the_connector(protected: Http, model: str) -> None:
-    connector = next(one.body for one in requests("opensearch", "custom", "sparse", model) if "connectors" in one.path)
-    call = ml_commons(connector, {"input": json.dumps(TEXTS, ensure_ascii=False), "content_type": "query"})
-    maps = (await send(protected, call)).json["response"]
-    assert [bool(one) for one in maps] == [True, False, True]
+@pytest.mark.parametrize("content_type", ["query", "passage"])
+async def test_the_connector(protected: Http, model: str, content_type: str) -> None:
+    """neural-search 3.5 fills `texts`, `content_type` and the format of a model that is registered as asymmetric."""
+    [connector] = connectors(model)
+    assert "pre_process_function" not in connector["actions"][0]
+    given = {"texts": json.dumps(TEXTS, ensure_ascii=False), "content_type": content_type}
+    got = await send(protected, ml_commons(connector, given | {"sparse_embedding_format": "TOKEN_ID"}))
+    assert [bool(one) for one in got.json["response"]] == [True, False, True]
+    assert all(name.isdecimal() for one in got.json["response"] for name in one)
+
+
+def test_the_model_is_asymmetric_and_its_pipeline_reads_a_field_of_its_own() -> None:
+    *_, model, pipeline = requests("opensearch", "custom", "sparse", "")
+    assert model.body["model_config"] == {
+        "model_type": "SPARSE_ENCODING",
+        "additional_config": {"is_asymmetric": True},
+    }
+    *_, encoding = pipeline.body["processors"]
+    assert encoding["sparse_encoding"]["field_map"] == {TEXT_FIELD: "text_sparse"}
+
+
+async def test_before_3_5_queries_have_a_model_of_their_own(http: Http) -> None:
+    words = await http.server.client.encode_queries([Text("a")])
+    passage, query = connectors("", (3, 4))
+    for connector, side in [(passage, "passage"), (query, "query")]:
+        assert connector["actions"][0]["pre_process_function"] == "connector.pre_process.default.embedding"
+        path, body, _ = ml_commons(connector, {"input": json.dumps(["a"])})
+        assert json.loads(body)["content_type"] == side
+        [weights] = (await http(path, body)).json["response"]
+        expected = float(ONCE) if side == "passage" else words.items[0].weights["h3651"]
+        assert weights == {"h3651": pytest.approx(expected)}
+
+
+def test_a_bulk_is_retried_until_its_time_is_up() -> None:
+    """Three retries end after 1.5 s: 320 of 512 documents failed so, none with -1."""
+    [connector] = connectors("")
+    client = connector["client_config"]
+    assert (client["max_retry_times"], client["retry_timeout_seconds"]) == (-1, 60)
+
+
+async def test_raw_names_are_on_request(http: Http) -> None:
+    got = await http("/opensearch/v1/sparse?naming=raw", {"input": ["node"]})
+    assert list(got.json["response"][0]) == ["node.js"]
+    got = await http("/opensearch/v1/sparse", {"input": ["node"]})
+    assert list(got.json["response"][0]) == ["node%2Ejs"]
 
 
 @pytest.mark.parametrize("text", ["${parameters.input}", "${parameters.unknown} a", "$${a}", "${credential.api_key}"])

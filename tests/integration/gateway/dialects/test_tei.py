@@ -58,3 +58,21 @@ async def test_a_truncated_text_is_refused_on_request(http: Http) -> None:
 async def test_top_n_and_texts_are_returned_on_request(http: Http) -> None:
     [tei] = (await http("/rerank", {"query": "a", "texts": ["b", "a ü"], "top_n": 1, "return_text": True})).json
     assert tei["text"] == "a ü"
+
+
+async def test_what_is_cut_on_the_left_is_refused_and_scores_are_raw(http: Http) -> None:
+    body = {"query": "a", "texts": ["a"], "truncation_direction": "Left"}
+    refused = await http("/rerank", body)
+    assert (refused.status, refused.json["error_type"], refused.json["code"]) == (422, "validation", "INVALID_ARGUMENT")
+    assert "truncation_direction" in refused.json["error"]
+    right = await http("/rerank", body | {"truncation_direction": "Right", "raw_scores": False})
+    assert right.headers["x-cherche-warnings"].startswith("raw_scores is ignored")
+    assert "x-cherche-warnings" not in (await http("/rerank", body | {"truncation_direction": "right"})).headers
+
+
+async def test_headers_of_tei(http: Http) -> None:
+    got = await http("/rerank", {"query": "a b", "texts": ["a", "b c"]})
+    assert (got.headers["x-compute-type"], got.headers["x-compute-characters"]) == ("cpu", "7")
+    assert got.headers["x-compute-tokens"] == str(4 + 3 + 4), "with two special tokens each"
+    times = ("tokenization", "queue", "inference", "compute", "total")
+    assert all(got.headers[f"x-{name}-time"].isdecimal() for name in times)

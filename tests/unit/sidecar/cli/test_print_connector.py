@@ -25,7 +25,9 @@ def test_both_tasks_are_printed_without_a_choice_and_nothing_twice() -> None:
 
 def test_the_text_can_be_pasted() -> None:
     text = printed("opensearch", "--sparse")
-    blocks = [block.split("\n", 2) for block in text.strip().split("\n\n")]
+    head, *rest = text.strip().split("\n\n")
+    assert head.startswith("# Tried on OpenSearch 3.5.0 with ml-commons and neural-search 3.5.0.0")
+    blocks = [block.split("\n", 2) for block in rest]
     assert [block[1].split()[0] for block in blocks] == ["PUT", "PUT", "PUT", "POST", "POST", "PUT"]
     for note, _, body in blocks:
         assert note.startswith("# ")
@@ -41,6 +43,7 @@ def test_the_text_can_be_pasted() -> None:
         ("opensearch", "--model", "a b"),
         ("opensearch", "--model", '"'),
         ("opensearch", "--service", "hugging_face"),
+        ("opensearch", "--release", "three"),
         ("solr",),
     ],
 )
@@ -48,3 +51,9 @@ def test_what_would_not_pass_through_a_template_is_refused(arguments: tuple[str,
     done = CliRunner().invoke(cherche, ["print-connector", *arguments])
     assert done.exit_code == 2
     assert not done.stdout
+
+
+def test_the_release_decides_how_queries_are_told_from_passages() -> None:
+    bodies = {release: printed("opensearch", "--sparse", "--release", release) for release in ("3.4", "3.5", "10.0")}
+    assert ['"is_asymmetric": true' in text for text in bodies.values()] == [False, True, True]
+    assert bodies["3.4"].count("/models/_register") == 2

@@ -8,8 +8,8 @@ from sidecar.gateway.dialects import CONNECTORS, DIALECTS, checked
 
 
 def test_each_module_is_found() -> None:
-    paths = {"/opensearch/v1/sparse", "/es/v1/sparse", "/es/elser", "/embed_sparse", "/v1/rerank", "/rerank"}
-    assert paths <= {dialect.path for dialect in DIALECTS}
+    paths = {"/opensearch/v1/sparse", "/es/v1/sparse", "/es/elser", "/embed_sparse"}
+    assert paths | {"/v1/rerank", "/v2/rerank", "/rerank"} <= {dialect.path for dialect in DIALECTS}
 
 
 @pytest.mark.parametrize("same", ["path", "name"])
@@ -20,5 +20,5 @@ def test_two_dialects_with_the_same_path_or_name_are_refused(same: str) -> None:
 
 
 def test_a_cluster_has_one_connector_for_each_task() -> None:
-    keys = [(connector.product, connector.service, connector.task) for connector in CONNECTORS]
+    keys = [(connector.product, connector.service, connector.task, connector.since) for connector in CONNECTORS]
     assert len(set(keys)) == len(keys)

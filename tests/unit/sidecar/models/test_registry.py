@@ -128,3 +128,16 @@ async def test_a_caller_that_leaves_does_not_stop_the_loading() -> None:
         gate.set()
         await models.settled()
         assert models.get("a").state is ModelState.READY
+
+
+async def test_an_alias_answers_for_its_model_and_never_hides_one() -> None:
+    models = Registry(fake, "a", aliases={"other": "a", "b": "a", "lost": "gone"})
+    try:
+        await models.load("a", "x")
+        await models.load("b", "y")
+        assert models.named("other") is models.named("a")
+        assert models.named("b").info.name == "b"
+        failure(Code.NOT_FOUND, lambda: models.named("lost"))
+        assert "CHERCHE_ALIASES" in failure(Code.NOT_FOUND, lambda: models.named("nothing")).next_step
+    finally:
+        await models.aclose(5)
