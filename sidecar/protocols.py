@@ -117,8 +117,13 @@ class Engine(Protocol):
         """Give a point in time back; one that is gone already is no error."""
         ...
 
-    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
-        """Documents holding each (vocabulary id, feature name), and documents in all."""
+    async def document_frequencies(
+        self, index: str, features: Sequence[tuple[int, str]], *, max_age: float = 0.0
+    ) -> tuple[list[int], int]:
+        """Documents holding each (vocabulary id, feature name), and documents in all.
+
+        As counted up to `max_age` seconds ago, unless the number of documents is known to have changed by 5 % since.
+        """
         ...
 
     async def stats(self, index: str) -> IndexStats:
@@ -137,8 +142,8 @@ class Engine(Protocol):
         """Some documents, for estimates."""
         ...
 
-    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
-        """The concrete indices behind a name, those that are encoded alike together.
+    async def groups(self, index: str, *, max_age: float = 0.0) -> tuple[IndexGroup, ...]:
+        """The concrete indices behind a name, those that are encoded alike together, as read within `max_age` seconds.
 
         Raises
         ------

@@ -110,8 +110,8 @@ class Plan:
         return _fingerprint(self.groups, self.meta)
 
 
-async def plan(request: SearchRequest, context: Context) -> Plan:
-    """Plan a search.
+async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0) -> Plan:
+    """Plan a search, by what the engine said of the index within the last `max_age` seconds.
 
     Raises
     ------
@@ -122,7 +122,7 @@ async def plan(request: SearchRequest, context: Context) -> Plan:
     check(request, context)
     check_body(request.body)
     check_fusion(request)
-    groups = await context.engine.groups(request.index)
+    groups = await context.engine.groups(request.index, max_age=max_age)
     stored = next((group.meta for group in groups if group.meta is not None), None)
     if stored is None and request.mode != "bm25":
         raise precondition(

@@ -24,6 +24,9 @@ from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, Sp
 _NO_TABLE = "model {!r} brings no idf table: query terms weigh their idf in this index"
 _STAGES = ("tokenize", "queue", "encode")
 _UNKNOWN_LANGUAGE = "model {!r} does not know the language of this query"
+# Age in seconds of document frequencies that need no model: counting takes longer than the search itself, and an idf
+# hardly moves meanwhile. An index that was created again is noticed sooner, with its other facts.
+FREQUENCIES_AGE = 60.0
 _SHARE = 0.5  # of the time left, for a pass that only the rerank needs: the first stage comes after it
 
 
@@ -225,7 +228,7 @@ async def idf_weights(
     if table is not None:
         return TermWeights.from_pairs((i, table[i]) for i in own if table.get(i, 0.0) > 0), ()
     features = [(i, name_of(vocabulary, i, meta.naming)) for i in own]
-    counts, total = await context.engine.document_frequencies(request.index, features)
+    counts, total = await context.engine.document_frequencies(request.index, features, max_age=FREQUENCIES_AGE)
     weights = TermWeights.from_pairs(
         (i, math.log1p((total - df + 0.5) / (df + 0.5))) for i, df in zip(own, counts, strict=True) if df
     )

@@ -32,6 +32,9 @@ from sidecar.values.search import (
 
 _ATTEMPTS = 4
 _MOMENT = 0.2  # seconds
+# Age in seconds of what a search may know of its index. Every search would otherwise ask twice before it begins. A
+# written document takes as long to be found (index.refresh_interval).
+FACTS_AGE = 1.0
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
 _NO_TERMS = "the query has no term weights: the sparse score of every hit is 0"
 _SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
@@ -91,12 +94,22 @@ async def trace(request: SearchRequest, context: Context, *, with_terms: bool = 
     ChercheError
         As `search`; UNAVAILABLE where the name keeps changing.
     """
-    for _ in range(_ATTEMPTS):
-        planned = await plan(request, context)
+    for attempt in range(_ATTEMPTS):
+        planned = await _planned(request, context, FACTS_AGE if attempt == 0 else 0.0)
         found = await _trace(request, planned, context, with_terms)
         if found is not None:
             return found
     raise unavailable(f"{request.index!r} was switched to other indices during each search", "search again")
+
+
+async def _planned(request: SearchRequest, context: Context, max_age: float) -> Plan:
+    try:
+        return await plan(request, context, max_age=max_age)
+    except ChercheError:
+        if not max_age:
+            raise
+    # Perhaps only because the index was set up, or its model changed, by another process since it was asked about.
+    return await plan(request, context)
 
 
 async def _trace(request: SearchRequest, planned: Plan, context: Context, with_terms: bool) -> Trace | None:

@@ -157,7 +157,9 @@ class EmbeddedEngine:
     async def close_pit(self, pit: str) -> None:
         """Do nothing: no snapshot is held open."""
 
-    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+    async def document_frequencies(
+        self, index: str, features: Sequence[tuple[int, str]], *, max_age: float = 0.0
+    ) -> tuple[list[int], int]:
         """Number of documents with each term, and of all documents."""
         ids = np.array([id for id, _ in features], np.int64)
 
@@ -183,7 +185,7 @@ class EmbeddedEngine:
         """A sample of the documents, the same on every call."""
         return await self._read(lambda db: documents.sample(db, indices.get(db, index).id, size))
 
-    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
+    async def groups(self, index: str, *, max_age: float = 0.0) -> tuple[IndexGroup, ...]:
         """The index alone: a file has no aliases."""
         return (IndexGroup((index,), await self.meta(index)),)
 

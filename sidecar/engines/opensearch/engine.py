@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -15,11 +15,12 @@ from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.incomplete import selection
+from sidecar.engines.opensearch.known import Known, key_of
 from sidecar.engines.opensearch.query import lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.successors import OpenSearchSuccessors
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.values.clauses import RANK_FEATURES, heaviest, holds
+from sidecar.values.clauses import RANK_FEATURES, heaviest
 from sidecar.values.documents import StoredDocument, WriteResult, version_of
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
@@ -27,17 +28,7 @@ from sidecar.values.search import EnginePage, Query, SparseClause
 
 # Lucene's default; Elasticsearch 8 and later allow at least as many on any node.
 DEFAULT_MAX_CLAUSES = 1024
-_FREQUENCY_BATCH, _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 500, 300, 0.1
-
-
-@dataclass(slots=True)
-class _Known:
-    """Facts about the cluster, read once for all callers."""
-
-    dialect: Dialect | None = None
-    max_clauses: int | None = None
-    weights: dict[str, str] = field(default_factory=dict)
-    hidden: set[str] = field(default_factory=set)  # indices whose mapping has all fields of ours
+_CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
 
 
 class OpenSearchEngine:
@@ -55,12 +46,12 @@ which would end up in logs — send them as an identity, or configure a service 
         *,
         service_identity: Identity | None = None,
         sleep: Sleep = asyncio.sleep,
-        known: _Known | None = None,
+        known: Known | None = None,
     ) -> None:
         self._http = http
         self._service_identity = service_identity
         self._sleep = sleep
-        self._known = known or _Known()
+        self._known = known or Known()
 
     @classmethod
     def connect(
@@ -138,6 +129,7 @@ which would end up in logs — send them as an identity, or configure a service 
         requests, plan = await lifecycle.planned(self._http, await self._dialect(), index, meta)
         for request in requests:
             await self._send(index, request)
+        self._known.forget()
         return plan
 
     async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
@@ -154,6 +146,7 @@ which would end up in logs — send them as an identity, or configure a service 
         changed = await removal.strip(self._http, dialect, plan.stripped, sleep=self._sleep)
         for request in plan.deletions:
             await self._send(index, request)
+        self._known.forget()
         return replace(plan.told, documents=changed)
 
     async def read(
@@ -221,16 +214,14 @@ which would end up in logs — send them as an identity, or configure a service 
             if error.code not in (Code.NOT_FOUND, Code.FAILED_PRECONDITION):
                 raise
 
-    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+    async def document_frequencies(
+        self, index: str, features: Sequence[tuple[int, str]], *, max_age: float = 0.0
+    ) -> tuple[list[int], int]:
         """See `Engine.document_frequencies`."""
-        counts, total = list[int](), 0
-        kind = await self._weights(index)
-        # At least one request, as the number of documents is needed even without features.
-        for start in range(0, max(1, len(features)), _FREQUENCY_BATCH):
-            filters = [holds(name, kind) for _, name in features[start : start + _FREQUENCY_BATCH]]
-            buckets, total = await lifecycle.count(self._http, await self._dialect(), index, filters)
-            counts += buckets
-        return counts, total
+        known = self._known.frequencies(key_of(self._http.identity, index))
+        kind, dialect = await self._weights(index), await self._dialect()
+        count = partial(lifecycle.frequencies, self._http, dialect, index, kind)
+        return await known.counted([name for _, name in features], count, self._known.clock(), max_age)
 
     async def stats(self, index: str) -> IndexStats:
         """See `Engine.stats`. A document whose weights somebody's update dropped counts as pending."""
@@ -257,9 +248,13 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.list_indices`; without the cluster's own."""
         return mapping.groups(await lifecycle.every(self._http))
 
-    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
+    async def groups(self, index: str, *, max_age: float = 0.0) -> tuple[IndexGroup, ...]:
         """See `Engine.groups`."""
-        return mapping.groups(await lifecycle.facts(self._http, index))
+        known = self._known.groups(key_of(self._http.identity, index), max_age)
+        if known is not None:
+            return known
+        asked = self._known.clock()
+        return self._known.see(key_of(self._http.identity, index), await lifecycle.facts(self._http, index), asked)
 
     async def shards(self, index: str) -> tuple[ShardRange, ...]:
         """See `Engine.shards`."""

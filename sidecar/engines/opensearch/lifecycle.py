@@ -11,6 +11,7 @@ from sidecar.engines.opensearch.http import Http, Request, index_path, is_patter
 from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, not_found, precondition, unavailable
+from sidecar.values.clauses import holds
 from sidecar.values.documents import TERMS
 from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 
@@ -18,6 +19,7 @@ _ENCODED = {"bool": {"filter": [bookkeeping.is_in("ok"), {"exists": {"field": TE
 
 _ATTEMPTS = 5
 _FLAT = {"flat_settings": "true"}
+_FREQUENCY_BATCH = 500
 Plan = tuple[tuple[Request, ...], SetupPlan]
 
 
@@ -174,6 +176,20 @@ async def count(http: Http, dialect: Dialect, index: str, filters: Sequence[dict
         raise answers.odd(what, f"it has {len(buckets)} counts to {len(filters)} filters")
     counts = [int(answers.part(bucket, what, "doc_count", of=int)) for bucket in buckets]
     return counts, int(answers.part(reply, what, "hits", "total", "value", of=int))
+
+
+async def frequencies(
+    http: Http, dialect: Dialect, index: str, kind: str, names: Sequence[str]
+) -> tuple[dict[str, int], int]:
+    """Documents that hold each feature, and documents in all; `kind` is the type of the field that holds them."""
+    found: dict[str, int] = {}
+    total = 0
+    # At least one request, as the number of documents is needed even without features.
+    for start in range(0, max(1, len(names)), _FREQUENCY_BATCH):
+        batch = names[start : start + _FREQUENCY_BATCH]
+        counts, total = await count(http, dialect, index, [holds(name, kind) for name in batch])
+        found |= dict(zip(batch, counts, strict=True))
+    return found, total
 
 
 async def cluster_settings(http: Http) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from cherche_models import codec
 from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
-from sidecar.engines.opensearch.engine import _Known
+from sidecar.engines.opensearch.known import Known
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.search import EnginePage, Mode, Query, SparseClause
@@ -92,7 +92,7 @@ async def test_parts_add_up(opensearch: OpenSearchEngine, fed: str, match_set: s
     if named_scores and not known.named_scores:
         pytest.skip(f"{known.title} {known.version} has no include_named_queries_score")
     dialect = replace(known, named_scores=named_scores)
-    engine = OpenSearchEngine(opensearch._http, known=_Known(dialect))
+    engine = OpenSearchEngine(opensearch._http, known=Known(dialect))
     page = await engine.search(fed, query(match_set=match_set, sparse_boost=0.7, with_terms=True))
     wanted = TermWeights.from_pairs([(clause.id, clause.weight) for clause in query().clauses])
     alone = {hit.id: hit.score for hit in (await engine.search(fed, query(mode="bm25"))).hits}

@@ -136,7 +136,7 @@ class FakeEngine:
         self._called("meta", index)
         return self.metas[index]
 
-    async def groups(self, index: str) -> tuple[IndexGroup, ...]:
+    async def groups(self, index: str, *, max_age: float = 0.0) -> tuple[IndexGroup, ...]:
         return (IndexGroup((index,), await self.meta(index), self.max_window),)
 
     async def list_indices(self) -> tuple[IndexGroup, ...]:
@@ -196,7 +196,9 @@ class FakeEngine:
     async def close_pit(self, pit: str) -> None:
         self.closed.append(pit)
 
-    async def document_frequencies(self, index: str, features: Sequence[tuple[int, str]]) -> tuple[list[int], int]:
+    async def document_frequencies(
+        self, index: str, features: Sequence[tuple[int, str]], *, max_age: float = 0.0
+    ) -> tuple[list[int], int]:
         self._called("document_frequencies", index)
         stored = [set(d.features or ()) for d in self.documents.values()]
         return [sum(name in one for one in stored) for _, name in features], len(stored)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import Code, overloaded, unavailable
+from sidecar.pipeline.search import FACTS_AGE
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import IndexGroup
@@ -172,7 +173,7 @@ class Switched:
         self.search, world.engine.search = world.engine.search, self._search
         world.engine.groups = self._groups
 
-    async def _groups(self, index: str) -> Any:
+    async def _groups(self, index: str, *, max_age: float = 0.0) -> Any:
         self.asked += 1
         name = "after" if self.asked >= self.told else "before"
         return (IndexGroup((name,), self.world.engine.metas[index]),)
@@ -208,6 +209,43 @@ async def test_what_fails_without_a_switch_fails(ready: Any) -> None:
 async def test_an_incomplete_page_without_a_switch_is_shown(ready: Any) -> None:
     Switched(ready, 1000, half)
     assert len((await ask(ready)).hits) == 1
+
+
+class Remembering:
+    """An engine that answers about an index from memory where it may."""
+
+    def __init__(self, world: Any) -> None:
+        self.world, self.remembered = world, dict(world.engine.metas)
+        self.ages: list[float] = []
+        world.engine.groups = self._groups
+
+    async def _groups(self, index: str, *, max_age: float = 0.0) -> Any:
+        self.ages.append(max_age)
+        metas = self.remembered if max_age else self.world.engine.metas
+        return (IndexGroup((index,), metas[index]),)
+
+
+async def test_a_search_may_know_its_index_from_a_second_ago(ready: Any) -> None:
+    memory = Remembering(ready)
+    await ask(ready)
+    assert memory.ages == [FACTS_AGE]
+    assert FACTS_AGE == 1.0
+
+
+async def test_nothing_is_refused_by_what_was_known_of_an_index(ready: Any) -> None:
+    """The index was set up by another process a moment ago."""
+    memory = Remembering(ready)
+    memory.remembered = dict.fromkeys(memory.remembered)
+    assert (await ask(ready)).hits
+    assert memory.ages == [FACTS_AGE, 0.0]
+
+
+async def test_a_search_that_met_other_indices_asks_about_them(ready: Any) -> None:
+    memory = Remembering(ready)
+    pages = iter([("elsewhere",), ()])
+    ready.engine.change = lambda page: replace(page, indices=next(pages))
+    assert (await ask(ready)).hits
+    assert memory.ages == [FACTS_AGE, 0.0]
 
 
 @pytest.mark.parametrize("key", ["sort", "collapse", "min_score"])
