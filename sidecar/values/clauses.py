@@ -7,6 +7,7 @@ which puts it into searches inside the cluster: both write it here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sidecar.values.documents import WEIGHTS
@@ -18,7 +19,7 @@ RANK_FEATURES, SPARSE_VECTOR = "rank_features", "sparse_vector"
 
 
 def sparse_clause(clauses: Sequence[SparseClause], boost: float, kind: str = RANK_FEATURES) -> dict[str, Any]:
-    """Write Σ query weight · document weight, times `boost`, as a named clause.
+    """Write `boost` · Σ query weight · document weight as a named clause.
 
     Parameters
     ----------
@@ -29,21 +30,24 @@ def sparse_clause(clauses: Sequence[SparseClause], boost: float, kind: str = RAN
     """
     if not clauses:
         return {"match_none": {}}
-    [(query, body)] = weighted_sum(clauses, kind).items()
-    return {query: {**body, "boost": boost, "_name": SPARSE}}
+    [(query, body)] = weighted_sum(clauses, boost, kind).items()
+    return {query: {**body, "_name": SPARSE}}
 
 
-def weighted_sum(clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
-    """Write Σ query weight · document weight.
+def weighted_sum(clauses: Sequence[SparseClause], boost: float, kind: str) -> dict[str, Any]:
+    """Write `boost` · Σ query weight · document weight.
 
     Only ``linear`` keeps the dot product of SPLADE (Formal et al. 2021, eq. 2). A ``sparse_vector`` query is
     that product too, once its pruning is off, which newer Elasticsearch switches on with the field.
     """
+    # In each weight, not around the sum: Lucene inlines a nested disjunction only where it has no boost of its own,
+    # and skips blocks of postings across both clauses only where they are one disjunction (BooleanQuery.rewrite).
+    boosted = [replace(clause, weight=boost * clause.weight) for clause in clauses]
     if kind == SPARSE_VECTOR:
-        return {"sparse_vector": _vector(clauses)}
+        return {"sparse_vector": _vector(boosted)}
     features = [
         {"rank_feature": {"field": f"{WEIGHTS}.{clause.name}", "linear": {}, "boost": clause.weight}}
-        for clause in clauses
+        for clause in boosted
     ]
     return {"bool": {"should": features}}
 

@@ -218,9 +218,8 @@ async def test_an_index_of_sparse_vectors_is_asked_without_pruning(version: str)
         {
             "sparse_vector": {
                 "field": "cherche_weights",
-                "query_vector": {"sun": 0.5, "%2E": 2.0},
+                "query_vector": {"sun": 0.25, "%2E": 1.0},
                 "prune": False,
-                "boost": 0.5,
                 "_name": "cherche_sparse",
             }
         }

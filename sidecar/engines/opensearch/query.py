@@ -73,12 +73,12 @@ def _sparse(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[st
     if not query.others:
         return sparse_clause(clauses, query.sparse_boost, kind)
     scopes = [(query.names, clauses), *((other.names, other.clauses) for other in query.others)]
-    sums = [
-        {"bool": {"must": [weighted_sum(some, kind)], "filter": [{"terms": {"_index": list(names)}}]}}
-        for names, some in scopes
-        if some
-    ]
-    return {"bool": {"should": sums, "boost": query.sparse_boost, "_name": SPARSE}} if sums else {"match_none": {}}
+    sums = []
+    for names, some in scopes:
+        if some:
+            weighted = weighted_sum(some, query.sparse_boost, kind)
+            sums.append({"bool": {"must": [weighted], "filter": [{"terms": {"_index": list(names)}}]}})
+    return {"bool": {"should": sums, "_name": SPARSE}} if sums else {"match_none": {}}
 
 
 def lexical_reserve(query: Query) -> int:

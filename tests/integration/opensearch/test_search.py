@@ -13,9 +13,11 @@ from cherche_models import codec
 from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.known import Known
+from sidecar.engines.opensearch.query import search_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
-from sidecar.values.search import EnginePage, Mode, Query, SparseClause
+from sidecar.values.index import Fingerprint
+from sidecar.values.search import EnginePage, GroupClauses, Mode, Query, SparseClause
 from tests.integration.opensearch.corpus import META, NAMES, Send, clauses_of, encoded, refused, weights_of
 
 pytestmark = pytest.mark.java
@@ -175,6 +177,60 @@ async def test_union_adds_what_only_the_sparse_clause_finds(opensearch: OpenSear
     assert all(hit.lexical == 0.0 and hit.sparse > 0 for hit in nowhere.hits)
     assert (await opensearch.search(fed, query("absent", match_set="lexical"))).total == 0
     assert (await opensearch.search(fed, query("absent", "sparse", clauses=()))).total == 0
+
+
+def disjunctions(reply: Any) -> list[tuple[str, list[Any]]]:
+    """Index and clauses of the query that each shard ran, as its profile shows it after Lucene's rewriting."""
+    found = []
+    for shard in reply["profile"]["shards"]:
+        for search in shard["searches"]:
+            [top] = search["query"]
+            assert top["type"] == "BooleanQuery", top["description"]
+            found.append((shard["id"].split("][")[1], top["children"]))
+    return found
+
+
+def feature_of(clause: Any) -> str:
+    """Description of the one feature that a clause of a profile asks for; "" for any other clause."""
+    shown = str(clause["description"])
+    return shown if clause["type"] in ("BoostQuery", "FeatureQuery") and shown.count("FeatureQuery(") == 1 else ""
+
+
+@pytest.mark.parametrize("given_filter", [None, {"term": {"kind": "book"}}])
+async def test_term_weights_and_the_users_words_are_one_disjunction(
+    opensearch: OpenSearchEngine, fed: str, send: Send, given_filter: Any
+) -> None:
+    """Lucene skips documents by the sum of both only then: nested, the same search takes a multiple of the CPU."""
+    asked = query(sparse_boost=0.75, size=10, body={} if given_filter is None else {"filter": given_filter})
+    body = {**search_body(asked, asked.clauses), "profile": True}
+    ran = disjunctions(await send("POST", f"/{fed}/_search", body))
+    assert len(ran) >= 2  # shards
+    for _, clauses in ran:
+        features = [feature_of(clause) for clause in clauses if feature_of(clause)]
+        assert len(set(features)) == len(features) == len(asked.clauses)
+        others = [clause["description"] for clause in clauses if not feature_of(clause)]
+        assert len(others) == 1 + (given_filter is not None), others
+
+
+async def test_term_weights_of_several_models_are_flat_in_each_index(
+    opensearch: OpenSearchEngine, fed: str, send: Send
+) -> None:
+    other = f"{fed}-other"
+    await opensearch.setup(other, replace(META, fingerprint=Fingerprint("c" * 64, "")))
+    try:
+        theirs = clauses_of(weights_of(random.Random(9), 5))
+        asked = query(sparse_boost=0.75, size=10, names=(fed,), others=(GroupClauses((other,), theirs),))
+        await opensearch.write(other, [encoded("o1", {"title": "word1"}, weights_of(random.Random(9), 5))])
+        await opensearch.refresh(other)
+        body = {**search_body(asked, asked.clauses), "profile": True}
+        ran = disjunctions(await send("POST", f"/{fed},{other}/_search", body))
+        assert {name for name, _ in ran} == {fed, other}
+        for name, clauses in ran:
+            own = asked.clauses if name == fed else theirs
+            assert sum(bool(feature_of(clause)) for clause in clauses) == len(own)
+            assert len(clauses) == len(own) + 1
+    finally:
+        await send("DELETE", f"/{other}")
 
 
 async def test_body_parts_pass_through(opensearch: OpenSearchEngine, fed: str) -> None:

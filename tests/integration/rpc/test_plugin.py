@@ -98,11 +98,21 @@ async def test_a_failed_document_fails_alone(plugin: Any, meta: bytes) -> None:
     assert (answer.documents[2].terms, len(answer.documents[2].hash)) == (b"", 64), "it has no text"
 
 
+def _boosts(answer: pb.PrepareQueryResponse) -> dict[str, float]:
+    """Boost of each field of a sparse clause, which is nothing but a disjunction."""
+    clause = json.loads(answer.clause_json)
+    assert set(clause["bool"]) == {"should", "_name"}
+    features = [one["rank_feature"] for one in clause["bool"]["should"]]
+    return {feature["field"]: feature["boost"] for feature in features}
+
+
 async def test_a_query_is_the_clause_of_a_search(plugin: Any, meta: bytes) -> None:
-    asked = pb.PrepareQueryRequest(meta_json=meta, text="red car", embeddings=True, sparse_boost=2.0)
+    asked = pb.PrepareQueryRequest(meta_json=meta, text="red car", embeddings=True)
+    plain = _boosts(await plugin.PrepareQuery(asked))
+    asked.sparse_boost = 2.0
     answer = await plugin.PrepareQuery(asked)
-    clause = json.loads(answer.clause_json)["bool"]
-    assert (clause["boost"], len(clause["should"]), answer.terms) == (2.0, 3, 3)
+    assert (len(plain), answer.terms) == (3, 3)
+    assert _boosts(answer) == {field: 2.0 * boost for field, boost in plain.items()}
     assert len(answer.embeddings.data) == 4 * answer.embeddings.tokens * answer.embeddings.dim
     asked.max_clauses = 1
     cut = await plugin.PrepareQuery(asked)

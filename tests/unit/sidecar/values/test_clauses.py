@@ -10,19 +10,17 @@ from sidecar.values.search import SparseClause
 CLAUSES = (SparseClause(3, "run", 1.5), SparseClause(9, "%2E", 0.25))
 
 
-def test_a_sum_of_linear_rank_features_under_one_boost() -> None:
+def test_a_sum_of_linear_rank_features_each_with_its_share_of_the_boost() -> None:
     features = [
-        {"rank_feature": {"field": "cherche_weights.run", "linear": {}, "boost": 1.5}},
-        {"rank_feature": {"field": "cherche_weights.%2E", "linear": {}, "boost": 0.25}},
+        {"rank_feature": {"field": "cherche_weights.run", "linear": {}, "boost": 0.75}},
+        {"rank_feature": {"field": "cherche_weights.%2E", "linear": {}, "boost": 0.125}},
     ]
-    assert sparse_clause(CLAUSES, 0.5) == {"bool": {"should": features, "boost": 0.5, "_name": "cherche_sparse"}}
+    assert sparse_clause(CLAUSES, 0.5) == {"bool": {"should": features, "_name": "cherche_sparse"}}
 
 
 def test_a_sparse_vector_query_is_not_pruned() -> None:
-    vector = {"field": "cherche_weights", "query_vector": {"run": 1.5, "%2E": 0.25}, "prune": False}
-    assert sparse_clause(CLAUSES, 2.0, SPARSE_VECTOR) == {
-        "sparse_vector": {**vector, "boost": 2.0, "_name": "cherche_sparse"}
-    }
+    vector = {"field": "cherche_weights", "query_vector": {"run": 3.0, "%2E": 0.5}, "prune": False}
+    assert sparse_clause(CLAUSES, 2.0, SPARSE_VECTOR) == {"sparse_vector": {**vector, "_name": "cherche_sparse"}}
 
 
 def test_no_clause_matches_nothing() -> None:

@@ -27,10 +27,9 @@ LEXICAL = {
 SPARSE = {
     "bool": {
         "should": [
-            {"rank_feature": {"field": "cherche_weights.run", "linear": {}, "boost": 1.5}},
-            {"rank_feature": {"field": "cherche_weights.%2E", "linear": {}, "boost": 0.25}},
+            {"rank_feature": {"field": "cherche_weights.run", "linear": {}, "boost": 0.75}},
+            {"rank_feature": {"field": "cherche_weights.%2E", "linear": {}, "boost": 0.125}},
         ],
-        "boost": 0.5,
         "_name": "cherche_sparse",
     }
 }

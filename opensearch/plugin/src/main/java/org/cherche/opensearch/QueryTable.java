@@ -88,15 +88,16 @@ final class QueryTable {
         return response.build();
     }
 
+    /** The factor is part of each boost: around the sum it would keep Lucene from merging it with the user's clauses. */
     private ByteString clause(List<Integer> ids, double factor) {
         try (var json = XContentFactory.jsonBuilder()) {
             json.startObject().startObject("bool").startArray("should");
             for (int id : ids) {
                 json.startObject().startObject("rank_feature");
                 json.field("field", IndexSetup.WEIGHTS + "." + features.get(id)).startObject("linear").endObject();
-                json.field("boost", (double) weights[id]).endObject().endObject();
+                json.field("boost", factor * weights[id]).endObject().endObject();
             }
-            json.endArray().field("boost", factor).endObject().endObject();
+            json.endArray().endObject().endObject();
             return ByteString.copyFrom(BytesReference.toBytes(BytesReference.bytes(json)));
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -14,8 +14,15 @@ final class Contract {
     private Contract() {}
 
     static Map<String, Object> read(String name) {
-        Path path = Path.of("..", "..", "tests", "contract", name);
-        try (var parser = JsonXContent.jsonXContent.createParser(null, null, Files.readString(path))) {
+        try {
+            return parse(Files.readString(Path.of("..", "..", "tests", "contract", name)));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    static Map<String, Object> parse(String json) {
+        try (var parser = JsonXContent.jsonXContent.createParser(null, null, json)) {
             return parser.map();
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -11,6 +11,7 @@ import cherche.v1.Plugin.TokenizerProbe;
 import com.google.protobuf.ByteString;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
@@ -75,18 +76,42 @@ class QueryTableTests {
         PrepareQueryResponse response = table.prepare("Red CARS of", null, 10);
         assertEquals(
             "{\"bool\":{\"should\":["
-                + "{\"rank_feature\":{\"field\":\"cherche_weights.car\",\"linear\":{},\"boost\":2.25}},"
-                + "{\"rank_feature\":{\"field\":\"cherche_weights.red\",\"linear\":{},\"boost\":1.5}},"
-                + "{\"rank_feature\":{\"field\":\"cherche_weights.##s\",\"linear\":{},\"boost\":0.10000000149011612}}"
-                + "],\"boost\":0.5}}",
+                + "{\"rank_feature\":{\"field\":\"cherche_weights.car\",\"linear\":{},\"boost\":1.125}},"
+                + "{\"rank_feature\":{\"field\":\"cherche_weights.red\",\"linear\":{},\"boost\":0.75}},"
+                + "{\"rank_feature\":{\"field\":\"cherche_weights.##s\",\"linear\":{},\"boost\":0.05000000074505806}}"
+                + "]}}",
             response.getClauseJson().toStringUtf8()
         );
         assertEquals(3, response.getTerms());
         PrepareQueryResponse cut = table.prepare("of red red red car", 2.0, 1);
         assertEquals(List.of(1, 0), List.of(cut.getTerms(), cut.getTermsCut()), "only four pieces are read, so the car is cut off");
-        assertTrue(cut.getClauseJson().toStringUtf8().contains("\"boost\":2.0}}"));
+        assertTrue(cut.getClauseJson().toStringUtf8().contains("\"boost\":3.0}}"), "the caller's boost, in the weight");
         assertEquals(0, table.prepare("[SEP] unheard", null, 10).getTerms());
         assertEquals("", table.prepare("", null, 10).getClauseJson().toStringUtf8());
+    }
+
+    @Test
+    @SuppressWarnings("unchecked")
+    void theBoostIsPartOfEachWeight() {
+        for (Map<String, Object> vector : Contract.vectors("clauses.json")) {
+            var terms = (List<Map<String, Object>>) vector.get("terms");
+            List<String> pieces = new ArrayList<>(List.of("[CLS]", "[SEP]"));
+            List<String> features = new ArrayList<>(pieces);
+            float[] weights = new float[pieces.size() + terms.size()];
+            for (Map<String, Object> term : terms) {
+                weights[pieces.size()] = ((Number) term.get("weight")).floatValue();
+                pieces.add((String) term.get("token"));
+                features.add((String) term.get("feature"));
+            }
+            QueryTable table = QueryTable.of(
+                table(pieces, weights, List.of()).toBuilder().clearFeatures().addAllFeatures(features).setMaxPieces(100).build()
+            );
+            // A piece that continues a word follows one.
+            String text = String.join(" ", pieces.subList(2, pieces.size())).replace(" ##", "");
+            PrepareQueryResponse response = table.prepare(text, (Double) vector.get("boost"), 100);
+            Map<String, Object> clause = Contract.parse(response.getClauseJson().toStringUtf8());
+            assertEquals(vector.get("clause"), clause, (String) vector.get("name"));
+        }
     }
 
     @Test
