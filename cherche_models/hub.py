@@ -23,7 +23,8 @@ from cherche_models.layouts.source import PRETRAINED as PRETRAINED
 from cherche_models.layouts.source import TEXTS
 from cherche_models.layouts.source import resolve as resolve
 from cherche_models.models import ARCHITECTURES, CrossEncoder, Model
-from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype
+from cherche_models.runtime.calibration import Choice
+from cherche_models.runtime.device import named_dtype, pick_device, pick_dtype, preferred
 
 Format = Literal["sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"]
 
@@ -60,7 +61,7 @@ def load(
     device : str or None
         ``cpu``, ``cuda``, ``cuda:1``, ``mps``; None for the best there is.
     dtype : str or None
-        ``fp32``, ``bf16``, ``fp16``; None for bf16 where the device has it, else fp32.
+        ``fp32``, ``bf16``, ``fp16``; None for what `preferred` finds the fastest.
     architecture : str or None
         Forces one of `models.ARCHITECTURES`.
     revision : str or None
@@ -88,14 +89,20 @@ def load(
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
     forced = ARCHITECTURES[architecture] if architecture else None
     target = pick_device(device)
-    stored = pick_dtype("fp32" if runtime == "onnx" and dtype is None else dtype, target)
-    request = Request(forced, ARCHITECTURES, stored, allow_pickle, new_head, dim)
+    named = "fp32" if runtime == "onnx" and dtype is None else dtype
+    # A type that is none is refused before anything is fetched.
+    chosen = Choice(pick_dtype(named, target), "") if named else None
     folder = resolve(source, revision, allow_pickle=allow_pickle, onnx=runtime == "onnx")
+    if chosen is None:
+        width = read_json(folder / "config.json").get("hidden_size")
+        chosen = preferred(target, width if isinstance(width, int) else 0)
+    request = Request(forced, ARCHITECTURES, chosen.dtype, allow_pickle, new_head, dim)
     with backbone.LOADING:
         checkpoint = table.read(folder, request)
         model = ARCHITECTURES[checkpoint.architecture].from_checkpoint(checkpoint).eval()
     if runtime == "onnx":
         _use_onnx(model, folder)
+    model.dtype_reason = chosen.reason
     return model.to(target)
 
 

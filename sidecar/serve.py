@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from sidecar.client.client import Client
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
+from sidecar.models import threads
 from sidecar.models.batcher import BatchOptions
 from sidecar.models.library import maxsim_on
 from sidecar.models.registry import Loader, Registry
@@ -157,6 +158,7 @@ async def running(
     """
     if not structlog.is_configured():
         logs.configure("error")
+    threads.one_for_maxsim()
     async with AsyncExitStack() as stack:
         if engine is None:
             engine = open_engine(settings)

@@ -74,6 +74,8 @@ class Model(nn.Module, ABC):
         What residual codes of its token embeddings are made with; see `train.codebook`.
     note : str
         What its files were taken for where they do not say it; see `layouts.checkpoint.Checkpoint`.
+    dtype_reason : str
+        Why `hub.load` gave it its type; empty where the type was named.
     query_table : Tensor, shape (vocabulary,), or None
         Query weight of each term for queries without a forward pass; saved as ``idf.json``. See `train.query_table`.
     compat : {"1.4"} or None
@@ -113,6 +115,7 @@ class Model(nn.Module, ABC):
         self.rerank_weight = 0.5
         self.codebook: Codebook | None = None
         self.note = ""
+        self.dtype_reason = ""
         self.query_table: Tensor | None = None
         self.compat: Compat | None = None
         self.padding: Padding = "max_length"

@@ -6,6 +6,8 @@ from functools import cache
 
 import torch
 
+from cherche_models.runtime import calibration
+
 _NAMES = {
     "fp32": torch.float32,
     "float32": torch.float32,
@@ -14,7 +16,6 @@ _NAMES = {
     "fp16": torch.float16,
     "float16": torch.float16,
 }
-_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -36,8 +37,8 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
-def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """The named dtype, else bfloat16 if the device supports it natively, else float32.
+def pick_dtype(name: str | None, device: torch.device, hidden: int = 0) -> torch.dtype:
+    """The named dtype, else the one that `preferred` gives.
 
     Raises
     ------
@@ -45,11 +46,29 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
         If the name is unknown, or float16 is requested on a CPU.
     """
     if not name:
-        return torch.bfloat16 if _native_bf16(device) else torch.float32
+        return preferred(device, hidden).dtype
     dtype = named_dtype(name)
     if device.type == "cpu" and dtype is torch.float16:
         raise ValueError("fp16 on a CPU is slower than fp32: use bf16 or fp32")
     return dtype
+
+
+@cache
+def preferred(device: torch.device, hidden: int = 0) -> calibration.Choice:
+    """The type that is fastest on a device, and why: bfloat16 or float32.
+
+    Parameters
+    ----------
+    device : torch.device
+    hidden : int
+        Width of the model's layers; 0 where that is not known.
+    """
+    if device.type == "cpu":
+        return calibration.choose(min(max(0, hidden) or calibration.HIDDEN, calibration.WIDEST))
+    # With emulation GPUs older than Ampere would count too.
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return calibration.Choice(torch.bfloat16, "this GPU multiplies bf16")
+    return calibration.Choice(torch.float32, f"bf16 is not multiplied by {device.type} here")
 
 
 def named_dtype(name: str) -> torch.dtype:
@@ -77,26 +96,8 @@ def dtype_name(dtype: torch.dtype) -> str:
     return next(name for name, known in _NAMES.items() if known is dtype)
 
 
-@cache
-def cpu_flags() -> frozenset[str]:
-    """CPU flags from /proc/cpuinfo; empty on systems other than Linux."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            found = next((line for line in lines if line.startswith("flags")), "")
-    except OSError:
-        return frozenset()
-    return frozenset(found.partition(":")[2].split())
-
-
 def _available() -> list[str]:
     """Device types, best first."""
     cuda = ["cuda"] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
-
-
-def _native_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        # With emulation GPUs older than Ampere would count too.
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(_BF16_FLAGS & cpu_flags())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cherche_models import codec, scores
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.models import threads
 from sidecar.pipeline.context import MaxSim, numpy_maxsim
 from sidecar.values.model import Kind, ModelDescription
 
@@ -120,7 +121,10 @@ def load_model(name: str, source: str | Path, *, device: str | None = None, dtyp
         where the device or type is unknown here.
     """
     from cherche_models import hub
+    from cherche_models.runtime.threads import limit
 
+    # A quota is no property of the CPUs, so torch counts those of the host: threads that spin would use it up.
+    limit(threads.cpus())
     return LoadedModel(name, _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None)))
 
 
@@ -377,6 +381,7 @@ def _description(name: str, model: models.Model) -> ModelDescription:
         max_query_length=model.formats["query"].max_length,
         device=str(model.device),
         dtype=dtype_name(model.dtype),
+        dtype_reason=model.dtype_reason,
         vocabulary_size=len(model.vocabulary),
         vocabulary=model.vocabulary,
         sparse_boost=model.sparse_boost,

@@ -23,6 +23,7 @@ _SHOWN = (
     "max_query_length",
     "device",
     "dtype",
+    "dtype_reason",
     "digest",
 )
 
@@ -54,6 +55,8 @@ class ModelDescription:
     max_document_length, max_query_length : int
         In tokens, special tokens included.
     device, dtype : str
+    dtype_reason : str
+        Why it computes in that type; empty where the type was named.
     vocabulary_size : int
         0 without a sparse head.
     vocabulary : tuple of str
@@ -77,6 +80,7 @@ class ModelDescription:
     max_query_length: int = 0
     device: str = ""
     dtype: str = ""
+    dtype_reason: str = ""
     vocabulary_size: int = 0
     vocabulary: tuple[str, ...] = ()
     sparse_boost: float = 1.0

@@ -16,6 +16,7 @@ from huggingface_hub.errors import HFValidationError
 from cherche_models import hub, quantized
 from cherche_models.errors import CheckpointError
 from cherche_models.models import InferenceFree, Joint, Splade
+from cherche_models.runtime.calibration import choice
 from cherche_models.runtime.device import dtype_name
 from tests import checkpoints
 from tests.unit.cherche_models.layouts.peers import assert_same, load
@@ -37,6 +38,17 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
         hub.load("./nowhere")
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         hub.load(tmp_path)
+
+
+@pytest.mark.parametrize(("bf16", "expected"), [(0.5, "bf16"), (2.0, "fp32")])
+def test_a_model_says_why_it_has_its_type(
+    masked_lm: Path, monkeypatch: pytest.MonkeyPatch, bf16: float, expected: str
+) -> None:
+    found = choice({"fp32": 1.0, "bf16": bf16})
+    monkeypatch.setattr(hub, "preferred", lambda device, hidden: found if hidden else None)
+    model = hub.load(masked_lm, device="cpu")
+    assert (dtype_name(model.dtype), model.dtype_reason) == (expected, found.reason)
+    assert hub.load(masked_lm, device="cpu", dtype="fp32").dtype_reason == ""
 
 
 def test_threads_load_models_beside_each_other(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cherche_models.runtime import device
-from cherche_models.runtime.device import dtype_name, named_dtype, pick_device, pick_dtype
+from cherche_models.runtime import calibration, device
+from cherche_models.runtime.device import dtype_name, named_dtype, pick_device, pick_dtype, preferred
 
 CPU = torch.device("cpu")
 
@@ -28,11 +28,35 @@ def test_devices_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
         pick_device("abacus")
 
 
-@pytest.mark.parametrize(("flags", "expected"), [({"avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16"), ({"avx2"}, "fp32")])
-def test_bf16_where_the_cpu_multiplies_it(flags: set[str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "cpu_flags", lambda: frozenset(flags))
-    assert dtype_name(pick_dtype(None, CPU)) == expected
-    assert dtype_name(pick_dtype("fp32", CPU)) == "fp32"
+@pytest.mark.parametrize(("bf16", "expected"), [(0.5, "bf16"), (0.95, "fp32"), (2.0, "fp32")])
+def test_a_cpu_has_the_type_it_was_measured_to_multiply_faster(
+    bf16: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def choose(hidden: int) -> calibration.Choice:
+        asked.append(hidden)
+        return calibration.choice({"fp32": 1.0, "bf16": bf16})
+
+    monkeypatch.setattr(device.calibration, "choose", choose)
+    preferred.cache_clear()
+    try:
+        assert dtype_name(pick_dtype(None, CPU)) == expected
+        for width in (768, 0, -5, 10**9):
+            assert dtype_name(pick_dtype(None, CPU, width)) == expected
+        assert dtype_name(pick_dtype("fp32", CPU)) == "fp32"
+    finally:
+        preferred.cache_clear()
+    assert asked == [384, 768, 384, 1024]
+
+
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_a_gpu_says_what_it_multiplies(supported: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    preferred.cache_clear()
+    assert dtype_name(pick_dtype(None, torch.device("cuda"))) == expected
+    assert dtype_name(pick_dtype(None, torch.device("mps"))) == "fp32"
+    preferred.cache_clear()
 
 
 def test_bad_types() -> None:
