@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import life, messy, nodes, plugin, plugin_latency, restart
+from tests.benchmarks import first_stage, life, messy, nodes, plugin, plugin_latency, restart
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -236,6 +236,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "restart": restart.measure,
     "plugin": plugin.prove,
     "plugin_latency": plugin_latency.prove,
+    "first_stage": first_stage.measure,
 }
 
 
