@@ -13,7 +13,7 @@ from subprocess import PIPE
 import pytest
 
 from sidecar.engines.opensearch import OpenSearchEngine
-from sidecar.errors import ChercheError
+from sidecar.errors import ChercheError, Code
 from sidecar.testing import FakeModel, running_server
 from tests.integration.plugin.cluster import Cluster
 from tests.integration.plugin.conftest import PLUGIN, ROOT
@@ -75,7 +75,10 @@ async def test_its_commands_set_up_fill_search_and_take_out(articles: Cluster, p
     await run("cherche remove articles --yes --url http://localhost:9200", articles, plugin_url)
     settings = await articles.send("GET", "/articles/_settings", flat_settings="true")
     assert "cherche" not in json.dumps(settings)
-    assert "cherche" not in await articles.send("GET", "/_ingest/pipeline")  # by name: others are there
+    for kind in ("_ingest", "_search"):
+        with pytest.raises(ChercheError) as gone:
+            await articles.send("GET", f"/{kind}/pipeline/cherche")
+        assert gone.value.code is Code.NOT_FOUND
     assert list((await articles.send("GET", "/articles/_doc/1"))["_source"]) == ["title", "text"]
 
 
