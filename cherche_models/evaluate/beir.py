@@ -114,6 +114,8 @@ def read_queries(path: Path) -> dict[str, str]:
 def read_qrels(path: Path) -> Qrels:
     """Judgements: BEIR's three columns (with a header or without) or TREC's four.
 
+    Ids may hold spaces where tabs separate three columns.
+
     Raises
     ------
     ValueError
@@ -122,7 +124,8 @@ def read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
-            cells = line.split()
+            tabbed = [cell.strip() for cell in line.split("\t")]
+            cells = tabbed if len(tabbed) == _BEIR_COLUMNS else line.split()
             if not cells or (number == 1 and cells[-1] in ("score", "rel", "relevance")):
                 continue
             query, document, relevance = _judgement(f"{path}:{number}", cells)

@@ -14,7 +14,7 @@ from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import Trial, Variant, check_applied, coverage, error_of, existing_file, read, shown_p
 from sidecar.errors import invalid, precondition
-from sidecar.values.index import IndexMeta, IndexOptions
+from sidecar.values.index import IndexMeta, retuned
 from sidecar.values.search import Hit, SearchRequest
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def _tuned(
         raise invalid(str(error), "give more judged queries, or fewer folds") from error
     written = tuned.held_out.difference > 0 and tuned.choice != current and not dry_run
     if written:
-        await client.setup_index(index, _options(meta, tuned.choice), dry_run=False)
+        await client.setup_index(index, retuned(meta, **asdict(tuned.choice)), dry_run=False)
     report = _report(index, current, tuned, len(judged), written)
     return {
         **report,
@@ -127,16 +127,6 @@ def _judged(hits: Sequence[Hit], judgements: Mapping[str, int], boost: float) ->
         np.array([-math.inf if hit.parts.maxsim is None else hit.parts.maxsim for hit in hits], np.float64),
         np.array([max(0, judgements.get(hit.id, 0)) for hit in hits], np.float64),
         ideal_dcg(judgements),
-    )
-
-
-def _options(meta: IndexMeta, choice: Setting) -> IndexOptions:
-    """The index as it is, with the numbers chosen."""
-    return IndexOptions(
-        prune=meta.prune,
-        sparse_boost=choice.sparse_boost,
-        rerank_weight=choice.rerank_weight,
-        rerank_window=choice.rerank_window,
     )
 
 

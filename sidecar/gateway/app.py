@@ -71,7 +71,8 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
             HTTPException: _http_exception,
         },
     )
-    app.state.services = services
+    gateway = gateway or Gateway()
+    app.state.services, app.state.gateway = services, gateway
     for dialect in DIALECTS:
         _add(app, dialect)
     for one in STATES:
@@ -89,7 +90,7 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
         AccessMiddleware,
         metrics=services.metrics,
         limits=services.limits,
-        gateway=gateway or Gateway(),
+        gateway=gateway,
         token=token,
         paths=paths,
         open_paths={*HEALTH, *ASSETS},

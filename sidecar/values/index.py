@@ -276,6 +276,13 @@ class IndexOptions:
     ] = ""
 
 
+def retuned(meta: IndexMeta, sparse_boost: float, rerank_weight: float, rerank_window: int) -> IndexOptions:
+    """The index as it is, with other numbers for its searches."""
+    return IndexOptions(
+        prune=meta.prune, sparse_boost=sparse_boost, rerank_weight=rerank_weight, rerank_window=rerank_window
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SetupResult:
     """What setup did (`applied`) or would do; `projected_bytes` is for the documents there are."""

@@ -10,10 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from sidecar.values import limits
 
 
+def data_folder() -> Path:
+    """Folder of the user's for what cherche keeps."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "cherche"
+
+
 def default_embedded_path() -> Path:
     """Default path of the embedded engine's file."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "cherche" / "index.sqlite"
+    return data_folder() / "index.sqlite"
+
+
+def default_judgements() -> Path:
+    """Default folder of the page's judgements."""
+    return data_folder() / "judgements"
 
 
 class Section(BaseModel):
@@ -101,5 +111,7 @@ class Gateway(Section):
     """Largest request; a larger one gets 413."""
     connections: int = Field(default=256, ge=1)
     """Connections at once; more are refused with 503."""
+    judgements: Path = Field(default_factory=default_judgements)
+    """Folder of the files, one for each index, that hold what was judged in the page."""
     header_timeout: float = Field(default=10.0, gt=0)
     """Seconds that a new connection, or one that has begun a request, may take to send its head."""

@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         embedded=Embedded(path=folder / "index.sqlite"),
         models={"cherche-tiny": tiny},
         metrics=Metrics(port=-1),
-        gateway=Gateway(port=0),
+        gateway=Gateway(port=0, judgements=folder / "judged"),
         limits=Limits(deadline=SECONDS),
     )
     started, stop, found = threading.Event(), asyncio.Event(), list[Site]()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.browser import Browser
-from tests.e2e.conftest import INDEX
+from tests.e2e.conftest import INDEX, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+JSON = {"content-type": "application/json"}
 QUERY = "delete a folder with everything in it"
 
 
@@ -180,3 +183,72 @@ def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], Non
     accessible()
     tab.press("[")
     assert tab.page.is_visible(".hit")
+
+
+def test_hits_are_judged_by_keyboard_and_the_modes_measured(
+    tab: Browser, site: Site, accessible: Callable[[], None]
+) -> None:
+    tab.open(f"panel=judge&q={QUERY}")
+    tab.page.wait_for_selector(".judge-hit")
+    tab.until("document.activeElement.matches('.judge-hit .hit-title')")
+    ids = [card.get_attribute("data-id") for card in tab.page.query_selector_all(".judge-hit")]
+    relevant = ids.index("shutil.rmtree")
+    for place in range(relevant + 1):
+        tab.press("3" if place == relevant else "0")
+        tab.page.wait_for_selector(f".judge-hit:nth-child({place + 1}) .grade[aria-pressed=true]")
+    graded = relevant + 1
+    tab.until(f"document.querySelector('.judge-side').textContent.includes('{graded} judgement')")
+    kept = (site.settings.gateway.judgements / f"{INDEX}.jsonl").read_text().splitlines()
+    assert {json.loads(line)["id"]: json.loads(line)["grade"] for line in kept} == {
+        id: 3 if id == "shutil.rmtree" else 0 for id in ids[:graded]
+    }
+    tab.page.get_by_text("Measure the modes").focus()
+    tab.press("Enter")
+    tab.page.wait_for_selector(".judge-side table")
+    figures = dict(zip(tab.text(".judge-side tbody th"), tab.text(".judge-side tbody td:nth-child(2)"), strict=True))
+    assert set(figures) == {"BM25", "Hybrid", "Hybrid + rerank"}
+    assert float(figures["Hybrid + rerank"].split()[0]) > 0
+    accessible()
+    tab.page.set_viewport_size({"width": 800, "height": 900})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 800
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def tuned(tab: Browser) -> list[str]:
+    """Ids in the order that the Tune panel shows."""
+    return [card.get_attribute("data-id") for card in tab.page.query_selector_all(".tune .hit")]
+
+
+def test_sliders_reorder_hits_as_the_sidecar_would_and_write_on_a_click(
+    tab: Browser, site: Site, accessible: Callable[[], None]
+) -> None:
+    tab.open(f"panel=tune&q={QUERY}")
+    tab.page.wait_for_selector(".tune .hit")
+    before = tuned(tab)
+    asked_for: list[str] = []
+    tab.page.on("request", lambda request: asked_for.append(request.url))
+    tab.page.focus("#tune-weight")
+    tab.press(*["ArrowRight"] * 14)
+    tab.page.focus("#tune-boost")
+    tab.press(*["ArrowRight"] * 10)
+    assert asked_for == [], "the parts are there already"
+    weight, boost = (
+        float(tab.page.eval_on_selector(f"#tune-{name}", "one => one.value")) for name in ("weight", "boost")
+    )
+    body = {"index": INDEX, "text": QUERY, "rerank": True, "rerank_weight": weight, "sparse_boost": boost}
+    found = json.load(urlopen(Request(f"{site.url}/page/api/search", json.dumps(body).encode(), JSON), timeout=300))
+    assert tuned(tab) == [hit["id"] for hit in found["hits"]]
+    assert tuned(tab) != before
+    scores = [shares(line)[0] for line in tab.text(".tune .nums")]
+    assert scores == pytest.approx([hit["score"] for hit in found["hits"]], abs=0.001)
+    accessible()
+    tab.page.get_by_text("Write to the index…").focus()
+    tab.press("Enter")
+    assert f"{weight:g}" in tab.text("dialog .changes")[0]
+    accessible()
+    tab.page.locator("dialog .primary").focus()
+    tab.press("Enter")
+    tab.until("!document.querySelector('dialog')")
+    index = json.load(urlopen(Request(f"{site.url}/page/api/index", json.dumps(body).encode(), JSON), timeout=300))
+    assert (index["meta"]["rerank"]["weight"], index["meta"]["sparse_boost"]) == (weight, boost)

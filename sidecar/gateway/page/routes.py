@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 
 from sidecar.gateway.errors import too_large
-from sidecar.gateway.page import indices, search, why
+from sidecar.gateway.page import indices, judgements, search, settings, why
 from sidecar.gateway.page.assets import ASSETS, HEADERS
 from sidecar.gateway.page.indices import IndexBody
+from sidecar.gateway.page.judgements import JudgementBody, Judgements
+from sidecar.gateway.page.settings import SettingsBody
 from sidecar.gateway.page.why import WhyBody
 from sidecar.pipeline import Context
 from sidecar.services import Services
@@ -27,6 +30,7 @@ class Caller:
 
     def __init__(self, request: Request, cherche_cluster_authorization: Annotated[str, Header()] = "") -> None:
         self.services: Services = request.app.state.services
+        self.judgements = Judgements(request.app.state.gateway.judgements)
         self._identity = Identity(cherche_cluster_authorization or None)
 
     @property
@@ -73,10 +77,31 @@ async def _why(body: WhyBody, caller: _Caller) -> Response:
     return caller.answer(await why.explained(body, caller.services, caller.context))
 
 
+async def _settings(body: SettingsBody, caller: _Caller) -> Response:
+    return caller.answer(await settings.written(body, caller.context))
+
+
+async def _judgements(body: IndexBody, caller: _Caller) -> Response:
+    return caller.answer(await asyncio.to_thread(judgements.judgements_json, caller.judgements, body.index))
+
+
+async def _judge(body: JudgementBody, caller: _Caller) -> Response:
+    await asyncio.to_thread(caller.judgements.add, body)
+    return caller.answer({})
+
+
+async def _measure(body: IndexBody, caller: _Caller) -> Response:
+    return caller.answer(await judgements.measured(caller.judgements, body.index, caller.services, caller.context))
+
+
 QUESTIONS: dict[str, tuple[str, Any]] = {
     f"{API}indices": ("GET", _indices),
     f"{API}index": ("POST", _index),
+    f"{API}judge": ("POST", _judge),
+    f"{API}judgements": ("POST", _judgements),
+    f"{API}measure": ("POST", _measure),
     f"{API}search": ("POST", _search),
+    f"{API}settings": ("POST", _settings),
     f"{API}why": ("POST", _why),
 }
 """Path → method and function."""

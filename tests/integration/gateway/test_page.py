@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sidecar import config
 from sidecar.gateway.page.assets import ASSETS, PREFIX
 from sidecar.gateway.page.routes import API, QUESTIONS
 from sidecar.testing import FakeModel
@@ -166,9 +168,44 @@ async def test_what_is_wrong_has_a_reason_and_a_next_step(
     assert said in got.json["reason"]
 
 
-async def test_hits_beyond_the_answers_limit_are_refused(serve: Serve) -> None:
-    from sidecar import config
+async def test_modes_are_measured_by_what_was_judged(serve: Serve, tmp_path: Path) -> None:
+    async with serve(fake_model(), gateway=config.Gateway(port=0, judgements=tmp_path / "judged")) as http:
+        await fill(http)
+        nothing = await http(f"{API}measure", {"index": "articles"})
+        assert problem(nothing) == (400, "INVALID_ARGUMENT")
+        assert "grade a hit" in nothing.json["next_step"]
+        for query, id, grade in (("aspirin", "1", 3), ("aspirin", "3", 0), ("sleep", "2", 2), ("wing", "1", 1)):
+            await ask(http, "judge", {"index": "articles", "query": query, "id": id, "grade": grade})
+        kept = await ask(http, "judgements", {"index": "articles"})
+        assert kept["queries"][0] == {"query": "aspirin", "grades": {"1": 3, "3": 0}}
+        found = await ask(http, "measure", {"index": "articles"})
+        assert found["queries"] == 3
+        bm25 = found["modes"][0]
+        assert (bm25["mode"], bm25["ndcg"]) == ("bm25", pytest.approx(2 / 3)), "two found first, one not at all"
+        assert bm25["standard_error"] == pytest.approx(1 / 3)
+        assert [row["against_bm25"] is None for row in found["modes"]] == [True, False, False]
+        refused = await http(f"{API}judge", {"index": "articles", "query": "q", "id": "1", "grade": 9})
+        assert problem(refused) == (422, "INVALID_ARGUMENT")
 
+
+def changes(**new: float) -> dict[str, Any]:
+    old = {"sparse_boost": 1.0, "rerank_weight": 0.5, "rerank_window": 100}
+    return {"index": "articles", **{name: {"old": old[name], "new": new.get(name, old[name])} for name in old}}
+
+
+async def test_settings_are_written_over_those_that_were_shown(filled: Http) -> None:
+    meta = (await filled.server.client.get_index("articles")).meta
+    assert (meta.sparse_boost, meta.rerank_weight, meta.rerank_window) == (1.0, 0.5, 100)
+    await ask(filled, "settings", changes(sparse_boost=2.0, rerank_window=40))
+    now = (await filled.server.client.get_index("articles")).meta
+    assert (now.sparse_boost, now.rerank_weight, now.rerank_window) == (2.0, 0.5, 40)
+    assert now.fingerprint == meta.fingerprint
+    stale = await filled(f"{API}settings", changes(sparse_boost=3.0))
+    assert problem(stale) == (400, "FAILED_PRECONDITION")
+    assert "other settings by now" in stale.json["reason"]
+
+
+async def test_hits_beyond_the_answers_limit_are_refused(serve: Serve) -> None:
     async with serve(fake_model(), limits=config.Limits(request_bytes=1500)) as http:
         await fill(http)
         got = await http(f"{API}search", SEARCH)

@@ -40,6 +40,10 @@ async function ask(name, body, signal) {
 export const api = {
   indices: () => ask("indices"),
   index: (question) => ask("index", question),
+  judge: (judgement) => ask("judge", judgement),
+  judgements: (question) => ask("judgements", question),
+  measure: (question) => ask("measure", question),
+  settings: (changes) => ask("settings", changes),
   why: (question) => ask("why", question),
   search: (request, signal) => ask("search", request, signal),
 };

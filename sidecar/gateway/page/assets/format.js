@@ -11,7 +11,7 @@ export const MODES = {
 
 export const count = (value) => value.toLocaleString("en");
 
-export const plural = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+export const plural = (value, noun, several = `${noun}s`) => `${count(value)} ${value === 1 ? noun : several}`;
 
 // Three or four digits that matter.
 export function number(value) {

@@ -3,17 +3,20 @@
 import { access, api } from "./api.js";
 import { byId, dialog, h, problem } from "./dom.js";
 import { indexPanel } from "./indexpanel.js";
+import { judgePanel } from "./judge.js";
 import { searchPanel } from "./search.js";
 import { remember, state } from "./state.js";
 import { startTheme } from "./theme.js";
+import { tunePanel } from "./tune.js";
 import { openWhy } from "./why.js";
 
-const PANELS = [searchPanel, indexPanel];
+const PANELS = [searchPanel, judgePanel, tunePanel, indexPanel];
 const KEYS = [
   ["/", "to the query"],
   ["Enter", "search; on a hit: why is it here?"],
   ["j k or ↑ ↓", "from hit to hit"],
   ["[ ]", "the panel before, the next one"],
+  ["0 1 2 3, x", "in Judge: grade a hit, take the grade back"],
   ["Esc", "close"],
   ["?", "these keys"],
 ];
@@ -22,6 +25,13 @@ const app = {
   indices: [],
   get index() { return this.indices.find((one) => one.name === state.index); },
   open: openWhy,
+  rerun() { current().panel.run(); },
+  // Another query, in the panel that is open.
+  ask(query) {
+    byId("query").value = query;
+    remember({ q: query });
+    this.rerun();
+  },
   failed(error) { if (error.status === 401) askAccess(error); },
   // What stands in a panel's place where there is no index to work with.
   nothing() {
@@ -81,7 +91,7 @@ byId("index").addEventListener("change", () => {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  if (event.target.matches("select, textarea, input:not([type=range])")) return;
   const act = { "/": () => byId("query").select(), "?": showKeys, "]": () => step(1), "[": () => step(-1) }[event.key];
   if (!act) return;
   event.preventDefault();

@@ -37,6 +37,12 @@ def test_flat_qrels_are_the_test_split(folder):
         read(folder, "train")
 
 
+def test_ids_hold_spaces_where_tabs_separate_the_columns(tmp_path):
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nq 1\tthe first\t2\nq2\tb\t1\n")
+    assert read_qrels(qrels) == {"q 1": {"the first": 2}, "q2": {"b": 1}}
+
+
 def test_trec_columns_without_header(tmp_path):
     path = tmp_path / "qrels.txt"
     path.write_text("q1 0 d1 2\nq1 0 d2 -1\n")

@@ -1,0 +1,117 @@
+// Sparse boost, share of MaxSim and window by hand: hits are reordered from the parts of one search.
+
+import { api } from "./api.js";
+import { announce, dialog, h, notice, problem } from "./dom.js";
+import { rerankWords } from "./format.js";
+import { partsOf, reordered } from "./fuse.js";
+import { hitCard, mostOf, moved, walkable } from "./hits.js";
+import { intro } from "./search.js";
+import { state } from "./state.js";
+
+const DEPTH = 200;
+const SHOWN = 10;
+const SLIDERS = {
+  boost: { label: "Sparse boost", min: 0.05, max: 4, step: 0.05, option: "sparse_boost" },
+  weight: { label: "Share of MaxSim", min: 0, max: 1, step: 0.05, option: "rerank_weight" },
+  window: { label: "Window", min: 10, max: DEPTH, step: 10, option: "rerank_window" },
+};
+const QUERY_MODES = { full: "all terms", pruned: "the heaviest terms", doc_only: "its own words by idf" };
+
+export const tunePanel = {
+  id: "tune",
+  label: "Tune",
+  mount(root, app) {
+    const body = h("div", {});
+    root.append(body);
+    let queryMode = "full";
+    this.run = async () => {
+      if (!state.q.trim() || !state.index) return void body.replaceChildren(app.nothing() ?? intro());
+      try {
+        const { meta } = await api.index({ index: state.index });
+        if (!meta) return void body.replaceChildren(notice(`${state.index} is not set up: there is nothing to tune. Run: cherche setup ${state.index}`));
+        const question = { index: state.index, text: state.q, mode: "hybrid", rerank: true, size: DEPTH, rerank_window: DEPTH, query_mode: queryMode };
+        const result = await api.search(question);
+        body.replaceChildren(workbench(result, meta, question, { app, queryMode, again: (mode) => { queryMode = mode; this.run(); } }));
+      } catch (error) {
+        body.replaceChildren(problem(error));
+        app.failed(error);
+      }
+    };
+  },
+};
+
+function workbench(result, meta, question, { app, queryMode, again }) {
+  const old = { boost: meta.sparse_boost, weight: meta.rerank.weight, window: meta.rerank.window };
+  const now = { ...old };
+  const parts = partsOf(result.hits, old.boost);
+  const before = new Map(reordered(parts, old).map((hit) => [hit.id, hit.rank]));
+  const hits = h("div", { "aria-label": "Hits under these settings", role: "region" });
+  const outcome = rerankWords(result.rerank);
+
+  const rows = Object.entries(SLIDERS).map(([name, { label, min, max, step }]) => {
+    const shown = h("output", { class: "number" });
+    const input = h("input", { type: "range", id: `tune-${name}`, min, max: Math.max(max, old[name]), step, value: String(now[name]), on: { input: () => { now[name] = Number(input.value); draw(); } } });
+    const row = h("div", { class: "slider" }, h("label", { for: `tune-${name}` }, label), shown, input);
+    return { name, row, draw: () => {
+      shown.textContent = now[name] === old[name] ? `${now[name]}` : `${old[name]} → ${now[name]}`;
+      input.value = now[name];
+    } };
+  });
+
+  const mode = h("select", { id: "tune-mode", on: { change: () => again(mode.value) } }, Object.entries(QUERY_MODES).map(([value, text]) => h("option", { value }, text)));
+  mode.value = queryMode;
+  const reset = h("button", { type: "button", class: "secondary", on: { click: () => { Object.assign(now, old); draw(); } } }, "As the index has it");
+  const write = h("button", { type: "button", class: "primary", on: { click: () => confirmWrite(old, now, app) } }, "Write to the index…");
+
+  function draw() {
+    for (const row of rows) row.draw();
+    const same = Object.keys(old).every((name) => old[name] === now[name]);
+    write.disabled = reset.disabled = same;
+    const order = reordered(parts, now);
+    const best = order.slice(0, SHOWN);
+    const open = (hit) => app.open(hit, { ...question, sparse_boost: now.boost, rerank_weight: now.weight, rerank_window: now.window });
+    hits.replaceChildren(walkable(h("ol", { class: "hits" }, best.map((hit) => hitCard(hit, mostOf(best), { move: moved(hit, before), open })))));
+    announce(same ? "As the index has it" : `First now: ${best[0]?.id ?? "nothing"}`);
+  }
+  draw();
+  return h(
+    "div",
+    { class: "tune" },
+    h(
+      "section",
+      { class: "card pad tune-controls", "aria-label": "Settings" },
+      h("h2", {}, "Settings"),
+      rows.map(({ row }) => row),
+      h("div", { class: "slider" }, h("label", { for: "tune-mode" }, "Query's terms"), h("span", { class: "said" }, "searches again"), mode),
+      h("div", { class: "actions" }, reset, write),
+      h("p", { class: "said" }, `Reordered here, without another search: the ${result.hits.length} best hits at boost ${old.boost}. What lies below them is not seen.`),
+      !outcome.good && notice(outcome.text),
+    ),
+    hits,
+  );
+}
+
+// The change in numbers, before anything is written.
+function confirmWrite(old, now, app) {
+  const changes = Object.entries(SLIDERS).filter(([name]) => old[name] !== now[name]);
+  const said = h("div", {});
+  const send = async () => {
+    const given = Object.fromEntries(Object.entries(SLIDERS).map(([name, { option }]) => [option, { old: old[name], new: now[name] }]));
+    try {
+      await api.settings({ index: state.index, ...given });
+      box.close();
+      announce("Written");
+      app.rerun();
+    } catch (error) {
+      said.replaceChildren(problem(error));
+    }
+  };
+  const box = dialog(
+    `Write to ${state.index}?`, {},
+    h("table", { class: "changes" }, h("thead", {}, h("tr", {}, ["setting", "now", "then"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, changes.map(([name, { label }]) => h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, String(old[name])), h("td", {}, String(now[name])))))),
+    h("p", { class: "small muted" }, "Every search that names no values of its own will use these. Documents stay as they are."),
+    said,
+    h("div", { class: "actions" }, h("button", { type: "button", class: "secondary", on: { click: () => box.close() } }, "Cancel"), h("button", { type: "button", class: "primary", on: { click: send } }, "Write")),
+  );
+}
