@@ -20,13 +20,20 @@ class Change(BaseModel):
     new: float
 
 
+class CountChange(BaseModel):
+    """The same of a whole number."""
+
+    old: int
+    new: int
+
+
 class SettingsBody(BaseModel):
     """The numbers of an index that may change without encoding it again."""
 
     index: str
     sparse_boost: Change
     rerank_weight: Change
-    rerank_window: Change
+    rerank_window: CountChange
 
 
 async def written(body: SettingsBody, context: Context) -> dict[str, Any]:
@@ -44,7 +51,7 @@ async def written(body: SettingsBody, context: Context) -> dict[str, Any]:
     now = (meta.sparse_boost, meta.rerank_weight, meta.rerank_window)
     if now != (body.sparse_boost.old, body.rerank_weight.old, body.rerank_window.old):
         raise precondition(f"{index} has other settings by now: {now}", "look at it again, then write")
-    options = retuned(meta, body.sparse_boost.new, body.rerank_weight.new, int(body.rerank_window.new))
+    options = retuned(meta, body.sparse_boost.new, body.rerank_weight.new, body.rerank_window.new)
     await setup.setup(index, options, context, dry_run=False)
     return {
         "index": index,

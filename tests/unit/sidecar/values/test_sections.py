@@ -25,6 +25,7 @@ def test_a_section_is_frozen_and_refuses_unknown_keys(section: type[Section]) ->
 def test_the_embedded_file_follows_the_home_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert str(sections.default_embedded_path()) == "/data/cherche/index.sqlite"
+    assert str(sections.default_judgements()) == "/data/cherche/judgements"
 
 
 def test_nothing_is_encrypted_unless_said() -> None:
