@@ -126,6 +126,8 @@ def classify(
         return precondition(f"{what}: the cluster's disk is full", "free disk space on the data nodes")
     if "synthetic source" in reason:
         return precondition(text, "reindex into an index whose index.mapping.source.mode is stored")
+    if "Limit of total fields" in reason:  # of setup too, which adds five
+        return invalid(text, "raise index.mapping.total_fields.limit of the index")
     if kind == "routing_missing_exception":
         return invalid(text, "give its routing value, in _routing of its line")
     if kind == "security_exception" and status != 401:  # within a reply for several documents it has no status

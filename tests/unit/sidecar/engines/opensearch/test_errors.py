@@ -106,6 +106,15 @@ def test_a_block_names_the_setting_that_lifts_it(block: str, setting: str) -> No
     assert "to null" in error.next_step
 
 
+def test_an_index_with_too_many_fields_is_told_which_setting_to_raise() -> None:
+    reason = "Limit of total fields [1000] has been exceeded"
+    error = classify(400, "illegal_argument_exception", reason, 'index "books"')
+    assert (error.code, error.next_step) == (
+        Code.INVALID_ARGUMENT,
+        "raise index.mapping.total_fields.limit of the index",
+    )
+
+
 def test_a_missing_index_names_the_command_that_makes_it() -> None:
     error = classify(404, "index_not_found_exception", "no such index [books]", 'index "alias"')
     assert error.next_step == "run: cherche setup books"
