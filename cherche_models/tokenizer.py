@@ -6,25 +6,29 @@ an instance is thread-safe.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tokenizers
+from tokenizers import normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from cherche_models.errors import CheckpointError, ItemError
+from cherche_models.errors import CheckpointError
 from cherche_models.language import is_unknown_language, unknown_ids
+from cherche_models.texts import check_texts
 from cherche_models.types import Tokens
 
 Kind = Literal["document", "query"]
 
 _PIECE = 1 << 16
 _FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+_OF_RELEASE_5 = ("backend", "is_local", "local_files_only")
 _BREAK = re.compile(r"(?<=\S)(?=\s)")
 
 
@@ -69,7 +73,7 @@ class Tokenizer:
     Parameters
     ----------
     source : PreTrainedTokenizerFast
-        Its Rust tokenizer is copied, without truncation and padding.
+        Its Rust tokenizer is copied, without truncation and padding. Its truncation side is kept.
     """
 
     def __init__(self, source: PreTrainedTokenizerFast) -> None:
@@ -78,6 +82,10 @@ class Tokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._before, self._after = _special_tokens(self._backend)
+        added = self._backend.get_added_tokens_decoder().values()
+        self._special = tuple(token.content for token in added if token.special)
+        self._literal: dict[int | None, tokenizers.Tokenizer] = {}
+        self._cuts_left = source.truncation_side == "left"
         self.pad_id = int(source.pad_token_id or 0)
         self.mask_id: int | None = source.mask_token_id
         self.model_max_length = min(int(source.model_max_length), 1 << 31)
@@ -99,6 +107,9 @@ class Tokenizer:
     def tokenize(self, texts: Sequence[str], style: TextFormat, max_length: int = 0) -> list[Tokens]:
         """Tokenize texts.
 
+        A special token that is typed in a text, such as ``[MASK]`` or the marker of `style`, is text; in a prompt it
+        is that token.
+
         Parameters
         ----------
         texts : sequence of str
@@ -109,7 +120,9 @@ class Tokenizer:
         Raises
         ------
         ItemError
-            If a text contains a lone surrogate.
+            If a text is no string, or contains a lone surrogate.
+        TypeError
+            If `texts` is a single text.
         ValueError
             If the maximum length is too small for the special tokens.
         """
@@ -118,13 +131,14 @@ class Tokenizer:
         if room < 0:
             raise ValueError(f"max_length {limit} leaves no room for {self.special_length(style)} special tokens")
         check_texts(texts)
-        bodies = self._bodies([style.prompt + text for text in texts], room)
+        bodies = self._bodies(texts, style, room)
         return [self._finish(body, total, style, limit) for body, total in bodies]
 
     def for_pairs(self, max_length: int) -> tokenizers.Tokenizer:
         """A thread-safe tokenizer of (query, document) pairs that truncates the longer text first."""
-        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
-        backend.enable_truncation(max_length, strategy="longest_first")
+        backend = self._reading_literally(None)
+        side = "left" if self._cuts_left else "right"
+        backend.enable_truncation(max_length, strategy="longest_first", direction=side)
         return backend
 
     @cached_property
@@ -155,31 +169,60 @@ class Tokenizer:
         )
 
     def save(self, folder: Path, max_length: int) -> None:
-        """Write the tokenizer's files, with `max_length` as the maximum length for other libraries."""
+        """Write the tokenizer's files, with `max_length` as the maximum length for other libraries.
+
+        Names are those that releases 4 and 5 of transformers read.
+        """
         source = copy(self._source)
         source.model_max_length = max_length
         source.save_pretrained(str(folder))
+        path = folder / "tokenizer_config.json"
+        written = _neutral(json.loads(path.read_text(encoding="utf-8")))
+        path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def _bodies(self, texts: Sequence[str], room: int) -> list[tuple[list[int], int]]:
-        """The first `room` ids of each text, and its total number of ids."""
-        short = [text for text in texts if len(text) <= _PIECE]
-        encodings = iter(self._backend.encode_batch(short, add_special_tokens=False))
-        found: list[tuple[list[int], int]] = []
-        for text in texts:
-            if len(text) > _PIECE:
-                found.append(self._long(text, room))
-                continue
-            ids = next(encodings).ids
-            found.append((ids[:room], len(ids)))
-        return found
+    def _bodies(self, texts: Sequence[str], style: TextFormat, room: int) -> list[tuple[list[int], int]]:
+        """The `room` ids of each text that are kept, with its prompt, and its total number of ids."""
+        if style.marker not in self._literal:
+            self._literal[style.marker] = self._reading_literally(style.marker)
+        literal, names = self._literal[style.marker], self._special
+        names += () if style.marker is None else (self.vocabulary[style.marker],)
+        if any(name in style.prompt for name in names):
+            return [self._prompted(literal, style.prompt, text, names, room) for text in texts]
+        texts = [style.prompt + text for text in texts]
+        encodings = iter(literal.encode_batch([t for t in texts if len(t) <= _PIECE], add_special_tokens=False))
+        return [
+            self._long(literal, [], text, room) if len(text) > _PIECE else self._cut(next(encodings).ids, room)
+            for text in texts
+        ]
 
-    def _long(self, text: str, room: int) -> tuple[list[int], int]:
+    def _prompted(
+        self, literal: tokenizers.Tokenizer, prompt: str, text: str, names: Sequence[str], room: int
+    ) -> tuple[list[int], int]:
+        """The same for a prompt with special tokens, which is apart only from a text that has some too."""
+        if any(name in text for name in names):
+            return self._long(literal, self._backend.encode(prompt, add_special_tokens=False).ids, text, room)
+        return self._long(self._backend, [], prompt + text, room)
+
+    def _reading_literally(self, marker: int | None) -> tokenizers.Tokenizer:
+        """A copy that takes special tokens in a text, and a marker, for text."""
+        stored = json.loads(self._backend.to_str())
+        for token in stored["added_tokens"]:
+            token["special"] = token["special"] or token["id"] == marker
+        copied = tokenizers.Tokenizer.from_str(json.dumps(stored, ensure_ascii=False))
+        copied.encode_special_tokens = True
+        return copied
+
+    def _cut(self, ids: list[int], room: int) -> tuple[list[int], int]:
+        kept = ids[max(0, len(ids) - room) :] if self._cuts_left else ids[:room]
+        return kept, len(ids)
+
+    def _long(self, backend: tokenizers.Tokenizer, before: list[int], text: str, room: int) -> tuple[list[int], int]:
         """The same for a long text, in pieces, so that memory stays bounded."""
-        kept: list[int] = []
-        total = 0
+        kept, total = self._cut(before, room)
         for piece in pieces(text):
-            ids = self._backend.encode(piece, add_special_tokens=False).ids
-            kept.extend(ids[: room - len(kept)])
+            ids = backend.encode(piece, add_special_tokens=False).ids
+            if self._cuts_left or len(kept) < room:
+                kept, _ = self._cut([*kept, *ids], room)
             total += len(ids)
         return kept, total
 
@@ -222,27 +265,34 @@ def load(folder: Path) -> Tokenizer:
         raise CheckpointError(
             f"{folder} has only a slow tokenizer", "convert it and save tokenizer.json beside the weights"
         )
+    if _lowers(folder):
+        _lower_first(loaded.backend_tokenizer)
     return Tokenizer(loaded)
 
 
-def check_texts(texts: Sequence[str]) -> None:
-    """Check that texts can be encoded as UTF-8.
+def _neutral(config: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer's configuration of transformers 5 in names that 4 knows too."""
+    found = {name: value for name, value in config.items() if name not in _OF_RELEASE_5}
+    if found.get("tokenizer_class") == "TokenizersBackend":
+        found["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(found.get("extra_special_tokens"), list):
+        found["additional_special_tokens"] = found.pop("extra_special_tokens")
+    return found
 
-    Raises
-    ------
-    ItemError
-        Naming the first text with a lone surrogate, and its position.
 
-    >>> check_texts(["fine", "café"])
-    """
-    for i, text in enumerate(texts):
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ItemError(
-                i,
-                f"holds the lone surrogate {text[error.start]!r} at position {error.start}: replace the character",
-            ) from None
+def _lowers(folder: Path) -> bool:
+    """Whether sentence-transformers' settings ask for lower case, whatever the tokenizer does."""
+    path = folder / "sentence_bert_config.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return isinstance(stored, dict) and bool(stored.get("do_lower_case"))
+
+
+def _lower_first(backend: tokenizers.Tokenizer) -> None:
+    """Put lower-casing before the other normalizers, as sentence-transformers does, unless it is among them."""
+    own = backend.normalizer
+    rest = list(own) if isinstance(own, normalizers.Sequence) else [] if own is None else [own]
+    if not any(isinstance(one, normalizers.Lowercase) for one in rest):
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *rest])
 
 
 def pieces(text: str, size: int = _PIECE) -> Iterator[str]:

@@ -17,6 +17,7 @@ from torch import nn
 
 from cherche_models import tokenizer
 from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS
+from cherche_models.texts import check_texts
 
 
 class CrossEncoder(nn.Module):
@@ -50,9 +51,9 @@ class CrossEncoder(nn.Module):
         Raises
         ------
         ItemError
-            If a text holds a lone surrogate.
+            If a text is no string or holds a lone surrogate; its position counts query and document of each pair.
         """
-        tokenizer.check_texts([text for pair in pairs for text in pair])
+        check_texts([text for pair in pairs for text in pair])
         encodings = self._tokenizer.encode_batch(list(pairs))
         scores = np.empty(len(pairs), np.float32)
         with torch.inference_mode():

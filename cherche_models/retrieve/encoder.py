@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from cherche_models.errors import ItemError
 from cherche_models.models import Model
+from cherche_models.texts import check_texts
 from cherche_models.tokenizer import Kind
 from cherche_models.types import Encoding
 from cherche_models.utils.batches import batchify
@@ -133,12 +134,21 @@ class Encoder(ABC, Generic[E]):
         warn_duplicates : bool
             Warn about repeated queries. Off by default, as each of them gets its results.
 
+        Raises
+        ------
+        ItemError
+            If a query is no string, or holds a lone surrogate.
+        TypeError
+            If `queries` is neither a text nor a list.
+
         Returns
         -------
         Queries
             A dict of text → embedding that keeps the list of all queries.
         """
-        texts = [queries] if isinstance(queries, str) else list(queries)
+        texts = [queries] if isinstance(queries, str) else queries
+        check_texts(texts)
+        texts = list(texts)
         distinct = list(dict.fromkeys(texts))
         if warn_duplicates and len(distinct) < len(texts):
             duplicates_queries_warning(len(texts) - len(distinct))

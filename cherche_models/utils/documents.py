@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeVar
+
+from cherche_models.errors import ItemError
+from cherche_models.texts import joined
 
 Key = str | int
 Document = Mapping[str, Any]
@@ -40,29 +44,29 @@ def in_order(queries: Mapping[str, E]) -> list[E]:
     return [queries[text] for text in (queries.texts if isinstance(queries, Queries) else queries)]
 
 
-def text_of(document: Document, on: Sequence[str]) -> str:
-    """The text of a document: its fields joined by one space; missing and empty fields are left out.
-
-    >>> text_of({"title": "Ducks", "body": None, "text": "They swim."}, ["title", "body", "text"])
-    'Ducks They swim.'
-    """
-    return " ".join(str(document[field]) for field in on if document.get(field) not in (None, ""))
-
-
 def flattened(documents: Iterable[Document] | Iterable[Sequence[Document]], key: str) -> list[Document]:
     """Documents in order; for lists of candidates each distinct document once.
+
+    Raises
+    ------
+    ItemError
+        If one is neither a mapping nor a list of them.
 
     >>> flattened([[{"id": 1}, {"id": 2}], [{"id": 1}]], "id")
     [{'id': 1}, {'id': 2}]
     """
     found: list[Document] = []
     listed: dict[Any, Document] = {}
-    for item in documents:
+    items: Iterable[Document | Sequence[Document]] = documents
+    for position, item in enumerate(items):
         if isinstance(item, Mapping):
             found.append(item)
-        else:
-            for document in item:
-                listed.setdefault(document.get(key), document)
+            continue
+        given: object = item
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise ItemError(position, f"belongs to no document but to the type {type(given).__name__}: give dicts")
+        for document in item:
+            listed.setdefault(document.get(key), document)
     return [*found, *listed.values()]
 
 
@@ -77,7 +81,7 @@ def texts_by_id(documents: Iterable[Document], key: str, on: Sequence[str]) -> d
     Raises
     ------
     ValueError
-        If a document has no id, or an id is repeated.
+        If a document has no id, an id is repeated, or a field holds anything but a string (`ItemError`).
     TypeError
         If an id is neither a string nor an integer.
 
@@ -89,7 +93,7 @@ def texts_by_id(documents: Iterable[Document], key: str, on: Sequence[str]) -> d
         found = id_of(document, key, position)
         if found in texts:
             raise ValueError(f"document {position}: the {key} {found!r} is repeated")
-        texts[found] = text_of(document, on)
+        texts[found] = joined(document, on, position)
     return texts
 
 
@@ -98,9 +102,11 @@ def id_of(document: Document, key: str, position: int) -> Key:
     found = document.get(key)
     if found is None:
         raise ValueError(f"document {position} has no {key!r}: pass the name of the id field as key")
-    if not isinstance(found, str | int) or isinstance(found, bool):
+    if isinstance(found, str):
+        return str(found)
+    if isinstance(found, bool) or not isinstance(found, Integral):
         raise TypeError(f"document {position}: the {key} {found!r} is neither a string nor an integer")
-    return found
+    return int(found)  # of numpy's integers too, which JSON refuses
 
 
 def fields(on: str | Sequence[str]) -> tuple[str, ...]:

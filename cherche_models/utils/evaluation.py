@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cherche_models.evaluate import beir, measures
+from cherche_models.texts import field_text
 from cherche_models.utils.documents import Document, Key, Result, fields, texts_by_id
 
 Qrels = Mapping[str, Mapping[str, int]]
@@ -81,8 +82,8 @@ def load_beir(
     """
     collection = beir.read(beir.download(dataset_name, Path(folder)), split)
     documents = [
-        {"id": key, "title": str(document.get("title") or ""), "text": str(document.get("text") or "")}
-        for key, document in collection.documents.items()
+        {"id": key, **{field: field_text(document, field, place) for field in ("title", "text")}}
+        for place, (key, document) in enumerate(collection.documents.items())
     ]
     qrels: dict[str, dict[str, int]] = {}
     for key, judged in collection.qrels.items():

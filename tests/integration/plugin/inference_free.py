@@ -27,6 +27,7 @@ class InferenceFreeModel(FakeModel):
         self._info = replace(self._info, architecture="inference_free", vocabulary=vocabulary)
         self._words = BertWordPieceTokenizer({piece: i for i, piece in enumerate(vocabulary)}, lowercase=True)
         self._words.add_special_tokens(SPECIAL)
+        self._words._tokenizer.encode_special_tokens = True  # as `cherche_models.tokenizer` reads a text
         table = np.random.default_rng(3).uniform(0.1, 4.0, len(vocabulary)).astype(np.float32)
         table[::9] = 0
         self.table: dict[int, float] = dict(enumerate(table.tolist()))

@@ -50,3 +50,9 @@ def test_what_is_no_cross_encoder_is_refused(folder: Path, tmp_path: Path) -> No
         hub.load_cross_encoder(folder, max_length=9999)
     with pytest.raises(ItemError, match="lone surrogate"):
         hub.load_cross_encoder(folder).predict([("a", "\ud800")])
+
+
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
+    scorer = hub.load_cross_encoder(checkpoints.classifier(tmp_path / "model"))
+    with pytest.raises(ItemError, match=r"text 3 has the type float \(nan\): give a string"):
+        scorer.predict([("brain", "cell"), ("heart", float("nan"))])

@@ -6,8 +6,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /**
  * Tokenizes a text as BERT's tokenizers do: clean it, separate CJK characters, lower-case and strip accents if the model
@@ -16,7 +14,6 @@ import java.util.regex.Pattern;
  */
 final class WordPieces {
 
-    private static final Pattern SPECIAL = Pattern.compile("\\[(PAD|UNK|CLS|SEP|MASK)]");
     private static final String UNKNOWN = "[UNK]";
     private static final String CONTINUED = "##";
     private static final int LONGEST_WORD = 100;
@@ -33,23 +30,9 @@ final class WordPieces {
         this.stripAccents = stripAccents;
     }
 
-    /** Ids in the order of the text, without the tokens that frame a query. */
+    /** Ids in the order of the text, without the tokens that frame a query; {@code [MASK]} and the like are text. */
     List<Integer> ids(String text) {
         List<Integer> ids = new ArrayList<>();
-        Matcher special = SPECIAL.matcher(text);
-        int end = 0;
-        while (special.find()) {
-            if (vocabulary.containsKey(special.group())) {
-                plain(text.substring(end, special.start()), ids);
-                ids.add(vocabulary.get(special.group()));
-                end = special.end();
-            }
-        }
-        plain(text.substring(end), ids);
-        return ids;
-    }
-
-    private void plain(String text, List<Integer> ids) {
         var word = new StringBuilder();
         normalized(text).codePoints().forEach(character -> {
             boolean isApart = isPunctuation(character);
@@ -63,6 +46,7 @@ final class WordPieces {
             }
         });
         pieces(word, ids);
+        return ids;
     }
 
     private String normalized(String text) {
