@@ -7,6 +7,7 @@ Evaluation of Information Retrieval Models". Only `download` accesses the networ
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -16,6 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cherche_models.evaluate import columns
+from cherche_models.texts import joined
+
 Document = Mapping[str, object]
 Qrels = dict[str, dict[str, int]]
 
@@ -23,6 +27,11 @@ BASE_URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _TREC_COLUMNS = 4
 _BEIR_COLUMNS = 3
+_NAMES = (  # of the columns query, document and relevance in a header
+    frozenset({"query-id", "query_id", "qid", "query", "topic"}),
+    frozenset({"corpus-id", "corpus_id", "doc-id", "doc_id", "docid", "docno", "document"}),
+    frozenset({"score", "rel", "relevance", "label"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +51,29 @@ class Collection:
     queries: dict[str, str]
     qrels: Qrels
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Judged documents that are not in the corpus: no search finds them, and every measure is lower for it."""
+        judged = dict.fromkeys(document for row in self.qrels.values() for document in row)
+        return tuple(document for document in judged if document not in self.documents)
+
     def texts(self) -> dict[str, str]:
         """Title and text of each document, joined by one space."""
-        return {key: text_of(document) for key, document in self.documents.items()}
+        return {key: text_of(document, place) for place, (key, document) in enumerate(self.documents.items())}
 
 
-def text_of(document: Document) -> str:
+def text_of(document: Document, position: int = 0) -> str:
     """Title and text of a document, joined by one space; a missing one leaves no space.
+
+    Raises
+    ------
+    ItemError
+        If one of them is no string, such as NaN; it names the position.
 
     >>> text_of({"title": "Ducks", "text": "They swim."})
     'Ducks They swim.'
     """
-    return " ".join(str(document[field]) for field in ("title", "text") if document.get(field))
+    return joined(document, ("title", "text"), position)
 
 
 def read(folder: Path, split: str = "test") -> Collection:
@@ -72,13 +92,19 @@ def read(folder: Path, split: str = "test") -> Collection:
     ValueError
         Naming the file and line that cannot be read, or a judged query without text.
     """
-    nested, flat = folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"
-    qrels = read_qrels(flat if split == "test" and not nested.exists() and flat.exists() else nested)
-    texts = read_queries(folder / "queries.jsonl")
+    corpus, queries, judgements = files(folder, split)
+    qrels, texts = read_qrels(judgements), read_queries(queries)
     if missing := [key for key in qrels if key not in texts]:
-        raise ValueError(f"{folder / 'queries.jsonl'}: no text for the judged query {missing[0]!r}")
-    documents = {str(document["_id"]): document for document in read_corpus(folder / "corpus.jsonl")}
+        raise ValueError(f"{queries}: no text for the judged query {missing[0]!r}")
+    documents = {str(document["_id"]): document for document in read_corpus(corpus)}
     return Collection(documents, {key: texts[key] for key in qrels}, qrels)
+
+
+def files(folder: Path, split: str) -> tuple[Path, Path, Path]:
+    """Corpus, queries and judgements of a split, whether they exist or not."""
+    nested, flat = folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"
+    judgements = flat if split == "test" and not nested.exists() and flat.exists() else nested
+    return folder / "corpus.jsonl", folder / "queries.jsonl", judgements
 
 
 def read_corpus(path: Path) -> Iterator[Document]:
@@ -112,38 +138,57 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Judgements: BEIR's three columns (with a header or without) or TREC's four.
+    """Judgements: BEIR's three columns (with a header or without) or TREC's four, tabs or spaces.
 
-    Ids may hold spaces where tabs separate three columns.
+    Tabs, encoding and compression are as in `columns.rows`. A header that names the columns, as pandas writes it,
+    decides which they are, also where an index column comes first. A relevance may be written as ``1.0``.
 
     Raises
     ------
     ValueError
-        Naming file and line of a row with other columns or a relevance that is not an integer.
+        Naming file and line: other columns, an empty id, a relevance that is no whole number, or a
+        document that is judged differently a second time.
     """
     qrels: Qrels = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            tabbed = [cell.strip() for cell in line.split("\t")]
-            cells = tabbed if len(tabbed) == _BEIR_COLUMNS else line.split()
-            if not cells or (number == 1 and cells[-1] in ("score", "rel", "relevance")):
-                continue
-            query, document, relevance = _judgement(f"{path}:{number}", cells)
-            qrels.setdefault(query, {})[document] = relevance
+    places: tuple[int, int, int] | None = None
+    for number, (where, cells) in enumerate(columns.rows(path)):
+        if number == 0 and cells[-1].strip().lower() in _NAMES[2]:
+            places = _places(where, [cell.strip().lower() for cell in cells])
+            continue
+        if places is None:
+            places = (0, 2, 3) if len(cells) == _TREC_COLUMNS else (0, 1, 2)
+        expected = _TREC_COLUMNS if places == (0, 2, 3) else max(places) + 1
+        if len(cells) != expected:
+            raise ValueError(f"{where}: expected query-id, corpus-id, score; found {len(cells)} columns")
+        query, document, given = (cells[place] for place in places)
+        if not query or not document:
+            raise ValueError(f"{where}: the id of the {'document' if query else 'query'} is empty")
+        relevance, row = _relevance(where, given), qrels.setdefault(query, {})
+        if row.setdefault(document, relevance) != relevance:
+            raise ValueError(f"{where}: {document!r} is judged {row[document]} and {relevance} for {query!r}")
     if not qrels:
         raise ValueError(f"{path}: the file has no judgements")
     return qrels
 
 
-def _judgement(where: str, cells: list[str]) -> tuple[str, str, int]:
-    if len(cells) == _TREC_COLUMNS:
-        cells = [cells[0], cells[2], cells[3]]
-    if len(cells) != _BEIR_COLUMNS:
-        raise ValueError(f"{where}: expected query-id, corpus-id, score; found {len(cells)} columns")
+def _places(where: str, header: list[str]) -> tuple[int, int, int]:
+    """Positions of query, document and relevance."""
+    found = [next((i for i, cell in enumerate(header) if cell in names), -1) for names in _NAMES]
+    if len(header) == _BEIR_COLUMNS and -1 in found:
+        found = [0, 1, 2]  # columns by other names, in BEIR's order
+    if -1 in found:
+        raise ValueError(f"{where}: the header names {', '.join(header)}: call the columns query-id, corpus-id, score")
+    return found[0], found[1], found[2]
+
+
+def _relevance(where: str, given: str) -> int:
     try:
-        return cells[0], cells[1], int(cells[2])
-    except ValueError as error:
-        raise ValueError(f"{where}: the score {cells[2]!r} is not an integer") from error
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer():
+        raise ValueError(f"{where}: the score {given!r} is not a whole number")
+    return int(value)
 
 
 def _objects(path: Path) -> Iterator[tuple[str, Document]]:

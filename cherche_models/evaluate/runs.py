@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cherche_models.evaluate import columns
+
 _COLUMNS = 6
 
 
@@ -13,7 +15,7 @@ def read_run(path: Path) -> dict[str, list[str]]:
     """Rankings of a run, ordered as by trec_eval.
 
     That is in descending order of score, ties in descending order of document id;
-    the rank column is ignored.
+    the rank column is ignored. Tabs, encoding and compression are as in `columns.rows`.
 
     Returns
     -------
@@ -22,19 +24,16 @@ def read_run(path: Path) -> dict[str, list[str]]:
     Raises
     ------
     ValueError
-        Naming file and line: other columns, a score that is not a finite number, or a
+        Naming file and line: other columns, an empty id, a score that is not a finite number, or a
         repeated document.
     """
     found: dict[str, dict[str, float]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            query, document, score = _hit(f"{path}:{number}", line.split())
-            row = found.setdefault(query, {})
-            if document in row:
-                raise ValueError(f"{path}:{number}: query {query!r} has the document {document!r} already")
-            row[document] = score
+    for where, cells in columns.rows(path):
+        query, document, score = _hit(where, cells)
+        row = found.setdefault(query, {})
+        if document in row:
+            raise ValueError(f"{where}: query {query!r} has the document {document!r} already")
+        row[document] = score
     if not found:
         raise ValueError(f"{path}: the file has no hits")
     return {query: ranking(row) for query, row in found.items()}
@@ -84,6 +83,8 @@ def _hit(where: str, cells: list[str]) -> tuple[str, str, float]:
         score = float(cells[4])
     except ValueError as error:
         raise ValueError(f"{where}: the score {cells[4]!r} is not a number") from error
+    if not cells[0] or not cells[2]:
+        raise ValueError(f"{where}: the id of the {'document' if cells[0] else 'query'} is empty")
     if not math.isfinite(score):
         raise ValueError(f"{where}: the score {cells[4]!r} is not finite")
     return cells[0], cells[2], score

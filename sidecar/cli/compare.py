@@ -148,7 +148,9 @@ def _rankings(
         try:
             return read_run(system.run)
         except (ValueError, OSError) as error:
-            raise invalid(str(error), "give a run of six columns: query Q0 document rank score name") from error
+            raise invalid(
+                str(error), "give a run of six columns, tabs or spaces: query Q0 document rank score name"
+            ) from error
     variant, request = cast("Variant", system.variant), cast("SearchRequest", system.request)
     request = replace(request, reranker=session.model_name(request.reranker))
     name = request.index

@@ -1,4 +1,6 @@
+import codecs
 import functools
+import gzip
 import http.server
 import json
 import threading
@@ -50,8 +52,51 @@ def test_trec_columns_without_header(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("q1\tNew York\t1\n", {"q1": {"New York": 1}}),
+        ("q 1\td1\t1\n", {"q 1": {"d1": 1}}),
+        ("q1\t0\tNew York\t2\n", {"q1": {"New York": 2}}),
+        ("q\u00a01\td\u20281\t1\n", {"q\u00a01": {"d\u20281": 1}}),
+        ("q\u00a01 0 d\u3000x 1\n", {"q\u00a01": {"d\u3000x": 1}}),
+        ("q1   0  d1 1 \n", {"q1": {"d1": 1}}),
+        ("q1 0 d1 1\r\nq1 0 d2 0\r\n", {"q1": {"d1": 1, "d2": 0}}),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1.0\nq1\td2\t2\n", {"q1": {"d1": 1, "d2": 2}}),
+        ("\tquery-id\tcorpus-id\tscore\n0\tq1\td1\t1.0\n1\tq2\td2\t0.0\n", {"q1": {"d1": 1}, "q2": {"d2": 0}}),
+        ("qid iter docno rel\nq1 0 d1 1\n", {"q1": {"d1": 1}}),
+        ("a\tb\tscore\nq1\td1\t1\n", {"q1": {"d1": 1}}),
+        ("q1\td1\t1\nq1\td1\t1\n", {"q1": {"d1": 1}}),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "gzip"])
+def test_tabs_decide_and_marks_name_the_encoding(tmp_path, content, expected, encoding):
+    path = tmp_path / "qrels.tsv"
+    if encoding == "utf-16-le":
+        path.write_bytes(codecs.BOM_UTF16_LE + content.encode(encoding))
+    else:
+        path.write_bytes(gzip.compress(content.encode()) if encoding == "gzip" else content.encode(encoding))
+    assert read_qrels(path) == expected
+
+
+def test_judged_documents_that_the_corpus_lacks_are_named(folder):
+    assert read(folder).absent == ()
+    (folder / "qrels" / "test.tsv").write_text("q1\td1\t1\nq1\td8\t0\nq1\td9\t1\n")
+    assert read(folder).absent == ("d8", "d9")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("q1\td1\t0.5\n", r":1: the score '0\.5' is not a whole number"),
+        ("q1\td1\tnan\n", r":1: the score 'nan' is not a whole number"),
+        ("q1\td1\t\n", r":1: the score '' is not a whole number"),
+        ("q1\t\t1\n", ":1: the id of the document is empty"),
+        ("\td1\t1\n", ":1: the id of the query is empty"),
+        ("q1\td1\t1\nq1 d2 1\n", ":2: the line has no tab, the first line has tabs"),
+        ("q1 0 d1 1\nq1\t0\td2\t1\n", ":2: the line has a tab, the first line has none"),
+        ("q1\td1\t1\nq1\td1\t0\n", ":2: 'd1' is judged 1 and 0 for 'q1'"),
+        ("q1 0 d1 1\nq1 d1 1\n", ":2: expected query-id"),
+        ("a\tb\tc\tscore\nq1\t0\td1\t1\n", ":1: the header names a, b, c, score: call the columns query-id"),
         ("q1\td1\n", r":1: expected query-id"),
         ("q1\td1\t1\nq1\td2\tx\n", r":2: the score 'x'"),
         ("query-id\tcorpus-id\tscore\n", "no judgement"),
@@ -61,6 +106,17 @@ def test_bad_judgements_name_file_and_line(tmp_path, content, message):
     path = tmp_path / "bad.tsv"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
+        read_qrels(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"q1\td\xe9\t1\n", "not text in UTF-8"), (gzip.compress(b"q1\td1\t1\n")[:-4], "no complete gzip file")],
+)
+def test_bytes_that_are_no_text_name_the_file(tmp_path, content, message):
+    path = tmp_path / "qrels.tsv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"qrels\.tsv is {message}"):
         read_qrels(path)
 
 

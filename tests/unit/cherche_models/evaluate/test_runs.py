@@ -1,3 +1,4 @@
+import gzip
 import random
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def test_a_run_with_ties_measures_as_in_trec_eval(tmp_path: Path) -> None:
     ours = per_query(read_run(tmp_path / "tied.run"), qrels, list(names))
     for name, other in names.items():
         assert ours[name] == pytest.approx({query: theirs[query][other] for query in qrels})
+
+
+def test_a_run_of_tabs_compressed_by_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "a.run.gz"
+    path.write_bytes(gzip.compress("q 1\tQ0\tNew York\t1\t2.0\tx\nq 1\tQ0\td\u00a02\t2\t1.0\tx\n".encode()))
+    assert read_run(path) == {"q 1": ["New York", "d\u00a02"]}
 
 
 @pytest.mark.parametrize(
