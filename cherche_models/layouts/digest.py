@@ -50,7 +50,7 @@ def digest(folder: str | Path, architecture: str = "") -> str:
         If the folder holds no such file.
     """
     root = Path(folder)
-    parts = {path.relative_to(root).as_posix(): _file_digest(path) for path in _model_files(root)}
+    parts = {path.relative_to(root).as_posix(): file_digest(path) for path in _model_files(root)}
     if not parts:
         raise CheckpointError(f"{folder} holds no model files", "name the folder that holds the checkpoint")
     text = json.dumps({"architecture": architecture, "files": parts}, sort_keys=True)
@@ -74,7 +74,8 @@ def _is_module(folder: Path) -> bool:
     return folder.name[0] != "." and folder.name not in ("onnx", "openvino") and (folder / "config.json").is_file()
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Of a file, as a sha256 in hexadecimal; read once per path, size and time of change."""
     status = path.stat()
     key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
     if key not in _digests:

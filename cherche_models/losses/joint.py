@@ -13,6 +13,8 @@ from cherche_models.losses.flops import Schedule, df_flops, flops, l1, ramp
 from cherche_models.losses.ranking import late_scores, ranking, sparse_scores
 from cherche_models.models.base import Output
 
+_GROWING = ("query_flops", "document_flops", "query_l1", "document_l1", "document_df_flops")
+
 
 class Targets(NamedTuple):
     """Training targets of a batch.
@@ -136,16 +138,21 @@ class JointLoss:
         parts["total"] = self._total(parts, step)
         return Parts(**parts)
 
-    def _total(self, parts: dict[str, Tensor], step: int) -> Tensor:
-        growing = ("query_flops", "document_flops", "query_l1", "document_l1", "document_df_flops")
-        total = ramp(self.schedule, step, self.flops_steps) * sum(
-            (getattr(self, name) * parts[name] for name in growing if getattr(self, name)), parts["total"]
-        )
+    def weights(self, step: int) -> dict[str, float]:
+        """Weight of each part of `Parts` in the total at a step, from 0.
+
+        >>> JointLoss(sparse=2.0, rank=0.5, document_l1=0.1, flops_steps=10, schedule="linear").weights(5)["sparse"]
+        1.0
+        """
+        grown = ramp(self.schedule, step, self.flops_steps)
+        found = {name: grown * getattr(self, name) for name in _GROWING}
         for head, weight in (("sparse", self.sparse), ("maxsim", self.maxsim)):
-            if weight:
-                distilled = self.teacher * parts[f"{head}_teacher"] + self.margin * parts[f"{head}_margin"]
-                total = total + weight * (self.rank * parts[head] + distilled)
-        return total + self.tokens * parts["tokens"] if self.tokens else total
+            own = {head: self.rank, f"{head}_teacher": self.teacher, f"{head}_margin": self.margin}
+            found |= {name: weight * factor for name, factor in own.items()}
+        return {**found, "tokens": self.tokens}
+
+    def _total(self, parts: dict[str, Tensor], step: int) -> Tensor:
+        return sum((weight * parts[name] for name, weight in self.weights(step).items() if weight), parts["total"])
 
     def _head(self, head: str, scores: Tensor, targets: Targets) -> dict[str, Tensor]:
         found = {head: ranking(scores, targets.positives, targets.masked)}

@@ -203,7 +203,7 @@ def _train(model: Model, state: State, base: str, options: Adaptation, on_event:
         settings = replace(settings, steps=state.steps)
     plan = _plan(model, state, base, options, measured, before)
     on_event("plan", plan.values())
-    reports = Reports(folder, settings, on_event)
+    reports = Reports(folder, settings, loss, on_event)
     started = time.perf_counter()
     fit(model, batches, loss, settings, teacher=teacher, folder=folder, report=reports.step)
     return round(time.perf_counter() - started, 1)

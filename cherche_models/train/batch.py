@@ -33,7 +33,8 @@ def assemble(
     Raises
     ------
     DataError
-        If the loss needs teacher scores, but there is no teacher and no example has scores.
+        If the loss needs teacher scores, but there is no teacher and no example has scores; or if it only ranks, and
+        no query has a negative.
     """
     queries = [example.query for example in examples]
     drawn = drawn_negatives(examples, settings, step)
@@ -44,6 +45,12 @@ def assemble(
     if not settings.in_batch:
         masked = masked | _of_other_queries(column, positives, drawn)
     targets = Targets(torch.tensor([column[positive] for positive in positives]), masked)
+    if not loss.is_taught and bool(masked.scatter(1, targets.positives.unsqueeze(1), True).all()):
+        raise DataError(
+            f"the batch of step {step}",
+            "no query has a negative, so there is nothing to rank",
+            "give examples negatives, or use a larger batch with in_batch = true",
+        )
     if loss.is_taught:
         scores, unscored = _teacher_scores(examples, documents, column, teacher, settings.temperature, step)
         targets = targets._replace(teacher=scores, unscored=unscored)

@@ -13,7 +13,7 @@ _SMOOTH = 0.9
 
 
 def draw(path: Path, out: Path, title: str) -> None:
-    """Plot the log of a run: the loss above, measurements below.
+    """Plot the log of a run: the loss and its weighted parts above, measurements below.
 
     Parameters
     ----------
@@ -30,6 +30,7 @@ def draw(path: Path, out: Path, title: str) -> None:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ImportError("curves need matplotlib — run: pip install 'cherche-sidecar[train]'") from error
     entries = list(log.read(path))
@@ -42,6 +43,7 @@ def draw(path: Path, out: Path, title: str) -> None:
     if measured:
         _plot_measurements(panels[1], measured)
     panels[-1].set_xlabel("steps")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 

@@ -51,10 +51,11 @@ def triples(rows: Iterable[tuple[str, str, str]]) -> Iterator[Example]:
 
 
 def judged(collection: beir.Collection, queries: Iterable[str], source: str = "judged") -> Iterator[Example]:
-    """One example for each relevant document of the given queries."""
+    """One example for each relevant document of the given queries; those that the corpus lacks are left out."""
     texts = collection.texts()
     for query in queries:
-        relevant = tuple(texts[d] for d, relevance in collection.qrels[query].items() if relevance > 0)
+        found = [d for d, relevance in collection.qrels[query].items() if relevance > 0]
+        relevant = tuple(texts[d] for d in found if d in texts)
         for positive in relevant:
             others = tuple(text for text in relevant if text != positive)
             yield Example(collection.queries[query], positive, answers=others, source=source)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cherche_models.losses import JointLoss
 from cherche_models.models.base import Model
+from cherche_models.train import provenance
 from cherche_models.train.processes import Processes
 from cherche_models.train.run_state import TrainingRun
 from cherche_models.train.settings import Settings as Settings
@@ -30,6 +32,7 @@ def fit(
     report: Report | None = None,
     watch: Watch | None = None,
     processes: Processes | None = None,
+    made_of: Mapping[str, Any] | None = None,
 ) -> list[float]:
     """Train a model in place and leave it in eval mode.
 
@@ -50,13 +53,16 @@ def fit(
     teacher : Teacher or Ensemble, optional
         Required if the loss has a teacher term and the examples have no scores.
     folder : Path, optional
-        Where states are saved and resumed from.
+        Where states are saved and resumed from. A state records settings, loss, the digests of model and teacher,
+        and the first batch; only the same is resumed.
     report : callable, optional
         Called with the number of each step and its losses by the names of `Parts`.
     watch : Watch, optional
         Measures during training; the model ends with the best weights measured.
     processes : Processes, optional
         `processes.connected()` under torchrun; batches are then global, split over the processes.
+    made_of : mapping of name → JSON value, optional
+        What else a resumed run must have been made of, such as the digest of its data.
 
     Returns
     -------
@@ -67,12 +73,15 @@ def fit(
     ------
     ValueError
         If the loss of a step is not finite, the loss needs a teacher that is missing,
-        or the saved state was made with other settings.
+        or the saved state was made of something else or cannot be read.
     TypeError
         If the loss has a token similarity term and the teacher is an ensemble.
     """
     _check(model, loss, settings, teacher, processes or Processes())
-    run = TrainingRun(model, loss, settings, teacher, folder, watch, processes or Processes())
+    known = {**(made_of or {})}
+    if folder:
+        known |= provenance.of_fit(settings, loss, model.digest, teacher.digest if teacher else "", batches(0))
+    run = TrainingRun(model, loss, settings, teacher, folder, watch, processes or Processes(), known)
     run.resume()
     losses = []
     model.train()

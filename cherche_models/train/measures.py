@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -37,9 +37,19 @@ class CollectionMeasure:
         Ids.
     depth : int
         BM25 candidates per query.
+    query_length, document_length : int
+        Maximum lengths in tokens; 0 for the model's own.
     """
 
-    def __init__(self, collection: Collection, queries: Sequence[str], depth: int = 50) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        queries: Sequence[str],
+        depth: int = 50,
+        *,
+        query_length: int = 0,
+        document_length: int = 0,
+    ) -> None:
         self._texts = {query: collection.queries[query] for query in queries}
         self._qrels = {query: collection.qrels[query] for query in queries}
         texts = collection.texts()
@@ -48,17 +58,22 @@ class CollectionMeasure:
         judged = (key for row in self._qrels.values() for key in row if key in texts)
         ids = dict.fromkeys([*judged, *(key for found in self._found.values() for key in found)])
         self._documents = {key: texts[key] for key in ids}
+        self._lengths: dict[Kind, int] = {"query": query_length, "document": document_length}
 
     def __call__(self, model: Model) -> dict[str, float]:
         """The mean over the heads, then each head; larger is better."""
-        documents = dict(zip(self._documents, model.encode(list(self._documents.values()), "document"), strict=True))
-        queries = dict(zip(self._texts, model.encode(list(self._texts.values()), "query"), strict=True))
+        documents = self._encode(model, self._documents, "document")
+        queries = self._encode(model, self._texts, "query")
         heads = {}
         if model.sparse:
             heads["sparse"] = self._measure(self._by_weights(queries, documents))
         if model.late_interaction:
             heads["rerank"] = self._measure(self._by_vectors(queries, documents))
         return {"ndcg@10": sum(heads.values()) / len(heads), **heads}
+
+    def _encode(self, model: Model, texts: Mapping[str, str], kind: Kind) -> dict[str, Encoding]:
+        length = _shorter(self._lengths[kind], model, kind)
+        return dict(zip(texts, model.encode(list(texts.values()), kind, length), strict=True))
 
     def _measure(self, rankings: dict[str, list[str]]) -> float:
         return evaluate(rankings, self._qrels, ["ndcg@10"])["ndcg@10"]
@@ -122,7 +137,7 @@ class ExampleMeasure:
         return {"mrr": sum(heads.values()) / len(heads), **heads}
 
     def _encode(self, model: Model, texts: Sequence[str], kind: Kind) -> list[Output]:
-        length = min(self._lengths[kind], model.formats[kind].max_length)
+        length = _shorter(self._lengths[kind], model, kind)
         size = _QUERIES if kind == "query" else _TEXTS
         tokens = model.tokenize(texts, kind, length)
         return [model(*model.collate(tokens[i : i + size], kind), kind) for i in range(0, len(tokens), size)]
@@ -133,6 +148,12 @@ class ExampleMeasure:
         others = torch.ones_like(found, dtype=torch.bool).scatter(1, self._columns.unsqueeze(1), False)
         rank = 1 + ((found >= own) & others).sum(dim=1)  # ties count against the positive: a constant scorer is worst
         return float((1.0 / rank).mean())
+
+
+def _shorter(length: int, model: Model, kind: Kind) -> int:
+    """A length, but no more than the model's own; 0 for that."""
+    own = model.formats[kind].max_length
+    return min(length or own, own)
 
 
 def _sparse(queries: Output, documents: Output) -> Tensor:

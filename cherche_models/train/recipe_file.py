@@ -170,6 +170,8 @@ class Evaluation(_Table):
         Steps between measurements; 0 for ten in a run.
     patience : int
         Early stopping: measurements without a new best after which the run stops; 0 to disable.
+    query_length, document_length : int
+        Maximum tokens of the texts that are measured; 0 for those of `training`.
     """
 
     held_out: int = Field(0, ge=0)
@@ -178,6 +180,8 @@ class Evaluation(_Table):
     queries: int = Field(200, ge=1)
     every: int = Field(0, ge=0)
     patience: int = Field(0, ge=0)
+    query_length: int = Field(0, ge=0)
+    document_length: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cherche_models.losses import JointLoss
 from cherche_models.train import log
 from cherche_models.train.settings import Settings
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
-"""Called with the kind of an event (``note``, ``plan``, ``step``, ``measured``, ``done``) and its values."""
+"""Called with the kind of an event (``note``, ``progress``, ``plan``, ``step``, ``measured``, ``done``) and its values.
+
+Values of ``progress``: ``what`` is counted, how many are ``done``, and ``of`` how many.
+"""
 
 _FILE = "log.jsonl"
 
@@ -24,20 +28,25 @@ class Reports:
     folder : Path
         Of the run's state.
     settings : Settings
+    loss : JointLoss
+        Its weights make the parts of a step in the log add up to the step's loss.
     on_event : callable
     is_first : bool
         Whether this process writes the log.
     """
 
-    def __init__(self, folder: Path, settings: Settings, on_event: OnEvent, *, is_first: bool = True) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, loss: JointLoss, on_event: OnEvent, *, is_first: bool = True
+    ) -> None:
         self._log = log.Log(folder / _FILE)
-        self._settings, self._emit, self._is_first = settings, on_event, is_first
+        self._settings, self._loss, self._emit, self._is_first = settings, loss, on_event, is_first
         self._started = time.perf_counter()
 
     def step(self, step: int, parts: dict[str, float]) -> None:
         """Report the losses of a step, from 0."""
         seconds = time.perf_counter() - self._started
-        terms = {name: value for name, value in parts.items() if value and name != "total"}
+        weights = self._loss.weights(step)
+        terms = {name: weights[name] * value for name, value in parts.items() if weights.get(name) and value}
         rate = self._settings.rate(step)
         if self._is_first:
             self._log.write(step + 1, loss=parts["total"], parts=terms, rate=rate, seconds=round(seconds, 3))

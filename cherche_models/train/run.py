@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from cherche_models import hub
 from cherche_models.models.base import Model
-from cherche_models.train import card, curves, head, query_table, sources
+from cherche_models.train import card, curves, head, provenance, query_table, run_state, sources
 from cherche_models.train.fit import fit
 from cherche_models.train.lora import lora
 from cherche_models.train.optimizer import trained
@@ -40,6 +39,7 @@ _PCA_TEXTS = 512
 class _Prepared:
     recipe: Recipe
     model: Model
+    made_of: provenance.MadeOf
     found: Sources
     teacher: Teacher | None
     processes: Processes
@@ -68,7 +68,7 @@ def run(path: Path, out: Path, on_event: OnEvent, *, plan_only: bool = False) ->
     Raises
     ------
     RecipeError, DataError, CheckpointError, ValueError, ImportError, OSError
-        Naming the item that prevents the run and the next step.
+        Naming the item that prevents the run and the next step; a folder that holds the run of another recipe too.
     """
     processes = connected()
     emit: OnEvent = on_event if processes.is_first else (lambda *_: None)
@@ -89,7 +89,6 @@ def run(path: Path, out: Path, on_event: OnEvent, *, plan_only: bool = False) ->
 
 
 def _prepare(recipe: Recipe, folder: Path, processes: Processes, on_event: OnEvent) -> _Prepared:
-    found = sources.gather(recipe, folder, processes, lambda text: on_event("note", {"text": text}))
     torch.manual_seed(recipe.training.seed)
     model = hub.load(
         recipe.base,
@@ -100,11 +99,15 @@ def _prepare(recipe: Recipe, folder: Path, processes: Processes, on_event: OnEve
         dim=recipe.dim,
     )
     _configure(model, recipe)
+    made_of = provenance.of_recipe(recipe, model.digest)
+    if state := run_state.found_in(folder):  # `fit` checks again, but after hours of mining
+        provenance.check(folder, state[1], made_of)
+    found = sources.gather(recipe, folder, processes, on_event)
     teacher = None
     if (table := recipe.teacher) and table.sentence_transformer and recipe.loss.is_taught:
         length = table.max_length or 512
         teacher = Teacher(hub.resolve(table.sentence_transformer), temperature=table.temperature, max_length=length)
-    return _Prepared(recipe, model, found, teacher, processes, folder, on_event)
+    return _Prepared(recipe, model, made_of, found, teacher, processes, folder, on_event)
 
 
 def _configure(model: Model, recipe: Recipe) -> None:
@@ -144,8 +147,11 @@ def _plan(prepared: _Prepared) -> TrainingPlan:
     """Measure the model before training, and time and memory of a few steps at learning rate 0."""
     recipe, found, model = prepared.recipe, prepared.found, prepared.model
     started = time.perf_counter()
+    if found.measure:
+        prepared.on_event("note", {"text": f"measuring the base on {found.measured_on}"})
     before = dict(found.measure(model)) if found.measure and prepared.processes.is_first else {}
     measuring = time.perf_counter() - started
+    prepared.on_event("note", {"text": "measuring time and memory of a few steps"})
     measured = cost(model, found.batches, recipe.loss, recipe.training, prepared.teacher, prepared.processes)
     done = completed_steps(prepared.folder)
     left = max(0, recipe.training.steps - done)
@@ -192,16 +198,13 @@ def _interval(recipe: Recipe) -> int:
 
 def completed_steps(folder: Path) -> int:
     """Steps of the state that a run's folder holds; 0 without one."""
-    path = folder / "state.safetensors"
-    if not path.exists():
-        return 0
-    with safe_open(str(path), framework="pt") as file:
-        return int((file.metadata() or {}).get("step", 0))
+    found = run_state.found_in(folder)
+    return found[0] if found else 0
 
 
 def _train(prepared: _Prepared, plan: TrainingPlan) -> dict[str, Any]:
     recipe, processes, emit = prepared.recipe, prepared.processes, prepared.on_event
-    reports = Reports(prepared.folder, recipe.training, emit, is_first=processes.is_first)
+    reports = Reports(prepared.folder, recipe.training, recipe.loss, emit, is_first=processes.is_first)
     started = time.perf_counter()
     watch = None
     if prepared.found.measure:
@@ -221,6 +224,7 @@ def _train(prepared: _Prepared, plan: TrainingPlan) -> dict[str, Any]:
         report=reports.step,
         watch=watch,
         processes=processes,
+        made_of=prepared.made_of,
     )
     return {**summary(prepared.folder), "seconds": time.perf_counter() - started, "before": plan.before}
 

@@ -6,21 +6,22 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cherche_models.losses import JointLoss, Parts, Targets
 from cherche_models.models.base import Model, Output
-from cherche_models.train import gradient, watch
+from cherche_models.train import gradient, provenance, watch
 from cherche_models.train.batch import TrainingBatch, assemble
 from cherche_models.train.optimizer import Average, adamw, set_rate, trained
 from cherche_models.train.processes import Processes
+from cherche_models.train.provenance import MadeOf
 from cherche_models.train.rows import Example
 from cherche_models.train.settings import Settings
 from cherche_models.train.teacher import AnyTeacher, Teacher
@@ -29,6 +30,7 @@ from cherche_models.train.watch import Best, Watch
 _DF_MEMORY = 0.99
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _FREQUENCIES = "frequencies"
+_STATE = "state.safetensors"
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class TrainingRun:
         Completed steps.
     stopped : bool
         Whether early stopping ended the run.
+    made_of : mapping
+        Recorded in the state, which only a run of the same resumes; see `provenance`.
     """
 
     model: Model
@@ -50,6 +54,7 @@ class TrainingRun:
     folder: Path | None
     watch: Watch | None
     processes: Processes
+    made_of: MadeOf = field(default_factory=dict)
     done: int = 0
     stopped: bool = False
     optimizer: torch.optim.Optimizer = field(init=False)
@@ -83,7 +88,13 @@ class TrainingRun:
         return parts
 
     def resume(self) -> None:
-        """Restore the state saved in the folder, if there is one."""
+        """Restore the state saved in the folder, if there is one.
+
+        Raises
+        ------
+        ValueError
+            If another run made it, or a part of it is missing or damaged.
+        """
         path = self._path()
         if path is not None and path.exists():
             _read(path, self)
@@ -167,7 +178,7 @@ class TrainingRun:
             self._saved = self.done
 
     def _path(self) -> Path | None:
-        return self.folder / "state.safetensors" if self.folder else None
+        return self.folder / _STATE if self.folder else None
 
 
 def _on(targets: Targets, device: torch.device) -> Targets:
@@ -187,7 +198,7 @@ def _write(path: Path, run: TrainingRun) -> None:
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
         for moment, value in run.optimizer.state.get(parameter, {}).items():
             tensors[f"{moment}/{name}"] = value.contiguous()
-    about = {"step": str(run.done), "settings": _canonical(asdict(run.settings)), "stopped": str(int(run.stopped))}
+    about = {"step": str(run.done), "stopped": str(int(run.stopped)), "made_of": json.dumps(dict(run.made_of))}
     if run.average is not None:
         tensors |= {f"average/{name}": value for name, value in run.average.values.items()}
         about["moves"] = str(run.average.moves)
@@ -208,12 +219,11 @@ def _read(path: Path, run: TrainingRun) -> None:
     Raises
     ------
     ValueError
-        If the file was made with other settings, or for another model.
+        As `TrainingRun.resume`.
     """
+    about = _about(path)
+    provenance.check(path.parent, _made_of(about), run.made_of)
     with safe_open(str(path), framework="pt") as file:
-        about = file.metadata() or {}
-        if _completed(about.get("settings", "{}")) != _canonical(asdict(run.settings)):
-            raise ValueError(f"{path} was made with other settings: use those settings, or another folder")
         keys = set(file.keys())
         known = {key.removeprefix("weight/") for key in keys if key.startswith("weight/")}
         parameters = trained(run.model)
@@ -241,11 +251,30 @@ def _on_device(moments: Mapping[str, Tensor], device: torch.device) -> dict[str,
     return {name: value if name == "step" else value.to(device) for name, value in moments.items()}
 
 
-def _completed(stored: str) -> str:
-    """Stored settings, completed by the defaults of settings added since."""
-    found: dict[str, Any] = json.loads(stored)
-    return _canonical({**asdict(Settings(steps=0)), **found})
+def found_in(folder: Path) -> tuple[int, MadeOf | None] | None:
+    """Completed steps of the state in a folder, and what it was made of; None where there is no state.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    path = folder / _STATE
+    if not path.exists():
+        return None
+    about = _about(path)
+    return int(about.get("step", 0)), _made_of(about)
 
 
-def _canonical(settings: Mapping[str, object]) -> str:
-    return json.dumps(settings, sort_keys=True)
+def _about(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}) — restore it, or remove {path.parent} to start again"
+        ) from error
+
+
+def _made_of(about: Mapping[str, str]) -> dict[str, Any] | None:
+    return json.loads(about["made_of"]) if "made_of" in about else None

@@ -31,10 +31,16 @@ class SelfTeacher:
         Its factors bring the heads' scores to one scale.
     settings : Settings
         Maximum lengths and number format of the training.
+
+    Attributes
+    ----------
+    digest : str
+        Of the model.
     """
 
     def __init__(self, model: Model, loss: JointLoss, settings: Settings) -> None:
         self._model = deepcopy(model).eval().requires_grad_(False)
+        self.digest = model.digest
         self._loss, self._settings = loss, settings
 
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:

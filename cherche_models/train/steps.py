@@ -12,9 +12,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from cherche_models.errors import ItemError
 from cherche_models.losses import flops, known_relevant, maxsim_scores, ranking, sparse_scores, term_scores
 from cherche_models.losses.modules import bounded
 from cherche_models.models.base import Model, Output
+from cherche_models.texts import check_texts
 from cherche_models.tokenizer import Kind
 
 Losses = dict[str, Tensor]
@@ -55,8 +57,8 @@ def train_colbert(
     Raises
     ------
     ValueError
-        If the columns differ in length or are empty, the model lacks the head, or
-        the loss is not finite; the weights are unchanged.
+        If the columns differ in length or are empty, the model lacks the head, the loss is not finite, or
+        an anchor's negative is its positive, or another of its positives (`ItemError`); the weights are unchanged.
     """
     with _training(model):
         queries, documents, columns, masked = _run(model, anchor, positive, negative, in_batch_negatives)
@@ -212,6 +214,8 @@ def _run(
         raise ValueError(
             f"{len(anchor)} anchors, {len(positive)} positives, {len(negative)} negatives: give the same number of each"
         )
+    for texts in (anchor, positive, negative):
+        check_texts(texts)
     documents = list(dict.fromkeys([*positive, *negative]))
     known: dict[str, set[str]] = {}
     for query, document in zip(anchor, positive, strict=True):
@@ -222,6 +226,13 @@ def _run(
         own = torch.tensor([column[document] for document in negative]).unsqueeze(1)
         masked = masked | torch.ones_like(masked).scatter(1, own, False)
     columns = torch.tensor([column[document] for document in positive])
+    alone = masked.scatter(1, columns.unsqueeze(1), True).all(dim=1)
+    if bool(alone.any()):
+        raise ItemError(
+            int(alone.nonzero()[0]),
+            "of the anchors has nothing to be ranked against, as its negative is a positive of the same anchor: "
+            "give another negative",
+        )
     outputs = _forward(model, anchor, "query"), _forward(model, documents, "document")
     return (*outputs, columns.to(model.device), masked.to(model.device))
 

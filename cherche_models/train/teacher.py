@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from cherche_models import backbone, tokenizer
+from cherche_models.layouts.digest import digest
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.plain import body_of
 from cherche_models.layouts.pooling import takes_first
@@ -42,12 +44,14 @@ class Teacher:
     held : int
         Size of the cache in vectors; first in, first out.
     vectors : Path, optional
-        Folder of a cache on disk instead, without a limit; of this encoder and length alone.
+        Folder of a cache on disk instead, without a limit; of this encoder and length alone, which it records.
 
     Raises
     ------
     CheckpointError
         If the checkpoint cannot be loaded, or its pooling is neither mean nor first token, or further modules follow.
+    ValueError
+        If `vectors` holds those of another encoder or length.
     """
 
     def __init__(
@@ -72,7 +76,13 @@ class Teacher:
         }
         self._first = takes_first(folder)
         self._known: dict[str, Tensor] = {}
-        self._stored = Vectors(vectors, self._backbone.hidden_size) if vectors else None
+        self._encoder = _hashed(digest(folder), length)
+        self._stored = Vectors(vectors, self._backbone.hidden_size, self._encoder) if vectors else None
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what its scores depend on: the checkpoint's files, the length and the temperature."""
+        return _hashed(self._encoder, self.temperature)
 
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
         """Cosines over the temperature, shape (queries, documents)."""
@@ -145,14 +155,22 @@ class Teacher:
     def save(self, path: Path) -> None:
         """Write the cache to a file."""
         if self._known:
-            save_file({"vectors": torch.stack(list(self._known.values()))}, path, {"texts": " ".join(self._known)})
+            about = {"texts": " ".join(self._known), "encoder": self._encoder}
+            save_file({"vectors": torch.stack(list(self._known.values()))}, path, about)
 
     def load(self, path: Path) -> None:
-        """Add the vectors of a file written by `save` to the cache."""
-        from safetensors import safe_open
+        """Add the vectors of a file written by `save` to the cache.
 
+        Raises
+        ------
+        ValueError
+            If they are those of another encoder or length.
+        """
         with safe_open(str(path), framework="pt") as file:
-            texts = (file.metadata() or {})["texts"].split()
+            about = file.metadata() or {}
+        if about.get("encoder") != self._encoder:
+            raise ValueError(f"{path} holds the vectors of another teacher — remove it, or name another file")
+        texts = about["texts"].split()
         self._known.update(zip(texts, load_file(path)["vectors"], strict=True))
 
 
@@ -168,6 +186,7 @@ class Ensemble:
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
         self.teachers = tuple(teachers)
+        self.digest = _hashed(*(teacher.digest for teacher in teachers))
 
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
         """Mean logits, shape (queries, documents)."""
@@ -177,8 +196,16 @@ class Ensemble:
 class AnyTeacher(Protocol):
     """What scores every query of a batch with every document: `Teacher`, `Ensemble`, `SelfTeacher`."""
 
+    @property
+    def digest(self) -> str:
+        """Of what its scores depend on."""
+
     def scores(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
         """Logits, shape (queries, documents)."""
+
+
+def _hashed(*parts: object) -> str:
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 def _mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:

@@ -29,10 +29,22 @@ class Vectors:
         Made if absent.
     width : int
         Dimensions of a vector.
+    encoder : str
+        Digest of what makes the vectors. A folder without a record of it gets one.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds vectors of another encoder.
     """
 
-    def __init__(self, folder: Path, width: int) -> None:
+    def __init__(self, folder: Path, width: int, encoder: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        made_by = folder / "encoder.txt"
+        if encoder and not made_by.exists():
+            made_by.write_text(encoder + "\n", encoding="utf-8")
+        if encoder and made_by.read_text(encoding="utf-8").strip() != encoder:
+            raise ValueError(f"{folder} holds vectors of another encoder or length — remove it, or name another folder")
         self._digests, self._rows, self._width = folder / "digests.bin", folder / "vectors.f16", width
         for path in (self._digests, self._rows):
             path.touch()

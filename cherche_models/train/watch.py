@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -101,6 +102,20 @@ class Best:
 
 
 def read(about: str, folder: Path) -> Best:
-    """The best measurement, from `about` and the file that `save` wrote."""
+    """The best measurement, from `about` and the file that `save` wrote.
+
+    Raises
+    ------
+    ValueError
+        If that file is missing or damaged.
+    """
     stored = json.loads(about)
-    return Best(**stored, weights=load_file(folder / FILE) if stored["value"] is not None else {})
+    if stored["value"] is None:
+        return Best(**stored)
+    try:
+        return Best(**stored, weights=load_file(folder / FILE))
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{folder / FILE}, the best weights of the run, cannot be read ({error}) — "
+            f"restore it, or remove {folder} to start again"
+        ) from error

@@ -54,7 +54,8 @@ class Shown:
     def __call__(self, kind: str, values: Mapping[str, Any]) -> None:
         """Show an event."""
         {
-            "note": lambda: self.output.note(values["text"]),
+            "note": lambda: self._note(values["text"]),
+            "progress": lambda: self.progress(f"{values['done']:,} of {values['of']:,} {values['what']}"),
             "plan": lambda: self._plan(values),
             "step": lambda: self._step(values),
             "measured": lambda: self._measured(values),
@@ -64,6 +65,10 @@ class Shown:
     def close(self) -> None:
         """Wipe the line of progress."""
         self.progress.close()
+
+    def _note(self, text: str) -> None:
+        self.progress.close()
+        self.output.note(text)
 
     def _plan(self, plan: Mapping[str, Any]) -> None:
         if self.plan_only:

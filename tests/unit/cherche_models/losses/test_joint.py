@@ -39,6 +39,18 @@ def test_the_total_is_the_weighted_sum_of_its_parts():
     torch.testing.assert_close(parts.total, by_hand)
 
 
+def test_the_weights_of_a_step_make_the_parts_add_up_to_the_total():
+    _, queries, documents = outputs(requires_grad=False)
+    loss = JointLoss(
+        sparse=2.0, maxsim=0.5, rank=0.3, teacher=0.5, margin=0.1, document_flops=0.2, query_l1=0.1, flops_steps=10
+    )
+    parts = loss(queries, documents, TARGETS, step=5)
+    weights = loss.weights(5)
+    assert set(weights) == {*parts._fields} - {"total"}
+    assert sum(weights[name] * float(getattr(parts, name)) for name in weights) == pytest.approx(float(parts.total))
+    assert weights["document_flops"] == pytest.approx(0.2 / 4)
+
+
 def test_a_model_with_one_head_has_one_loss():
     _, queries, documents = outputs(requires_grad=False)
     sparse = JointLoss()(queries._replace(embeddings=None), documents._replace(embeddings=None), TARGETS, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def test_losses_and_measurements_are_plotted_reproducibly(tmp_path: Path) -> Non
         assert ("<!-- mrr -->" in text) is (name == "measured")
         sizes.append(text.count("<g "))
     assert sizes[0] == sizes[1] < sizes[2]
+
+
+def test_ticks_are_whole_steps(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    written = Log(tmp_path / "log.jsonl")
+    for step in (1, 2):
+        written.write(step, loss=1.0, parts={})
+    curves.draw(tmp_path / "log.jsonl", tmp_path / "curves.svg", "a title")
+    steps = (tmp_path / "curves.svg").read_text().partition('id="matplotlib.axis_2"')[0]
+    ticks = re.findall(r"<!-- ([\d.]+) -->", steps)
+    assert ticks == ["1", "2"]
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,3 +34,16 @@ def test_heads_are_measured_on_the_queries_of_a_collection(load: Load) -> None:
     assert list(found) == ["ndcg@10", "sparse", "rerank"]
     assert all(0 <= value <= 1 for value in found.values())
     assert list(CollectionMeasure(collection, ["q0"])(load("splade"))) == ["ndcg@10", "sparse"]
+
+
+def test_texts_are_measured_at_the_length_that_is_given(load: Load) -> None:
+    documents = {"1": {"_id": "1", "text": "brain of the document protein heart cell"}}
+    collection = Collection(documents, {"q": "the cell"}, {"q": {"1": 1}})
+    model = load("splade")
+    lengths: list[int] = []
+    tokenize = model.tokenize
+    model.tokenize = lambda texts, kind, length: lengths.append(length) or tokenize(texts, kind, length)
+    CollectionMeasure(collection, ["q"], query_length=4, document_length=5)(model)
+    CollectionMeasure(collection, ["q"])(model)
+    own = model.formats
+    assert lengths == [5, 4, own["document"].max_length, own["query"].max_length]

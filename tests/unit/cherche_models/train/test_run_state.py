@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from cherche_models import hub
 from cherche_models.losses import JointLoss
@@ -48,7 +49,26 @@ def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights(base, tmp_pat
 
 def test_a_state_of_another_run_is_refused(base, tmp_path):
     fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path)
-    with pytest.raises(ValueError, match="made with other settings"):
+    with pytest.raises(ValueError, match=r"state of another run: training\.seed was 0 and is 1 — give the same"):
         fit(_model(base), BATCHES, LOSS, replace(SETTINGS, seed=1), folder=tmp_path)
-    with pytest.raises(ValueError, match="belongs to another model"):
+    with pytest.raises(ValueError, match="another run: base was"):
         fit(_model(base, "splade"), BATCHES, LOSS, SETTINGS, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"another run: loss\.sparse was 1\.0 and is 0\.5"):
+        fit(_model(base), BATCHES, replace(LOSS, sparse=0.5), SETTINGS, folder=tmp_path)
+    other = data.mixed(EXAMPLES[1:], {"s": 1}, batch=3, seed=5)
+    with pytest.raises(ValueError, match="another run: first batch was"):
+        fit(_model(base), other, LOSS, SETTINGS, folder=tmp_path)
+    fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path / "noted", made_of={"note": "a"})
+    with pytest.raises(ValueError, match="another run: note was 'a' and is 'b'"):
+        fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path / "noted", made_of={"note": "b"})
+
+
+def test_a_state_without_a_record_or_damaged_is_refused(base, tmp_path):
+    fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path)
+    path = tmp_path / "state.safetensors"
+    save_file(load_file(path), path, {"step": "12"})
+    with pytest.raises(ValueError, match="did not record what it was made of — remove that folder"):
+        fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"state\.safetensors cannot be read .* — restore it, or remove"):
+        fit(_model(base), BATCHES, LOSS, SETTINGS, folder=tmp_path)

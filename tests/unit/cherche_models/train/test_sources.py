@@ -37,13 +37,18 @@ def test_judged_queries_are_mined_and_some_set_aside(base: Path, tmp_path: Path)
     (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
     queries = [{"_id": f"q{i}", "text": f"the {word} document"} for i, word in enumerate(WORDS)]
     (folder / "queries.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queries))
-    (folder / "qrels" / "train.tsv").write_text("".join(f"q{i}\t{i}\t1\n" for i in range(len(WORDS))))
+    judgements = [f"q{i}\t{i}\t1\n" for i in range(len(WORDS))]
+    (folder / "qrels" / "train.tsv").write_text("".join([*judgements, "q0\tgone\t1\n"]))
     events = Events()
     more = "[evaluation]\nheld_out = 2\n"
     run(write_recipe(tmp_path, base, "joint", data='beir = "beir"', more=more), tmp_path / "out", events)
     (plan,) = events.of("plan")
     assert plan["sources"][0]["examples"] == 6
     assert plan["measured_on"] == "2 queries of beir (train) set aside"
+    notes = [note["text"] for note in events.of("note")]
+    assert any(
+        note.startswith("1 of 9 judged documents are not in the corpus of beir, such as 'gone'") for note in notes
+    )
     assert list(plan["before"]) == ["ndcg@10", "sparse", "rerank"]
     examples = list(data.read(tmp_path / "out" / "training" / "examples-0.jsonl"))
     assert all(e.positive not in e.negatives and len(e.negatives) == 7 for e in examples)

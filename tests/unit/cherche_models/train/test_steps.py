@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cherche_models import hub, retrieve, train, utils
+from cherche_models.errors import ItemError
 from cherche_models.losses import flops
 from cherche_models.models import Model
 from cherche_models.train.steps import Losses
@@ -164,3 +165,16 @@ def test_the_dense_score_is_the_retrievers(load: Callable[[str], Model]) -> None
         assert {hit["id"]: hit["similarity"] for hit in hits} == pytest.approx(
             {i: score for i, score in enumerate(row) if i in {hit["id"] for hit in hits}}, rel=1e-4
         )
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_negative_that_is_a_positive_is_named(name: str, load: Callable[[str], Model]) -> None:
+    model = load(name)
+    anchors, positives = ["brain", "heart", "heart"], ["cell", "protein", "a heart"]
+    for negatives in (["index", "protein", "index"], ["index", "a heart", "index"]):
+        with pytest.raises(ItemError, match=r"text 1 of the anchors has nothing to be ranked against"):
+            STEPS[name](model, adam(model), anchors, positives, negatives)
+    with pytest.raises(ItemError, match="text 0 of the anchors"):
+        STEPS[name](model, adam(model), ["brain"], ["cell"], ["cell"], in_batch_negatives=True)
+    with pytest.raises(ItemError, match=r"text 1 has the type float \(nan\)"):
+        STEPS[name](model, adam(model), anchors, ["cell", float("nan"), "a heart"], positives)

@@ -94,6 +94,14 @@ def test_vectors_on_disk_score_as_those_in_memory(tmp_path: Path) -> None:
     assert torch.equal(again.scores(QUERIES, DOCUMENTS), plain.scores(QUERIES, DOCUMENTS))
 
 
+def test_vectors_on_disk_belong_to_one_encoder_and_length(tmp_path: Path) -> None:
+    folder = checkpoints.encoder(tmp_path / "teacher", seed=7)
+    Teacher(folder, max_length=16, vectors=tmp_path / "vectors").learn(["a text"])
+    for other, length in ((folder, 24), (checkpoints.encoder(tmp_path / "other", seed=8), 16)):
+        with pytest.raises(ValueError, match="holds vectors of another encoder or length — remove it"):
+            Teacher(other, max_length=length, vectors=tmp_path / "vectors")
+
+
 def test_an_ensemble_is_the_mean_of_its_teachers_logits(tmp_path: Path) -> None:
     some = [
         Teacher(checkpoints.encoder(tmp_path / str(seed), seed=seed), temperature=temperature, max_length=16)

@@ -61,6 +61,11 @@ def test_an_interrupted_run_remembers_its_best(load: Load, tmp_path: Path) -> No
     model = load("colbert")
     fit(model, batches, JointLoss(), SETTINGS, watch=watch, folder=tmp_path)
     torch.testing.assert_close(first(model), seen[0], rtol=0, atol=0)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match=r"best\.safetensors, the best weights of the run, cannot be read .* restore it"
+    ):
+        fit(load("colbert"), batches, JointLoss(), SETTINGS, watch=watch, folder=tmp_path)
 
 
 def test_every_step_that_a_window_passes_is_measured_once(load: Load) -> None:
