@@ -6,6 +6,7 @@ hidden states, the transform of the masked-LM head, and its decoder matrix.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -192,6 +193,7 @@ def _load(
             config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
             model, info = _from_pretrained(folder, config, kind, dtype, allow_pickle)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        _check_code(folder)
         raise CheckpointError(
             f"{folder} cannot be loaded: {error}",
             "check that it is a complete checkpoint of an architecture that transformers knows",
@@ -199,11 +201,28 @@ def _load(
     absent = {key for key in info["missing_keys"] if not (new_head and _is_head(model, key))}
     missing = sorted(absent | {key for key, *_ in info["mismatched_keys"]})
     if missing:
+        _check_code(folder)
         raise CheckpointError(
             f"{folder} lacks {len(missing)} of the tensors it needs ({', '.join(missing[:3])}), which would be random",
             needs,
         )
     return model
+
+
+def _check_code(folder: Path) -> None:
+    """Name its author's code as the reason why a checkpoint cannot be loaded, if it asks for some."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return
+    asked = config.get("auto_map") if isinstance(config, dict) else None
+    if asked:
+        named = ", ".join(str(one) for one in (asked.values() if isinstance(asked, dict) else [asked]))
+        raise CheckpointError(
+            f"{folder} needs code of its author ({named}), which is never run here",
+            f"use a model of an architecture that transformers has itself; {config.get('model_type')!r} with this code "
+            "is none",
+        )
 
 
 def _is_head(model: PreTrainedModel, key: str) -> bool:
@@ -212,8 +231,8 @@ def _is_head(model: PreTrainedModel, key: str) -> bool:
 
 
 _NO_HEAD = (
-    "this checkpoint has no masked-LM head of a known kind (BERT, DistilBERT, RoBERTa, ELECTRA, ModernBERT and "
-    "similar ones), which term weights need"
+    "this checkpoint has no masked-LM head of a known kind (BERT, DistilBERT, RoBERTa, ALBERT, ELECTRA, ModernBERT "
+    "and similar ones), which term weights need"
 )
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 _POOLED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})
@@ -285,6 +304,8 @@ def _transform_of(model: PreTrainedModel) -> _Transform | None:
         return _bert
     if hasattr(model, "vocab_transform"):
         return _distilbert
+    if hasattr(model, "predictions") and hasattr(model.predictions, "LayerNorm"):
+        return _albert
     if hasattr(model, "lm_head") and hasattr(model.lm_head, "layer_norm"):
         return _roberta
     if hasattr(model, "generator_predictions"):
@@ -299,6 +320,12 @@ def _bert(model: _Parts, hidden: Tensor) -> Tensor:
 
 def _distilbert(model: _Parts, hidden: Tensor) -> Tensor:
     transformed: Tensor = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+    return transformed
+
+
+def _albert(model: _Parts, hidden: Tensor) -> Tensor:
+    head = model.predictions
+    transformed: Tensor = head.LayerNorm(head.activation(head.dense(hidden)))
     return transformed
 
 

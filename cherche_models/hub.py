@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
@@ -20,7 +19,7 @@ from cherche_models.layouts.digest import digest as digest
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.source import PRETRAINED as PRETRAINED
-from cherche_models.layouts.source import TEXTS
+from cherche_models.layouts.source import REFUSALS, TEXTS
 from cherche_models.layouts.source import resolve as resolve
 from cherche_models.models import ARCHITECTURES, CrossEncoder, Model
 from cherche_models.runtime.calibration import Choice
@@ -217,8 +216,9 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
     folder : str or Path
     format : {"sentence-transformers", "pylate", "neural-cherche", "onnx", "int8", "cherche"}
         The term weights as a SparseEncoder, the token embeddings as a ColBERT, either
-        with neural-cherche's two files, the model as `save` writes it and its encoder
-        as a graph beside it, for ``load(folder, runtime="onnx")`` and other runtimes, or
+        with neural-cherche's two files, the model as `save` writes it and a graph beside it
+        that gives hidden states, term weights and token embeddings (`models.Model.graph_outputs`),
+        for ``load(folder, runtime="onnx")`` and other runtimes, or
         the model as `save` writes it: in int8, a quarter of the size, or as it is. A
         SparseEncoder has one maximum length in its layout: it cuts queries as documents.
 
@@ -236,9 +236,9 @@ def export(model: Model, folder: str | Path, format: Format = "sentence-transfor
         table.export(model.checkpoint(), path, format)
         return
     _check_onnx(model)
-    from cherche_models.runtime.onnx import export_encoder
+    from cherche_models.runtime.onnx import export_graph
 
-    export_encoder(model.backbone, path)
+    export_graph(model, path)
     save(model, path)
 
 
@@ -277,7 +277,7 @@ def push_to_hub(
     Raises
     ------
     CheckpointError
-        If a folder holds no model that can be loaded, or the hub refuses.
+        If a folder holds no model that can be loaded, or the hub refuses or cannot be reached.
     """
     with tempfile.TemporaryDirectory() as scratch:
         if isinstance(model, Model):
@@ -302,7 +302,7 @@ def push_to_hub(
                     path_in_repo="README.md",
                     commit_message="Describe the model",
                 )
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
+        except REFUSALS as error:
             raise CheckpointError(
                 f"the hub does not take {repo_id} ({error})", "check the name, the network and HF_TOKEN"
             ) from error

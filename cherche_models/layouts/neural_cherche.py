@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,26 @@ def holds(checkpoint: Checkpoint) -> bool:
 def export(checkpoint: Checkpoint, folder: Path) -> None:
     """Write what neural-cherche loads: ``linear.pt`` is a pickle of one tensor.
 
+    Of a joint model, which it does not have, the term weights are written, with a warning; and of a sparse one
+    that keeps all terms of a text, another says how many neural-cherche keeps.
+
     Raises
     ------
     ValueError
         If it has no such model, or no setting for one of the model's text formats.
     """
+    if checkpoint.architecture == "joint":
+        warnings.warn(
+            "neural-cherche has no model with both heads: the term weights alone are exported, as a splade model",
+            stacklevel=2,
+        )
+        checkpoint = replace(checkpoint, architecture="splade", heads={})
     if checkpoint.architecture not in _ALL:
         raise ValueError(f"neural-cherche has no {checkpoint.architecture} model: export it in another format")
     _check(checkpoint)
+    if checkpoint.sparse and not all(style.terms for style in checkpoint.formats.values()):
+        lengths = ", ".join(f"{style.max_length} of a {kind}" for kind, style in checkpoint.formats.items())
+        warnings.warn(f"neural-cherche keeps at most as many terms as tokens: {lengths}", stacklevel=2)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.backbone.save(folder)
     checkpoint.tokenizer.save(folder, checkpoint.formats["document"].max_length)
@@ -92,7 +105,7 @@ def _check(checkpoint: Checkpoint) -> None:
     for kind, style in checkpoint.formats.items():
         odd = [name for name in ("expand", "attend_expansion") if getattr(style, name)]
         odd += [] if style.marker is None else ["marker"]
-        odd += ["terms"] if checkpoint.sparse and style.terms != style.max_length else []
+        odd += ["terms"] if checkpoint.sparse and style.terms not in (0, style.max_length) else []
         odd += ["skip"] if skipped else []
         if odd:
             raise ValueError(

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from cherche_models import tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import idf, settings, sparse_encoder
 from cherche_models.layouts.checkpoint import IDF, WEIGHT, Checkpoint, Head
+from cherche_models.layouts.digest import file_digest
 from cherche_models.layouts.files import read_json, read_tensor, write_json, write_tensors
 from cherche_models.layouts.request import Request
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -21,6 +23,7 @@ _QUERY, _BODY, _POOLING = (
     "document_0_MLMTransformer",
     "document_1_SpladePooling",
 )
+_SPLADE = (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"])
 
 
 def matches(folder: Path) -> bool:
@@ -34,8 +37,10 @@ def read(folder: Path, request: Request) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If its routes are others than a table and SPLADE.
+        If its routes are others than a table and SPLADE, or twice the same SPLADE.
     """
+    if shared := _shared(folder):
+        return _read_shared(folder, shared, request)
     wanted = request.choose("inference_free", ("splade",), folder)
     query, documents = _routes(folder)
     found = sparse_encoder.without_heads(folder, folder / documents[0], folder / documents[1], wanted, request)
@@ -102,17 +107,68 @@ def _written() -> dict[str, Any]:
     }
 
 
-def _routes(folder: Path) -> tuple[str, list[str]]:
+def _shared(folder: Path) -> list[tuple[str, str]]:
+    """Module folders of queries and of documents, in pairs, where both are masked-LM transformers with SPLADE pooling.
+
+    Raises
+    ------
+    CheckpointError
+        If they are two different models: a query's weights and a document's are then of two encoders.
+    """
+    kinds, structure = _structure(folder)
+    sides = [structure.get(side, []) for side in ("query", "document")]
+    if any([kinds.get(name) for name in side] not in _SPLADE for side in sides):
+        return []
+    pairs = [(str(query), str(document)) for query, document in zip(*sides, strict=True)]
+    for query, document in pairs:
+        if unlike := _differences(folder / query, folder / document):
+            raise CheckpointError(
+                f"{folder} encodes queries and documents by two masked-LM transformers, which differ in "
+                f"{', '.join(unlike[:3])}",
+                f"load the folder of either by itself, such as {folder / query}: a model here has one encoder for both",
+            )
+    return pairs
+
+
+def _differences(one: Path, other: Path) -> list[str]:
+    """Names of the files that differ, apart from lengths, which each side may have of its own."""
+    names = {path.name for folder in (one, other) for path in folder.iterdir() if path.is_file()}
+    names -= {"sentence_bert_config.json", "tokenizer_config.json", "README.md"}
+    return sorted(name for name in names if _digest(one / name) != _digest(other / name))
+
+
+def _digest(path: Path) -> str:
+    return file_digest(path) if path.is_file() else ""
+
+
+def _read_shared(folder: Path, pairs: list[tuple[str, str]], request: Request) -> Checkpoint:
+    """SPLADE, whose queries may have a length of their own."""
+    wanted = request.choose("splade", (), folder)
+    (query, body), (_, pooling) = pairs
+    found = sparse_encoder.without_heads(folder, folder / body, folder / pooling, wanted, request)
+    formats: dict[Kind, TextFormat] = {}
+    for kind, side in (("document", body), ("query", query)):
+        own = read_json(folder / side / "sentence_bert_config.json").get("max_seq_length")
+        longest = min(found.backbone.max_length, tokenizer.load(folder / side).model_max_length)
+        formats[kind] = replace(found.formats[kind], max_length=min(own or longest, longest))
+    return replace(found, formats=settings.formats(folder, formats, found.tokenizer))
+
+
+def _structure(folder: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
     stored = read_json(folder / "router_config.json")
     kinds = {name: str(kind).rpartition(".")[2] for name, kind in stored.get("types", {}).items()}
-    structure = stored.get("structure", {})
+    return kinds, stored.get("structure", {})
+
+
+def _routes(folder: Path) -> tuple[str, list[str]]:
+    kinds, structure = _structure(folder)
     query, document = structure.get("query", []), structure.get("document", [])
-    if [kinds.get(name) for name in query] != ["SparseStaticEmbedding"] or [
-        kinds.get(name) for name in document
-    ] not in (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"]):
+    is_table = [kinds.get(name) for name in query] == ["SparseStaticEmbedding"]
+    if not is_table or [kinds.get(name) for name in document] not in _SPLADE:
         raise CheckpointError(
             f"{folder} routes queries to {query} and documents to {document}",
-            "only a SparseStaticEmbedding beside a masked-LM transformer with SpladePooling can be loaded",
+            "only a SparseStaticEmbedding, or the same model again, beside a masked-LM transformer with SpladePooling "
+            "can be loaded",
         )
     return str(query[0]), [str(name) for name in document]
 

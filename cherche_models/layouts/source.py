@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.digest import PICKLES, WEIGHTS
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the models that ship with the library."""
+
+# The first base of the hub's own error is that of its HTTP client, which differs between releases.
+REFUSALS: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, HFValidationError, OSError)
+"""What the hub's client raises: refusals, names that are none, no network, and offline mode."""
 
 TEXTS = ("*.json", "*.txt", "*.model", "artifact.metadata")
 """Files of a checkpoint beside its weights."""
@@ -46,7 +50,7 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
     wanted = [*TEXTS, *WEIGHTS, *(PICKLES if allow_pickle else ()), *(["onnx/model.onnx*"] if onnx else ())]
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except REFUSALS as error:
         raise CheckpointError(
             f"{source} is neither a folder here nor a model that the hub gives out ({error})",
             "check the name, the network and, for a private model, HF_TOKEN",

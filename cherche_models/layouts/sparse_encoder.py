@@ -56,9 +56,28 @@ def without_heads(root: Path, body_folder: Path, pooling: Path, wanted: Architec
     """Put a checkpoint together from the folders of its parts."""
     body = backbone.load(body_folder, vocabulary=wanted.sparse, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(body_folder)
-    styles = settings.formats(root, default_formats(root, body, words), words)
+    most = _most_terms(root)
+    plain = {kind: replace(style, terms=most) for kind, style in default_formats(root, body, words).items()}
+    styles = settings.formats(root, plain, words)
     how = _pooling(pooling)
     return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, dim=request.dim, **how)
+
+
+def _most_terms(root: Path) -> int:
+    """Most term weights of a text, ``max_active_dims``; 0 for all.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no positive integer.
+    """
+    path = root / "config_sentence_transformers.json"
+    most = read_json(path).get("max_active_dims")
+    if most is None:
+        return 0
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise CheckpointError(f"{path}: max_active_dims is {most!r}", "give a positive integer, or leave it out")
+    return most
 
 
 def modules(folder: Path) -> list[tuple[str, str]]:
@@ -109,7 +128,8 @@ def check(checkpoint: Checkpoint) -> None:
         If it has no setting for one of the model's text formats.
     """
     for kind, style in checkpoint.formats.items():
-        odd = [name for name in ("masks", "terms", "attend_expansion") if getattr(style, name)]
+        odd = [name for name in ("masks", "attend_expansion") if getattr(style, name)]
+        odd += ["terms"] if style.terms != checkpoint.formats["document"].terms else []
         odd += [] if style.marker is None else ["marker"]
         odd += [] if style.special_tokens or IDF in checkpoint.heads else ["special_tokens"]
         if odd:
@@ -148,6 +168,7 @@ def write_config(checkpoint: Checkpoint, folder: Path) -> None:
             "prompts": {"query": prompts["query"], "document": prompts["document"]},
             "default_prompt_name": None,
             "similarity_fn_name": "dot",
+            **({"max_active_dims": most} if (most := checkpoint.formats["document"].terms) else {}),
         },
     )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
+from torch import Tensor
+
 from cherche_models import backbone, tokenizer
+from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
 from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
-from cherche_models.layouts.files import read_json, read_tensor
+from cherche_models.layouts.files import read_json, read_pickle, read_tensor
 from cherche_models.layouts.request import Request
 from cherche_models.tokenizer import Kind, TextFormat
 
@@ -24,12 +27,17 @@ def read(folder: Path, request: Request) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If files are missing.
+        If files are missing, or the model scores otherwise than by the cosines of its tokens.
+    UnsafeCheckpointError
+        If the weights are a pickle and `request` accepts none.
     """
     wanted = request.choose("colbert", (), folder)
     body = backbone.load(folder, vocabulary=False, dtype=request.dtype, allow_pickle=request.allow_pickle)
     words = tokenizer.load(folder)
     stored = read_json(folder / "artifact.metadata")
+    for name, known in (("similarity", "cosine"), ("interaction", "colbert")):
+        if stored.get(name, known) != known:
+            raise CheckpointError(f"{folder} has the {name} {stored[name]!r}", f"only {known!r} can be loaded")
     styles: dict[Kind, TextFormat] = {
         "document": TextFormat(
             min(int(stored.get("doc_maxlen", 220)), body.max_length),
@@ -42,7 +50,18 @@ def read(folder: Path, request: Request) -> Checkpoint:
             attend_expansion=bool(stored.get("attend_to_mask_tokens", False)),
         ),
     }
-    weight = read_tensor(folder / "model.safetensors", LINEAR).to(request.dtype)
+    weight = _projection(folder, request.allow_pickle).to(request.dtype)
     skipped = list(string.punctuation) if stored.get("mask_punctuation", True) else []
     heads = {COLBERT: Head({LINEAR: weight}, {"skiplist_words": skipped})}
     return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)
+
+
+def _projection(folder: Path, allow_pickle: bool) -> Tensor:
+    """The matrix from hidden states to token embeddings, which lies beside the encoder's weights."""
+    pickled = folder / "pytorch_model.bin"
+    if (folder / "model.safetensors").is_file() or not allow_pickle or not pickled.is_file():
+        return read_tensor(folder / "model.safetensors", LINEAR)
+    found = read_pickle(pickled)
+    if LINEAR not in found:
+        raise CheckpointError(f"{pickled} has no tensor {LINEAR!r}", "complete the checkpoint")
+    return found[LINEAR].float()

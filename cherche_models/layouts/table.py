@@ -11,6 +11,7 @@ import torch
 
 from cherche_models.layouts import (
     idf,
+    keys,
     m3,
     multi_vector,
     neural_cherche,
@@ -96,12 +97,15 @@ def has_formats(folder: Path) -> bool:
 def read(folder: Path, request: Request) -> Checkpoint:
     """Read a folder in whatever layout it is, with its tuned weights, digest, codebook and table of query weights.
 
+    Settings that are not honoured are named in warnings; see `keys`.
+
     Raises
     ------
     CheckpointError
         If it cannot be loaded.
     """
     found = settings.with_tuned(layout_of(folder).read(folder, request), folder)
+    keys.warn_of_unknown(folder, sparse=found.sparse)
     wanted = request.architecture or request.known[found.architecture]
     book = load_codebook(folder) if wanted.late_interaction else None
     known = None

@@ -15,7 +15,7 @@ from torch import Tensor
 from cherche_models.backbone import Backbone
 from cherche_models.layouts.checkpoint import IDF, WEIGHT, Activation, Checkpoint, Head, Pooling
 from cherche_models.models.base import Output
-from cherche_models.models.splade import Splade
+from cherche_models.models.splade import Splade, largest
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights, Tokens
 
@@ -96,5 +96,6 @@ class InferenceFree(Splade):
     def _look_up(self, tokens: Tokens) -> TermWeights:
         ids = np.unique(np.array(tokens.ids, dtype=np.uint32))
         weights = self._weights[ids]
-        kept = weights > 0
-        return TermWeights(ids[kept], weights[kept])
+        kept, most = weights > 0, self.formats["query"].terms
+        found = TermWeights(ids[kept], weights[kept])
+        return largest(found, most) if most else found

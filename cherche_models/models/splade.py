@@ -128,6 +128,12 @@ class Splade(Model):
         logits = max_logits(hide_padding(transformed, mask), decoder.weight).float()
         return activate(logits if decoder.bias is None else logits + decoder.bias, self.activation)
 
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """``logits`` and ``term_weights``, those of documents."""
+        logits = self.backbone.decoder(self.backbone.transform(hidden))
+        weights = activate(logits, self.activation) * attention_mask.unsqueeze(-1)
+        return {"logits": logits, "term_weights": weights.sum(1) if self.pooling == "sum" else weights.amax(1)}
+
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights of one batch."""
         hidden = self.runtime.hidden_states(batch)
@@ -143,7 +149,7 @@ class Splade(Model):
             logits = self.runtime.max_logits(self.runtime.transformed(hidden), mask)
             found = _sparsify(logits, batch, self.activation)
         most = self.formats[kind].terms
-        return [_largest(weights, most) for weights in found] if most else found
+        return [largest(weights, most) for weights in found] if most else found
 
     def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
         """``sparse_activations``, shape (texts, vocabulary), cut to as many terms as the format says."""
@@ -242,9 +248,9 @@ def _sparsify(values: Tensor, batch: Batch, activation: Activation | None) -> li
     ]
 
 
-def _largest(weights: TermWeights, most: int) -> TermWeights:
+def largest(weights: TermWeights, most: int) -> TermWeights:
     """The `most` largest weights; ties fall to the smaller id."""
-    kept = weights.weights.argsort(kind="stable")[::-1][:most] if len(weights) > most else None
+    kept = (-weights.weights).argsort(kind="stable")[:most] if len(weights) > most else None
     if kept is None:
         return weights
     kept.sort()

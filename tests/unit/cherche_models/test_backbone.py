@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ FAMILIES = {
     "Roberta": {**SHAPE, "max_position_embeddings": 40},
     "MPNet": {**SHAPE, "max_position_embeddings": 40},
     "Electra": {**SHAPE, "embedding_size": 8},
+    "Albert": {**SHAPE, "embedding_size": 8},
     "ModernBert": {**SHAPE, "max_position_embeddings": 38, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1}
     | {"sep_token_id": 2, "pad_token_id": 0, "global_attn_every_n_layers": 1},
     "DistilBert": {"vocab_size": 50, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
@@ -111,3 +113,20 @@ def test_loading_is_silent(masked_lm: Path, capfd: pytest.CaptureFixture[str]) -
 def test_a_tied_decoder_is_stored_once(masked_lm: Path, tmp_path: Path) -> None:
     backbone.load(masked_lm, vocabulary=True).save(tmp_path)
     assert not [name for name in load_file(tmp_path / "model.safetensors") if "decoder.weight" in name]
+
+
+CODE = {"AutoConfig": "somebody/flash--configuration.FlashConfig", "AutoModel": "somebody/flash--modeling.FlashModel"}
+
+
+@pytest.mark.parametrize("kind", ["new", "bert"])
+def test_code_of_its_author_is_named_as_the_reason(kind: str, tmp_path: Path) -> None:
+    folder = checkpoints.masked_lm(tmp_path)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": kind, "auto_map": CODE}))
+    tensors = load_file(folder / "model.safetensors")
+    renamed = {name.replace("attention.self.query", "mixer.Wq"): tensor for name, tensor in tensors.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"needs code of its author \(somebody/flash--configuration") as caught:
+        backbone.load(folder, vocabulary=True)
+    assert "which is never run here" in str(caught.value)
+    assert repr(kind) in caught.value.next_step

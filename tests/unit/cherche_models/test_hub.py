@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
 from cherche_models import hub, quantized
 from cherche_models.errors import CheckpointError
+from cherche_models.layouts import source
 from cherche_models.models import InferenceFree, Joint, Splade
 from cherche_models.runtime.calibration import choice
 from cherche_models.runtime.device import dtype_name
@@ -202,3 +203,25 @@ def test_what_is_no_model_and_what_the_hub_refuses(joint: Joint, remote: Hub, tm
         hub.push_to_hub(tmp_path / "empty", "me/mine")
     with pytest.raises(CheckpointError, match="the hub does not take mine"):
         hub.push_to_hub(joint, "mine")
+
+
+@pytest.mark.parametrize("error", [OfflineModeIsEnabled, HfHubHTTPError.__bases__[0], TimeoutError])
+def test_a_hub_out_of_reach(error: type[Exception], joint: Joint, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unreachable:
+        def __init__(self, **_: object) -> None: ...
+
+        def create_repo(self, *_: object, **__: object) -> None:
+            raise error("no route to host")
+
+    monkeypatch.setattr(hub, "HfApi", Unreachable)
+    with pytest.raises(CheckpointError, match=r"does not take me/mine \(no route to host\) — check the name"):
+        hub.push_to_hub(joint, "me/mine")
+
+
+def test_a_model_that_the_hub_cannot_give_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> str:
+        raise HfHubHTTPError.__bases__[0]("no route to host")
+
+    monkeypatch.setattr(source, "snapshot_download", unreachable)
+    with pytest.raises(CheckpointError, match=r"neither a folder here nor .* \(no route to host\)"):
+        hub.load("me/mine")

@@ -191,5 +191,18 @@ def test_what_cannot_be_opened_says_why(masked_lm: Path, saved: Path) -> None:
         models.ColBERT(str(saved), compat="1.3")  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="is not a folder"):
         models.ColBERT("./nowhere")
-    with pytest.raises(ValueError, match="neural-cherche has no joint model"):
-        hub.export(hub.load(masked_lm, architecture="joint", new_head=True, device="cpu"), saved, "neural-cherche")
+
+
+def test_the_term_weights_of_a_joint_model_go_to_neural_cherche(masked_lm: Path, tmp_path: Path) -> None:
+    joint = hub.load(masked_lm, architecture="joint", new_head=True, device="cpu", dtype="fp32")
+    with pytest.warns(UserWarning) as caught:
+        hub.export(joint, tmp_path, "neural-cherche")
+    assert "the term weights alone are exported" in str(caught[0].message)
+    assert "keeps at most as many terms as tokens: 64 of a document, 64 of a query" in str(caught[1].message)
+    assert not (tmp_path / "linear.pt").exists()
+    found = models.Splade(str(tmp_path), device="cpu")
+    for kind in ("document", "query"):
+        (ours,), (theirs,) = joint.encode(["neural search"], kind), found.encode(["neural search"], kind)
+        most = found.formats[kind].terms
+        best = sorted(ours.weights.items(), key=lambda pair: -pair[1])[:most]
+        assert dict(theirs.weights.items()) == pytest.approx(dict(best), abs=1e-5)

@@ -1,0 +1,76 @@
+"""A setting that changes results is honoured, or named in a warning."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from cherche_models import hub
+from cherche_models.errors import CheckpointError
+from cherche_models.models import Splade
+from tests import checkpoints
+from tests.unit.cherche_models.layouts.peers import assert_equal_weights, load, sparse_encoder
+
+SENTENCE = "config_sentence_transformers.json"
+UNKNOWN = {
+    SENTENCE: {"score_power": 0.5},
+    "sentence_bert_config.json": {"processing_kwargs": {"text": {"max_length": 9}}},
+    "1_SpladePooling/config.json": {"pruning_ratio": 0.1},
+}
+
+
+def _add(path: Path, **settings: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_setting_is_named(name: str, splade: Splade, tmp_path: Path) -> None:
+    hub.save(splade, tmp_path)
+    _add(tmp_path / name, **UNKNOWN[name], off=False, none=None)
+    ((key, value),) = UNKNOWN[name].items()
+    with pytest.warns(UserWarning, match=f"{key} is .*: it is not known here and has no effect") as caught:
+        load(tmp_path)
+    assert len(caught) == 1
+    assert repr(value) in str(caught[0].message)
+
+
+def test_another_similarity_is_named(splade: Splade, tmp_path: Path) -> None:
+    hub.save(splade, tmp_path)
+    _add(tmp_path / SENTENCE, similarity_fn_name="cosine")
+    with pytest.warns(UserWarning, match="similarity_fn_name is 'cosine': the score here is the dot product"):
+        load(tmp_path)
+
+
+def test_what_we_and_others_save_gives_no_warning(splade: Splade, tmp_path: Path) -> None:
+    hub.save(splade, tmp_path / "ours")
+    made = [tmp_path / "ours", checkpoints.pylate(tmp_path / "pylate"), checkpoints.stanford(tmp_path / "stanford")]
+    sparse_encoder(tmp_path / "ours").save(str(tmp_path / "theirs"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for folder in (*made, tmp_path / "theirs"):
+            load(folder)
+
+
+def test_the_most_terms_of_a_text_are_those_of_sparse_encoder(splade: Splade, tmp_path: Path) -> None:
+    hub.save(splade, tmp_path / "made")
+    _add(tmp_path / "made" / SENTENCE, max_active_dims=5)
+    (tmp_path / "made" / "cherche.json").unlink()
+    model, peer = load(tmp_path / "made"), sparse_encoder(tmp_path / "made")
+    assert peer.max_active_dims == 5
+    (encoding,) = model.encode(["the brain, of a cell"], "document")
+    assert encoding.weights is not None
+    assert len(encoding.weights) == 5
+    assert_equal_weights(model, peer)
+    hub.export(model, tmp_path / "exported")
+    assert_equal_weights(model, sparse_encoder(tmp_path / "exported"))
+
+
+@pytest.mark.parametrize("most", [0, -1, True, "5"])
+def test_a_number_of_terms_that_is_none(most: object, splade: Splade, tmp_path: Path) -> None:
+    hub.save(splade, tmp_path)
+    _add(tmp_path / SENTENCE, max_active_dims=most)
+    with pytest.raises(CheckpointError, match=f"max_active_dims is {most!r} — give a positive integer"):
+        load(tmp_path)
