@@ -233,7 +233,9 @@ class Model(nn.Module, ABC):
         Raises
         ------
         ItemError
-            If a text holds a lone surrogate.
+            If a text is no string, or holds a lone surrogate.
+        TypeError
+            If `texts` is a single text.
         ValueError
             If `max_length` is more than the backbone reads, or leaves no room for a text.
         """
@@ -374,6 +376,23 @@ class Model(nn.Module, ABC):
     def rows(self, kind: Kind) -> int:
         """Rows that the tensors of `encode` without a kind have at least."""
         return self.formats[kind].max_length if self.padding == "max_length" else 0
+
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """Outputs of an exported graph beside the hidden states, by name; see `runtime.onnx`.
+
+        Parameters
+        ----------
+        input_ids, attention_mask : int64 tensors, shape (batch, length)
+        hidden : Tensor, shape (batch, length, hidden)
+
+        Returns
+        -------
+        dict
+            Where there is such a head: ``logits``, shape (batch, length, vocabulary), as sentence-transformers' ONNX
+            backend wants them; ``term_weights``, shape (batch, vocabulary); ``token_embeddings``, shape (batch, length,
+            dim), and ``token_mask``, shape (batch, length): which of them count in a document.
+        """
+        return {}
 
     @abstractmethod
     def empty(self) -> Encoding:

@@ -136,6 +136,15 @@ class Projection(nn.Module):
         # In float32, as bfloat16 would leave lengths up to 0.4 % off.
         return nn.functional.normalize(self.linear(mapped).float(), dim=-1)
 
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """``token_embeddings`` and ``token_mask``; see `Model.graph_outputs`."""
+        own = attention_mask.bool()
+        if self.skip_first:
+            own = own & (attention_mask.cumsum(1) > 1)
+        if self.skip.numel():
+            own = own & ~(input_ids.unsqueeze(-1) == self.skip).any(-1)  # `isin` has no counterpart in ONNX
+        return {"token_embeddings": self(hidden), "token_mask": own}
+
     def mask(self, input_ids: Tensor, real: Tensor, kind: Kind) -> Tensor:
         """Bool tensor, shape (batch, length): tokens that own a vector."""
         if self.skip_first:
@@ -251,6 +260,10 @@ class ColBERT(Model):
         embeddings = self.projection(self.backbone(input_ids, attention_mask))
         real = scored_mask(input_ids, attention_mask, self.tokenizer, self.formats[kind])
         return Output(embeddings=embeddings, mask=self.projection.mask(input_ids, real, kind))
+
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """Those of the projection."""
+        return self.projection.graph_outputs(input_ids, attention_mask, hidden)
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Token embeddings of one batch; with compat 1.4 and one row of zeros for a text's padding."""

@@ -74,6 +74,11 @@ class Joint(Splade):
             self.projection.mask(input_ids, real, kind),
         )
 
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """Those of both heads."""
+        rows = self.projection.graph_outputs(input_ids, attention_mask, hidden)
+        return {**super().graph_outputs(input_ids, attention_mask, hidden), **rows}
+
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights and token embeddings of one batch."""
         hidden = self.runtime.hidden_states(batch)

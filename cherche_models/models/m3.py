@@ -97,6 +97,13 @@ class M3(Model):
         mask = self.projection.mask(input_ids, attention_mask.bool(), kind)
         return Output(dense, self.projection(hidden), mask)
 
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """``term_weights`` and the outputs of the projection."""
+        weights = self._token_weights(hidden, input_ids, attention_mask)
+        nothing = weights.new_zeros(weights.shape[0], len(self.vocabulary))
+        dense = nothing.scatter_reduce(1, input_ids, weights, "amax")
+        return {"term_weights": dense, **self.projection.graph_outputs(input_ids, attention_mask, hidden)}
+
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights and token embeddings of one batch."""
         hidden = self.runtime.hidden_states(batch)
@@ -129,7 +136,8 @@ class M3(Model):
         """Weight of each position, shape (batch, length), float32; 0 for padding and special tokens."""
         weights = torch.relu(self.lexical(hidden.to(self.lexical.weight.dtype)).squeeze(-1).float())
         unweighted = torch.tensor(sorted(self._unweighted), device=input_ids.device)
-        return weights.masked_fill(~attention_mask.bool() | torch.isin(input_ids, unweighted), 0.0)
+        bare = (input_ids.unsqueeze(-1) == unweighted).any(-1)  # `isin` has no counterpart in ONNX
+        return weights.masked_fill(~attention_mask.bool() | bare, 0.0)
 
 
 def _terms(ids: np.ndarray, weights: np.ndarray, most: int, position: int) -> TermWeights:

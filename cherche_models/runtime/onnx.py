@@ -11,7 +11,7 @@ import io
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class OnnxRuntime(TorchRuntime):
     backbone : Backbone
         The exported model.
     path : Path
-        Written by `export_encoder`.
+        Written by `export_graph`.
     threads : int
         0 for the number of cores.
 
@@ -49,7 +49,7 @@ class OnnxRuntime(TorchRuntime):
 
     def __init__(self, backbone: Backbone, path: Path, threads: int = 0) -> None:
         super().__init__(backbone)
-        self._session = _session(path, threads)
+        self._session, self._options = _session(path, threads)
         found = {node.name for node in (*self._session.get_inputs(), *self._session.get_outputs())}
         if not {*_INPUTS, _OUTPUT} <= found:
             raise CheckpointError(
@@ -60,12 +60,24 @@ class OnnxRuntime(TorchRuntime):
     def hidden_states(self, batch: Batch) -> Tensor:
         """Last hidden states, shape (batch, length, hidden)."""
         inputs = {"input_ids": batch.input_ids.cpu().numpy(), "attention_mask": batch.attention_mask.cpu().numpy()}
-        (hidden,) = self._session.run([_OUTPUT], inputs)
+        (hidden,) = self._session.run([_OUTPUT], inputs, self._options)
         return torch.from_numpy(hidden).to(self._backbone.device, self._backbone.dtype)
 
 
-def export_encoder(backbone: Backbone, folder: Path) -> Path:
-    """Write ``onnx/model.onnx``: from token ids and mask to last hidden states, with dynamic batch size and length.
+class Exported(Protocol):
+    """A model with an encoder and further outputs."""
+
+    backbone: Backbone
+
+    def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """What the graph gives beside hidden states, by name."""
+
+
+def export_graph(model: Exported, folder: Path) -> Path:
+    """Write ``onnx/model.onnx``: from token ids and mask to last hidden states and what the heads make of them.
+
+    Batch size and length are dynamic. Any runtime gets term weights and token embeddings from it without this library;
+    `OnnxRuntime` takes the hidden states alone. The outputs are those of `models.Model.graph_outputs`.
 
     Raises
     ------
@@ -74,6 +86,7 @@ def export_encoder(backbone: Backbone, folder: Path) -> Path:
     CheckpointError
         If onnx and onnxscript are not installed.
     """
+    backbone = model.backbone
     if backbone.dtype is not torch.float32:
         raise ValueError(f"the weights are {backbone.dtype}: load the model with dtype='fp32' to export it")
     try:
@@ -85,16 +98,19 @@ def export_encoder(backbone: Backbone, folder: Path) -> Path:
     ids = torch.arange(1, 15, device=backbone.device).reshape(2, 7) % backbone.tokens
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
-    size = sum(tensor.nbytes for tensor in backbone.parameters())
+    graph = _Graph(model).eval()
+    size = sum(tensor.nbytes for tensor in graph.parameters())
+    with torch.inference_mode():
+        names = [_OUTPUT, *model.graph_outputs(ids, mask, backbone(ids, mask))]
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter warns about its own tracing
         torch.onnx.export(
-            _Encoder(backbone).eval(),
+            graph,
             (ids, mask),
             str(path),
             input_names=list(_INPUTS),
-            output_names=[_OUTPUT],
+            output_names=names,
             dynamic_shapes=(free, free),
             dynamo=True,
             verbose=False,
@@ -103,17 +119,18 @@ def export_encoder(backbone: Backbone, folder: Path) -> Path:
     return path
 
 
-class _Encoder(nn.Module):
-    def __init__(self, backbone: Backbone) -> None:
+class _Graph(nn.Module):
+    def __init__(self, model: Exported) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        hidden: Tensor = self.backbone(input_ids, attention_mask)
-        return hidden
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        hidden: Tensor = self.model.backbone(input_ids, attention_mask)
+        return hidden, *self.model.graph_outputs(input_ids, attention_mask, hidden).values()
 
 
-def _session(path: Path, threads: int) -> Any:  # noqa: ANN401  # an optional package's type
+def _session(path: Path, threads: int) -> tuple[Any, Any]:
+    """A session, and the options of its runs."""
     if not path.is_file():
         raise CheckpointError(
             f"{path} does not exist", "export the model first: cherche_models.hub.export(model, folder, 'onnx')"
@@ -125,7 +142,9 @@ def _session(path: Path, threads: int) -> Any:  # noqa: ANN401  # an optional pa
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    run = onnxruntime.RunOptions()
+    run.only_execute_path_to_fetches = True  # not the heads, which torch computes with less memory
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]), run
     except Exception as error:  # ONNX Runtime's errors have no other common base class
         raise CheckpointError(f"{path} cannot be run: {error}", "export the model again") from error

@@ -12,7 +12,7 @@ from cherche_models import hub
 from cherche_models.errors import CheckpointError
 from cherche_models.models import InferenceFree, Joint, Model, Splade
 from cherche_models.runtime.onnx import OnnxRuntime
-from tests import checkpoints
+from tests import checkpoints, published
 
 pytest.importorskip("onnxruntime")
 TEXTS = ["neural sparse search.", "the brain, of a cell", "protein " * 90, "", "heart (cell) index; document?"]
@@ -32,6 +32,10 @@ def splade(joint: Joint, folder: Path) -> Model:
     return Splade(joint.backbone, joint.tokenizer)
 
 
+def m3(joint: Joint, folder: Path) -> Model:
+    return hub.load(published.bge_m3(folder / "m3"), device="cpu", dtype="fp32")
+
+
 @pytest.mark.parametrize("make", [colbert, inference_free, splade, lambda joint, folder: joint])
 def test_encodings_are_those_of_torch(make: Callable[[Joint, Path], Model], joint: Joint, tmp_path: Path) -> None:
     model = make(joint, tmp_path)
@@ -45,6 +49,34 @@ def test_encodings_are_those_of_torch(make: Callable[[Joint, Path], Model], join
                 assert dict(found.weights.items()) == pytest.approx(dict(wanted.weights.items()), abs=1e-4)
             if wanted.embeddings is not None:
                 np.testing.assert_allclose(found.embeddings.vectors, wanted.embeddings.vectors, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [colbert, splade, m3, lambda joint, folder: joint])
+def test_a_plain_runtime_gets_weights_and_vectors(
+    make: Callable[[Joint, Path], Model], joint: Joint, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    model = make(joint, tmp_path)
+    hub.export(model, tmp_path / "export", "onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "export" / "onnx" / "model.onnx"))
+    texts = ["neural sparse search.", "the brain, of a cell", "protein"]
+    tokens = model.tokenize(texts, "document")
+    ids, mask = model.collate(tokens, "document")
+    outputs = [node.name for node in session.get_outputs()]
+    found = dict(
+        zip(outputs, session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}), strict=True)
+    )
+    for row, wanted in enumerate(model.encode(texts, "document")):
+        if wanted.weights is not None:
+            weights = dict(wanted.weights.items())
+            assert set(np.flatnonzero(found["term_weights"][row] > 1e-5)) <= set(weights)
+            assert {i: found["term_weights"][row][i] for i in weights} == pytest.approx(weights, abs=1e-5)
+        if wanted.embeddings is not None:
+            rows = found["token_embeddings"][row][found["token_mask"][row]]
+            np.testing.assert_allclose(rows, wanted.embeddings.vectors, atol=1e-5)
+    if "logits" in outputs:
+        assert found["logits"].shape == (3, ids.shape[1], len(model.vocabulary))
 
 
 def test_the_graph_changes_nothing_of_the_digest(joint: Joint, tmp_path: Path) -> None:
