@@ -33,7 +33,7 @@ def generate(target: Path = TARGET, protos: Path = PROTOS) -> list[Path]:
     ChercheError
         FAILED_PRECONDITION where the compiler is missing or refuses a file.
     """
-    sources = sorted(str(path) for path in protos.rglob("*.proto"))
+    sources = sorted(str(path) for path in (protos / "cherche").rglob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
         _compile([f"--proto_path={protos}", *(f"--{kind}_out={fresh}" for kind in _OUTPUTS), *sources])
@@ -53,8 +53,7 @@ def _compile(arguments: list[str]) -> None:
     except ImportError as error:
         raise precondition("grpcio-tools is not installed", "pip install --group dev") from error
     bundled = resources.files("grpc_tools") / "_proto"
-    status = f"{Path(_googleapis()).parent}"
-    if protoc.main(["protoc", f"--proto_path={bundled}", f"--proto_path={status}", *_plugins(), *arguments]):
+    if protoc.main(["protoc", f"--proto_path={bundled}", *_plugins(), *arguments]):
         raise precondition("protoc refused the contract", "mend what it printed above")
 
 
@@ -62,13 +61,6 @@ def _plugins() -> list[str]:
     """Where this environment's plugins are: it need not be on the PATH."""
     commands = [Path(sys.executable).with_name(f"protoc-gen-{name}") for name in ("mypy", "mypy_grpc")]
     return [f"--plugin={command.name}={command}" for command in commands if command.exists()]
-
-
-def _googleapis() -> Path:
-    """The folder `google` that holds rpc/status.proto."""
-    import google.rpc.status_pb2 as status
-
-    return Path(str(status.__file__)).parents[1]
 
 
 def _finish(target: Path) -> list[Path]:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2 as pb
+from google.rpc import status_pb2
 from grpc_tools import protoc
 
 from sidecar.rpc import generate
 
-FILES = sorted(generate.PROTOS.rglob("*.proto"))
+FILES = sorted((generate.PROTOS / "cherche").rglob("*.proto"))
 RECORD = Path(__file__).with_name("protos.txt")
 
 
@@ -36,9 +37,8 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> list[pb.FileDescriptor
 
 
 def compiled(target: Path) -> list[pb.FileDescriptorProto]:
-    bundled = resources.files("grpc_tools") / "_proto"
-    status = generate._googleapis().parent
-    arguments = [f"--proto_path={generate.PROTOS}", f"--proto_path={bundled}", f"--proto_path={status}"]
+    bundled = resources.files("grpc_tools") / "_proto"  # google/protobuf, which every compiler brings
+    arguments = [f"--proto_path={generate.PROTOS}", f"--proto_path={bundled}"]
     arguments += ["--include_source_info", f"--descriptor_set_out={target}", *map(str, FILES)]
     assert protoc.main(["protoc", *arguments]) == 0
     return list(pb.FileDescriptorSet.FromString(target.read_bytes()).file)
@@ -48,6 +48,18 @@ def test_package_is_the_folder(contract: list[pb.FileDescriptorProto]) -> None:
     assert {file.package for file in contract} == {"cherche.v1"}
     assert {str(Path(file.name).parent) for file in contract} == {"cherche/v1"}
     assert all(re.fullmatch(r"[a-z_]+\.proto", Path(file.name).name) for file in contract)
+
+
+def test_other_languages_have_what_their_compilers_ask_for(contract: list[pb.FileDescriptorProto]) -> None:
+    for file in contract:
+        options = file.options
+        assert (options.go_package, options.java_package) == ("cherche/v1;cherchev1", "cherche.v1")
+        assert options.csharp_namespace == "Cherche.V1"
+
+
+def test_the_vendored_status_is_googles() -> None:
+    theirs = Path(str(status_pb2.__file__)).with_name("status.proto")
+    assert (generate.PROTOS / "google" / "rpc" / "status.proto").read_text() == theirs.read_text()
 
 
 def test_services_end_in_service_and_own_their_messages(contract: list[pb.FileDescriptorProto]) -> None:

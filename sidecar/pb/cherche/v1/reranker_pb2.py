@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from sidecar.pb.cherche.v1 import common_pb2 as cherche_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63herche/v1/reranker.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\"\x93\x01\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12*\n\x05texts\x18\x03 \x01(\x0b\x32\x19.cherche.v1.TextDocumentsH\x00\x12+\n\x05\x63odes\x18\x04 \x01(\x0b\x32\x1a.cherche.v1.CodedDocumentsH\x00\x42\x0b\n\tdocuments\"H\n\rTextDocuments\x12#\n\x05items\x18\x01 \x03(\x0b\x32\x14.cherche.v1.TextItem\x12\x12\n\nmax_length\x18\x02 \x01(\r\"D\n\x0e\x43odedDocuments\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12%\n\x05\x63odes\x18\x02 \x01(\x0b\x32\x16.cherche.v1.TokenCodes\"\x9a\x01\n\x0eRerankResponse\x12\'\n\x06scores\x18\x01 \x03(\x0b\x32\x17.cherche.v1.RerankScore\x12%\n\x05items\x18\x02 \x03(\x0b\x32\x16.cherche.v1.ItemResult\x12\r\n\x05model\x18\x03 \x01(\t\x12)\n\x07timings\x18\x04 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"7\n\x0bRerankScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x32R\n\x0fRerankerService\x12?\n\x06Rerank\x12\x19.cherche.v1.RerankRequest\x1a\x1a.cherche.v1.RerankResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63herche/v1/reranker.proto\x12\ncherche.v1\x1a\x17\x63herche/v1/common.proto\"\x93\x01\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12*\n\x05texts\x18\x03 \x01(\x0b\x32\x19.cherche.v1.TextDocumentsH\x00\x12+\n\x05\x63odes\x18\x04 \x01(\x0b\x32\x1a.cherche.v1.CodedDocumentsH\x00\x42\x0b\n\tdocuments\"H\n\rTextDocuments\x12#\n\x05items\x18\x01 \x03(\x0b\x32\x14.cherche.v1.TextItem\x12\x12\n\nmax_length\x18\x02 \x01(\r\"D\n\x0e\x43odedDocuments\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12%\n\x05\x63odes\x18\x02 \x01(\x0b\x32\x16.cherche.v1.TokenCodes\"\x9a\x01\n\x0eRerankResponse\x12\'\n\x06scores\x18\x01 \x03(\x0b\x32\x17.cherche.v1.RerankScore\x12%\n\x05items\x18\x02 \x03(\x0b\x32\x16.cherche.v1.ItemResult\x12\r\n\x05model\x18\x03 \x01(\t\x12)\n\x07timings\x18\x04 \x01(\x0b\x32\x18.cherche.v1.StageTimings\"7\n\x0bRerankScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x32R\n\x0fRerankerService\x12?\n\x06Rerank\x12\x19.cherche.v1.RerankRequest\x1a\x1a.cherche.v1.RerankResponseB/\n\ncherche.v1Z\x14\x63herche/v1;cherchev1\xaa\x02\nCherche.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sidecar.pb.cherche.v1.reranker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\ncherche.v1Z\024cherche/v1;cherchev1\252\002\nCherche.V1'
   _globals['_RERANKREQUEST']._serialized_start=67
   _globals['_RERANKREQUEST']._serialized_end=214
   _globals['_TEXTDOCUMENTS']._serialized_start=216
