@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import tokenizers
 from tokenizers import normalizers
@@ -290,7 +290,7 @@ def _lowers(folder: Path) -> bool:
 def _lower_first(backend: tokenizers.Tokenizer) -> None:
     """Put lower-casing before the other normalizers, as sentence-transformers does, unless it is among them."""
     own = backend.normalizer
-    rest = list(own) if isinstance(own, normalizers.Sequence) else [] if own is None else [own]
+    rest = list(cast("Any", own)) if isinstance(own, normalizers.Sequence) else [] if own is None else [own]
     if not any(isinstance(one, normalizers.Lowercase) for one in rest):
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *rest])
 

@@ -147,7 +147,8 @@ def _read_shared(folder: Path, pairs: list[tuple[str, str]], request: Request) -
     (query, body), (_, pooling) = pairs
     found = sparse_encoder.without_heads(folder, folder / body, folder / pooling, wanted, request)
     formats: dict[Kind, TextFormat] = {}
-    for kind, side in (("document", body), ("query", query)):
+    sides: dict[Kind, str] = {"document": body, "query": query}
+    for kind, side in sides.items():
         own = read_json(folder / side / "sentence_bert_config.json").get("max_seq_length")
         longest = min(found.backbone.max_length, tokenizer.load(folder / side).model_max_length)
         formats[kind] = replace(found.formats[kind], max_length=min(own or longest, longest))

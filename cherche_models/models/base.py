@@ -378,19 +378,10 @@ class Model(nn.Module, ABC):
         return self.formats[kind].max_length if self.padding == "max_length" else 0
 
     def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
-        """Outputs of an exported graph beside the hidden states, by name; see `runtime.onnx`.
+        """Outputs of an exported graph, by name, each where there is such a head.
 
-        Parameters
-        ----------
-        input_ids, attention_mask : int64 tensors, shape (batch, length)
-        hidden : Tensor, shape (batch, length, hidden)
-
-        Returns
-        -------
-        dict
-            Where there is such a head: ``logits``, shape (batch, length, vocabulary), as sentence-transformers' ONNX
-            backend wants them; ``term_weights``, shape (batch, vocabulary); ``token_embeddings``, shape (batch, length,
-            dim), and ``token_mask``, shape (batch, length): which of them count in a document.
+        ``logits`` (batch, length, vocabulary), for sentence-transformers' ONNX backend, ``term_weights`` (batch,
+        vocabulary), ``token_embeddings`` (batch, length, dim) and ``token_mask`` (batch, length), for documents.
         """
         return {}
 

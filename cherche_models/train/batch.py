@@ -33,8 +33,8 @@ def assemble(
     Raises
     ------
     DataError
-        If the loss needs teacher scores, but there is no teacher and no example has scores; or if it only ranks, and
-        no query has a negative.
+        If the loss needs teacher scores, but there is no teacher and no example has scores; or if it only ranks,
+        without in-batch negatives, and no query has a negative.
     """
     queries = [example.query for example in examples]
     drawn = drawn_negatives(examples, settings, step)
@@ -45,7 +45,8 @@ def assemble(
     if not settings.in_batch:
         masked = masked | _of_other_queries(column, positives, drawn)
     targets = Targets(torch.tensor([column[positive] for positive in positives]), masked)
-    if not loss.is_taught and bool(masked.scatter(1, targets.positives.unsqueeze(1), True).all()):
+    own_alone = not settings.in_batch or len(examples) == 1  # else one such batch is chance
+    if not loss.is_taught and own_alone and bool(masked.scatter(1, targets.positives.unsqueeze(1), True).all()):
         raise DataError(
             f"the batch of step {step}",
             "no query has a negative, so there is nothing to rank",

@@ -55,3 +55,12 @@ def test_scores_of_examples_are_divided_by_the_temperature_and_the_rest_is_unsco
 def test_a_loss_with_a_teacher_needs_scores() -> None:
     with pytest.raises(DataError, match=r"the batch of step 0: .* no example has scores"):
         assemble(EXAMPLES[1:], JointLoss(teacher=1.0), SETTINGS, None, 0)
+
+
+@pytest.mark.parametrize(("rows", "in_batch"), [(1, True), (2, False)])
+def test_a_batch_without_anything_to_rank_is_refused(rows: int, in_batch: bool) -> None:
+    examples = [Example(f"q{i}", f"p{i}", (f"p{i}",)) for i in range(rows)]
+    settings = Settings(steps=1, negatives=1, in_batch=in_batch)
+    with pytest.raises(DataError, match="the batch of step 3: no query has a negative"):
+        assemble(examples, JointLoss(), settings, None, 3)
+    assemble(examples * 2, JointLoss(), Settings(steps=1, negatives=1), None, 3)
