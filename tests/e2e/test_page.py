@@ -100,7 +100,7 @@ def test_the_keys_are_told(tab: Browser) -> None:
     tab.press("?")
     assert "from hit to hit" in tab.text("dialog")[0]
     tab.press("Escape")
-    assert tab.page.query_selector("dialog") is None
+    tab.until("!document.querySelector('dialog')")
 
 
 @pytest.mark.parametrize("width", [1280, 800, 400])
@@ -135,7 +135,7 @@ def test_why_shows_terms_that_add_up_and_those_that_the_text_does_not_hold(tab: 
     warm = "".join(tab.text(".document .warm")).lower()
     assert "director" in warm or "delet" in warm or "tree" in warm
     tab.press("Escape")
-    assert tab.page.query_selector("dialog") is None
+    tab.until("!document.querySelector('dialog')")
     assert tab.page.evaluate("document.activeElement.className") == "hit-title", "back where it was opened"
 
 
