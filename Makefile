@@ -40,8 +40,9 @@ cluster: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
+# One section alone, in minutes: make prove SECTION=fuzz
 prove: $(READY)
-	$(BIN)/python -m tests.benchmarks.prove
+	$(BIN)/python -m tests.benchmarks.prove $(SECTION)
 
 interop: $(READY)
 	$(BIN)/python -m tests.contract.interop
