@@ -17,7 +17,7 @@ from sidecar.client.client import Client
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
 from sidecar.models import threads
-from sidecar.models.batcher import BatchOptions
+from sidecar.models.admission import BatchOptions
 from sidecar.models.library import maxsim_on
 from sidecar.models.registry import Loader, Registry
 from sidecar.observe import logs

@@ -135,8 +135,9 @@ async def rpc_storm(channel: grpc.aio.Channel, first: int, count: int, probe: Ca
         for seed in seeds:
             method = METHODS[seed % len(METHODS)]
             code, said = await replay(channel, method, seed)
-            storm.answers[method.full_name, code.name] += 1
-            if code in FORBIDDEN and said != LOST:
+            is_lost = said == LOST
+            storm.answers[method.full_name, "status lost" if is_lost else code.name] += 1
+            if code in FORBIDDEN and not is_lost:
                 storm.found.append((method.full_name, seed, f"{code.name}: {said}"))
 
     await _beside(storm, asyncio.gather(*(send() for _ in range(4))), probe)

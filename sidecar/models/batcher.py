@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,22 +11,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cherche_models.types import Encoding, Tokens
-from sidecar.errors import ChercheError, Code, overloaded, unavailable
+from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.models.admission import Admission, BatchOptions
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
-from sidecar.models.queue import LANES, Job, JobQueue, padded_tokens
+from sidecar.models.queue import Job, JobQueue, padded_tokens
 from sidecar.protocols import BatchObserver, Model
-from sidecar.values.limits import QUEUE_ITEMS, QUEUE_TOKENS
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
 Outcome = Encoded | ChercheError
 
 _TOKENIZE_AT_ONCE = 256
 _SHORT = 512  # characters that are read sooner than a thread begins
-_RETRY_BOUNDS = (0.1, 60.0)
-_TOKEN = 4  # characters, of a text that is not tokenized yet
-# While queries come, one waits for at most this long for a batch of another lane.
-_QUERY_WAIT = 0.05
-_RECENT = 10.0  # seconds after a query in which the next one may come
 
 
 class _Unobserved:
@@ -42,26 +36,6 @@ class _Unobserved:
     def refused(self, lane: Lane) -> None: ...
 
     def isolated(self, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOptions:
-    """How much may wait, and how much runs at once.
-
-    Attributes
-    ----------
-    tokens : int
-        Padded tokens of one batch.
-    max_wait : float
-        Seconds after which a lane that was passed over is served once.
-    queue_items, queue_tokens : int
-        What may wait in each lane; a call that finds its lane empty is taken whatever its size.
-    """
-
-    tokens: int = 2048
-    max_wait: float = 2.0
-    queue_items: int = QUEUE_ITEMS
-    queue_tokens: int = QUEUE_TOKENS
 
 
 @dataclass(slots=True, eq=False)
@@ -121,11 +95,7 @@ class Batcher:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._jobs: JobQueue[_Ticket] = JobQueue(self._options.max_wait)
-        self._budget = self._options.tokens
-        self._rates: dict[Lane, float] = {}
-        self._last_query = -math.inf
-        # In the tokenizer.
-        self._items, self._tokens = dict.fromkeys(LANES, 0), dict.fromkeys(LANES, 0)
+        self._admission = Admission(self._info, self._jobs, self._options, self._observer, clock)
         self._closing = False
         self._running: list[_Ticket] = []
         self._changed = threading.Condition()
@@ -181,15 +151,8 @@ class Batcher:
         self._admit(len(texts), lane, timeout)
         started = self._clock()
         async with _Deadline(timeout, self._info.name):
-            # Texts in the tokenizer count as waiting, or many calls at once would all find an empty queue.
-            about = self._about(texts, kind, max_length)
-            self._items[lane] += len(texts)
-            self._tokens[lane] += about
-            try:
+            with self._admission.tokenizing(texts, kind, lane, max_length):
                 tokens = await self._tokenize(texts, kind, max_length)
-            finally:
-                self._items[lane] -= len(texts)
-                self._tokens[lane] -= about
             spent = self._clock() - started
             return await self._encode(tokens, kind, lane, _left(timeout, spent), spent)
 
@@ -211,43 +174,6 @@ class Batcher:
             left = [*self._running, *self._jobs.drop(lambda _: True)] if self._thread.is_alive() else []
         self._deliver([(ticket, self._stopping()) for ticket in left])
         self._tokenizers.shutdown(wait=False, cancel_futures=True)
-
-    def _stopping(self) -> ChercheError:
-        return unavailable(f"model {self._info.name!r} is being stopped", "try another sidecar, or again soon")
-
-    def _admit(self, items: int, lane: Lane, timeout: float | None, tokens: int = 0) -> None:
-        """Let a call in, or refuse it before it costs anything."""
-        if self._closing:
-            raise self._stopping()
-        if lane == "query":
-            self._last_query = self._clock()
-        waiting = self._jobs.depth(lane) + self._items[lane]
-        fits = waiting + items <= self._options.queue_items
-        if waiting and not (fits and self._jobs.tokens(lane) + tokens <= self._options.queue_tokens):
-            raise self._overloaded(lane, f"{waiting:,} texts wait for model {self._info.name!r} already")
-        wait = self._wait(lane)
-        if timeout is not None and wait > timeout:
-            reason = f"model {self._info.name!r} is free in {wait:.1f} s, beyond the deadline of {timeout:.1f} s"
-            raise self._overloaded(lane, reason)
-
-    def _overloaded(self, lane: Lane, reason: str) -> ChercheError:
-        self._observer.refused(lane)
-        seconds = self._wait(lane) if self._rates else 1.0
-        return overloaded(reason, round(min(max(seconds, _RETRY_BOUNDS[0]), _RETRY_BOUNDS[1]), 1))
-
-    def _wait(self, lane: Lane) -> float:
-        """Seconds until all that goes before a text of this lane is done; 0 while no batch was measured."""
-        seconds = 0.0
-        for before in LANES[: LANES.index(lane) + 1]:
-            rate = self._rates.get(before) or max(self._rates.values(), default=math.inf)
-            seconds += (self._jobs.tokens(before) + self._tokens[before]) / rate
-        return seconds
-
-    def _about(self, texts: Sequence[str], kind: Kind, max_length: int) -> int:
-        """Tokens that texts may have."""
-        info = self._info
-        longest = max_length or (info.max_query_length if kind == "query" else info.max_document_length)
-        return sum(min(1 + len(text) // _TOKEN, longest) for text in texts)
 
     async def _tokenize(
         self, texts: Sequence[str], kind: Kind, max_length: int, *, beyond: bool = False
@@ -320,7 +246,7 @@ class Batcher:
                 now = self._clock()
                 # Before the batch is taken: a text that nobody waits for must not take up a place in it.
                 dropped = self._jobs.drop(partial(_abandoned, now))
-                batch = self._jobs.take(now, self._budget_of)
+                batch = self._jobs.take(now, self._admission.budget)
                 waiting, oldest = self._jobs.depth(batch[0].lane) if batch else 0, self._jobs.oldest()
                 self._running = batch
                 ended = self._closing and not len(self._jobs)
@@ -332,12 +258,14 @@ class Batcher:
             if batch or ended:
                 return batch
 
-    def _budget_of(self, lane: Lane) -> int:
-        """Tokens of the next batch; while queries come so few that one need not wait for long."""
-        rate = self._rates.get(lane)
-        if lane == "query" or rate is None or self._clock() - self._last_query > _RECENT:
-            return self._budget
-        return min(self._budget, max(1, round(rate * _QUERY_WAIT)))
+    def _stopping(self) -> ChercheError:
+        return unavailable(f"model {self._info.name!r} is being stopped", "try another sidecar, or again soon")
+
+    def _admit(self, items: int, lane: Lane, timeout: float | None, tokens: int = 0) -> None:
+        """Let a call in, or refuse it before it costs anything."""
+        if self._closing:
+            raise self._stopping()
+        self._admission.admit(items, lane, timeout, tokens)
 
     def _age(self, since: float | None) -> float:
         return 0.0 if since is None else max(0.0, self._clock() - since)
@@ -363,16 +291,14 @@ class Batcher:
     def _split(self, error: Exception) -> None:
         """A batch failed: remember a smaller budget where memory was the reason."""
         if is_out_of_memory(error):
-            self._budget = max(1, self._budget // 2)
+            self._admission.halve()
             self._observer.isolated("memory")
         else:
             self._observer.isolated("poison")
 
     def _measure(self, batch: Sequence[_Ticket], seconds: float) -> None:
         lengths = [ticket.length for ticket in batch]
-        rate, lane = sum(lengths) / max(seconds, 1e-6), batch[0].lane
-        # A moving average, so that one odd batch does not decide when refused callers return.
-        self._rates[lane] = 0.8 * self._rates.get(lane, rate) + 0.2 * rate
+        self._admission.measured(batch[0].lane, sum(lengths), seconds)
         self._observer.batch(sum(lengths), padded_tokens(lengths), seconds)
 
     def _hand_over(self, results: list[tuple[_Ticket, Outcome]]) -> None:

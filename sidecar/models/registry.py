@@ -8,7 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
-from sidecar.models.batcher import Batcher, BatchOptions
+from sidecar.models.admission import BatchOptions
+from sidecar.models.batcher import Batcher
 from sidecar.observe import logs
 from sidecar.protocols import BatchObserver, Encoder, Model
 from sidecar.values.model import Kind, ModelDescription, ModelState, ServedModel

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import first_stage, fuzz, life, messy, nodes, plugin, plugin_latency, restart
+from tests.benchmarks import faults, first_stage, fuzz, life, messy, nodes, plugin, plugin_latency, restart
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -234,6 +234,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "messy": messy.measure,
     "nodes": nodes.measure,
     "restart": restart.measure,
+    "faults": faults.measure,
     "fuzz": fuzz.measure,
     "plugin": plugin.prove,
     "plugin_latency": plugin_latency.prove,

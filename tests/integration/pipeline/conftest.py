@@ -17,7 +17,7 @@ import pytest
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.maintenance.setup import setup
-from sidecar.models.batcher import BatchOptions
+from sidecar.models.admission import BatchOptions
 from sidecar.models.registry import Registry
 from sidecar.pipeline import Context, PageSigner, ingest, search
 from sidecar.protocols import Engine

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.errors import Code
 from sidecar.maintenance.setup import setup
-from sidecar.models.batcher import BatchOptions
+from sidecar.models.admission import BatchOptions
 from sidecar.pipeline import explain, ingest
 from sidecar.pipeline.context import Limits
 from sidecar.protocols import Engine

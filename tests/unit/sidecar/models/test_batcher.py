@@ -9,7 +9,8 @@ import pytest
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code
-from sidecar.models.batcher import Batcher, BatchOptions
+from sidecar.models.admission import BatchOptions
+from sidecar.models.batcher import Batcher
 from sidecar.protocols import BatchObserver
 from sidecar.testing import FakeModel
 from sidecar.values.model import Encoded, Kind, Lane

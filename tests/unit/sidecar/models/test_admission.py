@@ -1,0 +1,97 @@
+"""Calls are let in by room and time, and refused with the wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from sidecar.errors import ChercheError, Code
+from sidecar.models.admission import Admission, BatchOptions
+from sidecar.protocols import BatchObserver
+from sidecar.testing import FakeModel
+from sidecar.values.model import Lane
+
+
+@dataclass
+class Queue:
+    texts: Counter[Lane] = field(default_factory=Counter)
+    lengths: Counter[Lane] = field(default_factory=Counter)
+
+    def depth(self, lane: Lane) -> int:
+        return self.texts[lane]
+
+    def tokens(self, lane: Lane) -> int:
+        return self.lengths[lane]
+
+
+class Unobserved(BatchObserver):
+    """Keeps nothing."""
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admission(queue: Queue, clock: Clock | None = None, **options: int) -> Admission:
+    return Admission(FakeModel().info, queue, BatchOptions(**options), Unobserved(), clock or Clock())
+
+
+def refusal(asked: Admission, items: int, lane: Lane, timeout: float | None = None, tokens: int = 0) -> ChercheError:
+    with pytest.raises(ChercheError) as refused:
+        asked.admit(items, lane, timeout, tokens)
+    assert refused.value.code is Code.RESOURCE_EXHAUSTED
+    return refused.value
+
+
+def test_an_empty_lane_takes_a_call_of_any_size() -> None:
+    queue = Queue()
+    asked = admission(queue, queue_items=2, queue_tokens=10)
+    asked.admit(100, "query", None, 1000)
+    queue.texts["ingest"] = 2
+    asked.admit(1, "query", None)
+    assert refusal(asked, 1, "ingest").retry_after == 1.0
+    queue.texts["ingest"], queue.lengths["ingest"] = 1, 8
+    asked.admit(1, "ingest", None, 2)
+    refusal(asked, 1, "ingest", None, 3)
+
+
+def test_what_cannot_begin_in_time_is_refused_with_the_wait() -> None:
+    queue = Queue()
+    asked = admission(queue)
+    queue.texts["query"], queue.lengths["query"] = 1, 100
+    asked.admit(1, "query", 0.1)  # no batch was measured
+    asked.measured("query", 50, 1.0)
+    assert asked.wait("query") == 2.0
+    asked.admit(1, "query", 2.5)
+    assert refusal(asked, 1, "query", 1.5).retry_after == 2.0
+    queue.lengths["ingest"] = 1000
+    assert asked.wait("query") == 2.0
+    assert asked.wait("ingest") == 22.0
+
+
+def test_texts_in_the_tokenizer_wait_too() -> None:
+    asked = admission(Queue(), queue_items=2)
+    asked.measured("query", 10, 1.0)
+    with asked.tokenizing(["x" * 36, "x" * 36], "query", "query", 0):
+        assert asked.wait("query") == 2.0
+        refusal(asked, 1, "query")
+    assert asked.wait("query") == 0.0
+
+
+def test_batches_of_others_are_small_while_queries_come() -> None:
+    clock = Clock()
+    asked = admission(Queue(), clock, tokens=1000)
+    asked.measured("ingest", 2000, 1.0)
+    assert asked.budget("ingest") == 1000
+    asked.admit(1, "query", None)
+    assert (asked.budget("ingest"), asked.budget("query")) == (100, 1000)
+    clock.now = 11.0
+    assert asked.budget("ingest") == 1000
+    asked.halve()
+    assert asked.budget("ingest") == 500
