@@ -306,20 +306,20 @@ class Tampered:
 
     def __init__(self, change: Callable[[list[Any], int], Any]) -> None:
         self.stored: set[str] = set()
-        self._change, self._bulks = change, 0
+        self._change, self.bulks = change, 0
 
     async def perform_request(self, method: str, url: str, *_: Any, body: Any = None, **__: Any) -> Any:
         """Answer as a cluster does, more or less."""
         if url == "/":
             return {"version": {"distribution": "opensearch", "number": "3.8.0"}}
-        if url.endswith("/_settings/index.uuid"):
+        if "/_settings/index.uuid" in url:
             return {INDEX: {"settings": {"index.uuid": "u"}}}
         if not url.endswith("/_bulk"):
             return {INDEX: {"mappings": {}}} if method == "GET" else {"acknowledged": True}
-        self._bulks += 1
+        self.bulks += 1
         ids = [json.loads(line)["index"]["_id"] for line in body.decode().splitlines()[::2]]
         # Before anything is stored a refusal is raised, and after it a connection breaks.
-        answered = self._change([{"index": {"_id": id, "status": 201}} for id in ids], self._bulks)
+        answered = self._change([{"index": {"_id": id, "status": 201}} for id in ids], self.bulks)
         if isinstance(answered, TransportError) and not isinstance(answered, NoConnection):
             raise answered
         refused = {one["index"]["_id"] for one in _items(answered) if "error" in one["index"]}
@@ -387,6 +387,8 @@ async def tampered(fault: str) -> Row:
     results = await engine.write(INDEX, sources)
     row = Row(fault, sent=len(sources), errors=[one.error.code.value for one in results if one.error is not None])
     row.count((one.id for one in results if one.error is None), transport.stored)
+    if not transport.bulks:
+        raise SystemExit(f"{fault}: no bulk was sent: {results[0].error}")
     row.after = "every document has a result" if len(results) == len(sources) else "RESULTS ARE MISSING"
     return row
 
