@@ -178,6 +178,8 @@ def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], Non
     documents = len(set(re.findall(r"([\d,]+) documents\n", said)))
     assert documents == 1
     assert "All in order" in said
+    colour = tab.page.eval_on_selector(".bars .fill", "one => getComputedStyle(one).backgroundColor")
+    assert colour != "rgba(0, 0, 0, 0)", "a bar is seen"
     assert "cherche-tiny" in said
     assert "token codes" in said
     accessible()
