@@ -14,9 +14,9 @@ import pytest
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.values.documents import SourceDocument
+from sidecar.values.documents import SourceDocument, StoredDocument, Version
 from sidecar.values.index import IndexOptions, TextField
-from sidecar.values.maintenance import BackfillOptions, Estimate, Progress, Switched, UpgradeEvent
+from sidecar.values.maintenance import BackfillOptions, Estimate, Placement, Progress, Switched, UpgradeEvent
 from sidecar.values.search import SearchRequest
 from tests.integration.opensearch.corpus import Send
 from tests.integration.opensearch.test_backfill import bulk, last, plain, run
@@ -328,3 +328,30 @@ async def test_indices_behind_one_alias_are_upgraded_one_after_another(served: S
     assert options[found[0]]["aliases"][served.alias]["is_write_index"] is True
     groups = (await served.server.client.get_index(served.alias)).groups
     assert [group.model for group in groups] == ["two"]
+
+
+@pytest.mark.parametrize("product", ["opensearch"], indirect=True)  # the other runs no script here
+async def test_a_late_copy_is_what_the_old_index_held_whatever_a_final_pipeline_makes_of_it(
+    opensearch: OpenSearchEngine, send: Send, index: str
+) -> None:
+    count = "ctx.passes = (ctx.passes == null ? 0 : ctx.passes) + 1"
+    drop = {"drop": {"if": "ctx.drop == true"}}
+    await send("PUT", f"/_ingest/pipeline/{index}", {"processors": [{"script": {"source": count}}, drop]})
+    try:
+        await send("PUT", f"/{index}-new", {"settings": {"index.final_pipeline": index, "number_of_replicas": 0}})
+        there = await send("PUT", f"/{index}-new/_doc/there", {"title": "before"}, routing="r", refresh="true")
+        sources = {"there": {"title": "after", "passes": 1}, "new": {"passes": 7}, "gone": {"drop": True}}
+        over = {"there": Version(there["_seq_no"], there["_primary_term"])}
+        placements = [Placement(StoredDocument(id, source), "r", over.get(id)) for id, source in sources.items()]
+        answers = await (await opensearch.successors()).place(f"{index}-new", placements)
+        assert {one.id: one.error and one.error.code for one in answers} == {
+            "there": None,
+            "new": None,
+            "gone": Code.FAILED_PRECONDITION,
+        }
+        for id in ("there", "new"):
+            stored = await send("GET", f"/{index}-new/_source/{id}", routing="r")
+            assert {key: value for key, value in stored.items() if not key.startswith("cherche_")} == sources[id]
+    finally:
+        await send("DELETE", f"/{index}-*")
+        await send("DELETE", f"/_ingest/pipeline/{index}")
