@@ -125,6 +125,7 @@ def numbers(tab: Browser, selector: str) -> list[float]:
 
 def test_why_shows_terms_that_add_up_and_those_that_the_text_does_not_hold(tab: Browser) -> None:
     why(tab)
+    assert not {"false", "null", "undefined"} & set(tab.text("dialog")[0].split())
     said = tab.text(".sparse .part-title")[0]
     total = float(re.findall(r"up to ([\d.]+)", said)[0])
     assert sum(numbers(tab, ".terms td:nth-child(4)")) == pytest.approx(total, rel=0.01)

@@ -15,7 +15,7 @@ export async function openWhy(hit, search) {
   const close = h("button", { type: "button", class: "secondary", on: { click: () => box.close() } }, "Close");
   const box = dialog(`${hit.rank}. ${title}`, { class: "why" }, close, body);
   try {
-    body.replaceChildren(...content(await api.why({ search, id: hit.id })));
+    body.replaceChildren(h("div", { class: "why-body" }, content(await api.why({ search, id: hit.id }))));
   } catch (error) {
     body.replaceChildren(problem(error));
   }
