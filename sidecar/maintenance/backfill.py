@@ -23,7 +23,7 @@ from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.pipeline.stream import beating, in_order, in_turn
 from sidecar.values.documents import StoredDocument, version_of
-from sidecar.values.index import IndexGroup, IndexMeta
+from sidecar.values.index import ANOTHER_INDEX, IndexGroup, IndexMeta
 from sidecar.values.maintenance import EXTERNAL, BackfillEvent, BackfillOptions, Progress, ShardRange
 
 HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
@@ -77,7 +77,7 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
 
 
 def check_sources(groups: Sequence[IndexGroup]) -> None:
-    """Refuse to write documents anew from a ``_source`` that lacks fields of theirs.
+    """Refuse to write documents anew from a ``_source`` that lacks fields of theirs, or what says they are encoded.
 
     Raises
     ------
@@ -90,6 +90,12 @@ def check_sources(groups: Sequence[IndexGroup]) -> None:
                 f"{', '.join(group.names)}: _source leaves out {', '.join(group.lost)}, which every document that is "
                 "written anew from it would lose",
                 "feed these documents whole with cherche feed, from where they come from",
+            )
+        if group.hidden:
+            raise precondition(
+                f"{', '.join(group.names)}: _source leaves out {' and '.join(group.hidden)}, without which nobody sees "
+                "which documents are encoded: all of them would be encoded again and again",
+                ANOTHER_INDEX,
             )
 
 

@@ -17,6 +17,7 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoder
 from sidecar.values.documents import OWN_FIELDS, StoredDocument
 from sidecar.values.index import (
+    ANOTHER_INDEX,
     DEFAULT_CHUNKS,
     DEFAULT_CODEC,
     DEFAULT_FIELDS,
@@ -180,16 +181,22 @@ async def _lacking(index: str, group: IndexGroup, context: Context) -> list[str]
         return [f"{names}: not set up, only BM25 searches it — run: cherche setup {group.names[0]}"]
     gaps = [await context.engine.gaps(name, group.meta) for name in group.names]
     counts = {field.name: sum(getattr(one, field.name) for one in gaps) for field in fields(Gaps)}
-    return missing(index, Gaps(**counts))
+    return missing(index, Gaps(**counts), group)
 
 
-def missing(index: str, gaps: Gaps) -> list[str]:
-    """What documents lack, for people, with the next step.
+def missing(index: str, gaps: Gaps, group: IndexGroup | None = None) -> list[str]:
+    """What documents lack, for people, with a next step that the indices which hold them allow.
 
     >>> missing("a", Gaps(lost=2))
     ['2 documents lost their weights to a write that no cherche_encode pipeline saw — run: cherche backfill a']
     """
     step = f"run: cherche backfill {index}"
+    if group is not None and group.lost:
+        step = (
+            f"feed them whole with cherche feed: _source leaves {', '.join(group.lost)} out, so no backfill writes them"
+        )
+    elif group is not None and group.hidden:
+        step = ANOTHER_INDEX
     said = {
         "documents wait for weights: no model answered in time, or a bulk updated a part of them": gaps.waiting,
         "documents lost their weights to a write that no cherche_encode pipeline saw": gaps.lost,
@@ -200,7 +207,7 @@ def missing(index: str, gaps: Gaps) -> list[str]:
     if gaps.exposed:
         # Setup also changes the template of a data stream, from which its next index is made.
         what = "documents hold our hash and state where searches for words match them, as of an earlier release"
-        found.append(f"{gaps.exposed:,} {what} — run: cherche setup {index}, then: cherche backfill {index}")
+        found.append(f"{gaps.exposed:,} {what} — run: cherche setup {index}, then: {step.removeprefix('run: ')}")
     return found
 
 

@@ -16,6 +16,8 @@ DEFAULT_CHUNKS = 16  # windows: long documents gain as much as from all of their
 DEFAULT_OVERLAP = 16  # tokens
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 DEFAULT_CODEC = "int8"
+ANOTHER_INDEX = "run: cherche setup NEW, _reindex into NEW, then: cherche backfill NEW"
+"""Next step for an index whose mapping cannot be mended."""
 NO_CODES = "none"
 """In a codec's place: no token codes are stored, and hits are encoded when they are reranked."""
 
@@ -163,12 +165,15 @@ class IndexGroup:
         Deepest hit that one search of them may reach; None where the engine has no such limit.
     lost : tuple of str
         Patterns of fields that ``_source`` leaves out: a document that is written anew from it loses them.
+    hidden : tuple of str
+        Which of hash and state ``_source`` leaves out: nobody sees whether a document is encoded.
     """
 
     names: tuple[str, ...]
     meta: IndexMeta | None
     max_window: int | None = None
     lost: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

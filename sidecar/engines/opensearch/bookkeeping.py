@@ -7,8 +7,9 @@ releases kept both as keywords: those are read too, and count as `exposed` until
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, cast, get_args
 
 from sidecar.values.documents import HASH, OLD_HASH, OLD_STATE, STATE, Json, State
@@ -59,6 +60,38 @@ def read(source: Json) -> Note:
     marks = [mark for mark in (held if isinstance(held, list) else [held]) if isinstance(mark, Mapping)]
     state = next((one for one in STATES if any(one in mark for mark in marks)), None)
     return Note(str(source.get(HASH) or ""), state, exposed)
+
+
+def hidden(source: Json) -> tuple[str, ...]:
+    """Which of hash and state an index leaves out of ``_source``, where all that reads documents looks for them.
+
+    Parameters
+    ----------
+    source : mapping
+        ``_source`` of the mapping.
+
+    >>> hidden({"excludes": ["cherche_*"]}), hidden({"includes": ["cherche_digest"]}), hidden({})
+    (('cherche_digest', 'cherche_status'), ('cherche_status',), ())
+    """
+    paths = {HASH: [HASH], STATE: [f"{STATE}.{state}" for state in STATES]}
+    return tuple(name for name, held in paths.items() if any(leaves_out(source, path) for path in held))
+
+
+def leaves_out(source: Json, path: str) -> bool:
+    """Whether ``_source`` of a mapping leaves a field out.
+
+    >>> leaves_out({"includes": ["parts"], "excludes": ["parts.note"]}, "parts.body")
+    False
+    """
+    includes = source.get("includes", ())
+    return _is_named(path, source.get("excludes", ())) or (bool(includes) and not _is_named(path, includes))
+
+
+def _is_named(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern is of a field or of an object that it lies in."""
+    steps = path.split(".")
+    paths = [".".join(steps[:end]) for end in range(1, len(steps) + 1)]
+    return any(fnmatchcase(each, pattern) for each in paths for pattern in patterns)
 
 
 def is_in(*states: State) -> dict[str, Any]:

@@ -229,7 +229,7 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def hazards(self, index: str) -> tuple[str, ...]:
         """See `Engine.hazards`."""
-        return mapping.hazards(await lifecycle.facts(self._http, index))
+        return await lifecycle.hazards(self._http, index)
 
     async def gaps(self, index: str, meta: IndexMeta) -> Gaps:
         """See `Engine.gaps`."""

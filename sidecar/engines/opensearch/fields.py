@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
+from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.mapping import PROPERTIES, IndexFacts, path_to
 from sidecar.errors import ChercheError, precondition
 from sidecar.values.clauses import SPARSE_VECTOR
 from sidecar.values.documents import WEIGHTS, Json
-from sidecar.values.index import IndexMeta
+from sidecar.values.index import ANOTHER_INDEX, IndexMeta
 
 # Of other types a full-text query finds nothing, or refuses to search them for words.
 _SEARCHED = (
@@ -48,6 +48,16 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
     if missing:
         return tuple(_missing(index, missing, found, documents, all_are=len(missing) == len(meta.fields)))
     return ()
+
+
+def hazards(found: Sequence[IndexFacts]) -> tuple[str, ...]:
+    """Indices whose documents cannot be told from those that are not encoded, each with its next step."""
+    return tuple(
+        f'index "{each.name}" leaves {" and ".join(hidden)} out of _source: nothing that reads a document sees whether '
+        f"it is encoded, so a backfill is refused and a feed encodes everything again — {ANOTHER_INDEX}"
+        for each in found
+        if (hidden := bookkeeping.hidden(each.source))
+    )
 
 
 def mistyped(each: IndexFacts, *, sparse_vector: bool = False) -> str:
@@ -120,19 +130,11 @@ def _lookup(name: str, properties: Json) -> tuple[Json | None, str]:
 
 
 def _check_source(name: str, each: IndexFacts) -> None:
-    includes = each.source.get("includes", ())
-    if _is_named(name, each.excludes) or (includes and not _is_named(name, includes)):
+    if bookkeeping.leaves_out(each.source, name):
         raise precondition(
             f'field {name!r} of index "{each.name}" is left out of _source: its text cannot be read',
             "name another one with --fields",
         )
-
-
-def _is_named(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a pattern is of a field or of an object that it lies in."""
-    steps = name.split(".")
-    paths = [".".join(steps[:end]) for end in range(1, len(steps) + 1)]
-    return any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)
 
 
 def _check_type(name: str, each: IndexFacts, spec: Json) -> None:

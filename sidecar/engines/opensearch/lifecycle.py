@@ -84,7 +84,7 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     mapping.check(index, found, meta, there)
     said = (*said, *fields.check(index, found, meta, there.documents))
     requests += mapping.additions(found, meta)
-    return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found)))
+    return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found), *fields.hazards(found)))
 
 
 async def removals(http: Http, index: str, found: Sequence[mapping.IndexFacts]) -> tuple[Request, ...]:
@@ -101,6 +101,12 @@ async def _facts_if_any(http: Http, index: str) -> tuple[mapping.IndexFacts, ...
         if error.code != Code.NOT_FOUND:
             raise
         return ()
+
+
+async def hazards(http: Http, index: str) -> tuple[str, ...]:
+    """See `Engine.hazards`."""
+    found = await facts(http, index)
+    return (*mapping.hazards(found), *fields.hazards(found))
 
 
 async def hide_bookkeeping(http: Http, indices: Iterable[str], known: set[str]) -> None:

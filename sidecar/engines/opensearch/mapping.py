@@ -167,6 +167,7 @@ def groups(found: Sequence[IndexFacts]) -> tuple[IndexGroup, ...]:
             meta,
             min(one.max_window for one in alike),
             tuple(dict.fromkeys(pattern for one in alike for pattern in one.lost_by_updates)),
+            tuple(dict.fromkeys(name for one in alike for name in bookkeeping.hidden(one.source))),
         )
         for meta, alike in together.items()
     )
@@ -362,7 +363,8 @@ def _facts(name: str, mapping: Json, settings: Json, what: str) -> IndexFacts:
             dynamic=str(mapping.get("dynamic", "true")).lower(),
         )
         # Read here once, so that nothing which is read later from these can be odd.
-        _ = (found.max_window, found.lost_by_updates, found.source_is_lean, found.meta.get(UPGRADE, {}).get("replaces"))
+        _ = (found.max_window, found.lost_by_updates, found.source_is_lean, bookkeeping.hidden(source))
+        _ = found.meta.get(UPGRADE, {}).get("replaces")
         return found
 
 

@@ -17,6 +17,7 @@ from opensearchpy import OpenSearch
 
 import sidecar.models.library
 from sidecar.cli import cherche
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.testing import FakeModel
 
 pytestmark = pytest.mark.java
@@ -157,7 +158,7 @@ def test_documents_that_were_there_are_encoded_and_then_by_another_model(
 
 @pytest.mark.parametrize("product", ["opensearch"], indirect=True)  # Elasticsearch lets nobody exclude it
 def test_doctor_warns_of_an_index_whose_copies_lose_weights(client: OpenSearch, cluster_url: str) -> None:
-    source = {"excludes": ["cherche_*"], "recovery_source_excludes": ["cherche_*"]}
+    source = {"excludes": HEAVY_FIELDS, "recovery_source_excludes": HEAVY_FIELDS}
     name = f"losing-{uuid.uuid4().hex[:8]}"
     client.indices.create(index=name, body={"mappings": {"_source": source}})
     cluster = ["--engine", "opensearch", "--url", cluster_url]

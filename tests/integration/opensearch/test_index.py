@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import Fingerprint
@@ -53,7 +54,7 @@ async def test_setup_creates_an_index_once(opensearch: OpenSearchEngine, index: 
 async def test_setup_keeps_what_an_index_has(opensearch: OpenSearchEngine, index: str, send: Send) -> None:
     mappings = {
         "_meta": {"owner": "search team"},
-        "_source": {"excludes": ["secret", "cherche_*"]},
+        "_source": {"excludes": ["secret", *HEAVY_FIELDS]},
         "properties": {"title": {"type": "text", "analyzer": "english"}},
     }
     await send("PUT", f"/{index}", {"mappings": mappings})

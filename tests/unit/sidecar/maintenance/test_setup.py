@@ -5,10 +5,20 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code, overloaded
-from sidecar.maintenance.setup import remove, report, resolve, setup
+from sidecar.maintenance.setup import missing, remove, report, resolve, setup
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, IndexOptions, Removal, TextField
+from sidecar.values.index import (
+    ANOTHER_INDEX,
+    Chunks,
+    Fingerprint,
+    Gaps,
+    IndexGroup,
+    IndexMeta,
+    IndexOptions,
+    Removal,
+    TextField,
+)
 
 TITLE, TEXT = TextField("title"), TextField("text")
 
@@ -234,6 +244,19 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
     told = await report(world.index, world.context)
     assert not told.served
     assert "cherche serve --model fake=PATH" in told.findings[0]
+
+
+@pytest.mark.parametrize(
+    ("lacks", "step"),
+    [
+        ({"lost": ("raw",)}, "feed them whole with cherche feed: _source leaves raw out, so no backfill writes them"),
+        ({"hidden": ("cherche_digest",)}, ANOTHER_INDEX),
+    ],
+)
+def test_no_backfill_is_proposed_where_it_is_refused(lacks: dict[str, Any], step: str) -> None:
+    found = missing("a", Gaps(untouched=4, exposed=1), IndexGroup(("a",), None, **lacks))
+    assert found[0] == f"4 documents were never encoded — {step}"
+    assert found[1].endswith(f"run: cherche setup a, then: {step.removeprefix('run: ')}")
 
 
 async def test_remove_tells_how_many_documents_changed(world: Any) -> None:

@@ -199,17 +199,24 @@ async def test_an_index_is_not_copied_onto_itself(context: Context, engine: Alia
     assert (await engine.stats(served[-1])).encoded == 3
 
 
+@pytest.mark.parametrize(
+    ("lacks", "reason"),
+    [
+        ({"lost": ("secret.*",)}, r"_source leaves out secret\.\*, which every document"),
+        ({"hidden": ("cherche_digest",)}, "_source leaves out cherche_digest, without which nobody sees"),
+    ],
+)
 async def test_an_index_whose_source_lacks_fields_is_neither_copied_nor_encoded(
-    context: Context, engine: Aliased, monkeypatch: pytest.MonkeyPatch
+    context: Context, engine: Aliased, monkeypatch: pytest.MonkeyPatch, lacks: dict[str, Any], reason: str
 ) -> None:
     [whole] = await engine.groups(OLD)
 
     async def groups(index: str) -> tuple[IndexGroup, ...]:
-        return (replace(whole, lost=("secret.*",)),)
+        return (replace(whole, **lacks),)
 
     monkeypatch.setattr(engine, "groups", groups)
     for work in (upgrade.prepare(ALIAS, TWO, NEW, QUIET, context), backfill(OLD, QUIET, context)):
-        with pytest.raises(ChercheError, match=r"_source leaves out secret\.\*, which every document") as refused:
+        with pytest.raises(ChercheError, match=reason) as refused:
             await taken(work)
         assert refused.value.code is Code.FAILED_PRECONDITION
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.engines.opensearch import fields, mapping
 from sidecar.errors import ChercheError
-from sidecar.values.index import Fingerprint, IndexMeta, TextField
+from sidecar.values.index import ANOTHER_INDEX, Fingerprint, IndexMeta, TextField
 
 TEXT = {"type": "text"}
 
@@ -85,6 +85,29 @@ def test_documents_that_cannot_be_read_back_are_refused(
     found = facts({"title": TEXT, "head": {"properties": {"line": TEXT}}}, settings, _source=source)
     with pytest.raises(ChercheError, match=reason):
         checked(found, "title", "head.line")
+
+
+@pytest.mark.parametrize(
+    ("source", "hidden"),
+    [
+        ({}, ""),
+        ({"excludes": ["cherche_weights", "cherche_terms", "cherche_codes", "secret"]}, ""),
+        ({"excludes": ["cherche_*"]}, "cherche_digest and cherche_status"),
+        ({"excludes": ["*"]}, "cherche_digest and cherche_status"),
+        ({"excludes": ["cherche_status.ok"]}, "cherche_status"),
+        ({"includes": ["title"]}, "cherche_digest and cherche_status"),
+        ({"includes": ["title", "cherche_d*"]}, "cherche_status"),
+        ({"includes": ["title", "cherche_*"]}, ""),
+    ],
+)
+def test_an_index_that_does_not_show_what_is_encoded_is_named_and_not_backfilled(
+    source: dict[str, Any], hidden: str
+) -> None:
+    found = facts({"title": TEXT}, _source=source)
+    said = fields.hazards(found)
+    assert [line.split(" of _source")[0] for line in said] == ([f'index "books" leaves {hidden} out'] if hidden else [])
+    assert " and ".join(mapping.groups(found)[0].hidden) == hidden
+    assert all(line.endswith(f" — {ANOTHER_INDEX}") for line in said)
 
 
 def test_what_is_included_with_its_object_can_be_read() -> None:

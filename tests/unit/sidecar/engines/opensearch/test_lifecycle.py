@@ -9,7 +9,7 @@ import pytest
 from sidecar.engines.opensearch import lifecycle
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import Identity, IndexStats
+from sidecar.values.index import Fingerprint, Identity, IndexMeta, IndexStats, TextField
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine, http, refusal, written
 
 
@@ -50,6 +50,21 @@ async def test_where_fields_of_ours_have_other_types_documents_are_counted_alone
         return {"hits": {"total": {"value": 20}}}
 
     assert await engine(FakeTransport(answer)).stats("copy") == IndexStats(documents=20, encoded=0, pending=0)
+
+
+async def test_an_index_that_hides_our_notes_is_named_by_setup_and_by_doctor() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/":
+            return {"version": {"distribution": "opensearch", "number": "3.8.0"}}
+        if request.method == "GET":
+            return {"books": {"mappings": {"_source": {"excludes": ["cherche_*"]}}, "settings": {}}}
+        return {"hits": {"total": {"value": 0}}, "aggregations": {"counts": {"buckets": 3 * [{"doc_count": 0}]}}}
+
+    ours = engine(FakeTransport(answer))
+    [said] = await ours.hazards("books")
+    assert 'index "books" leaves cherche_digest and cherche_status out of _source' in said
+    meta = IndexMeta("m", Fingerprint("s"), (TextField("title"),), 64)
+    assert said in (await ours.plan("books", meta)).warnings
 
 
 async def test_a_pattern_that_fits_no_index_names_the_command() -> None:
