@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
 import click
 
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError, Code, masked, masked_address
 
 OK, FAILURE, USAGE, UNAVAILABLE = range(4)
 INTERRUPTED = 130  # as shells report SIGINT
+_ADDRESSES = ("--url", "--server")
 _UNAVAILABLE_CODES = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED)
 
 
@@ -62,9 +64,26 @@ def resumable(said: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        command = " ".join(["cherche", *sys.argv[1:]])
-        click.echo(f"\ninterrupted: {said()}; the same command goes on from there: {command}", err=True)
+        given = sys.argv[1:]
+        again = "the same command on the same lines" if "-" in given else "the same command"
+        click.echo(f"\ninterrupted: {said()}; {again} goes on from there: {command_line(given)}", err=True)
         raise SystemExit(INTERRUPTED) from None
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """A command as a shell reads it, without the credentials in its addresses.
+
+    >>> command_line(["feed", "books", "my corpus.jsonl", "--url", "https://ada:hunter2@cluster:9200"])
+    "cherche feed books 'my corpus.jsonl' --url 'https://***@cluster:9200'"
+    """
+    return shlex.join(["cherche", *map(_shown, ["", *arguments], arguments)])
+
+
+def _shown(before: str, argument: str) -> str:
+    option, equals, value = argument.partition("=")
+    if before in _ADDRESSES:
+        return masked_address(argument)
+    return f"{option}={masked_address(value)}" if equals and option in _ADDRESSES else masked(argument)
 
 
 @contextmanager

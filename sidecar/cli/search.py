@@ -19,6 +19,17 @@ from sidecar.values.documents import Json
 from sidecar.values.options import options
 from sidecar.values.search import Explanation, Hit, RerankStatus, SearchRequest, SearchResult
 
+# Keys of a search body: a lone object with another key is a query. A lone `knn` is the query of that name.
+# fmt: off
+_OF_A_BODY = frozenset((
+    "_source", "aggregations", "aggs", "collapse", "derived", "docvalue_fields", "explain", "ext", "fields", "filter",
+    "from", "highlight", "include_named_queries_score", "indices_boost", "min_score", "pit", "post_filter", "profile",
+    "query", "rank", "rescore", "retriever", "runtime_mappings", "script_fields", "search_after", "search_pipeline",
+    "seq_no_primary_term", "size", "slice", "sort", "stats", "stored_fields", "sub_searches", "suggest",
+    "terminate_after", "timeout", "track_scores", "track_total_hits", "verbose_pipeline", "version",
+))
+# fmt: on
+
 
 @verb("search")
 @click.argument("index")
@@ -169,11 +180,16 @@ def _body(filter_json: str | None, query_json: Path | None) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if query_json is not None:
         body = _object(query_json.read_text(encoding="utf-8"), str(query_json))
-        if "query" not in body and len(body) == 1:  # a bare query
+        if len(body) == 1 and not _OF_A_BODY & body.keys():  # a bare query
             body = {"query": body}
     if filter_json is not None:
-        body["filter"] = _parsed(filter_json, "--filter")
+        given, own = _parsed(filter_json, "--filter"), body.get("filter")
+        body["filter"] = given if own is None else [*_listed(own), *_listed(given)]
     return body
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401  # any JSON value
+    return value if isinstance(value, list) else [value]
 
 
 def _object(text: str, name: str) -> dict[str, Any]:

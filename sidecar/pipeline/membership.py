@@ -26,13 +26,15 @@ _OF_A_SUM = ("sort", "collapse", "min_score")
 
 
 def check_body(body: Json) -> None:
-    """Refuse parts of a search body that this service decides itself.
+    """Refuse parts of a search body that this service decides itself, and a query that says nothing.
 
     Raises
     ------
     ChercheError
         INVALID_ARGUMENT naming the part and what to use instead.
     """
+    if "query" in body and not body["query"]:
+        raise invalid("the query of the search body is empty", "write a query, or leave it out to search for the text")
     taken = next((key for key in body if key in _DECIDED_HERE), None)
     if taken is not None:
         raise invalid(f"the search body sets {taken!r}", _DECIDED_HERE[taken])

@@ -49,8 +49,8 @@ def compile_query(query: Query, fields: Sequence[str]) -> QueryPlan:
     for clause in clauses:
         if not (isfinite(clause.weight) and clause.weight > 0):
             raise invalid(f"query term {clause.name!r} has weight {clause.weight}: weights are above 0")
-    # In mode sparse the caller's query scores nothing, but its condition holds.
-    reads_text = query.mode != "sparse" or (query.match_set == "lexical" and "query" in query.body)
+    # In mode sparse the caller's query scores nothing, but its condition holds; what cannot be read cannot hold.
+    reads_text = query.mode != "sparse" or "query" in query.body
     lexical = _lexical(query, fields) if reads_text else None
     cut = lexical is not None and len(lexical.words) == MAX_WORDS
     return QueryPlan(

@@ -42,3 +42,22 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on(capsys: pytest.CaptureFixture
     assert ended.value.code == 130
     said = capsys.readouterr().err
     assert "3 documents are stored; the same command goes on from there: cherche " in said
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        (["feed", "si", "my corpus.jsonl"], "the same command goes on from there: cherche feed si 'my corpus.jsonl'"),
+        (["feed", "si", "-"], "the same command on the same lines goes on from there: cherche feed si -"),
+        (["feed", "a", "b", "--url", "https://ada:p'w@h:9200"], "cherche feed a b --url 'https://***@h:9200'"),
+        (["feed", "a", "b", "--url=ada:pw@h:9200"], "cherche feed a b '--url=***@h:9200'"),
+        (["feed", "a", "https://ada:pw@h/b"], "cherche feed a 'https://***@h/b'"),
+    ],
+)
+def test_the_command_that_goes_on_can_be_pasted_and_shows_no_password(
+    given: list[str], printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cherche", *given])
+    with pytest.raises(SystemExit), resumable(lambda: "done"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.endswith(f"{printed}\n")

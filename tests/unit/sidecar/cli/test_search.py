@@ -90,3 +90,66 @@ def test_terms_are_counted_only_of_a_pruned_query(articles: Command) -> None:
     refused = articles("search", "articles", "aspirin", "--query-terms", "4", code=2)
     assert "--query-terms is of --query-mode pruned" in refused.stderr
     articles("search", "articles", "aspirin", "--query-mode", "pruned", "--query-terms", "4")
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "said"),
+    [
+        (
+            '{"bool": {"must": [{"match": {"title": "care"}}], "filter": [{"ids": {"values": ["2"]}}]}}',
+            1,
+            "'bool' needs",
+        ),
+        (
+            '{"bool": {"must": [{"match": {"title": "care"}}], "must_not": [{"ids": {"values": ["2"]}}]}}',
+            1,
+            "'bool' nee",
+        ),
+        ('{"match": {"title": 5}}', 1, "match has no query text"),
+        ('{"match": {"title": "{{text}}"}}', 0, ""),
+    ],
+)
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--mode", "sparse"], ["--mode", "sparse", "--match-set", "union"], ["--mode", "sparse", "--rerank"]],
+)
+def test_a_condition_of_the_query_binds_or_is_refused_in_every_mode(
+    articles: Command, query: str, code: int, said: str, options: list[str]
+) -> None:
+    (articles.folder / "query.json").write_text(f'{{"query": {query}}}')
+    body = ["--query-json", str(articles.folder / "query.json")]
+    assert said in articles("search", "articles", "aspirin cardiac", *body, *options, code=code).stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "ids", "said"),
+    [
+        ('{"match": {"title": "cardiac"}}', ["3"], ""),
+        ('{"filter": {"ids": {"values": ["2", "3"]}}}', ["3"], ""),
+        ('{"track_total_hits": false}', ["1", "3"], ""),
+        ('{"sort": ["year"]}', [], "'sort' needs a cluster"),
+        ('{"aggs": {}}', [], "'aggs' needs a cluster"),
+        ('{"min_score": 3}', [], "'min_score' needs a cluster"),
+        ('{"size": 3}', [], "the search body sets 'size' — use size"),
+        ('{"_source": false}', [], "the search body sets '_source'"),
+        ('{"query": null}', [], "the query of the search body is empty"),
+        ('{"query": {}}', [], "the query of the search body is empty"),
+        ('{"knn": {"v": {"vector": [1], "k": 1}}}', [], "query 'knn' needs a cluster"),
+    ],
+)
+def test_a_lone_key_of_a_search_body_is_that_and_any_other_a_query(
+    articles: Command, written: str, ids: list[str], said: str
+) -> None:
+    (articles.folder / "body.json").write_text(written)
+    body = str(articles.folder / "body.json")
+    command = ["search", "articles", "aspirin cardiac", "--query-json", body, "--match-set", "lexical"]
+    if said:
+        assert said in articles(*command, code=1).stderr
+    else:
+        assert sorted(hit["id"] for hit in articles.json(*command)["hits"]) == ids
+
+
+def test_both_filters_hold(articles: Command) -> None:
+    (articles.folder / "body.json").write_text('{"filter": {"ids": {"values": ["1", "3"]}}}')
+    body = ["--query-json", str(articles.folder / "body.json"), "--filter", '{"ids": {"values": ["2", "3"]}}']
+    assert [hit["id"] for hit in articles.json("search", "articles", "aspirin cardiac", *body)["hits"]] == ["3"]

@@ -34,9 +34,16 @@ def test_a_sort_that_names_nothing_is_refused(sort: object) -> None:
 )
 def test_what_the_service_decides_is_refused_with_what_to_use(key: str) -> None:
     with pytest.raises(ChercheError, match=f"the search body sets '{key}'") as caught:
-        check_body({"query": {}, key: 1})
+        check_body({"query": {"match_all": {}}, key: 1})
     assert caught.value.next_step
 
 
 def test_everything_else_of_a_body_passes() -> None:
-    check_body({"query": {}, "aggs": {}, "sort": [], "highlight": {}, "fields": ["*"]})
+    check_body({"query": {"match_all": {}}, "aggs": {}, "sort": [], "highlight": {}, "fields": ["*"]})
+
+
+@pytest.mark.parametrize("query", [None, {}, [], ""])
+def test_a_query_that_says_nothing_is_refused_whatever_engine_searches(query: object) -> None:
+    with pytest.raises(ChercheError, match="the query of the search body is empty") as caught:
+        check_body({"query": query})
+    assert caught.value.next_step

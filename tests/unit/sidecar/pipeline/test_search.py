@@ -22,8 +22,8 @@ from tests.unit.sidecar.pipeline.searching import ask, filled, ids, pages, refus
     [
         ({"text": ""}, "the query is empty"),
         ({"text": " \n"}, "the query is empty"),
-        ({"text": "", "body": {"query": {}}}, "the query is empty, and mode hybrid encodes it"),
-        ({"text": "", "body": {"query": {}}, "mode": "bm25", "rerank": True}, "and a rerank encodes it"),
+        ({"text": "", "body": {"query": {"match_all": {}}}}, "the query is empty, and mode hybrid encodes it"),
+        ({"text": "", "body": {"query": {"match_all": {}}}, "mode": "bm25", "rerank": True}, "and a rerank encodes it"),
         ({"text": "x" * 8193}, "the query has 8,193 characters, the limit is 8,192"),
         ({"text": "a\ud800"}, "lone surrogate"),
         ({"size": -1}, "size is -1"),

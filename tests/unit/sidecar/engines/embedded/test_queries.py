@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -47,9 +49,10 @@ def test_what_needs_a_cluster_is_refused_by_name(key):
     ],
 )
 def test_queries_beyond_the_subset_are_refused(clause, reason):
-    with pytest.raises(ChercheError, match=reason) as caught:
-        compile_query(query(body={"query": clause}), FIELDS)
-    assert caught.value.code == Code.INVALID_ARGUMENT
+    for mode, match_set in product(("bm25", "sparse", "hybrid"), ("lexical", "union")):
+        with pytest.raises(ChercheError, match=reason) as caught:
+            compile_query(query(body={"query": clause}, mode=mode, match_set=match_set), FIELDS)
+        assert caught.value.code == Code.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(
