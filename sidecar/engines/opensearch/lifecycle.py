@@ -87,13 +87,6 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found), *fields.hazards(found)))
 
 
-async def removals(http: Http, index: str, found: Sequence[mapping.IndexFacts]) -> tuple[Request, ...]:
-    """Requests that take our settings out of indices again, and of what makes the next of them."""
-    template = await templates.behind(http, index, [each.name for each in found])
-    changed = template.removal() if template else None
-    return (*([changed] if changed else []), *mapping.removals(found))
-
-
 async def _facts_if_any(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     try:
         return await facts(http, index)

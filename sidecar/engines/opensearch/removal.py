@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle, mapping, writes
+from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle, mapping, templates, writes
 from sidecar.engines.opensearch.bulk import Sleep
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import UPGRADE, IndexFacts
+from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.values.documents import CODES, HASH, TERMS, Json, StoredDocument, version_of
 from sidecar.values.index import Removal
@@ -78,13 +79,18 @@ async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[Inde
         changes.append(f"{documents:,} documents are written without our fields, so their _version and _seq_no rise")
     pipelines = await _pipelines(http, found)
     shadows = [name for each in found if (name := await _prepared(http, each))]
+    template = await templates.behind(http, index, [each.name for each in found])
+    undone = template.removal() if template else None
+    if template and undone:
+        what = "is deleted" if undone.method == "DELETE" else "is without our part of its mapping"
+        changes.append(f"template {template.name} {what}")
     changes += [*pipelines.changes, *(f"index {name}, which an upgrade prepared, is deleted" for name in shadows)]
     for each in found:
         remains += [
             f"{name}, if it is still there: kept for a rollback — cherche remove {name}, or delete it"
             for name in each.meta.get(UPGRADE, {}).get("replaces", ())
         ]
-    requests = (*pipelines.resets, *await lifecycle.removals(http, index, found))
+    requests = (*pipelines.resets, *([undone] if undone else []), *mapping.removals(found))
     deletions = (*pipelines.deletions, *(Request("DELETE", index_path(name)) for name in shadows))
     told = Removal(documents, tuple(changes), (*remains, *pipelines.remains))
     return Plan(told, requests, deletions, tuple(stripped))
@@ -166,22 +172,36 @@ class _Pipelines:
 async def _pipelines(http: Http, found: Sequence[IndexFacts]) -> _Pipelines:
     """Default and final pipelines of indices that hold processors of ours: those with no others are taken out."""
     resets, changes, remains = [], [], []
+    known: dict[str, Mapping[str, Any]] = {}
     ours: dict[str, str] = {}
     for each in found:
         for setting, (kind, lists) in _PIPELINES.items():
             name = str(each.settings.get(setting, "_none"))
-            processors = [] if name == "_none" else await _processors(http, kind, name, lists.split())
-            if not any(one.startswith("cherche_") for one in processors):
+            if name == "_none":
+                continue
+            if kind not in known:
+                known[kind] = await _known(http, Request("GET", f"/{kind}/pipeline"), what="pipelines")
+            with answers.reading(f"pipeline {name!r}"):
+                body = known[kind].get(name, {})
+                steps = [step for part in lists.split() for step in body.get(part, ())]
+                inner = [*dict.fromkeys(_within(steps, known[kind], f"pipeline {name}", name))]
+                inner += [*dict.fromkeys(_within(body.get("on_failure", ()), known[kind], "on_failure", name))]
+                processors = [key for step in steps for key in step]
+            if not inner:
                 continue
             if not all(one.startswith("cherche_") for one in processors):
-                remains.append(f"{each.name}: {setting} {name} has processors of ours beside others — take them out")
+                held = [place for place in inner if place != f"pipeline {name}"]
+                where = f"in {', '.join(held)}" if held else "beside others"
+                remains.append(f"{each.name}: {setting} {name} has processors of ours {where} — take them out")
                 continue
             resets.append(Request("PUT", index_path(each.name, "_settings"), {setting: None}))
             changes.append(f"{each.name}: {setting} was {name}, and is unset")
             ours[f"/{kind}/pipeline/{quote(name, safe='')}"] = name
     deletions = []
     for path, name in ours.items():
-        if users := await _others(http, name, [each.name for each in found]):
+        callers = [one for one, body in known.get("_ingest", {}).items() if one != name and _calls(body, name)]
+        users = [f"pipeline {one}" for one in callers] or await _others(http, name, [each.name for each in found])
+        if users:
             remains.append(f"pipeline {name}: {users[0]} uses it too")
         else:
             deletions.append(Request("DELETE", path))
@@ -189,11 +209,40 @@ async def _pipelines(http: Http, found: Sequence[IndexFacts]) -> _Pipelines:
     return _Pipelines(tuple(resets), tuple(deletions), tuple(changes), tuple(remains))
 
 
-async def _processors(http: Http, kind: str, name: str, lists: Sequence[str]) -> list[str]:
-    """Kinds of the processors of a pipeline; none where it is gone, or must not be read."""
-    body: Mapping[str, Any] = await _known(http, Request("GET", f"/{kind}/pipeline/{quote(name, safe='')}"), what=name)
-    with answers.reading(name):
-        return [key for part in lists for processor in body.get(name, {}).get(part, ()) for key in processor]
+def _within(steps: Sequence[Json], pipelines: Mapping[str, Any], place: str, *above: str) -> Iterator[str]:
+    """Where processors of ours are, in steps of a pipeline and in all that these run.
+
+    Parameters
+    ----------
+    pipelines : mapping
+        All that there are, by name: one may run another.
+    place : str
+        Of the steps themselves.
+    above : str
+        Pipelines that are being read, which may run each other in a circle.
+    """
+    for step in steps:
+        for kind, body in step.items():
+            if kind.startswith("cherche_"):
+                yield place
+            name = str(body.get("name"))
+            if kind == "pipeline" and name not in above:
+                called = pipelines.get(name, {})
+                yield from _within(called.get("processors", ()), pipelines, f"pipeline {name}", name, *above)
+                yield from _within(called.get("on_failure", ()), pipelines, f"on_failure of {name}", name, *above)
+            if kind == "foreach":
+                yield from _within([body.get("processor", {})], pipelines, "foreach", *above)
+            yield from _within(body.get("on_failure", ()), pipelines, "on_failure", *above)
+
+
+def _calls(body: JsonValue, name: str) -> bool:
+    """Whether a pipeline, at any depth of it, runs another one."""
+    if isinstance(body, Mapping):
+        named = body.get("pipeline")
+        return (isinstance(named, Mapping) and named.get("name") == name) or any(
+            _calls(value, name) for value in body.values()
+        )
+    return isinstance(body, list) and any(_calls(value, name) for value in body)
 
 
 async def _others(http: Http, pipeline: str, indices: Sequence[str]) -> list[str]:

@@ -94,14 +94,19 @@ class Template:
                 return Request("DELETE", self.path)
             source = {**mappings.get("_source", {})}
             source["excludes"] = [name for name in source.get("excludes", ()) if name not in HEAVY_FIELDS]
-            source.pop("recovery_source_excludes", None)
-            left = {
-                **mappings,
-                "_source": source,
+            if source.get("recovery_source_excludes") == list(HEAVY_FIELDS):
+                del source["recovery_source_excludes"]
+            changed = {
+                "_source": {key: value for key, value in source.items() if value or key != "excludes"},
                 "_meta": {key: value for key, value in mappings["_meta"].items() if key != "cherche"},
                 "properties": {name: spec for name, spec in mappings["properties"].items() if name not in OWN_FIELDS},
             }
-            return Request("PUT", self.path, {**self.body, "template": {**template, "mappings": left}})
+            # What holds nothing else was not there before setup.
+            left = {key: value for key, value in {**mappings, **changed}.items() if value or key not in changed}
+            parts = {**template, "mappings": left}
+            kept = {key: value for key, value in parts.items() if value or key != "mappings"}
+            body = {**self.body, "template": kept}
+            return Request("PUT", self.path, {key: value for key, value in body.items() if value or key != "template"})
 
 
 def own_name(patterns: Sequence[str]) -> str:

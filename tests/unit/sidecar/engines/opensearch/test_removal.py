@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from sidecar.engines.opensearch import templates
 from sidecar.engines.opensearch.mapping import UPGRADE
 from sidecar.engines.opensearch.removal import MAX_ROUNDS
+from sidecar.engines.opensearch.templates import Template
 from sidecar.errors import ChercheError, Code
 from tests.unit.sidecar.engines.opensearch.fakes import UNSCRIPTED, FakeTransport, Naps, Sent, engine
 
@@ -53,7 +55,7 @@ class Cluster:
             lines = [json.loads(line) for line in request.body.splitlines()]
             return {"items": [self.bulk(*pair) for pair in zip(lines[::2], lines[1::2], strict=True)]}
         elif request.path.startswith(("/_ingest", "/_search/pipeline")) and request.method == "GET":
-            return {name: self.pipelines[name]}
+            return self.pipelines
         elif name in self.indices and request.method == "GET":
             return {name: self.indices[name]}
         if request.method in ("PUT", "DELETE"):
@@ -161,6 +163,60 @@ async def test_a_dry_run_names_everything_and_writes_nothing() -> None:
         "DELETE /_ingest/pipeline/cherche",
         "DELETE /next",
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "where"),
+    [
+        ({"processors": [{"pipeline": {"name": "enc"}}]}, "in pipeline enc"),
+        ({"processors": [{"pipeline": {"name": "deep"}}]}, "in pipeline enc"),
+        ({"processors": [{"foreach": {"field": "parts", "processor": {"cherche_encode": {}}}}]}, "in foreach"),
+        ({"processors": [{"set": {"field": "a", "on_failure": [{"cherche_encode": {}}]}}]}, "in on_failure"),
+        ({"processors": [{"set": {}}], "on_failure": [{"cherche_encode": {}}]}, "in on_failure"),
+        ({"processors": [{"set": {}}, {"cherche_encode": {}}]}, "beside others"),
+        ({"processors": [{"set": {}}, {"pipeline": {"name": "users"}}]}, ""),
+        ({"processors": [{"pipeline": {"name": "users"}}, {"pipeline": {"name": "gone"}}]}, ""),
+    ],
+)
+async def test_processors_of_ours_are_listed_wherever_a_pipeline_runs_them(steps: Any, where: str) -> None:
+    cluster = Cluster({"a": (1, {"title": "x"})}, settings={"index.default_pipeline": "mine"})
+    cluster.pipelines = {
+        "mine": steps,
+        "deep": {"processors": [{"pipeline": {"name": "mine"}}, {"pipeline": {"name": "enc"}}]},
+        "enc": {"processors": [{"cherche_encode": {}}]},
+        "users": {"processors": [{"set": {}}]},
+    }
+    removed = await engine(FakeTransport(cluster)).remove("books")
+    said = f"books: index.default_pipeline mine has processors of ours {where} — take them out"
+    assert removed.remains == ((said,) if where else ())
+    assert cluster.done == []
+
+
+async def test_a_pipeline_that_another_one_runs_is_not_deleted() -> None:
+    cluster = Cluster({"a": (1, {"title": "x"})}, settings={"index.default_pipeline": "enc"})
+    outer = {"processors": [{"foreach": {"processor": {"pipeline": {"name": "enc"}}}}]}
+    cluster.pipelines = {"enc": {"processors": [{"cherche_encode": {}}]}, "outer": outer}
+    removed = await engine(FakeTransport(cluster)).remove("books")
+    assert removed.remains == ("pipeline enc: pipeline outer uses it too",)
+    assert cluster.done == ["PUT /books/_settings"]
+
+
+@pytest.mark.parametrize(("name", "verb"), [("books", "is without our part of"), ("cherche-books", "is deleted")])
+async def test_a_template_that_is_changed_is_named(monkeypatch: pytest.MonkeyPatch, name: str, verb: str) -> None:
+    mappings = {"_meta": {"cherche": {}}, "properties": {"cherche_codes": {}, "title": {}}}
+    template = Template(name, {"index_patterns": ["books"], "template": {"mappings": mappings}}, {})
+
+    async def behind(*_: Any) -> Template:
+        return template
+
+    monkeypatch.setattr(templates, "behind", behind)
+    cluster = Cluster({"a": (1, {"title": "x"})})
+    told = await engine(FakeTransport(cluster)).remove("books", dry_run=True)
+    assert [line for line in told.changes if line.startswith(f"template {name} {verb}")] == list(told.changes)
+    assert len(told.changes) == 1
+    assert cluster.done == []
+    await engine(FakeTransport(cluster)).remove("books")
+    assert cluster.done == [f"{'DELETE' if 'deleted' in verb else 'PUT'} /_index_template/{name}"]
 
 
 async def test_what_others_use_or_serve_is_not_deleted() -> None:

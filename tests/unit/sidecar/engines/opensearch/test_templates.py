@@ -62,6 +62,24 @@ def test_what_is_set_up_is_not_changed_and_comes_out_again() -> None:
     assert Template("logs", USERS, {}).removal() is None
 
 
+@pytest.mark.parametrize(
+    "users",
+    [
+        {"index_patterns": ["logs-*"], "data_stream": {}},
+        {"index_patterns": ["logs-*"], "template": {"settings": {"index": {"number_of_replicas": "0"}}}},
+        {"index_patterns": ["logs-*"], "template": {"mappings": {"properties": {"title": {"type": "text"}}}}},
+        {"index_patterns": ["logs-*"], "template": {"mappings": {"dynamic": False, "_source": {"includes": ["a"]}}}},
+    ],
+)
+def test_a_template_is_as_it_was_also_where_it_said_nothing(users: dict[str, Any]) -> None:
+    lean = {"settings": {"index": {"replication": {"type": "SEGMENT"}}}}
+    for composed in ({}, lean):
+        whole = {**composed, **users.get("template", {})}
+        removed = Template("logs", put(Template("logs", users, whole), recovery_source=True), whole).removal()
+        assert removed is not None
+        assert removed.body == users
+
+
 def test_the_template_that_setup_made_is_deleted() -> None:
     ours = Template("cherche-logs", put(Template("logs", USERS, {})), {})
     removed = ours.removal()
