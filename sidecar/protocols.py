@@ -79,8 +79,8 @@ class Engine(Protocol):
         """Create the index or add the mapping to it; a second call changes only ``_meta``."""
         ...
 
-    async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
-        """Take everything out again, or only say what that would do."""
+    async def remove(self, index: str, *, dry_run: bool = False, keeps_versions: bool = False) -> Removal:
+        """Take everything out again, or only say what that would do; `keeps_versions` as in `update`."""
         ...
 
     async def read(

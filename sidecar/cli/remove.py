@@ -8,13 +8,19 @@ from dataclasses import asdict
 import click
 
 from sidecar.cli.session import Session, verb
+from sidecar.values.maintenance import EXTERNAL
 
 
 @verb("remove")
 @click.argument("index")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-def remove(session: Session, index: str, yes: bool, dry_run: bool) -> None:
+@click.option(
+    "--version-type",
+    type=click.Choice([EXTERNAL]),
+    help="Of documents that your own writer gives versions: they keep them, where each would get the next one.",
+)
+def remove(session: Session, index: str, yes: bool, dry_run: bool, version_type: str | None) -> None:
     """Take everything out again that setup, feed, backfill and upgrade put in.
 
     The documents stay as they were, and no pipeline runs on them. What is changed besides, and what stays behind
@@ -22,13 +28,14 @@ def remove(session: Session, index: str, yes: bool, dry_run: bool) -> None:
     """
     if not (yes or dry_run or sys.stdin.isatty()):
         raise click.UsageError("no terminal to confirm on: add --yes, or --dry-run")
-    plan = session.run(lambda client: client.remove_index(index, dry_run=True))
+    versions = version_type or ""
+    plan = session.run(lambda client: client.remove_index(index, dry_run=True, version_type=versions))
     if not dry_run:
         for line in (*plan.changes, *(f"stays behind: {line}" for line in plan.remains)):
             session.output.note(line)
         if not yes:
             click.confirm(f"Take term weights, codes and settings of {index!r} out?", abort=True, err=True)
-        plan = session.run(lambda client: client.remove_index(index))
+        plan = session.run(lambda client: client.remove_index(index, version_type=versions))
     result = {"index": index, "dry_run": dry_run, **asdict(plan)}
 
     def text() -> None:

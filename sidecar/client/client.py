@@ -273,9 +273,9 @@ class Client:
         if report.findings and not report.served:
             raise precondition(report.findings[0])
 
-    async def remove_index(self, name: str, *, dry_run: bool = False) -> Removal:
-        """Take everything out again, or with `dry_run` only say what that would do."""
-        request = index_pb2.RemoveIndexRequest(index=name, dry_run=dry_run)
+    async def remove_index(self, name: str, *, dry_run: bool = False, version_type: str = "") -> Removal:
+        """Take everything out again, or with `dry_run` say what that would do; `version_type` as of a backfill."""
+        request = index_pb2.RemoveIndexRequest(index=name, dry_run=dry_run, version_type=version_type)
         return index.removal_from_pb(await self._calls.unary(self._index.RemoveIndex, request, PATIENCE))
 
     async def dump_index(

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sidecar.errors import invalid, precondition
-from sidecar.maintenance.estimate import SAMPLE, check_room, estimate, sample_texts
+from sidecar.maintenance.estimate import check_room, estimate, sample_texts
 from sidecar.maintenance.pace import Pacer
 from sidecar.maintenance.page import process_page
+from sidecar.maintenance.versions import keeps_versions, owners_versions
 from sidecar.maintenance.work import Outcome
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
@@ -24,7 +25,7 @@ from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.pipeline.stream import beating, in_order, in_turn
 from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import ANOTHER_INDEX, IndexGroup, IndexMeta
-from sidecar.values.maintenance import EXTERNAL, BackfillEvent, BackfillOptions, Progress, ShardRange
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Progress, ShardRange
 
 HEARTBEAT = 2.0  # seconds between two messages at most: a client takes silence for a loss
 MAX_ROUNDS = 20
@@ -45,10 +46,8 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
         NOT_FOUND; FAILED_PRECONDITION where nothing behind the name is set up, a model is not served or the
         disk may not suffice; UNAVAILABLE where the cluster does not recover. What was done stays done.
     """
-    if options.version_type not in ("", EXTERNAL):
-        raise invalid(f"version_type is {options.version_type!r}", f"give {EXTERNAL}, or nothing")
+    keeps = keeps_versions(options.version_type)
     groups = await context.engine.groups(index)
-    keeps = options.version_type == EXTERNAL
     targets = {
         name: Target.of(group.meta, context, keeps_versions=keeps)
         for group in groups
@@ -59,12 +58,8 @@ async def backfill(index: str, options: BackfillOptions, context: Context) -> As
         raise precondition(f"index {index!r} is not set up for cherche", f"run: cherche setup {index}")
     check_sources([group for group in groups if group.meta is not None])
     expected = await estimate(groups, context)
-    if not keeps and (foreign := await context.engine.foreign_versions(index, SAMPLE)):
-        said = (
-            f"{foreign} sampled documents of {index} have versions that their owner seems to give them: each that is "
-            f"encoded gets the next one, and the owner's is refused then — add --version-type {EXTERNAL} to keep them"
-        )
-        expected = replace(expected, notes=(*expected.notes, said))
+    if not keeps:
+        expected = replace(expected, notes=(*expected.notes, *await owners_versions(index, "encoded", context)))
     yield expected
     if options.dry_run:
         return

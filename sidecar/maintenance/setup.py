@@ -1,4 +1,4 @@
-"""Sets an index up, reports how it was set up, and takes everything out again."""
+"""Sets an index up, and reports how it was set up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from sidecar.values.index import (
     IndexMeta,
     IndexOptions,
     IndexReport,
-    Removal,
     SetupResult,
     TextField,
 )
@@ -209,11 +208,6 @@ def missing(index: str, gaps: Gaps, group: IndexGroup | None = None) -> list[str
         what = "documents hold our hash and state where searches for words match them, as of an earlier release"
         found.append(f"{gaps.exposed:,} {what} — run: cherche setup {index}, then: {step.removeprefix('run: ')}")
     return found
-
-
-async def remove(index: str, context: Context, *, dry_run: bool) -> Removal:
-    """Take out of an index what setup and feed put in, or only say what that would do."""
-    return await context.engine.remove(index, dry_run=dry_run)
 
 
 async def _sample(index: str, context: Context) -> list[StoredDocument]:

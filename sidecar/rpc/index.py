@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from sidecar import pipeline
 from sidecar.errors import invalid
-from sidecar.maintenance import backfill, setup, upgrade
+from sidecar.maintenance import backfill, removal, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
 from sidecar.rpc.call import Call, bounded, unbounded
 from sidecar.services import Services, index_name
@@ -58,8 +58,9 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     async def RemoveIndex(self, request: index_pb2.RemoveIndexRequest, context: Call) -> index_pb2.RemoveIndexResponse:
         """Take out what setup and feed put in."""
         ours = unbounded(self._services, context)
-        removal = await setup.remove(index_name(request.index), ours, dry_run=request.dry_run)
-        return convert.removal_to_pb(removal)
+        name, versions = index_name(request.index), request.version_type
+        done = await removal.remove(name, ours, dry_run=request.dry_run, version_type=versions)
+        return convert.removal_to_pb(done)
 
     async def DumpIndex(
         self, request: index_pb2.DumpIndexRequest, context: Call

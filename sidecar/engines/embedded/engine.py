@@ -92,7 +92,7 @@ class EmbeddedEngine:
 
         return await self._write(work, create=True)
 
-    async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
+    async def remove(self, index: str, *, dry_run: bool = False, keeps_versions: bool = False) -> Removal:
         """Remove all neural data. The documents and their full-text index stay, so that BM25 continues to work."""
         run, step = (self._read, indices.touched) if dry_run else (self._write, indices.remove)
         count = await run(lambda db: step(db, indices.get(db, index)))

@@ -132,18 +132,18 @@ which would end up in logs — send them as an identity, or configure a service 
         self._known.forget()
         return plan
 
-    async def remove(self, index: str, *, dry_run: bool = False) -> Removal:
+    async def remove(self, index: str, *, dry_run: bool = False, keeps_versions: bool = False) -> Removal:
         """See `Engine.remove`."""
         found = await lifecycle.facts(self._http, index)
         # The query that finds documents to strip sees only what is refreshed.
         await self.refresh(index)
         dialect = await self._dialect()
-        plan = await removal.planned(self._http, dialect, index, found)
+        plan = await removal.planned(self._http, dialect, index, found, keeps_versions=keeps_versions)
         if dry_run:
             return plan.told
         for request in plan.requests:
             await self._send(index, request)
-        changed = await removal.strip(self._http, dialect, plan.stripped, sleep=self._sleep)
+        changed = await removal.strip(self._http, dialect, plan, sleep=self._sleep)
         for request in plan.deletions:
             await self._send(index, request)
         self._known.forget()

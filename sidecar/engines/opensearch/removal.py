@@ -42,15 +42,20 @@ class Plan:
         After it.
     stripped : tuple of IndexFacts
         Indices whose documents are changed.
+    keeps_versions : bool
+        Whether they keep the versions that they have.
     """
 
     told: Removal
     requests: tuple[Request, ...]
     deletions: tuple[Request, ...]
     stripped: tuple[IndexFacts, ...]
+    keeps_versions: bool
 
 
-async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[IndexFacts]) -> Plan:
+async def planned(
+    http: Http, dialect: Dialect, index: str, found: Sequence[IndexFacts], *, keeps_versions: bool = False
+) -> Plan:
     """What is to be done; nothing is written, and documents count that a search finds.
 
     Raises
@@ -76,7 +81,8 @@ async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[Inde
         stripped.append(each)
         documents += count
     if documents:
-        changes.append(f"{documents:,} documents are written without our fields, so their _version and _seq_no rise")
+        rises = "_seq_no rises, and their _version stays" if keeps_versions else "_version and _seq_no rise"
+        changes.append(f"{documents:,} documents are written without our fields, so their {rises}")
     pipelines = await _pipelines(http, found)
     shadows = [name for each in found if (name := await _prepared(http, each))]
     template = await templates.behind(http, index, [each.name for each in found])
@@ -93,10 +99,10 @@ async def planned(http: Http, dialect: Dialect, index: str, found: Sequence[Inde
     requests = (*pipelines.resets, *([undone] if undone else []), *mapping.removals(found))
     deletions = (*pipelines.deletions, *(Request("DELETE", index_path(name)) for name in shadows))
     told = Removal(documents, tuple(changes), (*remains, *pipelines.remains))
-    return Plan(told, requests, deletions, tuple(stripped))
+    return Plan(told, requests, deletions, tuple(stripped), keeps_versions)
 
 
-async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sleep: Sleep) -> int:
+async def strip(http: Http, dialect: Dialect, plan: Plan, *, sleep: Sleep) -> int:
     """Take our fields out of all documents of indices; how many were changed.
 
     Each document is read once per round, in the order of writes, and changed if it is still as it was read.
@@ -108,7 +114,7 @@ async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sl
     """
     changed = 0
     read: dict[str, int] = {}
-    left = list(found)
+    left = list(plan.stripped)
     for _ in range(MAX_ROUNDS):
         for each in list(left):
             # The marks before the refresh, so that all writes up to them are seen.
@@ -131,7 +137,7 @@ async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sl
                     most=each.max_window,
                 )
                 async for page in pages:
-                    changed += await _stripped(http, each.name, page, sleep=sleep)
+                    changed += await _stripped(http, each.name, page, sleep=sleep, keeps_versions=plan.keeps_versions)
                 read[shard.key] = shard.mark
         if not left:
             return changed
@@ -142,11 +148,13 @@ async def strip(http: Http, dialect: Dialect, found: Sequence[IndexFacts], *, sl
     )
 
 
-async def _stripped(http: Http, index: str, page: Sequence[StoredDocument], *, sleep: Sleep) -> int:
+async def _stripped(
+    http: Http, index: str, page: Sequence[StoredDocument], *, sleep: Sleep, keeps_versions: bool
+) -> int:
     """Documents changed; those that others changed meanwhile are left to the next round."""
     # Marked so that the whole `_source` is replaced: merging cannot take a field out.
     marked = [replace(one, version=replace(version_of(one), weights_in_source=True)) for one in page]
-    results = await writes.update(http, marked, sleep=sleep, fields_of=_nothing)
+    results = await writes.update(http, marked, sleep=sleep, fields_of=_nothing, keeps_versions=keeps_versions)
     refused = [result.error for result in results if result.error is not None]
     failures = [error for error in refused if error.code not in (Code.ABORTED, Code.NOT_FOUND)]
     if failures:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance.setup import remove, report
+from sidecar.maintenance.removal import remove
+from sidecar.maintenance.setup import report
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import Identity
 from sidecar.values.search import RerankStatus

@@ -152,9 +152,12 @@ class FakeEngine:
         self.metas[index] = meta
         return SetupPlan((), len(self.documents))
 
-    async def remove(self, index: str, *, dry_run: bool) -> Removal:
+    async def remove(self, index: str, *, dry_run: bool, keeps_versions: bool = False) -> Removal:
         self._called("remove", index)
         return Removal(len(self.documents))
+
+    async def foreign_versions(self, index: str, size: int) -> int:
+        return 0
 
     async def requires_routing(self, index: str) -> bool:
         return self.is_routed

@@ -546,19 +546,23 @@ class RemoveIndexRequest(_message.Message):
 
     INDEX_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    VERSION_TYPE_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     dry_run: _builtins.bool
     """Only say what would be done."""
+    version_type: _builtins.str
+    """"external_gte" where the owner of the documents gives them versions: they keep those. Empty otherwise."""
     def __init__(
         self,
         *,
         index: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
+        version_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "index", b"index", "version_type", b"version_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code, overloaded
-from sidecar.maintenance.setup import missing, remove, report, resolve, setup
+from sidecar.maintenance.setup import missing, report, resolve, setup
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import (
@@ -16,7 +16,6 @@ from sidecar.values.index import (
     IndexGroup,
     IndexMeta,
     IndexOptions,
-    Removal,
     TextField,
 )
 
@@ -257,13 +256,6 @@ def test_no_backfill_is_proposed_where_it_is_refused(lacks: dict[str, Any], step
     found = missing("a", Gaps(untouched=4, exposed=1), IndexGroup(("a",), None, **lacks))
     assert found[0] == f"4 documents were never encoded — {step}"
     assert found[1].endswith(f"run: cherche setup a, then: {step.removeprefix('run: ')}")
-
-
-async def test_remove_tells_how_many_documents_changed(world: Any) -> None:
-    await run(world)
-    put(world, {"text": "a"}, hash="h")
-    for dry_run in (True, False):
-        assert await remove(world.index, world.context, dry_run=dry_run) == Removal(1)
 
 
 CHANGES = {

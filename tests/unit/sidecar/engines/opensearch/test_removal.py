@@ -77,7 +77,7 @@ class Cluster:
     def raw(self, id: str) -> dict[str, Any]:
         number, source = self.documents[id]
         users = {key: value for key, value in source.items() if key not in OURS}
-        version = {"_seq_no": number, "_primary_term": 1, "_routing": "r"}
+        version = {"_seq_no": number, "_primary_term": 1, "_version": 7, "_routing": "r"}
         return {"_index": "books", "_id": id, **version, "_source": users}
 
     def bulk(self, action: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,9 @@ class Cluster:
             cause = {"type": "illegal_argument_exception", "reason": self.unscripted}
             error = {"type": "illegal_argument_exception", "reason": "failed to execute script", "caused_by": cause}
             return {verb: {"_id": told["_id"], "status": 400, "error": error}}
-        if told["if_seq_no"] != number:
+        if told.get("version_type"):
+            assert (verb, told["version"], told["version_type"]) == ("index", 7, "external_gte")
+        elif told["if_seq_no"] != number:
             error = {"type": "version_conflict_engine_exception", "reason": "newer"}
             return {verb: {"_id": told["_id"], "status": 409, "error": error}}
         assert verb == "update" or told["pipeline"] == "_none"
@@ -105,6 +107,16 @@ async def test_only_documents_with_fields_of_ours_are_written_and_past_every_pip
     assert (removed.documents, removed.remains) == (1, ())
     assert cluster.documents == {"a": (101, {"title": "x"}), "b": (2, {"title": "y"})}
     assert cluster.done == ["index a" if reason else "update a"]
+
+
+async def test_documents_keep_the_versions_of_their_owner_where_that_is_asked_for() -> None:
+    cluster = Cluster({"a": (1, {"title": "x", **OURS}), "b": (2, {"title": "y"})})
+    removed = await engine(FakeTransport(cluster)).remove("books", keeps_versions=True)
+    assert removed.changes == (
+        "1 documents are written without our fields, so their _seq_no rises, and their _version stays",
+    )
+    assert cluster.documents == {"a": (101, {"title": "x"}), "b": (2, {"title": "y"})}
+    assert cluster.done == ["index a"]
 
 
 async def test_without_scripts_a_final_pipeline_would_change_documents_so_none_is_written() -> None:
