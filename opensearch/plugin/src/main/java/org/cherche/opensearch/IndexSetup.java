@@ -7,7 +7,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
 import org.opensearch.cluster.metadata.IndexMetadata;
 import org.opensearch.cluster.metadata.MappingMetadata;
 import org.opensearch.common.cache.Cache;
@@ -59,23 +62,39 @@ record IndexSetup(
 
     private static final Cache<Version, IndexSetup> CACHE = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
     private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of());
+    private static final IndexSetup UNREADABLE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of());
+    private static final Logger LOG = LogManager.getLogger(IndexSetup.class);
 
-    /**
-     * Reads the setup of an index.
-     *
-     * @return null where the index is not set up
-     * @throws IllegalStateException where {@code _meta.cherche} cannot be read
-     */
+    /** The setup of an index; null where it is not set up, or its {@code _meta.cherche} cannot be read. */
     static IndexSetup of(IndexMetadata index) {
+        IndexSetup setup = cached(index);
+        return setup == NONE || setup == UNREADABLE ? null : setup;
+    }
+
+    /** Why {@code _meta.cherche} of an index cannot be read, and the next step; empty where it can, or there is none. */
+    static String problem(IndexMetadata index) {
+        return cached(index) == UNREADABLE ? unreadable(index) : "";
+    }
+
+    private static String unreadable(IndexMetadata index) {
+        String name = index.getIndex().getName();
+        return "index [" + name + "] has a _meta.cherche that this plugin cannot read: run cherche remove " + name
+            + ", then cherche setup " + name;
+    }
+
+    /** Each version of a mapping is read, and reported where that fails, once. */
+    private static IndexSetup cached(IndexMetadata index) {
         try {
-            var version = new Version(index.getIndexUUID(), index.getMappingVersion());
-            IndexSetup setup = CACHE.computeIfAbsent(version, ignored -> read(index.mapping()));
-            return setup == NONE ? null : setup;
-        } catch (Exception e) {
-            throw new IllegalStateException(
-                "cannot read _meta.cherche of index [" + index.getIndex().getName() + "]: run cherche setup again",
-                e
-            );
+            return CACHE.computeIfAbsent(new Version(index.getIndexUUID(), index.getMappingVersion()), ignored -> {
+                try {
+                    return read(index.mapping());
+                } catch (RuntimeException e) {
+                    LOG.warn("{}; until then its documents and searches are left as they are", unreadable(index), e);
+                    return UNREADABLE;
+                }
+            });
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("cannot read the mapping of index [" + index.getIndex().getName() + "]", e);
         }
     }
 

@@ -21,6 +21,9 @@ import org.opensearch.transport.client.Client;
 /** The services that the processors of one node share. */
 public final class Node {
 
+    private static final String NO_COMMON_SETUP =
+        "an index of the search is not set up for cherche, or its setup differs from that of the others: run cherche setup";
+
     /** Gives the node to the processor factories, which the engine creates before it. */
     interface Provider extends Supplier<Node> {}
 
@@ -100,7 +103,7 @@ public final class Node {
         return ingestLimit;
     }
 
-    /** The setup of the index that an index or alias name writes to; null where there is none, or it is not set up. */
+    /** The setup of the index that an index or alias name writes to; null where there is none that can be read. */
     IndexSetup setupForWriting(String name) {
         IndexMetadata index = writeIndex(name);
         return index == null ? null : IndexSetup.of(index);
@@ -115,12 +118,17 @@ public final class Node {
     /**
      * What a search reads.
      *
-     * @param setup the common one of all indices
+     * @param setup the common one of all indices; null where an index has none or a different one
      * @param maxWindow the least {@code index.max_result_window} of them
+     * @param problem why there is no common setup; empty where there is one
      */
-    record Searched(IndexSetup setup, int maxWindow) {}
+    record Searched(IndexSetup setup, int maxWindow, String problem) {
 
-    /** What a search reads; null where an index has no setup or a different one. */
+        private static Searched without(String problem) {
+            return new Searched(null, 0, problem);
+        }
+    }
+
     Searched searched(SearchRequest request) {
         IndexSetup common = null;
         int maxWindow = Integer.MAX_VALUE;
@@ -129,15 +137,16 @@ public final class Node {
                 IndexMetadata metadata = state().metadata().index(index);
                 IndexSetup setup = metadata == null ? null : IndexSetup.of(metadata);
                 if (setup == null || common != null && !common.json().equals(setup.json())) {
-                    return null;
+                    String problem = metadata == null ? "" : IndexSetup.problem(metadata);
+                    return Searched.without(problem.isEmpty() ? NO_COMMON_SETUP : problem);
                 }
                 common = setup;
                 maxWindow = Math.min(maxWindow, IndexSettings.MAX_RESULT_WINDOW_SETTING.get(metadata.getSettings()));
             }
         } catch (IndexNotFoundException e) {
-            return null; // the search itself reports it
+            return Searched.without(NO_COMMON_SETUP); // the search itself reports the missing index
         }
-        return common == null ? null : new Searched(common, maxWindow);
+        return common == null ? Searched.without(NO_COMMON_SETUP) : new Searched(common, maxWindow, "");
     }
 
     /** A request with a point in time names no indices: the point in time holds them. */

@@ -52,16 +52,15 @@ final class PartialUpdates extends ActionFilter.Simple {
 
     private void mark(String name, IndexRequest part, boolean mayInsert) {
         IndexMetadata index = node.get().writeIndex(name);
-        IndexSetup setup;
-        Map<String, Object> source;
-        try {
-            setup = index == null ? null : IndexSetup.of(index);
-            source = part.sourceAsMap();
-        } catch (IllegalStateException | OpenSearchParseException e) {
-            return; // a setup that cannot be read, where nothing is encoded; or no object, which fails as an item
-        }
+        IndexSetup setup = index == null ? null : IndexSetup.of(index);
         if (setup == null) {
             return;
+        }
+        Map<String, Object> source;
+        try {
+            source = part.sourceAsMap();
+        } catch (OpenSearchParseException e) {
+            return; // no object, which fails as an item
         }
         boolean isPiped = mayInsert && isPiped(part, index.getSettings());
         if (source.isEmpty() ? !isPiped : IndexSetup.OWN_FIELDS.containsAll(source.keySet())) {

@@ -148,12 +148,9 @@ final class QueryRewriter {
             return new SearchState(options, null, from, size).leftAsWritten("OFF", "");
         }
         Node.Searched searched = node.searched(request);
-        var state = new SearchState(options, searched == null ? null : searched.setup(), from, size);
-        if (searched == null) {
-            return state.leftAsWritten(
-                "NOT_SET_UP",
-                "an index of the search is not set up for cherche, or its setup differs from that of the others: run cherche setup"
-            );
+        var state = new SearchState(options, searched.setup(), from, size);
+        if (searched.setup() == null) {
+            return state.leftAsWritten("NOT_SET_UP", searched.problem());
         }
         state.maxWindow = searched.maxWindow();
         state.membership = FirstStage.decide(source, state.setup.fields(), options.matchSet(), options.text());

@@ -268,12 +268,14 @@ class EncodeProcessorTests {
 
     @Test
     void anIndexThatWasNotSetUpTakesItsDocumentsAsTheyAre() throws Exception {
-        var wrappers = wrappers("a", "b");
-        wrappers.get(0).getIngestDocument().getSourceAndMetadata().put("_index", "plain");
-        run(processor(OnUnavailable.DEFER), wrappers);
-        assertNull(wrappers.get(0).getException());
-        assertFalse(wrappers.get(0).getIngestDocument().hasField(IndexSetup.STATE));
-        assertEquals(state("ok"), field(wrappers.get(1), IndexSetup.STATE));
+        for (String index : new String[] { "plain", "broken" }) {
+            var wrappers = wrappers("a", "b");
+            wrappers.get(0).getIngestDocument().getSourceAndMetadata().put("_index", index);
+            run(processor(OnUnavailable.DEFER), wrappers);
+            assertNull(wrappers.get(0).getException());
+            assertFalse(wrappers.get(0).getIngestDocument().hasField(IndexSetup.STATE));
+            assertEquals(state("ok"), field(wrappers.get(1), IndexSetup.STATE));
+        }
     }
 
     @Test

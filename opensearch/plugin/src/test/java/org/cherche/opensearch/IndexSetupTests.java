@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -122,9 +121,16 @@ class IndexSetupTests {
     }
 
     @Test
-    void anUnreadableSetupNamesTheIndexAndTheNextStep() throws IOException {
-        IndexMetadata index = index("u5", "{\"_meta\": {\"cherche\": {\"fields\": 3}}}");
-        var error = assertThrows(IllegalStateException.class, () -> IndexSetup.of(index));
-        assertEquals("cannot read _meta.cherche of index [books]: run cherche setup again", error.getMessage());
+    void aSetupThatCannotBeReadIsNoneAndNamesTheIndexAndTheNextStep() throws IOException {
+        for (String foreign : new String[] { "{\"owner\": \"us\"}", "{\"fields\": 3}", "{\"fields\": [], \"rerank\": null}" }) {
+            IndexMetadata index = index("foreign " + foreign, "{\"_meta\": {\"cherche\": " + foreign + "}}");
+            assertNull(IndexSetup.of(index));
+            assertEquals(
+                "index [books] has a _meta.cherche that this plugin cannot read: run cherche remove books, then cherche setup books",
+                IndexSetup.problem(index)
+            );
+        }
+        assertEquals("", IndexSetup.problem(index("u1", null)));
+        assertEquals("", IndexSetup.problem(index("u4", mapping())));
     }
 }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -19,8 +20,7 @@ class NodeTests {
     }
 
     private IndexSetup reading(String... indices) {
-        Node.Searched searched = test.node.searched(new SearchRequest(indices));
-        return searched == null ? null : searched.setup();
+        return test.node.searched(new SearchRequest(indices)).setup();
     }
 
     @Test
@@ -33,6 +33,17 @@ class NodeTests {
     void anIndexThatIsNotSetUpHasNone() {
         assertNull(test.node.setupForWriting("plain"));
         assertNull(test.node.setupForWriting("missing"));
+    }
+
+    @Test
+    void aSetupThatCannotBeReadIsNoneAndASearchSaysWhy() {
+        assertNull(test.node.setupForWriting("broken"));
+        for (String[] indices : new String[][] { { "broken" }, { "books", "broken" } }) {
+            Node.Searched searched = test.node.searched(new SearchRequest(indices));
+            assertNull(searched.setup());
+            assertTrue(searched.problem().startsWith("index [broken] has a _meta.cherche that this plugin cannot read: run "));
+        }
+        assertTrue(test.node.searched(new SearchRequest("books", "films")).problem().endsWith(": run cherche setup"));
     }
 
     @Test

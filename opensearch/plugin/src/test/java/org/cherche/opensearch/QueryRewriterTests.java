@@ -276,11 +276,23 @@ class QueryRewriterTests {
     }
 
     @ParameterizedTest
-    @CsvSource({ "plain, NOT_SET_UP", "'books,films', NOT_SET_UP", "'books,papers', REWRITTEN" })
+    @CsvSource({ "plain, NOT_SET_UP", "broken, NOT_SET_UP", "'books,films', NOT_SET_UP", "'books,papers', REWRITTEN" })
     void allIndicesMustHaveOneSetup(String indices, String status) throws Exception {
         test.prepareQuery = request -> prepared().build();
         var request = new SearchRequest(indices.split(",")).source(new SearchSourceBuilder().query(match()));
         assertEquals(status, rewrite(request, Map.of()).queryStatus);
+    }
+
+    @Test
+    void aSetupThatCannotBeReadLeavesTheSearchAsWritten() throws Exception {
+        SearchRequest request = request("broken");
+        var written = request.source().query();
+        SearchState state = rewrite(request, Map.of("rerank", true));
+        String step = ": run cherche remove broken, then cherche setup broken";
+        assertEquals("index [broken] has a _meta.cherche that this plugin cannot read" + step, state.queryReason);
+        assertEquals(List.of("NOT_SET_UP", state.queryReason), List.of(state.rerankStatus, state.rerankReason));
+        assertEquals(written, request.source().query());
+        assertEquals(List.of(), test.calls);
     }
 
     @Test
