@@ -1,6 +1,7 @@
 package org.cherche.opensearch;
 
 import java.util.Map;
+import java.util.Set;
 import org.cherche.opensearch.Options.Mode;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.common.Randomness;
@@ -50,8 +51,11 @@ final class QueryProcessor extends AbstractProcessor implements SearchRequestPro
             listener.onFailure(e);
             return;
         }
-        OwnFields.hide(request);
+        Set<String> hidden = OwnFields.hide(request);
         SearchFilter.Running running = SearchFilter.running(node.threadContext());
+        if (running != null) {
+            running.hide(hidden);
+        }
         ActionListener<SearchState> decided = ActionListener.wrap(state -> {
             if (running != null) {
                 running.hold(state.reservation);

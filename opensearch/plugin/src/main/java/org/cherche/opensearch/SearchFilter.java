@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.opensearch.action.ActionRequest;
 import org.opensearch.action.search.SearchAction;
@@ -18,8 +19,9 @@ import org.opensearch.tasks.Task;
 import org.opensearch.transport.RemoteClusterAware;
 
 /**
- * Sees every search of this node from its start to its end, also those that fail, which no response processor sees; and
- * says of a search that spans clusters that it is plain.
+ * Sees every search of this node from its start to its end, also those that fail, which no response processor sees; leaves
+ * hidden fields out of responses, also where a pipeline has no response processor; and says of a search that spans
+ * clusters that it is plain.
  */
 final class SearchFilter implements ActionFilter {
 
@@ -40,6 +42,7 @@ final class SearchFilter implements ActionFilter {
         private final boolean isForOthers;
         private final List<Budget.Reservation> held = new ArrayList<>();
         private boolean hasEnded;
+        private volatile Set<String> hidden = Set.of();
 
         Running(boolean isForOthers) {
             this.isForOthers = isForOthers;
@@ -47,6 +50,22 @@ final class SearchFilter implements ActionFilter {
 
         boolean isForOthers() {
             return isForOthers;
+        }
+
+        /** Leaves fields out of the hits of its response. */
+        void hide(Set<String> fields) {
+            hidden = fields;
+        }
+
+        Set<String> hidden() {
+            return hidden;
+        }
+
+        private <R extends ActionResponse> R withoutHidden(R response) {
+            if (response instanceof SearchResponse found) {
+                OwnFields.remove(found, hidden);
+            }
+            return response;
         }
 
         /** Releases a reservation with the end of the search at the latest. */
@@ -103,7 +122,8 @@ final class SearchFilter implements ActionFilter {
         }
         ThreadContext context = node.get().threadContext();
         var running = new Running(request.remoteAddress() != null);
-        ActionListener<R> said = namesClusters(search) ? ActionListener.map(listener, SearchFilter::withStatus) : listener;
+        ActionListener<R> shown = ActionListener.map(listener, running::withoutHidden);
+        ActionListener<R> said = namesClusters(search) ? ActionListener.map(shown, SearchFilter::withStatus) : shown;
         // An inner search, of collapse for example, starts within its outer one.
         try (var ignored = context.newStoredContext(true, List.of(RUNNING))) {
             context.putTransient(RUNNING, running);

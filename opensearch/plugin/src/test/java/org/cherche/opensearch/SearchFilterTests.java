@@ -9,7 +9,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.net.InetAddress;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -21,8 +23,10 @@ import org.opensearch.action.search.SearchAction;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.action.search.SearchResponse;
 import org.opensearch.action.support.ActionFilterChain;
+import org.opensearch.common.document.DocumentField;
 import org.opensearch.core.action.ActionListener;
 import org.opensearch.core.common.transport.TransportAddress;
+import org.opensearch.search.SearchHit;
 
 class SearchFilterTests {
 
@@ -105,6 +109,18 @@ class SearchFilterTests {
             assertTrue(SearchFilter.spansClusters(new SearchRequest(request), running()));
             listener.onResponse(TestNode.response());
         }).join();
+    }
+
+    @Test
+    void hiddenFieldsAreNotInTheResponse() {
+        SearchResponse answer = run(new SearchRequest("books"), (task, action, request, listener) -> {
+            running().hide(Set.of("cherche_codes"));
+            SearchHit hit = TestNode.hit("a");
+            hit.setDocumentField("cherche_codes", new DocumentField("cherche_codes", List.of("AAAA")));
+            hit.setDocumentField("title", new DocumentField("title", List.of("car")));
+            listener.onResponse(TestNode.response(hit));
+        }).join();
+        assertEquals(Set.of("title"), answer.getHits().getAt(0).getDocumentFields().keySet());
     }
 
     @Test
