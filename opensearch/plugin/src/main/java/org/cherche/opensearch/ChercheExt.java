@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.opensearch.core.common.ParsingException;
 import org.opensearch.core.common.io.stream.StreamInput;
 import org.opensearch.core.common.io.stream.StreamOutput;
 import org.opensearch.core.xcontent.XContentBuilder;
@@ -25,7 +26,16 @@ final class ChercheExt extends SearchExtBuilder {
         this.values = in.readMap();
     }
 
+    /**
+     * Reads the options of a request.
+     *
+     * @throws ParsingException for anything but an object; null has no options
+     */
     static ChercheExt parse(XContentParser parser) throws IOException {
+        XContentParser.Token token = parser.currentToken() == null ? parser.nextToken() : parser.currentToken();
+        if (token != XContentParser.Token.START_OBJECT && token != XContentParser.Token.VALUE_NULL) {
+            throw new ParsingException(parser.getTokenLocation(), "ext.cherche must be an object of options, not [" + token + "]");
+        }
         return new ChercheExt(parser.map());
     }
 

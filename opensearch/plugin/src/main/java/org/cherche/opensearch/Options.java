@@ -2,11 +2,14 @@ package org.cherche.opensearch;
 
 import cherche.v1.Search.QueryMode;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Options of {@code cherche_query}: those of the pipeline, overridden by those of the request under {@code ext.cherche}.
@@ -40,6 +43,8 @@ record Options(
     static final Options DEFAULTS =
         new Options(null, Mode.ON, 1.0, MatchSet.AUTO, QueryMode.QUERY_MODE_FULL, 0, null, false, 0, null, Scorer.SHARDS);
     static final int MAX_WINDOW = 1_000;
+    private static final List<QueryMode> QUERY_MODES =
+        List.of(QueryMode.QUERY_MODE_FULL, QueryMode.QUERY_MODE_PRUNED, QueryMode.QUERY_MODE_DOC_ONLY);
     private static final Set<String> KEYS = Set.of(
         "text",
         "mode",
@@ -79,24 +84,25 @@ record Options(
      */
     Options override(Map<String, Object> values) {
         return new Options(
-            take(values, "text", text, String::valueOf),
-            take(values, "mode", mode, value -> Mode.valueOf(upper(value))),
+            take(values, "text", text, Options::text),
+            take(values, "mode", mode, value -> named(value, List.of(Mode.values()), "")),
             take(values, "sample", sample, value -> within(number(value), 0, 1)),
-            take(values, "match_set", matchSet, value -> MatchSet.valueOf(upper(value))),
-            take(values, "query_mode", queryMode, value -> QueryMode.valueOf("QUERY_MODE_" + upper(value))),
-            take(values, "query_terms", queryTerms, value -> (int) within(number(value), 0, 1024)),
+            take(values, "match_set", matchSet, value -> named(value, List.of(MatchSet.values()), "")),
+            take(values, "query_mode", queryMode, value -> named(value, QUERY_MODES, "QUERY_MODE_")),
+            take(values, "query_terms", queryTerms, value -> whole(value, 1024)),
             take(values, "sparse_boost", sparseBoost, value -> within(number(value), Double.MIN_NORMAL, 1e9)),
             take(values, "rerank", rerank, Options::flag),
-            take(values, "rerank_window", window, value -> (int) within(number(value), 0, MAX_WINDOW)),
+            take(values, "rerank_window", window, value -> whole(value, MAX_WINDOW)),
             take(values, "rerank_weight", weight, value -> within(number(value), 0, 1)),
-            take(values, "maxsim", maxsim, value -> Scorer.valueOf(upper(value)))
+            take(values, "maxsim", maxsim, value -> named(value, List.of(Scorer.values()), ""))
         );
     }
 
     /**
      * The options of one request.
      *
-     * @throws IllegalArgumentException for an invalid value or an unknown key
+     * @throws IllegalArgumentException for an invalid value, an unknown key, or an option that the others leave without
+     *     effect. Options of a pipeline are never refused for that: a request may set what they need.
      */
     Options of(ChercheExt ext) {
         if (ext == null) {
@@ -107,7 +113,27 @@ record Options(
         if (!values.isEmpty()) {
             throw new IllegalArgumentException("ext.cherche has unknown keys " + values.keySet() + "; known are " + new TreeSet<>(KEYS));
         }
+        options.checkEffects(ext.values());
         return options;
+    }
+
+    private void checkEffects(Map<String, Object> given) {
+        // What the request itself switches off: a pipeline may be switched off while its clients keep their options.
+        boolean isOff = given.get("mode") != null && mode == Mode.OFF;
+        boolean isUnranked = isOff || given.get("rerank") != null && !rerank;
+        for (String key : new TreeSet<>(given.keySet())) {
+            String missing = switch (key) {
+                case "mode" -> "";
+                case "rerank" -> isOff && rerank ? "mode on or shadow" : "";
+                case "rerank_window", "rerank_weight", "maxsim" -> isUnranked ? "a rerank" : "";
+                case "sample" -> mode == Mode.SHADOW ? "" : "mode shadow";
+                case "query_terms" -> queryMode == QueryMode.QUERY_MODE_PRUNED ? "" : "query_mode pruned";
+                default -> isOff ? "mode on or shadow" : "";
+            };
+            if (given.get(key) != null && !missing.isEmpty()) {
+                throw new IllegalArgumentException("[" + key + "] has no effect without " + missing + ": leave it out, or ask for that");
+            }
+        }
     }
 
     private static <T> T take(Map<String, Object> values, String key, T otherwise, Function<Object, T> read) {
@@ -118,16 +144,40 @@ record Options(
         try {
             return read.apply(value);
         } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("[" + key + "] has the invalid value [" + value + "]", e);
+            throw new IllegalArgumentException("[" + key + "] has the invalid value [" + value + "]: " + e.getMessage(), e);
         }
     }
 
-    private static String upper(Object value) {
-        return String.valueOf(value).toUpperCase(Locale.ROOT);
+    private static String text(Object value) {
+        if (value instanceof String || value instanceof Number || value instanceof Boolean) {
+            return String.valueOf(value);
+        }
+        throw new IllegalArgumentException("it must be a string");
+    }
+
+    /** The constant that a value names in any case, without the prefix of its enum. */
+    private static <E extends Enum<E>> E named(Object value, List<E> known, String prefix) {
+        String name = prefix + String.valueOf(value).toUpperCase(Locale.ROOT);
+        return known.stream().filter(each -> each.name().equals(name)).findFirst().orElseThrow(() -> {
+            Stream<String> names = known.stream().map(each -> each.name().substring(prefix.length()).toLowerCase(Locale.ROOT));
+            return new IllegalArgumentException("it must be one of " + names.collect(Collectors.joining(", ")));
+        });
     }
 
     private static double number(Object value) {
-        return value instanceof Number number ? number.doubleValue() : Double.parseDouble(String.valueOf(value));
+        try {
+            return value instanceof Number number ? number.doubleValue() : Double.parseDouble(String.valueOf(value));
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException("it must be a number", e);
+        }
+    }
+
+    private static int whole(Object value, int most) {
+        double number = within(number(value), 0, most);
+        if (number == Math.rint(number)) {
+            return (int) number;
+        }
+        throw new IllegalArgumentException("it must be a whole number");
     }
 
     private static double within(double value, double least, double most) {

@@ -12,6 +12,7 @@ import com.google.protobuf.ByteString;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import org.junit.jupiter.api.AfterEach;
@@ -52,7 +53,7 @@ class QueryProcessorTests {
     void optionsOfTheRequestOverrideThoseOfThePipeline() throws Exception {
         var clause = ByteString.copyFromUtf8("{\"match_all\": {}}");
         test.prepareQuery = request -> PrepareQueryResponse.newBuilder().setClauseJson(clause).build();
-        SearchRequest request = request(Map.of("query_terms", 5));
+        SearchRequest request = request(Map.of("query_mode", "pruned", "query_terms", 5));
         SearchState state = process(Map.of("query_terms", 9, "sparse_boost", 2), request);
         assertEquals("REWRITTEN", state.queryStatus);
         var sent = (PrepareQueryRequest) test.calls.get(0);
@@ -63,7 +64,7 @@ class QueryProcessorTests {
     @Test
     void anInvalidOptionFailsTheRequest() {
         var error = assertThrows(ExecutionException.class, () -> process(Map.of(), request(Map.of("rerank_weight", 7))));
-        assertEquals("[rerank_weight] has the invalid value [7]", error.getCause().getMessage());
+        assertEquals("[rerank_weight] has the invalid value [7]: it must be within [0.0, 1.0]", error.getCause().getMessage());
     }
 
     @Test
@@ -92,6 +93,15 @@ class QueryProcessorTests {
         OwnFields.hide(plain);
         assertEquals(plain.source(), request.source());
         assertEquals(List.of(), test.calls);
+    }
+
+    @Test
+    void whatAPatternBringsIsHiddenInTheResponseOfTheSearchAround() throws Exception {
+        var running = new SearchFilter.Running(false);
+        SearchRequest request = request(Map.of("mode", "off"));
+        request.source().fetchField("cherche_d*");
+        within(running, () -> process(Map.of(), request));
+        assertEquals(Set.of(IndexSetup.HASH), running.hidden());
     }
 
     @Test
