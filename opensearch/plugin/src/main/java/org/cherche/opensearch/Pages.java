@@ -39,9 +39,14 @@ final class Pages {
             }
         }
         boolean isRescored = order != null || SearchState.OUTSIDE_WINDOW.equals(state.rerankStatus);
-        float best = isRescored && count > 0 ? hits.getAt(order == null ? 0 : order[0]).getScore() : hits.getMaxScore();
+        float best = isRescored ? best(hits, order) : hits.getMaxScore();
         var cut = new SearchHits(page, hits.getTotalHits(), best, hits.getSortFields(), hits.getCollapseField(), values);
         return with(response, cut, ext);
+    }
+
+    /** The largest score of hits that were given new ones; none where there are no hits: the engine's is on another scale. */
+    private static float best(SearchHits hits, int[] order) {
+        return hits.getHits().length == 0 ? Float.NaN : hits.getAt(order == null ? 0 : order[0]).getScore();
     }
 
     /** The same response with other hits and {@code ext.cherche}. */

@@ -63,6 +63,18 @@ class PagesTests {
     }
 
     @Test
+    void aPageBeyondTheHitsHasTheLargestScoreOfItsOwnScaleOrNone() {
+        assertEquals(2.0f, cut(response(3, null), new int[] { 1, 0, 2 }, 3, 10, true).getHits().getMaxScore());
+        var outside = new SearchState(Options.DEFAULTS, null, 15, 10).notReranked(SearchState.OUTSIDE_WINDOW, "");
+        var ext = new ChercheExt(Map.of());
+        var none = new SearchHits(new SearchHit[0], new TotalHits(12, TotalHits.Relation.EQUAL_TO), 3.69f);
+        SearchResponse beyond = Pages.cut(Pages.with(response(0, null), none, ext), null, outside, ext);
+        assertEquals(Float.NaN, beyond.getHits().getMaxScore());
+        assertEquals(12, beyond.getHits().getTotalHits().value());
+        assertEquals(3.0f, Pages.cut(response(3, null), null, outside, ext).getHits().getMaxScore());
+    }
+
+    @Test
     void otherExtensionsOfAResponseAreKept() {
         var other = new MaxSimQuery(new byte[4], 1, 1, 1);
         var hits = response(1, null).getHits();
