@@ -11,6 +11,9 @@ from sidecar.errors import ChercheError, Code, invalid, not_found, overloaded, p
 # Seconds: a cluster that rejects a request does not say when to come back.
 RETRY_AFTER = 1.0
 
+NAME_ONE = "name an index or an alias that exists; one that is to be made has no capitals and at most 255 bytes"
+_LONGEST_NAME = 255  # bytes
+
 _REJECTED = (
     "rejected_execution_exception",
     "opensearch_rejected_execution_exception",
@@ -52,6 +55,15 @@ _UNREACHED = (
     "receive_timeout_transport_exception",
 )
 _NO_SCRIPTS = ("script_lang not supported", "cannot execute [inline] scripts", "cannot execute scripts using")
+
+
+def may_be_made(index: str) -> bool:
+    """Whether the cluster would make an index of a name, or of a pattern, that can stand in a path.
+
+    >>> may_be_made("books"), may_be_made("Books")
+    (True, False)
+    """
+    return index == index.lower() and len(index.encode()) <= _LONGEST_NAME
 
 
 class TooManyClauses(ChercheError):
@@ -115,7 +127,8 @@ def classify(
     if kind in _REJECTED or (status == 429 and kind != "cluster_block_exception"):
         return overloaded(f"{what}: the cluster is overloaded: {reason}", RETRY_AFTER)
     if kind == "index_not_found_exception":
-        return not_found(f"{what}: {reason}", f"run: cherche setup {_index_of(reason)}")
+        name = _index_of(reason)
+        return not_found(f"{what}: {reason}", f"run: cherche setup {name}" if may_be_made(name) else NAME_ONE)
     if kind == "search_context_missing_exception":
         return precondition(f"{what}: the point in time has expired", "search again from the first page")
     if kind == "resource_already_exists_exception":

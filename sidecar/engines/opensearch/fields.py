@@ -32,9 +32,7 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
         FAILED_PRECONDITION naming the field, the reason and the next step.
     """
     missing: list[str] = []
-    for each in found:
-        if (error := _unreadable(each)) is not None:
-            raise error
+    check_readable(found)
     for name in (field.name for field in meta.fields):
         specs = [(each, *_lookup(name, each.properties)) for each in found]
         for each, spec, reason in specs:
@@ -48,6 +46,19 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
     if missing:
         return tuple(_missing(index, missing, found, documents, all_are=len(missing) == len(meta.fields)))
     return ()
+
+
+def check_readable(found: Sequence[IndexFacts]) -> None:
+    """Refuse indices whose documents cannot be read back as they were written.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming the index, the reason and the next step.
+    """
+    for each in found:
+        if (error := _unreadable(each)) is not None:
+            raise error
 
 
 def hazards(found: Sequence[IndexFacts]) -> tuple[str, ...]:

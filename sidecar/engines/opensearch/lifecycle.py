@@ -7,10 +7,11 @@ from typing import Any
 
 from sidecar.engines.opensearch import answers, bookkeeping, fields, incomplete, mapping, templates
 from sidecar.engines.opensearch.dialect import Dialect
+from sidecar.engines.opensearch.errors import NAME_ONE, may_be_made
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, not_found, precondition, unavailable
+from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
 from sidecar.values.clauses import holds
 from sidecar.values.documents import TERMS
 from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
@@ -29,7 +30,8 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
     Raises
     ------
     ChercheError
-        NOT_FOUND where there is none; UNAVAILABLE where the name is switched between all pairs of requests.
+        NOT_FOUND where there is none; FAILED_PRECONDITION where all are closed; UNAVAILABLE where the name is
+        switched between all pairs of requests.
     """
     # No single request gives both: an alias that is switched in between answers for different indices.
     for _ in range(_ATTEMPTS):
@@ -42,7 +44,11 @@ async def facts(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
         raise unavailable(f"{index!r} was switched to other indices again and again", "try again")
     if not mappings:  # what a pattern gets to which nothing fits
         raise not_found(f"no index fits {index!r}", f"run: cherche setup '{index}' for those to come")
-    return mapping.facts(mappings, settings, what)
+    found = mapping.facts(mappings, settings, what)
+    # A closed index answers with its mapping and its settings, and with nothing else.
+    if all(str(each.settings.get("index.verified_before_close", "")).lower() == "true" for each in found):
+        raise precondition(f"{what}: closed", "open the index")
+    return found
 
 
 async def every(http: Http) -> tuple[mapping.IndexFacts, ...]:
@@ -62,9 +68,11 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     Raises
     ------
     ChercheError
-        As `mapping.check`.
+        As `mapping.check`; INVALID_ARGUMENT for a name that no index can have.
     """
     found = await _facts_if_any(http, index)
+    if not found and not may_be_made(index):
+        raise invalid(f"no index is called {index!r}, and none can be", NAME_ONE)
     template = await templates.behind(http, index, [each.name for each in found], meta)
     if not found and template is None:
         return await _planned_new(http, dialect, index, meta)

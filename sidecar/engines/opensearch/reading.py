@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import answers, bookkeeping
+from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.engines.opensearch.multi_index import MultiIndex, addressed, is_found, located, resolve, window
-from sidecar.errors import precondition
+from sidecar.errors import ChercheError, Code, precondition
 from sidecar.values.documents import CODES, TERMS, Json, StoredDocument
 
 READ_BATCH = 500
@@ -87,10 +87,21 @@ async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[Stored
 
 
 async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[StoredDocument]:
-    """Some documents, spread over the index by a fixed seed."""
+    """Some documents, spread over the index by a fixed seed.
+
+    Raises
+    ------
+    ChercheError
+        As `fields.check_readable`, where the cluster does not give them.
+    """
     size = min(size, await window(http, index))
     body = {"query": _SCATTERED, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
-    reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
+    try:
+        reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
+    except ChercheError as error:
+        if error.code is Code.INVALID_ARGUMENT:  # of an index that keeps no `_source`, among others
+            fields.check_readable(await lifecycle.facts(http, index))
+        raise
     return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
 
 

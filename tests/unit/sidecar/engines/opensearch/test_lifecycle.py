@@ -67,6 +67,34 @@ async def test_an_index_that_hides_our_notes_is_named_by_setup_and_by_doctor() -
     assert said in (await ours.plan("books", meta)).warnings
 
 
+async def test_a_closed_index_is_to_be_opened_whatever_is_asked_of_it() -> None:
+    closed = {"mappings": {}, "settings": {"index.verified_before_close": "true"}}
+    ours = engine(FakeTransport(lambda _: {"books": closed}))
+    for call in (ours.groups, ours.meta, ours.remove):
+        with pytest.raises(ChercheError, match='index "books": closed') as refused:
+            await call("books")
+        assert (refused.value.code, refused.value.next_step) == (Code.FAILED_PRECONDITION, "open the index")
+    some = {"books-1": closed, "books-2": {"mappings": {}, "settings": {}}}
+    [group] = await engine(FakeTransport(lambda _: some)).groups("books")
+    assert group.names == ("books-1", "books-2")
+
+
+@pytest.mark.parametrize("name", ["BOOKS", "Books-*", "b" * 256])
+async def test_a_name_that_no_index_can_have_is_refused_by_setup_and_not_proposed(name: str) -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/":
+            return {"version": {"distribution": "opensearch", "number": "3.8.0"}}
+        return refusal(404, "index_not_found_exception", f"no such index [{name}]")
+
+    ours = engine(FakeTransport(answer))
+    with pytest.raises(ChercheError, match="and none can be") as refused:
+        await ours.plan(name, IndexMeta("m", Fingerprint("s"), (TextField("title"),), 64))
+    assert refused.value.code is Code.INVALID_ARGUMENT
+    with pytest.raises(ChercheError, match="no such index") as absent:
+        await ours.groups(name)
+    assert absent.value.next_step.startswith("name an index or an alias that exists")
+
+
 async def test_a_pattern_that_fits_no_index_names_the_command() -> None:
     with pytest.raises(ChercheError, match=r"no index fits 'logs-\*'") as absent:
         await engine(FakeTransport(lambda _: {})).groups("logs-*")

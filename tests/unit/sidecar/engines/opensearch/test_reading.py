@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError
-from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
+from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine, refusal
 
 
 async def test_a_document_under_a_routing_that_nobody_named_is_found_by_a_search() -> None:
@@ -22,6 +22,24 @@ async def test_a_document_under_a_routing_that_nobody_named_is_found_by_a_search
     found = (await ours.read("books", ["a"]))["a"]
     assert (found.routing, found.terms) == ("r", b"t")
     assert await ours.read("books", ["a"], {"a": ""}) == {}, "a feed that writes without one finds nothing to keep"
+
+
+async def test_why_an_index_gives_no_sample_is_said_with_what_to_do() -> None:
+    sources = iter([{"enabled": False}, {}])
+
+    def answer(request: Sent) -> Any:
+        if request.path == "/books/_mapping":
+            return {"books": {"mappings": {"_source": next(sources)}}}
+        if request.method == "GET":
+            return {"books": {"settings": {}}}
+        return refusal(400, "illegal_argument_exception", "unable to fetch fields from _source field")
+
+    ours = engine(FakeTransport(answer))
+    with pytest.raises(ChercheError, match='index "books" keeps no _source') as refused:
+        await ours.sample("books", 9)
+    assert refused.value.next_step == "make an index that stores _source, set that up and feed it"
+    with pytest.raises(ChercheError, match="unable to fetch"):
+        await ours.sample("books", 9)
 
 
 async def test_versions_that_no_number_of_writes_explains_are_somebodys() -> None:
