@@ -249,8 +249,13 @@ class Successors(Protocol):
         """Those of some documents that an index does not hold; sees every acknowledged write."""
         ...
 
-    async def announce(self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int]) -> None:
-        """Note in both mappings that an index follows another: how far it was copied, how far it is written."""
+    async def announce(
+        self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int], *, is_back: bool = False
+    ) -> None:
+        """Note in both mappings that an index follows another: how far it was copied, how far it is written.
+
+        `is_back` where it served before the other one did.
+        """
         ...
 
     async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:

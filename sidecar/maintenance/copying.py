@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sidecar.errors import ChercheError
+from sidecar.errors import ChercheError, precondition
 from sidecar.maintenance.backfill import purpose_of
 from sidecar.maintenance.work import Outcome
 from sidecar.pipeline import stored
@@ -17,7 +17,7 @@ from sidecar.pipeline.text import same_json
 from sidecar.protocols import Successors
 from sidecar.values.documents import StoredDocument, version_of
 from sidecar.values.index import IndexMeta
-from sidecar.values.maintenance import Placement
+from sidecar.values.maintenance import Placement, Serving
 
 _LONGEST_STEM = 240  # bytes: a name may have 255
 
@@ -119,3 +119,27 @@ def successor_name(index: str, old: str, meta: IndexMeta) -> str:
     stem = index.lower().encode()[:_LONGEST_STEM].decode(errors="ignore")
     name = f"{stem}-{purpose_of(meta)[:8]}"
     return f"{name}-2" if name == old else name
+
+
+def index_before(index: str, found: Serving, serving: Serving) -> str:
+    """The index that serves again after a rollback.
+
+    Parameters
+    ----------
+    found, serving : Serving
+        What the name stands for, and the concrete index behind it.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION where there is none, or a rollback has brought it back already.
+    """
+    if not found.is_alias or len(serving.replaced) != 1:
+        raise precondition(f"index {index!r} replaced no other index", "there is nothing to roll back")
+    if serving.is_back:
+        raise precondition(
+            f"index {index!r} was rolled back already: {serving.names[0]!r} serves again, in place of the newer "
+            f"{serving.replaced[0]!r}",
+            f"to go forward again run: cherche upgrade {index}, with the options of then",
+        )
+    return serving.replaced[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from sidecar.errors import precondition
 from sidecar.maintenance.backfill import Run, check_sources, pacer_of, purpose_of, read_checkpoint
-from sidecar.maintenance.copying import Copy, successor_name
+from sidecar.maintenance.copying import Copy, index_before, successor_name
 from sidecar.maintenance.estimate import SAMPLE, check_room, estimate
 from sidecar.maintenance.setup import inherited, resolve
 from sidecar.pipeline.context import Context
@@ -144,7 +144,7 @@ async def rollback(index: str, settings: BackfillOptions, context: Context) -> A
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION where nothing was replaced, or the model before is not served.
+        FAILED_PRECONDITION as `index_before`, or where the model before is not served.
     """
     successors = await context.engine.successors()
     found = await successors.serving(index)
@@ -153,11 +153,9 @@ async def rollback(index: str, settings: BackfillOptions, context: Context) -> A
         return
     now = _only_index(index, found)
     serving = await successors.serving(now)
-    if not found.is_alias or len(serving.replaced) != 1:
-        raise precondition(f"index {index!r} replaced no other index", "there is nothing to roll back")
-    async with aclosing(
-        _switch(index, now, serving.replaced[0], serving.marks, settings, context, successors)
-    ) as events:
+    before = index_before(index, found, serving)
+    change = _switch(index, now, before, serving.marks, settings, context, successors, is_back=True)
+    async with aclosing(change) as events:
         async for event in events:
             yield event
 
@@ -170,6 +168,8 @@ async def _switch(
     settings: BackfillOptions,
     context: Context,
     successors: Successors,
+    *,
+    is_back: bool = False,
 ) -> AsyncGenerator[UpgradeEvent, None]:
     [group] = await context.engine.groups(new)
     if group.meta is None:
@@ -182,7 +182,7 @@ async def _switch(
             yield event
     await copying.check()
     marks = {shard.key: shard.mark for shard in await context.engine.shards(new)}
-    await successors.announce(old, new, copying.positions, marks)
+    await successors.announce(old, new, copying.positions, marks, is_back=is_back)
     await successors.switch(index, (old,), (new,))
     async with aclosing(copying.settle(marks)) as events:
         async for event in events:

@@ -67,6 +67,8 @@ class Serving:
         Sequence numbers by `ShardRange.key` of the replaced index: how far it was copied.
     marks : mapping
         The same of the index that serves now: what was written after them was written after the switch.
+    is_back : bool
+        Whether it serves again since a rollback: what it replaced then is the newer one.
     """
 
     is_alias: bool
@@ -76,6 +78,7 @@ class Serving:
     successor: str = ""
     read: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, int] = field(default_factory=dict)
+    is_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

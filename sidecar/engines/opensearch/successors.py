@@ -60,6 +60,7 @@ class OpenSearchSuccessors:
                 successor=next((str(note["successor"]) for note in notes if "successor" in note), ""),
                 read=_numbers(notes, "read"),
                 marks=_numbers(notes, "marks"),
+                is_back=any(note.get("is_back") is True for note in notes),
             )
 
     async def create(self, successor: str, like: str, meta: IndexMeta) -> None:
@@ -139,10 +140,13 @@ class OpenSearchSuccessors:
         ]
         return await Writer(self._http, "", sleep=self._sleep).deliver(items, len(items))
 
-    async def announce(self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int]) -> None:
+    async def announce(
+        self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int], *, is_back: bool = False
+    ) -> None:
         """See `Successors.announce`."""
         [successor] = await lifecycle.facts(self._http, new)
-        await self._annotate(successor, {"replaces": [old], "read": dict(read), "marks": dict(marks)})
+        note = {"replaces": [old], "read": dict(read), "marks": dict(marks)}
+        await self._annotate(successor, {**note, "is_back": True} if is_back else note)
         [replaced] = await lifecycle.facts(self._http, old)
         await self._annotate(replaced, {**replaced.meta.get(UPGRADE, {}), "successor": new})
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance.copying import Copy
+from sidecar.maintenance.copying import Copy, index_before
 from sidecar.maintenance.work import Outcome
 from sidecar.values.documents import StoredDocument, Version
+from sidecar.values.maintenance import Serving
 from tests.unit.sidecar.conftest import World
 from tests.unit.sidecar.maintenance.fakes import FakeSuccessors
 
@@ -100,3 +101,19 @@ async def test_a_placement_that_is_refused_is_counted(
 
 def test_a_copy_into_another_index_reads_everything_again(copy: Copy) -> None:
     assert replace(copy, to="another").purpose != copy.purpose
+
+
+@pytest.mark.parametrize(
+    ("found", "serving", "reason"),
+    [
+        (Serving(False, ("a",)), Serving(False, ("a",), replaced=("b",)), "replaced no other index"),
+        (Serving(True, ("a",)), Serving(False, ("a",)), "replaced no other index"),
+        (Serving(True, ("a",)), Serving(False, ("a",), replaced=("b", "c")), "replaced no other index"),
+        (Serving(True, ("a",)), Serving(False, ("a",), replaced=("b",), is_back=True), "'a' serves again, in place"),
+    ],
+)
+def test_a_rollback_needs_one_index_that_was_replaced(found: Serving, serving: Serving, reason: str) -> None:
+    with pytest.raises(ChercheError, match=reason) as refused:
+        index_before("books", found, serving)
+    assert refused.value.next_step
+    assert index_before("books", Serving(True, ("a",)), Serving(False, ("a",), replaced=("b",))) == "b"

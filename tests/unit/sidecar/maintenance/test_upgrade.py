@@ -64,8 +64,11 @@ class FileSuccessors:
         there = await self.engine.read(index, [one.id for one in documents])
         return [one for one in documents if one.id not in there]
 
-    async def announce(self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int]) -> None:
-        self.names[new] = replace(await self.serving(new), replaced=(old,), read=read, marks=marks)
+    async def announce(
+        self, old: str, new: str, read: Mapping[str, int], marks: Mapping[str, int], *, is_back: bool = False
+    ) -> None:
+        known = await self.serving(new)
+        self.names[new] = replace(known, replaced=(old,), read=read, marks=marks, is_back=is_back)
         self.names[old] = replace(await self.serving(old), successor=new)
 
     async def switch(self, alias: str, old: Sequence[str], new: Sequence[str]) -> None:
@@ -140,6 +143,21 @@ async def test_the_index_before_serves_again_with_what_was_written_since(context
     assert events[-1] == Switched(ALIAS, (OLD,), (NEW,))
     stored = (await engine.read(OLD, ["1"]))["1"]
     assert (stored.source, stored.state) == ({"text": "rewritten"}, "ok")
+
+
+async def test_a_second_rollback_is_refused_and_one_after_going_forward_again_is_not(
+    context: Context, engine: Aliased
+) -> None:
+    for _ in range(2):
+        await taken(upgrade.prepare(ALIAS, TWO, NEW, QUIET, context))
+        await taken(upgrade.switch(ALIAS, "", QUIET, context))
+        assert engine.fake.names[ALIAS].names == (NEW,)
+        assert (await taken(upgrade.rollback(ALIAS, QUIET, context)))[-1] == Switched(ALIAS, (OLD,), (NEW,))
+        with pytest.raises(ChercheError, match="rolled back already: 'books-1' serves again") as refused:
+            await taken(upgrade.rollback(ALIAS, QUIET, context))
+        assert refused.value.code is Code.FAILED_PRECONDITION
+        assert refused.value.next_step == f"to go forward again run: cherche upgrade {ALIAS}, with the options of then"
+        assert engine.fake.names[ALIAS].names == (OLD,)
 
 
 async def test_an_alias_is_not_switched_to_an_index_that_lacks_documents(context: Context, engine: Aliased) -> None:

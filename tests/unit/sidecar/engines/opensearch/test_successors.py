@@ -72,6 +72,26 @@ async def test_a_switch_moves_every_alias_with_its_filter_routing_and_write_inde
     ]
 
 
+async def test_an_index_notes_that_it_is_back_until_it_is_replaced_and_serves_anew() -> None:
+    metas: dict[str, Any] = {"old": {"owner": "us"}, "new": {}}
+
+    def answer(request: Sent) -> Any:
+        name = request.path.split("/")[1]
+        if request.method == "PUT":
+            metas[name] = request.body["_meta"]
+        return {name: {"mappings": {"_meta": metas[name]}, "settings": {}}}
+
+    successors = await engine(FakeTransport(answer)).successors()
+    for _ in range(2):
+        await successors.announce("old", "new", {}, {})
+        assert (await successors.serving("new")).is_back is False
+        await successors.announce("new", "old", {}, {}, is_back=True)
+        found = await successors.serving("old")
+        assert (found.is_back, found.replaced) == (True, ("new",))
+        assert (await successors.serving("new")).is_back is False
+    assert metas["old"]["owner"] == "us"
+
+
 async def test_a_final_pipeline_is_silent_while_an_index_is_filled_and_runs_once_it_serves() -> None:
     body = creation({}, {"index.final_pipeline": "stamp", "index.default_pipeline": "clean"}, META, False)
     assert body["settings"] == {"index.default_pipeline": "clean"}
