@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sidecar.cli.session import Callback, Decorator
 from sidecar.values.options import Option
@@ -47,8 +48,38 @@ def flag(row: Option, *names: str, unset: str = "", **given: Any) -> Decorator: 
         "is_flag": row.kind is bool,
         "multiple": row.kind is tuple,
     }
-    flags = names or row.flags or (f"--{row.name.replace('_', '-')}",)
+    flags = names or row.flags or (_named(row),)
     return click.option(*flags, row.name, **settings | given)
+
+
+def refuse_idle(rows: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+    """Refuse an option on the command line that does nothing beside the others.
+
+    Parameters
+    ----------
+    rows : mapping
+        A table of options.
+    given : mapping
+        Values by name, as click gives them.
+
+    Raises
+    ------
+    click.UsageError
+        Naming the option and what it belongs to.
+    """
+    context = click.get_current_context()
+    for row in rows.values():
+        if context.get_parameter_source(row.name) is not ParameterSource.COMMANDLINE:
+            continue
+        for name, values in row.of.items():
+            if given[name] not in values:
+                wanted = "" if rows[name].kind is bool else " " + " or ".join(values)
+                instead = "is not given" if rows[name].kind is bool else f"is {given[name]}"
+                raise click.UsageError(f"{_named(row)} is of {_named(rows[name])}{wanted}, which {instead}")
+
+
+def _named(row: Option) -> str:
+    return row.flags[0] if row.flags else f"--{row.name.replace('_', '-')}"
 
 
 def parameter_type(row: Option) -> click.ParamType[Any]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from sidecar.cli.options import offered
+from sidecar.cli.options import offered, refuse_idle
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
 from sidecar.values.curl import curl_command
@@ -56,8 +55,7 @@ def search(
     The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
     reorders its best hits by MaxSim. --explain prints how the parts add up to each score.
     """
-    if given["query_mode"] != "pruned" and _is_given("query_terms"):
-        raise click.UsageError(f"--query-terms is of --query-mode pruned, not {given['query_mode']}")
+    refuse_idle(options(SearchRequest), given)
     named = session.model_name(given["reranker"])
     request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given | {"reranker": named})
     explanations: Sequence[Explanation] = ()
@@ -68,11 +66,6 @@ def search(
     for warning in result.warnings:
         session.output.note(f"note: {warning}")
     session.output.data(result_json(result, explanations), _printer(session, result, explanations, request))
-
-
-def _is_given(option: str) -> bool:
-    """Whether an option was written on the command line."""
-    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def result_json(result: SearchResult, explanations: Sequence[Explanation]) -> dict[str, Any]:

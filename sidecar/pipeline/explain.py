@@ -87,7 +87,7 @@ async def explain_hit(shown: Shown, found: Trace) -> Explanation:
         fields = ", ".join(field.name for field in found.meta.fields)
         terms = terms if shown.terms_text else tuple(replace(term, token="") for term in terms)
         notes += (f"tokens are not shown: the hit came without all of {fields}, or they changed since encoded",)
-    return Explanation(shown.hit.id, terms, matches, found.sparse_boost, notes)
+    return Explanation(shown.hit.id, terms, matches, found.sparse_boost * shown.fetched.boost, notes)
 
 
 def _terms(fetched: EngineHit, found: Trace) -> tuple[tuple[TermContribution, ...], tuple[str, ...]]:
@@ -100,7 +100,7 @@ def _terms(fetched: EngineHit, found: Trace) -> tuple[tuple[TermContribution, ..
         weights = dict(codec.unpack_terms(fetched.terms).items())
     except codec.CodecError as error:
         return (), (str(error),)
-    return contributions(found.clauses, weights, found.sparse.info.vocabulary, found.sparse_boost), ()
+    return contributions(found.clauses, weights, found.sparse.info.vocabulary, found.sparse_boost * fetched.boost), ()
 
 
 def contributions(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sidecar.errors import invalid
@@ -31,6 +31,8 @@ class Option:
         Why the order of hits does not depend on it; empty where it does, and a page token is bound to its value.
     tunes : bool
         It changes scores, not what is searched for: `eval` and `compare` have it as well.
+    of : mapping of str to tuple
+        Another option → its values without which this one does nothing, whatever the index is set to.
     flags : tuple of str or None
         Names on the command line; None for the field's own, empty where no flag stands for this field alone.
     metavar : str or None
@@ -48,6 +50,7 @@ class Option:
     unset: str = ""
     keeps_order: str = ""
     tunes: bool = False
+    of: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     flags: tuple[str, ...] | None = None
     metavar: str | None = None
     wire: str = ""
@@ -94,7 +97,7 @@ def options(kind: type) -> Mapping[str, Option]:
     """
     if kind not in _TABLES:
         hints = get_type_hints(kind, include_extras=True)
-        _TABLES[kind] = {field.name: _row(kind, field, hints[field.name]) for field in fields(kind)}
+        _TABLES[kind] = {one.name: _row(kind, one, hints[one.name]) for one in fields(kind)}
     return _TABLES[kind]
 
 
@@ -114,13 +117,13 @@ def check_bounds(values: object) -> None:
 _TABLES: dict[type, Mapping[str, Option]] = {}
 
 
-def _row(kind: type, field: Field[Any], hint: Any) -> Option:  # noqa: ANN401  # a type expression
+def _row(kind: type, one: Field[Any], hint: Any) -> Option:  # noqa: ANN401  # a type expression
     row = get_args(hint)[1] if get_origin(hint) is Annotated else None
     if not isinstance(row, Option):
-        raise TypeError(f"{kind.__name__}.{field.name} has no Option, which says what it means and what it changes")
-    default = None if field.default is MISSING else field.default
-    if field.default_factory is not MISSING:
-        default = field.default_factory()
+        raise TypeError(f"{kind.__name__}.{one.name} has no Option, which says what it means and what it changes")
+    default = None if one.default is MISSING else one.default
+    if one.default_factory is not MISSING:
+        default = one.default_factory()
     held, choices = get_args(hint)[0], ()
     if get_origin(held) in (Union, types.UnionType):
         held = next(one for one in get_args(held) if one is not type(None))
@@ -128,8 +131,8 @@ def _row(kind: type, field: Field[Any], hint: Any) -> Option:  # noqa: ANN401  #
         held, choices = str, get_args(held)
     return replace(
         row,
-        name=field.name,
-        wire=row.wire or field.name,
+        name=one.name,
+        wire=row.wire or one.name,
         kind=get_origin(held) or held,
         choices=choices,
         default=default,

@@ -218,7 +218,7 @@ class EngineHit:
     """One hit of the first stage; `score` = `lexical` + `sparse`, or that of both ranks.
 
     `extra` is highlight, sort and the like, `index` the concrete index that holds it, `held` what it says of its
-    neural part, where that was asked for.
+    neural part, where that was asked for, `boost` the factor of its index that is in all its scores.
     """
 
     id: str
@@ -233,6 +233,7 @@ class EngineHit:
     lexical_rank: int | None = None
     sparse_rank: int | None = None
     held: StoredDocument | None = field(default=None, compare=False)
+    boost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,9 @@ class EnginePage:
 
 
 _INDEX_SETTING = "the index's setting"
+_OF_WEIGHTS = {"mode": ("sparse", "hybrid")}
+_OF_RERANK = {"rerank": (True,)}
+_OF_RRF = {"mode": ("hybrid",), "fusion": ("rrf",)}
 _IN_TOKEN = "the page token carries the value that the first page had"
 
 
@@ -271,35 +275,53 @@ class SearchRequest:
     mode: Annotated[Mode, Option("First stage: BM25, term weights, or both in one query.")] = "hybrid"
     query_mode: Annotated[
         QueryMode,
-        Option("All terms of the model, its most important ones, or the query's own tokens by idf.", tunes=True),
+        Option(
+            "All terms of the model, its most important ones, or the query's own tokens by idf.",
+            tunes=True,
+            of=_OF_WEIGHTS,
+        ),
     ] = "full"
     match_set: Annotated[
         MatchSet,
         Option(
             "Clause that decides what is a hit: your own, or either; auto is union for a single full-text clause.",
             tunes=True,
+            of=_OF_WEIGHTS,
         ),
     ] = "auto"
-    query_terms: Annotated[int, Option("Terms kept by the query mode pruned.", least=1, tunes=True)] = 16
+    query_terms: Annotated[
+        int,
+        Option(
+            "Terms kept by the query mode pruned.", least=1, tunes=True, of=_OF_WEIGHTS | {"query_mode": ("pruned",)}
+        ),
+    ] = 16
     rerank: Annotated[bool, Option("Reorder the window by MaxSim.")] = False
     rerank_window: Annotated[
-        int, Option("Hits reranked.", least=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True)
+        int, Option("Hits reranked.", least=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True, of=_OF_RERANK)
     ] = 0
     rerank_weight: Annotated[
         float | None,
-        Option("Share of MaxSim.", least=0, most=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True),
+        Option(
+            "Share of MaxSim.", least=0, most=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True, of=_OF_RERANK
+        ),
     ] = None
     sparse_boost: Annotated[
-        float | None, Option("Factor of the sparse clause.", above=0, unset=_INDEX_SETTING, tunes=True)
+        float | None, Option("Factor of the sparse clause.", above=0, unset=_INDEX_SETTING, tunes=True, of=_OF_WEIGHTS)
     ] = None
     fusion: Annotated[
-        Fusion, Option("Score of mode hybrid: the sum of both parts, or of their reciprocal ranks.", tunes=True)
+        Fusion,
+        Option(
+            "Score of mode hybrid: the sum of both parts, or of their reciprocal ranks.",
+            tunes=True,
+            of={"mode": ("hybrid",)},
+        ),
     ] = "sum"
     rank_constant: Annotated[
-        int, Option("Constant k of fusion rrf: a part adds 1 / (k + rank).", least=1, tunes=True)
+        int, Option("Constant k of fusion rrf: a part adds 1 / (k + rank).", least=1, tunes=True, of=_OF_RRF)
     ] = RANK_CONSTANT
     fusion_window: Annotated[
-        int, Option("Best hits of each part that fusion rrf ranks; its order ends there.", least=1, tunes=True)
+        int,
+        Option("Best hits of each part that fusion rrf ranks; its order ends there.", least=1, tunes=True, of=_OF_RRF),
     ] = FUSION_WINDOW
     size: Annotated[
         int,
@@ -355,6 +377,7 @@ class SearchRequest:
             metavar="NAME|PATH|ID",
             unset="the index's own, by its codes",
             tunes=True,
+            of=_OF_RERANK,
         ),
     ] = ""
 

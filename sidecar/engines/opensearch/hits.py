@@ -109,7 +109,7 @@ def blob(fields: Json, name: str) -> bytes | None:
 
 def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> EngineHit:
     fields = raw.get("fields", {})
-    lexical, sparse = _parts(raw, query, sparse_parts)
+    lexical, sparse, boost = _parts(raw, query, sparse_parts)
     score = raw.get("_score")
     source = without_own(raw.get("_source") or {})
     return EngineHit(
@@ -124,6 +124,7 @@ def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> E
         extra=_extra(raw),
         index=str(raw.get("_index", "")),
         held=_held(raw, query, source),
+        boost=boost,
     )
 
 
@@ -138,17 +139,23 @@ def _held(raw: Json, query: Query, source: Json) -> StoredDocument | None:
     return StoredDocument(str(raw["_id"]), source, note.hash, note.state, is_complete=is_complete)
 
 
-def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> tuple[float, float]:
-    """Lexical and sparse part of a hit's score."""
+def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> tuple[float, float, float]:
+    """Lexical and sparse part of a hit's score, and the boost of its index, which is in both."""
     named = raw.get("matched_queries")
-    if isinstance(named, Mapping) and sparse_parts is None:
-        return float(named.get(LEXICAL, 0.0)), float(named.get(SPARSE, 0.0))
     score = float(raw.get("_score") or 0.0)
+    if query.match_set == "none":  # the clauses are the caller's, whatever they are named
+        return score, 0.0, 1.0
+    if isinstance(named, Mapping) and sparse_parts is None:
+        lexical, sparse = float(named.get(LEXICAL, 0.0)), float(named.get(SPARSE, 0.0))
+        # Scores of named queries are those before `indices_boost` (seen in 3.8.0).
+        boosted = "indices_boost" in query.body and score and lexical + sparse
+        boost = score / (lexical + sparse) if boosted else 1.0
+        return boost * lexical, boost * sparse, boost
     if query.mode == "sparse":
-        return 0.0, score
+        return 0.0, score, 1.0
     sparse = (sparse_parts or {}).get(str(raw["_id"]), 0.0)
     # The score of a `bool` is the sum of its clauses: what is not sparse is lexical.
-    return score - sparse, sparse
+    return score - sparse, sparse, 1.0
 
 
 def _extra(raw: Json) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequen
     """Write a search that scores the sparse clause alone for given ids: for servers without named scores."""
     # Never `sparse_vector`: servers that can query it (8.15) have named scores (8.8).
     wanted = {"bool": {"must": [_sparse(query, clauses, RANK_FEATURES)], "filter": [{"ids": {"values": list(ids)}}]}}
-    return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False}
+    boosts = {key: query.body[key] for key in ("indices_boost",) if key in query.body}
+    return {"query": wanted, "size": len(ids), "_source": False, "track_total_hits": False, **boosts}
 
 
 def _sparse(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:

@@ -86,10 +86,31 @@ def test_the_embedded_engine_has_no_curl_command(articles: Command) -> None:
     assert "--engine opensearch" in articles("search", "articles", "aspirin", "--curl", code=1).stderr
 
 
-def test_terms_are_counted_only_of_a_pruned_query(articles: Command) -> None:
-    refused = articles("search", "articles", "aspirin", "--query-terms", "4", code=2)
-    assert "--query-terms is of --query-mode pruned" in refused.stderr
-    articles("search", "articles", "aspirin", "--query-mode", "pruned", "--query-terms", "4")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--query-terms 4", "--query-terms is of --query-mode pruned, which is full"),
+        (
+            "--mode bm25 --query-mode pruned --query-terms 4",
+            "--query-mode is of --mode sparse or hybrid, which is bm25",
+        ),
+        ("--mode bm25 --match-set union", "--match-set is of --mode sparse or hybrid, which is bm25"),
+        ("--mode bm25 --sparse-boost 2", "--sparse-boost is of --mode sparse or hybrid, which is bm25"),
+        ("--mode bm25 --fusion rrf", "--fusion is of --mode hybrid, which is bm25"),
+        ("--mode sparse --fusion rrf", "--fusion is of --mode hybrid, which is sparse"),
+        ("--rank-constant 5", "--rank-constant is of --fusion rrf, which is sum"),
+        ("--fusion-window 5", "--fusion-window is of --fusion rrf, which is sum"),
+        ("--rerank-window 5", "--rerank-window is of --rerank, which is not given"),
+        ("--rerank-weight 0", "--rerank-weight is of --rerank, which is not given"),
+        ("--reranker fake", "--reranker is of --rerank, which is not given"),
+        ("--query-mode pruned --query-terms 4", ""),
+        ("--mode sparse --match-set lexical --sparse-boost 2", ""),
+        ("--fusion rrf --rank-constant 5 --fusion-window 5", ""),
+        ("--mode bm25 --rerank --rerank-window 5 --rerank-weight 0", ""),
+    ],
+)
+def test_an_option_that_can_do_nothing_is_a_usage_error(articles: Command, options: str, said: str) -> None:
+    assert said in articles("search", "articles", "aspirin", *options.split(), code=2 if said else 0).stderr
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,24 @@ async def test_the_parts_add_up_to_what_was_shown(world: Any, boost: float, code
         assert [t.contribution for t in one.terms] == sorted((t.contribution for t in one.terms), reverse=True)
 
 
+async def test_the_boost_of_an_index_is_in_each_contribution(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = ready.engine.search
+
+    async def boosted(*asked: Any) -> Any:
+        page = await search(*asked)
+        parts = [{name: 3 * getattr(hit, name) for name in ("score", "lexical", "sparse")} for hit in page.hits]
+        hits = (replace(hit, **three, boost=3.0) for hit, three in zip(page.hits, parts, strict=True))
+        return replace(page, hits=tuple(hits))
+
+    monkeypatch.setattr(ready.engine, "search", boosted)
+    result, explained = await run(ready)
+    for hit in result.hits:
+        one = explained[hit.id]
+        assert sum(term.contribution for term in one.terms) == pytest.approx(hit.parts.sparse, rel=1e-5)
+        assert hit.parts.first_stage == pytest.approx(hit.parts.lexical + hit.parts.sparse)
+        assert one.sparse_boost == 3.0
+
+
 @pytest.mark.parametrize("codec", ["int8", "none"])
 async def test_tokens_line_up_with_the_rows_of_the_codes(world: Any, codec: str) -> None:
     """Equal words have similarity 1, and the long document is cut where its codes end."""

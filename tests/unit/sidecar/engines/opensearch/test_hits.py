@@ -73,6 +73,20 @@ def test_a_score_is_the_sum_of_its_parts(raw: Any, mode: Any, sparse_parts: Any,
     assert (hit.score, hit.lexical, hit.sparse) == parts
 
 
+def test_the_boost_of_an_index_is_in_both_parts() -> None:
+    raw = {"_id": "a", "_score": 12.0, "matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.5}}
+    reply = {"hits": {"hits": [raw, {**raw, "_score": None}, {**raw, "_score": 4.0}]}}
+    found = page(reply, Query("x", "hybrid", (), body={"indices_boost": [{"books": 3}]}), request={}).hits
+    parts = [(hit.score, hit.lexical, hit.sparse, hit.boost) for hit in found]
+    assert parts == [(12.0, 4.5, 7.5, 3.0), (4.0, 1.5, 2.5, 1.0), (4.0, 1.5, 2.5, 1.0)]
+
+
+def test_the_score_of_a_query_that_is_not_rewritten_is_all_lexical() -> None:
+    raw = {"_id": "a", "_score": 4.0, "matched_queries": {"mine": 3.0}}
+    [hit] = page({"hits": {"hits": [raw]}}, Query("x", "bm25", (), "none"), request={}).hits
+    assert (hit.score, hit.lexical, hit.sparse, hit.extra) == (4.0, 4.0, 0.0, {"matched_queries": {"mine": 3.0}})
+
+
 def test_unreadable_codes_are_none_and_the_hit_stays() -> None:
     fields = {"cherche_codes": ["%%% no base64"], "cherche_terms": ["dA"]}
     [hit] = page(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.engines.opensearch import bookkeeping
-from sidecar.engines.opensearch.query import fill_slots, lexical_reserve, search_body
+from sidecar.engines.opensearch.query import fill_slots, lexical_reserve, search_body, sparse_parts_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.index import TextField
@@ -129,6 +129,12 @@ def test_doc_values_are_asked_for_on_request() -> None:
     assert "docvalue_fields" not in search_body(QUERY, CLAUSES)
     asked = replace(QUERY, with_codes=True, with_terms=True, body={"docvalue_fields": ["year"]})
     assert search_body(asked, CLAUSES)["docvalue_fields"] == ["year", "cherche_terms", "cherche_codes"]
+
+
+def test_a_second_search_for_the_sparse_parts_boosts_as_the_first_did() -> None:
+    boosts = [{"books": 3}]
+    assert sparse_parts_body(replace(QUERY, body={"indices_boost": boosts}), CLAUSES, ["a"])["indices_boost"] == boosts
+    assert "indices_boost" not in sparse_parts_body(QUERY, CLAUSES, ["a"])
 
 
 def test_slots_are_filled_where_they_stand() -> None:
