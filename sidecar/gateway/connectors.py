@@ -51,7 +51,7 @@ SEARCH_CLIENT = {
 }
 
 
-TRIED = "OpenSearch 3.5.0 with ml-commons and neural-search 3.5.0.0, the processors of texts not run there"
+TRIED = "OpenSearch 3.5.0 with ml-commons and neural-search 3.5.0.0, the processors of texts on 3.8.0"
 NOT_RUN = "the sources of Elasticsearch, 8.19 to 9.2; not run"
 PLACEHOLDERS = (
     'A text that holds ${…} is refused by this service before it calls ("Found placeholder"), and ${api_key} would '

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sidecar.gateway.connectors import TEXT_FIELD, text_processors
 from tests.integration.opensearch.corpus import Send
+
+
+@pytest.fixture
+def product() -> str:
+    """The one that these pipelines are printed for."""
+    return "opensearch"
 
 
 async def test_texts_are_joined_by_a_space_and_hold_nothing_to_expand(send: Send) -> None:

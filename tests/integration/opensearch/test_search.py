@@ -228,7 +228,9 @@ async def test_term_weights_of_several_models_are_flat_in_each_index(
         for name, clauses in ran:
             own = asked.clauses if name == fed else theirs
             assert sum(bool(feature_of(clause)) for clause in clauses) == len(own)
-            assert len(clauses) == len(own) + 1
+            # Lucene 8 keeps the part of the other model, which has no documents here.
+            scoring = [clause for clause in clauses if clause["type"] != "MatchNoDocsQuery"]
+            assert len(scoring) == len(own) + 1, [clause["type"] for clause in clauses]
     finally:
         await send("DELETE", f"/{other}")
 
