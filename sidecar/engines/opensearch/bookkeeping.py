@@ -7,12 +7,12 @@ releases kept both as keywords: those are read too, and count as `exposed` until
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, cast, get_args
 
-from sidecar.values.documents import HASH, OLD_HASH, OLD_STATE, STATE, Json, State
+from sidecar.values.documents import HASH, OLD_HASH, OLD_STATE, OWN_FIELDS, STATE, Json, State
 
 STATES: tuple[State, ...] = get_args(State)
 FIELDS = (HASH, STATE, OLD_HASH, OLD_STATE)
@@ -85,6 +85,22 @@ def leaves_out(source: Json, path: str) -> bool:
     """
     includes = source.get("includes", ())
     return _is_named(path, source.get("excludes", ())) or (bool(includes) and not _is_named(path, includes))
+
+
+def lost(patterns: Sequence[str], properties: Json) -> list[str]:
+    """Those of ``_source.excludes`` that keep a mapped field of the user's out: what is not mapped is nowhere anyway.
+
+    >>> lost(["raw", "old_*", "cherche_*"], {"raw": {"type": "text"}, "cherche_codes": {"type": "binary"}})
+    ['raw']
+    """
+    users = [path for path in _paths(properties) if path.partition(".")[0] not in OWN_FIELDS]
+    return [pattern for pattern in patterns if any(_is_named(path, [pattern]) for path in users)]
+
+
+def _paths(properties: Json, above: str = "") -> Iterator[str]:
+    for name, spec in properties.items():
+        yield f"{above}{name}"
+        yield from _paths(spec.get("properties", {}), f"{above}{name}.")
 
 
 def _is_named(path: str, patterns: Sequence[str]) -> bool:

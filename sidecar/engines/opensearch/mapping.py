@@ -86,7 +86,7 @@ class IndexFacts:
     @property
     def lost_by_updates(self) -> tuple[str, ...]:
         """Patterns of the user's own fields that no document keeps which is written anew from its ``_source``."""
-        users = [pattern for pattern in self.excludes if not any(fnmatchcase(own, pattern) for own in OWN_FIELDS)]
+        users = bookkeeping.lost(self.excludes, self.properties)
         return (*users, *(["what _source.includes does not name"] if self.source.get("includes") else ()))
 
     @property

@@ -36,7 +36,9 @@ class Cluster:
     def __call__(self, request: Sent) -> Any:
         name = request.path.rpartition("/")[2]
         if request.path == "/books/_mapping" and request.method == "GET":
-            return {"books": {"mappings": {"_meta": self.meta, "_source": {"excludes": self.excludes}}}}
+            properties = {"title": {"type": "text"}, "secret": {"type": "keyword"}}
+            mappings = {"_meta": self.meta, "_source": {"excludes": self.excludes}, "properties": properties}
+            return {"books": {"mappings": mappings}}
         if request.path == "/books/_settings/index.final_pipeline" or request.path == "/books/_settings":
             if request.method == "GET":
                 return {"books": {"settings": self.settings}}
