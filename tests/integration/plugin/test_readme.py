@@ -79,7 +79,8 @@ async def test_its_commands_set_up_fill_search_and_take_out(articles: Cluster, p
         with pytest.raises(ChercheError) as gone:
             await articles.send("GET", f"/{kind}/pipeline/cherche")
         assert gone.value.code is Code.NOT_FOUND
-    assert list((await articles.send("GET", "/articles/_doc/1"))["_source"]) == ["title", "text"]
+    # The engine gives what went through an ingest pipeline in an order of its own.
+    assert set((await articles.send("GET", "/articles/_doc/1"))["_source"]) == {"title", "text"}
 
 
 async def run(command: str, cluster: Cluster, url: str) -> str:
