@@ -41,7 +41,7 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on(capsys: pytest.CaptureFixture
         raise KeyboardInterrupt
     assert ended.value.code == 130
     said = capsys.readouterr().err
-    assert "3 documents are stored; the same command goes on from there: cherche " in said
+    assert "3 documents are stored; the same command goes on from there: cherche" in said
 
 
 @pytest.mark.parametrize(
