@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from sidecar.gateway.fields import RerankQuery
+from sidecar.gateway.fields import Count, RerankQuery
 
 Treatment = Literal["accepted", "refused", "ignored"]
 
@@ -177,6 +177,28 @@ class RerankBody(BaseModel):
             for name, mark, value in given
             if value is not None and value not in mark.unless
         ]
+
+
+class ObjectsBody(RerankBody):
+    """Base of the bodies whose documents may be objects, ranked by keys that the caller names."""
+
+    model: str | None = Field(default=None, description="A served model or an alias; the default one without.")
+    documents: Documents = Field(description="Texts, or objects: ranked by rank_fields, text, or all their strings.")
+    top_n: Count | None = Field(default=None, description="All documents without it.")
+    rank_fields: RankFields | None = Field(default=None, description="Keys of objects to rank by, in this order.")
+    return_documents: bool | None = Field(default=None, strict=True, description="Off without it.")
+
+    @property
+    def texts(self) -> list[str]:
+        """The documents as strings."""
+        return [text_of(one, self.rank_fields or ()) for one in self.documents]
+
+    def warnings(self) -> list[str]:
+        """Also where `rank_fields` names what no document has."""
+        objects = [one for one in self.documents if isinstance(one, dict)]
+        strange = [name for name in self.rank_fields or () if not any(name in one for one in objects)]
+        lost = [f"rank_fields {name!r} is in no document" for name in strange]
+        return [*super().warnings(), *lost]
 
 
 Body = TypeVar("Body", bound=RerankBody)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from sidecar.gateway.connectors import (
     MODEL_ID,
@@ -25,10 +25,9 @@ from sidecar.gateway.connectors import (
     text_processors,
 )
 from sidecar.gateway.errors import cohere_shape
-from sidecar.gateway.fields import Count
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Documents, Ignored, RankFields, RerankBody, text_of
+from sidecar.gateway.rerank_body import Ignored, ObjectsBody
 from sidecar.gateway.rerank_dialect import RerankDialect
 
 PATH = "/v1/rerank"
@@ -37,25 +36,8 @@ _SEARCH_UNIT = 100
 _LENGTH = "a document is read up to the model's own length (x-cherche-truncated names those that were cut)"
 
 
-class _CohereBody(RerankBody):
-    model: str | None = Field(default=None, description="A served model or an alias; the default one without.")
-    documents: Documents = Field(description="Texts, or objects: ranked by rank_fields, text, or all their strings.")
-    top_n: Count | None = Field(default=None, description="All documents without it.")
-    rank_fields: RankFields | None = Field(default=None, description="Keys of objects to rank by, in this order.")
-    return_documents: bool | None = Field(default=None, strict=True, description="Off without it.")
+class _CohereBody(ObjectsBody):
     max_tokens_per_doc: Annotated[Any, Ignored(_LENGTH)] = None
-
-    @property
-    def texts(self) -> list[str]:
-        """The documents as strings."""
-        return [text_of(one, self.rank_fields or ()) for one in self.documents]
-
-    def warnings(self) -> list[str]:
-        """Also where `rank_fields` names what no document has."""
-        objects = [one for one in self.documents if isinstance(one, dict)]
-        strange = [name for name in self.rank_fields or () if not any(name in one for one in objects)]
-        lost = [f"rank_fields {name!r} is in no document" for name in strange]
-        return [*super().warnings(), *lost]
 
 
 class CohereV1Rerank(_CohereBody):

@@ -5,24 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from sidecar.gateway.errors import openai_shape
-from sidecar.gateway.fields import Count
 from sidecar.gateway.json_text import plain
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Documents, RankFields, RerankBody, text_of
+from sidecar.gateway.rerank_body import ObjectsBody
 from sidecar.gateway.rerank_dialect import RerankDialect
 
 
-class TogetherRerank(RerankBody):
+class TogetherRerank(ObjectsBody):
     """What a client of Together sends."""
-
-    model: str | None = Field(default=None, description="A served model or an alias; the default one without.")
-    documents: Documents = Field(description="Texts, or objects: ranked by rank_fields, text, or all their strings.")
-    top_n: Count | None = Field(default=None, description="All documents without it.")
-    rank_fields: RankFields | None = Field(default=None, description="Keys of objects to rank by, in this order.")
-    return_documents: bool | None = Field(default=None, strict=True, description="Off without it.")
 
 
 class TogetherResult(BaseModel):
@@ -52,8 +45,7 @@ class TogetherAnswer(BaseModel):
 
 
 def _call(body: TogetherRerank) -> RerankCall:
-    texts = [text_of(one, body.rank_fields or ()) for one in body.documents]
-    return RerankCall(body.query, texts, body.model or "")
+    return RerankCall(body.query, body.texts, body.model or "")
 
 
 def _write(body: TogetherRerank, ranked: RankedTexts, warnings: list[str]) -> str:

@@ -21,3 +21,9 @@ RECORDED = [
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded.name)
 async def test_recorded_requests(http: Http, recorded: Recorded) -> None:
     await replay(http, recorded)
+
+
+async def test_a_rank_field_that_no_document_has_is_named(http: Http) -> None:
+    body = {"model": "fake", "query": "a", "documents": [{"t": "a"}], "rank_fields": ["titel", "t"]}
+    got = await http("/together/v1/rerank", body)
+    assert "titel" in got.headers["x-cherche-warnings"]
