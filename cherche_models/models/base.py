@@ -16,7 +16,7 @@ from cherche_models.layouts import table
 from cherche_models.layouts.checkpoint import Checkpoint, Head
 from cherche_models.models import compat as by_name
 from cherche_models.models.compat import Padding, kind_of
-from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, filled, plan
+from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan, plan_alike
 from cherche_models.runtime.device import pick_device
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -277,11 +277,8 @@ class Model(nn.Module, ABC):
         return results
 
     def _batches(self, tokens: Sequence[Tokens], kind: Kind) -> list[list[int]]:
-        if self.device.type == "cpu" and kind == "document":
-            equal = plan(tokens, CPU_TOKENS, padded=False)
-            return [filled(positions, len(tokens[positions[0]])) for positions in equal]
         if self.device.type == "cpu":
-            return plan(tokens, CPU_TOKENS)
+            return plan_alike(tokens) if kind == "document" else plan(tokens, CPU_TOKENS)
         return plan(tokens, ACCELERATOR_TOKENS)
 
     @overload

@@ -168,7 +168,7 @@ class Projection(nn.Module):
             If a vector holds NaN.
         """
         mask = self.mask(batch.input_ids, batch.real, kind)
-        # Of every token: what a product of few rows sums depends on how many they are, see `batches.filled`.
+        # Of every token: what a product of few rows sums depends on how many they are, see `batches.plan_alike`.
         vectors = self(hidden)[mask]
         ends = mask.sum(dim=1).cumsum(dim=0).tolist()
         if not bool(torch.isfinite(vectors).all()):

@@ -67,15 +67,18 @@ def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS, *, padded: bool = T
     return batches
 
 
-def filled(positions: list[int], size: int) -> list[int]:
-    """Repeat texts of `size` tokens each until a batch has `FEWEST_TOKENS`.
+def plan_alike(tokens: Sequence[Tokens], budget: int = CPU_TOKENS) -> list[list[int]]:
+    """As `plan`, so that a text has the same bits beside any others on a CPU.
 
-    A short text alone then has the bits that it has beside others.
+    Texts of a batch are of equal length, and repeated until they have `FEWEST_TOKENS`.
 
-    >>> filled([3, 5], 4)
-    [3, 5, 3, 5]
+    >>> plan_alike([Tokens((1,) * n, ("a",) * n, n) for n in (6, 9, 6)])
+    [[1, 1], [0, 2, 0, 2]]
     """
-    return positions * max(1, -(-FEWEST_TOKENS // (len(positions) * size)))
+    return [
+        positions * max(1, -(-FEWEST_TOKENS // (len(positions) * len(tokens[positions[0]]))))
+        for positions in plan(tokens, budget, padded=False)
+    ]
 
 
 def collate(

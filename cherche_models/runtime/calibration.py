@@ -104,8 +104,10 @@ def measure(hidden: int = HIDDEN, clock: Callable[[], float] = time.thread_time)
 
 def cache_file() -> Path:
     """Where measurements are kept: ``$XDG_CACHE_HOME/cherche``, else ``~/.cache/cherche``."""
-    folder = os.environ.get("XDG_CACHE_HOME")
-    return (Path(folder) if folder else Path.home() / ".cache") / "cherche" / "cpu.json"
+    home = os.path.expanduser("~")
+    # A container's user may have no home, so that the name stays as it is.
+    folder = os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home != "~" else tempfile.gettempdir())
+    return Path(folder, "cherche", "cpu.json")
 
 
 def _key(hidden: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def test_measurements_lie_in_the_users_cache(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
     assert cache_file() == Path("/home/ada/.cache/cherche/cpu.json")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without an entry and without HOME
+    assert cache_file() == Path(tempfile.gettempdir(), "cherche", "cpu.json")
 
 
 def test_the_best_round_of_each_type_counts() -> None:
