@@ -37,14 +37,15 @@ def lack(held: StoredDocument, metas: Sequence[IndexMeta], *, knows_text: bool =
     knows_text : bool
         Whether its encoded fields were read. If not, only what it says of itself counts.
     """
-    document = stored.from_index(held, metas[0]) if knows_text else None
-    if isinstance(document, stored.EncodableDocument) and not document.has_text and held.state != "ok":
+    documents = [stored.from_index(held, meta) for meta in metas] if knows_text else []
+    first = documents[0] if documents else None
+    if isinstance(first, stored.EncodableDocument) and not first.has_text and held.state != "ok":
         return None
     if held.state is None and not held.hash:
         return "untouched" if knows_text else None
     if not any(stored.is_settled(held, meta) for meta in metas):
         return "lost" if held.state == "ok" else "waiting"
-    if document is None or any(_is_unchanged(held, meta) for meta in metas):
+    if not documents or any(_is_unchanged(*pair, held) for pair in zip(documents, metas, strict=True)):
         return None
     return "changed"
 
@@ -66,6 +67,5 @@ def warnings(index: str, hits: Iterable[EngineHit], groups: Sequence[IndexGroup]
     return [f"{found.total()} of {len(read)} hits are not encoded as they are: {said} — run: cherche backfill {index}"]
 
 
-def _is_unchanged(held: StoredDocument, meta: IndexMeta) -> bool:
-    document = stored.from_index(held, meta)
+def _is_unchanged(document: stored.EncodableDocument | ChercheError, meta: IndexMeta, held: StoredDocument) -> bool:
     return not isinstance(document, ChercheError) and stored.judge(document, held, meta).verdict == "unchanged"

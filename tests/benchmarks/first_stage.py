@@ -17,7 +17,6 @@ import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ import numpy as np
 from cherche_models import grid, hub, naming
 from cherche_models.evaluate import read
 from cherche_models.types import TermWeights
-from sidecar.cluster import running_cluster
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.engines.opensearch.query import search_body
@@ -179,15 +177,6 @@ async def race(
     }
 
 
-@contextmanager
-def _url() -> Iterator[str]:
-    if url := os.environ.get("OPENSEARCH_URL"):
-        yield url
-        return
-    with running_cluster(heap="1g") as urls:
-        yield urls[0]
-
-
 async def _measured(url: str, corpus: Corpus, documents: int, rounds: int) -> dict[str, Any]:
     engine = OpenSearchEngine.connect(url, timeout=600.0)
 
@@ -224,11 +213,13 @@ def measure(documents: int = DOCUMENTS, rounds: int = ROUNDS) -> dict[str, Any]:
     rounds : int
         Rounds that count; one more comes first.
     """
+    from tests.benchmarks.prove import cluster_url
+
     folder = os.environ.get("CHERCHE_TEST_DATA")
     if not folder:
         raise SystemExit("CHERCHE_TEST_DATA is not set: it names the folder of collections in BEIR layout")
     corpus = Corpus(Path(folder) / "scifact")
-    with _url() as url:
+    with cluster_url() as url:
         return asyncio.run(_measured(url, corpus, documents, rounds))
 
 
