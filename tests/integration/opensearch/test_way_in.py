@@ -11,11 +11,12 @@ import pytest
 from sidecar.cli.doctor import has_other_text
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
+from sidecar.pipeline import readiness
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.values.documents import SourceDocument
-from sidecar.values.index import IndexOptions, TextField
+from sidecar.values.documents import SourceDocument, StoredDocument
+from sidecar.values.index import Gaps, IndexOptions, TextField
 from sidecar.values.maintenance import EXTERNAL, Estimate
-from sidecar.values.search import SearchRequest
+from sidecar.values.search import Fusion, RerankStatus, SearchRequest
 from tests.integration.opensearch.corpus import Send
 from tests.integration.opensearch.test_backfill import FIELDS, bulk, last, run
 
@@ -82,6 +83,44 @@ async def test_a_feed_and_a_backfill_store_documents_alike_as_the_engine_takes_t
         assert (again.encoded, again.skipped, again.kept) == (0, 0, 5)
     finally:
         await send("DELETE", f"/{filled}")
+
+
+async def test_a_count_of_gaps_and_the_documents_themselves_agree(
+    server: RunningServer, opensearch: OpenSearchEngine, send: Send, index: str
+) -> None:
+    await server.client.setup_index(index, FIELDS)
+    await feed(server, index, *(document(id, source) for id, source in AS_PEOPLE_HAVE_THEM.items()))
+    await feed(server, index, *(document(str(i), {"text": f"moonlight {i}"}) for i in range(4)))
+    updates = [{"update": {"_id": "0"}}, {"doc": {"views": 2}}]  # weights, which are not in _source, are lost
+    others = [{"index": {"_id": "untouched"}}, {"text": "sunlight"}, {"index": {"_id": "bare"}}, {"year": 1}]
+    lines = "".join(json.dumps(line) + "\n" for line in [*updates, *others])
+    await send("POST", f"/{index}/_bulk", lines.encode(), refresh="true")
+    await opensearch.write(index, [StoredDocument("1", {"text": "moonlight 1"}, "", "pending")])
+    await opensearch.refresh(index)
+    meta = await opensearch.meta(index)
+    assert meta is not None
+    lacks = {one.id: readiness.lack(one, [meta]) async for one in opensearch.scan(index)}
+    assert {id for id, lack in lacks.items() if lack} == {"0", "1", "untouched"}
+    assert await opensearch.gaps(index, meta) == Gaps(untouched=1, waiting=1, lost=1)
+    found = await server.client.search(SearchRequest(index, "moonlight", size=20))
+    assert [line for line in found.warnings if "1 waiting for weights, 1 without the weights" in line]
+    await run(server, index)
+    assert (await opensearch.gaps(index, meta)).total == 0
+    found = await server.client.search(SearchRequest(index, "moonlight", size=20))
+    assert not [line for line in found.warnings if "not encoded as they are" in line]
+
+
+async def test_a_search_for_no_hits_counts_and_aggregates(server: RunningServer, index: str) -> None:
+    await server.client.setup_index(index, FIELDS)
+    await feed(server, index, *(document(str(i), {"text": "moonlight", "year": 2000 + i % 2}) for i in range(6)))
+    body = {"aggs": {"years": {"terms": {"field": "year"}}}}
+    ways: tuple[Fusion, ...] = ("sum", "rrf")
+    for fusion in ways:
+        request = SearchRequest(index, "moonlight", size=0, fusion=fusion, rerank=True, body=body)
+        found = await server.client.search(request)
+        assert (found.hits, found.total, found.rerank.status) == ((), 6, RerankStatus.NOT_REQUESTED)
+        assert found.aggregations is not None
+        assert [bucket["doc_count"] for bucket in found.aggregations["years"]["buckets"]] == [3, 3]
 
 
 async def test_a_path_with_dots_in_its_keys_is_read(server: RunningServer, send: Send, index: str) -> None:
