@@ -96,10 +96,10 @@ def documents(count: int, seed: int = 12) -> list[Document]:
         id = _id(number, rng)
         if twin is not None:  # under another routing, and so perhaps in another shard
             id, routing = twin.id, f"{twin.routing}-twin"
-        source, is_too_large = source_of(number, rng), number % 1000 == 500
-        if is_too_large:  # it is never written by cherche, so that its numbers would stay as they are
+        source = source_of(number, rng)
+        if is_too_large(number):  # it is never written by cherche, so that its numbers would stay as they are
             source.pop("raw", None)
-        made.append(Document(id, routing, number, source, is_too_large))
+        made.append(Document(id, routing, number, source, is_too_large(number)))
     return made
 
 
@@ -118,6 +118,11 @@ def source_of(number: int, rng: random.Random) -> Json:
     keys = list(source)
     rng.shuffle(keys)
     return {key: source[key] for key in keys}
+
+
+def is_too_large(number: int) -> bool:
+    """Whether the document's text is beyond the sidecar's limit."""
+    return number % 1000 == 500 and not _has_no_text(number)
 
 
 def mark(number: int) -> str:
@@ -151,13 +156,17 @@ def sentence(script: str, words: int, rng: random.Random) -> str:
     return ("" if script in ("han", "thai") and rng.random() < 0.5 else " ").join(picked)
 
 
+def _has_no_text(number: int) -> bool:
+    return number % 11 == 10
+
+
 def _texts(number: int, script: str, rng: random.Random) -> Json:
     """The text fields; one document in eleven has no text at all."""
-    if number % 11 == 10:
+    if _has_no_text(number):
         return rng.choice(({}, {"title": None, "text": ""}, {"title": [], "text": [None]}, {"text": "  "}))
     title: Any = sentence(script, rng.randint(2, 6), rng)
     text: Any = f"{sentence(script, rng.randint(4, 24), rng)} {mark(number)}"
-    if number % 1000 == 500:
+    if is_too_large(number):
         text = (text + " ") * (TOO_LARGE // len(text))
     elif number % 100 == 50:
         text = f"{text} {sentence(script, 1500, rng)}"
