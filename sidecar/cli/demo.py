@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.options import flag
-from sidecar.cli.output import table
+from sidecar.cli.output import excerpt, program, table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import Variant
 from sidecar.cli.ui import OPEN, PORT, serve_page
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 INDEX = "python"
 MODES = ("bm25", "sparse", "hybrid", "hybrid+rerank")
 DEPTH = 100
+SHOWN = 3
+"""Searches that are shown with their hits, hits of each, and terms of each hit."""
 Ranks = dict[str, int | None]
 
 
@@ -55,8 +57,8 @@ def demo(session: Session, model: str, reranker: str, keep: bool, port: int, no_
         report = local.run(lambda client: _demo(local, client, *names), models=names)
         report["seconds"] = round(time.monotonic() - started, 1)
         session.output.data(report, lambda: print_report(report))
+        session.output.note(next_steps(path if keep else None))
         if keep:
-            session.output.note(f"the index is kept in {path}")
             query = report["searches"][0]["search"]
             asyncio.run(serve_page(local, local.settings(), INDEX, query, port=port, opens=not no_open))
 
@@ -100,12 +102,14 @@ async def _demo(session: Session, client: Client, model: str, reranker: str) -> 
     known = {entry.id for entry in entries}
     searches = [await _search(client, search, known) for search in SEARCHES]
     further = [await _search(client, search, known) for search in FURTHER]
+    shown = [await _shown(client, search.text) for search in SEARCHES[:SHOWN]]
     return {
         "documents": len(entries),
         "feed": fed,
         "searches": searches,
         "further": further,
         "in_top_3": {"searches": in_top_3(searches), "further": in_top_3(further)},
+        "shown": shown,
     }
 
 
@@ -144,6 +148,26 @@ async def _search(client: Client, search: Search, known: set[str]) -> dict[str, 
     return {"search": search.text, "target": search.targets[0], "ranks": ranks}
 
 
+async def _shown(client: Client, text: str) -> dict[str, Any]:
+    """The first hits of the whole flow: the terms that weigh most in them, and where BM25 alone has them."""
+    whole, plain = Variant.parse("hybrid+rerank"), Variant.parse("bm25")
+    result, explanations = await client.explain(whole.request(INDEX, text, size=SHOWN))
+    alone = await client.search(plain.request(INDEX, text, size=DEPTH))
+    ranks = {hit.id: hit.rank for hit in alone.hits}
+    hits = []
+    for hit, explanation in zip(result.hits, explanations, strict=True):
+        terms = sorted(explanation.terms, key=lambda term: -term.contribution)[:SHOWN]
+        hits.append(
+            {
+                "id": hit.id,
+                "text": hit.source["text"],
+                "terms": {term.token: round(term.contribution, 2) for term in terms},
+                "bm25": ranks.get(hit.id),
+            }
+        )
+    return {"search": text, "hits": hits}
+
+
 def in_top_3(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Searches whose target is among the first three hits, by mode.
 
@@ -154,7 +178,9 @@ def in_top_3(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Rank of each search's target in each mode, and how often it is in the top 3; "–" is below the hundredth."""
+    """Three searches with their hits, then the rank of each target in each mode; "–" is below the hundredth."""
+    for shown in report["shown"]:
+        _print_hits(shown)
     for title, name in (("rank of the target", "searches"), ("searches not used for any choice", "further")):
         rows: list[tuple[object, ...]] = [
             (row["search"], row["target"], *(row["ranks"][mode] or "–" for mode in MODES)) for row in report[name]
@@ -163,3 +189,30 @@ def print_report(report: dict[str, Any]) -> None:
         rows.append((f"in the top 3, of {len(report[name])}", "", *(found[mode] for mode in MODES)))
         table(("search", "target", *MODES), rows, title)
     click.echo(f"\n{report['documents']:,} documents, {report['seconds']:.0f} s in all.")
+
+
+def _print_hits(shown: dict[str, Any]) -> None:
+    click.echo(shown["search"])
+    for rank, hit in enumerate(shown["hits"], 1):
+        terms = ", ".join(f"{token} {weight:g}" for token, weight in hit["terms"].items()) or "none"
+        alone = f"on rank {hit['bm25']}" if hit["bm25"] else f"not among the first {DEPTH}"
+        click.echo(f"  {rank}. {hit['id']}: {excerpt(hit['text'])}")
+        click.echo(f"     terms: {terms}; with BM25 alone {alone}")
+    click.echo()
+
+
+def next_steps(kept: Path | None) -> str:
+    """What to do after the demo, as it is typed here.
+
+    Parameters
+    ----------
+    kept : Path or None
+        Where the index lies, if it was kept.
+    """
+    run = program()
+    where = (
+        f"The index is kept in {kept}" if kept else f"The index is gone; to keep it and open a page: {run} demo --keep"
+    )
+    return f"""{where}
+Beside a cluster of yours, changing nothing: {run} try URL INDEX --queries FILE
+All commands: {run} --help"""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
-if TYPE_CHECKING:
-    pass
-
 Row = Sequence[object]
+
+_WIDE = 80
+"""Characters of a cell of a table, beyond which it is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _draw(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
         right = bool(rows) and all(_is_number(row[position]) for row in rows)
         drawn.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(elided(cell)) for cell in row))
     Console().print(drawn)
 
 
@@ -111,7 +112,8 @@ def _align(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
     if title:
         click.echo(title)
     lines = [*([list(columns)] if any(columns) else []), *([cell.replace("\n", " ") for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    # A long cell stays whole, and moves its own row alone.
+    widths = [max((len(line[i]) for line in lines if len(line[i]) <= _WIDE), default=0) for i in range(len(columns))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
@@ -123,6 +125,19 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return cell in ("–", "-")
     return True
+
+
+def program() -> str:
+    """How this program is called in this folder: by its name where the shell finds it, else by its path.
+
+    An environment that was not activated, such as the ``.venv`` of ``make demo``, needs the path.
+    """
+    own = Path(sys.argv[0])
+    found = shutil.which("cherche")
+    if own.name != "cherche" or (found and Path(found).resolve() == own.resolve()):
+        return "cherche"
+    here = Path.cwd()
+    return str(own.relative_to(here)) if own.is_relative_to(here) else str(own)
 
 
 def pretty(value: object) -> str:
@@ -140,6 +155,18 @@ def excerpt(text: str, width: int = 72) -> str:
     if len(line) <= width:
         return line
     return line[:width].rsplit(" ", 1)[0].rstrip(" ,;:.") + "…"
+
+
+def elided(cell: str, width: int = _WIDE) -> str:
+    """A long id without its middle, so that a table on a terminal keeps its shape; pipes and JSON have it whole.
+
+    >>> elided("abcdefghij", 5)
+    'ab…ij'
+    """
+    if len(cell) <= width:
+        return cell
+    kept = (width - 1) // 2
+    return f"{cell[:kept]}…{cell[-kept:]}"
 
 
 def size(count: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -17,9 +18,28 @@ from sidecar.values.documents import IngestResult, SourceDocument, StoredDocumen
 from sidecar.values.model import Lane
 
 _ATTEMPTS = 4
-# Texts of equal length share a pass (`cherche_models.runtime.batches.plan`): of 512 short ones more do so. Long ones
-# stop at the bytes, or the first answer would take minutes.
-BATCH = Bounds(items=512, bytes=1 << 20)
+ITEMS = 512
+"""Documents of a batch: texts of equal length share a pass, see `cherche_models.runtime.batches.plan`."""
+ANSWERED_WITHIN = 10.0
+"""Seconds from a batch to its answers, far below `limits.deadline`: a client gives up after so long a silence."""
+FIRST_BYTES, LEAST_BYTES, MOST_BYTES = 1 << 16, 1 << 12, 1 << 20
+
+
+def next_bytes(now: int, size: int, seconds: float) -> int:
+    """Bytes of the next batch, so that this machine, as busy as it is, answers it in time.
+
+    Parameters
+    ----------
+    now : int
+        Bytes that the last batch could have.
+    size, seconds
+        What it had, and how long it took.
+
+    >>> next_bytes(65_536, 65_536, 40.0), next_bytes(65_536, 65_536, 1.0)
+    (16384, 131072)
+    """
+    within = int(size * ANSWERED_WITHIN / max(seconds, 1e-3))
+    return min(MOST_BYTES, 2 * now, max(LEAST_BYTES, within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,7 @@ class _Feed:
     target: _Target
     lane: Lane
     seen: set[str] = field(default_factory=set)
+    bounds: Bounds = field(default_factory=lambda: Bounds(ITEMS, FIRST_BYTES))
 
 
 async def ingest(
@@ -89,8 +110,8 @@ async def ingest(
         NOT_FOUND or FAILED_PRECONDITION where the index cannot take documents at all.
     """
     feed = _Feed(index, context, await _Target.of(index, context), lane)
-    arriving = batches_of_arrivals(documents, lambda document: len(document.raw), BATCH)
-    answers = in_order(arriving, lambda batch: _index_batch(feed, batch))
+    arriving = batches_of_arrivals(documents, lambda document: len(document.raw), feed.bounds)
+    answers = in_order(arriving, lambda batch: _timed(feed, batch))
     # Closed in reverse order: a generator cannot be closed while another awaits its next item.
     async with aclosing(arriving), aclosing(answers):
         async for results in answers:
@@ -98,6 +119,15 @@ async def ingest(
                 yield result
     if refresh:
         await context.engine.refresh(index)
+
+
+async def _timed(feed: _Feed, batch: Sequence[SourceDocument]) -> list[IngestResult]:
+    started = time.monotonic()
+    results = await _index_batch(feed, batch)
+    if any(one.outcome == "encoded" for one in results):
+        size = sum(len(one.raw) for one in batch)
+        feed.bounds.bytes = next_bytes(feed.bounds.bytes, size, time.monotonic() - started)
+    return results
 
 
 async def _index_batch(feed: _Feed, batch: Sequence[SourceDocument]) -> list[IngestResult]:

@@ -15,9 +15,9 @@ R = TypeVar("R")
 _IN_FLIGHT = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bounds:
-    """A batch is cut, and reading ahead stops, at whichever comes first."""
+    """A batch is cut, and reading ahead stops, at whichever comes first; a change holds for the next batch."""
 
     items: int
     bytes: int

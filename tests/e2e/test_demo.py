@@ -41,3 +41,9 @@ def test_it_runs_every_search_in_every_mode(report: dict[str, Any]) -> None:
 def test_it_feeds_a_real_corpus(report: dict[str, Any]) -> None:
     assert report["documents"] > 4_000
     assert report["feed"]["terms_per_document"] > 1
+
+
+def test_it_shows_three_searches_with_hits_and_the_terms_that_found_them(report: dict[str, Any]) -> None:
+    assert [row["search"] for row in report["shown"]] == [search.text for search in SEARCHES[:3]]
+    assert all(len(row["hits"]) == 3 for row in report["shown"])
+    assert all(hit["terms"] for row in report["shown"] for hit in row["hits"][:1])

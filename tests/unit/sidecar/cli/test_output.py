@@ -6,15 +6,16 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from sidecar.cli.output import Output, table
+from sidecar.cli.output import Output, program, table
 
 COLOR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
 SCRIPT = """
 from sidecar.cli.output import Output, table
-table(("name", "score"), [("a", "1.5"), ("[b]", "20.5")], "title")
+table(("name", "score"), [("a", "1.5"), ("[b]", "20.5"), ("i" * 300, "1")], "title")
 Output().note("a message")
 progress = Output().progress()
 progress("half way")
@@ -58,7 +59,7 @@ def test_no_color_is_obeyed() -> None:
 
 def test_elsewhere_columns_are_aligned_and_progress_is_silent() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    assert done.stdout == "title\nname  score\na     1.5\n[b]   20.5\n"
+    assert done.stdout == f"title\nname  score\na     1.5\n[b]   20.5\n{'i' * 300}  1\n"
     assert done.stderr == "a message\n"
 
 
@@ -70,3 +71,21 @@ def test_json_is_one_value_on_one_line(capsys: pytest.CaptureFixture[str]) -> No
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Output(quiet=True).note("a message")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_id_takes_two_lines_of_a_terminal_at_most() -> None:
+    drawn = [line for line in on_a_terminal().splitlines() if "iii" in line]
+    assert 1 <= len(drawn) <= 2
+    assert "…" in "".join(drawn)
+
+
+def test_an_environment_that_is_not_activated_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = tmp_path / ".venv" / "bin" / "cherche"
+    own.parent.mkdir(parents=True)
+    own.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(own)])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert program() == ".venv/bin/cherche"
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert program() == "cherche"

@@ -1,8 +1,10 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from cherche_models.types import TermWeights
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
 from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import PATIENCE
-from sidecar.pipeline.ingest import BATCH
+from sidecar.pipeline.ingest import ANSWERED_WITHIN, FIRST_BYTES, ITEMS, LEAST_BYTES, MOST_BYTES, next_bytes
 from sidecar.pipeline.text import content_hash
 from sidecar.testing import FakeModel
 from sidecar.values.documents import IngestResult, SourceDocument
@@ -58,7 +60,7 @@ async def test_a_document_is_stored_with_weights_on_the_grid_terms_and_codes(rea
 
 
 async def test_results_come_in_order_one_each_and_the_index_is_refreshed_once(ready: Any) -> None:
-    ids = [str(i) for i in range(3 * BATCH.items + 1)]
+    ids = [str(i) for i in range(3 * ITEMS + 1)]
     results = await feed(ready, *(doc(i, f"text {i}") for i in ids))
     assert [result.id for result in results] == ids
     assert set(outcomes(results)) == {"encoded"}
@@ -144,11 +146,38 @@ async def test_each_bad_document_has_its_reason_and_its_neighbours_succeed(ready
 
 
 async def test_an_id_comes_back_in_a_later_batch(ready: Any) -> None:
-    documents = [*(doc(str(i)) for i in range(BATCH.items * 2)), doc("0"), doc("last")]
+    documents = [*(doc(str(i)) for i in range(ITEMS * 2)), doc("0"), doc("last")]
     results = await feed(ready, *documents)
     assert results[-2].error is not None
     assert results[-2].error.code is Code.ALREADY_EXISTS
     assert results[-1].outcome == "encoded"
+
+
+@pytest.mark.parametrize("rate", [300, 2_000, 30_000, 10_000_000])
+def test_batches_are_as_large_as_a_machine_answers_in_time(rate: int) -> None:
+    """`rate` is bytes per second; the least batch takes longer on the slowest machine, and no other does."""
+    size = FIRST_BYTES
+    for _ in range(12):
+        size = next_bytes(size, size, size / rate)
+    assert size == max(LEAST_BYTES, min(MOST_BYTES, int(rate * ANSWERED_WITHIN)))
+
+
+async def test_a_slow_machine_gets_smaller_batches(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that hears nothing for a minute gives up, though every document would have been stored."""
+    clock: Iterator[int] = iter(range(0, 10_000, 40))
+    sizes: list[int] = []
+    slow = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr(sys.modules["sidecar.pipeline.ingest"], "time", slow)
+    write = ready.engine.write
+
+    async def counted(index: str, documents: Sequence[Any]) -> Any:
+        sizes.append(len(documents))
+        return await write(index, documents)
+
+    monkeypatch.setattr(ready.engine, "write", counted)
+    results = await feed(ready, *(doc(str(i), "word " * 200) for i in range(200)))
+    assert set(outcomes(results)) == {"encoded"}
+    assert sizes[-1] < sizes[0] / 4
 
 
 @pytest.mark.parametrize("stage", ["read", "write"])
