@@ -18,6 +18,8 @@ from sidecar.cluster.places import User
 
 _PORTS = range(15_000, 32_000)
 _EXEC_TIMEOUT = 5.0  # seconds
+# As both distributions start Java: the parent circuit breaker counts garbage that was not collected yet.
+_COLLECTOR = ("-XX:+UseG1GC", "-XX:G1ReservePercent=25", "-XX:InitiatingHeapOccupancyPercent=30")
 _LOG4J = """status = error
 appender.console.type = Console
 appender.console.name = console
@@ -91,6 +93,7 @@ def command(java: Path, home: Path, node: NodeSpec, heap: str) -> list[str]:
         str(java / "bin" / "java"),
         f"-Xms{heap}",
         f"-Xmx{heap}",
+        *_COLLECTOR,
         *(flag.format(home=home) for flag in server.flags),
         f"-Djava.io.tmpdir={node.folder / 'tmp'}",
         "-Dfile.encoding=UTF-8",

@@ -84,7 +84,7 @@ def cluster_url() -> Iterator[str]:
     if url := os.environ.get("OPENSEARCH_URL"):
         yield url
         return
-    with running_cluster(heap="1g") as urls:
+    with running_cluster(heap="2g") as urls:
         yield urls[0]
 
 
