@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from sidecar.values.index import GroupSummary, IndexReport
     from sidecar.values.model import ServedModel
 
-PACKAGES = ("torch", "transformers", "tokenizers", "grpcio", "numpy", "opensearch-py")
+PACKAGES = ("grpcio", "numpy")
+SIDECAR_PACKAGES = ("torch", "transformers", "tokenizers", "opensearch-py")
+"""What only a sidecar on this machine needs."""
 _PROBE = "cherche-doctor"
 SAMPLE = 200  # documents: with their codes some megabytes
 
@@ -53,7 +55,7 @@ def doctor(session: Session, index: str | None, everything: bool) -> None:
     """
     if everything and not index:
         raise click.UsageError("--all is of an index: name one")
-    checks = environment()
+    checks = environment(_server(session))
     try:
         checks += session.run(lambda client: _ask(client, index, everything), index=index or "")
     except ChercheError as error:
@@ -67,17 +69,27 @@ def doctor(session: Session, index: str | None, everything: bool) -> None:
         raise SystemExit(FAILURE)
 
 
-def environment() -> list[Check]:
-    """Interpreter, machine and the packages that matter."""
+def _server(session: Session) -> str:
+    """The running sidecar that is asked; "" also where the settings cannot be read, which the next check says."""
+    try:
+        return session.settings().server
+    except ChercheError:
+        return ""
+
+
+def environment(server: str = "") -> list[Check]:
+    """Interpreter, machine and the packages that matter: not those of a sidecar where `server` is one elsewhere."""
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
-    return [Check("environment", True, f"cherche {__version__}, {where}"), *map(_package, PACKAGES)]
+    checks = [Check("environment", True, f"cherche {__version__}, {where}"), *map(_package, PACKAGES)]
+    return checks + [_package(name, f"not installed: {server} computes" if server else "") for name in SIDECAR_PACKAGES]
 
 
-def _package(name: str) -> Check:
+def _package(name: str, idle: str = "") -> Check:
+    """The release of a package; `idle` says why one that is missing is not missed."""
     try:
         return Check(name, True, version(name))
     except PackageNotFoundError:
-        return Check(name, False, "not installed", "pip install cherche-sidecar")
+        return Check(name, bool(idle), idle or "not installed", "" if idle else "pip install cherche-sidecar")
 
 
 async def _ask(client: Client, index: str | None, everything: bool) -> list[Check]:

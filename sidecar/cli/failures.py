@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import click
 
-from sidecar.errors import ChercheError, Code, masked, masked_address
+from sidecar.errors import ChercheError, Code, masked, masked_address, precondition
 
 OK, FAILURE, USAGE, UNAVAILABLE = range(4)
 INTERRUPTED = 130  # as shells report SIGINT
@@ -88,8 +88,23 @@ def _shown(before: str, argument: str) -> str:
 
 @contextmanager
 def translated(as_json: bool) -> Iterator[None]:
-    """Turn a `ChercheError` into a `Failure`; other exceptions are defects and keep their traceback."""
+    """Turn a `ChercheError`, or a package that is not installed, into a `Failure`.
+
+    Other exceptions are defects and keep their traceback.
+    """
     try:
         yield
     except ChercheError as error:
         raise failure(error, as_json) from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "cherche_models", "sidecar"):
+            raise
+        raise failure(
+            precondition(
+                f"the package {package!r} is not installed, and a sidecar or a model on this machine needs it",
+                "name a running sidecar with --server (CHERCHE_SERVER), or install everything: "
+                "pip install cherche-sidecar",
+            ),
+            as_json,
+        ) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-
-from fastapi import Response
+from typing import TYPE_CHECKING
 
 from sidecar.gateway.json_text import quoted
 from sidecar.protocols import Encoder
 from sidecar.values.search import Timings
+
+if TYPE_CHECKING:
+    from fastapi import Response
 
 POSITIONS_SHOWN = 64
 _STAGES = ("tokenize", "queue", "encode", "total")
@@ -38,6 +40,8 @@ def answer(
     truncated, unknown_language, unscored : collections of int
         Positions of texts; each collection becomes a header unless it is empty.
     """
+    from fastapi import Response  # here: what only prints connectors runs without it
+
     stages = ((stage, getattr(timings, stage)) for stage in _STAGES)
     headers = {
         # Escaped, since a header holds ASCII and a model may have any name.

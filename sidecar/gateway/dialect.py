@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
-
-from fastapi import Response
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sidecar.gateway.connectors import Connector
 from sidecar.gateway.errors import Shape, neutral
 from sidecar.gateway.fields import QueryParameters
-from sidecar.services import Services
+
+if TYPE_CHECKING:
+    from fastapi import Response
+
+    from sidecar.services import Services
 
 
 class Result(Protocol):

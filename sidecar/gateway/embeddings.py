@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from fastapi import Response
 
 from cherche_models.types import Floats
 from sidecar.gateway.answers import answer
@@ -15,9 +15,13 @@ from sidecar.gateway.encode import EncodedBatch, choose_encoder, encode, lane_of
 from sidecar.gateway.errors import too_large
 from sidecar.gateway.json_text import array, numbers
 from sidecar.pipeline.fingerprint import codes_fingerprint
-from sidecar.services import Services
 from sidecar.values.index import DEFAULT_CODEC
 from sidecar.values.model import Kind
+
+if TYPE_CHECKING:
+    from fastapi import Response
+
+    from sidecar.services import Services
 
 _NUMBER_BYTES = 12  # a float32 and its comma, as JSON
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sidecar.errors import ChercheError, invalid, item_name, naming, precondition, unavailable
 from sidecar.gateway.errors import failed_items
 from sidecar.gateway.json_text import quoted
 from sidecar.pipeline.encoded_texts import slowest
 from sidecar.protocols import Encoder
-from sidecar.services import Services
 from sidecar.values.model import Encoded, Kind, Lane, ModelState
 from sidecar.values.search import Timings
+
+if TYPE_CHECKING:
+    from sidecar.services import Services
 
 Head = Literal["sparse", "late_interaction"]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import Response
 from pydantic import BaseModel, Field
 
 from sidecar.errors import ChercheError, Code
 from sidecar.gateway.json_text import plain
+
+if TYPE_CHECKING:
+    from fastapi import Response
 
 THROTTLED = {"x-amzn-ErrorType": "ThrottlingException"}
 """Older versions of ml-commons retry only with this header, whatever the status."""
@@ -140,6 +142,8 @@ def failed_items(failures: Mapping[int, ChercheError], count: int) -> ChercheErr
 
 def response_of(error: ChercheError, shape: Shape = neutral) -> Response:
     """The HTTP response of an error, in the shape that a dialect's clients read."""
+    from fastapi import Response  # here: what only prints connectors runs without it
+
     status = error.status if isinstance(error, HttpError) else STATUSES[error.code]
     return Response(plain(shape(_body(error), status)), status, _headers(error, status), "application/json")
 

@@ -7,9 +7,9 @@ import struct
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from fastapi import Response
 
 from cherche_models.types import Floats
 from sidecar.errors import ChercheError, invalid
@@ -20,9 +20,13 @@ from sidecar.gateway.json_text import array, numbers
 from sidecar.pipeline.encoded_texts import scorable_codes
 from sidecar.pipeline.fingerprint import codes_fingerprint
 from sidecar.protocols import Encoder
-from sidecar.services import Services
 from sidecar.values.index import DEFAULT_CODEC
 from sidecar.values.search import Timings
+
+if TYPE_CHECKING:
+    from fastapi import Response
+
+    from sidecar.services import Services
 
 _CACHED = struct.Struct("<?I")
 """Before the codes of a cached document: whether it was cut, and its tokens."""

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-from fastapi import Response
+from typing import TYPE_CHECKING
 
 from cherche_models.naming import feature_names
 from cherche_models.prune import Prune
@@ -20,8 +19,12 @@ from sidecar.gateway.fields import Naming
 from sidecar.gateway.json_text import array, mapping, numbers, quoted
 from sidecar.pipeline.encoded_texts import leaving_weights
 from sidecar.pipeline.fingerprint import sparse_fingerprint
-from sidecar.services import Services
 from sidecar.values.model import Encoded, Kind
+
+if TYPE_CHECKING:
+    from fastapi import Response
+
+    from sidecar.services import Services
 
 _UNPRUNED = Prune.parse("none")
 

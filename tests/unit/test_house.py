@@ -16,7 +16,8 @@ LARGEST_WHEEL = 60_000_000  # bytes; int8 weights, and fp16 ones, deflate to nin
 
 FORBIDDEN = {
     "a path of one machine": r"(?<![\w.])/(?:root|work|Users/\w+|tmp/venv)\b/",
-    "a package registry": r"pypi\.org|pythonhosted|repo\w*\.maven|npmjs|registry\.\w+\.|download\.pytorch",
+    "a package registry": r"pypi\.org|pythonhosted|repo\w*\.maven|npmjs|registry\.\w+\."
+    r"|download\.pytorch(?!\.org/whl/cpu\b)",  # what PyTorch itself tells people to install from
     "notes that others cannot read": r"\bdesign\.md\b|\bstyle\.md\b|shared/",
     "how it was written": r"\bAI\b|\bLLMs?\b|[Cc]hat[Bb]ot|[Cc]opilot|\b[Aa]ssistant|Co-[Aa]uthored|\bissue \d",
     "unfinished work": r"\bTODO\b|\bFIXME\b|\bXXX\b|NotImplementedError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sidecar.cli import cherche
+from sidecar.cli import doctor as doctor_module
 from sidecar.cli.doctor import has_other_text
 from sidecar.pipeline import stored
 from sidecar.values.documents import StoredDocument
@@ -32,6 +34,20 @@ def test_doctor_reports_that_no_sidecar_answers(tmp_path: Path) -> None:
     result = CliRunner().invoke(cherche, ["doctor", "--server", "127.0.0.1:1"])
     assert result.exit_code == 1
     assert "cherche serve" in result.stdout
+
+
+def test_what_a_sidecar_elsewhere_computes_with_is_not_missed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor_module, "version", version)
+    alone = {check.what: check for check in doctor_module.environment()}
+    beside = {check.what: check for check in doctor_module.environment("sidecar:50551")}
+    assert not alone["torch"].is_ok
+    assert "pip install" in alone["torch"].next_step
+    assert beside["torch"].is_ok
+    assert "sidecar:50551" in beside["torch"].detail
+    assert not beside["grpcio"].is_ok
 
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("text"),), 64)

@@ -34,6 +34,18 @@ def test_a_failure_is_one_line_or_one_object_on_stderr(capsys: pytest.CaptureFix
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), translated(as_json=True):
         raise ZeroDivisionError
+    with pytest.raises(ModuleNotFoundError), translated(as_json=True):
+        raise ModuleNotFoundError("No module named 'sidecar.gone'", name="sidecar.gone")
+
+
+def test_a_package_that_is_not_installed_is_named_with_both_ways_out() -> None:
+    with pytest.raises(Failure) as failed, translated(as_json=False):
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+    assert failed.value.exit_code == FAILURE
+    assert failed.value.error.code is Code.FAILED_PRECONDITION
+    assert "'torch'" in failed.value.error.reason
+    assert "--server" in failed.value.error.next_step
+    assert "pip install cherche-sidecar" in failed.value.error.next_step
 
 
 def test_ctrl_c_says_what_is_done_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
