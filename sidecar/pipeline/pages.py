@@ -62,7 +62,7 @@ class PageSigner:
         Raises
         ------
         ChercheError
-            INVALID_ARGUMENT if it was changed, cut, or signed with another key.
+            INVALID_ARGUMENT if it was changed, cut, signed with another key, or another release put more into it.
         """
         try:
             raw = base64.urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
@@ -75,7 +75,10 @@ class PageSigner:
                 "the page token was not issued by this service, or was cut",
                 "search again without it; sidecars behind one address need the same CHERCHE_PAGE_TOKEN_KEY",
             )
-        return Page(**json.loads(body))
+        try:
+            return Page(**json.loads(body))
+        except TypeError as error:
+            raise invalid("the page token was issued by another release", "search again without it") from error
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.new(self._key, _VERSION + body, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

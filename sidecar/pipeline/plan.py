@@ -131,7 +131,7 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
         )
     meta = stored or _bare_meta(request)
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
-    query_hash = _query_hash(request, meta, boost)
+    query_hash = order_hash(request, meta, boost)
     page = _read_page(request, query_hash, _fingerprint(groups, meta), context)
     # From the token where there is one: all pages of a search are ranked with the same window and weight.
     limit, warnings = _limit(request, groups, meta, context)
@@ -304,11 +304,20 @@ def _weight(request: SearchRequest, stored: IndexMeta | None, reranker: Encoder 
     return reranker.info.rerank_weight if reranker is not None else 0.0
 
 
-def _query_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
+def order_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
+    """Of every option that changes the order of hits, for a page token.
+
+    Parameters
+    ----------
+    boost : float
+        The sparse boost that the search uses.
+    """
     # As they are used, not as they were requested: defaults of the index may change between two pages.
     resolved = {"sparse_boost": boost, "fields": [[field.name, field.boost] for field in meta.fields]}
+    # By name and without defaults, so that sidecars of a release that has more options continue searches of this one's.
     rows = [row for row in options(SearchRequest).values() if not row.keeps_order]
-    return sha256_of([resolved.get(row.name, getattr(request, row.name)) for row in rows])
+    given = {row.name: getattr(request, row.name) for row in rows if getattr(request, row.name) != row.default}
+    return sha256_of({**given, **resolved})
 
 
 def _read_page(request: SearchRequest, query_hash: str, fingerprint: str, context: Context) -> Page | None:

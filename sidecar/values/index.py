@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from cherche_models.chunks import MAX, POOLINGS, RMS
+from sidecar.errors import precondition
 from sidecar.values.documents import Json
 from sidecar.values.options import Option
 
@@ -16,6 +17,7 @@ DEFAULT_CHUNKS = 16  # windows: long documents gain as much as from all of their
 DEFAULT_OVERLAP = 16  # tokens
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 DEFAULT_CODEC = "int8"
+META_VERSION = 1
 ANOTHER_INDEX = "run: cherche setup NEW, _reindex into NEW, then: cherche backfill NEW"
 """Next step for an index whose mapping cannot be mended."""
 NO_CODES = "none"
@@ -96,7 +98,7 @@ class IndexMeta:
     sparse_boost: float = 1.0
     rerank_weight: float = 0.5
     rerank_window: int = DEFAULT_WINDOW
-    version: int = 1
+    version: int = META_VERSION
     chunks: Chunks = Chunks()
 
     def voided_by(self, new: IndexMeta) -> bool:
@@ -134,9 +136,18 @@ class IndexMeta:
         ------
         KeyError, TypeError, ValueError
             If it is not one.
+        ChercheError
+            FAILED_PRECONDITION if a later release wrote it.
         """
+        version = int(data["version"])
+        if version > META_VERSION:
+            raise precondition(
+                f"a later release set the index up: its _meta.cherche has version {version}, this one reads "
+                f"{META_VERSION}",
+                "upgrade this sidecar; those of the later release serve the index",
+            )
         return cls(
-            version=int(data["version"]),
+            version=version,
             model=str(data["model"]),
             reranker=str(data.get("reranker", "")),
             fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),

@@ -47,21 +47,7 @@ class OpenSearchSuccessors:
 
     async def serving(self, index: str) -> Serving:
         """See `Successors.serving`."""
-        found = await lifecycle.facts(self._http, index)
-        names = tuple(sorted((each.name for each in found), key=age))
-        is_alias = index not in names
-        with answers.reading(f'_meta.{UPGRADE} of index "{index}"'):
-            notes = [each.meta.get(UPGRADE, {}) for each in found]
-            return Serving(
-                is_alias=is_alias,
-                names=names,
-                is_stream=is_alias and any(name.startswith(templates.BACKING) for name in names),
-                replaced=tuple(dict.fromkeys(str(name) for note in notes for name in note.get("replaces", ()))),
-                successor=next((str(note["successor"]) for note in notes if "successor" in note), ""),
-                read=_numbers(notes, "read"),
-                marks=_numbers(notes, "marks"),
-                is_back=any(note.get("is_back") is True for note in notes),
-            )
+        return serving(index, await lifecycle.facts(self._http, index))
 
     async def create(self, successor: str, like: str, meta: IndexMeta) -> None:
         """See `Successors.create`."""
@@ -145,8 +131,7 @@ class OpenSearchSuccessors:
     ) -> None:
         """See `Successors.announce`."""
         [successor] = await lifecycle.facts(self._http, new)
-        note = {"replaces": [old], "read": dict(read), "marks": dict(marks)}
-        await self._annotate(successor, {**note, "is_back": True} if is_back else note)
+        await self._annotate(successor, announcement(old, read, marks, is_back=is_back))
         [replaced] = await lifecycle.facts(self._http, old)
         await self._annotate(replaced, {**replaced.meta.get(UPGRADE, {}), "successor": new})
 
@@ -283,6 +268,35 @@ class OpenSearchSuccessors:
 
     async def _send(self, index: str, request: Request, timeout: float | None = None) -> Any:  # noqa: ANN401  # a reply
         return await self._http.send(request, what=f'index "{index}"', timeout=timeout)
+
+
+def announcement(old: str, read: Mapping[str, int], marks: Mapping[str, int], *, is_back: bool) -> dict[str, Any]:
+    """What ``_meta`` of an index says of the one that it replaces; see `Serving`."""
+    return {"replaces": [old], "read": dict(read), "marks": dict(marks), **({"is_back": True} if is_back else {})}
+
+
+def serving(index: str, found: Sequence[mapping.IndexFacts]) -> Serving:
+    """What a name stands for, given the indices behind it and what upgrades noted there.
+
+    Raises
+    ------
+    ChercheError
+        UNAVAILABLE where a note is of another form.
+    """
+    names = tuple(sorted((each.name for each in found), key=age))
+    is_alias = index not in names
+    with answers.reading(f'_meta.{UPGRADE} of index "{index}"'):
+        notes = [each.meta.get(UPGRADE, {}) for each in found]
+        return Serving(
+            is_alias=is_alias,
+            names=names,
+            is_stream=is_alias and any(name.startswith(templates.BACKING) for name in names),
+            replaced=tuple(dict.fromkeys(str(name) for note in notes for name in note.get("replaces", ()))),
+            successor=next((str(note["successor"]) for note in notes if "successor" in note), ""),
+            read=_numbers(notes, "read"),
+            marks=_numbers(notes, "marks"),
+            is_back=any(note.get("is_back") is True for note in notes),
+        )
 
 
 def creation(mappings: Json, settings: Json, meta: IndexMeta, recovery_source: bool) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Page tokens, and the pages of a search."""
 
+import base64
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -33,6 +35,14 @@ def test_any_sidecar_with_the_key_reads_it_and_no_other() -> None:
 def test_what_was_never_a_token_is_refused(token: str) -> None:
     with pytest.raises(ChercheError, match="not issued by this service"):
         PageSigner(b"k" * 16).read(token)
+
+
+def test_a_token_that_another_release_put_more_into_is_refused_by_name() -> None:
+    signer = PageSigner(b"k" * 16)
+    body = json.dumps({**asdict(PAGE), "direction": "back"}).encode()
+    token = base64.urlsafe_b64encode(signer._sign(body) + body).decode().rstrip("=")
+    with pytest.raises(ChercheError, match="issued by another release"):
+        signer.read(token)
 
 
 def test_a_short_key_is_refused() -> None:

@@ -20,7 +20,7 @@ OTHER = sample(SearchRequest)
 def hashed(request: SearchRequest, meta: IndexMeta = META) -> str:
     settled = meta if not request.fields else replace(meta, fields=tuple(map(TextField, request.fields)))
     boost = settled.sparse_boost if request.sparse_boost is None else request.sparse_boost
-    return plan._query_hash(request, settled, boost)
+    return plan.order_hash(request, settled, boost)
 
 
 @pytest.mark.parametrize("name", list(options(SearchRequest)))

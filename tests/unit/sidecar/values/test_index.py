@@ -6,15 +6,23 @@ from dataclasses import replace
 
 import pytest
 
+from sidecar.errors import ChercheError, Code
 from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, TextField
 from tests.unit.sidecar.samples import lost, sample
 
 
 def test_every_field_of_the_settings_survives_json() -> None:
-    sent = sample(IndexMeta)
+    sent = sample(IndexMeta, version=1)
     assert lost(IndexMeta, IndexMeta.from_json(sent.to_json()), sent) == {}
     older = {key: value for key, value in sent.to_json().items() if key not in ("chunks", "reranker")}
     assert IndexMeta.from_json(older) == replace(sent, chunks=Chunks(), reranker="")
+
+
+def test_settings_of_a_later_release_are_refused_not_misread() -> None:
+    later = {**META.to_json(), "version": 2}
+    with pytest.raises(ChercheError, match="version 2, this one reads 1") as refused:
+        IndexMeta.from_json(later)
+    assert (refused.value.code, refused.value.next_step[:20]) == (Code.FAILED_PRECONDITION, "upgrade this sidecar")
 
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("text"),), 64)
