@@ -63,6 +63,27 @@ def test_its_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "127.0.0.1:50552:50552" in ports
 
 
+def test_prometheus_reads_the_sidecar_and_grafana_reads_prometheus() -> None:
+    services = compose()["services"]
+    folder = ROOT / "opensearch" / "dashboards"
+    prometheus = yaml.safe_load((folder / "prometheus.yml").read_text())
+    [job] = prometheus["scrape_configs"]
+    ports = services["sidecar"]["ports"]
+    assert isinstance(ports, list)
+    for target in job["static_configs"][0]["targets"]:
+        name, port = target.split(":")
+        assert f"127.0.0.1:{port}:{port}" in ports
+        assert name in services
+    assert all((folder / name).is_file() for name in prometheus["rule_files"])
+    [source] = yaml.safe_load((folder / "grafana/datasources/prometheus.yaml").read_text())["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    for name in ("prometheus", "grafana"):
+        assert services[name]["profiles"] == ["observe"]
+        volumes = services[name]["volumes"]
+        assert isinstance(volumes, list)
+        assert all((ROOT / volume.split(":")[0]).exists() for volume in volumes)
+
+
 def test_the_image_alone_refuses_to_listen_unprotected(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in instructions():
         if name == "ENV":
