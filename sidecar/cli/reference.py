@@ -121,7 +121,7 @@ def _limits() -> Iterator[str]:
         ("a text", "the model's or the index's maximum length", "cut, and counted as `truncated`"),
         ("a query", f"{limits.query_characters:,} characters", "INVALID_ARGUMENT, exit code 1"),
         ("the deepest hit of a search", f"{limits.window:,}", "INVALID_ARGUMENT, exit code 1"),
-        ("a gRPC message", _bytes(limits.request_bytes), "never reached: requests are cut by bytes"),
+        ("a gRPC message", _bytes(limits.request_bytes), "never reached here; other clients: RESOURCE_EXHAUSTED"),
         ("a request of the gateway", _bytes(Gateway().body_bytes), "413, INVALID_ARGUMENT"),
         ("gRPC calls at once", f"{limits.calls:,}", "RESOURCE_EXHAUSTED with RetryInfo; exit code 3"),
         ("texts waiting for the model", f"{limits.queue_items:,}", "a feed waits; a search gets exit code 3"),

@@ -7,7 +7,6 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]  # its stubs forget it
-from grpc_reflection.v1alpha import reflection
 
 from sidecar.config import Settings
 from sidecar.errors import precondition
@@ -25,6 +24,7 @@ from sidecar.rpc.interceptors import AccessInterceptor
 from sidecar.rpc.messages import MessageReader
 from sidecar.rpc.models import ModelServicer
 from sidecar.rpc.plugin import PluginServicer
+from sidecar.rpc.reflection import add_reflection
 from sidecar.rpc.reranker import RerankerServicer
 from sidecar.rpc.search import SearchServicer
 from sidecar.services import SERVICES, Services, check_exposure, serving
@@ -108,8 +108,7 @@ class Server:
         plugin_pb2_grpc.add_PluginServiceServicer_to_server(PluginServicer(services), server)
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(services), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, server)
+        add_reflection([*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name], server)
 
     def _bind(self) -> int:
         settings = self._settings

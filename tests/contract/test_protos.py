@@ -16,7 +16,10 @@ from google.protobuf import descriptor_pb2 as pb
 from google.rpc import status_pb2
 from grpc_tools import protoc
 
+from sidecar.config import Limits
 from sidecar.rpc import generate
+from sidecar.rpc.interceptors import PATIENT
+from sidecar.wire.status import CLUSTER_AUTHORIZATION
 
 FILES = sorted((generate.PROTOS / "cherche").rglob("*.proto"))
 RECORD = Path(__file__).with_name("protos.txt")
@@ -60,6 +63,16 @@ def test_other_languages_have_what_their_compilers_ask_for(contract: list[pb.Fil
 def test_the_vendored_status_is_googles() -> None:
     theirs = Path(str(status_pb2.__file__)).with_name("status.proto")
     assert (generate.PROTOS / "google" / "rpc" / "status.proto").read_text() == theirs.read_text()
+
+
+def test_the_readme_says_what_clients_of_other_languages_must_know() -> None:
+    said = (generate.PROTOS / "README.md").read_text(encoding="utf-8")
+    limits = Limits()
+    assert f"`{CLUSTER_AUTHORIZATION}`" in said
+    assert f"takes {limits.request_bytes >> 20} MiB (`limits.request_bytes`)" in said
+    assert f"without one gets {limits.deadline:g} s" in said
+    for method in PATIENT:
+        assert f"`{method.partition('/')[2]}`" in said
 
 
 def test_services_end_in_service_and_own_their_messages(contract: list[pb.FileDescriptorProto]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -128,3 +129,5 @@ async def test_too_many_items_and_too_large_messages_are_refused(engine: Engine)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await model_pb2_grpc.ModelServiceStub(channel).GetModel(request)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        # gRPC core answers before a handler could: `protos/README.md` says what to do then.
+        assert re.search(r"Received message larger than max \(\d+ vs. 65536\)", caught.value.details() or "")
