@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, NoReturn
 
 from sidecar.errors import ChercheError, invalid
+from sidecar.values.sources import read_document, read_id
 
 # A line beyond this is skipped without being held in memory.
 MAX_LINE = 64 * 1024 * 1024
@@ -60,13 +61,12 @@ class Reader:
                 yield self._line(number, raw)
 
     def _line(self, number: int, raw: bytes) -> Line | BadLine:
-        identifier = ""
+        identifier, name = "", f"{self.name} line {number}"
         try:
             source = self._parse(number, raw)
-            identifier = self._identify(number, source)
-            source.pop("_id", None)
-            routing = self._routing(number, source.pop("_routing", None))
-            line = Line(number, identifier, self._encode(number, source), routing)
+            identifier = read_id(source, name)
+            document = read_document(source, name)
+            line = Line(number, identifier, document.raw, document.routing)
             self._once(line)
             return line
         except ChercheError as error:
@@ -86,41 +86,10 @@ class Reader:
             raise self._error(number, f"holds {kind}, not an object", "write one JSON object per line")
         return value
 
-    def _identify(self, number: int, source: dict[str, Any]) -> str:
-        value = source.get("_id", source.get("id"))
-        if value is None or value == "":
-            raise self._error(number, "has no _id and no id", "give each document an id of its own")
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._error(number, f"has the id {value!r}", "ids are strings or whole numbers")
-        identifier = str(value)
-        self._check_characters(number, identifier)
-        return identifier
-
-    def _routing(self, number: int, value: Any) -> str:  # noqa: ANN401  # any JSON value
-        if value is None:
-            return ""
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._error(number, f"has the routing {value!r}", "routings are strings or whole numbers")
-        self._check_characters(number, str(value))
-        return str(value)
-
     def _once(self, line: Line) -> None:
         first = self._seen.setdefault(line.id, line.number)
         if first != line.number:
             raise self._error(line.number, f"repeats the id {line.id!r} of line {first}", "keep one document per id")
-
-    def _encode(self, number: int, source: dict[str, Any]) -> bytes:
-        text = json.dumps(source, ensure_ascii=False, separators=(",", ":"))
-        return self._check_characters(number, text)
-
-    def _check_characters(self, number: int, text: str) -> bytes:
-        try:
-            return text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            culprit = ascii(error.object[error.start])
-            raise self._error(
-                number, f"holds the lone surrogate {culprit}", "remove it or pair it: it is no character"
-            ) from error
 
     def _error(self, number: int, reason: str, next_step: str = "cut or remove it") -> ChercheError:
         return invalid(f"{self.name} line {number} {reason}", next_step)

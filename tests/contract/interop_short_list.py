@@ -1,7 +1,7 @@
 """``make interop``: what talks to a running sidecar runs where the group ``client`` alone is installed.
 
 The environment is in the user's cache folder, beside that of `tests.contract.peers`; the two packages are installed
-into it as their wheel, without dependencies, as the README says.
+into it as their wheel, without dependencies, as the page of the client says.
 """
 
 from __future__ import annotations

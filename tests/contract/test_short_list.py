@@ -21,7 +21,7 @@ from tests.contract.clients import short_list
 from tests.unit.sidecar.cli.conftest import serving
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "sidecar" / "client" / "README.md").read_text(encoding="utf-8")
 
 
 def project() -> dict[str, Any]:
@@ -69,9 +69,9 @@ def test_everything_that_talks_to_a_sidecar_runs(tmp_path: Path) -> None:
     assert not {what: said for what, said in found.items() if said}
 
 
-def test_the_list_is_a_part_of_the_dependencies_and_the_one_in_the_readme() -> None:
+def test_the_list_is_a_part_of_the_dependencies_and_the_one_on_its_page() -> None:
     group = project()["dependency-groups"]["client"]
     assert set(group) < set(project()["project"]["dependencies"])
-    lines = README.replace("\\\n", " ").splitlines()
+    lines = PAGE.replace("\\\n", " ").splitlines()
     (listed,) = [line.split()[2:] for line in lines if re.match(r"\s*pip install click ", line)]
     assert sorted(listed) == sorted(Requirement(one).name for one in group)

@@ -6,7 +6,6 @@ each call came to as one JSON object.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -80,11 +79,8 @@ def main() -> None:
     for arguments in commands(folder):
         run(*arguments)
 
-    async def count() -> int:
-        async with Client(address) as client:
-            return len(await client.list_models())
-
-    found["client"] = "" if asyncio.run(count()) == 1 else "no model"
+    with Client(address) as client:
+        found["client"] = "" if len(client.models()) == 1 else "no model"
     del os.environ["CHERCHE_SERVER"]
     lacking = CliRunner().invoke(cherche, ["search", "articles", "aspirin"])
     says = lacking.exit_code == 1 and "--server" in lacking.stderr and "Traceback" not in lacking.stderr
