@@ -90,6 +90,7 @@ async def planned(
     if template and undone:
         what = "is deleted" if undone.method == "DELETE" else "is without our part of its mapping"
         changes.append(f"template {template.name} {what}")
+    remains += template.leftovers() if template else ()
     changes += [*pipelines.changes, *(f"index {name}, which an upgrade prepared, is deleted" for name in shadows)]
     for each in found:
         remains += [

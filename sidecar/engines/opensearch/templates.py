@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
@@ -35,12 +35,15 @@ class Template:
         Mappings and settings with those of its component templates.
     copied : str
         Name of the wider template that it is a copy of, for one that does not exist yet.
+    components : mapping
+        Mappings of its component templates by name, in the order in which they are composed.
     """
 
     name: str
     body: Json
     composed: Json
     copied: str = ""
+    components: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -88,18 +91,17 @@ class Template:
         with answers.reading(f"template {self.name!r}"):
             template = self.body.get("template", {})
             mappings = template.get("mappings", {})
-            if "cherche" not in mappings.get("_meta", {}):
+            if not _has_ours(mappings):
                 return None
             if self.name == own_name(self.patterns):
                 return Request("DELETE", self.path)
-            source = {**mappings.get("_source", {})}
-            source["excludes"] = [name for name in source.get("excludes", ()) if name not in HEAVY_FIELDS]
-            if source.get("recovery_source_excludes") == list(HEAVY_FIELDS):
-                del source["recovery_source_excludes"]
+            source, properties = _source(mappings), mappings.get("properties", {})
+            # Setup repeated what the last of the component templates says of it.
+            inherited = [_source(one) for one in self.components.values() if "_source" in one]
             changed = {
-                "_source": {key: value for key, value in source.items() if value or key != "excludes"},
-                "_meta": {key: value for key, value in mappings["_meta"].items() if key != "cherche"},
-                "properties": {name: spec for name, spec in mappings["properties"].items() if name not in OWN_FIELDS},
+                "_source": {} if [source] == inherited[-1:] else source,
+                "_meta": {key: value for key, value in mappings.get("_meta", {}).items() if key != "cherche"},
+                "properties": {key: spec for key, spec in properties.items() if key not in OWN_FIELDS},
             }
             # What holds nothing else was not there before setup.
             left = {key: value for key, value in {**mappings, **changed}.items() if value or key not in changed}
@@ -107,6 +109,29 @@ class Template:
             kept = {key: value for key, value in parts.items() if value or key != "mappings"}
             body = {**self.body, "template": kept}
             return Request("PUT", self.path, {key: value for key, value in body.items() if value or key != "template"})
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What stays: our part of a component template, which other templates may be made of too."""
+        with answers.reading(f"template {self.name!r}"):
+            holding = [name for name, mappings in self.components.items() if _has_ours(mappings)]
+        return tuple(
+            f"component template {name}, of which template {self.name} is made, holds our part of the mapping: the "
+            "next indices will have it — take its cherche_* fields and _meta.cherche out"
+            for name in holding
+        )
+
+
+def _has_ours(mappings: Json) -> bool:
+    return "cherche" in mappings.get("_meta", {}) or any(name in OWN_FIELDS for name in mappings.get("properties", {}))
+
+
+def _source(mappings: Json) -> dict[str, Any]:
+    """Its `_source` without what we exclude of it."""
+    source = {**mappings.get("_source", {})}
+    source["excludes"] = [name for name in source.get("excludes", ()) if name not in HEAVY_FIELDS]
+    if source.get("recovery_source_excludes") == list(HEAVY_FIELDS):
+        del source["recovery_source_excludes"]
+    return {key: value for key, value in source.items() if value or key != "excludes"}
 
 
 def own_name(patterns: Sequence[str]) -> str:
@@ -184,7 +209,7 @@ async def _of_pattern(http: Http, pattern: str, meta: IndexMeta | None) -> Templ
     # It must win, and two templates that overlap with equal priority are refused.
     with answers.reading(f"template {found.name!r}"):
         body = {**found.body, "index_patterns": [pattern], "priority": int(found.body.get("priority", 0)) + 1}
-    return Template(own_name([pattern]), body, found.composed, copied=found.name)
+    return replace(found, name=own_name([pattern]), body=body, copied=found.name)
 
 
 async def _new(http: Http, pattern: str, meta: IndexMeta) -> Template:
@@ -226,7 +251,24 @@ async def _named(http: Http, name: str) -> Template:
         body = {key: value for key, value in found["index_template"].items() if key not in _CLUSTERS_OWN}
         if not all(isinstance(one, str) for one in body["index_patterns"]):
             raise answers.odd(what, "its patterns are no texts")
-    return Template(name, body, answers.part(composed, what, "template"))
+        parts = [str(one) for one in body.get("composed_of", ())]
+    components = {one: await _component(http, one) for one in parts}
+    return Template(name, body, answers.part(composed, what, "template"), components=components)
+
+
+async def _component(http: Http, name: str) -> Json:
+    """Mappings of a component template; {} of one that is not there, or that the caller must not read."""
+    what = f"component template {name!r}"
+    try:
+        reply = await http.send(Request("GET", f"/_component_template/{quote(name, safe='')}"), what=what)
+    except ChercheError as error:
+        if error.code in _UNKNOWN:
+            return {}
+        raise
+    with answers.reading(what):
+        [found] = reply["component_templates"]
+        mappings: Json = found["component_template"]["template"].get("mappings", {})
+        return mappings
 
 
 def covers(pattern: str, name: str) -> bool:

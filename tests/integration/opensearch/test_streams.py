@@ -275,3 +275,31 @@ async def test_a_pattern_within_a_wider_template_gets_a_copy_of_it(
     assert [name for name in names if wide[:-1] in name] == [wide[:-1]]
     await send("DELETE", f"/_index_template/{wide[:-1]}")
     await send("DELETE", f"/{outside}")
+
+
+@without_a_template_for_all
+async def test_a_template_made_of_component_templates_is_as_it_was(
+    server: RunningServer, send: Send, pattern: str
+) -> None:
+    name, inside = pattern.removesuffix("-*"), pattern.replace("*", "a")
+    mappings = {"_source": {"excludes": ["raw"]}, "properties": {"text": {"type": "text"}}}
+    await send("PUT", f"/_component_template/{name}", {"template": {"mappings": mappings}})
+    body = {"index_patterns": [pattern], "priority": 60, "composed_of": [name]}
+    await send("PUT", f"/_index_template/{name}", body)
+    before = await send("GET", f"/_index_template/{name}")
+    try:
+        await server.client.setup_index(pattern, ONE)
+        await send("PUT", f"/{inside}")
+        source = (await send("GET", f"/{inside}/_mapping"))[inside]["mappings"]["_source"]
+        assert {"raw", "cherche_weights"} <= set(source["excludes"])
+        removed = await server.client.remove_index(pattern)
+        assert not [line for line in removed.remains if "component template" in line]
+        assert await send("GET", f"/_index_template/{name}") == before
+        mappings["properties"] = {"cherche_codes": {"type": "binary", "doc_values": True}}
+        await send("PUT", f"/_component_template/{name}", {"template": {"mappings": mappings}})
+        listed = await server.client.remove_index(pattern, dry_run=True)
+        [line] = [one for one in listed.remains if "component template" in one]
+        assert line.startswith(f"component template {name}, of which template {name} is made, holds our part")
+    finally:
+        await send("DELETE", f"/_index_template/{name}")
+        await send("DELETE", f"/_component_template/{name}")

@@ -218,7 +218,9 @@ async def test_a_pipeline_that_another_one_runs_is_not_deleted() -> None:
 @pytest.mark.parametrize(("name", "verb"), [("books", "is without our part of"), ("cherche-books", "is deleted")])
 async def test_a_template_that_is_changed_is_named(monkeypatch: pytest.MonkeyPatch, name: str, verb: str) -> None:
     mappings = {"_meta": {"cherche": {}}, "properties": {"cherche_codes": {}, "title": {}}}
-    template = Template(name, {"index_patterns": ["books"], "template": {"mappings": mappings}}, {})
+    template = Template(
+        name, {"index_patterns": ["books"], "template": {"mappings": mappings}}, {}, components={"c": mappings}
+    )
 
     async def behind(*_: Any) -> Template:
         return template
@@ -228,6 +230,7 @@ async def test_a_template_that_is_changed_is_named(monkeypatch: pytest.MonkeyPat
     told = await engine(FakeTransport(cluster)).remove("books", dry_run=True)
     assert [line for line in told.changes if line.startswith(f"template {name} {verb}")] == list(told.changes)
     assert len(told.changes) == 1
+    assert [line.split(",")[0] for line in told.remains] == ["component template c"]
     assert cluster.done == []
     await engine(FakeTransport(cluster)).remove("books")
     assert cluster.done == [f"{'DELETE' if 'deleted' in verb else 'PUT'} /_index_template/{name}"]

@@ -80,6 +80,37 @@ def test_a_template_is_as_it_was_also_where_it_said_nothing(users: dict[str, Any
         assert removed.body == users
 
 
+@pytest.mark.parametrize("said", [{"_source": {"excludes": ["secret"]}}, {"_source": {"includes": ["a"]}}, {}])
+@pytest.mark.parametrize("own", [{}, {"template": {"mappings": {"properties": {"title": {"type": "text"}}}}}])
+async def test_a_template_made_of_others_is_as_it_was_and_they_are_left_alone(
+    said: dict[str, Any], own: dict[str, Any]
+) -> None:
+    """Of the last component that has a `_source`, setup repeats it, since ours takes its place."""
+    cluster = Templates(logs={"index_patterns": ["logs-*"], "composed_of": ["first", "last", "gone"], **own})
+    cluster.components = {"first": {"_source": {"excludes": ["other"]}} if said else {}, "last": said}
+    template = await found("logs-*", cluster)
+    assert template is not None
+    there = replace(template, body=put(template))
+    assert there.body["template"]["mappings"]["_source"]["excludes"] == [
+        *said.get("_source", {}).get("excludes", ()),
+        *HEAVY_FIELDS,
+    ]
+    removed = there.removal()
+    assert removed is not None
+    assert removed.body == template.body
+    assert there.leftovers() == ()
+
+
+@pytest.mark.parametrize("ours", [{"_meta": {"cherche": {}}}, {"properties": {"cherche_codes": {"type": "binary"}}}])
+async def test_our_part_of_a_component_template_is_named(ours: dict[str, Any]) -> None:
+    cluster = Templates(logs={"index_patterns": ["logs-*"], "composed_of": ["mine", "both"]})
+    cluster.components = {"mine": {"properties": {"n": {"type": "short"}}}, "both": ours}
+    template = await found("logs-*", cluster)
+    assert template is not None
+    [line] = template.leftovers()
+    assert line.startswith("component template both, of which template logs is made, holds our part of the mapping")
+
+
 def test_the_template_that_setup_made_is_deleted() -> None:
     ours = Template("cherche-logs", put(Template("logs", USERS, {})), {})
     removed = ours.removal()
@@ -92,6 +123,7 @@ class Templates:
 
     def __init__(self, legacy: dict[str, Any] | None = None, **bodies: Any) -> None:
         self.legacy, self.bodies = legacy or {}, bodies
+        self.components: dict[str, Any] = {}
 
     def __call__(self, request: Sent) -> Any:
         if request.path == "/_template":
@@ -99,8 +131,16 @@ class Templates:
         if request.path == "/_index_template":
             return self.listed(self.bodies)
         name = request.path.rpartition("/")[2]
+        if "_component_template" in request.path:
+            if name not in self.components:
+                return refusal(404, "resource_not_found_exception", f"no component template {name}")
+            body = {"template": {"mappings": self.components[name]}}
+            return {"component_templates": [{"name": name, "component_template": body}]}
         if "_simulate" in request.path:
-            return {"template": self.bodies[name].get("template", {})}
+            said = [one["_source"] for one in self.components.values() if "_source" in one]
+            template = self.bodies[name].get("template", {})
+            mappings = {**({"_source": said[-1]} if said else {}), **template.get("mappings", {})}
+            return {"template": {**template, "mappings": mappings}}
         return self.listed({name: {**self.bodies[name], "created_date": 1}})
 
     @staticmethod
