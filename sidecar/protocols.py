@@ -197,8 +197,11 @@ class Engine(Protocol):
         """Free disk and what an index takes; None where that is not known."""
         ...
 
-    def scan(self, index: str) -> AsyncIterator[StoredDocument]:
-        """All documents, each once; in ascending order of id, except on Elasticsearch, which does not sort by id."""
+    def scan(self, index: str, ids: Sequence[str] = ()) -> AsyncIterator[StoredDocument]:
+        """All documents, each once; in ascending order of id, except on Elasticsearch, which does not sort by id.
+
+        With `ids` only those that have one of these: several, where routings or indices share an id.
+        """
         ...
 
     async def aclose(self) -> None:

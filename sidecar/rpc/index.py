@@ -73,12 +73,9 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             for document in await ours.engine.sample(index, request.sample):
                 yield convert.dumped_to_pb(document)
             return
-        for start in range(0, len(request.ids), _READ):
-            found = await ours.engine.read(index, request.ids[start : start + _READ])
-            for document in found.values():
-                yield convert.dumped_to_pb(document)
-        if not request.ids:
-            async for document in ours.engine.scan(index):
+        ids = list(dict.fromkeys(request.ids))
+        for start in range(0, max(1, len(ids)), _READ):
+            async for document in ours.engine.scan(index, ids[start : start + _READ]):
                 yield convert.dumped_to_pb(document)
 
     async def BackfillIndex(

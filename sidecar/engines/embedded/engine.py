@@ -236,8 +236,12 @@ class EmbeddedEngine:
         """None: the free space is not known."""
         return None
 
-    async def scan(self, index: str) -> AsyncIterator[StoredDocument]:
-        """All documents in ascending order of id."""
+    async def scan(self, index: str, ids: Sequence[str] = ()) -> AsyncIterator[StoredDocument]:
+        """All documents, or those with one of some ids, in ascending order of id."""
+        if ids:
+            for _, document in sorted((await self.read(index, ids)).items()):
+                yield document
+            return
         after = ""
         while page := await self._page(index, after):
             for document in page:

@@ -239,9 +239,9 @@ which would end up in logs — send them as an identity, or configure a service 
         """See `Engine.sample`."""
         return await reading.sample(self._http, await self._dialect(), index, size)
 
-    async def scan(self, index: str) -> AsyncIterator[StoredDocument]:
+    async def scan(self, index: str, ids: Sequence[str] = ()) -> AsyncIterator[StoredDocument]:
         """See `Engine.scan`."""
-        async for document in reading.scan(self._http, await self._dialect(), index):
+        async for document in reading.scan(self._http, await self._dialect(), index, ids):
             yield document
 
     async def list_indices(self) -> tuple[IndexGroup, ...]:

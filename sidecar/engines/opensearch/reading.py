@@ -49,17 +49,19 @@ async def read(
     return found
 
 
-async def scan(http: Http, dialect: Dialect, index: str) -> AsyncIterator[StoredDocument]:
-    """All documents of one point in time, in the order of the dialect."""
+async def scan(http: Http, dialect: Dialect, index: str, ids: Sequence[str] = ()) -> AsyncIterator[StoredDocument]:
+    """All documents of one point in time, or those with one of `ids`, in the order of the dialect."""
     what = f'index "{index}"'
     most = await window(http, index)
     pit = dialect.pit_id(await http.send(dialect.open_pit(index), what=what), what)
     try:
         after: dict[str, Any] = {}
         size = min(SCAN_BATCH, most)
+        wanted = {"query": {"ids": {"values": list(ids)}}} if ids else {}
         while True:
             body = {
                 **dialect.in_pit(pit),
+                **wanted,
                 **_LEAN,
                 **_DOC_VALUES,
                 **after,

@@ -133,18 +133,27 @@ async def test_a_path_with_dots_in_its_keys_is_read(server: RunningServer, send:
             assert [hit.id for hit in found.hits] == [id], (word, mode)
 
 
-async def test_a_bulk_update_that_nobody_saw_is_found_by_its_text(
-    server: RunningServer, send: Send, index: str
+@pytest.mark.parametrize("alone", [False, True])
+async def test_an_update_that_nobody_saw_is_found_by_its_text(
+    server: RunningServer, send: Send, index: str, alone: bool
 ) -> None:
     await bulk(send, index, {str(i): {"title": f"title {i}", "text": "moonlight"} for i in range(3)})
     await server.client.setup_index(index, FIELDS)  # after the first document: its weights lie in _source
     await run(server, index)
     assert await changed(server, index) == set()
     lines = [{"update": {"_id": "1"}}, {"doc": {"text": "sunlight"}}]
-    await send("POST", f"/{index}/_bulk", "".join(json.dumps(line) + "\n" for line in lines).encode(), refresh="true")
+    if alone:
+        await send("POST", f"/{index}/_update/1", lines[1], refresh="true")
+    else:
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        await send("POST", f"/{index}/_bulk", body, refresh="true")
     assert await changed(server, index) == {"1"}
+    found = await server.client.search(SearchRequest(index, "sunlight"))
+    assert [line for line in found.warnings if "1 with another text than was encoded" in line]
     assert last(await run(server, index)).encoded == 1
     assert await changed(server, index) == set()
+    found = await server.client.search(SearchRequest(index, "sunlight", mode="sparse"))
+    assert [hit.id for hit in found.hits] == ["1"]
 
 
 async def test_a_routing_is_required_and_found_everywhere(server: RunningServer, send: Send, index: str) -> None:
@@ -164,8 +173,13 @@ async def test_a_routing_is_required_and_found_everywhere(server: RunningServer,
     result, explanations = await server.client.explain(SearchRequest(index, "moonlight", size=7))
     assert (len(result.hits), len(explanations)) == (7, 7)
     assert all(one.terms for one in explanations)
+    assert await feed(server, index, document("3", {"text": "sunlight"}, "r1")) == {"3": "encoded"}
     dumped = [one async for one in server.client.dump_index(index, ids=["3", "within", "nowhere"])]
-    assert {one.id: one.routing for one in dumped} == {"3": "r3", "within": "r7"}
+    assert sorted((one.id, one.routing, json.loads(one.source_json)["text"]) for one in dumped) == [
+        ("3", "r1", "sunlight"),
+        ("3", "r3", "moonlight 3"),
+        ("within", "r7", "moonlight"),
+    ]
 
 
 async def test_versions_of_the_owner_stay_his(server: RunningServer, send: Send, index: str) -> None:

@@ -617,7 +617,9 @@ class DumpIndexRequest(_message.Message):
     """Only about so many documents, spread over the index, the same ones each time; 0 for all. Not together with ids."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these documents, those of them that the index holds; empty for all."""
+        """Only these documents, those of them that the index holds; empty for all. Several may share an id, under several
+        routings or in several indices.
+        """
 
     def __init__(
         self,

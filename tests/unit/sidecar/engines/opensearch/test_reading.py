@@ -87,6 +87,20 @@ async def test_a_scan_gives_documents_that_share_an_id_across_the_end_of_a_page(
         [one async for one in engine(Limited(answer, 5)).scan("books")]
 
 
+async def test_a_scan_of_some_ids_gives_every_document_that_has_one() -> None:
+    stored = [hit("a", "1"), hit("a", "2"), hit("b", "1"), hit("c", "1")]
+
+    def answer(request: Sent) -> Any:
+        if request.path != "/_search":
+            return {"pit_id": "p"}
+        wanted = request.body["query"]["ids"]["values"]
+        return {"hits": {"hits": [one for one in stored if one["_id"] in wanted]}}
+
+    ours = engine(Limited(answer, 100))
+    found = [(one.id, one.routing) async for one in ours.scan("books", ["a", "c", "nowhere"])]
+    assert found == [("a", "1"), ("a", "2"), ("c", "1")]
+
+
 async def test_no_search_asks_for_more_hits_than_the_index_allows() -> None:
     sizes: list[int] = []
 
