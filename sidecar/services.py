@@ -89,6 +89,8 @@ def check_exposure(settings: Settings) -> None:
     """
     if bool(settings.tls.cert) != bool(settings.tls.key):
         raise invalid("TLS needs both a certificate and its key", "give --tls-cert and --tls-key")
+    if settings.tls.client_ca and not settings.tls.cert:
+        raise invalid("without TLS no client shows a certificate to --tls-client-ca", "give --tls-cert and --tls-key")
     if settings.insecure:
         return
     metrics = settings.metrics

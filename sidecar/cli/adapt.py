@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from sidecar.cli.idle import option
 from sidecar.cli.move import Move
 from sidecar.cli.output import table
 from sidecar.cli.sample import MOST, Sample, documents_of, read_sample
@@ -37,8 +38,13 @@ Judged = tuple[dict[str, list[str]], dict[str, str], Judgements]
     help="Documents of the index that are read.",
 )
 @click.option("--fields", metavar="NAME,...", help="Fields that hold the text.  [default: those of the index]")
-@click.option("--queries", type=existing_file(), help="JSONL with _id and text: measure on these.")
-@click.option("--qrels", type=existing_file(), help="Judgements of them, BEIR's three columns or TREC's four.")
+@option("--queries", type=existing_file(), help="JSONL with _id and text: measure on these.", of={"qrels": ()})
+@option(
+    "--qrels",
+    type=existing_file(),
+    help="Judgements of them, BEIR's three columns or TREC's four.",
+    of={"queries": ()},
+)
 @click.option(
     "--teacher", "teachers", multiple=True, metavar="PATH", help="Sentence encoder to learn from.  [default: the model]"
 )
@@ -55,7 +61,7 @@ Judged = tuple[dict[str, list[str]], dict[str, str], Judgements]
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
 @click.option("--upgrade", is_flag=True, help="Give the index the adapted model, if it is better.")
 @click.option("--replace", is_flag=True, help="With --upgrade: as of cherche upgrade.")
-@click.option("--force", is_flag=True, help="With --upgrade: even if it is not better.")
+@option("--force", is_flag=True, help="With --upgrade: even if it is not better.", of={"upgrade": (True,)})
 @click.option("--yes", "-y", is_flag=True, help="With --upgrade: do not ask.")
 def adapt(
     session: Session,
@@ -89,8 +95,6 @@ def adapt(
     The index stays as it is unless --upgrade is given and the last stage is better, and none worse
     beyond chance. On a cluster that is cherche upgrade; an embedded index is encoded in place.
     """
-    if (queries is None) != (qrels is None):
-        raise click.UsageError("--qrels judges --queries: give both, or none")
     if upgrade and session.settings().server:
         raise click.UsageError("a running sidecar loads its own models: leave out --upgrade, and run what is printed")
     if upgrade and not yes and not sys.stdin.isatty():

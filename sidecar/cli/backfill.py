@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.failures import FAILURE, failure, resumable
+from sidecar.cli.idle import option
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.values.maintenance import EXTERNAL, BackfillOptions
@@ -16,22 +17,26 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 from sidecar.cli.ledger import COUNTS, Checkpoint, Run, estimated, ledger
 
+_SHADOW = {"shadow": (True,)}
+
 
 @verb("backfill")
 @click.argument("index")
 @click.option("--dry-run", is_flag=True, help="Only estimate time, bytes and cost.")
-@click.option("--cost-per-hour", type=click.FloatRange(0), help="Of the encoding machine, for the estimate.")
-@click.option(
+@option("--cost-per-hour", type=click.FloatRange(0), help="Of the encoding machine, for the estimate.", without=_SHADOW)
+@option(
     "--checkpoint",
     "checkpoint_file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where an interrupted run goes on from.  [default: INDEX.backfill.json]",
+    without=_SHADOW,
 )
-@click.option(
+@option(
     "--report",
     "report_file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where documents that failed go.  [default: INDEX.backfill.jsonl]",
+    without=_SHADOW,
 )
 @click.option(
     "--search-slowdown",
@@ -41,10 +46,11 @@ from sidecar.cli.ledger import COUNTS, Checkpoint, Run, estimated, ledger
     help="Pause while the p99 of probe searches is this share above what it was before; 0 sends no probes.",
 )
 @click.option("--ignore-disk", is_flag=True, help="Go on where the disk may not suffice.")
-@click.option(
+@option(
     "--version-type",
     type=click.Choice([EXTERNAL]),
     help="Of documents that your own writer gives versions: they keep them, where each would get the next one.",
+    without=_SHADOW,
 )
 @click.option(
     "--shadow", is_flag=True, help="Into a new index, with the mapping of today, that takes this one's place."
@@ -73,8 +79,6 @@ def backfill(
     and the alias INDEX is switched to it; the same as cherche upgrade without another model.
     """
     if shadow:
-        if checkpoint_file or report_file or cost_per_hour is not None or version_type:
-            raise click.UsageError("--shadow takes --dry-run, --search-slowdown and --ignore-disk alone")
         _into_shadow(session, index, BackfillOptions("", dry_run, search_slowdown, ignore_disk))
         return
     names = (checkpoint_file or Path(f"{index}.backfill.json"), report_file or Path(f"{index}.backfill.jsonl"))
@@ -84,7 +88,7 @@ def backfill(
     run = Run(checkpoint, session.output.progress(), cost_per_hour)
     with (
         resumable(lambda: f"{run.progress.encoded:,} documents were encoded, and {names[0]} says how far it read"),
-        ledger(names[1], append=bool(options.checkpoint)) as run.ledger,
+        ledger(names[1], append=dry_run or bool(options.checkpoint)) as run.ledger,
     ):
         error = session.run(lambda client: run.follow(client, index, options), index=index)
     summary = run.summary(index, names[1])

@@ -69,7 +69,12 @@ class System:
         if not slash or not index:
             raise click.UsageError(f"{text!r} is neither a run file nor {_FORM}")
         variant = Variant.parse(mode)
-        return cls(text, variant=variant, request=variant.request(index, size=DEPTH, **_settings(text, given)))
+        settings = _settings(text, given)
+        request = variant.request(index, size=DEPTH, **settings)
+        for name in settings:
+            if reason := variant.idle(_SETTINGS[name], {row: getattr(request, row) for row in _SETTINGS}):
+                raise click.UsageError(f"{text!r}: {name} {reason}")
+        return cls(text, variant=variant, request=request)
 
 
 def _settings(text: str, given: str) -> dict[str, Any]:

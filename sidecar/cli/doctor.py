@@ -14,6 +14,7 @@ import click
 
 from sidecar import __version__
 from sidecar.cli.failures import FAILURE
+from sidecar.cli.idle import option
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.errors import ChercheError, Code
@@ -46,15 +47,15 @@ class Check:
 
 @verb("doctor")
 @click.argument("index", required=False)
-@click.option("--all", "everything", is_flag=True, help="Compare the text of every document, not of a sample.")
+@option(
+    "--all", "everything", is_flag=True, help="Compare the text of every document, not of a sample.", of={"index": ()}
+)
 def doctor(session: Session, index: str | None, everything: bool) -> None:
     """Check environment, engine, models and an index.
 
     Of an index it counts what lacks weights or codes, and compares the text of documents with that which was
     encoded. Exits with 1 where something is to be mended, with the command that does.
     """
-    if everything and not index:
-        raise click.UsageError("--all is of an index: name one")
     checks = environment(_server(session))
     try:
         checks += session.run(lambda client: _ask(client, index, everything), index=index or "")

@@ -9,6 +9,7 @@ import click
 
 from cherche_models.naming import unescape
 from sidecar.cli.failures import FAILURE, error_json
+from sidecar.cli.idle import option
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.texts import read_texts
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 @click.option("--query", "as_query", is_flag=True, help="Encode as queries.")
 @click.option("--model", default="", metavar="NAME|PATH|ID", help="Served model, folder or hub id.")
 @click.option("--prune", default="none", show_default=True, help="Such as top_k:128 or max_ratio:0.1.")
-@click.option("--max-length", type=click.IntRange(0), default=0, help="Tokens kept; 0 for the model's maximum.")
+@option(
+    "--max-length",
+    type=click.IntRange(0),
+    default=0,
+    help="Tokens kept of a document; 0 for the model's maximum.",
+    without={"as_query": (True,)},
+)
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Terms printed per text.")
 def encode(
     session: Session, texts: tuple[str, ...], as_query: bool, model: str, prune: str, max_length: int, top: int

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.cross_encoder import NAME, Scorer, rerank_trial
+from sidecar.cli.idle import is_given
 from sidecar.cli.options import offered
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
@@ -50,7 +51,7 @@ _PAIRED = "ndcg@10"
     show_default=True,
     help="MODE[:QUERY_MODE][+rerank], by commas.",
 )
-@offered(row for row in options(SearchRequest).values() if row.tunes)
+@offered((row for row in options(SearchRequest).values() if row.tunes), of={})
 @click.option("--limit", type=click.IntRange(1), help="Only the first queries.")
 @click.option(
     "--cross-encoder", metavar="MODEL", help="Adds a row: the last mode's hits in the order of this cross-encoder."
@@ -77,6 +78,7 @@ def eval_(
     it would need, so its row says what is left to gain, at which latency.
     """
     variants = [Variant.parse(mode, query_mode) for mode in modes.split(",")]
+    _refuse_idle(modes, variants, given)
     texts, judgements = read(queries, qrels, limit)
     named = session.model_name(given["reranker"])
     base = SearchRequest(index=index, text="", size=DEPTH, **given | {"reranker": named})
@@ -91,6 +93,24 @@ def eval_(
         write_runs(run_folder, trials)
     session.output.data(report, lambda: print_report(report))
     check_applied([variant for variant in variants if variant.rerank], trials)
+
+
+def _refuse_idle(modes: str, variants: Sequence[Variant], given: Mapping[str, Any]) -> None:
+    """Refuse an option on the command line that none of the modes uses.
+
+    Raises
+    ------
+    click.UsageError
+        Naming it.
+    """
+    context = click.get_current_context()
+    for row in options(SearchRequest).values():
+        if row.tunes and is_given(context, row.name):
+            using = [
+                one for one in variants if not (one.idle(row, given) or (row.name == "query_mode" and ":" in one.name))
+            ]
+            if not using:
+                raise click.UsageError(f"--{row.name.replace('_', '-')} does nothing in --modes {modes}")
 
 
 def _scorer(source: str) -> Scorer:

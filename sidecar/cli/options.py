@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from sidecar.cli import idle
 from sidecar.cli.session import Callback, Decorator
 from sidecar.values.options import Option
 
 
-def offered(rows: Iterable[Option], *, unset: str = "") -> Decorator:
+def offered(rows: Iterable[Option], **given: Any) -> Decorator:  # noqa: ANN401  # of `flag`
     """An option for each row, in order; see `flag`."""
-    flags = [flag(row, unset=unset) for row in rows]
+    flags = [flag(row, **given) for row in rows]
 
     def decorate(function: Callback) -> Callback:
         for one in reversed(flags):
@@ -35,7 +35,7 @@ def flag(row: Option, *names: str, unset: str = "", **given: Any) -> Decorator: 
     unset : str
         What the default stands for, where this verb has another answer than the row.
     given
-        Arguments of `click.option` instead of the row's.
+        Arguments of `idle.option` instead of the row's.
     """
     shown = row.default not in (None, "", 0, ())
     stands_for = "" if shown or row.kind is bool else unset or row.unset
@@ -47,39 +47,11 @@ def flag(row: Option, *names: str, unset: str = "", **given: Any) -> Decorator: 
         "type": parameter_type(row),
         "is_flag": row.kind is bool,
         "multiple": row.kind is tuple,
+        "of": row.of,
+        "without": row.without,
     }
-    flags = names or row.flags or (_named(row),)
-    return click.option(*flags, row.name, **settings | given)
-
-
-def refuse_idle(rows: Mapping[str, Option], given: Mapping[str, Any]) -> None:
-    """Refuse an option on the command line that does nothing beside the others.
-
-    Parameters
-    ----------
-    rows : mapping
-        A table of options.
-    given : mapping
-        Values by name, as click gives them.
-
-    Raises
-    ------
-    click.UsageError
-        Naming the option and what it belongs to.
-    """
-    context = click.get_current_context()
-    for row in rows.values():
-        if context.get_parameter_source(row.name) is not ParameterSource.COMMANDLINE:
-            continue
-        for name, values in row.of.items():
-            if given[name] not in values:
-                wanted = "" if rows[name].kind is bool else " " + " or ".join(values)
-                instead = "is not given" if rows[name].kind is bool else f"is {given[name]}"
-                raise click.UsageError(f"{_named(row)} is of {_named(rows[name])}{wanted}, which {instead}")
-
-
-def _named(row: Option) -> str:
-    return row.flags[0] if row.flags else f"--{row.name.replace('_', '-')}"
+    flags = names or row.flags or (f"--{row.name.replace('_', '-')}",)
+    return idle.option(*flags, row.name, **settings | given)
 
 
 def parameter_type(row: Option) -> click.ParamType[Any]:

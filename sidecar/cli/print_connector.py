@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from sidecar.cli.idle import option
 from sidecar.cli.output import pretty
 from sidecar.cli.session import Session, verb
 from sidecar.gateway.connectors import EXAMPLE, TASKS, ClusterRequest, for_release
@@ -19,7 +20,7 @@ _SERVICES = list(dict.fromkeys(connector.service for connector in CONNECTORS))
 
 @verb("print-connector", connects=False)
 @click.argument("product", type=click.Choice(_PRODUCTS), metavar="|".join(_PRODUCTS))
-@click.option("--sparse", is_flag=True, help="Only what term weights need.")
+@option("--sparse", is_flag=True, help="Only what term weights need.", without={"rerank": (True,)})
 @click.option("--rerank", is_flag=True, help="Only what reranking needs.")
 @click.option(
     "--gateway", default=EXAMPLE, show_default=True, metavar="URL", help="The gateway as the cluster sees it."
@@ -45,7 +46,9 @@ def print_connector(
     services = list(dict.fromkeys(connector.service for connector in offered))
     if service not in services:
         raise click.UsageError(f"{product} has no --service {service}: choose {' or '.join(services)}")
-    both = sparse == rerank
+    if release and len({connector.since for connector in offered}) == 1:
+        raise click.UsageError(f"--release changes nothing of what {product} is told: leave it out")
+    both = not (sparse or rerank)
     address, name = _address(gateway), _name(model)
     found: dict[str, ClusterRequest] = {}
     chosen = for_release(offered, _release(release))

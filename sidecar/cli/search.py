@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sidecar.cli.options import offered, refuse_idle
+from sidecar.cli.options import offered
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
 from sidecar.values.curl import curl_command
@@ -55,7 +55,10 @@ def search(
     The first stage is BM25, term weights (sparse), or both in one query (hybrid); --rerank
     reorders its best hits by MaxSim. --explain prints how the parts add up to each score.
     """
-    refuse_idle(options(SearchRequest), given)
+    if explain and given["include_engine_request"] and not session.output.as_json:
+        raise click.UsageError(
+            "--explain prints beside hits, and --curl the request alone: give one of them, or --json"
+        )
     named = session.model_name(given["reranker"])
     request = SearchRequest(index=index, text=text, body=_body(filter_json, query_json), **given | {"reranker": named})
     explanations: Sequence[Explanation] = ()

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from sidecar.cli.session import ENGINES, Session, is_path, verb
+from sidecar.cli.idle import option
+from sidecar.cli.session import ENGINES, OF_CLUSTER, Session, is_path, verb
 
 
 def _path() -> click.Path:
@@ -17,7 +18,7 @@ def _path() -> click.Path:
 
 @verb("serve", connects=False)
 @click.option("--engine", type=click.Choice(ENGINES), help="Where documents live.")
-@click.option("--url", metavar="URL", help="The cluster: OpenSearch or Elasticsearch.")
+@option("--url", metavar="URL", help="The cluster: OpenSearch or Elasticsearch.", of=OF_CLUSTER)
 @click.option("--model", "models", multiple=True, metavar="NAME=PATH|ID", help="A model to serve; repeatable.")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one.  [default: 50551]")
@@ -49,6 +50,10 @@ def serve(session: Session, models: tuple[str, ...], **flags: Any) -> None:  # n
 
     own = {"engine": session.engine, "url": session.url, "insecure": session.insecure}
     settings = config.load(serve_flags(models, {**flags, **own}))
+    if flags["gateway_host"] and settings.gateway.port < 0:
+        raise click.UsageError("--gateway-host is of --gateway-port, which is not given")
+    if flags["cluster_ca"] and settings.engine == "embedded":
+        raise click.UsageError("--cluster-ca is of --engine opensearch or elasticsearch, which is embedded")
     asyncio.run(run(settings))
 
 

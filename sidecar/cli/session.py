@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sidecar.cli.failures import translated
+from sidecar.cli.idle import option, refuse_idle
 from sidecar.cli.output import Output
 from sidecar.errors import ChercheError, Code
 from sidecar.values.model import ModelState
@@ -30,6 +31,7 @@ SERVER_HELP = (
     "[env: CHERCHE_SERVER]"
 )
 ENGINES = ("embedded", "opensearch", "elasticsearch")
+OF_CLUSTER = {"engine": (None, "opensearch", "elasticsearch")}
 ENGINE_HELP = "Engine of the in-process sidecar; a cluster's product is detected.  [env: CHERCHE_ENGINE]"
 INSECURE_HELP = "Send token and credentials to a sidecar on another machine in plain text.  [env: CHERCHE_INSECURE]"
 URL_HELP = "Cluster of the in-process sidecar.  [env: CHERCHE_URL]"
@@ -72,6 +74,8 @@ class Session:
         if self.url is not None and self.engine is None:
             given["engine"] = "opensearch"
         settings = config.load(given)
+        if self.insecure and not settings.server:
+            raise click.UsageError("--insecure is of --server (CHERCHE_SERVER), which is not given")
         for name in ("engine", "url"):
             if settings.server and getattr(self, name) is not None:
                 raise click.UsageError(
@@ -170,8 +174,8 @@ def verb(name: str, *, connects: bool = True, group: click.Group | None = None) 
 
     def decorate(function: Callback) -> click.Command:
         wrapped = _with_session(function)
-        for option in reversed(_output_options() + (_server_options() if connects else [])):
-            wrapped = option(wrapped)
+        for one in reversed(_output_options() + (_server_options() if connects else [])):
+            wrapped = one(wrapped)
         command = click.command(name)(wrapped)
         if group is not None:
             group.add_command(command)
@@ -193,6 +197,7 @@ def _with_session(function: Callback) -> Callback:
         **options: Any,  # noqa: ANN401  # whatever the verb takes
     ) -> object:
         with translated(as_json):
+            refuse_idle(click.get_current_context())
             return function(Session(Output(as_json, quiet), server, engine, url, insecure), *args, **options)
 
     return run
@@ -209,7 +214,7 @@ def _server_options() -> list[Decorator]:
     return [
         click.option("--server", metavar="HOST:PORT", help=SERVER_HELP),
         click.option("--engine", type=click.Choice(ENGINES), help=ENGINE_HELP),
-        click.option("--url", metavar="URL", help=URL_HELP),
+        option("--url", metavar="URL", help=URL_HELP, of=OF_CLUSTER),
         click.option("--insecure", is_flag=True, default=None, help=INSECURE_HELP),
     ]
 

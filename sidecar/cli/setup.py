@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cherche_models.codec import CODECS, LARGEST_POOL
+from sidecar.cli.idle import option
 from sidecar.cli.options import flag, offered
 from sidecar.cli.output import pretty, size
 from sidecar.cli.session import Decorator, Session, verb
@@ -26,9 +27,9 @@ def codec_help() -> str:
     )
 
 
-def fields_option(*, unset: str = "") -> Decorator:
+def fields_option(**given: Any) -> Decorator:  # noqa: ANN401  # of `flag`
     """``--fields``; `parse_fields` reads it."""
-    return flag(options(IndexOptions)["fields"], unset=unset, multiple=False, default=None)
+    return flag(options(IndexOptions)["fields"], multiple=False, default=None, **given)
 
 
 @verb("setup")
@@ -40,7 +41,13 @@ def fields_option(*, unset: str = "") -> Decorator:
     type=click.Choice([*CODECS, NO_CODES]),
     help=codec_help(),
 )
-@click.option("--pool", type=click.IntRange(1, LARGEST_POOL), default=1, help="About so many like tokens become one.")
+@option(
+    "--pool",
+    type=click.IntRange(1, LARGEST_POOL),
+    default=1,
+    help="About so many like tokens become one.",
+    without={"codec": (NO_CODES,)},
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 def setup(
     session: Session,
@@ -70,18 +77,11 @@ def setup(
 def codec_form(codec: str | None, pool: int) -> str:
     """The codec as an index's settings name it; "" where neither option was given.
 
-    Raises
-    ------
-    click.UsageError
-        If tokens are to be pooled and no codes stored.
-
     >>> codec_form("residual2", 2), codec_form(None, 3), codec_form(None, 1)
     ('pool2+residual2', 'pool3+int8', '')
     """
     if pool == 1:
         return codec or ""
-    if codec == NO_CODES:
-        raise click.UsageError(f"--pool joins tokens of stored codes, and --codec {NO_CODES} stores none")
     return f"pool{pool}+{codec or DEFAULT_CODEC}"
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from sidecar.cli.idle import idle
 from sidecar.cli.output import Output
 from sidecar.cli.session import Session
 from sidecar.errors import ChercheError, Code, invalid
+from sidecar.values.options import Option
 from sidecar.values.search import Mode, QueryMode, RerankStatus, SearchRequest
 
 if TYPE_CHECKING:
@@ -53,7 +55,19 @@ class Variant:
             raise click.UsageError(
                 f"mode {text!r} is not {' or '.join(get_args(Mode))}, with :pruned or :doc_only, with +rerank"
             )
+        if asked and known == "bm25":
+            raise click.UsageError(f"mode {text!r}: bm25 has no terms, of which {asked!r} would be some")
         return cls(text, known, expansion, bool(plus))
+
+    def idle(self, row: Option, given: Mapping[str, Any]) -> str:
+        """Why an option of a search does nothing in this one, "" where it does something.
+
+        >>> from sidecar.values.options import options
+        >>> Variant.parse("sparse+rerank").idle(options(SearchRequest)["fusion"], {})
+        'is of mode hybrid, which is sparse'
+        """
+        values = {**given, "mode": self.mode, "query_mode": self.query_mode, "rerank": self.rerank}
+        return idle(row.of, row.without, values, {name: name for name in values})
 
     def request(self, index: str, text: str = "", **given: Any) -> SearchRequest:  # noqa: ANN401  # further fields
         """A search of this kind."""

@@ -11,22 +11,29 @@ from urllib.parse import urlencode
 
 import click
 
-from sidecar.cli.session import ENGINES, Session, verb
+from sidecar.cli.idle import option
+from sidecar.cli.session import ENGINES, OF_CLUSTER, Session, verb
 
 if TYPE_CHECKING:
     from sidecar.config import Settings
 
-PORT = click.option(
-    "--page-port", "port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 for a free one."
+_KEPT = {"keep": (True,)}  # of `cherche demo`
+PORT = option(
+    "--page-port",
+    "port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port of the page; 0 for a free one.",
+    of=_KEPT,
 )
-OPEN = click.option("--no-open", is_flag=True, help="Print the page's address, and leave the browser alone.")
+OPEN = option("--no-open", is_flag=True, help="Print the page's address, and leave the browser alone.", of=_KEPT)
 
 
 @verb("ui", connects=False)
 @click.argument("index", required=False)
 @click.option("--query", default="", metavar="TEXT", help="What to ask first.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Where documents live.")
-@click.option("--url", metavar="URL", help="The cluster: OpenSearch or Elasticsearch.")
+@option("--url", metavar="URL", help="The cluster: OpenSearch or Elasticsearch.", of=OF_CLUSTER)
 @PORT
 @OPEN
 def ui(session: Session, index: str | None, query: str, port: int, no_open: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.failures import failure
+from sidecar.cli.idle import option
 from sidecar.cli.ledger import Checkpoint, Run, estimated, ledger
 from sidecar.cli.options import offered
 from sidecar.cli.output import table
@@ -28,23 +29,59 @@ if TYPE_CHECKING:
 ROWS = options(IndexOptions)
 _MEASURE = "ndcg@10"
 _CHANCE = 0.05
+_ROLLBACK = {"rollback": (True,)}
 
 
 @verb("upgrade")
 @click.argument("index")
-@offered((ROWS["model"], ROWS["reranker"]), unset="as it is")
-@fields_option(unset="as they are")
-@click.option("--shadow", default="", metavar="NAME", help="The new index.  [default: INDEX and the fingerprint]")
-@click.option("--queries", type=existing_file(), help="JSONL with _id and text: compare both before the switch.")
-@click.option("--qrels", type=existing_file(), help="Judgements of them: refuse a switch that is worse.")
-@click.option("--mode", default="hybrid", show_default=True, help="MODE[:QUERY_MODE][+rerank] that is compared.")
-@click.option("--no-switch", is_flag=True, help="Only prepare and compare.")
-@click.option("--force", is_flag=True, help="Switch even where the comparison says worse.")
-@click.option("--replace", is_flag=True, help="INDEX is an index: let an alias of its name take its place.")
+@offered((ROWS["model"], ROWS["reranker"]), unset="as it is", without=_ROLLBACK)
+@fields_option(unset="as they are", without=_ROLLBACK)
+@option(
+    "--shadow",
+    default="",
+    metavar="NAME",
+    help="The new index.  [default: INDEX and the fingerprint]",
+    without=_ROLLBACK,
+)
+@option(
+    "--queries",
+    type=existing_file(),
+    help="JSONL with _id and text: compare both before the switch.",
+    without=_ROLLBACK,
+)
+@option("--qrels", type=existing_file(), help="Judgements of them: refuse a switch that is worse.", of={"queries": ()})
+@option(
+    "--mode",
+    default="hybrid",
+    show_default=True,
+    help="MODE[:QUERY_MODE][+rerank] that is compared.",
+    of={"queries": ()},
+)
+@option("--no-switch", is_flag=True, help="Only prepare and compare.", without=_ROLLBACK)
+@option(
+    "--force",
+    is_flag=True,
+    help="Switch even where the comparison says worse.",
+    of={"qrels": ()},
+    without={"no_switch": (True,)},
+)
+@option(
+    "--replace",
+    is_flag=True,
+    help="INDEX is an index: let an alias of its name take its place.",
+    without=_ROLLBACK | {"no_switch": (True,)},
+)
 @click.option("--rollback", is_flag=True, help="Let the index before serve again, with all that was written since.")
-@click.option("--dry-run", is_flag=True, help="Only estimate.")
-@click.option("--search-slowdown", type=click.FloatRange(0), default=0.2, show_default=True, help="As in backfill.")
-@click.option("--ignore-disk", is_flag=True, help="Go on where the disk may not suffice.")
+@option("--dry-run", is_flag=True, help="Only estimate.", without=_ROLLBACK)
+@option(
+    "--search-slowdown",
+    type=click.FloatRange(0),
+    default=0.2,
+    show_default=True,
+    help="As in backfill.",
+    without=_ROLLBACK,
+)
+@option("--ignore-disk", is_flag=True, help="Go on where the disk may not suffice.", without=_ROLLBACK)
 def upgrade(
     session: Session,
     index: str,
@@ -74,12 +111,6 @@ def upgrade(
     its place: its writes are refused for some seconds, and a copy of it stays for --rollback. Of a
     data stream only the next index can have another model: it is begun.
     """
-    if qrels is not None and queries is None:
-        raise click.UsageError("--qrels judges --queries: give both")
-    if rollback and (model or reranker or fields or shadow or queries or no_switch or replace or dry_run):
-        raise click.UsageError("--rollback takes none of the options that make another index")
-    if no_switch and replace:
-        raise click.UsageError("--replace switches, --no-switch does not: give one of them")
     settings = BackfillOptions(dry_run=dry_run, search_slowdown=search_slowdown, ignore_disk=ignore_disk)
     names = session.model_name(model), session.model_name(reranker)
     options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""))
@@ -135,7 +166,8 @@ class Steps:
             self.index, step, self.options, shadow=self.shadow, settings=settings, replace=self.replace
         )
         end: Switched | None = None
-        with ledger(report, append=bool(settings.checkpoint) or step != "prepare") as run.ledger:
+        goes_on = bool(settings.checkpoint) or settings.dry_run or step != "prepare"
+        with ledger(report, append=goes_on) as run.ledger:
             try:
                 async for event in events:
                     if isinstance(event, Switched):

@@ -236,6 +236,7 @@ class Gaps:
 
 
 _TUNED = "the model's tuned value"
+_UNCUT = {"chunks": (1,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,8 @@ class IndexOptions:
         ),
     ] = 0
     chunk_overlap: Annotated[
-        int | None, Option("Tokens that neighbouring windows share.", least=0, unset=f"{DEFAULT_OVERLAP}")
+        int | None,
+        Option("Tokens that neighbouring windows share.", least=0, unset=f"{DEFAULT_OVERLAP}", without=_UNCUT),
     ] = None
     chunk_pooling: Annotated[
         str,
@@ -288,6 +290,7 @@ class IndexOptions:
             "What makes one weight of a term's weights in all windows: their quadratic mean or their maximum.",
             metavar="|".join(POOLINGS),
             unset=RMS,
+            without=_UNCUT,
         ),
     ] = ""
 

@@ -33,6 +33,8 @@ class Option:
         It changes scores, not what is searched for: `eval` and `compare` have it as well.
     of : mapping of str to tuple
         Another option → its values without which this one does nothing, whatever the index is set to.
+    without : mapping of str to tuple
+        Another option → its values beside which this one does nothing.
     flags : tuple of str or None
         Names on the command line; None for the field's own, empty where no flag stands for this field alone.
     metavar : str or None
@@ -51,6 +53,7 @@ class Option:
     keeps_order: str = ""
     tunes: bool = False
     of: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    without: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     flags: tuple[str, ...] | None = None
     metavar: str | None = None
     wire: str = ""

@@ -124,7 +124,7 @@ def test_options_that_contradict_each_other_are_refused(folder: Path) -> None:
     feed(folder, 60)
     assert "add --yes" in run("adapt", "articles", "--upgrade", code=2).stderr
     (folder / "queries.jsonl").write_text("")
-    assert "give both" in run("adapt", "articles", "--queries", "queries.jsonl", code=2).stderr
+    assert "--queries is of --qrels" in run("adapt", "articles", "--queries", "queries.jsonl", code=2).stderr
     run("adapt", "articles", *STEPS)
     changed = run("adapt", "articles", "--steps", "5", "--batch", "4", code=1)
     assert "holds a run with steps 4, not 5" in changed.stderr

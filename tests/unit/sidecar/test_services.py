@@ -32,6 +32,7 @@ from tests.unit.sidecar.conftest import FakeEncoders, FakeEngine
         Settings(host="0.0.0.0", token=SecretStr("t")),
         Settings(host="example.org", tls=Tls(cert=Path("c"), key=Path("k"))),
         Settings(tls=Tls(cert=Path("c"))),
+        Settings(tls=Tls(client_ca=Path("a"))),
     ],
 )
 def test_exposure_needs_protection(settings: Settings) -> None:

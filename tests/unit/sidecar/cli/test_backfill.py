@@ -31,8 +31,11 @@ def test_everything_is_encoded_and_summed_up(bare: Command) -> None:
 
 
 def test_a_dry_run_says_what_it_will_take(bare: Command) -> None:
+    earlier = bare.folder / "articles.backfill.jsonl"
+    earlier.write_text("{}\n")
     summary = bare.json("backfill", "articles", "--dry-run", "--cost-per-hour", "2")
-    assert summary["finished"] is False
+    assert earlier.exists()
+    assert (summary["finished"], summary["report"]) == (False, None)
     assert summary["estimate"]["documents"] == 3
     assert summary["estimate"]["cost"] >= 0
     assert "time, estimated" in bare("backfill", "articles", "--dry-run").stdout

@@ -82,4 +82,4 @@ def test_doctor_compares_a_sample_or_every_document(articles: Command) -> None:
     for options, said in (((), "3 documents, a sample, compared"), (("--all",), "3 documents compared")):
         checks = articles.json("doctor", "articles", *options)["checks"]
         assert any(said in check["detail"] for check in checks)
-    assert "--all is of an index" in articles("doctor", "--all", code=2).stderr
+    assert "--all is of INDEX, which is not given" in articles("doctor", "--all", code=2).stderr

@@ -39,7 +39,7 @@ def test_eval_has_all_that_tunes_and_compare_what_its_mode_does_not_say() -> Non
     tunes = {row.name for row in options(SearchRequest).values() if row.tunes}
     assert tunes <= set(flags("eval"))
     row = options(SearchRequest)["rerank_window"]
-    request = System.parse(f"a/hybrid:pruned?{row.name}=7&match_set=union&sparse_boost=2").request
+    request = System.parse(f"a/hybrid:pruned+rerank?{row.name}=7&match_set=union&sparse_boost=2").request
     assert request is not None
     assert (request.rerank_window, request.match_set, request.sparse_boost) == (7, "union", 2.0)
 

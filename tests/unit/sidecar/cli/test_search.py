@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from sidecar.cli.output import Output
+from sidecar.cli.search import _printer
+from sidecar.cli.session import Session
+from sidecar.values.index import Fingerprint
+from sidecar.values.search import Hit, RerankOutcome, ScoreParts, SearchRequest, SearchResult, Timings
 from tests.unit.sidecar.cli.conftest import Command
 
 
@@ -174,3 +181,15 @@ def test_both_filters_hold(articles: Command) -> None:
     (articles.folder / "body.json").write_text('{"filter": {"ids": {"values": ["1", "3"]}}}')
     body = ["--query-json", str(articles.folder / "body.json"), "--filter", '{"ids": {"values": ["2", "3"]}}']
     assert [hit["id"] for hit in articles.json("search", "articles", "aspirin cardiac", *body)["hits"]] == ["3"]
+
+
+def test_what_belongs_to_a_page_beside_its_hits_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = ScoreParts(1.0, 0.0, 1.0, 1)
+    marked = {"highlight": {"title": ["<em>fox</em>", "the <em>fox</em>"]}}
+    hit = Hit("7", 1, 1.0, parts, {"title": "fox"}, marked)
+    counted = {"years": {"buckets": [{"key": 2019, "doc_count": 1}]}}
+    page = SearchResult((hit,), 1, False, RerankOutcome(), Fingerprint("s"), Timings(), aggregations=counted)
+    _printer(Session(Output(False, False)), page, (), SearchRequest("articles", "fox"))()
+    printed = capsys.readouterr().out
+    assert "1. 7, title: <em>fox</em> … the <em>fox</em>" in printed
+    assert json.loads(printed[printed.index("{") :]) == counted

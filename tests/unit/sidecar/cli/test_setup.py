@@ -10,12 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from click import UsageError
 from click.testing import CliRunner
 
 from cherche_models.codec import CODECS
 from sidecar.cli import cherche
-from sidecar.cli.setup import codec_form
 from tests.unit.sidecar.cli.conftest import Command
 
 ROOT = Path(__file__).parents[4]
@@ -98,11 +96,6 @@ def test_a_codec_whose_number_is_taken_is_refused_where_it_is_imported(planted: 
     with pytest.raises(subprocess.CalledProcessError) as caught:
         output(planted, "-c", "from cherche_models import codec")
     assert "share a name or a number: give the new one another" in caught.value.stderr
-
-
-def test_pooling_needs_codes() -> None:
-    with pytest.raises(UsageError, match="--codec none stores none"):
-        codec_form("none", 2)
 
 
 def test_setup_prints_what_it_would_do_and_does_nothing(command: Command) -> None:
