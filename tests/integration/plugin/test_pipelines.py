@@ -65,6 +65,13 @@ async def test_hits_of_an_index_that_existed_before_setup_can_be_kept_free_of_ou
     inner = {"field": "group", "inner_hits": {"name": "all", "size": 9}}
     [group] = (await cluster.send("POST", f"/{before}/_search", {**page, "collapse": inner}))["hits"]["hits"]
     assert {hit["_id"]: hit["_source"] for hit in group["inner_hits"]["all"]["hits"]["hits"]} == grouped
+    best = {"size": 0, "aggs": {"by": {"terms": {"field": "group"}, "aggs": {"best": {"top_hits": {"size": 9}}}}}}
+    counted = (await cluster.send("POST", f"/{before}/_search", {**page, **best}))["aggregations"]
+    [bucket] = counted["by"]["buckets"]
+    assert {hit["_id"]: hit["_source"] for hit in bucket["best"]["hits"]["hits"]} == grouped
+    lean = {**page, "_source": False, "fields": ["*"]}
+    hits = (await cluster.send("POST", f"/{before}/_search", lean))["hits"]["hits"]
+    assert {hit["_id"]: set(hit["fields"]) for hit in hits} == {id: set(source) for id, source in grouped.items()}
     # What is read to be written again is read whole.
     await cluster.send("POST", f"/{before}/_update_by_query", None, refresh="true")
     assert (await cluster.server.client.get_index(before)).stats.encoded == len(SOURCES)
