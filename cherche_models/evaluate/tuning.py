@@ -79,7 +79,7 @@ class Tuned:
     folds: tuple[Setting, ...]
 
 
-def ideal_dcg(judgements: Mapping[str, int]) -> float:
+def ideal_dcg(judgements: Mapping[str, float]) -> float:
     """DCG@10 of the ideal ranking; gains are linear, as in trec_eval.
 
     >>> round(ideal_dcg({"a": 2, "b": 1, "c": 0}), 4)

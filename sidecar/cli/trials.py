@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEPTH = 100
 _EXAMPLES = 3
 Judgements = Mapping[str, Mapping[str, int]]
+Gains = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Coverage:
             )
 
 
-async def coverage(session: Session, client: Client, index: str, judgements: Judgements) -> Coverage:
+async def coverage(session: Session, client: Client, index: str, judgements: Gains) -> Coverage:
     """Look the judged documents up in an index, and warn of those that it does not hold."""
     judged = dict.fromkeys(document for row in judgements.values() for document in row)
     held = {document.id async for document in client.dump_index(index, ids=list(judged))}

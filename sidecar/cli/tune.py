@@ -1,10 +1,11 @@
-"""``cherche tune``: sparse boost, rerank weight and window, fitted to judged queries."""
+"""``cherche tune``: sparse boost, rerank weight and window, fitted to judged queries or to what people clicked."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,17 @@ import click
 
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
-from sidecar.cli.trials import Trial, Variant, check_applied, coverage, error_of, existing_file, read, shown_p
+from sidecar.cli.trials import (
+    Gains,
+    Trial,
+    Variant,
+    check_applied,
+    coverage,
+    error_of,
+    existing_file,
+    read,
+    shown_p,
+)
 from sidecar.errors import invalid, precondition
 from sidecar.values.index import IndexMeta, retuned
 from sidecar.values.search import Hit, SearchRequest
@@ -22,12 +33,34 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 
 _RERANKED = "hybrid+rerank"
+_LEAST_CLICKED = 50
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How to tune: a gain counts up to `p_value`."""
+
+    depth: int
+    folds: int
+    seed: int
+    p_value: float
+    dry_run: bool
 
 
 @verb("tune")
 @click.argument("index")
-@click.option("--queries", required=True, type=existing_file(), help="JSONL with _id and text.")
-@click.option("--qrels", required=True, type=existing_file(), help="Judgements, BEIR's three columns or TREC's four.")
+@click.option("--queries", type=existing_file(), help="JSONL with _id and text.")
+@click.option("--qrels", type=existing_file(), help="Gains, BEIR's three columns or TREC's four.")
+@click.option(
+    "--clicks", type=existing_file(), help="Instead: JSONL of query, shown and clicked ids, or records of UBI."
+)
+@click.option(
+    "--save",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write the judgements that the clicks make there, for eval, bakeoff and train.",
+)
 @click.option("--depth", type=click.IntRange(10), default=200, show_default=True, help="Hits looked at, per query.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Of the cross-validation.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the folds.")
@@ -36,8 +69,10 @@ _RERANKED = "hybrid+rerank"
 def tune(
     session: Session,
     index: str,
-    queries: Path,
-    qrels: Path,
+    queries: Path | None,
+    qrels: Path | None,
+    clicks: Path | None,
+    save: Path | None,
     depth: int,
     folds: int,
     seed: int,
@@ -50,12 +85,64 @@ def tune(
     is reported is cross-validated: each query is ranked with what the queries of other folds chose.
     The choice is written into the index's settings unless that gain is nothing or less. Use queries
     that you do not measure with afterwards. Also reports the setting before with fusion rrf.
+
+    With --clicks a document's gain is the excess of its clicks over those that any document gets on the
+    ranks where it was shown. Documents that nobody was shown have none, so clicks favour what is in
+    use: the choice is written only where the gain is significant (p < 0.05) on at least 50 queries.
     """
-    texts, judgements = read(queries, qrels, limit)
-    report = session.run(
-        lambda client: _tuned(session, client, index, texts, judgements, depth, folds, seed, dry_run), index=index
-    )
+    _check_sources(queries, qrels, clicks, save)
+    if clicks:
+        texts, judgements = _clicked(clicks, save, limit)
+    else:
+        assert queries
+        assert qrels
+        texts, judgements = read(queries, qrels, limit)
+    way = _Way(depth, folds, seed, 1.0 if clicks is None else _SIGNIFICANT, dry_run)
+    report = session.run(lambda client: _tuned(session, client, index, texts, judgements, way), index=index)
     session.output.data(report, lambda: _print(report))
+
+
+def _check_sources(queries: Path | None, qrels: Path | None, clicks: Path | None, save: Path | None) -> None:
+    if clicks and (queries or qrels):
+        raise click.UsageError("--clicks makes queries and judgements of its own: leave out --queries and --qrels")
+    if not clicks and not (queries and qrels):
+        raise click.UsageError("nothing is judged: give --queries and --qrels, or --clicks")
+    if save and not clicks:
+        raise click.UsageError("--save writes what --clicks makes: leave it out")
+
+
+def _clicked(log: Path, save: Path | None, limit: int | None) -> tuple[dict[str, str], Gains]:
+    """Queries and judgements of a log.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the line that is none, or what the log lacks.
+    """
+    from cherche_models.evaluate import clicks
+
+    try:
+        texts, judgements = clicks.gains(clicks.read_clicks(log))
+    except ValueError as error:
+        raise invalid(str(error), "correct the file") from error
+    if len(texts) < _LEAST_CLICKED:
+        raise invalid(
+            f"{log} says which documents people prefer for {len(texts)} queries, and {_LEAST_CLICKED} are needed",
+            "log more searches, or judge some and give --queries and --qrels",
+        )
+    if save:
+        _save(save, texts, {q: {id: clicks.grade(gain) for id, gain in row.items()} for q, row in judgements.items()})
+    kept = list(texts)[:limit]
+    return {query: texts[query] for query in kept}, {query: judgements[query] for query in kept}
+
+
+def _save(folder: Path, texts: Mapping[str, str], grades: Mapping[str, Mapping[str, int]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {query: f"click-{number}" for number, query in enumerate(texts, 1)}
+    lines = [json.dumps({"_id": names[query], "text": text}, ensure_ascii=False) for query, text in texts.items()]
+    (folder / "queries.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    rows = [f"{names[query]}\t{id}\t{grade}\n" for query, row in grades.items() for id, grade in row.items()]
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows), encoding="utf-8")
 
 
 async def _tuned(
@@ -63,11 +150,8 @@ async def _tuned(
     client: Client,
     index: str,
     texts: Mapping[str, str],
-    judgements: Mapping[str, Mapping[str, int]],
-    depth: int,
-    folds: int,
-    seed: int,
-    dry_run: bool,
+    judgements: Gains,
+    way: _Way,
 ) -> dict[str, Any]:
     from cherche_models.evaluate import tuning
 
@@ -75,15 +159,16 @@ async def _tuned(
     if meta is None:
         raise precondition(f"index {index!r} is not set up", f"run: cherche setup {index}")
     held = await coverage(session, client, index, judgements)
-    judged = await _searched(session, client, index, meta, texts, judgements, depth)
+    judged = await _searched(session, client, index, meta, texts, judgements, way.depth)
     current = tuning.Setting(meta.sparse_boost, meta.rerank_weight, meta.rerank_window)
-    windows = [window for window in tuning.WINDOWS if window <= depth]
+    windows = [window for window in tuning.WINDOWS if window <= way.depth]
     settings = tuning.grid(current, windows=windows)
     try:
-        tuned = tuning.tune(judged, current, settings, folds=folds, seed=seed)
+        tuned = tuning.tune(judged, current, settings, folds=way.folds, seed=way.seed)
     except ValueError as error:
         raise invalid(str(error), "give more judged queries, or fewer folds") from error
-    written = tuned.held_out.difference > 0 and tuned.choice != current and not dry_run
+    is_better = tuned.held_out.difference > 0 and tuned.held_out.p_value <= way.p_value
+    written = is_better and tuned.choice != current and not way.dry_run
     if written:
         await client.setup_index(index, retuned(meta, **asdict(tuned.choice)), dry_run=False)
     report = _report(index, current, tuned, len(judged), written)
@@ -100,7 +185,7 @@ async def _searched(
     index: str,
     meta: IndexMeta,
     texts: Mapping[str, str],
-    judgements: Mapping[str, Mapping[str, int]],
+    judgements: Gains,
     depth: int,
 ) -> dict[str, Judged]:
     base = SearchRequest(index, "", mode="hybrid", rerank=True, rerank_window=depth, size=depth)
@@ -115,7 +200,7 @@ async def _searched(
     return judged
 
 
-def _judged(hits: Sequence[Hit], judgements: Mapping[str, int], boost: float) -> Judged:
+def _judged(hits: Sequence[Hit], judgements: Mapping[str, float], boost: float) -> Judged:
     import numpy as np
 
     from cherche_models.evaluate.tuning import Judged, ideal_dcg

@@ -52,3 +52,51 @@ def test_the_report_is_readable(command: Command, judged: list[str]) -> None:
 def test_too_few_queries_and_an_index_that_is_not_set_up(command: Command, judged: list[str]) -> None:
     assert "5 folds of 3 queries" in command("tune", *judged, "--limit", "3", code=1).stderr
     assert "cherche setup" in command("tune", "nowhere", *judged[1:], code=1).stderr
+
+
+def log_of(command: Command, queries: int) -> str:
+    """Searches that show the wrong document first, where users click the other."""
+    shown = [{"query": f"heart case{i}", "shown": [f"wrong{i}", f"right{i}"]} for i in range(queries)]
+    clicks = [{**one, "clicked": [one["shown"][1]] if i % 8 else []} for i, one in enumerate(shown * 2)]
+    looked = [{"query": "old patients", "shown": ["right1", "right0"], "clicked": []} for _ in range(2 * queries)]
+    return command.write("clicks.jsonl", [*clicks, *looked])
+
+
+@pytest.fixture
+def clicked(command: Command) -> None:
+    count = 60
+    documents = [{"_id": f"right{i}", "text": f"cardiac case{i} of old patients"} for i in range(count)]
+    documents += [{"_id": f"wrong{i}", "text": f"case{i} case{i} case{i}"} for i in range(count)]
+    command("setup", "articles", "--fields", "text", "--prune", "top_k:50", "--sparse-boost", "0.25")
+    command("feed", "articles", command.write("corpus.jsonl", documents))
+
+
+def test_what_people_click_is_tuned_to_and_saved_as_judgements(command: Command, clicked: None) -> None:
+    saved = command.folder / "judged"
+    report = command.json("tune", "articles", "--clicks", log_of(command, 60), "--save", str(saved))
+    assert report["held_out"]["difference"] > 0
+    assert report["held_out"]["p_value"] < 0.05
+    assert report["written"]
+    files = ("--queries", str(saved / "queries.jsonl"), "--qrels", str(saved / "qrels.tsv"))
+    figures = command.json("eval", "articles", *files, "--modes", "hybrid")
+    assert figures["queries"] == report["queries"]
+
+
+def test_a_short_log_is_refused(command: Command, clicked: None) -> None:
+    failed = command("tune", "articles", "--clicks", log_of(command, 20), code=1)
+    assert "and 50 are needed" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "give --queries and --qrels, or --clicks"),
+        (("--queries",), "give --queries and --qrels, or --clicks"),
+        (("--clicks", "--qrels"), "leave out --queries and --qrels"),
+        (("--queries", "--qrels", "--save"), "leave it out"),
+    ],
+)
+def test_two_sources_or_none_are_refused(command: Command, options: tuple[str, ...], said: str) -> None:
+    file = command.write("some.jsonl", [])
+    given = [word for name in options for word in (name, str(command.folder) if name == "--save" else file)]
+    assert said in command("tune", "articles", *given, code=2).stderr
