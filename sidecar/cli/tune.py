@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar.cli.idle import option
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.trials import (
@@ -55,8 +56,9 @@ class _Way:
 @click.option(
     "--clicks", type=existing_file(), help="Instead: JSONL of query, shown and clicked ids, or records of UBI."
 )
-@click.option(
+@option(
     "--save",
+    of={"clicks": ()},
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
     help="Write the judgements that the clicks make there, for eval, bakeoff and train.",
@@ -90,25 +92,17 @@ def tune(
     ranks where it was shown. Documents that nobody was shown have none, so clicks favour what is in
     use: the choice is written only where the gain is significant (p < 0.05) on at least 50 queries.
     """
-    _check_sources(queries, qrels, clicks, save)
     if clicks:
+        if queries:
+            raise click.UsageError("--clicks makes queries and judgements of its own: leave out --queries and --qrels")
         texts, judgements = _clicked(clicks, save, limit)
-    else:
-        assert queries
-        assert qrels
+    elif queries and qrels:
         texts, judgements = read(queries, qrels, limit)
+    else:
+        raise click.UsageError("nothing is judged: give --queries and --qrels, or --clicks")
     way = _Way(depth, folds, seed, 1.0 if clicks is None else _SIGNIFICANT, dry_run)
     report = session.run(lambda client: _tuned(session, client, index, texts, judgements, way), index=index)
     session.output.data(report, lambda: _print(report))
-
-
-def _check_sources(queries: Path | None, qrels: Path | None, clicks: Path | None, save: Path | None) -> None:
-    if clicks and (queries or qrels):
-        raise click.UsageError("--clicks makes queries and judgements of its own: leave out --queries and --qrels")
-    if not clicks and not (queries and qrels):
-        raise click.UsageError("nothing is judged: give --queries and --qrels, or --clicks")
-    if save and not clicks:
-        raise click.UsageError("--save writes what --clicks makes: leave it out")
 
 
 def _clicked(log: Path, save: Path | None, limit: int | None) -> tuple[dict[str, str], Gains]:

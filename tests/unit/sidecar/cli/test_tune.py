@@ -91,9 +91,9 @@ def test_a_short_log_is_refused(command: Command, clicked: None) -> None:
     ("options", "said"),
     [
         ((), "give --queries and --qrels, or --clicks"),
-        (("--queries",), "give --queries and --qrels, or --clicks"),
-        (("--clicks", "--qrels"), "leave out --queries and --qrels"),
-        (("--queries", "--qrels", "--save"), "leave it out"),
+        (("--queries",), "--queries is of --qrels, which is not given"),
+        (("--clicks", "--queries", "--qrels"), "leave out --queries and --qrels"),
+        (("--queries", "--qrels", "--save"), "--save is of --clicks, which is not given"),
     ],
 )
 def test_two_sources_or_none_are_refused(command: Command, options: tuple[str, ...], said: str) -> None:
