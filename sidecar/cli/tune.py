@@ -51,8 +51,8 @@ class _Way:
 
 @verb("tune")
 @click.argument("index")
-@click.option("--queries", type=existing_file(), help="JSONL with _id and text.")
-@click.option("--qrels", type=existing_file(), help="Gains, BEIR's three columns or TREC's four.")
+@option("--queries", of={"qrels": ()}, type=existing_file(), help="JSONL with _id and text.")
+@option("--qrels", of={"queries": ()}, type=existing_file(), help="Judgements, BEIR's three columns or TREC's four.")
 @click.option(
     "--clicks", type=existing_file(), help="Instead: JSONL of query, shown and clicked ids, or records of UBI."
 )
