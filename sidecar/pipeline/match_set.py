@@ -15,8 +15,9 @@ from sidecar.pipeline.membership import is_sorted
 from sidecar.values.documents import Json
 from sidecar.values.search import MatchSet, MatchSetRan
 
-_TEXT_KINDS = ("match", "match_phrase", "match_phrase_prefix", "match_bool_prefix", "multi_match")
-_PLAIN_KINDS = ("match", "multi_match")
+_OF_MANY_FIELDS = ("multi_match", "combined_fields")
+_PLAIN_KINDS = ("match", *_OF_MANY_FIELDS)
+_TEXT_KINDS = (*_PLAIN_KINDS, "match_phrase", "match_phrase_prefix", "match_bool_prefix")
 _STRICT_TYPES = ("phrase", "phrase_prefix", "bool_prefix")
 _DECIDING_OPTIONS = ("minimum_should_match", "fuzziness")
 _INNER = {"function_score": "query", "boosting": "positive", "dis_max": "queries", "nested": "query"}
@@ -169,7 +170,7 @@ def _deciding(what: str) -> str:
 
 def _full_text(kind: str, body: object) -> tuple[list[str], object]:
     """Fields, or patterns of fields, and options of a full-text clause."""
-    if kind == "multi_match":
+    if kind in _OF_MANY_FIELDS:
         named = _listed(_get(body, "fields"))
         return [str(name).partition("^")[0] for name in named] or ["*"], body
     name, options = _one(body)

@@ -5,10 +5,13 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.lucene.search.join.ScoreMode;
 import org.cherche.opensearch.Options.MatchSet;
 import org.opensearch.common.regex.Regex;
+import org.opensearch.common.xcontent.XContentHelper;
+import org.opensearch.common.xcontent.json.JsonXContent;
 import org.opensearch.index.query.BoolQueryBuilder;
 import org.opensearch.index.query.BoostingQueryBuilder;
 import org.opensearch.index.query.DisMaxQueryBuilder;
@@ -148,7 +151,7 @@ final class FirstStage {
             case MatchPhrasePrefixQueryBuilder phrase -> new FullText(List.of(phrase.fieldName()), phrase.value());
             case MatchBoolPrefixQueryBuilder prefix -> new FullText(List.of(prefix.fieldName()), prefix.value());
             case MultiMatchQueryBuilder match -> new FullText(fields(match), match.value());
-            default -> null;
+            default -> isCombined(query) ? new FullText(fields(combined(query)), combined(query).get("query")) : null;
         };
         if (clause == null || !(clause.text instanceof String text) || text.isBlank()) {
             return "";
@@ -187,8 +190,13 @@ final class FirstStage {
                 match.type(),
                 encoded.containsAll(fields(match))
             );
-            default -> deciding(clause.getName());
+            default -> isCombined(clause) ? decidedBy(combined(clause), encoded) : deciding(clause.getName());
         };
+    }
+
+    private static String decidedBy(Map<String, Object> combined, Collection<String> encoded) {
+        Operator operator = Operator.fromString(String.valueOf(combined.getOrDefault("operator", Operator.OR)));
+        return decidedBy(operator, (String) combined.get("minimum_should_match"), null, null, encoded.containsAll(fields(combined)));
     }
 
     private static String decidedBy(
@@ -215,6 +223,24 @@ final class FirstStage {
 
     private static String deciding(String what) {
         return what + " decides which documents match";
+    }
+
+    private static boolean isCombined(QueryBuilder query) {
+        return query.getName().equals("combined_fields");
+    }
+
+    /** Options of a {@code combined_fields}, read from its JSON: OpenSearch has its class since 3.2 only. */
+    private static Map<String, Object> combined(QueryBuilder query) {
+        Map<String, Object> json = XContentHelper.convertToMap(JsonXContent.jsonXContent, query.toString(), true);
+        return json.get(query.getName()) instanceof Map<?, ?> options
+            ? options.entrySet().stream().collect(Collectors.toMap(entry -> (String) entry.getKey(), Map.Entry::getValue))
+            : Map.of();
+    }
+
+    private static Collection<String> fields(Map<String, Object> combined) {
+        return combined.get("fields") instanceof Collection<?> named
+            ? named.stream().map(field -> field.toString().replaceAll("\\^.*", "")).toList()
+            : List.of();
     }
 
     /** The fields that a multi_match names; all where it names none. */
