@@ -89,6 +89,8 @@ class NoScripts(ChercheError):
 def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
     """Error of a request that the cluster refused; `what` names the index or the call."""
     kind, reason = root_cause(body)
+    if _stays_full(body):
+        return _breaker(reason, what)
     # Lucene 9 counts nested clauses of the whole query (LUCENE-8811), and its error has another name.
     if _mentions(body, "too_many_clauses") or _mentions(body, "too_many_nested_clauses"):
         return TooManyClauses(f"{what}: {reason}")
@@ -102,6 +104,8 @@ def of_reply(status: int, body: JsonValue, what: str) -> ChercheError:
 def of_item(status: int, error: JsonValue, what: str) -> ChercheError:
     """Error of one document of a bulk; `what` names it."""
     kind, reason = root_cause({"error": error})
+    if _stays_full({"error": error}):
+        return _breaker(reason, what)
     cause = _with_cause(reason, error)
     if any(phrase in cause for phrase in _NO_SCRIPTS):
         return NoScripts(f"{what}: {cause}")
@@ -143,6 +147,8 @@ def classify(
         return invalid(text, "raise index.mapping.total_fields.limit of the index")
     if kind == "routing_missing_exception":
         return invalid(text, "give its routing value, in _routing of its line")
+    if "license is non-compliant" in reason:
+        return precondition(text, "this needs another licence of the cluster, or a call without that feature")
     if kind == "security_exception" and status != 401:  # within a reply for several documents it has no status
         return ChercheError(Code.PERMISSION_DENIED, text, "grant that permission to the caller's role")
     if kind in _BAD_DOCUMENT:
@@ -159,12 +165,32 @@ def root_cause(body: JsonValue) -> tuple[str, str]:
     error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping):
         return "", str(error or body or "no reason given")[:500]
+    first = _innermost(error)
+    return str(first.get("type", "")), str(first.get("reason", "no reason given"))
+
+
+def _innermost(error: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     causes = error.get("root_cause")
     first = causes[0] if isinstance(causes, list) and causes and isinstance(causes[0], Mapping) else error
     # A search that fails while shards' results are reduced says why in the cause alone (3.8.0).
-    while not first.get("reason") and isinstance(first.get("caused_by"), Mapping):
-        first = first["caused_by"]
-    return str(first.get("type", "")), str(first.get("reason", "no reason given"))
+    while not first.get("reason") and isinstance(cause := first.get("caused_by"), Mapping):
+        first = cause
+    return first
+
+
+def _stays_full(body: JsonValue) -> bool:
+    """Whether a circuit breaker is full of what no waiting frees, such as fielddata.
+
+    The one of the whole heap, [parent], says so too while garbage waits to be collected.
+    """
+    error = body.get("error") if isinstance(body, Mapping) else None
+    first = _innermost(error) if isinstance(error, Mapping) else {}
+    lasts = first.get("type") == "circuit_breaking_exception" and first.get("durability") == "PERMANENT"
+    return lasts and not str(first.get("reason")).startswith("[parent]")
+
+
+def _breaker(reason: str, what: str) -> ChercheError:
+    return precondition(f"{what}: {reason}", "clear the cache that fills this breaker, or raise its limit")
 
 
 def _by_status(status: int, text: str) -> ChercheError:
@@ -180,6 +206,8 @@ def _by_status(status: int, text: str) -> ChercheError:
         return unavailable(text, "wait until the cluster is healthy and try again")
     if 400 <= status < 500:
         return invalid(text)
+    if 300 <= status < 400:  # such as to https, or to a page where people log in
+        return precondition(f"{text} (status {status})", "give the URL of the cluster itself")
     if not 500 <= status < 600:
         return unavailable(f"{text} (status {status})", "look at what stands between the sidecar and the cluster")
     return ChercheError(Code.INTERNAL, text, "see the cluster's log")

@@ -37,7 +37,9 @@ from sidecar.errors import Code
         (503, "cluster_block_exception", "[SERVICE_UNAVAILABLE/1/state not recovered]", Code.UNAVAILABLE),
         (403, "cluster_block_exception", "[FORBIDDEN/13/cluster read-only]", Code.FAILED_PRECONDITION),
         (403, "security_exception", "no permissions", Code.PERMISSION_DENIED),
+        (403, "security_exception", "current license is non-compliant for [x]", Code.FAILED_PRECONDITION),
         (401, "security_exception", "who", Code.UNAUTHENTICATED),
+        (302, "", "Found", Code.FAILED_PRECONDITION),
         (409, "version_conflict_engine_exception", "newer", Code.ABORTED),
         (404, "x", "no", Code.NOT_FOUND),
         (504, "x", "gateway", Code.UNAVAILABLE),
@@ -68,6 +70,22 @@ def test_only_a_copy_that_does_not_answer_is_waited_for(kind: str, code: Code) -
 def test_a_reply_of_any_shape_is_an_error(body: Any) -> None:
     assert of_reply(502, body, "x").code == Code.UNAVAILABLE
     assert of_item(500, body, "x").code == Code.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("breaker", "durability", "code"),
+    [
+        ("fielddata", "PERMANENT", Code.FAILED_PRECONDITION),
+        ("request", "TRANSIENT", Code.RESOURCE_EXHAUSTED),
+        ("parent", "PERMANENT", Code.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_a_breaker_is_waited_for_where_waiting_frees_memory(breaker: str, durability: str, code: Code) -> None:
+    cause = {"type": "circuit_breaking_exception", "reason": f"[{breaker}] Data too large", "durability": durability}
+    assert of_item(429, cause, "x").code == code
+    reply = {"error": {"root_cause": [cause], "type": "search_phase_execution_exception", "reason": "all failed"}}
+    error = of_reply(429, reply, "x")
+    assert (error.code, bool(error.retry_after)) == (code, code is Code.RESOURCE_EXHAUSTED)
 
 
 def test_a_reason_is_found_where_the_reply_gives_it_in_a_cause_alone() -> None:
