@@ -113,7 +113,8 @@ def _into_shadow(session: Session, index: str, settings: BackfillOptions) -> Non
         if await steps.take(client, "prepare") is not None:
             await steps.take(client, "switch")
 
-    session.run(run, index=index)
+    with resumable(steps.so_far):
+        session.run(run, index=index)
     steps.show()
 
 

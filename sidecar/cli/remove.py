@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from sidecar.cli.failures import resumable
 from sidecar.cli.session import Session, verb
 from sidecar.values.maintenance import EXTERNAL
 
@@ -35,7 +36,8 @@ def remove(session: Session, index: str, yes: bool, dry_run: bool, version_type:
             session.output.note(line)
         if not yes:
             click.confirm(f"Take term weights, codes and settings of {index!r} out?", abort=True, err=True)
-        plan = session.run(lambda client: client.remove_index(index, version_type=versions))
+        with resumable(lambda: "what was taken out so far stays out"):
+            plan = session.run(lambda client: client.remove_index(index, version_type=versions))
     result = {"index": index, "dry_run": dry_run, **asdict(plan)}
 
     def text() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.failures import failure
+from sidecar.cli.failures import failure, resumable
 from sidecar.cli.idle import option
 from sidecar.cli.ledger import Checkpoint, Run, estimated, ledger
 from sidecar.cli.options import offered
@@ -116,7 +116,8 @@ def upgrade(
     options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""))
     steps = Steps(session, index, options, shadow, settings, replace)
     if rollback:
-        session.run(steps.roll_back, index=index)
+        with resumable(steps.so_far):
+            session.run(steps.roll_back, index=index)
         return steps.show()
     variant = Variant.parse(mode)
     judged = _judged(queries, qrels)
@@ -131,7 +132,8 @@ def upgrade(
         if not no_switch:
             await steps.take(client, "switch")
 
-    session.run(run, index=index, models=names)
+    with resumable(steps.so_far):
+        session.run(run, index=index, models=names)
     return steps.show()
 
 
@@ -149,6 +151,7 @@ class Steps:
     comparison: dict[str, Any] | None = None
     switched: Switched | None = None
     state: str = "estimated"
+    encoded: int = 0
 
     async def take(self, client: Client, step: Step) -> Switched | None:
         """Take one step; its end, None for a dry run.
@@ -174,6 +177,7 @@ class Steps:
                         end = event
                     else:
                         run.take(event)
+                        self.encoded = run.progress.encoded
             except ChercheError as error:
                 raise failure(error, self.session.output.as_json) from error
             finally:
@@ -186,6 +190,10 @@ class Steps:
         for note in run.notes():
             self.session.output.note(f"note: {note}")
         return end
+
+    def so_far(self) -> str:
+        """What is done, for somebody who stops it."""
+        return f"{self.encoded:,} documents were encoded by this step, and are not encoded again"
 
     async def roll_back(self, client: Client) -> None:
         """Let the index before serve again; what was written since is encoded for it."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from sidecar.cli import cherche
 from sidecar.cli.failures import FAILURE, UNAVAILABLE, Failure, resumable, translated
+from sidecar.cli.session import Session
 from sidecar.errors import ChercheError, Code, not_found
+from sidecar.values.index import Removal
 
 LATER = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED}
 
@@ -73,3 +78,32 @@ def test_the_command_that_goes_on_can_be_pasted_and_shows_no_password(
     with pytest.raises(SystemExit), resumable(lambda: "done"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err.endswith(f"{printed}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("feed articles corpus.jsonl", "0 documents are stored"),
+        ("backfill articles", "0 documents were encoded"),
+        ("backfill articles --shadow", "0 documents were encoded by this step"),
+        ("upgrade articles --model m", "0 documents were encoded by this step"),
+        ("upgrade articles --rollback", "0 documents were encoded by this step"),
+        ("remove articles --yes", "what was taken out so far stays out"),
+    ],
+)
+def test_whatever_writes_for_long_says_how_to_go_on(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus.jsonl").touch()
+    planned = iter([Removal(3)] if line.startswith("remove") else [])
+
+    def stopped(*_: object, **__: object) -> Removal:
+        for plan in planned:
+            return plan
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "run", stopped)
+    result = CliRunner().invoke(cherche, line.split())
+    assert result.exit_code == 130
+    assert f"interrupted: {said}" in result.stderr
