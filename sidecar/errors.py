@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -108,6 +110,16 @@ def unavailable(reason: str, next_step: str = "") -> ChercheError:
 def overloaded(reason: str, retry_after: float) -> ChercheError:
     """Refused early; try again after `retry_after` seconds."""
     return ChercheError(Code.RESOURCE_EXHAUSTED, reason, f"retry in {retry_after:g} s", retry_after=retry_after)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the nearest of the known names, to begin a next step with; "" where none is near.
+
+    >>> did_you_mean("artcles", ["articles", "books"]), did_you_mean("x", ["articles"])
+    ("did you mean 'articles'? otherwise ", '')
+    """
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}? otherwise " if near else ""
 
 
 def item_name(what: str, index: int, id: str) -> str:

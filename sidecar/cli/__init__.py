@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -36,6 +37,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             "remove",
             "Take everything out again that setup, feed, backfill and upgrade put in.",
         ),
+        "list": ("sidecar.cli.list_", "list_", "List the indices that are set up, and how each stands."),
         "dump": ("sidecar.cli.dump", "dump", "Print what is stored beside each document."),
         "encode": ("sidecar.cli.encode", "encode", "Print the term weights of texts."),
         "rerank": ("sidecar.cli.rerank", "rerank", "Order texts by MaxSim with a query."),
@@ -73,6 +75,17 @@ class Verbs(click.Group):
         module, attribute, _ = VERBS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, which knows no verbs that are not imported yet and suggests none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := difflib.get_close_matches(args[0], VERBS, 1):
+                raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx) from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the verbs without importing them."""

@@ -16,7 +16,7 @@ from sidecar import __version__
 from sidecar.cli.failures import FAILURE
 from sidecar.cli.idle import option
 from sidecar.cli.output import table
-from sidecar.cli.session import Session, verb
+from sidecar.cli.session import Session, suggesting, verb
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline import readiness
 from sidecar.values.documents import StoredDocument
@@ -114,7 +114,7 @@ async def _engine_and_index(client: Client, index: str | None, everything: bool)
         if error.code is not Code.NOT_FOUND:
             return [_broken("engine", error)]
         reachable = Check("engine", True, "answers")
-        return [reachable, _broken(f"index {index}", error)] if index else [reachable]
+        return [reachable, _broken(f"index {index}", await suggesting(error, index, client))] if index else [reachable]
     engine = Check("engine", True, f"{report.engine.product} {report.engine.version}".strip())
     if not index:
         return [engine]

@@ -22,7 +22,7 @@ def dump(session: Session, index: str) -> None:
     codes, and its routing if it has one; in rising order of id, except on Elasticsearch, which is not
     asked to sort by id. Two dumps, sorted, are equal exactly where two indexes are.
     """
-    count = session.run(lambda client: _dump(client, index))
+    count = session.run(lambda client: _dump(client, index), about=index)
     session.output.note(f"{count:,} documents")
 
 

@@ -18,7 +18,7 @@ import click
 from sidecar.cli.failures import FAILURE, error_json, failure, resumable
 from sidecar.cli.lines import BadLine, Reader
 from sidecar.cli.output import Progress, table
-from sidecar.cli.session import Session, verb
+from sidecar.cli.session import Session, suggesting, verb
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import IngestResult, SourceDocument
 
@@ -121,7 +121,7 @@ class Run:
             async for result in client.index_documents(index, self._documents(stream), refresh=refresh):
                 self._answered(result)
         except ChercheError as error:
-            return error
+            return await suggesting(error, index, client)
         finally:
             self.outcomes["unacknowledged"] += len(self.waiting)
             self.progress.close()

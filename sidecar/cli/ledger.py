@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sidecar.cli.failures import error_json
 from sidecar.cli.output import Progress as Line
+from sidecar.cli.session import suggesting
 from sidecar.errors import ChercheError
 from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress
 
@@ -118,7 +119,7 @@ class Run:
             async for event in client.backfill_index(index, options):
                 self.take(event)
         except ChercheError as error:
-            return error
+            return await suggesting(error, index, client)
         finally:
             self.end()
         return None

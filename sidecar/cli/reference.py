@@ -26,6 +26,15 @@ PLUGIN_OPTIONS = (
     "sparse_boost",
 )
 _BEGIN, _END = "<!-- options, by python -m sidecar.cli.reference -->", "<!-- end of options -->"
+COMPLETION = """## Completion
+
+Verbs and options are completed by the shell once it has read what click prints for it; in `~/.bashrc`, `~/.zshrc` or
+`~/.config/fish/completions/cherche.fish`:
+
+    eval "$(_CHERCHE_COMPLETE=bash_source cherche)"
+    eval "$(_CHERCHE_COMPLETE=zsh_source cherche)"
+    _CHERCHE_COMPLETE=fish_source cherche | source
+"""
 _EVERYWHERE = frozenset({"as_json", "quiet", "server", "engine", "url", "insecure"})
 _OF_SERVE = ("engine", "url", "insecure")
 
@@ -38,7 +47,7 @@ def render() -> str:
         command = cherche.get_command(context, verb)
         assert command is not None
         lines += _command(command, f"cherche {verb}")
-    return "\n".join([*lines, *_limits(), "", *_settings(), ""])
+    return "\n".join([*lines, *_limits(), "", *_settings(), "", COMPLETION])
 
 
 def with_options(readme: str) -> str:

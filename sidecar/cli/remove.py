@@ -30,7 +30,7 @@ def remove(session: Session, index: str, yes: bool, dry_run: bool, version_type:
     if not (yes or dry_run or sys.stdin.isatty()):
         raise click.UsageError("no terminal to confirm on: add --yes, or --dry-run")
     versions = version_type or ""
-    plan = session.run(lambda client: client.remove_index(index, dry_run=True, version_type=versions))
+    plan = session.run(lambda client: client.remove_index(index, dry_run=True, version_type=versions), about=index)
     if not dry_run:
         for line in (*plan.changes, *(f"stays behind: {line}" for line in plan.remains)):
             session.output.note(line)

@@ -15,7 +15,7 @@ import click
 from sidecar.cli.failures import translated
 from sidecar.cli.idle import option, refuse_idle
 from sidecar.cli.output import Output
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError, Code, did_you_mean
 from sidecar.values.model import ModelState
 
 if TYPE_CHECKING:
@@ -101,11 +101,14 @@ class Session:
             async with in_process(settings) as client:
                 yield client
 
-    def run(self, call: Callable[[Client], Awaitable[T]], *, index: str = "", models: Sequence[str] = ()) -> T:
+    def run(
+        self, call: Callable[[Client], Awaitable[T]], *, index: str = "", models: Sequence[str] = (), about: str = ""
+    ) -> T:
         """Connect, call, disconnect.
 
         A sidecar in process first loads what the call needs: `models`, and those that `index`
         was set up with. What a named model was taken for is noted where its files do not say it.
+        A call that needs no model is `about` an index, so that the nearest name is known where there is none.
         """
         settings = self.settings()
 
@@ -116,7 +119,10 @@ class Session:
                 for model in await client.list_models() if any(models) else ():
                     if model.name in models and model.state is ModelState.READY and model.message:
                         self.output.note(f"{Path(model.name).name} is {model.message}")
-                return await call(client)
+                try:
+                    return await call(client)
+                except ChercheError as error:
+                    raise await suggesting(error, index or about, client) from error.__cause__
 
         return asyncio.run(connected())
 
@@ -141,6 +147,17 @@ class Session:
                 "name one of `cherche models list`"
             )
         return str(Path(source).expanduser().resolve())
+
+
+async def suggesting(error: ChercheError, index: str, client: Client) -> ChercheError:
+    """The error; of an index that is not there it names one that may be meant."""
+    if error.code is not Code.NOT_FOUND or not index or index not in error.reason:
+        return error
+    try:
+        known = [one.index for one in (await client.list_indices()).indices]
+    except ChercheError:  # of an older sidecar, or a caller who may not see them
+        return error
+    return ChercheError(error.code, error.reason, did_you_mean(index, known) + error.next_step)
 
 
 async def _models_of(client: Client, index: str) -> list[str]:

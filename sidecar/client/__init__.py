@@ -13,7 +13,7 @@ from sidecar.client.asynchronous import AsyncClient, FeedReport, SearchOptions
 from sidecar.client.blocking import Client
 from sidecar.errors import ChercheError, Code
 from sidecar.values.encoded import EncodedText, EncodeResult, RerankResult, RerankScore, Text
-from sidecar.values.index import IndexOptions, IndexReport, SetupResult, TextField
+from sidecar.values.index import IndexList, IndexOptions, IndexReport, IndexSummary, SetupResult, TextField
 from sidecar.values.model import ServedModel
 from sidecar.values.search import Explanation, Hit, SearchResult
 
@@ -27,8 +27,10 @@ __all__ = [
     "Explanation",
     "FeedReport",
     "Hit",
+    "IndexList",
     "IndexOptions",
     "IndexReport",
+    "IndexSummary",
     "RerankResult",
     "RerankScore",
     "SearchOptions",

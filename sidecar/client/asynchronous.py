@@ -13,7 +13,7 @@ from sidecar.client import client
 from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.values.documents import IngestResult, Json, Outcome, SourceDocument
 from sidecar.values.encoded import EncodeResult, RerankResult, Text
-from sidecar.values.index import IndexOptions, IndexReport, SetupResult
+from sidecar.values.index import IndexList, IndexOptions, IndexReport, SetupResult
 from sidecar.values.model import Kind, ServedModel
 from sidecar.values.search import Explanation, Fusion, MatchSet, Mode, QueryMode, SearchRequest, SearchResult
 from sidecar.values.sources import read_document
@@ -228,6 +228,10 @@ class AsyncClient:
     async def index(self, name: str) -> IndexReport:
         """How an index was set up, what it holds, and what is to be mended."""
         return await self._client.get_index(name)
+
+    async def indices(self) -> IndexList:
+        """The indices that were set up, each with its models, counts and what keeps it from being ready."""
+        return await self._client.list_indices()
 
     async def models(self) -> tuple[ServedModel, ...]:
         """The models that are served."""

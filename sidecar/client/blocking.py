@@ -13,7 +13,7 @@ from sidecar.client.asynchronous import AsyncClient, FeedReport, SearchOptions
 from sidecar.errors import precondition
 from sidecar.values.documents import Json
 from sidecar.values.encoded import EncodeResult, RerankResult, Text
-from sidecar.values.index import IndexOptions, IndexReport, SetupResult
+from sidecar.values.index import IndexList, IndexOptions, IndexReport, SetupResult
 from sidecar.values.model import Kind, ServedModel
 from sidecar.values.search import Explanation, SearchResult
 
@@ -115,6 +115,10 @@ class Client:
     def index(self, name: str) -> IndexReport:
         """See `AsyncClient.index`."""
         return self._run(self._client.index(name))
+
+    def indices(self) -> IndexList:
+        """See `AsyncClient.indices`."""
+        return self._run(self._client.indices())
 
     def models(self) -> tuple[ServedModel, ...]:
         """See `AsyncClient.models`."""

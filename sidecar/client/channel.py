@@ -19,6 +19,7 @@ _READS = (
     ("RerankerService", ""),
     ("SearchService", ""),
     ("IndexService", "GetIndex"),
+    ("IndexService", "ListIndices"),
     ("ModelService", "ListModels"),
     ("ModelService", "GetModel"),
 )

@@ -28,7 +28,7 @@ from sidecar.pb.cherche.v1 import (
 )
 from sidecar.values.documents import IngestResult, SourceDocument
 from sidecar.values.encoded import DumpedDocument, EncodedText, EncodeResult, RerankResult, Text
-from sidecar.values.index import IndexOptions, IndexReport, Removal, SetupResult
+from sidecar.values.index import IndexList, IndexOptions, IndexReport, Removal, SetupResult
 from sidecar.values.maintenance import BackfillEvent, BackfillOptions, UpgradeEvent
 from sidecar.values.model import ServedModel
 from sidecar.values.search import Explanation, SearchRequest, SearchResult
@@ -236,6 +236,10 @@ class Client:
         request = index_pb2.GetIndexRequest(index=name)
         return index.report_from_pb(await self._calls.unary(self._index.GetIndex, request))
 
+    async def list_indices(self) -> IndexList:
+        """The indices that were set up, and how each stands."""
+        return index.list_from_pb(await self._calls.unary(self._index.ListIndices, index_pb2.ListIndicesRequest()))
+
     async def index_documents(
         self, name: str, documents: AsyncIterable[SourceDocument], *, refresh: bool = True
     ) -> AsyncGenerator[IngestResult, None]:
@@ -262,16 +266,12 @@ class Client:
                         yield IngestResult(document.id, "failed", error)
                     yield index.ingested_from_pb(response)
         except ReasonLost:
-            await self._check_feedable(name)
+            report = await self.get_index(name)
+            if report.findings and not report.served:
+                raise precondition(report.findings[0]) from None
             raise
         for _, document, error in sieve.refused():
             yield IngestResult(document.id, "failed", error)
-
-    async def _check_feedable(self, name: str) -> None:
-        """Raise the error of a feed into an index that cannot take one."""
-        report = await self.get_index(name)
-        if report.findings and not report.served:
-            raise precondition(report.findings[0])
 
     async def remove_index(self, name: str, *, dry_run: bool = False, version_type: str = "") -> Removal:
         """Take everything out again, or with `dry_run` say what that would do; `version_type` as of a backfill."""

@@ -145,7 +145,7 @@ async def report(index: str, context: Context) -> IndexReport:
     if not metas:
         finding = f"index {index!r} is not set up: run cherche setup {index}"
         return IndexReport(index, None, stats, info, False, (finding,), summaries)
-    findings = _unserved(metas, context)
+    findings = unserved(metas, context)
     served = not findings
     findings += await engine.hazards(index)
     for group in groups:
@@ -162,7 +162,7 @@ async def _replaced(index: str, groups: Sequence[IndexGroup], context: Context) 
     return (await (await context.engine.successors()).serving(index)).replaced
 
 
-def _unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:
+def unserved(metas: Sequence[IndexMeta], context: Context) -> list[str]:
     """Models that indices need and that are not served."""
     found = []
     for meta in metas:

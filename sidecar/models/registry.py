@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
+from sidecar.errors import ChercheError, Code, did_you_mean, invalid, not_found, precondition, unavailable
 from sidecar.models.admission import BatchOptions
 from sidecar.models.batcher import Batcher
 from sidecar.observe import logs
@@ -96,7 +96,8 @@ class Registry:
             known = ", ".join(sorted(self._models)) or "none"
             raise not_found(
                 f"model {name!r} is not served; served: {known}",
-                f"start with: cherche serve --model {name}=PATH, or make it another name of one: CHERCHE_ALIASES",
+                did_you_mean(name, self._models)
+                + f"start with: cherche serve --model {name}=PATH, or make it another name of one: CHERCHE_ALIASES",
             )
         return served
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from sidecar import pipeline
 from sidecar.errors import invalid
-from sidecar.maintenance import backfill, removal, setup, upgrade
+from sidecar.maintenance import backfill, listing, removal, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
 from sidecar.rpc.call import Call, bounded, unbounded
 from sidecar.services import Services, index_name
@@ -34,6 +34,10 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     async def GetIndex(self, request: index_pb2.GetIndexRequest, context: Call) -> index_pb2.GetIndexResponse:
         """Report how an index was set up and what it holds."""
         return convert.report_to_pb(await setup.report(index_name(request.index), bounded(self._services, context)))
+
+    async def ListIndices(self, request: index_pb2.ListIndicesRequest, context: Call) -> index_pb2.ListIndicesResponse:
+        """List the indices that were set up."""
+        return convert.list_to_pb(await listing.listed(bounded(self._services, context)))
 
     async def IndexDocuments(
         self, request_iterator: AsyncIterator[index_pb2.IndexDocumentsRequest], context: Call

@@ -323,6 +323,26 @@ class GroupSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexSummary:
+    """How a concrete index stands; `finding` is what keeps it from being ready, with its next step, or ""."""
+
+    index: str
+    model: str
+    reranker: str
+    stats: IndexStats
+    served: bool
+    finding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexList:
+    """The indices that were set up, by name, and how many others the caller may see."""
+
+    indices: tuple[IndexSummary, ...]
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Removal:
     """What taking cherche out of an index did, or would do.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from typing import cast
 
@@ -16,10 +17,12 @@ from sidecar.values.index import (
     Chunks,
     EngineInfo,
     GroupSummary,
+    IndexList,
     IndexMeta,
     IndexOptions,
     IndexReport,
     IndexStats,
+    IndexSummary,
     Removal,
     SetupPlan,
     SetupResult,
@@ -103,6 +106,16 @@ def report_from_pb(response: pb.GetIndexResponse) -> IndexReport:
     )
 
 
+def list_to_pb(found: IndexList) -> pb.ListIndicesResponse:
+    """The indices that were set up, for the wire."""
+    return pb.ListIndicesResponse(indices=[_standing_to_pb(one) for one in found.indices], others=found.others)
+
+
+def list_from_pb(response: pb.ListIndicesResponse) -> IndexList:
+    """The indices that were set up, from the wire."""
+    return IndexList(tuple(_standing_from_pb(one) for one in response.indices), response.others)
+
+
 def removal_to_pb(removal: Removal) -> pb.RemoveIndexResponse:
     """What a removal did, for the wire."""
     return to_message(removal, pb.RemoveIndexResponse)
@@ -111,6 +124,15 @@ def removal_to_pb(removal: Removal) -> pb.RemoveIndexResponse:
 def removal_from_pb(response: pb.RemoveIndexResponse) -> Removal:
     """What a removal did, from the wire."""
     return from_message(response, Removal)
+
+
+def _standing_to_pb(one: IndexSummary) -> pb.IndexSummary:
+    return to_message(one, pb.IndexSummary, is_served=one.served, **asdict(one.stats))
+
+
+def _standing_from_pb(message: pb.IndexSummary) -> IndexSummary:
+    stats = IndexStats(message.documents, message.encoded, message.pending)
+    return from_message(message, IndexSummary, stats=stats, served=message.is_served)
 
 
 def _summary_to_pb(group: GroupSummary) -> pb.IndexPart:

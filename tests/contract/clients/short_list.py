@@ -46,6 +46,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["tune", "articles", *judged, "--folds", "2"],
         ["compare", "articles/bm25", "articles/hybrid+rerank", *judged],
         ["doctor", "articles", "--all"],
+        ["list"],
         ["backfill", "articles"],
         ["dump", "articles"],
         ["encode", "aspirin"],

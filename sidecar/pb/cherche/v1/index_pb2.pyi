@@ -381,6 +381,101 @@ class GetIndexResponse(_message.Message):
 Global___GetIndexResponse: _TypeAlias = GetIndexResponse  # noqa: Y015
 
 @_typing.final
+class ListIndicesRequest(_message.Message):
+    """A request for all indices that the caller may see."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListIndicesRequest: _TypeAlias = ListIndicesRequest  # noqa: Y015
+
+@_typing.final
+class ListIndicesResponse(_message.Message):
+    """The indices that were set up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDICES_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    others: _builtins.int
+    """Number of further indices that were not set up."""
+    @_builtins.property
+    def indices(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexSummary]:
+        """In ascending order of name."""
+
+    def __init__(
+        self,
+        *,
+        indices: _abc.Iterable[Global___IndexSummary] | None = ...,
+        others: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["indices", b"indices", "others", b"others"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListIndicesResponse: _TypeAlias = ListIndicesResponse  # noqa: Y015
+
+@_typing.final
+class IndexSummary(_message.Message):
+    """How one concrete index stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    RERANKER_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    ENCODED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    IS_SERVED_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """Index name."""
+    model: _builtins.str
+    """Name of its sparse or joint model."""
+    reranker: _builtins.str
+    """Name of its late-interaction model; empty for the model itself, or for none."""
+    documents: _builtins.int
+    """Number of documents."""
+    encoded: _builtins.int
+    """Documents with weights and codes."""
+    pending: _builtins.int
+    """Documents that wait for a backfill."""
+    is_served: _builtins.bool
+    """Whether this sidecar serves the index's models."""
+    finding: _builtins.str
+    """What keeps it from being ready, with the command that fixes it; empty where nothing does."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        model: _builtins.str = ...,
+        reranker: _builtins.str = ...,
+        documents: _builtins.int = ...,
+        encoded: _builtins.int = ...,
+        pending: _builtins.int = ...,
+        is_served: _builtins.bool = ...,
+        finding: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "encoded", b"encoded", "finding", b"finding", "index", b"index", "is_served", b"is_served", "model", b"model", "pending", b"pending", "reranker", b"reranker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexSummary: _TypeAlias = IndexSummary  # noqa: Y015
+
+@_typing.final
 class IndexPart(_message.Message):
     """Indices behind a name that share one encoding."""
 

@@ -45,6 +45,11 @@ class IndexServiceStub:
                 request_serializer=cherche_dot_v1_dot_index__pb2.GetIndexRequest.SerializeToString,
                 response_deserializer=cherche_dot_v1_dot_index__pb2.GetIndexResponse.FromString,
                 _registered_method=True)
+        self.ListIndices = channel.unary_unary(
+                '/cherche.v1.IndexService/ListIndices',
+                request_serializer=cherche_dot_v1_dot_index__pb2.ListIndicesRequest.SerializeToString,
+                response_deserializer=cherche_dot_v1_dot_index__pb2.ListIndicesResponse.FromString,
+                _registered_method=True)
         self.IndexDocuments = channel.stream_stream(
                 '/cherche.v1.IndexService/IndexDocuments',
                 request_serializer=cherche_dot_v1_dot_index__pb2.IndexDocumentsRequest.SerializeToString,
@@ -85,6 +90,13 @@ class IndexServiceServicer:
 
     def GetIndex(self, request, context):
         """Returns the settings and the contents of an index.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIndices(self, request, context):
+        """Lists the indices that were set up, each with its models, counts and readiness.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +152,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.GetIndex,
                     request_deserializer=cherche_dot_v1_dot_index__pb2.GetIndexRequest.FromString,
                     response_serializer=cherche_dot_v1_dot_index__pb2.GetIndexResponse.SerializeToString,
+            ),
+            'ListIndices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIndices,
+                    request_deserializer=cherche_dot_v1_dot_index__pb2.ListIndicesRequest.FromString,
+                    response_serializer=cherche_dot_v1_dot_index__pb2.ListIndicesResponse.SerializeToString,
             ),
             'IndexDocuments': grpc.stream_stream_rpc_method_handler(
                     servicer.IndexDocuments,
@@ -222,6 +239,33 @@ class IndexService:
             '/cherche.v1.IndexService/GetIndex',
             cherche_dot_v1_dot_index__pb2.GetIndexRequest.SerializeToString,
             cherche_dot_v1_dot_index__pb2.GetIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIndices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cherche.v1.IndexService/ListIndices',
+            cherche_dot_v1_dot_index__pb2.ListIndicesRequest.SerializeToString,
+            cherche_dot_v1_dot_index__pb2.ListIndicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

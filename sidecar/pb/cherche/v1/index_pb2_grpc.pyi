@@ -37,6 +37,8 @@ class IndexServiceStub:
     """Adds the mapping to a new or existing index; with dry_run it only returns the plan."""
     GetIndex: _grpc.UnaryUnaryMultiCallable[_index_pb2.GetIndexRequest, _index_pb2.GetIndexResponse]
     """Returns the settings and the contents of an index."""
+    ListIndices: _grpc.UnaryUnaryMultiCallable[_index_pb2.ListIndicesRequest, _index_pb2.ListIndicesResponse]
+    """Lists the indices that were set up, each with its models, counts and readiness."""
     IndexDocuments: _grpc.StreamStreamMultiCallable[_index_pb2.IndexDocumentsRequest, _index_pb2.IndexDocumentsResponse]
     """Encodes and writes a stream of documents; the response to each is sent once the engine has acknowledged or
     refused it.
@@ -63,6 +65,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """Adds the mapping to a new or existing index; with dry_run it only returns the plan."""
     GetIndex: _aio.UnaryUnaryMultiCallable[_index_pb2.GetIndexRequest, _index_pb2.GetIndexResponse]  # type: ignore[assignment]
     """Returns the settings and the contents of an index."""
+    ListIndices: _aio.UnaryUnaryMultiCallable[_index_pb2.ListIndicesRequest, _index_pb2.ListIndicesResponse]  # type: ignore[assignment]
+    """Lists the indices that were set up, each with its models, counts and readiness."""
     IndexDocuments: _aio.StreamStreamMultiCallable[_index_pb2.IndexDocumentsRequest, _index_pb2.IndexDocumentsResponse]  # type: ignore[assignment]
     """Encodes and writes a stream of documents; the response to each is sent once the engine has acknowledged or
     refused it.
@@ -98,6 +102,14 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_index_pb2.GetIndexResponse, _abc.Awaitable[_index_pb2.GetIndexResponse]]:
         """Returns the settings and the contents of an index."""
+
+    @_abc_1.abstractmethod
+    def ListIndices(
+        self,
+        request: _index_pb2.ListIndicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_pb2.ListIndicesResponse, _abc.Awaitable[_index_pb2.ListIndicesResponse]]:
+        """Lists the indices that were set up, each with its models, counts and readiness."""
 
     @_abc_1.abstractmethod
     def IndexDocuments(

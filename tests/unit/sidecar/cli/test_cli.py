@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -70,3 +71,21 @@ def test_no_secret_is_a_flag() -> None:
 @pytest.mark.parametrize("arguments", [["nonsense"], ["search"], ["search", "i", "t", "--size", "-1"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(cherche, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(("words", "expected"), [("cherche se", "search"), ("cherche search --rer", "--rerank")])
+def test_a_shell_completes_verbs_and_options(words: str, expected: str) -> None:
+    environment = {"_CHERCHE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar.cli"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert expected in done.stdout.replace("plain,", "").split()
+    source = {**os.environ, "_CHERCHE_COMPLETE": "zsh_source"}
+    script = subprocess.run(
+        [sys.executable, "-m", "sidecar.cli"], env=source, capture_output=True, text=True, check=True
+    )
+    assert "compdef _cherche_completion cherche" in script.stdout
