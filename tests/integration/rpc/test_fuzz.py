@@ -65,6 +65,6 @@ async def test_a_planted_fault_is_found(attacked: RunningServer, monkeypatch: py
 
     monkeypatch.setattr(Services, "check_text", careless)
     async with grpc.aio.insecure_channel(attacked.address) as channel:
-        storm = await rpc_storm(channel, SEED, RPCS // 2, attacked.client.is_serving)
+        storm = await rpc_storm(channel, SEED, 2 * RPCS, attacked.client.is_serving)
     assert storm.found
     assert all("IndexError" in said for _, _, said in storm.found), storm.found
