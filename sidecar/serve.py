@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sidecar.client.client import Client
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
-from sidecar.models import threads
+from sidecar.models import memory, threads
 from sidecar.models.admission import BatchOptions
 from sidecar.models.library import maxsim_on
 from sidecar.models.registry import Loader, Registry
@@ -159,6 +159,7 @@ async def running(
     if not structlog.is_configured():
         logs.configure("error")
     threads.one_for_maxsim()
+    memory.bound()
     async with AsyncExitStack() as stack:
         if engine is None:
             engine = open_engine(settings)

@@ -10,6 +10,7 @@ from sidecar.errors import ChercheError, Code, invalid
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
 from sidecar.pipeline import Context
+from sidecar.pipeline.turns import Turns
 from sidecar.values.search import SearchResult
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
@@ -30,6 +31,8 @@ class Services:
     metrics : Metrics
     may_load : bool
         Whether callers may load and unload models.
+    turns : Turns
+        What every search takes one of.
     """
 
     base: Context
@@ -37,6 +40,7 @@ class Services:
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
     may_load: bool = False
+    turns: Turns = field(default_factory=Turns)
 
     def check_items(self, count: int) -> None:
         """Refuse a call with too many items.

@@ -12,6 +12,7 @@ from functools import partial
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.models import memory
 from sidecar.models.admission import Admission, BatchOptions
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
 from sidecar.models.queue import Job, JobQueue, padded_tokens
@@ -22,6 +23,8 @@ Outcome = Encoded | ChercheError
 
 _TOKENIZE_AT_ONCE = 256
 _SHORT = 512  # characters that are read sooner than a thread begins
+REST = 2.0
+"""Seconds without work after which memory is given back."""
 
 
 class _Unobserved:
@@ -228,35 +231,60 @@ class Batcher:
 
     def _serve(self) -> None:
         """The model's thread: take a batch, run it, hand the results over."""
-        while batch := self._take():
-            started = self._clock()
-            try:
-                outcomes = self._run(batch)
-            except Exception as error:  # a thread that dies would leave every caller waiting
-                outcomes = [encoding_failure(self._info.name, error)] * len(batch)
-            self._hand_over(list(zip(batch, outcomes, strict=True)))
+        while self._serve_batch():
+            pass
+
+    def _serve_batch(self) -> bool:
+        """One batch; False at the end. While the thread waits for the next, nothing holds the texts of this one."""
+        batch = self._take()
+        started = self._clock()
+        try:
+            outcomes = self._run(batch) if batch else []
+        except Exception as error:  # a thread that dies would leave every caller waiting
+            outcomes = [encoding_failure(self._info.name, error)] * len(batch)
+        self._hand_over(list(zip(batch, outcomes, strict=True)))
+        if batch:
             self._measure(batch, self._clock() - started)
+        with self._changed:
+            self._running = []
+        return bool(batch)
 
     def _take(self) -> list[_Ticket]:
         """The next batch as soon as there is one; empty at the end."""
         while True:
-            with self._changed:
-                while not len(self._jobs) and not self._closing:
-                    self._changed.wait()
-                now = self._clock()
-                # Before the batch is taken: a text that nobody waits for must not take up a place in it.
-                dropped = self._jobs.drop(partial(_abandoned, now))
-                batch = self._jobs.take(now, self._admission.budget)
-                waiting, oldest = self._jobs.depth(batch[0].lane) if batch else 0, self._jobs.oldest()
-                self._running = batch
-                ended = self._closing and not len(self._jobs)
-            if dropped:
-                self._observer.dropped(len(dropped))
-                self._hand_over([(ticket, _expired(self._info.name)) for ticket in dropped])
-            if batch:
-                self._observer.queue(batch[0].lane, waiting, self._age(oldest))
+            self._rest()
+            batch, ended = self._next()
             if batch or ended:
                 return batch
+
+    def _rest(self) -> None:
+        """Wait for work. After some seconds without, the memory of the batches before goes back to the system."""
+        with self._changed:
+            if self._changed.wait_for(self._has_work, REST):
+                return
+        memory.trim()
+        with self._changed:
+            self._changed.wait_for(self._has_work)
+
+    def _has_work(self) -> bool:
+        return len(self._jobs) > 0 or self._closing
+
+    def _next(self) -> tuple[list[_Ticket], bool]:
+        """A batch of what waits, and whether it is the end; a function of its own, as its variables keep texts."""
+        with self._changed:
+            now = self._clock()
+            # Before the batch is taken: a text that nobody waits for must not take up a place in it.
+            dropped = self._jobs.drop(partial(_abandoned, now))
+            batch = self._jobs.take(now, self._admission.budget)
+            waiting, oldest = self._jobs.depth(batch[0].lane) if batch else 0, self._jobs.oldest()
+            self._running = batch
+            ended = self._closing and not len(self._jobs)
+        if dropped:
+            self._observer.dropped(len(dropped))
+            self._hand_over([(ticket, _expired(self._info.name)) for ticket in dropped])
+        if batch:
+            self._observer.queue(batch[0].lane, waiting, self._age(oldest))
+        return batch, ended
 
     def _stopping(self) -> ChercheError:
         return unavailable(f"model {self._info.name!r} is being stopped", "try another sidecar, or again soon")

@@ -18,14 +18,17 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
     async def Search(self, request: search_pb2.SearchRequest, context: Call) -> search_pb2.SearchResponse:
         """Find hits."""
-        result = await pipeline.search(_request(request), bounded(self._services, context))
+        ours = bounded(self._services, context)
+        with self._services.turns.taken(ours.remaining()):
+            result = await pipeline.search(_request(request), ours)
         self._services.measure(result)
         return fitting(self._services, convert.result_to_pb(result))
 
     async def Explain(self, request: search_pb2.ExplainRequest, context: Call) -> search_pb2.ExplainResponse:
         """Find hits and say why each is where it is."""
         ours = bounded(self._services, context)
-        result, explanations = await pipeline.explain(_request(request.search), ours, tuple(request.ids))
+        with self._services.turns.taken(ours.remaining()):
+            result, explanations = await pipeline.explain(_request(request.search), ours, tuple(request.ids))
         self._services.measure(result)
         return fitting(
             self._services,

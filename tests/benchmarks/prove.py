@@ -23,7 +23,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import faults, first_stage, fuzz, life, messy, nodes, plugin, plugin_latency, restart
+from tests.benchmarks import (
+    faults,
+    first_stage,
+    fuzz,
+    life,
+    memory,
+    messy,
+    nodes,
+    overload,
+    plugin,
+    plugin_latency,
+    restart,
+)
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -236,6 +248,8 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "restart": restart.measure,
     "faults": faults.measure,
     "fuzz": fuzz.measure,
+    "overload": overload.measure,
+    "memory": memory.measure,
     "plugin": plugin.prove,
     "plugin_latency": plugin_latency.prove,
     "first_stage": first_stage.measure,

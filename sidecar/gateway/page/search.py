@@ -25,7 +25,8 @@ async def searched(request: SearchRequest, services: Services, context: Context)
         As `pipeline.search`.
     """
     index_name(request.index)
-    result = await pipeline.search(replace(request, include_engine_request=True), context)
+    with services.turns.taken(context.remaining()):
+        result = await pipeline.search(replace(request, include_engine_request=True), context)
     services.measure(result)
     return result_json(result, request.rank_constant)
 

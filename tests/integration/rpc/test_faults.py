@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.engines.opensearch import bulk
-from tests.benchmarks.faults import TAMPERINGS, Row, tampered, together
+from tests.benchmarks.faults.answers import TAMPERINGS, tampered
+from tests.benchmarks.faults.row import Row
+from tests.benchmarks.faults.together import together
 
 
 @pytest.mark.parametrize("fault", TAMPERINGS)

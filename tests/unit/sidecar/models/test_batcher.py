@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import pytest
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code
+from sidecar.models import batcher as batching
 from sidecar.models.admission import BatchOptions
 from sidecar.models.batcher import Batcher
 from sidecar.protocols import BatchObserver
@@ -73,6 +75,29 @@ async def test_results_are_the_models_own_in_order() -> None:
     assert [r.encoding.weights for r in results if isinstance(r, Encoded)] == [e.weights for e in alone]
     assert len(results) == 50
     assert max(len(b) * max(b) for b in model.batches[:-1]) <= 16
+
+
+async def test_nothing_is_kept_of_a_call_that_was_answered() -> None:
+    async with batcher(FakeModel()) as running:
+        encoded = await running.encode(texts(50), "document", lane="ingest")
+        first = encoded[0]
+        assert isinstance(first, Encoded)
+        assert first.encoding.embeddings is not None
+        left = weakref.ref(first.encoding.embeddings.vectors)
+        del encoded, first
+        await until(lambda: left() is None)
+
+
+async def test_memory_is_given_back_once_after_work_and_not_during_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[float] = []
+    monkeypatch.setattr(batching.memory, "trim", lambda: trimmed.append(0.0))
+    monkeypatch.setattr(batching, "REST", 0.05)
+    async with batcher(FakeModel()) as running:
+        await until(lambda: len(trimmed) == 1)
+        await asyncio.sleep(0.2)
+        assert len(trimmed) == 1
+        await running.encode(texts(3), "query", lane="query")
+        await until(lambda: len(trimmed) == 2)
 
 
 async def test_callers_share_a_batch() -> None:

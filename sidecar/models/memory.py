@@ -1,0 +1,38 @@
+"""Memory that the C library keeps after it was freed: how much it may be, and giving it back."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
+_ARENAS = 2
+
+
+def bound(environment: Mapping[str, str] = os.environ) -> bool:
+    """Let all threads share two of glibc's arenas, unless MALLOC_ARENA_MAX says otherwise; whether that was done.
+
+    By default each thread may get its own, up to eight for each core, and each keeps the most that it ever needed.
+    Arenas that exist stay: to be called before threads are begun.
+    """
+    mallopt = _glibc("mallopt")
+    return mallopt is not None and "MALLOC_ARENA_MAX" not in environment and bool(mallopt(_ARENA_MAX, _ARENAS))
+
+
+def trim() -> bool:
+    """Give what is free back to the system; whether there was any. It takes milliseconds, without Python's lock.
+
+    glibc does so by itself only with what lies at the end of an arena.
+    """
+    malloc_trim = _glibc("malloc_trim")
+    return malloc_trim is not None and bool(malloc_trim(0))
+
+
+def _glibc(name: str) -> ctypes._NamedFuncPointer | None:
+    """A function that other C libraries lack."""
+    try:
+        found: ctypes._NamedFuncPointer | None = getattr(ctypes.CDLL(None), name, None)
+    except (OSError, TypeError):  # TypeError on Windows, where there is no handle of the program itself
+        return None
+    return found

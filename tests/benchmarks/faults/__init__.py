@@ -1,0 +1,46 @@
+"""What breaks, and what becomes of documents and searches then: ``make prove SECTION=faults``.
+
+One row for each fault, on the embedded engine with a sidecar that is killed and suspended, and on the cluster's engine
+against a cluster whose answers are tampered with. No row may lose a document that was acknowledged, and none may fail
+without a kind. All of it runs on loopback, in about two minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.faults.answers import TAMPERINGS, tampered
+from tests.benchmarks.faults.doors import tokens
+from tests.benchmarks.faults.row import DOCUMENTS, Row
+from tests.benchmarks.faults.signals import during
+from tests.benchmarks.faults.together import together
+
+__all__ = ["measure", "rows"]
+
+
+async def rows(*, processes: bool = True) -> list[Row]:
+    """All rows; those with processes of their own take most of the time."""
+    found = [await tampered(fault) for fault in TAMPERINGS]
+    with tempfile.TemporaryDirectory() as folder:
+        found += await together(Path(folder))
+    if processes:
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            for work in ("feed", "backfill", "search"):
+                with tempfile.TemporaryDirectory() as folder:
+                    found.append(await during(Path(folder), f"{number.name} during {work}", number, work))
+        with tempfile.TemporaryDirectory() as folder:
+            found += await tokens(Path(folder))
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """The table; a row that is not sound stops the run."""
+    found = asyncio.run(rows())
+    if broken := [row.fault for row in found if not row.is_sound]:
+        raise SystemExit(f"not sound: {', '.join(broken)}")
+    return {"documents": DOCUMENTS, "rows": [{**asdict(row), "errors": sorted(set(row.errors))} for row in found]}

@@ -1,0 +1,61 @@
+"""What glibc keeps is bounded and given back; elsewhere nothing happens."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from sidecar.models import memory
+
+has_glibc = pytest.mark.skipif(sys.platform != "linux" or memory._glibc("malloc_trim") is None, reason="needs glibc")
+
+# Fills the heap with blocks that glibc maps one by one only above 128 KiB, and frees all but the last of each hundred.
+FILL = """
+import ctypes
+from pathlib import Path
+from sidecar.models import memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+blocks = [libc.malloc(64 << 10) for _ in range(2000)]
+for block in blocks:
+    ctypes.memset(block, 1, 64 << 10)
+full = resident()
+for place, block in enumerate(blocks):
+    if place % 100 != 99:
+        libc.free(block)
+freed = resident()
+assert memory.trim()
+print(full - freed, freed - resident())
+"""
+
+
+@has_glibc
+def test_what_was_freed_goes_back() -> None:
+    done = subprocess.run([sys.executable, "-c", FILL], check=True, capture_output=True, text=True)
+    by_free, by_trim = map(int, done.stdout.split())
+    assert by_free < 10_000  # KiB of 128,000: what lies between blocks that are in use stays
+    assert by_trim > 100_000
+
+
+@has_glibc
+def test_arenas_are_bounded_unless_the_environment_says_how_many() -> None:
+    assert not memory.bound({"MALLOC_ARENA_MAX": "8"})
+    code = "from sidecar.models import memory; print(memory.bound({}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
+    assert not memory.bound({})
+    assert not memory.trim()
