@@ -210,6 +210,7 @@ async def _pipelines(http: Http, found: Sequence[IndexFacts]) -> _Pipelines:
     for path, name in ours.items():
         callers = [one for one, body in known.get("_ingest", {}).items() if one != name and _calls(body, name)]
         users = [f"pipeline {one}" for one in callers] or await _others(http, name, [each.name for each in found])
+        users = users or await _templates(http, name)
         if users:
             remains.append(f"pipeline {name}: {users[0]} uses it too")
         else:
@@ -268,6 +269,24 @@ async def _others(http: Http, pipeline: str, indices: Sequence[str]) -> list[str
         ]
 
 
+async def _templates(http: Http, pipeline: str) -> list[str]:
+    """Templates whose next indices will have a pipeline by default: without it they would take no document."""
+    kinds = [("index_template", "index_templates"), ("component_template", "component_templates")]
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for kind, listed in kinds:
+        reply = await _asked(http, Request("GET", f"/_{kind}"), what="templates")
+        if reply is None:
+            return ["perhaps a template that these credentials do not see"]
+        with answers.reading("templates"):
+            said = kind.replace("_", " ")
+            found += [(f"{said} {one['name']}", one[kind].get("template", {})) for one in reply[listed]]
+    legacy = await _known(http, Request("GET", "/_template"), what="templates")
+    found += [(f"legacy template {name}", body) for name, body in legacy.items()]
+    with answers.reading("templates"):
+        settings = {name: templates.flat(body.get("settings", {})) for name, body in found}
+        return [name for name, held in settings.items() if any(held.get(one) == pipeline for one in _PIPELINES)]
+
+
 async def _prepared(http: Http, each: IndexFacts) -> str:
     """The index that an upgrade prepared to follow this one and that serves nobody; "" where there is none."""
     name = str(each.meta.get(UPGRADE, {}).get("successor", ""))
@@ -282,10 +301,15 @@ async def _prepared(http: Http, each: IndexFacts) -> str:
 
 async def _known(http: Http, request: Request, *, what: str) -> Mapping[str, Any]:
     """A reply; {} where there is nothing to answer with, or the caller must not read it."""
+    reply = await _asked(http, request, what=what)
+    return {} if reply is None else answers.objects(reply, what)
+
+
+async def _asked(http: Http, request: Request, *, what: str) -> Any:  # noqa: ANN401  # any reply
+    """A reply; None where there is none, or the caller must not read it."""
     try:
-        reply = answers.objects(await http.send(request, what=what), what)
+        return await http.send(request, what=what)
     except ChercheError as error:
         if error.code in (Code.NOT_FOUND, Code.PERMISSION_DENIED):
-            return {}
+            return None
         raise
-    return reply

@@ -30,6 +30,7 @@ class Cluster:
     pipelines: dict[str, Any] = field(default_factory=dict)
     indices: dict[str, Any] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+    templates: dict[str, Any] = field(default_factory=dict)
     restless: bool = False
     done: list[str] = field(default_factory=list)
 
@@ -42,6 +43,12 @@ class Cluster:
         if request.path == "/books/_settings/index.final_pipeline" or request.path == "/books/_settings":
             if request.method == "GET":
                 return {"books": {"settings": self.settings}}
+        elif request.path in ("/_index_template", "/_component_template", "/_template"):
+            kind = request.path[2:]
+            if kind == "template":
+                return self.templates.get(kind, {})
+            named = self.templates.get(kind, {}).items()
+            return {f"{kind}s": [{"name": name, kind: {"template": template}} for name, template in named]}
         elif request.path == "/_all/_settings":
             return {"books": {"settings": self.settings}, **self.others}
         elif request.path == "/books/_stats/docs,indexing":
@@ -212,6 +219,23 @@ async def test_a_pipeline_that_another_one_runs_is_not_deleted() -> None:
     cluster.pipelines = {"enc": {"processors": [{"cherche_encode": {}}]}, "outer": outer}
     removed = await engine(FakeTransport(cluster)).remove("books")
     assert removed.remains == ("pipeline enc: pipeline outer uses it too",)
+    assert cluster.done == ["PUT /books/_settings"]
+
+
+@pytest.mark.parametrize("kind", ["index_template", "component_template", "template"])
+@pytest.mark.parametrize("setting", ["default_pipeline", "search.default_pipeline"])
+async def test_a_pipeline_that_indices_to_come_will_have_is_not_deleted(kind: str, setting: str) -> None:
+    processors = {"processors": [{"cherche_encode": {}}], "request_processors": [{"cherche_query": {}}]}
+    cluster = Cluster({"a": (1, {"title": "x"})}, settings={f"index.{setting}": "enc"}, pipelines={"enc": processors})
+    nested: Any = "enc"
+    for key in reversed(setting.split(".")):
+        nested = {key: nested}
+    cluster.templates = {
+        kind: {"logs": {"settings": {"index": nested}}, "other": {"settings": {"index": {"a": "enc"}}}}
+    }
+    removed = await engine(FakeTransport(cluster)).remove("books")
+    said = f"{kind.replace('_', ' ')} logs" if kind != "template" else "legacy template logs"
+    assert removed.remains == (f"pipeline enc: {said} uses it too",)
     assert cluster.done == ["PUT /books/_settings"]
 
 
