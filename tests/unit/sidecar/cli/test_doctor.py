@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +20,9 @@ from sidecar.values.documents import StoredDocument
 from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import EngineInfo, Fingerprint, IndexMeta, IndexReport, IndexStats, TextField
 from tests.unit.sidecar.cli.conftest import Command
+
+if TYPE_CHECKING:
+    from sidecar.client.client import Client
 
 
 def test_doctor_passes_an_index_and_reports_a_missing_one(articles: Command) -> None:
@@ -76,6 +80,17 @@ def dumped(source: dict[str, Any], **changes: Any) -> DumpedDocument:
 def test_a_text_is_compared_with_what_was_encoded_of_it(document: DumpedDocument, is_other: bool) -> None:
     """What waits, and what lost its weights, is counted elsewhere."""
     assert has_other_text(document, REPORT) is is_other
+
+
+async def test_documents_with_another_text_are_to_be_mended_by_a_backfill() -> None:
+    class Held:
+        async def dump_index(self, index: str, *, sample: int) -> AsyncIterator[DumpedDocument]:
+            for source in ({"text": "sky"}, {"text": "sea"}):
+                yield dumped(source)
+
+    found = await doctor_module._compared(cast("Client", Held()), "books", REPORT, False)
+    assert (found.is_ok, found.next_step) == (False, "cherche backfill books")
+    assert "text of 2 documents, a sample, compared with what was encoded: 1 have another one" in found.detail
 
 
 def test_doctor_compares_a_sample_or_every_document(articles: Command) -> None:
