@@ -25,6 +25,7 @@ from sidecar.errors import Code
         (429, "circuit_breaking_exception", "heap", Code.RESOURCE_EXHAUSTED),
         (429, "", "slow down", Code.RESOURCE_EXHAUSTED),
         (404, "index_not_found_exception", "no such index [x]", Code.NOT_FOUND),
+        (400, "routing_missing_exception", "routing is required for [x]/[1]", Code.INVALID_ARGUMENT),
         (404, "search_context_missing_exception", "gone", Code.FAILED_PRECONDITION),
         (400, "mapper_parsing_exception", "bad", Code.INVALID_ARGUMENT),
         (400, "strict_dynamic_mapping_exception", "bad", Code.INVALID_ARGUMENT),
