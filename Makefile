@@ -22,7 +22,12 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+# Optional: without a C compiler MaxSim is numpy's, and its tests are skipped.
+KERNEL := cherche_models/kernel/maxsim.so
+$(KERNEL): cherche_models/kernel/maxsim.c cherche_models/kernel/build.py $(READY)
+	-$(BIN)/python -m cherche_models.kernel.build
+
+test: lint $(KERNEL)
 	$(BIN)/python -m pytest
 
 proto: $(READY)
@@ -37,7 +42,7 @@ plugin: $(READY)
 cluster: $(READY)
 	$(BIN)/cherche cluster up
 
-bench: $(READY)
+bench: $(READY) $(KERNEL)
 	$(BIN)/python -m tests.benchmarks
 
 # One section alone, in minutes: make prove SECTION=fuzz

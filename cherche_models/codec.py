@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cherche_models import scores
 from cherche_models.codes import frame
 from cherche_models.codes.base import Codec
 from cherche_models.codes.codebook import Codebook
@@ -20,7 +21,8 @@ from cherche_models.codes.header import VERSION, CodecError
 from cherche_models.codes.pool import pool
 from cherche_models.codes.table import CODECS
 from cherche_models.codes.terms import pack_terms, unpack_terms
-from cherche_models.scores import Packed, offsets
+from cherche_models.kernel import library
+from cherche_models.scores import Packed, Scores, offsets
 from cherche_models.types import Floats, TokenEmbeddings
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "CodesHeader",
     "Form",
     "codes_header",
+    "maxsim",
     "pack_codes",
     "pack_terms",
     "transcode",
@@ -192,6 +195,34 @@ def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[
             readable.append(found)
             sizes[i] = found.body.tokens
     return Packed(frame.decode(readable, dim or 0), offsets(sizes)), failures
+
+
+def maxsim(query: TokenEmbeddings, items: Sequence[bytes | None]) -> Scores:
+    """MaxSim of one query with the codes of each document: what a rerank computes on a CPU.
+
+    Int8 codes are read by the compiled kernel where there is one (`cherche_models.kernel`), whose scores
+    are those of numpy to 1e-5. Everything else is unpacked, see `unpack_many`.
+
+    Returns
+    -------
+    float32 array, shape (items,)
+        -inf where there are no codes, none that can be read, none of the query's width, or no tokens.
+
+    >>> one = pack_codes(TokenEmbeddings(np.array([[1.0, -0.5]], dtype=np.float32)))
+    >>> query = TokenEmbeddings(np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32))
+    >>> maxsim(query, [one, None, b"?"]).round(2).tolist()
+    [0.5, -inf, -inf]
+    """
+    found = np.full(len(items), -np.inf, np.float32)
+    rest = np.array([item is not None for item in items], np.bool_)
+    if kernels := library.installed().kernels:
+        found, scored = kernels[-1].maxsim(query.vectors, items)
+        rest &= ~scored
+    if rest.any():
+        places = np.flatnonzero(rest).tolist()
+        packed, _ = unpack_many([items[place] for place in places], query.dim)
+        found[places] = scores.maxsim(query, packed)
+    return found
 
 
 def codes_header(data: bytes) -> CodesHeader:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cherche_models.codes import codebook
+from cherche_models.kernel.library import described
 from cherche_models.types import Encoding, Floats, TermWeights, TokenEmbeddings, Tokens
 from sidecar.protocols import Engine, Model
 from sidecar.values.model import Kind, ModelDescription
@@ -106,6 +107,7 @@ class FakeModel:
             max_query_length=self.max_length,
             device="cpu",
             dtype="float32",
+            maxsim=described() if self.late_interaction else "",
             vocabulary_size=len(vocabulary) if self.sparse else 0,
             vocabulary=vocabulary if self.sparse else (),
             codebook=book.digest if book is not None else "",

@@ -16,7 +16,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 settings.register_profile("cherche", deadline=None)
 settings.load_profile("cherche")
 
-NEEDS = ("data", "models", "java", "browser", "helm", "ray")
+NEEDS = ("data", "models", "java", "browser", "helm", "ray", "compiler")
 _REQUIRED = frozenset(filter(None, os.environ.get("CHERCHE_REQUIRE", "").split(",")))
 _TEST_DATA = os.environ.get("CHERCHE_TEST_DATA")
 _TEST_MODELS = os.environ.get("CHERCHE_TEST_MODELS")

@@ -19,7 +19,6 @@ from cherche_models.types import Encoding, TermWeights
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.setup import stored_bytes
 from sidecar.pipeline.chunks import PROBES, cut, merge, reach
-from sidecar.pipeline.context import numpy_maxsim
 from sidecar.pipeline.encode import NeuralPart, storable_weights
 from sidecar.pipeline.text import join
 from sidecar.protocols import Model
@@ -286,6 +285,6 @@ def _reranked(
     if encoding.embeddings is None or not len(encoding.embeddings) or not window.ids:
         return list(window.ids)
     held = [codes[corpus.column[key]] for key in window.ids]
-    late = numpy_maxsim(encoding.embeddings, held).astype(np.float64)
+    late = codec.maxsim(encoding.embeddings, held).astype(np.float64)
     fused = fuse.convex(window.scores, late, weight)
     return [window.ids[i] for i in fuse.order(fused, window.ids)]

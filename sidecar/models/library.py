@@ -12,7 +12,7 @@ from cherche_models import codec, scores
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.models import threads
-from sidecar.pipeline.context import MaxSim, numpy_maxsim
+from sidecar.pipeline.context import MaxSim
 from sidecar.values.model import Kind, ModelDescription
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def adapt_model(
 
 
 def maxsim_on(device: str | None = None) -> MaxSim:
-    """MaxSim where the models run: torch on an accelerator, numpy on a CPU.
+    """MaxSim where the models run: torch on an accelerator, the compiled kernel or numpy on a CPU.
 
     The device is looked for at the first call, when a model has brought torch in already.
 
@@ -305,12 +305,18 @@ def maxsim_on(device: str | None = None) -> MaxSim:
     return maxsim
 
 
+def _maxsim_of(device: str) -> str:
+    from cherche_models.kernel.library import described
+
+    return described() if device == "cpu" else f"torch on {device}"
+
+
 def _maxsim(device: str | None) -> MaxSim:
     from cherche_models.runtime.device import pick_device
 
     place = pick_device(device)
     if place.type == "cpu":
-        return numpy_maxsim
+        return codec.maxsim
 
     def on_device(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> scores.Scores:
         from cherche_models.runtime import torch_maxsim
@@ -382,6 +388,7 @@ def _description(name: str, model: models.Model) -> ModelDescription:
         device=str(model.device),
         dtype=dtype_name(model.dtype),
         dtype_reason=model.dtype_reason,
+        maxsim=_maxsim_of(model.device.type) if model.late_interaction else "",
         vocabulary_size=len(model.vocabulary),
         vocabulary=model.vocabulary,
         sparse_boost=model.sparse_boost,

@@ -18,17 +18,6 @@ from sidecar.values.index import Identity
 MaxSim = Callable[[TokenEmbeddings, Sequence[bytes | None]], scores.Scores]
 
 
-def numpy_maxsim(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> scores.Scores:
-    """MaxSim of a query with stored codes on the CPU.
-
-    Returns
-    -------
-    float32 array, shape (documents,); -inf where there are no codes, or none that can be read.
-    """
-    packed, _ = codec.unpack_many(codes, query.dim)
-    return scores.maxsim(query, packed)
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits of one call.
@@ -63,7 +52,7 @@ class Context:
     deadline : float or None
         On that clock.
     maxsim : callable
-        As `numpy_maxsim`, on the device of the sidecar.
+        As `codec.maxsim`, on the device of the sidecar.
     sleep : callable
         Waits so many seconds of that clock.
     codes_cache : CodesCache
@@ -76,7 +65,7 @@ class Context:
     clock: Callable[[], float] = time.monotonic
     deadline: float | None = None
     limits: Limits = field(default_factory=Limits)
-    maxsim: MaxSim = numpy_maxsim
+    maxsim: MaxSim = codec.maxsim
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     codes_cache: CodesCache = field(default_factory=CodesCache)
 

@@ -24,6 +24,7 @@ _SHOWN = (
     "device",
     "dtype",
     "dtype_reason",
+    "maxsim",
     "digest",
 )
 
@@ -57,6 +58,9 @@ class ModelDescription:
     device, dtype : str
     dtype_reason : str
         Why it computes in that type; empty where the type was named.
+    maxsim : str
+        What computes MaxSim with stored int8 codes: compiled code and its instructions, numpy and why, or a
+        device; empty without a late-interaction head.
     vocabulary_size : int
         0 without a sparse head.
     vocabulary : tuple of str
@@ -81,6 +85,7 @@ class ModelDescription:
     device: str = ""
     dtype: str = ""
     dtype_reason: str = ""
+    maxsim: str = ""
     vocabulary_size: int = 0
     vocabulary: tuple[str, ...] = ()
     sparse_boost: float = 1.0

@@ -18,7 +18,20 @@ from tests.benchmarks import shape
 ROOT = Path(__file__).parents[2]
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-NUMPY = ("types", "naming", "chunks", "grid", "prune", "codec", "codes", "scores", "fuse", "evaluate", "lexical")
+NUMPY = (
+    "types",
+    "naming",
+    "chunks",
+    "grid",
+    "prune",
+    "codec",
+    "codes",
+    "scores",
+    "fuse",
+    "kernel",
+    "evaluate",
+    "lexical",
+)
 """Modules of `cherche_models` that the whole sidecar may import."""
 TORCH = (
     "cherche_models.backbone",

@@ -25,12 +25,15 @@ def test_maxsim(vector: dict[str, Any]) -> None:
     assert failures == {}
     [score] = scores.maxsim(TokenEmbeddings(query.astype(np.float32)), packed)
     assert score == pytest.approx(vector["maxsim"], abs=1e-5)
+    [score] = codec.maxsim(TokenEmbeddings(query.astype(np.float32)), [b64decode(vector["codes"])])
+    assert score == pytest.approx(vector["maxsim"], abs=1e-5)
 
 
 @pytest.mark.parametrize("data", MAXSIM["refused"])
 def test_refused_codes(data: str) -> None:
     _, failures = codec.unpack_many([b64decode(data)], 8)
     assert "token codes" in str(failures[0])
+    assert codec.maxsim(TokenEmbeddings(np.ones((3, 8), np.float32)), [b64decode(data)]).tolist() == [-np.inf]
 
 
 @pytest.mark.parametrize("vector", FUSION["vectors"])

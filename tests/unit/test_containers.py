@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cherche_models.kernel import library
 from sidecar import config
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +24,16 @@ def compose() -> dict[str, dict[str, dict[str, object]]]:
     return loaded
 
 
-def instructions() -> list[tuple[str, str]]:
+def instructions(stage: int = -1) -> list[tuple[str, str]]:
+    """What a stage of the Dockerfile does, by default the last one, which is the image."""
     text = DOCKERFILE.read_text().replace("\\\n", " ")
     lines = [line.split("#")[0].strip() for line in text.splitlines() if not line.startswith("#")]
-    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line]
+    stages: list[list[tuple[str, str]]] = []
+    for name, words in (line.split(None, 1) for line in lines if line):
+        if name == "FROM":
+            stages.append([])
+        stages[-1].append((name, words))
+    return stages[stage]
 
 
 def test_docker_compose_accepts_it() -> None:
@@ -99,7 +107,7 @@ def test_the_images_steps_install_a_working_command(tmp_path: Path) -> None:
     source, target = tmp_path / "src", tmp_path / "site"
     source.mkdir()
     for name, text in instructions():
-        if name == "COPY":
+        if name == "COPY" and not text.startswith("--from=kernel "):
             _copy(text.split(), source)
     assert ("RUN", "pip install --no-cache-dir .") in instructions()
     install = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), "."]
@@ -110,6 +118,20 @@ def test_the_images_steps_install_a_working_command(tmp_path: Path) -> None:
     file, version = done.stdout.splitlines()
     assert file.startswith(str(target))
     assert version.startswith("cherche, version ")
+
+
+def test_the_kernels_stage_compiles_what_the_image_takes(tmp_path: Path, require: Callable[[str, str], None]) -> None:
+    [base, _, copied, made] = instructions(0)
+    assert (base[1].split()[0], copied) == (instructions()[0][1], ("COPY", "cherche_models/kernel /kernel"))
+    assert made == ("RUN", "python /kernel/build.py")
+    site = "/usr/local/lib/python3.12/site-packages/cherche_models/kernel/"
+    assert ("COPY", f"--from=kernel /kernel/maxsim.so {site}") in instructions()
+    assert instructions()[0][1] == "python:3.12-slim"
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        require("compiler", "there is no C compiler")
+    shutil.copytree(ROOT / "cherche_models" / "kernel", tmp_path / "kernel", ignore=shutil.ignore_patterns("*.so"))
+    subprocess.run([sys.executable, str(tmp_path / "kernel" / "build.py")], cwd=tmp_path, check=True)
+    assert library.load(tmp_path / "kernel" / "maxsim.so").kernels
 
 
 def _copy(words: list[str], source: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from cherche_models import codec, scores
 from cherche_models.codes import codebook
+from cherche_models.kernel import library
 from cherche_models.types import TokenEmbeddings
 from tests.property.strategies import unit
 
@@ -79,3 +80,42 @@ def test_chunks_are_pooled_by_themselves():
     first = codec.unpack_codes(codec.pack_codes(TokenEmbeddings(vectors[:4]), "pool2+residual4", book=BOOK))
     np.testing.assert_allclose(codec.unpack_codes(data).vectors[:2], first.vectors, atol=1e-6)
     assert codec.codes_header(codec.transcode(data, "residual1", BOOK)).chunks == (2, 3)
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def way(request, monkeypatch):
+    """Each MaxSim that there may be."""
+    if request.param == "numpy":
+        monkeypatch.setattr(library, "installed", lambda: library.Loaded(reason="the kernel was not compiled"))
+    elif not library.installed().kernels:
+        pytest.skip(library.installed().reason)
+
+
+@pytest.mark.usefixtures("way")
+def test_maxsim_is_that_of_the_unpacked_codes():
+    vectors = [TokenEmbeddings(unit(seed, tokens)) for seed, tokens in enumerate((5, 1, 40, 9))]
+    names = ["int8", "residual4", "pool2+int8", "residual1"]
+    items = [codec.pack_codes(one, name, book=BOOK) for one, name in zip(vectors, names, strict=True)]
+    query = TokenEmbeddings(unit(9, 20))
+    expected = [scores.maxsim(query, scores.pack([codec.unpack_codes(item)]))[0] for item in items]
+    np.testing.assert_allclose(codec.maxsim(query, items), expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("way")
+def test_maxsim_of_what_has_none_is_unknown():
+    query = embeddings([0.6, 0.8])
+    empty, narrow = codec.pack_codes(TokenEmbeddings(np.empty((0, 2), np.float32))), codec.pack_codes(embeddings([1.0]))
+    found = codec.maxsim(query, [CODES, CODES[:-1], None, b"", narrow, empty, CODES])
+    assert found.tolist() == [pytest.approx(0.2, abs=0.01), *[-np.inf] * 5, found[0]]
+    assert codec.maxsim(query, []).shape == (0,)
+    assert codec.maxsim(query, [None, None]).tolist() == [-np.inf] * 2
+    assert codec.maxsim(TokenEmbeddings(np.empty((0, 2), np.float32)), [CODES]).tolist() == [-np.inf]
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dim", [512, 513])
+def test_maxsim_of_wide_vectors(dim):
+    vectors = unit(1, 30, dim)
+    expected = (unit(2, 20, dim) @ codec.unpack_codes(codec.pack_codes(TokenEmbeddings(vectors))).vectors.T).max(axis=1)
+    found = codec.maxsim(TokenEmbeddings(unit(2, 20, dim)), [codec.pack_codes(TokenEmbeddings(vectors))])
+    assert found[0] == pytest.approx(expected.sum(), abs=1e-5)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from click.testing import CliRunner
 
+from cherche_models.kernel.library import described
 from sidecar.cli import cherche
 from sidecar.cli import doctor as doctor_module
 from sidecar.cli.doctor import has_other_text
@@ -29,6 +30,8 @@ def test_doctor_passes_an_index_and_reports_a_missing_one(articles: Command) -> 
     report = articles.json("doctor", "articles")
     assert report["ok"]
     assert {"environment", "torch", "model fake", "engine", "index articles"} <= {c["what"] for c in report["checks"]}
+    [model] = [check for check in report["checks"] if check["what"] == "model fake"]
+    assert model["detail"].endswith(f"; MaxSim: {described()}")
     found = articles.json("doctor", "nowhere", code=1)
     (finding,) = [check for check in found["checks"] if not check["is_ok"]]
     assert "cherche setup nowhere" in finding["next_step"]

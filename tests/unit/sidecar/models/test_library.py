@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cherche_models.kernel.library import described
 from sidecar.errors import ChercheError, Code
 from sidecar.models import library as models
 from tests import checkpoints
@@ -36,6 +37,7 @@ def test_importing_it_loads_no_torch() -> None:
 def test_what_a_loaded_model_says_of_itself(folder: Path) -> None:
     info = models.load_model("mine", folder, device="cpu", dtype="fp32").info
     assert (info.name, info.architecture, info.device, info.dtype) == ("mine", "joint", "cpu", "fp32")
+    assert info.maxsim == described()
     assert (info.sparse, info.late_interaction, info.dim) == (True, True, 8)
     assert info.vocabulary == tuple(checkpoints.vocabulary())
     assert (info.max_document_length, info.max_query_length) == (checkpoints.POSITIONS, checkpoints.POSITIONS)

@@ -12,7 +12,6 @@ import pytest
 from cherche_models import codec
 from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError, Code, overloaded, unavailable
-from sidecar.pipeline.context import numpy_maxsim
 from sidecar.testing import FakeModel
 from sidecar.values.index import TextField
 from sidecar.values.search import RerankStatus, SearchResult
@@ -154,7 +153,7 @@ async def test_time_that_runs_out_in_maxsim_keeps_the_first_stage(ready: Any) ->
 
     def slow(query: TokenEmbeddings, codes: Sequence[bytes | None]) -> Any:
         gate.wait(10)
-        return numpy_maxsim(query, codes)
+        return codec.maxsim(query, codes)
 
     now = asyncio.get_running_loop().time()
     world = ready.with_context(maxsim=slow, clock=asyncio.get_running_loop().time, deadline=now + 0.05)

@@ -1,0 +1,79 @@
+"""Compiles `maxsim.c` into the library that `cherche_models.kernel.library` loads.
+
+A source checkout compiles it in place with ``python -m cherche_models.kernel.build``; wheels through `hook`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SOURCE = FOLDER / "maxsim.c"
+LIBRARY = "maxsim.so"
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = (
+    *("-std=c11", "-O3", "-shared", "-fPIC", "-fvisibility=hidden"),
+    *("-ffp-contract=off", "-fno-math-errno"),  # sums as they are written, on every platform
+)
+
+
+class BuildError(Exception):
+    """Why there is no library, in one sentence; the package works without."""
+
+
+def digest() -> str:
+    """What tells a library whether it was compiled from the source as it is now."""
+    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+
+
+def compiler(environment: Mapping[str, str] = os.environ) -> str:
+    """The C compiler, from CC or the search path.
+
+    Raises
+    ------
+    BuildError
+        If there is none.
+    """
+    names = [environment["CC"]] if environment.get("CC") else COMPILERS
+    for name in names:
+        if found := shutil.which(name, path=environment.get("PATH")):
+            return found
+    raise BuildError(f"no C compiler: none of {', '.join(names)} is on the search path")
+
+
+def build(folder: Path = FOLDER, environment: Mapping[str, str] = os.environ) -> Path:
+    """Compile the library into a folder.
+
+    Returns
+    -------
+    Path of the library. It replaces an older one at once, for a process may be reading that.
+
+    Raises
+    ------
+    BuildError
+        If there is no compiler, or it fails.
+    """
+    program, library = compiler(environment), folder / LIBRARY
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        made = Path(place) / LIBRARY
+        options = [*FLAGS, f'-DCHERCHE_SOURCE="{digest()}"', str(SOURCE), "-o", str(made), "-lm"]
+        done = subprocess.run([program, *options], capture_output=True, text=True, check=False)
+        if done.returncode or not made.is_file():
+            reason = done.stderr.strip().splitlines()[:1] or ["it wrote nothing"]
+            raise BuildError(f"{Path(program).name} failed: {reason[0]}")
+        made.replace(library)
+    return library
+
+
+if __name__ == "__main__":
+    try:
+        print(build())
+    except BuildError as error:
+        sys.exit(str(error))

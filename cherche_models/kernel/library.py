@@ -1,0 +1,117 @@
+"""The compiled kernel, if there is one: scores documents straight from the bytes of their codes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint8, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cherche_models.kernel.build import FOLDER, LIBRARY, digest
+from cherche_models.types import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """One way of a library to compute, by the instructions that it uses.
+
+    Attributes
+    ----------
+    name : str
+        plain, avx2 or avx512vnni.
+    """
+
+    name: str
+    _path: int
+    _library: ctypes.CDLL
+
+    def maxsim(self, query: Floats, items: Sequence[bytes | None]) -> tuple[Floats, NDArray[np.bool_]]:
+        """MaxSim of a query with those documents that have sound int8 codes of its width.
+
+        The GIL is free meanwhile.
+
+        Parameters
+        ----------
+        query : float32 array, shape (query tokens, dim)
+        items : sequence of bytes or None
+            Codes of each document.
+
+        Returns
+        -------
+        scores : float32 array, shape (items,)
+            -inf for documents without tokens, and for those that were not scored.
+        scored : bool array, shape (items,)
+            False for other codecs, other widths, damaged codes and None; for all where the query has no
+            tokens, is not finite, or is wider than 512.
+        """
+        vectors, count = np.ascontiguousarray(query, np.float32), len(items)
+        lengths = np.fromiter((0 if item is None else len(item) for item in items), np.int64, count)
+        found, scored = np.full(count, -np.inf, np.float32), np.zeros(count, np.bool_)
+        self._library.cherche_maxsim(
+            self._path,
+            vectors.ctypes.data_as(POINTER(c_float)),
+            *vectors.shape,
+            (c_char_p * count)(*items),  # addresses of the bytes themselves, which it keeps alive
+            lengths.ctypes.data_as(POINTER(c_int64)),
+            count,
+            found.ctypes.data_as(POINTER(c_float)),
+            scored.ctypes.data_as(POINTER(c_uint8)),
+        )
+        return found, scored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """What became of loading the library.
+
+    Attributes
+    ----------
+    kernels : tuple of Kernel
+        Those that this processor can run, the plainest first.
+    reason : str
+        Why there is none.
+    """
+
+    kernels: tuple[Kernel, ...] = ()
+    reason: str = ""
+
+
+def load(path: Path = FOLDER / LIBRARY) -> Loaded:
+    """Load a library, and never fail: whoever has none computes with numpy.
+
+    A library that was compiled from another source than the one beside it is left alone.
+    """
+    if not path.is_file():
+        return Loaded(reason="the kernel was not compiled")
+    try:
+        library = ctypes.CDLL(str(path))
+        library.cherche_source.restype = library.cherche_path.restype = c_char_p
+        library.cherche_path.argtypes = [c_int32]
+        library.cherche_maxsim.restype = c_int32
+        library.cherche_maxsim.argtypes = [
+            *(c_int32, POINTER(c_float), c_int64, c_int64),
+            *(c_void_p, POINTER(c_int64), c_int64, POINTER(c_float), POINTER(c_uint8)),
+        ]
+        if library.cherche_source().decode() != digest():
+            return Loaded(reason="the kernel is older than its source: run python -m cherche_models.kernel.build")
+        names = [(path, library.cherche_path(path)) for path in range(8)]
+    except (OSError, AttributeError) as error:
+        return Loaded(reason=f"the kernel cannot be loaded: {error}")
+    return Loaded(tuple(Kernel(name.decode(), number, library) for number, name in names if name))
+
+
+@functools.cache
+def installed() -> Loaded:
+    """The library of this package, loaded once."""
+    return load()
+
+
+def described() -> str:
+    """Which MaxSim of stored int8 codes this process has: compiled for some instructions, or numpy's, and why."""
+    found = installed()
+    return f"compiled, {found.kernels[-1].name}" if found.kernels else f"numpy, since {found.reason}"
