@@ -54,6 +54,7 @@ interop: $(READY)
 	$(BIN)/python -m tests.contract.interop_clients
 	$(BIN)/python -m tests.contract.interop_short_list
 	$(BIN)/python -m tests.contract.interop_stubs
+	$(BIN)/python -m tests.contract.interop_adapters
 
 # Lints and renders the chart with helm itself, which Go builds once where it is not installed.
 HELM_VERSION ?= v3.19.4
