@@ -41,7 +41,7 @@ NODE = ["cohere-ai", "@langchain/cohere", "@langchain/core"]
 QUERY = "red car"
 DOCUMENTS = ["blue sky over the sea", "a red car on the road", "a car"]
 ORDER = [1, 2, 0]
-ALIASES = ("rerank-v3.5", "jina-reranker-v2-base-multilingual", "rerank-2.5")
+ALIASES = ("rerank-v3.5", "jina-reranker-v2-base-multilingual", "rerank-2.5", "Salesforce/Llama-Rank-V1")
 TOKEN = "interop"
 
 

@@ -121,6 +121,7 @@ litellm_case("hosted_vllm", f"hosted_vllm/{COHERE}")
 litellm_case("infinity, api_base …/infinity", f"infinity/{COHERE}", f"{URL}/infinity")
 litellm_case("voyage", f"voyage/{VOYAGE}")
 litellm_case("huggingface (TEI)", "huggingface/tei")
+litellm_case("together_ai, api_base …/v1", f"together_ai/{TOGETHER}", f"{URL}/v1")
 
 
 @case("litellm", "arerank, cohere")
