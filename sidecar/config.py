@@ -104,6 +104,8 @@ class Settings(Section):
     """cpu, cuda, cuda:1, mps, or auto for the best there is."""
     dtype: str = "auto"
     """float32, bfloat16, float16, or auto for the fastest that keeps the ranking."""
+    otel: bool = False
+    """Export traces and metrics of OpenTelemetry (extra otel), to where the standard OTEL_* variables say."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""
     notice: float = Field(default=1.0, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import SecretStr
 
+from sidecar import __version__
 from sidecar.client.client import Client
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
@@ -20,7 +22,7 @@ from sidecar.models import memory, threads
 from sidecar.models.admission import BatchOptions
 from sidecar.models.library import maxsim_on
 from sidecar.models.registry import Loader, Registry
-from sidecar.observe import logs
+from sidecar.observe import logs, telemetry
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.pipeline import Context, PageSigner
 from sidecar.pipeline import Limits as PipelineLimits
@@ -161,6 +163,9 @@ async def running(
     threads.one_for_maxsim()
     memory.bound()
     async with AsyncExitStack() as stack:
+        if settings.otel:
+            # In a thread: what is left is sent, and the collector may be slow.
+            stack.push_async_callback(asyncio.to_thread, telemetry.start(os.environ, __version__))
         if engine is None:
             engine = open_engine(settings)
             stack.push_async_callback(engine.aclose)

@@ -113,7 +113,8 @@ class ChercheRetriever(_Component):
         options: dict[str, Any] | None = None,
         content_fields: Sequence[str] = FIELDS,
     ) -> None:
-        super().__init__(server, token, authorization, timeout, ca, insecure)
+        # Not super(): the decorator makes another class of this one.
+        _Component.__init__(self, server, token, authorization, timeout, ca, insecure)
         self.index = index
         self.top_k = top_k
         self.options = options or {}
@@ -127,12 +128,14 @@ class ChercheRetriever(_Component):
             "options": self.options,
             "content_fields": self.content_fields,
         }
-        return default_to_dict(self, **self._connection(), **own)
+        saved: dict[str, Any] = default_to_dict(self, **self._connection(), **own)
+        return saved
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ChercheRetriever":
         """One with these parameters."""
-        return default_from_dict(cls, data)
+        made: ChercheRetriever = default_from_dict(cls, data)
+        return made
 
     @component.output_types(documents=list[Document])
     def run(
@@ -187,18 +190,20 @@ class ChercheRanker(_Component):
         top_k: int | None = None,
         model: str = "",
     ) -> None:
-        super().__init__(server, token, authorization, timeout, ca, insecure)
+        _Component.__init__(self, server, token, authorization, timeout, ca, insecure)
         self.top_k = top_k
         self.model = model
 
     def to_dict(self) -> dict[str, Any]:
         """Its parameters, for a pipeline that is saved."""
-        return default_to_dict(self, **self._connection(), top_k=self.top_k, model=self.model)
+        saved: dict[str, Any] = default_to_dict(self, **self._connection(), top_k=self.top_k, model=self.model)
+        return saved
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ChercheRanker":
         """One with these parameters."""
-        return default_from_dict(cls, data)
+        made: ChercheRanker = default_from_dict(cls, data)
+        return made
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:

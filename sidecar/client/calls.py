@@ -13,6 +13,7 @@ import grpc
 from google.rpc import status_pb2
 
 from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.observe import telemetry
 from sidecar.wire.status import from_status, to_code
 
 DETAILS = "grpc-status-details-bin"
@@ -63,7 +64,7 @@ class Calls:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 left = max(0.001, deadline - time.monotonic())
-                return await method(request, timeout=left, metadata=self._metadata)
+                return await method(request, timeout=left, metadata=self._headers())
             except grpc.aio.AioRpcError as failure:
                 error = self.error(failure)
                 pause = _pause(error, attempt)
@@ -74,7 +75,11 @@ class Calls:
 
     def stream(self, method: Any, request: Any) -> Any:  # noqa: ANN401  # grpc's stubs and messages
         """Begin a call that streams; it has no deadline of its own and is never repeated."""
-        return method(request, metadata=self._metadata)
+        return method(request, metadata=self._headers())
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call, and of the trace that it is a part of."""
+        return (*self._metadata, *telemetry.carried().items())
 
     async def responses(
         self,

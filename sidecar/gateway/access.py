@@ -27,7 +27,7 @@ from sidecar.gateway.errors import (
     response_of,
     too_large,
 )
-from sidecar.observe import logs
+from sidecar.observe import logs, telemetry
 from sidecar.observe.metrics import Metrics
 from sidecar.services import deadline_exceeded, defect, too_deep, unauthenticated
 
@@ -122,7 +122,8 @@ class AccessMiddleware:
             await send(message)
 
         code = Code.CANCELLED.value
-        with self._metrics.call(name) as ended:
+        traces = telemetry.http(scope["method"], name, scope["scheme"], Headers(scope=scope))
+        with traces as traced, self._metrics.call(name) as ended:
             try:
                 failure = await self._handle(name, scope, receive, recording)
                 # A response that has begun has its status already.
@@ -133,6 +134,7 @@ class AccessMiddleware:
                 pass
             finally:
                 ended(code)
+                traced(status)
                 seconds = round(time.monotonic() - started, 6)
                 self._log.info("request", method=name, status=status, code=code, seconds=seconds)
 

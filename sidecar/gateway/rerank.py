@@ -17,6 +17,7 @@ from sidecar.gateway.answers import answer
 from sidecar.gateway.encode import EncodedBatch, choose_encoder, encode, require_all, text_name, truncation_errors
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
 from sidecar.gateway.json_text import array, numbers
+from sidecar.observe import telemetry
 from sidecar.pipeline.encoded_texts import scorable_codes
 from sidecar.pipeline.fingerprint import codes_fingerprint
 from sidecar.protocols import Encoder
@@ -243,7 +244,8 @@ async def _scores(
     scores = np.full(count, -np.inf, np.float32)
     if documents.codes:
         places, codes = zip(*documents.codes.items(), strict=True)
-        scores[list(places)] = await asyncio.to_thread(services.base.maxsim, embeddings, list(codes))
+        with telemetry.stage("rerank"):
+            scores[list(places)] = await asyncio.to_thread(services.base.maxsim, embeddings, list(codes))
     services.metrics.stages(Timings(rerank=services.base.clock() - started))
     finite = np.isfinite(scores)
     # Rows have length 1, so no similarity is below -1 and no sum below minus the number of query tokens.

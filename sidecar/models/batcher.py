@@ -16,6 +16,7 @@ from sidecar.models import memory
 from sidecar.models.admission import Admission, BatchOptions
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
 from sidecar.models.queue import Job, JobQueue, padded_tokens
+from sidecar.observe import telemetry
 from sidecar.protocols import BatchObserver, Model
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
@@ -157,6 +158,8 @@ class Batcher:
             with self._admission.tokenizing(texts, kind, lane, max_length):
                 tokens = await self._tokenize(texts, kind, max_length)
             spent = self._clock() - started
+            if telemetry.has_stages():
+                telemetry.stage_of_past("tokenize", spent, 0.0, **self._described(len(texts), lane))
             return await self._encode(tokens, kind, lane, _left(timeout, spent), spent)
 
     async def encode_tokens(
@@ -219,7 +222,21 @@ class Batcher:
         if tickets:
             self._enqueue(tickets)
             await call.future
+            if telemetry.has_stages():
+                self._trace(call.outcomes, self._clock() - now, lane)
         return [outcome for outcome in call.outcomes if outcome is not None]
+
+    def _trace(self, outcomes: Sequence[Outcome | None], waited: float, lane: Lane) -> None:
+        """Spans of a call that entered the queue `waited` seconds ago; of its batches, from the first to the last."""
+        passes = [(one.queue, one.queue + one.encode) for one in outcomes if isinstance(one, Encoded)]
+        if passes:
+            described = self._described(len(passes), lane)
+            first, last = min(began for began, _ in passes), max(ended for _, ended in passes)
+            telemetry.stage_of_past("queue", waited, waited - first, **described)
+            telemetry.stage_of_past("encode", waited - first, waited - last, **described)
+
+    def _described(self, texts: int, lane: Lane) -> dict[str, str | int]:
+        return {"cherche.model": self._info.name, "cherche.lane": lane, "cherche.texts": texts}
 
     def _enqueue(self, tickets: Sequence[_Ticket]) -> None:
         with self._changed:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from sidecar.errors import ChercheError, Code, unavailable
+from sidecar.observe import telemetry
 from sidecar.pipeline import readiness
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.match_set import Membership
@@ -125,7 +127,8 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     query = replace(_engine_query(request, planned, encoded, context, with_terms), match_set=ran.match_set)
     query = replace(query, names=planned.own_names if others else (), others=others)
     try:
-        page = await context.engine.search(request.index, query)
+        with telemetry.stage("engine"):
+            page = await context.engine.search(request.index, query)
     except ChercheError:
         # An index that a switch deleted after the query was encoded fails the search.
         if await _is_other_now(request, planned, context):
@@ -138,7 +141,8 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         if page.pit:
             await context.engine.close_pit(page.pit)
         return None
-    ranked, codes = await _rank(page, planned, encoded, context.within(_SHARE))
+    with telemetry.stage("rerank") if planned.reranker else nullcontext():
+        ranked, codes = await _rank(page, planned, encoded, context.within(_SHARE))
     _refuse_another_order(ranked.outcome, planned)
     done = context.clock()
     token, ended = await _next_page(request, planned, page, query.size, ranked, context)

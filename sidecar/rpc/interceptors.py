@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from sidecar.errors import ChercheError, Code, invalid, overloaded
-from sidecar.observe import logs
+from sidecar.observe import logs, telemetry
 from sidecar.observe.metrics import Metrics
 from sidecar.rpc.call import Call
 from sidecar.rpc.messages import MessageReader, request_of
@@ -161,7 +161,11 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         started = time.monotonic()
         code = "UNKNOWN"
         self._calls += 1
-        with self._metrics.call(name) as ended:
+        metadata = dict(context.invocation_metadata() or ())
+        with (
+            telemetry.rpc(method.removeprefix("/"), metadata, streams=streams) as traced,
+            self._metrics.call(name) as ended,
+        ):
             try:
                 async with asyncio.timeout(None if streams else self._allowed(name, context)):
                     if self._calls > self._most:
@@ -190,6 +194,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             finally:
                 self._calls -= 1
                 ended(code)
+                traced(code)
                 self._log.info("call", method=name, code=code, seconds=round(time.monotonic() - started, 6))
 
     def _allowed(self, name: str, context: Call) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError, Code, invalid, item_name
+from sidecar.observe import telemetry
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
@@ -75,7 +76,8 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         options(SearchRequest)["rerank_weight"].check(weight, "rerank weight")
         self._services.check_items(len(request.hits))
         hits = [_hit(place, one) for place, one in enumerate(request.hits)]
-        ranked = await rerank_hits(hits, _embeddings(request.query), weight, ours)
+        with telemetry.stage("rerank"):
+            ranked = await rerank_hits(hits, _embeddings(request.query), weight, ours)
         seconds = ours.clock() - started
         timings = Timings(rerank=seconds, total=seconds)
         self._services.metrics.stages(timings)

@@ -10,6 +10,7 @@ import numpy as np
 
 from cherche_models import codec, scores
 from sidecar.errors import ChercheError, Code, invalid, item_name, naming, precondition
+from sidecar.observe import telemetry
 from sidecar.pb.cherche.v1 import reranker_pb2, reranker_pb2_grpc
 from sidecar.pipeline import Context
 from sidecar.pipeline.encoded_texts import scorable_codes
@@ -50,7 +51,8 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
         query = await self._query(request.query, encoder, ours)
         documents = await self._documents(request, encoder, ours)
         encoded = ours.clock()
-        scored = await asyncio.to_thread(_score, query, documents, ours)
+        with telemetry.stage("rerank"):
+            scored = await asyncio.to_thread(_score, query, documents, ours)
         errors = [document.error for document in documents]
         self._services.count("Rerank", errors, sum(document.truncated for document in documents))
         ended = ours.clock()

@@ -346,6 +346,7 @@ which would end up in logs — send them as an identity, or configure a service 
     async def _dialect(self) -> Dialect:
         if self._known.dialect is None:
             self._known.dialect = choose(await self._http.send(Request("GET", "/"), what="cluster"))
+            self._http.described["db.system.name"] = self._known.dialect.product
         return self._known.dialect
 
     async def _weights(self, index: str) -> str:

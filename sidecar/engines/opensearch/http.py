@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from opensearchpy import AIOHttpConnection, AsyncOpenSearch
 from opensearchpy.exceptions import ConnectionError as NoConnection
@@ -15,7 +15,7 @@ from opensearchpy.exceptions import ConnectionTimeout, SerializationError, Trans
 from sidecar.engines.opensearch.errors import of_reply
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid, masked_address, precondition, unavailable
-from sidecar.observe import logs
+from sidecar.observe import logs, telemetry
 from sidecar.values.documents import Json
 from sidecar.values.index import Identity
 
@@ -67,12 +67,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """A connection pool and the identity whose credentials its requests carry."""
+    """A connection pool and the identity whose credentials its requests carry.
+
+    `described` is what spans of its requests say of the cluster; all identities share it.
+    """
 
     transport: Transport
     url: str
     identity: Identity
     timeout: float
+    described: dict[str, telemetry.Value] = field(default_factory=dict, compare=False)
 
     def acting_as(self, identity: Identity) -> Http:
         """Return the same pool with other credentials."""
@@ -94,6 +98,11 @@ class Http:
             What the cluster refused; UNAVAILABLE and DEADLINE_EXCEEDED where it did not answer.
         """
         seconds = self.timeout if timeout is None else timeout
+        described = {**self.described, "http.request.method": request.method}
+        with telemetry.db(*_operation(request), described) as outcome:
+            return await self._sent(request, what, seconds, outcome)
+
+    async def _sent(self, request: Request, what: str, seconds: float, outcome: telemetry.Outcome) -> JsonValue:
         try:
             return await self.transport.perform_request(
                 request.method,
@@ -113,6 +122,7 @@ class Http:
         except NoConnection as error:
             raise _no_connection(error, self.url, what) from error
         except TransportError as error:
+            outcome.error = outcome.attributes["db.response.status_code"] = str(error.status_code)
             raise of_reply(int(error.status_code), error.info, what) from error
         # Python's parser of JSON ends at the depth of its stack.
         except (SerializationError, RecursionError) as error:
@@ -121,7 +131,7 @@ class Http:
             ) from error
 
     def _headers(self, request: Request) -> dict[str, str]:
-        headers = {"content-type": _NDJSON if isinstance(request.body, bytes) else _JSON}
+        headers = {"content-type": _NDJSON if isinstance(request.body, bytes) else _JSON, **telemetry.carried()}
         if self.identity.authorization:
             headers["authorization"] = self.identity.authorization
         return headers
@@ -188,7 +198,21 @@ def connect(url: str, *, identity: Identity, ca_certs: str | None, verify: bool,
         pool_maxsize=POOL_SIZE,
         **security,
     )
-    return Http(client.transport, url, identity, timeout)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Http(client.transport, url, identity, timeout, {"server.address": parts.hostname, "server.port": port})
+
+
+def _operation(request: Request) -> tuple[str, str]:
+    """What a request does, and to which index; "" for none.
+
+    >>> [_operation(Request("POST", path)) for path in ("/articles/_search", "/_bulk")]
+    [('search', 'articles'), ('bulk', '')]
+    >>> _operation(Request("PUT", "/articles")), _operation(Request("GET", "/"))
+    (('put', 'articles'), ('get', ''))
+    """
+    parts = request.path.strip("/").split("/")
+    verb = next((part[1:] for part in parts if part.startswith("_")), request.method.lower())
+    return verb, "" if parts[0].startswith("_") else unquote(parts[0])
 
 
 def index_path(index: str, *rest: str) -> str:

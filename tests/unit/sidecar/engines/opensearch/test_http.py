@@ -6,15 +6,18 @@ import asyncio
 import io
 import json
 import socket
+from typing import Any
 
 import pytest
 import structlog
+from opensearchpy.exceptions import TransportError
 
 from sidecar.engines.opensearch import OpenSearchEngine
-from sidecar.engines.opensearch.http import Request, index_path
+from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.errors import ChercheError, Code
-from sidecar.observe import logs
+from sidecar.observe import logs, telemetry
 from sidecar.values.documents import StoredDocument
+from sidecar.values.index import Identity
 
 
 @pytest.mark.parametrize("name", ["", "*", "a,b", "_all", "-x", "a/b", "../x", "a b", "a?b", "<a-{now}>", "c:x"])
@@ -113,3 +116,40 @@ async def test_what_a_cluster_warns_of_is_logged_once_and_no_python_warning() ->
             await ours.aclose()
     [line] = map(json.loads, written.getvalue().splitlines())
     assert (line["level"], line["reason"]) == ("warning", "Loading the fielddata on the _id field is deprecated")
+
+
+async def test_requests_are_spans_and_carry_their_trace() -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK, of the extra otel, is not installed")
+    from tests.recorded import Recorded
+
+    class Answering:
+        def __init__(self) -> None:
+            self.headers: dict[str, Any] = {}
+
+        async def perform_request(self, method: str, url: str, **options: Any) -> Any:
+            self.headers = options["headers"]
+            if "broken" in url:
+                raise TransportError(503, "overloaded", {})
+            return {}
+
+        async def close(self) -> None: ...
+
+    transport, recorded = Answering(), Recorded()
+    http = Http(transport, "http://cluster:9200", Identity("Basic secret"), 1.0, {"db.system.name": "opensearch"})
+    try:
+        await http.send(Request("POST", "/articles/_search", {"query": {"match": {"a": "secret"}}}), what="index")
+        sent = transport.headers["traceparent"]
+        with pytest.raises(ChercheError):
+            await http.send(Request("POST", "/broken/_bulk", b"{}"), what="index")
+    finally:
+        telemetry.off()
+    search, bulk = recorded.spans["search articles"], recorded.spans["bulk broken"]
+    assert sent.startswith(f"00-{search.context.trace_id:032x}-{search.context.span_id:016x}-")
+    assert dict(search.attributes) == {
+        "db.system.name": "opensearch",
+        "db.operation.name": "search",
+        "db.collection.name": "articles",
+        "http.request.method": "POST",
+    }
+    assert bulk.attributes["db.response.status_code"] == bulk.attributes["error.type"] == "503"
+    assert "secret" not in search.to_json()

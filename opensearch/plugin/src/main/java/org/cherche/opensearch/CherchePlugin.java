@@ -35,6 +35,7 @@ import org.opensearch.plugins.SearchPipelinePlugin;
 import org.opensearch.plugins.SearchPlugin;
 import org.opensearch.repositories.RepositoriesService;
 import org.opensearch.rest.RestController;
+import org.opensearch.rest.RestHeaderDefinition;
 import org.opensearch.rest.RestHandler;
 import org.opensearch.script.ScriptService;
 import org.opensearch.search.fetch.FetchSubPhase;
@@ -184,6 +185,12 @@ public final class CherchePlugin extends Plugin
     @Override
     public List<ActionHandler<? extends ActionRequest, ? extends ActionResponse>> getActions() {
         return List.of(new ActionHandler<>(StatsAction.INSTANCE, StatsAction.Transport.class));
+    }
+
+    @Override
+    public Collection<RestHeaderDefinition> getRestHeaders() {
+        // Several values are joined instead of refused: a header of ours must not fail a request.
+        return Sidecar.TRACE.stream().map(name -> new RestHeaderDefinition(name, true)).toList();
     }
 
     @Override

@@ -50,6 +50,9 @@ class Sidecar implements Closeable {
     private static final Metadata.Key<String> AUTHORIZATION =
         Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
+    /** Headers of the trace that a search or a write belongs to (W3C Trace Context); they are copied into its context. */
+    static final List<String> TRACE = List.of("traceparent", "tracestate");
+
     /** How to reach the sidecars; {@code ca} is null for the JDK's trust store. */
     record Address(List<String> endpoints, boolean tls, Path ca, String token) {}
 
@@ -114,7 +117,7 @@ class Sidecar implements Closeable {
             });
             return;
         }
-        var bounded = stub.withDeadlineAfter(deadline.nanos(), TimeUnit.NANOSECONDS);
+        var bounded = traced(stub).withDeadlineAfter(deadline.nanos(), TimeUnit.NANOSECONDS);
         Futures.addCallback(method.apply(bounded), new FutureCallback<R>() {
             @Override
             public void onSuccess(R result) {
@@ -188,6 +191,18 @@ class Sidecar implements Closeable {
             .defaultServiceConfig(serviceConfig(to.endpoints().size()))
             .enableRetry()
             .build();
+    }
+
+    /** The stub with the headers of the caller's trace, if there is one. */
+    private PluginServiceFutureStub traced(PluginServiceFutureStub plain) {
+        var headers = new Metadata();
+        for (String name : TRACE) {
+            String value = context.getHeader(name);
+            if (value != null) {
+                headers.put(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER), value);
+            }
+        }
+        return headers.keys().isEmpty() ? plain : plain.withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers));
     }
 
     private static ClientInterceptor authorize(String token) {

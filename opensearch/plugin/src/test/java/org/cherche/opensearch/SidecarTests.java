@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyStore;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -59,6 +60,7 @@ class SidecarTests {
     );
     private final List<AutoCloseable> opened = new ArrayList<>();
     private final AtomicReference<String> authorization = new AtomicReference<>("");
+    private final AtomicReference<List<String>> trace = new AtomicReference<>();
     private final Breaker breaker = new Breaker(3, TimeUnit.HOURS.toNanos(1), System::nanoTime);
 
     @AfterEach
@@ -90,6 +92,7 @@ class SidecarTests {
                 public <Q, R> ServerCall.Listener<Q> interceptCall(ServerCall<Q, R> call, Metadata headers, ServerCallHandler<Q, R> next) {
                     String given = headers.get(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER));
                     authorization.set(given == null ? "" : given);
+                    trace.set(Sidecar.TRACE.stream().map(name -> headers.get(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER))).toList());
                     return next.startCall(call, headers);
                 }
             })
@@ -131,6 +134,21 @@ class SidecarTests {
         try (var socket = new ServerSocket(0)) {
             return "127.0.0.1:" + socket.getLocalPort();
         }
+    }
+
+    @Test
+    void passesTheCallersTraceOn() throws Exception {
+        Sidecar sidecar = sidecar(new Sidecar.Address(List.of(server(InsecureServerCredentials.create())), false, null, "secret"));
+        String parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        try (var ignored = pool.getThreadContext().stashContext()) {
+            pool.getThreadContext().putHeader("traceparent", parent);
+            pool.getThreadContext().putHeader("tracestate", "vendor=1");
+            call(sidecar, "hello");
+        }
+        assertEquals(List.of(parent, "vendor=1"), trace.get());
+        assertEquals("Bearer secret", authorization.get());
+        call(sidecar, "hello");
+        assertEquals(Arrays.asList(null, null), trace.get());
     }
 
     @Test
