@@ -124,10 +124,22 @@ def align(query: TokenEmbeddings, document: TokenEmbeddings) -> Alignment:
     """
     if len(document) == 0:
         raise ValueError("a document without tokens has no alignment")
-    _check_widths(query.dim, document.dim)
-    similarity = query.vectors @ document.vectors.T
+    similarity = similarities(query, document)
     tokens = similarity.argmax(axis=1)
     return Alignment(tokens.astype(np.int64), np.take_along_axis(similarity, tokens[:, None], axis=1)[:, 0])
+
+
+def similarities(query: TokenEmbeddings, document: TokenEmbeddings) -> Floats:
+    """Inner product of each query token with each document token, shape (query tokens, document tokens).
+
+    Raises
+    ------
+    ValueError
+        If the dimensions differ.
+    """
+    _check_widths(query.dim, document.dim)
+    found: Floats = query.vectors @ document.vectors.T
+    return found
 
 
 def _check_widths(query: int, documents: int) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from sidecar.cli.options import offered
-from sidecar.cli.output import excerpt, table
+from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
+from sidecar.cli.snippet import passage_lines, snippet
 from sidecar.values.curl import curl_command
-from sidecar.values.documents import Json
 from sidecar.values.options import options
 from sidecar.values.search import Explanation, Hit, RerankStatus, SearchRequest, SearchResult
 
@@ -87,8 +87,10 @@ def _printer(
         if request.include_engine_request:
             click.echo(curl_command(session.settings().url, result.engine_request or {}))
             return
-        print_hits(result.hits)
+        print_hits(result.hits, request.text)
         for hit in result.hits:
+            for line in passage_lines(hit):
+                click.echo(line)
             for field, fragments in hit.extra.get("highlight", {}).items():
                 click.echo(f"{hit.rank}. {hit.id}, {field}: {' … '.join(fragments)}")
         if result.aggregations:
@@ -100,14 +102,14 @@ def _printer(
     return text
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
-    """One line per hit."""
+def print_hits(hits: Sequence[Hit], query: str) -> None:
+    """One line per hit, with what of its text answers the query."""
     reranked = any(hit.parts.maxsim is not None for hit in hits)
     columns = ["rank", "score", "lexical", "sparse", *(["maxsim", "was"] if reranked else []), "id", "text"]
-    table(columns, [_row(hit, reranked) for hit in hits])
+    table(columns, [_row(hit, reranked, query) for hit in hits])
 
 
-def _row(hit: Hit, reranked: bool) -> list[object]:
+def _row(hit: Hit, reranked: bool, query: str) -> list[object]:
     parts = hit.parts
     late: list[object] = []
     if reranked:
@@ -119,7 +121,7 @@ def _row(hit: Hit, reranked: bool) -> list[object]:
         f"{parts.sparse:.4f}",
         *late,
         hit.id,
-        excerpt(text_of(hit.source)),
+        snippet(hit, query),
     ]
 
 
@@ -200,9 +202,3 @@ def _parsed(text: str, name: str) -> Any:  # noqa: ANN401  # whatever JSON holds
         return json.loads(text)
     except ValueError as error:
         raise click.UsageError(f"{name} is not JSON: {error}") from error
-
-
-def text_of(source: Json) -> str:
-    """A document's words for an excerpt, its title first."""
-    ordered = sorted(source.items(), key=lambda field: field[0] != "title")
-    return " ".join(value for _, value in ordered if isinstance(value, str))

@@ -12,8 +12,8 @@ import click
 
 from sidecar.cli.options import flag
 from sidecar.cli.output import excerpt, table
-from sidecar.cli.search import text_of
 from sidecar.cli.session import Session, verb
+from sidecar.cli.snippet import text_of
 from sidecar.errors import invalid
 from sidecar.values.index import DEFAULT_WINDOW, IndexOptions
 from sidecar.values.options import options

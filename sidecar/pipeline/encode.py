@@ -176,7 +176,7 @@ async def encode_documents(
         # Without shares and chunks a document is its joined text: one call of the tokenizer serves all of them.
         joined, length = [join(parts) for parts in texts], document_length(meta, encoder)
         return await encoder.encode(joined, "document", lane=lane, max_length=length, timeout=context.remaining())
-    cut = await _windows_of_each(encoder, texts, meta)
+    cut = await windows_of_each(encoder, texts, meta)
     readable = [window for one in cut if not isinstance(one, ChercheError) for window in one]
     pooling = meta.chunks.pooling
     encoded = iter(await encoder.encode_tokens(readable, "document", lane=lane, timeout=context.remaining()))
@@ -200,7 +200,7 @@ def document_length(meta: IndexMeta, encoder: Encoder) -> int:
     return min(meta.max_length or longest, longest)
 
 
-async def _windows_of_each(
+async def windows_of_each(
     encoder: Encoder, texts: Sequence[Sequence[str]], meta: IndexMeta
 ) -> list[list[Tokens] | ChercheError]:
     """The windows of each document; the tokenizer is called once where it can read all, and no field has a share."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 Place = tuple[int, int]
 """First character, and the one behind the last."""
@@ -77,14 +78,27 @@ def _shared(earlier: Sequence[str], body: Sequence[str], most: int) -> int:
 
 
 def _folded(text: str) -> tuple[str, list[int]]:
-    """A text in lower case and without accents, and the position in `text` of each of its characters."""
+    """A text in lower case, without what tokenizers drop or rewrite, and the position in `text` of each character.
+
+    Compatibility forms (ﬁ, ２) become what they stand for, accents and characters without a shape of their own (soft
+    hyphens, zero-width spaces, controls) go: normalizers differ in them, and a token is folded as well.
+    """
     characters, origins = [], []
     for place, character in enumerate(text):
-        bare = (one for one in unicodedata.normalize("NFD", character) if unicodedata.category(one) != "Mn")
-        for one in "".join(bare).lower():
+        for one in _bare(character):
             characters.append(one)
             origins.append(place)
     return "".join(characters), origins
+
+
+@lru_cache(maxsize=1 << 13)
+def _bare(character: str) -> str:
+    return "".join(filter(_has_shape, unicodedata.normalize("NFKD", character))).lower()
+
+
+def _has_shape(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category != "Mn" and (category[0] != "C" or character.isspace())
 
 
 def _with_marks(text: str, end: int) -> int:

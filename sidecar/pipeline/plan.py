@@ -53,6 +53,10 @@ class Plan:
         Deepest hit that a search may reach.
     warnings : tuple of str
         What the limit cut off.
+    reader : Encoder or None
+        The late-interaction model that the query's tokens are encoded for: to rerank, to find passages, or both.
+    unread : str
+        Why there is none, though passages are asked for.
     """
 
     meta: IndexMeta
@@ -71,6 +75,8 @@ class Plan:
     by_text: bool = False
     limit: int = DEEPEST_HIT
     warnings: tuple[str, ...] = ()
+    reader: Encoder | None = None
+    unread: str = ""
 
     @property
     def is_windowed(self) -> bool:
@@ -103,6 +109,11 @@ class Plan:
         return tuple(
             name for group in self.groups if _encoding(group.meta) == _encoding(self.meta) for name in group.names
         )
+
+    def without_reader(self, error: ChercheError) -> Plan:
+        """What is left to do where the query could not be encoded for MaxSim."""
+        skipped = failed_open(error) if self.reranker is not None else self.skipped
+        return replace(self, reranker=None, skipped=skipped, reader=None, unread=str(error))
 
     @property
     def fingerprint(self) -> str:
@@ -149,6 +160,11 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
     reranker = None
     if skipped is None:
         reranker, skipped = _reranker(request, meta, stored is not None, context)
+    reader, unread = reranker, skipped
+    if request.passages and request.size and reader is None:
+        unread = None if by_text else _several(groups, meta)
+        if unread is None:
+            reader, unread = _reranker(request, meta, stored is not None, context)
     weight = page.weight if page else _weight(request, stored, reranker)
     return Plan(
         meta,
@@ -167,6 +183,8 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
         by_text,
         limit,
         warnings,
+        reader,
+        unread.reason if unread else "",
     )
 
 

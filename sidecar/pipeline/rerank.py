@@ -122,7 +122,7 @@ async def codes_on_the_fly(
         DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or UNAVAILABLE of the encoder.
     """
     shares, length = [field.token_share for field in meta.fields], document_length(meta, encoder)
-    texts = [_texts(hit, meta) for hit in hits]
+    texts = [readable_texts(hit, meta) for hit in hits]
     lengths = (length, meta.chunks.most, meta.chunks.overlap)
     keys = [context.codes_cache.key(encoder.info, lengths, shares, parts) if parts else "" for parts in texts]
     codes = {key: context.codes_cache.get(key) for key in keys}
@@ -137,7 +137,7 @@ async def codes_on_the_fly(
     return [codes[key] for key in keys]
 
 
-def _texts(hit: EngineHit, meta: IndexMeta) -> list[str]:
+def readable_texts(hit: EngineHit, meta: IndexMeta) -> list[str]:
     """The text of each field; empty where a hit has none that could be encoded."""
     try:
         texts = field_texts(f"hit {hit.id!r}", hit.source, meta.fields)

@@ -13,6 +13,7 @@ from sidecar.pipeline import readiness
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.match_set import Membership
 from sidecar.pipeline.pages import Page
+from sidecar.pipeline.passages import with_passages
 from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, below_window, codes_on_the_fly, first_stage, rerank
@@ -64,12 +65,17 @@ class Trace:
 
     def place(self, hit: Hit) -> int:
         """Which hit of the page it was: an id does not say, as other indices and routings may have it too."""
-        return hit.parts.first_stage_rank - 1 - self.offset
+        return place_of(hit, self.offset)
 
     def codes_of(self, hit: Hit) -> bytes | None:
         """Codes that it was reranked by."""
         place = self.place(hit)
         return self.codes[place] if place < len(self.codes) else None
+
+
+def place_of(hit: Hit, offset: int) -> int:
+    """Which hit of an engine's page it was, where the page comes after `offset` others."""
+    return hit.parts.first_stage_rank - 1 - offset
 
 
 async def search(request: SearchRequest, context: Context) -> SearchResult:
@@ -118,9 +124,9 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     """Search as planned; None where the hits lie in other indices than it was planned for."""
     started = context.clock()
     read = replace(request, text=planned.membership.text)
-    encoded, error = await encode_query(read, planned.meta, context, sparse=planned.sparse, reranker=planned.reranker)
+    encoded, error = await encode_query(read, planned.meta, context, sparse=planned.sparse, reranker=planned.reader)
     if error is not None:
-        planned = replace(planned, reranker=None, skipped=failed_open(error))
+        planned = planned.without_reader(error)
     others = await _scopes(read, planned, context)
     asked = context.clock()
     ran = _membership(request, planned, encoded, others)
@@ -147,10 +153,14 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     done = context.clock()
     token, ended = await _next_page(request, planned, page, query.size, ranked, context)
     shown = ranked.hits[planned.offset : planned.offset + request.size] if planned.is_windowed else ranked.hits
+    visible, unread = tuple(_visible(hit, request, planned) for hit in shown), tuple[str, ...]()
+    if request.passages and shown:
+        fetched = [page.hits[place_of(hit, query.offset)] for hit in shown]
+        visible, unread = await with_passages(visible, fetched, planned, encoded, request.passages, context)
     # Clauses are in descending order of weight, and the engine leaves out the lightest.
     clauses = encoded.clauses if page.clauses is None else encoded.clauses[: page.clauses]
     result = SearchResult(
-        hits=tuple(_visible(hit, request, planned) for hit in shown),
+        hits=visible,
         total=page.total,
         total_is_lower_bound=page.total_is_lower_bound,
         rerank=ranked.outcome,
@@ -169,6 +179,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
             *_unready(request, planned, page, shown),
             *page.warnings,
             *_order_ended(query, page),
+            *unread,
             *ended,
         ),
         query_terms=len(clauses),
@@ -248,7 +259,7 @@ def _engine_query(
 ) -> Query:
     windowed = planned.is_windowed
     fetched = request.source_fields
-    if windowed and not planned.has_codes and fetched:
+    if _reads_texts(request, planned) and fetched:
         fetched = tuple(dict.fromkeys((*fetched, *(field.name for field in planned.meta.fields))))
     return Query(
         text=request.text,
@@ -265,7 +276,7 @@ def _engine_query(
         body=request.body,
         source_fields=fetched,
         with_terms=with_terms,
-        with_codes=windowed and planned.has_codes,
+        with_codes=planned.reader is not None and planned.has_codes,
         with_state=planned.is_set_up and bool(request.size),
         pit=planned.page.pit if planned.page else "",
         keep_pit=request.paginate,
@@ -345,9 +356,14 @@ def _order_ended(query: Query, page: EnginePage) -> tuple[str, ...]:
     return (f"fusion rrf ranks the best {query.fusion_window} hits of each part: its order ends there",)
 
 
+def _reads_texts(request: SearchRequest, planned: Plan) -> bool:
+    """Whether the hits' texts are needed here, whatever of them is returned."""
+    return planned.reader is not None and (bool(request.passages) or not planned.has_codes)
+
+
 def _visible(hit: Hit, request: SearchRequest, planned: Plan) -> Hit:
-    """Take back the text fields that only the rerank needed."""
-    if not request.source_fields or not planned.is_windowed or planned.has_codes:
+    """Take back the text fields that only the rerank, or passages, needed."""
+    if not request.source_fields or not _reads_texts(request, planned):
         return hit
     own = {field.name for field in planned.meta.fields if not _asked_for(field.name, request)}
     source: Json = {key: value for key, value in hit.source.items() if key not in own}

@@ -157,6 +157,33 @@ def _values_at(source: Json, steps: Sequence[str]) -> Iterator[Any]:
             yield _flat(value for part in parts for value in _values_at(part, rest))
 
 
+def values_within(source: Json, name: str) -> Iterator[Any]:
+    """The single values of a field, in order and null among them: those of which `text_of` makes its text.
+
+    >>> list(values_within({"parts": [{"body": "a"}, {"body": ["b", None]}, {}]}, "parts.body"))
+    ['a', 'b', None]
+    """
+    yield from _within(source, name.split("."))
+
+
+def _within(source: Json, steps: Sequence[str]) -> Iterator[Any]:
+    for cut in range(len(steps), 0, -1):
+        key, rest = ".".join(steps[:cut]), steps[cut:]
+        for value in _singles(source.get(key)) if key in source else ():
+            if not rest:
+                yield value
+            elif isinstance(value, Mapping):
+                yield from _within(value, rest)
+
+
+def _singles(value: Any) -> Iterator[Any]:  # noqa: ANN401  # any JSON value
+    if isinstance(value, list):
+        for one in value:
+            yield from _singles(one)
+    else:
+        yield value
+
+
 def text_of(value: Any) -> str | None:  # noqa: ANN401  # any JSON value
     """The text that an engine's text field holds of a value; None for an object, which it refuses.
 
@@ -168,7 +195,12 @@ def text_of(value: Any) -> str | None:  # noqa: ANN401  # any JSON value
     parts = _flat([value])
     if any(isinstance(part, Mapping) for part in parts):
         return None
-    return " ".join(part if isinstance(part, str) else json.dumps(part) for part in parts)
+    return " ".join(map(single_text, parts))
+
+
+def single_text(value: Any) -> str:  # noqa: ANN401  # a string, number or boolean
+    """A value as text: numbers and booleans as JSON has them."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _flat(values: Iterable[Any]) -> list[Any]:

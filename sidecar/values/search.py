@@ -9,6 +9,7 @@ from cherche_models.fuse import RANK_CONSTANT
 from sidecar.values.documents import Json, StoredDocument
 from sidecar.values.index import DEFAULT_FIELDS, Fingerprint, TextField
 from sidecar.values.options import Option
+from sidecar.values.passages import Passage
 
 Mode = Literal["bm25", "sparse", "hybrid"]
 QueryMode = Literal["full", "pruned", "doc_only"]
@@ -17,6 +18,7 @@ MatchSetRan = Literal["lexical", "union", "none"]
 Fusion = Literal["sum", "rrf"]
 
 FUSION_WINDOW = 100
+MOST_PASSAGES = 10
 TEXT_SLOT = "{{text}}"
 """Stands for the query text in the strings of a search body."""
 
@@ -380,11 +382,20 @@ class SearchRequest:
             of=_OF_RERANK,
         ),
     ] = ""
+    passages: Annotated[
+        int,
+        Option(
+            "Best passages of each hit, by MaxSim of their tokens.",
+            least=1,
+            most=MOST_PASSAGES,
+            keeps_order="it adds to what is shown of a hit",
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One hit of the final order; `rank` counts from 1 over the whole order."""
+    """One hit of the final order; `rank` counts from 1 over all of it. `passages`: best first, short values last."""
 
     id: str
     rank: int
@@ -392,6 +403,7 @@ class Hit:
     parts: ScoreParts
     source: Json
     extra: Json = field(default_factory=dict)
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

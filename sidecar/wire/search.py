@@ -8,6 +8,7 @@ from sidecar.errors import invalid
 from sidecar.pb.cherche.v1 import search_pb2 as pb
 from sidecar.pb.cherche.v1.plugin_pb2 import PrepareQueryRequest
 from sidecar.values.documents import Json
+from sidecar.values.passages import Passage, PassageAnswer
 from sidecar.values.search import (
     Explanation,
     Hit,
@@ -159,6 +160,7 @@ def _hit_to_pb(hit: Hit) -> pb.Hit:
         ),
         source_json=source_bytes(hit.source),
         extra_json=dumps(hit.extra) if hit.extra else "",
+        passages=[_passage_to_pb(passage) for passage in hit.passages],
     )
 
 
@@ -181,7 +183,17 @@ def _hit_from_pb(hit: pb.Hit) -> Hit:
         ),
         source=json.loads(hit.source_json) if hit.source_json else {},
         extra=json.loads(hit.extra_json) if hit.extra_json else {},
+        passages=tuple(_passage_from_pb(passage) for passage in hit.passages),
     )
+
+
+def _passage_to_pb(passage: Passage) -> pb.Passage:
+    return to_message(passage, pb.Passage, answers=[to_message(answer, pb.PassageAnswer) for answer in passage.answers])
+
+
+def _passage_from_pb(passage: pb.Passage) -> Passage:
+    answers = tuple(from_message(answer, PassageAnswer) for answer in passage.answers)
+    return from_message(passage, Passage, answers=answers)
 
 
 def outcome_to_pb(outcome: RerankOutcome) -> pb.RerankOutcome:

@@ -31,6 +31,7 @@ NUMPY = (
     "kernel",
     "evaluate",
     "lexical",
+    "passages",
 )
 """Modules of `cherche_models` that the whole sidecar may import."""
 TORCH = (

@@ -232,6 +232,7 @@ class SearchRequest(_message.Message):
     FUSION_FIELD_NUMBER: _builtins.int
     RANK_CONSTANT_FIELD_NUMBER: _builtins.int
     FUSION_WINDOW_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     text: _builtins.str
@@ -278,6 +279,10 @@ class SearchRequest(_message.Message):
     """Constant k of FUSION_RRF, where a part adds 1 / (k + rank); 0 for 60."""
     fusion_window: _builtins.int
     """Best hits of each part that FUSION_RRF ranks; the order ends there. 0 for 100."""
+    passages: _builtins.int
+    """Best passages of each hit by MaxSim of their tokens, at most 10; 0 for none. Needs a late-interaction model; where
+    there are none, a warning says why.
+    """
     @_builtins.property
     def source_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of _source to return; empty for all."""
@@ -311,10 +316,11 @@ class SearchRequest(_message.Message):
         fusion: Global___Fusion.ValueType = ...,
         rank_constant: _builtins.int = ...,
         fusion_window: _builtins.int = ...,
+        passages: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "rerank_weight", b"rerank_weight", "size", b"size", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "passages", b"passages", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rerank_weight: _TypeAlias = _typing.Literal["rerank_weight"]  # noqa: Y015
     _WhichOneofArgType__rerank_weight: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight"]  # noqa: Y015
@@ -463,6 +469,7 @@ class Hit(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     SOURCE_JSON_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The document's id."""
     rank: _builtins.int
@@ -479,6 +486,12 @@ class Hit(_message.Message):
     def parts(self) -> Global___ScoreParts:
         """Its components."""
 
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
+        """Passages that answer the query, best first; where requested. Those of values with less than half a passage's
+        tokens, such as titles, come after the others.
+        """
+
     def __init__(
         self,
         *,
@@ -488,14 +501,101 @@ class Hit(_message.Message):
         parts: Global___ScoreParts | None = ...,
         source_json: _builtins.bytes = ...,
         extra_json: _builtins.str = ...,
+        passages: _abc.Iterable[Global___Passage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_json", b"extra_json", "id", b"id", "parts", b"parts", "rank", b"rank", "score", b"score", "source_json", b"source_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_json", b"extra_json", "id", b"id", "parts", b"parts", "passages", b"passages", "rank", b"rank", "score", b"score", "source_json", b"source_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
+
+@_typing.final
+class Passage(_message.Message):
+    """A part of one value of a field that answers the query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    ELEMENT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    ENCODED_NOW_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """A field that the index encodes."""
+    element: _builtins.int
+    """Which of the field's values, from 0, as they stand in the document, null included; 0 where it holds one."""
+    start: _builtins.int
+    """First character of that value as it is stored, in Unicode code points."""
+    end: _builtins.int
+    """The character behind the last."""
+    text: _builtins.str
+    """The value from start to end."""
+    score: _builtins.float
+    """MaxSim of the query with the passage's tokens: those of its answers, and special tokens of the query."""
+    encoded_now: _builtins.bool
+    """Whether the text was encoded for this search, as the index has no vector of each of its tokens as they are."""
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassageAnswer]:
+        """One for each token of the query's text."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        element: _builtins.int = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        text: _builtins.str = ...,
+        score: _builtins.float = ...,
+        answers: _abc.Iterable[Global___PassageAnswer] | None = ...,
+        encoded_now: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "element", b"element", "encoded_now", b"encoded_now", "end", b"end", "field", b"field", "score", b"score", "start", b"start", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Passage: _TypeAlias = Passage  # noqa: Y015
+
+@_typing.final
+class PassageAnswer(_message.Message):
+    """A query token, and what of a passage answers it best."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_TOKEN_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    query_token: _builtins.str
+    """Token of the query."""
+    start: _builtins.int
+    """First character, of the same value as the passage's."""
+    end: _builtins.int
+    """The character behind the last."""
+    similarity: _builtins.float
+    """Similarity of both tokens."""
+    def __init__(
+        self,
+        *,
+        query_token: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        similarity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "query_token", b"query_token", "similarity", b"similarity", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassageAnswer: _TypeAlias = PassageAnswer  # noqa: Y015
 
 @_typing.final
 class ScoreParts(_message.Message):

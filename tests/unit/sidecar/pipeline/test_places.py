@@ -40,6 +40,18 @@ def test_letters_that_become_two_when_they_are_lowered() -> None:
     assert shown("İstanbul rocks", "istanbul", "rocks") == ["İstanbul", "rocks"]
 
 
+def test_characters_that_tokenizers_drop_or_rewrite() -> None:
+    assert shown("zero\u200bwidth so\u00adft \u200e\u202bשלום", "zero", "##wi", "##dth", "soft", "שלום") == [
+        "zero",
+        "wi",
+        "dth",
+        "so\u00adft",
+        "שלום",
+    ]
+    assert shown("the ﬁrst ２ of ｱ", "the", "first", "2", "of", "ア") == ["the", "ﬁrst", "２", "of", "ｱ"]
+    assert shown("a\x00b <b>c</b>", "ab", "<", "b", ">", "c", "<", "/", "b", ">")[:5] == ["a\x00b", "<", "b", ">", "c"]
+
+
 def test_windows_that_overlap_are_found_twice() -> None:
     text = "a b a c a d"
     windows = [("[CLS]", "a", "b", "a", "c", "[SEP]"), ("[CLS]", "a", "c", "a", "d", "[SEP]")]

@@ -34,7 +34,7 @@ def test_a_token_is_bound_to_what_changes_the_order_and_to_nothing_else(name: st
 def test_what_keeps_the_order_is_this_with_a_reason() -> None:
     keeps = {row.name for row in options(SearchRequest).values() if row.keeps_order}
     carried = {"rerank_window", "rerank_weight"}
-    assert keeps == carried | {"size", "page_token", "source_fields", "include_engine_request", "paginate"}
+    assert keeps == carried | {"size", "page_token", "source_fields", "include_engine_request", "paginate", "passages"}
 
 
 def test_what_the_index_decides_is_in_the_hash_as_it_was_decided() -> None:
