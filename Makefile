@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench interop chart ray axe clean
+.PHONY: demo test prove lint proto plugin cluster bench dist interop chart ray axe clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -38,6 +38,10 @@ OPENSEARCH_VERSION ?= 3.8.0
 plugin: $(READY)
 	JAVA_HOME="$$($(BIN)/python -c 'import os; from sidecar.cluster.places import java_home; print(java_home(os.environ))')" \
 	mvn -B -q -ntp -f opensearch/plugin/pom.xml -Dopensearch.version=$(OPENSEARCH_VERSION) clean package
+
+# Wheel, sdist, plugin zips, lists of components and SHA256SUMS, in dist/: make dist OPENSEARCH_VERSIONS="3.7.0 3.8.0"
+dist: $(READY)
+	$(BIN)/python -m tests.release $(OPENSEARCH_VERSIONS)
 
 cluster: $(READY)
 	$(BIN)/cherche cluster up

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import (
+    dist,
     faults,
     first_stage,
     fuzz,
@@ -248,6 +249,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "restart": restart.measure,
     "faults": faults.measure,
     "fuzz": fuzz.measure,
+    "dist": dist.measure,
     "overload": overload.measure,
     "memory": memory.measure,
     "plugin": plugin.prove,

@@ -103,35 +103,47 @@ def test_the_image_alone_refuses_to_listen_unprotected(monkeypatch: pytest.Monke
     assert not settings.secret("token")
 
 
-def test_the_images_steps_install_a_working_command(tmp_path: Path) -> None:
-    source, target = tmp_path / "src", tmp_path / "site"
+def test_the_wheels_stage_makes_what_the_image_installs(tmp_path: Path, require: Callable[[str, str], None]) -> None:
+    source, wheels, target = tmp_path / "src", tmp_path / "wheels", tmp_path / "site"
     source.mkdir()
-    for name, text in instructions():
-        if name == "COPY" and not text.startswith("--from=kernel "):
+    stage, image = instructions(0), instructions()
+    assert stage[0][1] == f"{image[0][1]} AS wheel"
+    assert ("RUN", "pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .") in stage
+    assert ("COPY", "--from=wheel /wheels /wheels") in image
+    assert ("RUN", "pip install --no-cache-dir /wheels/*.whl") in image
+    for name, text in stage:
+        if name == "COPY":
             _copy(text.split(), source)
-    assert ("RUN", "pip install --no-cache-dir .") in instructions()
-    install = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), "."]
-    subprocess.run([sys.executable, "-m", *install], cwd=source, check=True)
+    make = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), "."]
+    subprocess.run([sys.executable, "-m", *make], cwd=source, check=True)
+    (wheel,) = wheels.glob("*.whl")
+    install = ["pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
+    subprocess.run([sys.executable, "-m", *install], check=True)
     environment = {**os.environ, "PYTHONPATH": str(target)}
     command = [sys.executable, "-c", "import sidecar.cli as c; print(c.__file__); c.main()", "--version"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     file, version = done.stdout.splitlines()
     assert file.startswith(str(target))
     assert version.startswith("cherche, version ")
-
-
-def test_the_kernels_stage_compiles_what_the_image_takes(tmp_path: Path, require: Callable[[str, str], None]) -> None:
-    [base, _, copied, made] = instructions(0)
-    assert (base[1].split()[0], copied) == (instructions()[0][1], ("COPY", "cherche_models/kernel /kernel"))
-    assert made == ("RUN", "python /kernel/build.py")
-    site = "/usr/local/lib/python3.12/site-packages/cherche_models/kernel/"
-    assert ("COPY", f"--from=kernel /kernel/maxsim.so {site}") in instructions()
-    assert instructions()[0][1] == "python:3.12-slim"
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         require("compiler", "there is no C compiler")
-    shutil.copytree(ROOT / "cherche_models" / "kernel", tmp_path / "kernel", ignore=shutil.ignore_patterns("*.so"))
-    subprocess.run([sys.executable, str(tmp_path / "kernel" / "build.py")], cwd=tmp_path, check=True)
-    assert library.load(tmp_path / "kernel" / "maxsim.so").kernels
+    assert ("RUN", "apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev") in stage
+    assert library.load(target / "cherche_models" / "kernel" / "maxsim.so").kernels
+
+
+def test_pytorch_is_installed_before_for_cpus_unless_told_otherwise(tmp_path: Path) -> None:
+    lines = instructions()
+    (step,) = [text for name, text in lines if name == "RUN" and "TORCH_INDEX_URL" in text]
+    assert lines.index(("RUN", step)) < lines.index(("RUN", "pip install --no-cache-dir /wheels/*.whl"))
+    arguments = dict(text.partition("=")[::2] for name, text in lines if name == "ARG")
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\necho "$@"\n')
+    pip.chmod(0o755)
+    for index, said in ((arguments["TORCH_INDEX_URL"], "/whl/cpu\n"), ("", "")):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH_INDEX_URL": index}
+        done = subprocess.run(["sh", "-c", step], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.endswith(said)
+        assert bool(done.stdout) == bool(said)
 
 
 def _copy(words: list[str], source: Path) -> None:
