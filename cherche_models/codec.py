@@ -6,15 +6,16 @@ another version can tell what it reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cherche_models import scores
-from cherche_models.codes import frame
+from cherche_models.codes import codebook, frame
 from cherche_models.codes.base import Codec
 from cherche_models.codes.codebook import Codebook
+from cherche_models.codes.codecs.residual import Residual
 from cherche_models.codes.form import LARGEST_POOL, Form
 from cherche_models.codes.frame import CHUNKED, Frame
 from cherche_models.codes.header import VERSION, CodecError
@@ -34,6 +35,7 @@ __all__ = [
     "CodecError",
     "CodesHeader",
     "Form",
+    "books",
     "codes_header",
     "maxsim",
     "pack_codes",
@@ -200,8 +202,8 @@ def unpack_many(items: Sequence[bytes | None], dim: int | None = None) -> tuple[
 def maxsim(query: TokenEmbeddings, items: Sequence[bytes | None]) -> Scores:
     """MaxSim of one query with the codes of each document: what a rerank computes on a CPU.
 
-    Int8 codes are read by the compiled kernel where there is one (`cherche_models.kernel`), whose scores
-    are those of numpy to 1e-5. Everything else is unpacked, see `unpack_many`.
+    Codes are read by the compiled kernel where there is one (`cherche_models.kernel`), whose scores are those
+    of numpy to 1e-5, or of residual codes to 5e-5. What it does not read is unpacked, see `unpack_many`.
 
     Returns
     -------
@@ -213,16 +215,27 @@ def maxsim(query: TokenEmbeddings, items: Sequence[bytes | None]) -> Scores:
     >>> maxsim(query, [one, None, b"?"]).round(2).tolist()
     [0.5, -inf, -inf]
     """
-    found = np.full(len(items), -np.inf, np.float32)
-    rest = np.array([item is not None for item in items], np.bool_)
+    found, scored = np.full(len(items), -np.inf, np.float32), np.zeros(len(items), np.bool_)
     if kernels := library.installed().kernels:
         found, scored = kernels[-1].maxsim(query.vectors, items)
-        rest &= ~scored
-    if rest.any():
-        places = np.flatnonzero(rest).tolist()
-        packed, _ = unpack_many([items[place] for place in places], query.dim)
-        found[places] = scores.maxsim(query, packed)
+        for book in books([item for item, done in zip(items, scored, strict=True) if item and not done], query.dim):
+            more, done = kernels[-1].maxsim(query.vectors, items, book)
+            found[done] = more[done]
+            scored |= done
+    rest = [place for place, item in enumerate(items) if item is not None and not scored[place]]
+    if rest:
+        packed, _ = unpack_many([items[place] for place in rest], query.dim)
+        found[rest] = scores.maxsim(query, packed)
     return found
+
+
+def books(items: Sequence[bytes], dim: int) -> Iterator[library.Book]:
+    """What the kernel decodes residual codes of that width with, as far as it is known here; none for int8."""
+    by_number = {found.number: found for found in CODECS.values() if isinstance(found, Residual)}
+    for number, digest in {(item[3], item[10:18]) for item in items if len(item) >= 18}:
+        found, book = by_number.get(number), codebook.known(digest.hex())
+        if found is not None and book is not None and book.dim == dim:
+            yield library.Book(number, found.bits, digest, book.centroids, book.levels[found.bits])
 
 
 def codes_header(data: bytes) -> CodesHeader:

@@ -1,9 +1,10 @@
-/* MaxSim of a query with stored int8 codes, straight from their bytes.
+/* MaxSim of a query with stored codes, int8 or residual, straight from their bytes.
  *
- * Every query token becomes integers: `high` has 16 bits and finds its best document token, `low` has the next 15 and
- * takes part in the similarity with that one alone. Products and sums are exact, so all paths give the same bits; the
- * similarities are those of the float32 query, unless two document tokens are nearer to each other than half a step of
- * `high`, 1 / 65534 of the query token's largest component.
+ * Query and document tokens become integers of at most 16 bits, whose similarities find the best document token of each
+ * query token: products and sums are exact, so that all paths choose the same. The similarity with that one is then taken
+ * from the query's next 15 bits too (int8), or from the decoded vector in float64 (residual). So a score is that of the
+ * float32 query, unless two document tokens are as near to each other as half a step: 1 / 65534 of a query token's largest
+ * component (int8) or of its length (residual). No sum depends on the path: all give the same bits.
  *
  * C11 for GCC and Clang; library.py loads it. It knows nothing of Python, and writes to its outputs alone.
  */
@@ -26,10 +27,20 @@ enum {
     ALIGNED = 64,
 };
 
+/* What residual codes are decoded with; `bits` of 0 stands for int8, which needs nothing. Also in library.py. */
+typedef struct {
+    const float *centroids; /* (count, dim) */
+    const float *levels;    /* (1 << bits,) */
+    int64_t count;
+    int32_t codec; /* its number in the header of codes */
+    int32_t bits;
+    uint8_t digest[8];
+} Book;
+
 /* A document's codes, whose size is what their header says. */
 typedef struct {
-    const uint8_t *scales;
-    const int8_t *values;
+    const uint8_t *heads; /* a float16 scale of each token, or its u16 centroid */
+    const uint8_t *tails; /* of each token dim int8; or a length and dim values of some bits */
     int64_t tokens;
 } Document;
 
@@ -38,6 +49,11 @@ typedef struct {
     int64_t dim;
     int64_t padded;  /* tokens up to a multiple of a path's lanes; those added are zeros */
     int64_t width;   /* dim up to a multiple of 32; the components added are zeros */
+    const float *vectors;
+    const Book *book;
+    float *table;    /* (256, 8 / bits): the values of each byte of a residual */
+    float *rows;     /* (room, width): a document's tokens, decoded from residual codes */
+    int64_t room;
     int16_t *high;   /* (tokens, width) */
     int16_t *low;    /* (tokens, width) */
     double *sizes;   /* of a step of `high`, for each token */
@@ -55,12 +71,15 @@ INLINE uint32_t u16(const uint8_t *at) {
 
 INLINE uint32_t u32(const uint8_t *at) { return u16(at) | u16(at + 2) << 16; }
 
-/* Takes int8 codes apart as cherche_models.codes.frame does. 0 for whatever that refuses, or gives to another codec. */
-static int parse(const uint8_t *data, int64_t length, int64_t dim, Document *found) {
-    enum { HEADER = 10, INT8 = 1, PLAIN = 1, CHUNKED = 2 };
-    if (!data || length < HEADER || data[0] != 'C' || data[1] != 'C' || data[3] != INT8 || u16(data + 4) != dim)
+/* Bytes of one document token behind the heads. */
+static int64_t tail(const Book *book, int64_t dim) { return book->bits ? 1 + (dim * book->bits + 7) / 8 : dim; }
+
+/* Takes codes apart as cherche_models.codes.frame does. 0 for whatever that refuses, and for another codec, width or book. */
+static int parse(const uint8_t *data, int64_t length, int64_t dim, const Book *book, Document *found) {
+    enum { HEADER = 10, PLAIN = 1, CHUNKED = 2 };
+    if (!data || length < HEADER || data[0] != 'C' || data[1] != 'C' || data[3] != book->codec || u16(data + 4) != dim)
         return 0;
-    int64_t tokens = u32(data + 6), end = length;
+    int64_t tokens = u32(data + 6), end = length, named = book->bits ? sizeof book->digest : 0;
     if (data[2] == CHUNKED) {
         int64_t count = u16(data + length - 2), rows = 0;
         end = length - 2 - 4 * count;
@@ -73,16 +92,18 @@ static int parse(const uint8_t *data, int64_t length, int64_t dim, Document *fou
     } else if (data[2] != PLAIN) {
         return 0;
     }
-    if (tokens > INT32_MAX || end != HEADER + tokens * (2 + dim))
+    if (tokens > INT32_MAX || end != HEADER + named + tokens * (2 + tail(book, dim)))
         return 0;
-    uint32_t worst = 0;
+    const uint8_t *heads = data + HEADER + named;
+    int64_t worst = -1;
     for (int64_t i = 0; i < tokens; i++) {
-        uint32_t half = u16(data + HEADER + 2 * i);
-        worst = half > worst ? half : worst;
+        int64_t head = u16(heads + 2 * i);
+        worst = head > worst ? head : worst;
     }
-    if (worst >= 0x7c00) /* negative, infinite or NaN */
+    /* A scale that is negative, infinite or NaN; a centroid beyond the last. */
+    if (worst >= (book->bits ? book->count : 0x7c00) || memcmp(data + HEADER, book->digest, named))
         return 0;
-    *found = (Document){data + HEADER, (const int8_t *)data + HEADER + 2 * tokens, tokens};
+    *found = (Document){heads, heads + 2 * tokens, tokens};
     return 1;
 }
 
@@ -94,43 +115,99 @@ INLINE float scale(const uint8_t *at) {
     return half < 0x400 ? subnormal : normal;
 }
 
-/* One token as int16. */
+/* One token of int8 codes as int16. */
 INLINE void widen(const Document *document, int64_t token, const Query *query, int16_t *wide) {
-    const int8_t *values = document->values + token * query->dim;
+    const int8_t *values = (const int8_t *)document->tails + token * query->dim;
     for (int64_t i = 0; i < query->dim; i++)
         wide[i] = values[i];
+}
+
+INLINE void look_up(const uint8_t *bytes, int64_t count, const float *table, const int each, float *row) {
+    for (int64_t i = 0; i < count; i++)
+        memcpy(row + each * i, table + each * bytes[i], (size_t)each * sizeof *row);
+}
+
+/* One token of residual codes as a vector of length 1, and as int16: as cherche_models.codes.codecs.residual, but for the
+ * order in which squares are summed. The last byte may have values beyond dim, never beyond width: there zeros follow. */
+INLINE void decode(const Document *document, int64_t token, const Query *query, float *row, int16_t *wide) {
+    const Book *book = query->book;
+    const int64_t dim = query->dim, width = query->width, size = tail(book, dim);
+    const uint8_t *tail = document->tails + token * size;
+    const float *centroid = book->centroids + u16(document->heads + 2 * token) * dim;
+    if (book->bits == 1)
+        look_up(tail + 1, size - 1, query->table, 8, row);
+    else if (book->bits == 2)
+        look_up(tail + 1, size - 1, query->table, 4, row);
+    else
+        look_up(tail + 1, size - 1, query->table, 2, row);
+    const float length = (float)tail[0] * (float)(1 / (128 * sqrt((double)dim)));
+    for (int64_t i = 0; i < dim; i++)
+        row[i] = row[i] * length + centroid[i];
+    for (int64_t i = dim; i < width; i++)
+        row[i] = 0;
+    float squares[16] = {0}, sum = 0;
+    for (int64_t i = 0; i < width; i += 16)
+        for (int j = 0; j < 16; j++)
+            squares[j] += row[i + j] * row[i + j];
+    for (int j = 0; j < 16; j++)
+        sum += squares[j];
+    const float norm = sqrtf(sum), unit = 1 / (norm > 1e-12f ? norm : 1e-12f);
+    for (int64_t i = 0; i < width; i++) {
+        row[i] *= unit;
+        float steps = row[i] * 32767 + 0x1.8p23f; /* rounds to an integer, which then lies in the lowest bits */
+        int32_t bits;
+        memcpy(&bits, &steps, sizeof bits);
+        wide[i] = (int16_t)bits;
+    }
 }
 
 /* Some tokens as int16, and their scales. Beyond the document's end its last token is repeated: seen twice, it wins no more
  * than once. */
 INLINE void take(const Document *document, int64_t first, const int rows, const Query *query, int16_t *wide, float *scales) {
-    if (first + rows <= document->tokens) {
-        for (int row = 0; row < rows; row++)
-            widen(document, first + row, query, wide + row * query->width);
-        for (int row = 0; row < rows; row++)
-            scales[row] = scale(document->scales + 2 * (first + row));
-        return;
-    }
     for (int row = 0; row < rows; row++) {
         int64_t token = first + row < document->tokens ? first + row : document->tokens - 1;
-        widen(document, token, query, wide + row * query->width);
-        scales[row] = scale(document->scales + 2 * token);
+        if (query->book->bits) {
+            decode(document, token, query, query->rows + token * query->width, wide + row * query->width);
+            scales[row] = 1;
+        } else {
+            widen(document, token, query, wide + row * query->width);
+            scales[row] = scale(document->heads + 2 * token);
+        }
     }
 }
 
-/* The similarities of each query token with its best document token in all 31 bits of the query, summed first to last. */
+/* In all 31 bits of the query. */
+INLINE double of_int8(const Document *document, const Query *query, int64_t token, int16_t *wide) {
+    const int16_t *high = query->high + token * query->width, *low = query->low + token * query->width;
+    int32_t highs = 0, lows = 0;
+    widen(document, query->places[token], query, wide);
+    for (int64_t i = 0; i < query->width; i++)
+        highs += (int32_t)high[i] * wide[i];
+    for (int64_t i = 0; i < query->width; i++)
+        lows += (int32_t)low[i] * wide[i];
+    double steps = (double)highs + (double)lows / 32768;
+    return steps * scale(document->heads + 2 * query->places[token]) * query->sizes[token];
+}
+
+INLINE double of_residual(const Query *query, int64_t token) {
+    const float *row = query->rows + query->places[token] * query->width, *vector = query->vectors + token * query->dim;
+    double parts[8] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + 8 <= query->dim; i += 8)
+        for (int j = 0; j < 8; j++)
+            parts[j] += (double)vector[i + j] * row[i + j];
+    for (; i < query->dim; i++)
+        sum += (double)vector[i] * row[i];
+    for (int j = 0; j < 8; j++)
+        sum += parts[j];
+    return sum;
+}
+
+/* The similarities of each query token with its best document token, summed first to last. */
 INLINE float total(const Document *document, const Query *query, int16_t *wide) {
     double sum = 0;
-    for (int64_t token = 0; token < query->tokens; token++) {
-        const int16_t *high = query->high + token * query->width, *low = query->low + token * query->width;
-        int32_t place = query->places[token], highs = 0, lows = 0;
-        widen(document, place, query, wide);
-        for (int64_t i = 0; i < query->width; i++)
-            highs += (int32_t)high[i] * wide[i];
-        for (int64_t i = 0; i < query->width; i++)
-            lows += (int32_t)low[i] * wide[i];
-        sum += ((double)highs + (double)lows / 32768) * scale(document->scales + 2 * place) * query->sizes[token];
-    }
+    for (int64_t token = 0; token < query->tokens; token++)
+        sum += query->book->bits ? of_residual(query, token) : of_int8(document, query, token, wide);
     return (float)sum;
 }
 
@@ -141,8 +218,8 @@ typedef float (*Path)(const Document *document, Query *query, int16_t *wide);
 /* With what vector instructions the compiler assumes of any processor of the platform: SSE2, or NEON on ARM. */
 static float plain(const Document *document, Query *query, int16_t *wide) {
     for (int64_t first = 0; first < document->tokens; first++) {
-        float factor = scale(document->scales + 2 * first);
-        widen(document, first, query, wide);
+        float factor;
+        take(document, first, 1, query, wide, &factor);
         for (int64_t token = 0; token < query->tokens; token++) {
             const int16_t *high = query->high + token * query->width;
             int32_t sum = 0;
@@ -285,6 +362,8 @@ static void *room(int64_t bytes) {
 }
 
 static void forget(Query *query) {
+    free(query->table);
+    free(query->rows);
     free(query->high);
     free(query->low);
     free(query->sizes);
@@ -294,16 +373,18 @@ static void forget(Query *query) {
 }
 
 /* 0 where a component is infinite or NaN. */
-static int read_query(const float *vectors, Query *query) {
+static int read_query(Query *query) {
     for (int64_t token = 0; token < query->tokens; token++) {
-        const float *row = vectors + token * query->dim;
-        double peak = 0;
+        const float *row = query->vectors + token * query->dim;
+        double peak = 0, squares = 0;
         for (int64_t i = 0; i < query->dim; i++) {
             if (!isfinite(row[i]))
                 return 0;
             peak = fmax(peak, fabs((double)row[i]));
+            squares += (double)row[i] * row[i];
         }
-        query->sizes[token] = peak / 32767;
+        /* Residual codes have 16 bits as well, and length 1: with a query token of length 1 no sum leaves 32 bits. */
+        query->sizes[token] = (query->book->bits ? sqrt(squares) : peak) / 32767;
         for (int64_t i = 0; i < query->dim && peak > 0; i++) {
             double steps = row[i] / query->sizes[token];
             long high = lrint(steps);
@@ -313,6 +394,25 @@ static int read_query(const float *vectors, Query *query) {
         }
     }
     return 1;
+}
+
+static void fill_table(const Book *book, float *table) {
+    const int each = 8 / book->bits, mask = (1 << book->bits) - 1;
+    for (int byte = 0; byte < 256; byte++)
+        for (int i = 0; i < each; i++)
+            table[byte * each + i] = book->levels[byte >> (book->bits * i) & mask];
+}
+
+/* Room for a document's decoded tokens; 0 where there is none. */
+static int make_room(const Document *document, Query *query) {
+    if (!query->book->bits || document->tokens <= query->room)
+        return 1;
+    free(query->rows);
+    query->room = document->tokens;
+    query->rows = room(query->room * query->width * (int64_t)sizeof *query->rows);
+    if (!query->rows)
+        query->room = 0;
+    return query->rows != NULL;
 }
 
 /* What it was compiled from, so that a library that is older than its source is noticed. */
@@ -332,40 +432,50 @@ EXPORT const char *cherche_path(int32_t path) {
     return PATHS[path].name;
 }
 
-/* Scores the items that are int8 codes of the query's width, and says which in `scored`; the others keep their score.
+/* Scores the items that are codes of the book's codec and the query's width, and says which in `scored`; the others keep
+ * their score, and what was said of them.
  *
  * vectors: (tokens, dim) float32. items, lengths: (count,) bytes of each document; null for none.
  * scores: (count,) float32, -infinity for a document without tokens. scored: (count,) of 0 or 1.
  * Returns 0, or -1, with nothing scored, where an argument is out of range, the processor lacks the path, the query is not
  * finite, or there is no memory.
  */
-EXPORT int32_t cherche_maxsim(int32_t path, const float *vectors, int64_t tokens, int64_t dim, const uint8_t *const *items,
-                              const int64_t *lengths, int64_t count, float *scores, uint8_t *scored) {
+EXPORT int32_t cherche_maxsim(int32_t path, const float *vectors, int64_t tokens, int64_t dim, const Book *book,
+                              const uint8_t *const *items, const int64_t *lengths, int64_t count, float *scores,
+                              uint8_t *scored) {
     if (!cherche_path(path) || dim < 1 || dim > WIDEST || tokens < 1 || tokens > 1 << 20 || count < 0)
         return -1;
+    int32_t bits = book->bits;
+    if (bits && ((bits != 1 && bits != 2 && bits != 4) || book->count < 1 || !book->centroids || !book->levels))
+        return -1;
     int64_t lanes = PATHS[path].lanes;
-    Query query = {.tokens = tokens, .dim = dim, .padded = (tokens + lanes - 1) / lanes * lanes, .width = (dim + 31) / 32 * 32};
+    Query query = {.tokens = tokens, .dim = dim, .vectors = vectors, .book = book};
+    query.padded = (tokens + lanes - 1) / lanes * lanes;
+    query.width = (dim + 31) / 32 * 32;
+    query.table = room(256 * 8 * sizeof *query.table);
     query.high = room(tokens * query.width * 2);
     query.low = room(tokens * query.width * 2);
     query.lanes = room(query.padded * query.width * 2);
     query.sizes = room(tokens * 8);
     query.best = room(query.padded * 4);
     query.places = room(query.padded * 4);
-    int complete = query.high && query.low && query.lanes && query.sizes && query.best && query.places;
-    if (!complete || !read_query(vectors, &query)) {
+    int complete = query.table && query.high && query.low && query.lanes && query.sizes && query.best && query.places;
+    if (!complete || !read_query(&query)) {
         forget(&query);
         return -1;
     }
+    if (bits)
+        fill_table(book, query.table);
     int16_t wide[ROWS * WIDEST] __attribute__((aligned(ALIGNED)));
     memset(wide, 0, sizeof wide);
     for (int64_t item = 0; item < count; item++) {
         Document document;
-        scored[item] = (uint8_t)parse(items[item], lengths[item], dim, &document);
-        if (!scored[item])
+        if (!parse(items[item], lengths[item], dim, book, &document) || !make_room(&document, &query))
             continue;
         for (int64_t token = 0; token < query.padded; token++)
             query.best[token] = -INFINITY;
         scores[item] = document.tokens ? PATHS[path].run(&document, &query, wide) : -INFINITY;
+        scored[item] = 1;
     }
     forget(&query);
     return 0;

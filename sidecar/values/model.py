@@ -59,7 +59,7 @@ class ModelDescription:
     dtype_reason : str
         Why it computes in that type; empty where the type was named.
     maxsim : str
-        What computes MaxSim with stored int8 codes: compiled code and its instructions, numpy and why, or a
+        What computes MaxSim with stored codes: compiled code and its instructions, numpy and why, or a
         device; empty without a late-interaction head.
     vocabulary_size : int
         0 without a sparse head.

@@ -1,4 +1,4 @@
-"""MaxSim of a rerank from stored int8 codes, beside maxsim-cpu and PyLate: ``python -m tests.benchmarks.maxsim``.
+"""MaxSim of a rerank from stored codes, beside maxsim-cpu and PyLate: ``python -m tests.benchmarks.maxsim``.
 
 The peers get what they take: float32, decoded and in one array beforehand, so that their times hold no reading of codes
 and ours do. All compute the same values in one thread; rounds alternate between all ways, and figures are CPU time of
@@ -28,6 +28,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from cherche_models import codec, scores
+from cherche_models.codes import codebook
 from cherche_models.kernel import library
 from cherche_models.kernel.library import Kernel
 from cherche_models.types import Floats, TokenEmbeddings
@@ -35,7 +36,7 @@ from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 DIM, TOKENS, QUERY_TOKENS = 128, 180, 32
-SIZES = (100, 1000)
+WINDOWS = ((100, "int8"), (1000, "int8"), (100, "residual2"), (100, "pool3+residual2"))
 PEERS = ("maxsim-cpu", "PyLate")
 TOLERANCE = 1e-4
 Way = Callable[[], Floats]
@@ -54,9 +55,9 @@ def numpys(query: TokenEmbeddings, items: list[bytes]) -> Floats:
     return scores.maxsim(query, packed)
 
 
-def compileds(kernel: Kernel, query: TokenEmbeddings, items: list[bytes]) -> Floats:
+def compileds(kernel: Kernel, query: TokenEmbeddings, items: list[bytes], book: library.Book | None) -> Floats:
     """What runs where it is."""
-    return kernel.maxsim(query.vectors, items)[0]
+    return kernel.maxsim(query.vectors, items, book)[0]
 
 
 def pylates(query: torch.Tensor, documents: torch.Tensor) -> Floats:
@@ -66,13 +67,13 @@ def pylates(query: torch.Tensor, documents: torch.Tensor) -> Floats:
     return result
 
 
-def ways(query: TokenEmbeddings, items: list[bytes]) -> dict[str, Way]:
+def ways(query: TokenEmbeddings, items: list[bytes], book: library.Book | None) -> dict[str, Way]:
     """All that is compared, by name."""
     decoded = codec.unpack_many(items, DIM)[0].vectors.reshape(len(items), -1, DIM)
     tensors = torch.from_numpy(query.vectors), torch.from_numpy(decoded)
     found: dict[str, Way] = {"cherche, numpy": lambda: numpys(query, items)}
     for kernel in library.installed().kernels:
-        found[f"cherche, compiled, {kernel.name}"] = functools.partial(compileds, kernel, query, items)
+        found[f"cherche, compiled, {kernel.name}"] = functools.partial(compileds, kernel, query, items, book)
     found["PyLate"] = lambda: pylates(*tensors)
     if find_spec("maxsim_cpu"):
         import maxsim_cpu
@@ -101,17 +102,20 @@ def measure(compared: dict[str, Way], rounds: int) -> dict[str, list[float]]:
     return taken
 
 
-def compare(documents: int, rounds: int) -> dict[str, Any]:
+def compare(documents: int, form: str, rounds: int) -> dict[str, Any]:
     """One window: agreement, milliseconds, and how many times faster ours is than each peer."""
     query = TokenEmbeddings(unit(0, QUERY_TOKENS))
-    items = [codec.pack_codes(TokenEmbeddings(unit(1 + i, TOKENS))) for i in range(documents)]
-    compared = ways(query, items)
+    trained = codebook.register(codebook.train(unit(1, 4 * codebook.CENTROIDS)))
+    items = [codec.pack_codes(TokenEmbeddings(unit(2 + i, TOKENS)), form, (), trained) for i in range(documents)]
+    book = next(codec.books(items, DIM), None)
+    compared = ways(query, items, book)
     differences = agree(compared)
     taken = measure(compared, rounds)
     by = {"min": min, "median": statistics.median}
     ours = [name for name in taken if name.startswith("cherche")]
     return {
-        "shape": f"{documents} x {TOKENS} x {DIM}, {QUERY_TOKENS} query tokens",
+        "codec": form,
+        "shape": f"{documents} x {TOKENS} x {DIM} before pooling, {QUERY_TOKENS} query tokens",
         "largest_difference_from_numpy": differences,
         "milliseconds_of_cpu": {
             name: {key: round(f(values), 3) for key, f in by.items()} for name, values in taken.items()
@@ -128,11 +132,11 @@ def compare(documents: int, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Compare, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=50, help="for 100 documents; a fifth for 1,000")
+    parser.add_argument("--rounds", type=int, default=50, help="for 100 documents; a tenth for 1,000")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        figures = [compare(SIZES[0], options.rounds), compare(SIZES[1], max(1, options.rounds // 5))]
+        figures = [compare(count, form, max(1, options.rounds * 100 // count)) for count, form in WINDOWS]
     report = {
         "command": " ".join(["python -m tests.benchmarks.maxsim", *sys.argv[1:]]),
         "machine": machine(),

@@ -1,7 +1,8 @@
-"""The compiled kernel scores what the reader of codes calls int8 of its width, as numpy does, and nothing else."""
+"""The compiled kernel scores what the reader of codes calls sound and of its width, as numpy does, and nothing else."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from cherche_models import codec, scores
 from cherche_models.codec import CodecError
-from cherche_models.codes import codebook, frame
+from cherche_models.codes import codebook
 from cherche_models.kernel import build, library
-from cherche_models.kernel.library import Kernel
+from cherche_models.kernel.library import Book, Kernel
 from cherche_models.types import TokenEmbeddings
 from tests.property.strategies import damaged, unit, unit_embeddings, wounds
 
@@ -33,13 +34,22 @@ def kernels(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str, st
         raise
 
 
-def readable(data: bytes) -> bool:
-    """Whether these are sound int8 codes of the query's width."""
+def readable(data: bytes, name: str) -> bool:
+    """Whether these are sound codes of that codec, of the query's width."""
     try:
-        found = frame.read(data)
+        codec.unpack_codes(data)
     except CodecError:
         return False
-    return found.codec.name == "int8" and found.body.dim == DIM
+    header = codec.codes_header(data)
+    return header.codec == name and header.dim == DIM
+
+
+def book(name: str) -> Book | None:
+    """What the kernel decodes a codec with."""
+    if name == "int8":
+        return None
+    bits = int(name[-1])
+    return Book(codec.CODECS[name].number, bits, bytes.fromhex(BOOK.digest)[:8], BOOK.centroids, BOOK.levels[bits])
 
 
 @st.composite
@@ -60,10 +70,11 @@ def test_what_is_scored_is_what_can_be_read(kernels: tuple[Kernel, ...], items: 
     packed, _ = codec.unpack_many(items, DIM)
     expected = scores.maxsim(QUERY, packed)
     largest = max(1.0, float(np.abs(packed.vectors).max(initial=0)))  # a damaged scale may be 65,504
-    for kernel in kernels:
-        found, scored = kernel.maxsim(QUERY.vectors, items)
-        assert scored.tolist() == [item is not None and readable(item) for item in items]
-        np.testing.assert_allclose(found[scored], expected[scored], rtol=0, atol=1e-5 * largest)
+    for kernel, name in itertools.product(kernels, codec.CODECS):
+        found, scored = kernel.maxsim(QUERY.vectors, items, book(name))
+        assert scored.tolist() == [item is not None and readable(item, name) for item in items]
+        tolerance = 1e-5 * largest if name == "int8" else 5e-5
+        np.testing.assert_allclose(found[scored], expected[scored], rtol=0, atol=tolerance)
         assert (found[~scored] == -np.inf).all()
 
 

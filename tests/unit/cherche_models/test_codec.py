@@ -119,3 +119,24 @@ def test_maxsim_of_wide_vectors(dim):
     expected = (unit(2, 20, dim) @ codec.unpack_codes(codec.pack_codes(TokenEmbeddings(vectors))).vectors.T).max(axis=1)
     found = codec.maxsim(TokenEmbeddings(unit(2, 20, dim)), [codec.pack_codes(TokenEmbeddings(vectors))])
     assert found[0] == pytest.approx(expected.sum(), abs=1e-5)
+
+
+def test_the_kernel_reads_every_codec_by_itself(monkeypatch):
+    if not library.installed().kernels:
+        pytest.skip(library.installed().reason)
+    monkeypatch.setattr(codec, "unpack_many", None)
+    vectors, query = TokenEmbeddings(unit(3, 40)), TokenEmbeddings(unit(9, 20))
+    items = [codec.pack_codes(vectors, f"{pool}{name}", book=BOOK) for name in codec.CODECS for pool in ("", "pool2+")]
+    expected = [scores.maxsim(query, scores.pack([codec.unpack_codes(item)]))[0] for item in items]
+    np.testing.assert_allclose(codec.maxsim(query, items), expected, atol=5e-5)
+
+
+@pytest.mark.usefixtures("way")
+def test_maxsim_of_codes_of_an_unknown_codebook_is_unknown():
+    known = codec.pack_codes(TokenEmbeddings(unit(3, 4)), "residual2", book=BOOK)
+    unknown = known[:10] + b"\x00" * 8 + known[18:]
+    found = codec.maxsim(TokenEmbeddings(unit(9, 20)), [unknown, known])
+    assert np.isneginf(found).tolist() == [True, False]
+    assert list(codec.books([unknown, CODES, b"CC"], 12)) == []
+    assert [book.bits for book in codec.books([known, unknown], 12)] == [2]
+    assert list(codec.books([known], 24)) == []

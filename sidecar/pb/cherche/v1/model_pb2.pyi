@@ -100,7 +100,7 @@ class Model(_message.Message):
     dtype_reason: _builtins.str
     """Why it computes in that data type; empty where the type was named."""
     maxsim: _builtins.str
-    """What computes MaxSim with stored int8 codes: compiled code and its instructions, numpy and why, or a device;
+    """What computes MaxSim with stored codes: compiled code and its instructions, numpy and why, or a device;
     empty without token embeddings.
     """
     def __init__(
