@@ -13,7 +13,10 @@ import functools
 import json
 import os
 import statistics
+import struct
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -32,6 +35,7 @@ from cherche_models.codes import codebook
 from cherche_models.kernel import library
 from cherche_models.kernel.library import Kernel
 from cherche_models.types import Floats, TokenEmbeddings
+from sidecar.cluster.places import java_home
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -39,6 +43,8 @@ DIM, TOKENS, QUERY_TOKENS = 128, 180, 32
 WINDOWS = ((100, "int8"), (1000, "int8"), (100, "residual2"), (100, "pool3+residual2"))
 PEERS = ("maxsim-cpu", "PyLate")
 TOLERANCE = 1e-4
+PLUGIN = Path(__file__).parents[2] / "opensearch/plugin/src/main/java/org/cherche/opensearch"
+CLASSES = ("MaxSim", "CodesHeader", "CodesDecoder", "Int8Codes")
 Way = Callable[[], Floats]
 
 
@@ -129,10 +135,34 @@ def compare(documents: int, form: str, rounds: int) -> dict[str, Any]:
     }
 
 
+def plugins(rounds: int) -> dict[str, Any]:
+    """The plugin's MaxSim with the same codes: milliseconds of CPU of a thread, by itself and after a warm-up."""
+    query = TokenEmbeddings(unit(0, QUERY_TOKENS))
+    items = [codec.pack_codes(TokenEmbeddings(unit(2 + i, TOKENS))) for i in range(WINDOWS[0][0])]
+    home = java_home(os.environ)
+    options = ["--add-modules", "jdk.incubator.vector"]
+    with tempfile.TemporaryDirectory() as folder:
+        data = struct.pack("<2i", QUERY_TOKENS, DIM) + query.vectors.astype("<f4").tobytes()
+        data += struct.pack("<2i", len(items), len(items[0])) + b"".join(items)
+        (Path(folder) / "codes").write_bytes(data)
+        sources = [Path(__file__).with_name("MaxSimOfThePlugin.java"), *(PLUGIN / f"{name}.java" for name in CLASSES)]
+        javac = [home / "bin" / "javac", "-nowarn", *options, "-d", folder, *sources]
+        subprocess.run(javac, check=True, capture_output=True)
+        run = [home / "bin" / "java", *options, "-cp", folder, "org.cherche.opensearch.MaxSimOfThePlugin"]
+        done = subprocess.run([*run, f"{folder}/codes", str(rounds)], check=True, capture_output=True, text=True)
+    printed = [float(line) for line in done.stdout.split()]
+    taken, found = printed[:rounds], np.array(printed[rounds:], np.float32)
+    return {
+        "largest_difference_from_numpy": round(float(np.abs(found - numpys(query, items)).max()), 7),
+        "milliseconds_of_cpu": {"min": round(min(taken), 3), "median": round(statistics.median(taken), 3)},
+    }
+
+
 def main() -> None:
     """Compare, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="for 100 documents; a tenth for 1,000")
+    parser.add_argument("--java", action="store_true", help="the plugin's MaxSim too; needs JDK 21 or later")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with threadpool_limits(1):
@@ -145,6 +175,8 @@ def main() -> None:
         "maxsim-cpu": version("maxsim-cpu") if find_spec("maxsim_cpu") else "not installed",
         "windows": figures,
     }
+    if options.java:
+        report["plugin, int8, 100 documents"] = plugins(options.rounds)
     text = json.dumps(report, indent=2)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "maxsim.json").write_text(text + "\n", encoding="utf-8")
