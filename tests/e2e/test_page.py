@@ -45,6 +45,16 @@ def test_a_search_shows_both_modes_and_bars_that_add_up(tab: Browser) -> None:
     assert "MaxSim reordered the best" in " ".join(tab.text(".said"))
 
 
+def test_a_hit_shows_its_best_passage_and_what_of_it_answers(tab: Browser) -> None:
+    asked(tab)
+    right = tab.page.locator(".hits").nth(1)
+    assert right.locator(".passage").count() == right.locator(".hit").count()
+    first = right.locator(".passage").first
+    marked = {one.get_attribute("title"): one.text_content() for one in first.locator("mark").all()}
+    assert any("“del”" in said and words == "delete" for said, words in marked.items()), marked
+    assert all(words and words in (first.text_content() or "") for words in marked.values())
+
+
 def test_lines_show_where_each_hit_moved(tab: Browser) -> None:
     asked(tab)
     columns = tab.page.query_selector_all(".hits")

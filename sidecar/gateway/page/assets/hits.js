@@ -3,6 +3,8 @@
 import { h } from "./dom.js";
 import { PARTS, number, shown } from "./format.js";
 
+const LETTER = /[\p{L}\p{M}\p{N}_]/u;
+
 // How a hit moved from the ranking on the left to this one.
 export function moved(hit, before) {
   const rank = before.get(hit.id);
@@ -42,11 +44,43 @@ export function hitCard(hit, most, { move, open, extra }) {
       "div",
       {},
       h("h2", {}, h("button", { class: "hit-title", type: "button", title: "Why is it here? (Enter)", on: { click: () => open(hit) } }, breakable(title))),
-      h("p", { class: "snippet" }, text),
+      snippet(hit, text),
       bar(hit, most),
       extra,
     ),
   );
+}
+
+// The best passage of a hit, with what answers the query marked, or the first words of its text.
+function snippet(hit, text) {
+  const passage = hit.passages?.find(({ field }) => field !== "title" && field !== "name");
+  if (!passage) return h("p", { class: "snippet" }, text);
+  const pieces = [passage.start ? "…" : ""];
+  let end = 0;
+  // Offsets are counted in characters, which JavaScript's strings are not made of.
+  const characters = Array.from(passage.text);
+  for (const { from, to, answers } of words(passage, characters)) {
+    const said = `answers ${answers.map((one) => `“${one.query_token}” (${number(one.similarity)})`).join(", ")}`;
+    pieces.push(characters.slice(end, from).join(""), h("mark", { title: said }, characters.slice(from, to).join("")));
+    end = to;
+  }
+  const whole = String(hit.source[passage.field] ?? "");
+  return h("p", { class: "snippet passage" }, pieces, characters.slice(end).join(""), whole.endsWith(passage.text) ? "" : "…");
+}
+
+// The words that hold answers no worse than the mean of all, in the order of the text.
+function words({ start, answers }, characters) {
+  const mean = answers.reduce((sum, one) => sum + one.similarity, 0) / answers.length;
+  const found = new Map();
+  for (const one of answers.filter(({ similarity }) => similarity >= mean - 1e-6)) {
+    let [from, to] = [one.start - start, one.end - start];
+    while (from > 0 && LETTER.test(characters[from]) && LETTER.test(characters[from - 1])) from -= 1;
+    while (to < characters.length && LETTER.test(characters[to - 1]) && LETTER.test(characters[to])) to += 1;
+    const word = found.get(from) ?? { from, to, answers: [] };
+    found.set(from, { from, to: Math.max(to, word.to), answers: [...word.answers, one] });
+  }
+  const sorted = [...found.values()].sort((one, other) => one.from - other.from);
+  return sorted.filter(({ from }, i) => !i || from >= sorted[i - 1].to);
 }
 
 // A long name may be broken behind its dots rather than anywhere.

@@ -78,9 +78,11 @@ export const searchPanel = {
       const { signal } = (running = new AbortController());
       body.setAttribute("aria-busy", "true");
       try {
-        const left = api.search(searchRequest(state.left), signal);
+        // Two, as the first one may be the title, which is shown anyway; none where no model could find them.
+        const more = app.index?.reranks ? { passages: 2 } : {};
+        const left = api.search(searchRequest(state.left, more), signal);
         const same = state.left === state.right;
-        const [one, other] = await Promise.all([left, same ? left : api.search(searchRequest(state.right), signal)]);
+        const [one, other] = await Promise.all([left, same ? left : api.search(searchRequest(state.right, more), signal)]);
         body.replaceChildren(...shownResults(one, other, selects, app));
         announce(`${plural(one.total, "hit")} in ${MODES[state.left].label}, ${count(other.total)} in ${MODES[state.right].label}`);
       } catch (error) {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline import ingest, passages, search
@@ -40,7 +43,7 @@ async def ask(world: Any, **options: Any) -> SearchResult:
     return await search(request, world.context)
 
 
-def check(hit: Hit, stored: dict[str, Any]) -> None:
+def check(hit: Hit, stored: dict[str, Any], *, in_order: bool = True) -> None:
     """Offsets slice the value that is stored."""
     for one in hit.passages:
         value = stored[one.field]
@@ -49,7 +52,9 @@ def check(hit: Hit, stored: dict[str, Any]) -> None:
         assert one.text.strip() == one.text != ""
         for answer in one.answers:
             assert one.start <= answer.start < answer.end <= one.end
-    assert [one.score for one in hit.passages] == sorted((one.score for one in hit.passages), reverse=True)
+    assert not in_order or [one.score for one in hit.passages] == sorted(
+        (one.score for one in hit.passages), reverse=True
+    )
 
 
 def answered(one: Passage) -> dict[str, str]:
@@ -203,6 +208,52 @@ async def test_time_that_runs_out_costs_the_passages_alone(world: Any, monkeypat
     result = await ask(world)
     assert [hit.id for hit in result.hits] == ["1"]
     assert "time ran out" in result.warnings[0]
+
+
+# Astral, combining, joined, right to left, without spaces, markup, controls, letters that change when they are lowered.
+ODD = [
+    "blue",
+    "sky",
+    "e\u0301",
+    "\t",
+    "\n",
+    "\u00a0",
+    "\u200b",
+    "👩🏽‍🚀",
+    "𝕏",
+    "知ら",
+    "ไทย",
+    "שָׁלוֹם",
+    "\u202b",
+    "<b>",
+    "&amp;",
+    "İ",
+    "ﬁ",
+    "\x00",
+    " ",
+]
+values = st.lists(st.sampled_from(ODD), max_size=30).map("".join)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values, st.lists(st.one_of(values, st.none()), max_size=4))
+def test_offsets_slice_any_text_that_is_stored(make_world: Callable[..., Any], title: str, texts: list[str]) -> None:
+    source = {"title": title, "text": texts}
+
+    async def run() -> None:
+        world = await filled(make_world(FakeModel(max_length=16)), {"1": source, "2": {"text": "blue sky"}}, chunks=16)
+        for hit in (await ask(world, passages=10)).hits:
+            check(hit, source if hit.id == "1" else {"text": "blue sky"}, in_order=False)
+            for one in hit.passages:
+                assert all(
+                    similarity < 0.99 or word.lower() == token for token, (word, similarity) in said(one).items()
+                )
+
+    asyncio.run(run())
+
+
+def said(one: Passage) -> dict[str, tuple[str, float]]:
+    return {a.query_token: (one.text[a.start - one.start : a.end - one.start], a.similarity) for a in one.answers}
 
 
 def test_values_are_where_they_stand_in_the_joined_text(world: Any) -> None:
