@@ -154,10 +154,11 @@ def _bool(body: Json) -> Predicate:
     _only(body, "bool", ("must", "filter", "should", "must_not", "minimum_should_match"))
     needed = [*_clauses(body, "must"), *_clauses(body, "filter")]
     optional, excluded = _clauses(body, "should"), _clauses(body, "must_not")
-    # As in Query DSL: a should clause must match only where nothing else has to.
-    least = body.get("minimum_should_match", int(bool(optional) and not needed))
+    least = body.get("minimum_should_match", 0)
     if isinstance(least, bool) or not isinstance(least, int) or least < 0:
         raise _unsupported("minimum_should_match must be a whole number")
+    # As in Lucene: where nothing else has to match, one should clause does, whatever the minimum is.
+    least = max(least, int(bool(optional) and not needed))
 
     def holds(id: str, source: Json) -> bool:
         return (

@@ -57,7 +57,7 @@ def compile_query(query: Query, fields: Sequence[str]) -> QueryPlan:
         lexical,
         np.array([clause.id for clause in clauses], np.int64),
         np.array([clause.weight for clause in clauses], np.float64),
-        compile_filter(query.body["filter"]) if query.body.get("filter") else None,
+        compile_filter(query.body["filter"]) if query.body.get("filter") is not None else None,
         (f"only the first {MAX_WORDS} words of the query were searched",) if cut else (),
     )
 

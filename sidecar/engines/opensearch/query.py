@@ -113,13 +113,19 @@ def fill_slots(value: JsonValue, text: str) -> JsonValue:
 def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> dict[str, Any]:
     users = lexical_clause(query)
     scored = users
+    filters, must_not = _filters(query), list[Any]()
+    if query.match_set == "union" and query.mode != "bm25":
+        # The user's conditions hold for the hits of the sparse clause too: around both, and only there, since an engine
+        # refuses a condition with inner hits that is written twice.
+        filters += _clauses_of(users, "filter")
+        must_not = _clauses_of(users, "must_not")
+        scored = _scoring(users)
     if _limits_lexical(query, clauses):
         # The score of the sparse clause must not lift a hit above a limit of the user's query.
         scored = {"function_score": {"query": users, "min_score": query.body["min_score"]}}
     # Wrapped, since a user's query may have a name of its own.
     lexical = {"bool": {"must": [scored], "_name": LEXICAL}}
     sparse = _sparse(query, clauses, kind)
-    filters, must_not = _filters(query), list[Any]()
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
         if query.match_set == "lexical" and "query" in query.body:
@@ -130,10 +136,6 @@ def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> di
         stage = {"must": [lexical], "should": [sparse]}
     else:
         stage = {"should": [lexical, sparse], "minimum_should_match": 1}
-    if query.match_set == "union" and query.mode != "bm25":
-        # The user's conditions hold for the hits of the sparse clause too.
-        filters += _clauses_of(users, "filter")
-        must_not = _clauses_of(users, "must_not")
     if filters:
         stage["filter"] = filters
     if must_not:
@@ -167,6 +169,14 @@ def _clauses_of(users: JsonValue, part: str) -> list[Any]:
     """The clauses of the user's `bool`; none of any other query."""
     inner = users.get("bool") if isinstance(users, dict) else None
     return _clauses(inner.get(part)) if isinstance(inner, dict) else []
+
+
+def _scoring(users: JsonValue) -> JsonValue:
+    """The user's query without the conditions of its `bool`."""
+    inner = users.get("bool") if isinstance(users, dict) else None
+    if not isinstance(inner, dict):
+        return users
+    return {"bool": {part: value for part, value in inner.items() if part not in ("filter", "must_not")}}
 
 
 def _clauses(given: JsonValue) -> list[Any]:

@@ -34,6 +34,14 @@ CASES = {
     "list": ([{"term": {"open": True}}, {"range": {"year": {"lt": 2000}}}], "a"),
     "bool must_not": ({"bool": {"must_not": [{"term": {"year": 1999}}]}}, "bcd"),
     "bool should": ({"bool": {"should": [{"term": {"year": 1999}}, {"term": {"year": 2005}}]}}, "ab"),
+    "bool should, none needed": (
+        {"bool": {"should": [{"term": {"year": 1999}}, {"term": {"year": 2005}}], "minimum_should_match": 0}},
+        "ab",
+    ),
+    "bool should beside must_not, none needed": (
+        {"bool": {"should": {"term": {"year": 1999}}, "must_not": {"term": {"year": 2020}}, "minimum_should_match": 0}},
+        "a",
+    ),
     "bool must and should": (
         {"bool": {"must": {"exists": {"field": "year"}}, "should": [{"term": {"year": 1999}}]}},
         "abc",

@@ -26,6 +26,12 @@ def test_what_needs_a_cluster_is_refused_by_name(key):
     assert caught.value.code == Code.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize("clause", [{}, "", 0, False])
+def test_a_filter_that_says_nothing_is_refused_and_not_left_out(clause):
+    with pytest.raises(ChercheError, match="a filter clause is an object with one key"):
+        compile_query(query(body={"filter": clause}), FIELDS)
+
+
 @pytest.mark.parametrize(
     ("clause", "reason"),
     [

@@ -258,11 +258,17 @@ final class FirstStage {
         if (!union) {
             return QueryBuilders.boolQuery().must(users).should(sparse);
         }
-        BoolQueryBuilder both = QueryBuilders.boolQuery().should(users).should(sparse).minimumShouldMatch(1);
-        if (users instanceof BoolQueryBuilder bool) {
-            bool.filter().forEach(both::filter);
-            bool.mustNot().forEach(both::mustNot);
+        if (!(users instanceof BoolQueryBuilder bool)) {
+            return QueryBuilders.boolQuery().should(users).should(sparse).minimumShouldMatch(1);
         }
+        // Conditions around both, and only there: the engine refuses one with inner hits that is written twice.
+        BoolQueryBuilder scoring = QueryBuilders.boolQuery().boost(bool.boost()).queryName(bool.queryName());
+        scoring.adjustPureNegative(bool.adjustPureNegative());
+        bool.must().forEach(scoring::must);
+        bool.should().forEach(scoring::should);
+        BoolQueryBuilder both = QueryBuilders.boolQuery().should(scoring).should(sparse).minimumShouldMatch(1);
+        bool.filter().forEach(both::filter);
+        bool.mustNot().forEach(both::mustNot);
         return both;
     }
 

@@ -1,6 +1,7 @@
 package org.cherche.opensearch;
 
 import java.util.function.Supplier;
+import org.opensearch.OpenSearchParseException;
 import org.opensearch.action.search.SearchContextId;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.action.support.IndicesOptions;
@@ -109,10 +110,17 @@ public final class Node {
         return index == null ? null : IndexSetup.of(index);
     }
 
-    /** The index that an index or alias name writes to; null where there is none. */
+    /** The index that a name writes to, be it of an index, of an alias or date math; null where there is none. */
     IndexMetadata writeIndex(String name) {
-        IndexAbstraction target = name == null ? null : state().metadata().getIndicesLookup().get(name);
-        return target == null ? null : target.getWriteIndex();
+        if (name == null) {
+            return null;
+        }
+        try {
+            IndexAbstraction target = state().metadata().getIndicesLookup().get(names.resolveDateMathExpression(name));
+            return target == null ? null : target.getWriteIndex();
+        } catch (OpenSearchParseException e) {
+            return null; // date math that cannot be read: the write itself reports it
+        }
     }
 
     /**

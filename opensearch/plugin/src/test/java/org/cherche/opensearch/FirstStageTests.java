@@ -7,12 +7,15 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.apache.lucene.search.Query;
+import org.apache.lucene.search.join.ScoreMode;
 import org.cherche.opensearch.Options.MatchSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -28,6 +31,7 @@ import org.opensearch.core.xcontent.XContentBuilder;
 import org.opensearch.index.query.AbstractQueryBuilder;
 import org.opensearch.index.query.BoolQueryBuilder;
 import org.opensearch.index.query.InnerHitBuilder;
+import org.opensearch.index.query.InnerHitContextBuilder;
 import org.opensearch.index.query.MatchQueryBuilder;
 import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.index.query.QueryBuilders;
@@ -122,10 +126,19 @@ class FirstStageTests {
     void unionLiftsWhatTheUsersQueryFilters() {
         QueryBuilder users = bool().must(match("a")).filter(match("b")).mustNot(match("c"));
         BoolQueryBuilder both = (BoolQueryBuilder) FirstStage.hybrid(users, SPARSE, true);
-        assertEquals(List.of(users, SPARSE), both.should());
+        assertEquals(List.of(bool().must(match("a")), SPARSE), both.should());
         assertEquals("1", both.minimumShouldMatch());
         assertEquals(List.of(match("b")), both.filter());
         assertEquals(List.of(match("c")), both.mustNot());
+    }
+
+    @Test
+    void aConditionWithInnerHitsStandsOnceInAUnion() {
+        QueryBuilder nested = QueryBuilders.nestedQuery("comments", match("b"), ScoreMode.None).innerHit(new InnerHitBuilder("same"));
+        QueryBuilder both = FirstStage.hybrid(bool().must(match("a")).filter(nested), SPARSE, true);
+        Map<String, InnerHitContextBuilder> found = new HashMap<>();
+        InnerHitContextBuilder.extractInnerHits(both, found); // refuses two of one name
+        assertEquals(Set.of("same"), found.keySet());
     }
 
     @Test

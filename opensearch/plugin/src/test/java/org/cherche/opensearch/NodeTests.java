@@ -30,6 +30,13 @@ class NodeTests {
     }
 
     @Test
+    void dateMathWritesToTheIndexThatItStandsFor() {
+        assertNotNull(test.node.setupForWriting("<books>"));
+        assertEquals(test.node.setupForWriting("books"), test.node.setupForWriting("<books>"));
+        assertNull(test.node.setupForWriting("<books-{now/nope}>"));
+    }
+
+    @Test
     void anIndexThatIsNotSetUpHasNone() {
         assertNull(test.node.setupForWriting("plain"));
         assertNull(test.node.setupForWriting("missing"));
