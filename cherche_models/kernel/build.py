@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,18 +34,19 @@ def digest() -> str:
     return hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
 
 
-def compiler(environment: Mapping[str, str] = os.environ) -> str:
-    """The C compiler, from CC or the search path.
+def compiler(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The C compiler and its own options, from CC or the search path.
 
     Raises
     ------
     BuildError
         If there is none.
     """
-    names = [environment["CC"]] if environment.get("CC") else COMPILERS
+    name, *options = shlex.split(environment.get("CC", "")) or [""]
+    names = [name] if name else COMPILERS
     for name in names:
         if found := shutil.which(name, path=environment.get("PATH")):
-            return found
+            return [found, *options]
     raise BuildError(f"no C compiler: none of {', '.join(names)} is on the search path")
 
 
@@ -58,17 +60,20 @@ def build(folder: Path = FOLDER, environment: Mapping[str, str] = os.environ) ->
     Raises
     ------
     BuildError
-        If there is no compiler, or it fails.
+        If there is no compiler, it fails, or the folder cannot be written.
     """
-    program, library = compiler(environment), folder / LIBRARY
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        made = Path(place) / LIBRARY
-        options = [*FLAGS, f'-DCHERCHE_SOURCE="{digest()}"', str(SOURCE), "-o", str(made), "-lm"]
-        done = subprocess.run([program, *options], capture_output=True, text=True, check=False)
-        if done.returncode or not made.is_file():
-            reason = done.stderr.strip().splitlines()[:1] or ["it wrote nothing"]
-            raise BuildError(f"{Path(program).name} failed: {reason[0]}")
-        made.replace(library)
+    command, library = compiler(environment), folder / LIBRARY
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            made = Path(place) / LIBRARY
+            options = [*FLAGS, f'-DCHERCHE_SOURCE="{digest()}"', str(SOURCE), "-o", str(made), "-lm"]
+            done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+            if done.returncode or not made.is_file():
+                reason = done.stderr.strip().splitlines()[:1] or ["it wrote nothing"]
+                raise BuildError(f"{Path(command[0]).name} failed: {reason[0]}")
+            made.replace(library)
+    except OSError as error:
+        raise BuildError(f"{library} cannot be written: {error}") from error
     return library
 
 

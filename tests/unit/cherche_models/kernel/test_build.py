@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def test_a_compiler_that_fails(tmp_path: Path, script: str, reason: str) -> None
 def test_the_source_compiles_without_warnings(compiled: Path, tmp_path: Path) -> None:
     """With what finds mistakes, which other compilers' versions need not know."""
     script = tmp_path / "strictcc"
-    script.write_text(f'#!/bin/sh\nexec {build.compiler()} -Wall -Wextra -Werror -Wno-unknown-pragmas "$@"\n')
+    script.write_text(
+        f'#!/bin/sh\nexec {shlex.join(build.compiler())} -Wall -Wextra -Werror -Wno-unknown-pragmas "$@"\n'
+    )
     script.chmod(0o755)
     assert build.build(tmp_path, {**os.environ, "CC": str(script)}).is_file()
+
+
+def test_the_variable_may_hold_options(compiled: Path, tmp_path: Path) -> None:
+    program, *options = build.compiler()
+    assert build.compiler({**os.environ, "CC": f"{program} -pthread"}) == [program, *options, "-pthread"]
+    assert build.build(tmp_path, {**os.environ, "CC": f"{program} -DNOTHING='two words'"}).is_file()
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"maxsim\.so cannot be written"):
+        build.build(tmp_path / "nowhere")
