@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -51,9 +52,11 @@ def resolve(source: str | Path, revision: str | None = None, *, allow_pickle: bo
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
     except REFUSALS as error:
+        near = difflib.get_close_matches(str(source), [folder.name for folder in PRETRAINED.iterdir()], 1)
         raise CheckpointError(
             f"{source} is neither a folder here nor a model that the hub gives out ({error})",
-            "check the name, the network and, for a private model, HF_TOKEN",
+            (f"did you mean {near[0]}, which ships with the package? otherwise " if near else "")
+            + "check the name, the network and, for a private model, HF_TOKEN",
         ) from error
 
 

@@ -35,8 +35,12 @@ def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr(source, "snapshot_download", download)
-    with pytest.raises(CheckpointError, match="neither a folder here nor a model that the hub gives out"):
+    with pytest.raises(CheckpointError, match="neither a folder here nor a model that the hub gives out") as refused:
         hub.load("someone/model")
+    assert "did you mean" not in refused.value.next_step
+    with pytest.raises(CheckpointError) as refused:
+        hub.load("cherche-smal")
+    assert refused.value.next_step.startswith("did you mean cherche-small, which ships with the package?")
 
 
 def test_a_model_of_the_package_is_named_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
