@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle
+from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle, writes
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
@@ -108,14 +108,39 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
 
 
 async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) -> int:
-    """How many documents of a sample have a version that writes without one cannot have led to."""
-    size = min(size, await window(http, index))
-    body = {"query": _SCATTERED, "size": size, "track_total_hits": False, "_source": False}
+    """How many documents of a sample have a version that writes without one cannot have led to.
+
+    Each write of a shard has a number of its own: no document of it was written more often than its own number says,
+    nor all of them together more often than the last one.
+    """
+    size, what = min(size, await window(http, index)), f'index "{index}"'
+    body = {"query": _SCATTERED, "size": size, "track_total_hits": True, "_source": False}
     body |= {"version": True, "seq_no_primary_term": True}
-    reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
-    # Each write of a shard has a number of its own, so no document of it was written more often than that.
-    found = answers.hits(reply, f'index "{index}"', ("_version", "_seq_no"))
-    return sum(int(raw["_version"]) > int(raw["_seq_no"]) + 1 for raw in found)
+    reply = await http.send(dialect.search(index, body), what=what)
+    found = answers.hits(reply, what, ("_version", "_seq_no"))
+    beyond = sum(int(raw["_version"]) > int(raw["_seq_no"]) + 1 for raw in found)
+    numbered = sorted((int(raw["_version"]) for raw in found), reverse=True)
+    if beyond or not numbered or numbered[0] == 1:
+        return beyond
+    made = sum(shard.mark + 1 for shard in await writes.shards(http, index))
+    with answers.reading(what):
+        return _numbered_by_somebody(numbered, int(reply["hits"]["total"]["value"]), made)
+
+
+def _numbered_by_somebody(versions: Sequence[int], documents: int, made: int) -> int:
+    """How many of a sample's versions, in falling order, are too high for the writes that all documents took.
+
+    A share of the sample of at least a half stands for that share of the documents, to a fourth: a smaller one may
+    be of a few that are written all the time.
+
+    >>> _numbered_by_somebody([5, 5, 5, 5], 1000, 1000), _numbered_by_somebody([900, 1, 1, 1], 1000, 1900)
+    (4, 0)
+    """
+    sample = len(versions)
+    for count in range(sample, (sample - 1) // 2, -1):
+        if 4 * count * documents * versions[count - 1] > 5 * sample * made:
+            return sum(version > 1 for version in versions)
+    return 0
 
 
 async def _read_batch(

@@ -198,6 +198,17 @@ async def test_versions_of_the_owner_stay_his(server: RunningServer, send: Send,
     assert [hit.id for hit in found.hits] == ["1"]
 
 
+async def test_low_versions_that_all_writes_together_do_not_explain_are_seen(
+    opensearch: OpenSearchEngine, send: Send, index: str
+) -> None:
+    await bulk(send, index, {f"own-{i}": {"text": "moonlight"} for i in range(10)})
+    assert await opensearch.foreign_versions(index, 64) == 0
+    actions = [{"index": {"_id": str(i), "version": 3, "version_type": "external"}} for i in range(40)]
+    lines = "".join(json.dumps(line) + "\n" for action in actions for line in (action, {"text": "sunlight"}))
+    await send("POST", f"/{index}/_bulk", lines.encode(), refresh="true")
+    assert await opensearch.foreign_versions(index, 64) == 40
+
+
 async def test_setup_refuses_fields_that_nothing_searches(server: RunningServer, send: Send, index: str) -> None:
     await bulk(send, index, {"1": {"title": "a title", "year": 2019}})
     nope = IndexOptions(fields=(TextField("title"), TextField("nope")))

@@ -48,6 +48,32 @@ async def test_versions_that_no_number_of_writes_explains_are_somebodys() -> Non
     assert await engine(FakeTransport(lambda _: {"hits": {"hits": hits}})).foreign_versions("books", 9) == 2
 
 
+@pytest.mark.parametrize(
+    ("versions", "made", "count"),
+    [
+        ([5] * 8, 1000, 8),  # each written once under a number of the owner's
+        ([2, 1, 2, 2, 2, 2, 2, 2], 1000, 7),
+        ([3] * 8, 3000, 0),  # each written three times
+        ([400, 1, 1, 1, 1, 1, 1, 1], 1400, 0),  # one of them all the time
+        ([1] * 8, 1000, 0),
+    ],
+)
+async def test_versions_that_all_writes_together_do_not_explain_are_somebodys(
+    versions: list[int], made: int, count: int
+) -> None:
+    def answer(request: Sent) -> Any:
+        if "_stats" in request.path:
+            copy = {"routing": {"primary": True}, "indexing": {"delete_total": 0}}
+            shard = {**copy, "seq_no": {"global_checkpoint": made - 1}}
+            return {"_shards": {}, "indices": {"books": {"uuid": "u", "shards": {"0": [shard]}}}}
+        if request.method == "GET":
+            return {"books": {"settings": {"index.uuid": "u"}}}
+        hits = [{"_id": "a", "_version": version, "_seq_no": 900} for version in versions]
+        return {"hits": {"total": {"value": 1000, "relation": "eq"}, "hits": hits}}
+
+    assert await engine(FakeTransport(answer)).foreign_versions("books", 9) == count
+
+
 async def test_a_document_that_never_stands_still_counts_as_never_encoded() -> None:
     numbers = iter(range(100))
 
