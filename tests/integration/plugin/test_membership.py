@@ -115,3 +115,19 @@ async def test_punctuation_finds_nothing(tenants: Cluster) -> None:
     assert (ids(reply), reply["ext"]["cherche"]["query_status"]) == ([], "NO_TERMS")
     result = await tenants.server.client.search(SearchRequest(tenants.index, "?! ..."))
     assert (result.hits, result.match_set) == ((), "lexical")
+
+
+async def test_fields_that_are_searched_as_one_are_a_text(tenants: Cluster) -> None:
+    pipeline = await search_pipeline(tenants, {"rerank": False})
+    clause = {"query": "red fox", "fields": ["title", "text"]}
+    for options, match_set in (({}, "union"), ({"operator": "and"}, "lexical")):
+        body = {"query": {"combined_fields": {**clause, **options}}, "size": SIZE}
+        plain, reply = set(ids(await search(tenants, body))), await search(tenants, body, pipeline)
+        answer = reply["ext"]["cherche"]
+        assert (answer["query_status"], answer["match_set"]) == ("REWRITTEN", match_set)
+        result = await tenants.server.client.search(
+            SearchRequest(tenants.index, "", body={"query": body["query"]}, size=SIZE)
+        )
+        assert result.match_set == match_set
+        for found in (set(ids(reply)), {hit.id for hit in result.hits}):
+            assert found > plain if match_set == "union" else found == plain
