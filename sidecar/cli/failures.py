@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -50,6 +51,24 @@ def failure(error: ChercheError, as_json: bool) -> Failure:
 def error_json(error: ChercheError) -> dict[str, str]:
     """Code, reason and next step."""
     return {"code": error.code.value, "reason": error.reason, "next_step": error.next_step}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what keeps a file from being written into an error that names it: a full disk says so without a name.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise precondition(
+            f"{path} cannot be written: {error.strerror}",
+            "free space, or name a file elsewhere, then run the command again: what was done stays done",
+        ) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.failures import FAILURE, error_json, failure, resumable
+from sidecar.cli.failures import FAILURE, error_json, failure, resumable, writing
 from sidecar.cli.lines import BadLine, Reader
 from sidecar.cli.output import Progress, table
 from sidecar.cli.session import Session, suggesting, verb
@@ -85,11 +85,12 @@ class Ledger:
 
     def add(self, line: int, identifier: str, error: ChercheError) -> None:
         """Note one failed item."""
-        if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8")
         self.failed += 1
         record = {"line": line, "id": identifier, **error_json(error)}
-        self._file.write(json.dumps(record) + "\n")
+        with writing(self.path):
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8")
+            self._file.write(json.dumps(record) + "\n")
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from sidecar.cli.failures import error_json
+from sidecar.cli.failures import error_json, writing
 from sidecar.cli.output import Progress as Line
 from sidecar.cli.session import suggesting
 from sidecar.errors import ChercheError
@@ -44,12 +44,13 @@ class Checkpoint:
 
     def write(self, text: str) -> None:
         """Replace it at once, so that a kill leaves the one before or this one."""
-        if not text:
-            self.path.unlink(missing_ok=True)
-            return
-        fresh = self.path.with_name(self.path.name + ".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self.path)
+        with writing(self.path):
+            if not text:
+                self.path.unlink(missing_ok=True)
+                return
+            fresh = self.path.with_name(self.path.name + ".new")
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(self.path)
 
 
 class Ledger:
@@ -61,11 +62,12 @@ class Ledger:
 
     def add(self, one: NotDone) -> None:
         """Note one document."""
-        if self._file is None:
-            self._file = self._path.open("a", encoding="utf-8")
         record = {"id": one.id, "index": one.index, **error_json(one.error)}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with writing(self._path):
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file, if one was made."""

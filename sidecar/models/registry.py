@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from sidecar.errors import ChercheError, Code, did_you_mean, invalid, not_found, precondition, unavailable
+from sidecar.models import memory
 from sidecar.models.admission import BatchOptions
 from sidecar.models.batcher import Batcher
 from sidecar.observe import logs
@@ -158,6 +159,8 @@ class Registry:
         self._changed()
         if batcher is not None:
             await batcher.aclose()
+            del batcher  # the last that holds the model
+            await asyncio.to_thread(memory.trim)
 
     async def settled(self) -> None:
         """Wait until nothing loads any more."""

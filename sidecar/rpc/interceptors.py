@@ -23,7 +23,7 @@ from sidecar.errors import ChercheError, Code, invalid, overloaded
 from sidecar.observe import logs, telemetry
 from sidecar.observe.metrics import Metrics
 from sidecar.rpc.call import Call
-from sidecar.rpc.messages import MessageReader, request_of
+from sidecar.rpc.messages import RETRY_AFTER, Held, MessageReader, request_of
 from sidecar.services import deadline_exceeded, defect, too_deep, unauthenticated
 from sidecar.wire.status import to_status
 
@@ -34,8 +34,6 @@ PATIENT = frozenset(
     {"ModelService/LoadModel", "ModelService/UnloadModel", "IndexService/SetupIndex", "IndexService/RemoveIndex"}
 )
 """Calls whose work grows with a model or an index: the caller alone bounds them."""
-RETRY_AFTER = 1.0
-"""Seconds after which a call that met too many others is worth repeating."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
@@ -107,7 +105,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
 
         async def call(requests: Any, context: Any) -> Any:  # noqa: ANN401  # grpc's types
             async with self._around(method, context, streams=False):
-                return await behaviour(await receive(context), context)
+                with self._reader.holding(streams=handler.request_streaming) as held:
+                    return await behaviour(await receive(context, held), context)
 
         return grpc.stream_unary_rpc_method_handler(call, None, handler.response_serializer)
 
@@ -118,30 +117,32 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
 
         async def write(requests: Any, context: Any) -> None:  # noqa: ANN401  # grpc's types
             async with self._around(method, context, streams=True):
-                await behaviour(await receive(context), context)
+                with self._reader.holding(streams=handler.request_streaming) as held:
+                    await behaviour(await receive(context, held), context)
 
         async def generate(requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401  # grpc's types
             async with self._around(method, context, streams=True):
-                async for response in behaviour(await receive(context), context):
-                    yield response
+                with self._reader.holding(streams=handler.request_streaming) as held:
+                    async for response in behaviour(await receive(context, held), context):
+                        yield response
 
         # Health's Watch writes its responses instead of yielding them.
         call: Any = write if inspect.iscoroutinefunction(behaviour) else generate
         return grpc.stream_stream_rpc_method_handler(call, None, handler.response_serializer)
 
-    def _receiver(self, handler: Handler, method: str) -> Callable[[Call], Awaitable[Any]]:
+    def _receiver(self, handler: Handler, method: str) -> Callable[[Call, Held], Awaitable[Any]]:
         """What gives a handler its request, or its iterator of requests."""
         kind, reader = request_of(method), self._reader
 
-        async def messages(context: Call) -> AsyncIterator[Message]:
-            while (message := await reader.read(kind, context)) is not None:
+        async def messages(context: Call, held: Held) -> AsyncIterator[Message]:
+            while (message := await reader.read(kind, context, held)) is not None:
                 yield message
 
-        async def iterator(context: Call) -> AsyncIterator[Message]:
-            return messages(context)
+        async def iterator(context: Call, held: Held) -> AsyncIterator[Message]:
+            return messages(context, held)
 
-        async def single(context: Call) -> Message:
-            message = await reader.read(kind, context)
+        async def single(context: Call, held: Held) -> Message:
+            message = await reader.read(kind, context, held)
             if message is None:
                 raise invalid("the call ended before its request", "send one message")
             return message

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from sidecar.config import Limits
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, invalid, overloaded
 from sidecar.rpc.call import Call
 from sidecar.wire.bounds import MalformedError, count_fields
 
@@ -29,6 +32,11 @@ _IDENTITY_AND_GZIP = 0b101  # bits of grpc_compression_algorithm
 _AT_ONCE = 1 << 15
 """Bytes up to which a message is read on the event loop: at most some milliseconds, and a thread takes .1 ms."""
 _THREADS = 2
+RETRY_AFTER = 1.0
+"""Seconds after which a call that met too many others is worth repeating."""
+
+Held = deque[int]
+"""Bytes of the messages of one call that it may still work on, the oldest first."""
 
 
 class MessageReader:
@@ -41,6 +49,8 @@ class MessageReader:
 
     def __init__(self, limits: Limits) -> None:
         self._bytes = limits.request_bytes
+        self._most, self._held = limits.held_bytes, 0
+        self._in_flight = limits.stream_in_flight
         self._fields = max(_FEWEST_FIELDS, FIELDS_PER_ITEM * limits.items)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="messages")
 
@@ -57,24 +67,52 @@ class MessageReader:
         """End the threads."""
         self._threads.shutdown(wait=False)
 
-    async def read(self, kind: type[Message], context: Call) -> Message | None:
+    @contextmanager
+    def holding(self, *, streams: bool) -> Iterator[Held]:
+        """What a call holds, which it gives back at the end of the block.
+
+        Parameters
+        ----------
+        streams : bool
+            Whether it sends several messages: it then holds as many as may be unanswered.
+        """
+        held = Held(maxlen=self._in_flight if streams else None)
+        try:
+            yield held
+        finally:
+            self._held -= sum(held)
+
+    async def read(self, kind: type[Message], context: Call, held: Held) -> Message | None:
         """The next message of a call; None at its end.
 
         Raises
         ------
         ChercheError
-            INVALID_ARGUMENT for bytes that are no such message, and for more bytes or fields than allowed.
+            INVALID_ARGUMENT for bytes that are no such message, and for more bytes or fields than allowed;
+            RESOURCE_EXHAUSTED where all calls together hold more than they may.
         """
         data = await context.read()
         if not isinstance(data, bytes):  # grpc's EOF
             return None
-        if len(data) <= _AT_ONCE and not data.startswith(_GZIP):
+        loop = asyncio.get_running_loop()
+        if data.startswith(_GZIP):
+            data = await loop.run_in_executor(self._threads, self._inflated, data)
+        self._hold(held, len(data))
+        if len(data) <= _AT_ONCE:
             return self._parse(kind, data)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._parse, kind, data)
+        return await loop.run_in_executor(self._threads, self._parse, kind, data)
+
+    def _hold(self, held: Held, size: int) -> None:
+        oldest = held[0] if len(held) == held.maxlen else 0
+        others = self._held - oldest
+        if others and others + size > self._most:
+            reason = f"calls in progress hold {others:,} bytes of messages, {size:,} more exceed {self._most:,}"
+            raise overloaded(reason, RETRY_AFTER)
+        held.append(size)
+        self._held = others + size
 
     def _parse(self, kind: type[Message], data: bytes) -> Message:
         name = kind.DESCRIPTOR.full_name
-        data = self._inflated(data) if data.startswith(_GZIP) else data
         try:
             if count_fields(data, kind.DESCRIPTOR, self._fields) > self._fields:
                 raise invalid(

@@ -59,6 +59,8 @@ class Limits(Section):
     """Largest document; a larger one is refused, its neighbours are not."""
     request_bytes: int = Field(default=64 << 20, ge=1 << 10)
     """Largest gRPC message, and largest HTTP answer."""
+    held_bytes: int = Field(default=512 << 20, ge=1 << 10)
+    """Bytes of gRPC messages that all calls in progress may hold together; more are refused with RetryInfo."""
     items: int = Field(default=4096, ge=1)
     """Most items of one request."""
     query_characters: int = Field(default=limits.QUERY_CHARACTERS, ge=1)

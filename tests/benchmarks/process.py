@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sidecar.client.client import Client
 from sidecar.cluster.node import free_ports
+from sidecar.config import Tls
 from sidecar.errors import ChercheError
 
 PATIENCE = 10.0
@@ -93,11 +94,11 @@ class Process:
             [sys.executable, "-c", self._program, "serve"], env=self.environment, stderr=subprocess.DEVNULL
         )
 
-    async def start(self) -> None:
-        """Start it, and wait until it serves."""
+    async def start(self, tls: Tls | None = None) -> None:
+        """Start it, and wait until it serves; `tls` is what a client needs."""
         self.begin()
         token = self.environment.get("CHERCHE_TOKEN", "")
-        async with asyncio.timeout(120), Client(self.address, token=token, timeout=2.0) as client:
+        async with asyncio.timeout(120), Client(self.address, token=token, timeout=2.0, tls=tls) as client:
             while not await _serving(client):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.1)
 

@@ -1,8 +1,8 @@
 """What breaks, and what becomes of documents and searches then: ``make prove SECTION=faults``.
 
-One row for each fault, on the embedded engine with a sidecar that is killed and suspended, and on the cluster's engine
-against a cluster whose answers are tampered with. No row may lose a document that was acknowledged, and none may fail
-without a kind. All of it runs on loopback, in about two minutes.
+One row for each fault: a sidecar on the embedded engine that is killed and suspended, whose disk is full, and whose
+door others try; and the cluster's engine against a cluster whose answers are tampered with. No row may lose a document
+that was acknowledged, and none may fail without a kind. All of it runs on loopback, in about three minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.faults.answers import TAMPERINGS, tampered
-from tests.benchmarks.faults.doors import tokens
+from tests.benchmarks.faults.disk import disk
+from tests.benchmarks.faults.doors import handshakes, tokens
 from tests.benchmarks.faults.row import DOCUMENTS, Row
 from tests.benchmarks.faults.signals import during
 from tests.benchmarks.faults.together import together
@@ -33,8 +34,9 @@ async def rows(*, processes: bool = True) -> list[Row]:
             for work in ("feed", "backfill", "search"):
                 with tempfile.TemporaryDirectory() as folder:
                     found.append(await during(Path(folder), f"{number.name} during {work}", number, work))
-        with tempfile.TemporaryDirectory() as folder:
-            found += await tokens(Path(folder))
+        for some in (tokens, handshakes, disk):
+            with tempfile.TemporaryDirectory() as folder:
+                found += await some(Path(folder))
     return found
 
 

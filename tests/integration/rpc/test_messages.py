@@ -33,9 +33,10 @@ from sidecar.pb.cherche.v1 import (
 )
 from sidecar.protocols import Engine
 from sidecar.testing import FakeModel, RunningServer, running_server
+from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
 from sidecar.wire.status import from_status
-from tests.integration.rpc.conftest import occupied
+from tests.integration.rpc.conftest import occupied, until
 
 ENCODE = "/cherche.v1.EncoderService/EncodeDocuments"
 TOKEN = (("authorization", "Bearer s3cret"),)
@@ -207,6 +208,37 @@ async def test_calls_at_once_are_capped(engine: Engine, model: FakeModel) -> Non
         model.gate.set()
         await blocker
         assert await server.client.list_models()
+
+
+async def test_bytes_of_all_calls_together_are_capped(engine: Engine, model: FakeModel) -> None:
+    limits = Limits(held_bytes=100_000, stream_in_flight=4)
+    large = encoder_pb2.EncodeDocumentsRequest(items=[{"text": "word " * 12_000}]).SerializeToString()
+    async with running_server(engine, [model], settings=Settings(limits=limits)) as server:
+        await server.client.setup_index("cars", IndexOptions())
+        model.gate.clear()
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            first = asyncio.ensure_future(channel.unary_unary(ENCODE)(large))
+            await until(lambda: model.waiting)
+            for compression in (None, grpc.Compression.Gzip):
+                error = await refused(server.address, large, compression=compression)
+                assert (error.code, error.retry_after) == (Code.RESOURCE_EXHAUSTED, 1.0)
+                assert "exceed 100,000" in error.reason
+            model.gate.set()
+            await first
+            await channel.unary_unary(ENCODE)(large)
+        # What a stream sent before, it holds no longer.
+        body = b'{"text": "%s"}' % (b"word " * 4_000)
+        results = [one async for one in server.client.index_documents("cars", sources(20, body))]
+        assert [one.error for one in results] == [None] * 20
+        # Nothing is left of what they held: beside a single other message this one would not fit.
+        most = encoder_pb2.EncodeDocumentsRequest(items=[{"text": "word " * 19_990}]).SerializeToString()
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            await channel.unary_unary(ENCODE)(most)
+
+
+async def sources(count: int, body: bytes) -> AsyncIterator[SourceDocument]:
+    for n in range(count):
+        yield SourceDocument(str(n), body)
 
 
 async def test_a_call_that_sends_nothing_is_told_so(server: RunningServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.cli.ledger import Checkpoint, Run, ledger
 from sidecar.cli.output import Progress as Line
-from sidecar.errors import invalid
+from sidecar.errors import ChercheError, Code, invalid
 from sidecar.values.maintenance import Estimate, NotDone, Progress
 
 MISSING = NotDone("1", "books", invalid("broken", "mend it"))
@@ -25,6 +25,14 @@ def test_a_checkpoint_is_replaced_whole_and_gone_once_it_is_empty(tmp_path: Path
     checkpoint.write("")
     checkpoint.write("")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "books.json.new").mkdir()  # where the fresh one goes
+    with pytest.raises(ChercheError, match=r"books\.json cannot be written: Is a directory") as refused:
+        Checkpoint(tmp_path / "books.json").write("{}")
+    assert refused.value.code is Code.FAILED_PRECONDITION
+    assert "free space" in refused.value.next_step
 
 
 def test_a_report_is_made_with_its_first_document(tmp_path: Path) -> None:

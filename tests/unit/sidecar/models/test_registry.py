@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from cherche_models.types import Floats
 from sidecar.errors import ChercheError, Code
+from sidecar.models import memory
 from sidecar.models.registry import Registry
 from sidecar.protocols import Model
 from sidecar.testing import FakeModel
@@ -97,6 +100,24 @@ async def test_a_name_is_given_once() -> None:
         failure(Code.ALREADY_EXISTS, lambda: models.start("a", "b"))
         failure(Code.INVALID_ARGUMENT, lambda: models.start(" ", "b"))
         failure(Code.INVALID_ARGUMENT, lambda: models.start("b", ""))
+
+
+async def test_memory_is_given_back_when_nothing_holds_an_unloaded_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors: list[weakref.ref[Floats]] = []
+
+    def loader(name: str, source: str) -> Model:
+        model = FakeModel(name=source)
+        vectors.append(weakref.ref(model._vectors))
+        return model
+
+    held: list[bool] = []
+    monkeypatch.setattr(memory, "trim", lambda: held.append(vectors[-1]() is not None))
+    async with registry(loader) as models:
+        await models.load("a", "one")
+        await models.load("b", "two")
+        await models.named("b").encode(["text"], "document", lane="ingest")
+        await models.unload("b")
+        assert held[-1] is False
 
 
 async def test_an_unloaded_model_is_gone() -> None:
