@@ -99,7 +99,7 @@ def _multi_match(body: object, chosen: Sequence[TextField], fields: Sequence[str
     options = body if isinstance(body, Mapping) else {}
     _check_options(options, "multi_match", ("query", "fields", "operator", "tie_breaker"))
     named = options.get("fields")
-    if named is None:
+    if named is None or named == []:  # in Query DSL too an empty list names none
         boosts = {f.name: f.boost for f in chosen} or dict.fromkeys(fields, 1.0)
     elif isinstance(named, list) and all(isinstance(name, str) for name in named):
         boosts = dict(map(_boosted, named))

@@ -21,6 +21,7 @@ from sidecar.values.index import Removal
 MAX_ROUNDS = 20
 # `exists` is refused on the rank_features of the weights (OpenSearch 3.8.0); whoever has them has other fields too.
 _TOUCHED = {"bool": {"should": [bookkeeping.is_known(), *({"exists": {"field": name}} for name in (TERMS, CODES))]}}
+_BLOCKS = ("index.blocks.write", "index.blocks.read_only", "index.blocks.read_only_allow_delete")
 _PIPELINES = {
     "index.default_pipeline": ("_ingest", "processors"),
     "index.final_pipeline": ("_ingest", "processors"),
@@ -61,7 +62,8 @@ async def planned(
     Raises
     ------
     ChercheError
-        FAILED_PRECONDITION for fields of ours in other types, by which documents cannot be found.
+        FAILED_PRECONDITION for fields of ours in other types, by which documents cannot be found, and where an index
+        whose documents are to be changed refuses writes.
     """
     fields.check_types(found, sparse_vector=dialect.sparse_vector)
     changes, remains = [], list(mapping.leftovers(found))
@@ -78,6 +80,13 @@ async def planned(
                 f"_source, which lacks {lost} — feed these documents again to be rid of them"
             )
             continue
+        # Found out here, and not when half is done.
+        block = next((one for one in _BLOCKS if str(each.settings.get(one)).lower() == "true"), "")
+        if block:
+            raise precondition(
+                f'index "{each.name}": {block} refuses writes, and {count:,} documents hold fields of ours',
+                f"set {block} to null and run the command again: nothing was changed",
+            )
         stripped.append(each)
         documents += count
     if documents:

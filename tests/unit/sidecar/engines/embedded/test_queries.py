@@ -69,6 +69,7 @@ def test_queries_beyond_the_subset_are_refused(clause, reason):
         ({"match": {"title": "{{text}}"}}, ("sun", "moon"), {"title": 1.0}, False),
         ({"match": {"text": {"query": "star", "operator": "AND"}}}, ("star",), {"text": 1.0}, True),
         ({"multi_match": {"query": "{{text}}"}}, ("sun", "moon"), {"title": 1.0, "text": 1.0}, False),
+        ({"multi_match": {"query": "b", "fields": []}}, ("b",), {"title": 1.0, "text": 1.0}, False),
         ({"multi_match": {"query": "b", "fields": ["title^2.5", "text"]}}, ("b",), {"title": 2.5, "text": 1.0}, False),
     ],
 )

@@ -155,6 +155,16 @@ async def test_a_field_that_source_lacks_is_not_lost_to_a_removal() -> None:
     assert "cherche_hash" in cluster.documents["a"][1]
 
 
+@pytest.mark.parametrize("block", ["write", "read_only", "read_only_allow_delete"])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_an_index_that_refuses_writes_is_found_out_before_anything_is_changed(block: str, dry_run: bool) -> None:
+    settings = {f"index.blocks.{block}": "true", "index.default_pipeline": "cherche"}
+    cluster = Cluster({"a": (1, {"title": "x", **OURS})}, settings=settings)
+    with pytest.raises(ChercheError, match=f"set index.blocks.{block} to null .* nothing was changed") as caught:
+        await engine(FakeTransport(cluster)).remove("books", dry_run=dry_run)
+    assert (caught.value.code, cluster.done) == (Code.FAILED_PRECONDITION, [])
+
+
 async def test_a_dry_run_names_everything_and_writes_nothing() -> None:
     cluster = Cluster(
         {"a": (1, {"title": "x", **OURS})},
