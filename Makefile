@@ -55,6 +55,7 @@ prove: $(READY)
 
 interop: $(READY)
 	$(BIN)/python -m tests.contract.interop
+	$(BIN)/python -m tests.contract.interop_exports
 	$(BIN)/python -m tests.contract.interop_clients
 	$(BIN)/python -m tests.contract.interop_short_list
 	$(BIN)/python -m tests.contract.interop_stubs
