@@ -42,6 +42,7 @@ class SearchOptions(TypedDict, total=False):
     fields: tuple[str, ...]
     paginate: bool
     reranker: str
+    passages: int
 
 
 @dataclass(frozen=True, slots=True)
