@@ -39,6 +39,7 @@ from sidecar.values.options import check_bounds
 from sidecar.values.options import options as options_of
 
 _SAMPLE = 32
+_METADATA = ("_id", "_index", "_source", "_routing", "_field_names", "_ignored")  # which no document holds as a field
 POSTING_BYTES = 4.0
 """Of one weight; measured: 285 weights take 1.1 kB of postings on OpenSearch 3.8.0."""
 
@@ -315,7 +316,7 @@ def _naming(model: Encoder) -> str:
 def _fields(wanted: Sequence[TextField]) -> tuple[TextField, ...]:
     names, rows = [field.name for field in wanted], options_of(TextField)
     for field in wanted:
-        if not field.name or field.name in (*OWN_FIELDS, "_id"):
+        if not field.name or field.name in (*OWN_FIELDS, *_METADATA):
             raise invalid(f"field {field.name!r} cannot be encoded", "name a text field of your documents")
         if names.count(field.name) > 1:
             raise invalid(f"field {field.name!r} is named twice", "name it once")

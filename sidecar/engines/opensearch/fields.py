@@ -32,6 +32,7 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
         FAILED_PRECONDITION naming the field, the reason and the next step.
     """
     missing: list[str] = []
+    unsearched: list[str] = []
     check_readable(found)
     for name in (field.name for field in meta.fields):
         specs = [(each, *_lookup(name, each.properties)) for each in found]
@@ -41,11 +42,12 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
                 raise precondition(f'field {name!r} of index "{each.name}" {reason}', "name another one with --fields")
             if spec is not None:
                 _check_type(name, each, spec)
+            unsearched += _nested(name, each)
         if all(spec is None for _, spec, _ in specs):
             missing.append(name)
     if missing:
-        return tuple(_missing(index, missing, found, documents, all_are=len(missing) == len(meta.fields)))
-    return ()
+        unsearched += _missing(index, missing, found, documents, all_are=len(missing) == len(meta.fields))
+    return tuple(unsearched)
 
 
 def check_readable(found: Sequence[IndexFacts]) -> None:
@@ -138,6 +140,18 @@ def _lookup(name: str, properties: Json) -> tuple[Json | None, str]:
         return spec, ""
     is_sub_field = path and name[len(path) + 1 :] in spec.get("fields", {})
     return None, "is a sub-field, which documents do not hold" if is_sub_field else ""
+
+
+def _nested(name: str, each: IndexFacts) -> list[str]:
+    """What to say of a field whose words lie in documents of their own, which only nested queries search."""
+    within = [(path, spec) for path, spec in path_to(name, each.properties) if spec.get("type") == "nested"]
+    if not within or any(spec.get("include_in_root") or spec.get("include_in_parent") for _, spec in within):
+        return []
+    path = within[0][0]
+    return [
+        f'field {name!r} of index "{each.name}" lies in {path!r}, which is nested: it is encoded, but of a plain query '
+        f"BM25 finds none of its words — map {path} with include_in_root, or search with a nested query"
+    ]
 
 
 def _check_source(name: str, each: IndexFacts) -> None:

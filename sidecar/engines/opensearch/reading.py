@@ -94,7 +94,7 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
     Raises
     ------
     ChercheError
-        As `fields.check_readable`, where the cluster does not give them.
+        As `fields.check_readable` and `fields.check_types`, where the cluster does not give them.
     """
     size = min(size, await window(http, index))
     body = {"query": _SCATTERED, "size": size, "track_total_hits": False, **_LEAN, **_DOC_VALUES}
@@ -102,7 +102,9 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
         reply = await http.send(dialect.search(index, body), what=f'index "{index}"')
     except ChercheError as error:
         if error.code is Code.INVALID_ARGUMENT:  # of an index that keeps no `_source`, among others
-            fields.check_readable(await lifecycle.facts(http, index))
+            found = await lifecycle.facts(http, index)
+            fields.check_readable(found)
+            fields.check_types(found, sparse_vector=dialect.sparse_vector)
         raise
     return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
 

@@ -45,11 +45,16 @@ def test_a_field_that_cannot_be_encoded_or_searched_is_refused(
 
 
 def test_fields_that_are_searched_are_welcome_wherever_they_lie() -> None:
-    nested = {"type": "nested", "properties": {"body": TEXT}}
+    nested = {"type": "nested", "include_in_root": True, "properties": {"body": TEXT}}
     found = facts({"title": TEXT, "tag": {"type": "keyword"}, "parts": nested, "meta": {"properties": {"a": TEXT}}})
     assert checked(found, "title", "tag", "parts.body", "meta.a") == ()
     flat = {"meta": {"subobjects": False, "properties": {"info.body": TEXT, "info": TEXT}}}
     assert checked(facts(flat), "meta.info.body", "meta.info") == ()
+
+
+def test_words_that_only_nested_queries_find_are_pointed_out() -> None:
+    [line] = checked(facts({"parts": {"type": "nested", "properties": {"body": TEXT}}}), "parts.body")
+    assert "of a plain query BM25 finds none of its words — map parts with include_in_root" in line
 
 
 def test_a_field_of_an_empty_index_may_come_with_its_first_document() -> None:

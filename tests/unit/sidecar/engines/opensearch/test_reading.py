@@ -42,6 +42,19 @@ async def test_why_an_index_gives_no_sample_is_said_with_what_to_do() -> None:
         await ours.sample("books", 9)
 
 
+async def test_fields_that_a_reindex_brought_are_named_where_they_give_no_sample() -> None:
+    def answer(request: Sent) -> Any:
+        if request.path == "/books/_mapping":
+            return {"books": {"mappings": {"properties": {"cherche_terms": {"type": "text"}}}}}
+        if request.method == "GET":
+            return {"books": {"settings": {}}}
+        return refusal(400, "illegal_argument_exception", "set fielddata=true on [cherche_terms]")
+
+    with pytest.raises(ChercheError, match='field cherche_terms of index "books" has type text') as refused:
+        await engine(FakeTransport(answer)).sample("books", 9)
+    assert "then _reindex into NEW" in refused.value.next_step
+
+
 async def test_versions_that_no_number_of_writes_explains_are_somebodys() -> None:
     numbers = ((1, 0), (3, 2), (5, 3), (1700000000, 8))
     hits = [{"_id": "a", "_version": version, "_seq_no": seq_no} for version, seq_no in numbers]
