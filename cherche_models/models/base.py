@@ -16,7 +16,7 @@ from cherche_models.layouts import table
 from cherche_models.layouts.checkpoint import Checkpoint, Head
 from cherche_models.models import compat as by_name
 from cherche_models.models.compat import Padding, kind_of
-from cherche_models.runtime.batches import ACCELERATOR_TOKENS, CPU_TOKENS, Batch, collate, plan, plan_alike
+from cherche_models.runtime.batches import Batch, batched, collate
 from cherche_models.runtime.device import pick_device
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
@@ -91,6 +91,7 @@ class Model(nn.Module, ABC):
     from_scratch: ClassVar[bool] = True
     terms: ClassVar[Mapping[Kind, int]] = {}
     runs_on_onnx: ClassVar[bool] = True
+    packable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -258,8 +259,8 @@ class Model(nn.Module, ABC):
     def encode_tokens(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
         """Encode tokenized texts; results in order.
 
-        Texts of like length share a batch, so little is spent on padding; on a CPU documents of
-        equal length, so that a document's encoding depends on nothing but itself.
+        Texts of like length share a batch, so little is spent on padding. On a CPU a document's encoding
+        depends on nothing but itself: texts are packed without padding, or those of equal length share a batch.
 
         Raises
         ------
@@ -268,18 +269,16 @@ class Model(nn.Module, ABC):
         """
         results = [self.empty()] * len(tokens)
         with torch.inference_mode():
-            for positions in self._batches(tokens, kind):
-                batch = collate(
-                    [tokens[i] for i in positions], self.tokenizer, self.formats[kind], self.device, positions
-                )
-                for i, encoding in zip(positions, self.infer(batch, kind), strict=True):
+            style, is_document = self.formats[kind], kind == "document"
+            for batch in batched(tokens, self.tokenizer, style, self.device, self._packs(kind), is_document):
+                for i, encoding in zip(batch.positions, self.infer(batch, kind), strict=True):
                     results[i] = encoding
         return results
 
-    def _batches(self, tokens: Sequence[Tokens], kind: Kind) -> list[list[int]]:
-        if self.device.type == "cpu":
-            return plan_alike(tokens) if kind == "document" else plan(tokens, CPU_TOKENS)
-        return plan(tokens, ACCELERATOR_TOKENS)
+    def _packs(self, kind: Kind) -> bool:
+        """Whether texts are encoded in packed batches, in which all of their tokens are attended to."""
+        style = self.formats[kind]
+        return self.packable and (not style.expand or style.attend_expansion) and self.runtime.packs()
 
     @overload
     def encode(self, texts: Sequence[str], kind: Kind, max_length: int = 0) -> list[Encoding]: ...

@@ -7,6 +7,7 @@ filled up with ``[MASK]``, punctuation of documents left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Unpack, overload
 
@@ -145,10 +146,10 @@ class Projection(nn.Module):
             own = own & ~(input_ids.unsqueeze(-1) == self.skip).any(-1)  # `isin` has no counterpart in ONNX
         return {"token_embeddings": self(hidden), "token_mask": own}
 
-    def mask(self, input_ids: Tensor, real: Tensor, kind: Kind) -> Tensor:
-        """Bool tensor, shape (batch, length): tokens that own a vector."""
+    def mask(self, input_ids: Tensor, real: Tensor, kind: Kind, places: Tensor | None = None) -> Tensor:
+        """Bool tensor, as `input_ids`: tokens that own a vector; `places` in their texts are those of a row."""
         if self.skip_first:
-            real = real & (torch.arange(real.shape[1], device=real.device) > 0)
+            real = real & ((torch.arange(real.shape[1], device=real.device) if places is None else places) > 0)
         if kind == "query" or self.skip.numel() == 0:
             return real
         return real & ~torch.isin(input_ids, self.skip)
@@ -167,10 +168,10 @@ class Projection(nn.Module):
         ItemError
             If a vector holds NaN.
         """
-        mask = self.mask(batch.input_ids, batch.real, kind)
+        mask = self.mask(batch.input_ids, batch.real, kind, batch.places)
         # Of every token: what a product of few rows sums depends on how many they are, see `batches.plan_alike`.
         vectors = self(hidden)[mask]
-        ends = mask.sum(dim=1).cumsum(dim=0).tolist()
+        ends = list(accumulate(batch.counts(mask)))
         if not bool(torch.isfinite(vectors).all()):
             row = int((~torch.isfinite(vectors).all(dim=1)).nonzero()[0])
             text = next(i for i, end in enumerate(ends) if row < end)
@@ -202,6 +203,7 @@ class ColBERT(Model):
 
     architecture = "colbert"
     late_interaction = True
+    packable = True
     heads = (COLBERT,)
 
     @overload

@@ -60,6 +60,7 @@ class SparseEmbed(Splade):
     heads = (SPARSE_EMBED,)
     terms: ClassVar[Mapping[Kind, int]] = {"document": DOCUMENT_TERMS, "query": QUERY_TERMS}
     runs_on_onnx = False
+    packable = False
     attention: Attention
 
     @overload

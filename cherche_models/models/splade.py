@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Unpack, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+_BROKEN = "got NaN or infinite weights: the model or its type is broken"
 _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 
 
@@ -52,6 +55,7 @@ class Splade(Model):
 
     architecture = "splade"
     sparse = True
+    packable = True
 
     @overload
     def __init__(
@@ -145,11 +149,29 @@ class Splade(Model):
         # A sum needs the activation of every token; a maximum can be taken of the logits.
         if self.pooling == "sum":
             found = _sparsify(self.term_weights(hidden, mask), batch, None)
+        elif hidden.device.type == "cpu":
+            found = self._positive_weights(hidden if batch.packed else hidden[mask], batch.counts(mask), batch)
         else:
             logits = self.runtime.max_logits(self.runtime.transformed(hidden), mask)
             found = _sparsify(logits, batch, self.activation)
         most = self.formats[kind].terms
         return [largest(weights, most) for weights in found] if most else found
+
+    def _positive_weights(self, hidden: Tensor, sizes: list[int], batch: Batch) -> list[TermWeights]:
+        """From hidden states of all texts, one after another, shape (tokens, hidden)."""
+        transformed = self.runtime.transformed(hidden)
+        _check_finite(transformed.sum(dim=1), sizes, batch)
+        terms, logits, counts = self.runtime.positive_logits(transformed, sizes)
+        _check_finite(logits, counts, batch)
+        ids, weights = terms.numpy().astype(np.uint32), activate(logits, self.activation).numpy()
+        ends = list(accumulate(counts))
+        return [
+            TermWeights(ids[start:end].copy(), weights[start:end].copy())
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+
+    def _packs(self, kind: Kind) -> bool:
+        return self.pooling == "max" and super()._packs(kind)
 
     def tensors(self, output: Output, kind: Kind) -> dict[str, Tensor]:
         """``sparse_activations``, shape (texts, vocabulary), cut to as many terms as the format says."""
@@ -235,7 +257,7 @@ def _sparsify(values: Tensor, batch: Batch, activation: Activation | None) -> li
     finite = torch.isfinite(values.sum(dim=1))
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
-        raise ItemError(batch.positions[row], "got NaN or infinite weights: the model or its type is broken")
+        raise ItemError(batch.positions[row], _BROKEN)
     # Engines refuse subnormal weights.
     positive = values >= _SMALLEST_NORMAL
     kept = values[positive]
@@ -246,6 +268,15 @@ def _sparsify(values: Tensor, batch: Batch, activation: Activation | None) -> li
         TermWeights(ids[start:end].copy(), weights[start:end].copy())
         for start, end in zip([0, *ends], ends, strict=False)
     ]
+
+
+def _check_finite(values: Tensor, counts: list[int], batch: Batch) -> None:
+    """Raise an error that names the text of the first value that is not finite; `counts` values are of each text."""
+    finite = torch.isfinite(values)
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0])
+        text = next(i for i, end in enumerate(accumulate(counts)) if first < end)
+        raise ItemError(batch.positions[text], _BROKEN)
 
 
 def largest(weights: TermWeights, most: int) -> TermWeights:

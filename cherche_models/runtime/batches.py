@@ -1,9 +1,10 @@
-"""Batching: grouping texts by length, and padding them to tensors."""
+"""Batching: grouping texts by length, and making tensors of them, padded or packed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -12,35 +13,55 @@ from torch import Tensor
 from cherche_models.tokenizer import TextFormat, Tokenizer
 from cherche_models.types import Tokens, lengths
 
-CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
+CPU_TOKENS, PACKED_TOKENS, ACCELERATOR_TOKENS = 2048, 1024, 16384
 FEWEST_TOKENS = 16
 """Of a batch on a CPU: MKL multiplies fewer rows by a kernel that sums in another order (seen in fp32)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Padded model input.
+    """Model input, padded or packed.
 
     Attributes
     ----------
-    input_ids, attention_mask : int64 tensors, shape (batch, length)
+    input_ids, attention_mask : int64 tensors, shape (batch, length), or (tokens,) if packed
     lengths : tuple of int
         Tokens of each text; the rest of its row is padding.
     positions : tuple of int
         Positions of the texts in the caller's list, for errors.
+    packed : bool
+        The texts lie one after another, without padding; all their tokens are attended to.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     lengths: tuple[int, ...]
     positions: tuple[int, ...]
+    packed: bool = False
 
     @property
     def real(self) -> Tensor:
-        """Bool tensor, shape (batch, length): False for padding."""
-        width = self.input_ids.shape[1]
-        sizes = torch.tensor(self.lengths, device=self.input_ids.device)
-        return torch.arange(width, device=self.input_ids.device) < sizes.unsqueeze(1)
+        """Bool tensor, as `input_ids`: False for padding."""
+        if self.packed:
+            return torch.ones_like(self.input_ids, dtype=torch.bool)
+        return self.places < torch.tensor(self.lengths, device=self.input_ids.device).unsqueeze(1)
+
+    @property
+    def places(self) -> Tensor:
+        """Place of each token in its text; shape (length,), or (tokens,) if packed."""
+        device = self.input_ids.device
+        if not self.packed:
+            return torch.arange(self.input_ids.shape[1], device=device)
+        sizes = torch.tensor(self.lengths, device=device)
+        starts = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+        return torch.arange(len(self.input_ids), device=device) - starts
+
+    def counts(self, chosen: Tensor) -> list[int]:
+        """How many tokens of each text are chosen, by a bool tensor as `input_ids`."""
+        if not self.packed:
+            found: list[int] = chosen.sum(dim=1).tolist()
+            return found
+        return [int(part.sum()) for part in torch.split(chosen, list(self.lengths))]
 
 
 def plan(tokens: Sequence[Tokens], budget: int = CPU_TOKENS, *, padded: bool = True) -> list[list[int]]:
@@ -79,6 +100,62 @@ def plan_alike(tokens: Sequence[Tokens], budget: int = CPU_TOKENS) -> list[list[
         positions * max(1, -(-FEWEST_TOKENS // (len(positions) * len(tokens[positions[0]]))))
         for positions in plan(tokens, budget, padded=False)
     ]
+
+
+def plan_packed(tokens: Sequence[Tokens], budget: int = PACKED_TOKENS) -> list[list[int]]:
+    """Positions of the texts of each packed batch: longest first, at most `budget` tokens.
+
+    As in `plan_alike` a text has the same bits beside any others: texts of a batch with fewer tokens than
+    `FEWEST_TOKENS` are repeated. A text longer than the budget has a batch of its own; texts without tokens are left
+    out.
+
+    >>> plan_packed([Tokens((1,) * n, ("a",) * n, n) for n in (9, 30, 0, 2, 9)], budget=40)
+    [[1, 0], [4, 3, 4, 3]]
+    """
+    sizes = lengths(tokens)
+    batches: list[list[int]] = []
+    room = 0
+    for i in np.argsort(-sizes, kind="stable")[: int(np.count_nonzero(sizes))].tolist():
+        if sizes[i] > room:
+            batches.append([])
+            room = budget
+        batches[-1].append(i)
+        room -= int(sizes[i])
+    return [batch * max(1, -(-FEWEST_TOKENS // int(sizes[batch].sum()))) for batch in batches]
+
+
+def pack(tokens: Sequence[Tokens], positions: Sequence[int]) -> Batch:
+    """Texts that have tokens, one after another, on the CPU; all of their tokens are attended to."""
+    ids = torch.from_numpy(np.fromiter(chain.from_iterable(item.ids for item in tokens), np.int64))
+    return Batch(ids, torch.ones_like(ids), tuple(map(len, tokens)), tuple(positions), packed=True)
+
+
+def batched(
+    tokens: Sequence[Tokens], tokenizer: Tokenizer, style: TextFormat, device: torch.device, packs: bool, alike: bool
+) -> Iterator[Batch]:
+    """The batches of texts, as the device computes them best.
+
+    Parameters
+    ----------
+    tokens : sequence of Tokens
+    tokenizer : Tokenizer
+    style : TextFormat
+    device : torch.device
+    packs : bool
+        Whether the encoder takes packed batches.
+    alike : bool
+        A text has the same bits beside any others; on a CPU only.
+    """
+    if packs:
+        for positions in plan_packed(tokens):
+            yield pack([tokens[i] for i in positions], positions)
+        return
+    if device.type == "cpu":
+        batches = plan_alike(tokens) if alike else plan(tokens, CPU_TOKENS)
+    else:
+        batches = plan(tokens, ACCELERATOR_TOKENS)
+    for positions in batches:
+        yield collate([tokens[i] for i in positions], tokenizer, style, device, positions)
 
 
 def collate(

@@ -57,6 +57,10 @@ class OnnxRuntime(TorchRuntime):
                 "export the model again: cherche_models.hub.export(model, folder, 'onnx')",
             )
 
+    def packs(self) -> bool:
+        """Never: the graph takes padded batches."""
+        return False
+
     def hidden_states(self, batch: Batch) -> Tensor:
         """Last hidden states, shape (batch, length, hidden)."""
         inputs = {"input_ids": batch.input_ids.cpu().numpy(), "attention_mask": batch.attention_mask.cpu().numpy()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from cherche_models.backbone import Backbone
 from cherche_models.models import Joint, Splade
 
 TEXTS = ["neural sparse search.", "the brain, of a cell", "", "protein " * 90, "[MASK] heart"]
@@ -35,9 +36,12 @@ def test_both_heads_learn(joint: Joint) -> None:
         assert bool(parameter.grad.abs().sum() > 0)
 
 
-def test_a_joint_model_runs_its_encoder_once(joint: Joint, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes = []
-    plain = Backbone.forward
-    monkeypatch.setattr(Backbone, "forward", lambda self, *args: passes.append(1) or plain(self, *args))
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_joint_model_runs_its_encoder_once(joint: Joint, monkeypatch: pytest.MonkeyPatch, packs: bool) -> None:
+    monkeypatch.setattr(joint.runtime, "packs", lambda: packs)
+    passes: list[int] = []
+    encoder: Any = joint.backbone.model.base_model
+    hook = encoder.encoder.layer[0].intermediate.register_forward_hook(lambda *_: passes.append(1))
     joint.encode(["neural"], "document")
+    hook.remove()
     assert len(passes) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from cherche_models.models import Joint
-from cherche_models.runtime.batches import collate, plan
+from cherche_models.runtime.batches import Batch, batched, collate, pack, plan, plan_packed
 from cherche_models.tokenizer import TextFormat
 from cherche_models.types import Tokens
 
@@ -37,3 +37,34 @@ def test_texts_are_padded_and_expansion_is_outside_the_attention_mask(joint: Joi
     )
     assert padded.real.tolist() == [[True, True, True, False], [True] * 4]
     assert padded.input_ids[0, 3] == joint.tokenizer.pad_id
+
+
+def test_packed_texts_lie_one_after_another() -> None:
+    texts = [Tokens((3, 7, 5), ("a",) * 3, 3), Tokens((4,), ("b",), 1), Tokens((6, 2), ("c",) * 2, 2)]
+    batch = pack(texts, [2, 0, 1])
+    assert batch.input_ids.tolist() == [3, 7, 5, 4, 6, 2]
+    assert (batch.lengths, batch.positions, batch.packed) == ((3, 1, 2), (2, 0, 1), True)
+    assert batch.places.tolist() == [0, 1, 2, 0, 0, 1]
+    assert batch.real.tolist() == batch.attention_mask.bool().tolist() == [True] * 6
+    assert batch.counts(batch.input_ids > 3) == [2, 1, 1]
+    padded = Batch(torch.tensor([[3, 7, 5], [4, 0, 0]]), torch.ones(2, 3, dtype=torch.long), (3, 1), (0, 1))
+    assert padded.places.tolist() == [0, 1, 2]
+    assert padded.counts(padded.real) == [3, 1]
+
+
+def test_a_packed_plan_keeps_its_budget_and_has_enough_rows_for_equal_bits() -> None:
+    sizes = [3, 0, 7, 45, 2, 7, 30]
+    batches = plan_packed([tokens(size) for size in sizes], budget=40)
+    assert batches == [[3], [6, 2], [5, 0, 4, 5, 0, 4]]
+    assert all(sum(sizes[i] for i in batch) >= 16 for batch in batches)
+
+
+def test_texts_are_packed_equal_or_padded(joint: Joint) -> None:
+    texts, style, cpu = [tokens(size) for size in (30, 20, 30)], TextFormat(64), torch.device("cpu")
+    found = {
+        (packs, alike): [one.lengths for one in batched(texts, joint.tokenizer, style, cpu, packs, alike)]
+        for packs in (True, False)
+        for alike in (True, False)
+    }
+    packed, equal, padded = [(30, 30, 20)], [(30, 30), (20,)], [(30, 30, 20)]
+    assert found == {(True, True): packed, (True, False): packed, (False, True): equal, (False, False): padded}
