@@ -7,8 +7,9 @@ enough to be fast; attention takes texts of equal length together, so that no te
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -117,30 +118,23 @@ def is_known(backbone: Backbone) -> bool:
     return bool((ours - own).abs().max() <= _TOLERANCE[dtype] * max(1.0, largest))
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One layer: its three projections, and what follows attention."""
+class _Layer(NamedTuple):
+    """One layer: its three projections, and what follows attention, given its output and the layer's input."""
 
-    parts: _Parts
     projections: tuple[nn.Module, nn.Module, nn.Module]
-
-    def after(self, context: Tensor, hidden: Tensor) -> Tensor:
-        """Output of the layer: output projection and feed-forward network, each with its residual and norm."""
-        raise NotImplementedError
+    after: Callable[[Tensor, Tensor], Tensor]
 
 
-class _BertLayer(_Layer):
-    def after(self, context: Tensor, hidden: Tensor) -> Tensor:
-        attended = self.parts.attention.output(context, hidden)
-        out: Tensor = self.parts.output(self.parts.intermediate(attended), attended)
-        return out
+def _after_bert(layer: _Parts, context: Tensor, hidden: Tensor) -> Tensor:
+    attended = layer.attention.output(context, hidden)
+    out: Tensor = layer.output(layer.intermediate(attended), attended)
+    return out
 
 
-class _DistilBertLayer(_Layer):
-    def after(self, context: Tensor, hidden: Tensor) -> Tensor:
-        attended = self.parts.sa_layer_norm(self.parts.attention.out_lin(context) + hidden)
-        out: Tensor = self.parts.output_layer_norm(self.parts.ffn(attended) + attended)
-        return out
+def _after_distilbert(layer: _Parts, context: Tensor, hidden: Tensor) -> Tensor:
+    attended = layer.sa_layer_norm(layer.attention.out_lin(context) + hidden)
+    out: Tensor = layer.output_layer_norm(layer.ffn(attended) + attended)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +149,11 @@ class _Layout:
         if self.is_distilbert:
             for layer in encoder.transformer.layer:
                 own = layer.attention
-                yield _DistilBertLayer(layer, (own.q_lin, own.k_lin, own.v_lin))
+                yield _Layer((own.q_lin, own.k_lin, own.v_lin), partial(_after_distilbert, layer))
         else:
             for layer in encoder.encoder.layer:
                 own = layer.attention.self
-                yield _BertLayer(layer, (own.query, own.key, own.value))
+                yield _Layer((own.query, own.key, own.value), partial(_after_bert, layer))
 
 
 def _layout(backbone: Backbone) -> _Layout:

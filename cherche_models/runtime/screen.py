@@ -23,13 +23,13 @@ from cherche_models.runtime.packed import runs, segment_max
 
 CHUNK = 512
 """Vocabulary rows multiplied at once: some hundred tokens' products with them stay in a core's L2 cache."""
-_PRODUCTS = 1 << 18
+_PRODUCTS, _CHUNKS = 1 << 18, 4
 _ROUNDING = 2.0**-14
 """Of |h| |w|: what the float32 product and this bound may be off by themselves."""
 _TRIAL_TOKENS, _ROUNDS = 256, 7
 ENOUGH = 1.5
 """Gain of the product that is worth a screen, which has other costs too."""
-_SAMPLE = 997
+_SAMPLE = 256
 
 
 class Screen:
@@ -90,8 +90,8 @@ class Screen:
         bounds = segment_max(torch.cat([left + _ROUNDING * norms, norms + left], dim=1), together)
         factors = torch.cat([torch.ones_like(scale), -bounds], dim=1) / scale
         tokens = grid.to(torch.int8)
-        # Few tokens: as many products as those of many tokens with `CHUNK` rows, so that calls do not cost more.
-        width = CHUNK * max(1, _PRODUCTS // (len(tokens) * CHUNK))
+        # Few tokens, as of a query: more rows, so that the calls do not cost more than the products.
+        width = CHUNK * min(max(1, _PRODUCTS // (len(tokens) * CHUNK)), _CHUNKS)
         parts = []
         for rows, table in zip(torch.split(self._grid, width), torch.split(self._table, width, dim=1), strict=True):
             best = segment_max(torch._int_mm(tokens, rows.t()), together)
@@ -195,4 +195,4 @@ def _versions(weight: Tensor, bias: Tensor | None) -> list[tuple[int, int]]:
 
 def _sampled(weight: Tensor) -> Tensor:
     """Some of the values: writes through ``.data`` have no version."""
-    return weight.detach().view(-1)[::_SAMPLE]
+    return weight.detach().view(-1)[:: max(1, weight.numel() // _SAMPLE)]
