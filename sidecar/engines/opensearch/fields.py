@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.mapping import PROPERTIES, IndexFacts, path_to
@@ -43,6 +43,7 @@ def check(index: str, found: Sequence[IndexFacts], meta: IndexMeta, documents: i
             if spec is not None:
                 _check_type(name, each, spec)
             unsearched += _nested(name, each)
+            unsearched += _copied(name, each)
         if all(spec is None for _, spec, _ in specs):
             missing.append(name)
     if missing:
@@ -152,6 +153,27 @@ def _nested(name: str, each: IndexFacts) -> list[str]:
         f'field {name!r} of index "{each.name}" lies in {path!r}, which is nested: it is encoded, but of a plain query '
         f"BM25 finds none of its words — map {path} with include_in_root, or search with a nested query"
     ]
+
+
+def _copied(name: str, each: IndexFacts) -> list[str]:
+    """What to say of a field that copies fill: ``_source``, which is what is encoded, has none of them."""
+    sources = sorted(path for path, spec in _all(each.properties) if name in _listed(spec.get("copy_to", ())))
+    if not sources:
+        return []
+    return [
+        f'field {name!r} of index "{each.name}" is filled by copy_to from {", ".join(sources)}: what is copied is '
+        "searched and not encoded — name these with --fields"
+    ]
+
+
+def _all(properties: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    for name, spec in properties.items():
+        yield f"{prefix}{name}", spec
+        yield from _all(spec.get("properties", {}), f"{prefix}{name}.")
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _check_source(name: str, each: IndexFacts) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import answers, bookkeeping, fields, incomplete, mapping, templates
+from sidecar.engines.opensearch import answers, bookkeeping, fields, incomplete, mapping, notices, templates
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import NAME_ONE, may_be_made
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
@@ -91,8 +91,10 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     there = await stats(http, dialect, index)
     mapping.check(index, found, meta, there)
     said = (*said, *fields.check(index, found, meta, there.documents))
-    requests += mapping.additions(found, meta)
-    return tuple(requests), _shown(requests, there.documents, (*said, *mapping.warnings(found), *fields.hazards(found)))
+    if additions := mapping.additions(found, meta):
+        notices.check_open(found)  # so that a dry run finds it out too
+        requests += additions
+    return tuple(requests), _shown(requests, there.documents, (*said, *notices.warnings(found), *fields.hazards(found)))
 
 
 async def _facts_if_any(http: Http, index: str) -> tuple[mapping.IndexFacts, ...]:
@@ -107,7 +109,7 @@ async def _facts_if_any(http: Http, index: str) -> tuple[mapping.IndexFacts, ...
 async def hazards(http: Http, index: str) -> tuple[str, ...]:
     """See `Engine.hazards`."""
     found = await facts(http, index)
-    return (*mapping.hazards(found), *fields.hazards(found))
+    return (*notices.hazards(found), *fields.hazards(found))
 
 
 async def hide_bookkeeping(http: Http, indices: Iterable[str], known: set[str]) -> None:
@@ -217,7 +219,7 @@ async def _planned_new(http: Http, dialect: Dialect, index: str, meta: IndexMeta
     settings = await _settings_of_new(http, index) if dialect.recovery_source else {}
     lean = mapping.lean_recovery(settings, known=dialect.recovery_source)
     requests = (mapping.creation(index, meta, lean_recovery=lean),)
-    return requests, _shown(requests, 0, mapping.new_index_warnings(index, meta))
+    return requests, _shown(requests, 0, notices.new_index_warnings(index, meta))
 
 
 async def _settings_of_new(http: Http, index: str) -> dict[str, Any]:

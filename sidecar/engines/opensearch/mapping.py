@@ -18,8 +18,6 @@ from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 DEFAULT_MAX_WINDOW = 10_000  # of index.max_result_window
 UPGRADE = "cherche_upgrade"  # in _meta: what an upgrade notes
 _OWN_META = ("cherche", UPGRADE)
-# What leaves our fields out of hits, without any other change; opensearch/pipelines/hide.json is the same.
-HIDING = '{"request_processors": [{"cherche_query": {"mode": "off"}}]}'
 # Hash and state stay in `_source`: a GET, which alone sees every acknowledged write, has no doc values.
 HEAVY_FIELDS = (WEIGHTS, TERMS, CODES)
 PROPERTIES: Mapping[str, Json] = {
@@ -296,53 +294,6 @@ def path_to(name: str, properties: Json) -> Iterator[tuple[str, Json]]:
         path, rest = f"{path}.{step}" if path else step, rest[len(step) + 1 :]
         yield path, inner[step]
         inner = inner[step].get("properties", {})
-
-
-def warnings(found: Sequence[IndexFacts]) -> tuple[str, ...]:
-    """What people should know before these indices are set up."""
-    said = [
-        f'index "{each.name}" exists and its _source.excludes cannot be changed: weights, terms '
-        "and codes will be in _source too, which about doubles their size and shows cherche_* fields "
-        "to whoever reads whole documents. Hits are free of them by _source_excludes=cherche_*, or with the plugin by "
-        f"index.search.default_pipeline: NAME and PUT /_search/pipeline/NAME {HIDING}; an index without them is made "
-        f"by: cherche backfill {each.name} --shadow"
-        for each in found
-        if not each.source_is_lean
-    ]
-    lost = [
-        f'index "{each.name}" leaves {", ".join(each.lost_by_updates)} out of _source: an update of a document loses '
-        "them, a backfill's too — feed whole documents instead"
-        for each in found
-        if each.lost_by_updates
-    ]
-    return (*said, *lost, *hazards(found))
-
-
-def hazards(found: Sequence[IndexFacts]) -> tuple[str, ...]:
-    """What loses data as these indices are, each with its next step."""
-    losing = tuple(
-        f'index "{each.name}" leaves weights or codes out of the recovery source under document replication: a copy '
-        "that recovers, or a shard that moves, loses them without an error — set up a new index, feed it and search "
-        "it instead; until then add no replicas and move no shards"
-        for each in found
-        if each.loses_copies
-    )
-    cut_off = tuple(
-        f'index "{each.name}" refuses writes since an upgrade that was to replace it was cut off — run: '
-        f"cherche upgrade {each.name} --replace, or set index.blocks.write to null"
-        for each in found
-        if each.refuses_writes and UPGRADE in each.meta
-    )
-    return (*losing, *cut_off)
-
-
-def new_index_warnings(index: str, meta: IndexMeta) -> tuple[str, ...]:
-    """What people should know of an index that setup creates."""
-    fields = ", ".join(field.name for field in meta.fields)
-    return (
-        f'index "{index}" is new: BM25 reads {fields} as English; for another language create the index with '
-        "your own analyzer first",
-    )
 
 
 def _facts(name: str, mapping: Json, settings: Json, what: str) -> IndexFacts:

@@ -125,6 +125,7 @@ async def test_an_estimate_never_fails_setup(world: Any) -> None:
         ({"fields": (TITLE, TITLE)}, "field 'title' is named twice"),
         ({"fields": (TextField(""),)}, "field '' cannot be encoded"),
         ({"fields": (TextField("cherche_weights"),)}, "cannot be encoded"),
+        ({"fields": (TextField("_source"),)}, "cannot be encoded"),
         ({"fields": (TextField("a", token_share=1.5),)}, "the token share of field 'a' is 1.5"),
         ({"fields": (TextField("a", boost=0.0),)}, "the boost of field 'a' is 0.0"),
     ],

@@ -52,6 +52,12 @@ def test_fields_that_are_searched_are_welcome_wherever_they_lie() -> None:
     assert checked(facts(flat), "meta.info.body", "meta.info") == ()
 
 
+def test_a_field_that_copies_fill_is_pointed_out_as_they_are_not_encoded() -> None:
+    parts = {"properties": {"note": {**TEXT, "copy_to": ["other", "all"]}}}
+    [line] = checked(facts({"title": {**TEXT, "copy_to": "all"}, "parts": parts, "all": TEXT}), "title", "all")
+    assert line.startswith("field 'all' of index \"books\" is filled by copy_to from parts.note, title: ")
+
+
 def test_words_that_only_nested_queries_find_are_pointed_out() -> None:
     [line] = checked(facts({"parts": {"type": "nested", "properties": {"body": TEXT}}}), "parts.body")
     assert "of a plain query BM25 finds none of its words — map parts with include_in_root" in line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,21 +81,6 @@ def test_another_models_documents_are_not_overwritten() -> None:
         mapping.check("books", found, other, IndexStats(9, 9, 0))
 
 
-def test_warnings_are_for_indices_that_need_them() -> None:
-    lean = {"_source": {"excludes": ["cherche_*"]}}
-    assert mapping.warnings([facts(lean)]) == ()
-    assert "_source.excludes" in mapping.warnings([facts({"_source": {"excludes": ["cherche_codes"]}})])[0]
-    bare = {"_source": {"excludes": ["cherche_*"], "recovery_source_excludes": ["*"]}}
-    assert "recovery source" in mapping.warnings([facts(bare)])[0]
-    assert mapping.warnings([facts(bare, **{"index.replication.type": "SEGMENT"})]) == ()
-
-
-def test_setup_prints_the_pipeline_that_hides_our_fields() -> None:
-    shipped = json.loads((ROOT / "opensearch" / "pipelines" / "hide.json").read_text())
-    assert json.loads(mapping.HIDING) == {key: value for key, value in shipped.items() if key != "description"}
-    assert mapping.HIDING in mapping.warnings([facts({})])[0]
-
-
 def test_an_index_of_an_earlier_release_gets_the_fields_that_no_search_matches() -> None:
     old = {"properties": {"cherche_hash": {"type": "keyword"}}, "_meta": {"cherche": {}}}
     [request] = mapping.hiding({"a": {"mappings": old}, "plain": {"mappings": {}}})
@@ -104,31 +88,3 @@ def test_an_index_of_an_earlier_release_gets_the_fields_that_no_search_matches()
     assert request.body == {"properties": bookkeeping.PROPERTIES}
     assert mapping.hiding({"a": {"mappings": {**old, "properties": dict(mapping.PROPERTIES)}}}) == ()
     assert set(mapping.completed(old["properties"])) == set(mapping.PROPERTIES)
-
-
-def test_an_upgrade_that_was_cut_off_is_named_and_a_block_of_somebody_elses_is_not() -> None:
-    blocked = {"index.blocks.write": "true"}
-    [said] = mapping.hazards([facts({"_meta": {mapping.UPGRADE: {"successor": "b"}}}, **blocked)])
-    assert "cherche upgrade books-1 --replace" in said
-    assert mapping.hazards([facts({}, **blocked), facts({"_meta": {mapping.UPGRADE: {}}})]) == ()
-
-
-@pytest.mark.parametrize(
-    ("source", "loses"),
-    [
-        ({}, False),
-        ({"excludes": ["*"]}, False),
-        ({"recovery_source_excludes": ["title"]}, False),
-        ({"recovery_source_excludes": ["cherche_codes"]}, True),
-        ({"recovery_source_excludes": ["cherche_*"]}, True),
-        ({"recovery_source_enabled": False}, True),
-        ({"recovery_source_enabled": "false"}, True),
-        ({"recovery_source_includes": ["title"]}, True),
-        ({"recovery_source_includes": ["title", "cherche_*"]}, False),
-    ],
-)
-def test_an_index_whose_copies_lose_what_we_store_is_named(source: Any, loses: bool) -> None:
-    said = mapping.hazards([facts({"_source": source})])
-    assert bool(said) is loses
-    assert all("move no shards" in one.rpartition(" — ")[2] for one in said)
-    assert mapping.hazards([facts({"_source": source}, **{"index.replication.type": "SEGMENT"})]) == ()
