@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 # Tests start processes while gRPC's threads run; its fork handlers, which such a child does not need, crashed one.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# A run that `timeout` or a CI ends finishes its fixtures too: clusters are processes of their own, and would stay.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # Time is no property: a busy machine fails nothing.
 settings.register_profile("cherche", deadline=None)
