@@ -192,7 +192,7 @@ def _load(
         with LOADING:
             config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
             model, info = _from_pretrained(folder, config, kind, dtype, allow_pickle)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         _check_code(folder)
         raise CheckpointError(
             f"{folder} cannot be loaded: {error}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 
 FILE = "cherche.json"
 KINDS: tuple[Kind, ...] = ("document", "query")
+_KNOWN = frozenset({"architecture", *KINDS, "sparse_boost", "rerank_weight"})
 
 
 def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Tokenizer) -> dict[Kind, TextFormat]:
@@ -24,6 +26,7 @@ def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Tokenizer
         If the file names a setting or a token that is unknown.
     """
     stored = read_json(folder / FILE)
+    _refuse_unknown(stored, _KNOWN, folder)
     return {kind: _read(defaults[kind], stored.get(kind, {}), tokenizer, folder) for kind in KINDS}
 
 
@@ -51,15 +54,19 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _read(default: TextFormat, stored: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> TextFormat:
-    unknown = sorted(set(stored) - set(asdict(default)))
-    if unknown:
-        raise CheckpointError(
-            f"{folder / FILE} has the unknown settings {', '.join(unknown)}", "update this library, or remove them"
-        )
+    _refuse_unknown(stored, asdict(default).keys(), folder)
     marker = stored.get("marker")
     if marker is not None:
         stored = {**stored, "marker": token_id(marker, tokenizer, folder)}
     return replace(default, **stored)
+
+
+def _refuse_unknown(stored: Iterable[str], known: Collection[str], folder: Path) -> None:
+    unknown = sorted(set(stored) - set(known))
+    if unknown:
+        raise CheckpointError(
+            f"{folder / FILE} has the unknown settings {', '.join(unknown)}", "update this library, or remove them"
+        )
 
 
 def token_id(token: str, tokenizer: Tokenizer, folder: Path) -> int:

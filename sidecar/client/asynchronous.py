@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack, get_args
 
 from sidecar import config
 from sidecar.client import client
+from sidecar.client.checks import check_listed
 from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.values.documents import IngestResult, Json, Outcome, SourceDocument
 from sidecar.values.encoded import EncodeResult, RerankResult, Text
@@ -166,6 +167,7 @@ class AsyncClient:
         self, index: str, text: str, *, ids: Sequence[str] = (), **options: Unpack[SearchOptions]
     ) -> tuple[SearchResult, tuple[Explanation, ...]]:
         """The same, and the terms and tokens behind the score of each hit, or of those named by `ids`."""
+        check_listed("ids", ids)
         return await self._client.explain(SearchRequest(index, text, **options), ids)
 
     async def pages(self, index: str, text: str, **options: Unpack[SearchOptions]) -> AsyncIterator[SearchResult]:
@@ -214,13 +216,15 @@ class AsyncClient:
 
     async def encode(self, texts: Sequence[str | Text], *, kind: Kind = "document", model: str = "") -> EncodeResult:
         """Term weights and token codes of texts, in order; `model` is a served one, the default without."""
-        items = [_text(text) for text in texts]
+        items = _texts(texts)
+        if kind not in get_args(Kind):
+            raise invalid(f"kind is {kind!r}", f"use one of {', '.join(get_args(Kind))}")
         call = self._client.encode_documents if kind == "document" else self._client.encode_queries
         return await call(items, model=model)
 
     async def rerank(self, query: str, texts: Sequence[str | Text], *, model: str = "") -> RerankResult:
         """Texts in descending order of their MaxSim with a query; `index` of each is its place in `texts`."""
-        return await self._client.rerank(query, [_text(text) for text in texts], model=model)
+        return await self._client.rerank(query, _texts(texts), model=model)
 
     async def setup(self, index: str, options: IndexOptions | None = None, *, dry_run: bool = False) -> SetupResult:
         """Add the mapping to an index, new or existing; with `dry_run` only say how."""
@@ -239,8 +243,9 @@ class AsyncClient:
         return await self._client.list_models()
 
 
-def _text(given: str | Text) -> Text:
-    return given if isinstance(given, Text) else Text(given)
+def _texts(given: Iterable[str | Text]) -> list[Text]:
+    check_listed("texts", given)
+    return [one if isinstance(one, Text) else Text(one) for one in given]
 
 
 def _document(source: Any, place: int) -> SourceDocument:  # noqa: ANN401  # whatever the caller's iterable gives

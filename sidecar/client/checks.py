@@ -1,8 +1,9 @@
-"""What a client checks before it sends: sizes and lone surrogates, item by item."""
+"""What a client checks before it sends: types, sizes and lone surrogates, item by item."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
 
 from sidecar.config import Limits
@@ -14,6 +15,7 @@ from sidecar.wire.status import CLUSTER_AUTHORIZATION
 
 PART_BYTES = 1 << 20
 PART_ITEMS = 256
+_SHOWN = 40
 
 Send = Callable[[Sequence[Text]], Awaitable[EncodeResult]]
 
@@ -85,6 +87,23 @@ def check_search(request: SearchRequest, limits: Limits) -> None:
         raise invalid("the index name holds a lone surrogate", "name an index that exists")
 
 
+def check_listed(name: str, given: object) -> None:
+    """Refuse what is one item, or has no order, where several are wanted: a string would be taken letter by letter.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the argument.
+
+    >>> check_listed("texts", ["cat", "dog"])
+    >>> check_listed("texts", "cat dog")
+    Traceback (most recent call last):
+    sidecar.errors.ChercheError: texts is of the type str — give a list
+    """
+    if isinstance(given, str | bytes | Text | Mapping | AbstractSet) or not isinstance(given, Iterable):
+        raise invalid(f"{name} is of the type {type(given).__name__}", "give a list")
+
+
 def sift(texts: Sequence[Text], what: str, limits: Limits) -> tuple[list[int], dict[int, ChercheError]]:
     """Places of the texts that can be sent, and the errors of the others."""
     problems = {
@@ -127,12 +146,22 @@ async def in_parts(texts: Sequence[Text], what: str, limits: Limits, send: Send)
     return EncodeResult(ordered, answers[0].model, timings, answers[0].fingerprint)
 
 
-def _problem(text: str, id: str, name: str, limits: Limits) -> ChercheError | None:
+def _problem(text: object, id: object, name: str, limits: Limits) -> ChercheError | None:
+    if not isinstance(text, str):
+        return _not_a_string(name, text)
+    if not isinstance(id, str):
+        return _not_a_string(f"the id of {name}", id)
     if surrogate := _surrogate(text):
         return invalid(f"{name} holds a lone surrogate at {surrogate - 1}", "replace it: it is no character")
     if _surrogate(id):
         return invalid(f"the id of {name} holds a lone surrogate", "give it another id")
     return _too_large(len(text.encode()), name, limits)
+
+
+def _not_a_string(name: str, given: object) -> ChercheError:
+    said = repr(given)
+    said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+    return invalid(f"{name} has the type {type(given).__name__} ({said})", "give a string")
 
 
 def _too_large(size: int, name: str, limits: Limits) -> ChercheError | None:

@@ -28,8 +28,8 @@ from sidecar.gateway.fields import Count, RerankQuery
 
 Treatment = Literal["accepted", "refused", "ignored"]
 
-_PICTURES = frozenset({"image", "image_url", "multi_modal", "content"})
-"""Keys of a document that is no text."""
+_PICTURES = frozenset({"image", "image_url", "multi_modal"})
+"""Keys of a document that is no text; `content` is another where it holds parts of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Row:
 
 
 def _no_picture(document: dict[str, Any]) -> dict[str, Any]:
-    if _PICTURES & set(document):
+    if _PICTURES & set(document) or isinstance(document.get("content"), list | dict):
         raise PydanticCustomError("no_text", "is no text: pictures and parts of messages cannot be ranked")
     return document
 
@@ -78,7 +78,12 @@ Document = Annotated[
     | Annotated[
         dict[str, Any],
         AfterValidator(_no_picture),
-        Field(json_schema_extra={"propertyNames": {"not": {"enum": sorted(_PICTURES)}}}),
+        Field(
+            json_schema_extra={
+                "propertyNames": {"not": {"enum": sorted(_PICTURES)}},
+                "properties": {"content": {"not": {"type": ["array", "object"]}}},
+            }
+        ),
         Tag("#object"),
     ],
     Discriminator(lambda value: "#text" if isinstance(value, str) else "#object"),

@@ -118,6 +118,14 @@ def test_a_tied_decoder_is_stored_once(masked_lm: Path, tmp_path: Path) -> None:
 CODE = {"AutoConfig": "somebody/flash--configuration.FlashConfig", "AutoModel": "somebody/flash--modeling.FlashModel"}
 
 
+def test_a_package_that_a_checkpoint_needs_is_named(tmp_path: Path) -> None:
+    folder = checkpoints.masked_lm(tmp_path)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "quantization_config": {"load_in_8bit": True}}))
+    with pytest.raises(CheckpointError, match=r"cannot be loaded: .*bitsandbytes"):
+        backbone.load(folder, vocabulary=True)
+
+
 @pytest.mark.parametrize("kind", ["new", "bert"])
 def test_code_of_its_author_is_named_as_the_reason(kind: str, tmp_path: Path) -> None:
     folder = checkpoints.masked_lm(tmp_path)

@@ -16,6 +16,7 @@ from tests.unit.cherche_models.layouts.peers import load
     [
         ('{"sparse_boost": "much"}', "sparse_boost is 'much'"),
         ('{"document": {"lenght": 3}}', "unknown settings lenght"),
+        ('{"sparse_bost": 2}', "unknown settings sparse_bost"),
         ("[]", "no JSON object"),
         ("{", "not JSON"),
     ],

@@ -14,6 +14,7 @@ from sidecar.client import AsyncClient, ChercheError, Code, FeedReport, IndexOpt
 from sidecar.config import Settings
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.testing import FakeModel, running_server
+from sidecar.values.encoded import Text
 from sidecar.values.search import SearchRequest
 
 DOCUMENTS: list[dict[str, Any]] = [
@@ -72,6 +73,35 @@ async def test_texts_are_encoded_and_reranked(client: AsyncClient) -> None:
     assert asked.fingerprint is None
     ranked = await client.rerank("aspirin", ["ducks swim", "aspirin prevents stroke"])
     assert [score.index for score in ranked.scores] == [1, 0]
+
+
+@pytest.mark.parametrize("texts", ["aspirin stroke", b"aspirin", Text("aspirin"), {"aspirin": 1}, {"aspirin"}, None, 5])
+async def test_one_text_is_not_taken_for_several(client: AsyncClient, texts: Any) -> None:
+    for call in (
+        client.encode(texts),
+        client.rerank("aspirin", texts),
+        client.explain("articles", "aspirin", ids=texts),
+    ):
+        with pytest.raises(ChercheError, match=f"is of the type {type(texts).__name__} — give a list") as refused:
+            await call
+        assert refused.value.code is Code.INVALID_ARGUMENT
+
+
+async def test_what_is_no_text_never_fails_its_neighbours(client: AsyncClient) -> None:
+    mixed: list[Any] = ["ducks swim", float("nan"), "aspirin prevents stroke", None]
+    encoded = await client.encode(mixed)
+    assert [item.error and item.error.reason for item in encoded.items] == [
+        None,
+        "document 1 has the type float (nan)",
+        None,
+        "document 3 has the type NoneType (None)",
+    ]
+    ranked = await client.rerank("aspirin", mixed)
+    assert [score.index for score in ranked.scores] == [2, 0]
+    assert [failure.index for failure in ranked.failures] == [1, 3]
+    kind: Any = "queries"
+    with pytest.raises(ChercheError, match="kind is 'queries' — use one of document, query"):
+        await client.encode(["aspirin"], kind=kind)
 
 
 async def test_a_bad_document_never_fails_its_neighbours(client: AsyncClient) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from sidecar.values.encoded import Text
 from sidecar.values.search import SearchRequest
 
 LIMITS = Limits(document_bytes=10)
+NAN, LETTERS, NUMBER = cast("tuple[str, str, str]", (float("nan"), ["letter"] * 9, 7))  # what an untyped caller gives
 
 
 @given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 20), st.integers(1, 5))
@@ -28,6 +31,9 @@ def test_parts_hold_everything_within_both_bounds(sizes: list[int], most_bytes: 
         (Text("too long a text", "a"), "text 'a' has 15 bytes, the limit is 10"),
         (Text("a\ud800b"), "text 0 holds a lone surrogate at 1"),
         (Text("fine", "\udc00"), r"the id of text '\udc00' holds a lone surrogate"),
+        (Text(NAN), "text 0 has the type float (nan)"),
+        (Text(LETTERS, "a"), f"text 'a' has the type list ({str(LETTERS)[:40]}…)"),
+        (Text("fine", NUMBER), "the id of text 7 has the type int (7)"),
     ],
 )
 def test_what_cannot_be_sent_is_named(text: Text, reason: str) -> None:
@@ -45,7 +51,7 @@ def test_documents_are_checked_by_their_bytes() -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [SearchRequest("a", "\ud800"), SearchRequest("\ud800", "a")],
+    [SearchRequest("a", "\ud800"), SearchRequest("\ud800", "a"), SearchRequest("a", NAN)],
 )
 def test_searches_that_cannot_be_sent_are_refused(request_: SearchRequest) -> None:
     with pytest.raises(ChercheError):

@@ -45,7 +45,10 @@ def test_an_unknown_field_is_named_with_the_nearest() -> None:
         example(sise=3)
 
 
-@pytest.mark.parametrize("document", [{"image": "a"}, {"text": "a", "image_url": "b"}, 3, None, ["a"]])
+PARTS = {"content": [{"type": "text", "text": "a"}]}
+
+
+@pytest.mark.parametrize("document", [{"image": "a"}, {"text": "a", "image_url": "b"}, PARTS, 3, None, ["a"]])
 def test_what_is_no_text_is_no_document(document: object) -> None:
     with pytest.raises(ValidationError):
         example(documents=[document])
@@ -59,8 +62,10 @@ def test_what_is_no_text_is_no_document(document: object) -> None:
         ({"title": "b", "year": 3, "body": "c", "note": ""}, (), "b c"),
         ({"text": "a", "title": "b"}, ("title", "text"), "b a"),
         ({"text": "a"}, ("title",), ""),
+        ({"title": "b", "content": "c"}, ("title", "content"), "b c"),
         ({"n": 1}, (), ""),
     ],
 )
 def test_the_text_of_a_document(document: Any, fields: tuple[str, ...], text: str) -> None:
-    assert text_of(document, fields) == text
+    [read] = example(documents=[document]).documents
+    assert text_of(read, fields) == text
