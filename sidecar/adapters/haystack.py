@@ -208,8 +208,8 @@ class ChercheRanker(_Component):
     @component.output_types(documents=list[Document])
     def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
         """The best documents, best first."""
-        order = scored(self.client, query, [one.content or "" for one in documents], model=self.model)
-        best = order[: self.top_k if top_k is None else top_k]
+        most = self.top_k if top_k is None else top_k
+        best = scored(self.client, query, [one.content or "" for one in documents], most, model=self.model)
         return {
             "documents": [
                 replace(documents[one.place], score=one.score, meta=with_error(documents[one.place].meta, one))

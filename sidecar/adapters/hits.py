@@ -91,16 +91,27 @@ def found(result: SearchResult, fields: Sequence[str] = FIELDS) -> Iterator[Foun
         yield Found(hit.id, "\n".join(lines), hit.score, rest)
 
 
-def scored(client: Searching, query: str, texts: Sequence[str], *, model: str = "") -> list[Scored]:
-    """Places of the texts in the order of their MaxSim; those that could not be scored last, as they came."""
+def scored(
+    client: Searching, query: str, texts: Sequence[str], most: int | None = None, *, model: str = ""
+) -> list[Scored]:
+    """Places of the first `most` texts in the order of their MaxSim; those without a score last, as they came.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where `most` is below 0, which would leave out the last ones.
+    """
+    if most is not None and most < 0:
+        raise invalid(f"{most} of the texts are asked for", "give 0 or more, or None for all")
     if not texts:
         return []
     result = client.rerank(query, texts, model=model)
     failures = sorted(result.failures, key=lambda failure: failure.index)
-    return [
+    order = [
         *(Scored(score.index, score.score) for score in result.scores),
         *(Scored(failure.index, None, str(failure.error)) for failure in failures),
     ]
+    return order[:most]
 
 
 def with_error(metadata: Mapping[str, Any], one: Scored) -> dict[str, Any]:

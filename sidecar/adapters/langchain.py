@@ -38,6 +38,8 @@ class ChercheRetriever(BaseRetriever):
     options: dict[str, Any] = Field(default_factory=dict)
     content_fields: Sequence[str] = FIELDS
 
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
     def _get_relevant_documents(
         self,
         query: str,
@@ -78,10 +80,10 @@ class ChercheRerank(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """The best documents, best first."""
-        order = scored(self.client, query, [one.page_content for one in documents], model=self.model)
+        order = scored(self.client, query, [one.page_content for one in documents], self.top_n, model=self.model)
         return [
             documents[one.place].model_copy(
                 update={"metadata": {**with_error(documents[one.place].metadata, one), SCORE: one.score}}
             )
-            for one in order[: self.top_n]
+            for one in order
         ]

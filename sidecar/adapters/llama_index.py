@@ -111,7 +111,7 @@ class ChercheRerank(BaseNodePostprocessor):
         _DISPATCHER.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=name))
         texts = [one.node.get_content(metadata_mode=self.metadata_mode) for one in nodes]
         best = []
-        for one in scored(self._client, query_bundle.query_str, texts, model=self.model)[:top_n]:
+        for one in scored(self._client, query_bundle.query_str, texts, self.top_n, model=self.model):
             node = nodes[one.place].node
             if one.error:
                 node = node.model_copy(update={"metadata": {**node.metadata, ERROR: one.error}})

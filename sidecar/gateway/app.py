@@ -41,6 +41,12 @@ _DENSE = re.compile(r"(/v\d)?/(embed|embeddings|embed_all|embedding)/?|/api/embe
 """Paths of providers that answer one vector for a text."""
 _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
+_MESSAGES = {
+    "string_pattern_mismatch": "is empty, or white space alone",
+    "model_type": "is no JSON object",
+    "model_attributes_type": "is no JSON object",
+}
+"""For callers over HTTP, in place of what Pydantic says of Python's types and of a pattern."""
 
 
 def create_app(services: Services, token: str = "", gateway: Gateway | None = None) -> FastAPI:
@@ -184,7 +190,8 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
         next_step = "check the template: a query that is JSON itself is inserted unescaped by some clusters"
         return response_of(invalid(reason, next_step), _shape(request, None))
     where, items = _location(first["loc"])
-    problem = invalid(f"{where}: {first['msg']}{_shown_value(first)}", "GET /openapi.json shows the shape")
+    said = _MESSAGES.get(first["type"], first["msg"])
+    problem = invalid(f"{where}: {said}{_shown_value(first)}", "GET /openapi.json shows the shape")
     return response_of(unprocessable(problem, [(item, problem) for item in items]), _shape(request, error.body))
 
 

@@ -20,11 +20,15 @@ SPARSE_PATH = "/embed_sparse"
 RERANK_PATH = "/rerank"
 
 
+Direction = Annotated[Literal["Right", "right"] | None, Refused("texts are cut at their end: only Right is read")]
+
+
 class TeiSparse(RequestBody):
     """What a client of TEI's `/embed_sparse` sends."""
 
     inputs: Texts
     truncate: bool | None = Field(default=None, strict=True, description="false refuses texts that would be cut.")
+    truncation_direction: Direction = None
     prompt_name: str | None = Field(default=None, description="query encodes queries, all else documents.")
 
 
@@ -35,9 +39,7 @@ class TeiRerank(RerankBody):
     return_text: bool | None = Field(default=None, strict=True, description="Off without it.")
     top_n: Count | None = Field(default=None, description="All texts without it; Elasticsearch sends it.")
     truncate: bool | None = Field(default=None, strict=True, description="false refuses texts that would be cut.")
-    truncation_direction: Annotated[
-        Literal["Right", "right"] | None, Refused("texts are cut at their end: only Right is read")
-    ] = None
+    truncation_direction: Direction = None
     raw_scores: Annotated[
         Any, Ignored("scores are sums of similarities in any case, not probabilities", unless=(True,))
     ] = None

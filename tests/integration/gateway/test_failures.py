@@ -124,6 +124,18 @@ async def test_another_method_is_refused(http: Http) -> None:
     assert got.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"query": " \t\u3000", "documents": ["a"]}, "query: is empty, or white space alone"),
+        (None, "body: is no JSON object"),
+        (["a"], "body: is no JSON object"),
+    ],
+)
+async def test_what_a_body_lacks_is_said_in_the_callers_terms(http: Http, body: object, said: str) -> None:
+    assert (await http("/v2/rerank", body)).json["reason"] == said
+
+
 async def test_users_texts_do_not_return_in_errors(http: Http) -> None:
     got = await http("/opensearch/v1/sparse", {"input": ["a", ["my secret"]]})
     assert b"secret" not in got.body

@@ -55,6 +55,15 @@ async def test_a_truncated_text_is_refused_on_request(http: Http) -> None:
     assert (await http("/embed_sparse", {"inputs": ["a"], "truncate": False})).status == 200
 
 
+@pytest.mark.parametrize("path", ["/embed_sparse", "/rerank"])
+async def test_texts_are_cut_at_their_end_alone(http: Http, path: str) -> None:
+    body = {"inputs": ["a"]} if path == "/embed_sparse" else {"query": "a", "texts": ["a"]}
+    assert (await http(path, {**body, "truncation_direction": "Right"})).status == 200
+    refused = await http(path, {**body, "truncation_direction": "Left"})
+    assert refused.status == 422
+    assert refused.json["error"].startswith("truncation_direction: is refused: texts are cut at their end")
+
+
 async def test_top_n_and_texts_are_returned_on_request(http: Http) -> None:
     [tei] = (await http("/rerank", {"query": "a", "texts": ["b", "a ü"], "top_n": 1, "return_text": True})).json
     assert tei["text"] == "a ü"

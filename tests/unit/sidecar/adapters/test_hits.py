@@ -43,6 +43,18 @@ def test_what_cannot_be_scored_comes_last_with_the_reason(client: MemoryClient) 
     assert with_error({"a": 1}, order[0]) == {"a": 1}
 
 
+def test_the_first_are_as_many_as_asked_for_and_never_all_but_the_last(client: MemoryClient) -> None:
+    texts = ["a red car", "a car", ""]
+    assert [[one.place for one in scored(client, "red car", texts, most)] for most in (0, 2, 9, None)] == [
+        [],
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 2],
+    ]
+    with pytest.raises(ChercheError, match="-1 of the texts are asked for"):
+        scored(client, "red car", texts, -1)
+
+
 def test_no_texts_are_no_call(client: MemoryClient) -> None:
     assert scored(client, "red car", []) == []
     assert client.asked == []

@@ -7,6 +7,7 @@ from tests.unit.sidecar.adapters.memory import MemoryClient
 pytest.importorskip("langchain_core", reason="LangChain is not installed: make interop runs these tests")
 
 from langchain_core.documents import Document
+from pydantic import ValidationError
 
 from sidecar.adapters.langchain import ChercheRerank, ChercheRetriever
 
@@ -24,6 +25,13 @@ async def test_a_retriever_gives_documents(client: MemoryClient) -> None:
 def test_options_of_one_search_win(client: MemoryClient) -> None:
     ChercheRetriever(client=client, index="articles", options={"rerank": True}).invoke("q", rerank=False, size=1)
     assert client.asked == [{"index": "articles", "text": "q", "size": 1, "rerank": False}]
+
+
+def test_an_unknown_setting_is_refused(client: MemoryClient) -> None:
+    with pytest.raises(ValidationError, match="top_k"):
+        ChercheRetriever(client=client, index="articles", top_k=3)
+    with pytest.raises(ValidationError, match="top_k"):
+        ChercheRerank(client=client, top_k=3)
 
 
 async def test_a_compressor_orders_documents(client: MemoryClient) -> None:
