@@ -32,6 +32,26 @@ def check_texts(texts: object) -> None:
             raise ItemError(position, problem)
 
 
+def check_pairs(queries: Sequence[str], documents: Sequence[str]) -> None:
+    """Check two lists of texts, the first of one of which belongs to the first of the other, and so on.
+
+    Raises
+    ------
+    TypeError, ItemError
+        As `check_texts`, for either.
+    ValueError
+        If there are more of one than of the other.
+
+    >>> check_pairs("cat", "dog")
+    Traceback (most recent call last):
+    TypeError: texts is a str: give a list of texts
+    """
+    check_texts(queries)
+    check_texts(documents)
+    if len(queries) != len(documents):
+        raise ValueError(f"{len(queries)} queries and {len(documents)} documents: give one document for each query")
+
+
 def problem_of(text: object) -> str:
     """Why an object cannot be encoded as a text; empty if it can.
 

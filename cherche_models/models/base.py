@@ -19,6 +19,7 @@ from cherche_models.models.compat import Padding, kind_of
 from cherche_models.runtime.batches import Batch, batched, collate
 from cherche_models.runtime.device import pick_device
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
+from cherche_models.texts import check_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Compat, Encoding, Tokens
 from cherche_models.utils.batches import batchify
@@ -342,9 +343,10 @@ class Model(nn.Module, ABC):
         ------
         ValueError
             If there are more queries than documents, or fewer.
+        TypeError, ItemError
+            As `texts.check_texts`.
         """
-        if len(queries) != len(documents):
-            raise ValueError(f"{len(queries)} queries and {len(documents)} documents: give one document for each query")
+        check_pairs(queries, documents)
         pairs = list(zip(queries, documents, strict=True))
         found = [torch.empty(0, device=self.device)]
         with torch.no_grad():

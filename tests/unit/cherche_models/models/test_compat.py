@@ -90,6 +90,9 @@ def test_pairs_are_scored_as_the_encodings_say(saved: Path) -> None:
     np.testing.assert_allclose(weights.scores(QUERIES, DOCUMENTS, batch_size=1).numpy(), expected, rtol=1e-5)
     with pytest.raises(ValueError, match="give one document for each query"):
         weights.scores(QUERIES, DOCUMENTS[:1])
+    for one in (("cat", "dog"), (["cat"], "d"), ({"cat"}, ["dog"])):  # never letter by letter, nor in no order
+        with pytest.raises(TypeError, match="give a list of texts"):
+            weights.scores(*one)
 
 
 @pytest.mark.parametrize("kind", ["colbert", "sparse_embed"])
