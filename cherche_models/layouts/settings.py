@@ -14,6 +14,7 @@ from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 
 FILE = "cherche.json"
 KINDS: tuple[Kind, ...] = ("document", "query")
+_NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
 _KNOWN = frozenset({"architecture", *KINDS, "sparse_boost", "rerank_weight"})
 
 
@@ -27,7 +28,22 @@ def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Tokenizer
     """
     stored = read_json(folder / FILE)
     _refuse_unknown(stored, _KNOWN, folder)
-    return {kind: _read(defaults[kind], stored.get(kind, {}), tokenizer, folder) for kind in KINDS}
+    return {kind: _read(kind, defaults[kind], stored.get(kind, {}), tokenizer, folder) for kind in KINDS}
+
+
+def check_whole(folder: Path, architecture: str) -> None:
+    """Refuse a folder that was saved as another architecture than its files are: some of them are missing.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    saved = read_json(folder / FILE).get("architecture", architecture)
+    if saved != architecture:
+        raise CheckpointError(
+            f"{folder / FILE} names the architecture {saved!r}, but the files beside it are those of {architecture!r}",
+            f"restore the files that are missing, or load it with architecture={architecture!r}",
+        )
 
 
 def with_tuned(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
@@ -53,8 +69,14 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     write_json(folder / FILE, {"architecture": checkpoint.architecture, **styles, **tuned})
 
 
-def _read(default: TextFormat, stored: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> TextFormat:
+def _read(kind: Kind, default: TextFormat, stored: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> TextFormat:
+    if not isinstance(stored, dict):
+        raise CheckpointError(f"{folder / FILE}: {kind} is {stored!r}", "give an object")
     _refuse_unknown(stored, asdict(default).keys(), folder)
+    for name, value in stored.items():
+        wanted = str if name == "marker" else type(getattr(TextFormat(0), name))
+        if type(value) is not wanted and not (name == "marker" and value is None):  # True is no number here
+            raise CheckpointError(f"{folder / FILE}: {kind}.{name} is {value!r}", f"give {_NAMES[wanted]}")
     marker = stored.get("marker")
     if marker is not None:
         stored = {**stored, "marker": token_id(marker, tokenizer, folder)}

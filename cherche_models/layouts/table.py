@@ -105,6 +105,8 @@ def read(folder: Path, request: Request) -> Checkpoint:
         If it cannot be loaded.
     """
     found = settings.with_tuned(layout_of(folder).read(folder, request), folder)
+    if request.architecture is None:
+        settings.check_whole(folder, found.architecture)
     keys.warn_of_unknown(folder, sparse=found.sparse)
     wanted = request.architecture or request.known[found.architecture]
     book = load_codebook(folder) if wanted.late_interaction else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from cherche_models import hub
 from cherche_models.errors import CheckpointError
 from tests import checkpoints
 from tests.unit.cherche_models.layouts.peers import load
@@ -17,6 +19,12 @@ from tests.unit.cherche_models.layouts.peers import load
         ('{"sparse_boost": "much"}', "sparse_boost is 'much'"),
         ('{"document": {"lenght": 3}}', "unknown settings lenght"),
         ('{"sparse_bost": 2}', "unknown settings sparse_bost"),
+        ('{"document": [1]}', r"document is \[1\] — give an object"),
+        ('{"document": {"max_length": "512"}}', "document.max_length is '512' — give a whole number"),
+        ('{"query": {"max_length": 12.5}}', "query.max_length is 12.5"),
+        ('{"query": {"expand": 1}}', "query.expand is 1 — give true or false"),
+        ('{"query": {"marker": 7}}', "query.marker is 7 — give a string"),
+        ('{"architecture": "foo"}', "names the architecture 'foo', but the files beside it are those of 'splade'"),
         ("[]", "no JSON object"),
         ("{", "not JSON"),
     ],
@@ -26,3 +34,14 @@ def test_damaged_settings(text: str, reason: str, tmp_path: Path) -> None:
     (folder / "cherche.json").write_text(text)
     with pytest.raises(CheckpointError, match=reason):
         load(folder)
+
+
+def test_a_model_that_lost_the_files_of_a_head_is_not_loaded_as_another(tmp_path: Path) -> None:
+    folder = tmp_path / "joint"
+    shutil.copytree(hub.PRETRAINED / "cherche-tiny", folder)
+    assert load(folder).architecture == "joint"
+    shutil.rmtree(folder / "colbert")
+    with pytest.raises(CheckpointError, match="'joint', but the files beside it are those of 'splade'") as refused:
+        load(folder)
+    assert "architecture='splade'" in refused.value.next_step
+    assert hub.load(folder, device="cpu", architecture="splade").sparse
