@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from sidecar.config import Gateway, Settings
@@ -65,17 +66,19 @@ async def test_a_feed_is_one_span(recorded: Recorded, fed: RunningServer) -> Non
 
 
 async def test_a_rerank_of_texts_over_either_port(engine: Engine, recorded: Recorded) -> None:
-    import httpx
-
     settings = Settings(gateway=Gateway(port=0))
     async with running_server(engine, [FakeModel()], settings=settings) as server:
         await server.client.rerank("red car", [Text("a car")])
         call = recorded.spans["cherche.v1.RerankerService/Rerank"]
         assert below(recorded, call) == {"tokenize", "queue", "encode", "rerank"}
         recorded.exporter.clear()
-        async with httpx.AsyncClient(base_url=server.sidecar.gateway_url) as client:
-            headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-            await client.post("/rerank", json={"query": "red car", "texts": ["a car"]}, headers=headers)
+        headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+        body = {"query": "red car", "texts": ["a car"]}
+        async with (
+            aiohttp.ClientSession(server.sidecar.gateway_url, headers=headers) as client,
+            client.post("/rerank", json=body) as answer,
+        ):
+            assert answer.status == 200
     request = recorded.spans["POST /rerank"]
     assert f"{request.context.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
     assert request.attributes["http.response.status_code"] == 200
