@@ -83,12 +83,12 @@ def test_chunks_are_pooled_by_themselves():
 
 
 @pytest.fixture(params=["numpy", "compiled"])
-def way(request, monkeypatch):
+def way(request, monkeypatch, require):
     """Each MaxSim that there may be."""
     if request.param == "numpy":
         monkeypatch.setattr(library, "installed", lambda: library.Loaded(reason="the kernel was not compiled"))
     elif not library.installed().kernels:
-        pytest.skip(library.installed().reason)
+        require("compiler", library.installed().reason)
 
 
 @pytest.mark.usefixtures("way")
@@ -121,9 +121,9 @@ def test_maxsim_of_wide_vectors(dim):
     assert found[0] == pytest.approx(expected.sum(), abs=1e-5)
 
 
-def test_the_kernel_reads_every_codec_by_itself(monkeypatch):
+def test_the_kernel_reads_every_codec_by_itself(monkeypatch, require):
     if not library.installed().kernels:
-        pytest.skip(library.installed().reason)
+        require("compiler", library.installed().reason)
     monkeypatch.setattr(codec, "unpack_many", None)
     vectors, query = TokenEmbeddings(unit(3, 40)), TokenEmbeddings(unit(9, 20))
     items = [codec.pack_codes(vectors, f"{pool}{name}", book=BOOK) for name in codec.CODECS for pool in ("", "pool2+")]
