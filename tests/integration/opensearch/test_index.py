@@ -124,7 +124,7 @@ async def test_setup_on_a_read_only_index_names_the_setting(
     await send("PUT", f"/{index}/_settings", {"index.blocks.read_only": True})
     try:
         assert (await opensearch.plan(index, META)).requests
-        with pytest.raises(ChercheError, match="read-only") as refusal:
+        with pytest.raises(ChercheError, match=f'index "{index}": index.blocks.read_only refuses') as refusal:
             await opensearch.setup(index, META)
     finally:
         await send("PUT", f"/{index}/_settings", {"index.blocks.read_only": None})
