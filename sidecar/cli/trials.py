@@ -15,8 +15,9 @@ from sidecar.cli.idle import idle
 from sidecar.cli.output import Output
 from sidecar.cli.session import Session
 from sidecar.errors import ChercheError, Code, invalid
+from sidecar.values.first_stage import Mode
 from sidecar.values.options import Option
-from sidecar.values.search import Mode, QueryMode, RerankStatus, SearchRequest
+from sidecar.values.search import QueryMode, RerankStatus, SearchRequest
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client

@@ -14,9 +14,10 @@ from sidecar.client.checks import check_listed
 from sidecar.errors import ChercheError, invalid, item_name
 from sidecar.values.documents import IngestResult, Json, Outcome, SourceDocument
 from sidecar.values.encoded import EncodeResult, RerankResult, Text
+from sidecar.values.first_stage import Fusion, Mode
 from sidecar.values.index import IndexList, IndexOptions, IndexReport, SetupResult
 from sidecar.values.model import Kind, ServedModel
-from sidecar.values.search import Explanation, Fusion, MatchSet, Mode, QueryMode, SearchRequest, SearchResult
+from sidecar.values.search import Explanation, MatchSet, QueryMode, SearchRequest, SearchResult
 from sidecar.values.sources import read_document
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.pipeline.context import Context
+from sidecar.values.first_stage import Query
 from sidecar.values.index import TextField
 from sidecar.values.maintenance import BackfillOptions, Load
-from sidecar.values.search import Query
 
 # The fewest values of which the 99th percentile is not the largest one.
 PROBES = 100

@@ -13,17 +13,9 @@ from sidecar.pipeline.search import Trace, trace
 from sidecar.pipeline.text import content_hash, field_texts
 from sidecar.protocols import Encoder
 from sidecar.values.documents import Json
+from sidecar.values.first_stage import EngineHit, SparseClause
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import (
-    EngineHit,
-    Explanation,
-    Hit,
-    SearchRequest,
-    SearchResult,
-    SparseClause,
-    TermContribution,
-    TokenMatch,
-)
+from sidecar.values.search import Explanation, Hit, SearchRequest, SearchResult, TermContribution, TokenMatch
 
 
 async def explain(

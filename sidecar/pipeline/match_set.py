@@ -13,7 +13,8 @@ from typing import Any
 
 from sidecar.pipeline.membership import is_sorted
 from sidecar.values.documents import Json
-from sidecar.values.search import MatchSet, MatchSetRan
+from sidecar.values.first_stage import MatchSetRan
+from sidecar.values.search import MatchSet
 
 _OF_MANY_FIELDS = ("multi_match", "combined_fields")
 _PLAIN_KINDS = ("match", *_OF_MANY_FIELDS)

@@ -20,9 +20,10 @@ from sidecar.pipeline.rerank import codes_on_the_fly, readable_texts
 from sidecar.pipeline.text import content_hash, join
 from sidecar.protocols import Encoder
 from sidecar.values.documents import Json, single_text, values_within
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
 from sidecar.values.passages import Passage, PassageAnswer
-from sidecar.values.search import EngineHit, Hit, RerankOutcome
+from sidecar.values.search import Hit, RerankOutcome
 
 MOST_HITS = 100
 """Hits of a page that get passages."""

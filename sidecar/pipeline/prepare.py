@@ -18,8 +18,9 @@ from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.pipeline.stored import EncodableDocument, EncodedDocument
 from sidecar.protocols import Encoder
 from sidecar.values.documents import SourceDocument, StoredDocument
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, SearchRequest, SparseOutcome
+from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
 from sidecar.pipeline.text import has_words
 from sidecar.protocols import Encoder
+from sidecar.values.first_stage import SparseClause
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
 from sidecar.values.options import check_bounds
-from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseClause, SparseOutcome, SparseStatus
+from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
 
 _NO_TABLE = "model {!r} brings no idf table: query terms weigh their idf in this index"
 _STAGES = ("tokenize", "queue", "encode")

@@ -12,8 +12,8 @@ from typing import Literal
 from sidecar.errors import ChercheError
 from sidecar.pipeline import stored
 from sidecar.values.documents import StoredDocument
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexGroup, IndexMeta
-from sidecar.values.search import EngineHit
 
 Lack = Literal["untouched", "waiting", "lost", "changed"]
 

@@ -16,9 +16,10 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import document_length, encode_documents
 from sidecar.pipeline.text import field_texts, has_text
 from sidecar.protocols import Encoder
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
 from sidecar.values.model import Encoded
-from sidecar.values.search import EngineHit, Hit, RerankOutcome, RerankStatus, ScoreParts
+from sidecar.values.search import Hit, RerankOutcome, RerankStatus, ScoreParts
 
 
 @dataclass(frozen=True, slots=True)

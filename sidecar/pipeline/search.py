@@ -19,19 +19,9 @@ from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings,
 from sidecar.pipeline.rerank import Ranked, below_window, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
 from sidecar.values.documents import Json
+from sidecar.values.first_stage import EnginePage, GroupClauses, Query, SparseClause
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import (
-    EnginePage,
-    GroupClauses,
-    Hit,
-    Query,
-    RerankOutcome,
-    RerankStatus,
-    SearchRequest,
-    SearchResult,
-    SparseClause,
-    Timings,
-)
+from sidecar.values.search import Hit, RerankOutcome, RerankStatus, SearchRequest, SearchResult, Timings
 
 _ATTEMPTS = 4
 _MOMENT = 0.2  # seconds

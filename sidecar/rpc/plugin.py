@@ -20,9 +20,10 @@ from sidecar.rpc.call import Call, bounded, fitting
 from sidecar.services import Services
 from sidecar.values.clauses import heaviest, sparse_clause
 from sidecar.values.documents import SourceDocument
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
 from sidecar.values.options import options
-from sidecar.values.search import EngineHit, RerankOutcome, SearchRequest, Timings
+from sidecar.values.search import RerankOutcome, SearchRequest, Timings
 from sidecar.wire.columns import item_to_pb, timings_to_pb, weights_to_pb
 from sidecar.wire.search import outcome_to_pb, query_from_pb, sparse_to_pb
 from sidecar.wire.status import clean

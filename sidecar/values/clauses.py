@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from sidecar.values.documents import WEIGHTS
-from sidecar.values.search import SparseClause
+from sidecar.values.first_stage import SparseClause
 
 SPARSE = "cherche_sparse"
 """Name of the clause, under which a hit's response gives its score."""

@@ -28,8 +28,8 @@ from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.engines.opensearch.query import search_body
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
-from sidecar.values.search import Query, SparseClause
 
 INDEX = "first-stage"
 META = IndexMeta("cherche-tiny", Fingerprint("a" * 64, ""), (TextField("text"),), 256)

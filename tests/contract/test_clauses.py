@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.values.clauses import SPARSE, sparse_clause
-from sidecar.values.search import SparseClause
+from sidecar.values.first_stage import SparseClause
 
 CONTRACT = json.loads(Path(__file__).with_name("clauses.json").read_text())
 

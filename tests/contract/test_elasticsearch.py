@@ -20,9 +20,9 @@ from sidecar.engines.opensearch.http import Http
 from sidecar.engines.opensearch.mapping import PROPERTIES
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import StoredDocument
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import Fingerprint, Identity, IndexMeta, TextField
 from sidecar.values.maintenance import Placement
-from sidecar.values.search import Query, SparseClause
 
 RECORDED = json.loads(Path(__file__).with_name("elasticsearch.json").read_text(encoding="utf-8"))
 VERSIONS = tuple(RECORDED["roots"])

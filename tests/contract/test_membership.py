@@ -10,8 +10,8 @@ import pytest
 
 from sidecar.engines.opensearch.query import search_body
 from sidecar.pipeline.match_set import decide
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import TextField
-from sidecar.values.search import Query, SparseClause
 
 TABLE = json.loads((Path(__file__).parent / "membership.json").read_text(encoding="utf-8"))
 VECTORS = [vector for vector in TABLE["vectors"] if vector.get("only") != "plugin"]

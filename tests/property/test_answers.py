@@ -18,8 +18,8 @@ from sidecar.engines.opensearch.answers import outcomes
 from sidecar.engines.opensearch.dialect import choose
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import StoredDocument, Version, WriteResult
+from sidecar.values.first_stage import Query
 from sidecar.values.maintenance import Placement
-from sidecar.values.search import Query
 from tests.contract.test_elasticsearch import CLAUSES, META, TERMS, Specified, engine
 from tests.unit.sidecar.engines.opensearch import fakes
 

@@ -16,8 +16,9 @@ from sidecar.pipeline import Context, PageSigner, ingest, search
 from sidecar.pipeline.match_set import decide
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import IndexOptions, TextField
-from sidecar.values.search import MatchSet, Query, SearchRequest, SparseClause
+from sidecar.values.search import MatchSet, SearchRequest
 from tests.bodies import ENCODED, SYNONYMS, TEXTS, Case, cases, documents, matches
 
 DOCUMENTS = documents()

@@ -27,8 +27,9 @@ from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
 from sidecar.pipeline.text import content_hash, join, parse, same_json
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
+from sidecar.values.first_stage import EngineHit, SparseClause
 from sidecar.values.index import Fingerprint, TextField
-from sidecar.values.search import EngineHit, RerankStatus, SparseClause
+from sidecar.values.search import RerankStatus
 from tests.property.strategies import embeddings, term_weights
 
 MODEL = FakeModel()

@@ -28,9 +28,9 @@ from sidecar.engines.embedded.queries import QueryPlan, ScoreParts, by_ranks, co
 from sidecar.errors import ChercheError, Code, precondition, unavailable
 from sidecar.protocols import Successors
 from sidecar.values.documents import Json, StoredDocument, WriteResult, version_of
+from sidecar.values.first_stage import EngineHit, EnginePage, Query
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
-from sidecar.values.search import EngineHit, EnginePage, Query
 
 T = TypeVar("T")
 

@@ -17,8 +17,9 @@ from sidecar.engines.embedded.lexical import MAX_WORDS, LexicalQuery, words
 from sidecar.engines.embedded.postings import top
 from sidecar.errors import ChercheError, invalid
 from sidecar.values.documents import Json
+from sidecar.values.first_stage import Query
 from sidecar.values.index import TextField
-from sidecar.values.search import TEXT_SLOT, Query
+from sidecar.values.search import TEXT_SLOT
 
 _READ = ("query", "filter", "track_total_hits")
 

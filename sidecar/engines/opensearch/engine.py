@@ -22,9 +22,9 @@ from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.values.clauses import RANK_FEATURES, heaviest
 from sidecar.values.documents import StoredDocument, WriteResult, version_of
+from sidecar.values.first_stage import EnginePage, Query, SparseClause
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
-from sidecar.values.search import EnginePage, Query, SparseClause
 
 # Lucene's default; Elasticsearch 8 and later allow at least as many on any node.
 DEFAULT_MAX_CLAUSES = 1024

@@ -12,7 +12,7 @@ from sidecar.engines.opensearch.query import LEXICAL
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.values.clauses import SPARSE
 from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json, StoredDocument
-from sidecar.values.search import EngineHit, EnginePage, Query
+from sidecar.values.first_stage import EngineHit, EnginePage, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
 _NOT_PASSED_ON = ("suggest", "profile")

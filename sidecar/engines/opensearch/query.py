@@ -11,7 +11,8 @@ from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
 from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
 from sidecar.values.documents import CODES, OWN_FIELDS, TERMS
-from sidecar.values.search import TEXT_SLOT, Query, SparseClause
+from sidecar.values.first_stage import Query, SparseClause
+from sidecar.values.search import TEXT_SLOT
 
 LEXICAL = "cherche_lexical"
 

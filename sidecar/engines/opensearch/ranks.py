@@ -15,7 +15,7 @@ from typing import Any
 from cherche_models import fuse
 from cherche_models.fuse import Ranks
 from sidecar.engines.opensearch.query import lexical_clause
-from sidecar.values.search import EngineHit, EnginePage, Query
+from sidecar.values.first_stage import EngineHit, EnginePage, Query
 
 Key = tuple[str, str, str]
 """Index, id and routing value, "" for none: an index may hold one id under several."""

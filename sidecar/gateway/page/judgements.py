@@ -21,7 +21,8 @@ from sidecar import pipeline
 from sidecar.errors import invalid, precondition
 from sidecar.pipeline import Context
 from sidecar.services import Services, index_name
-from sidecar.values.search import Mode, SearchRequest
+from sidecar.values.first_stage import Mode
+from sidecar.values.search import SearchRequest
 
 GRADES = (0, 1, 2, 3)
 Judged = dict[str, dict[str, int]]

@@ -22,8 +22,8 @@ from sidecar.engines.opensearch.http import Request, _Connection
 from sidecar.errors import ChercheError
 from sidecar.protocols import Engine
 from sidecar.values.documents import StoredDocument, WriteResult
+from sidecar.values.first_stage import EnginePage, Query, SparseClause
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
-from sidecar.values.search import EnginePage, Query, SparseClause
 
 CLUSTERS = ("opensearch", "elasticsearch")
 ENGINES = ("embedded", *CLUSTERS)

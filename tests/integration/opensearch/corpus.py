@@ -12,8 +12,8 @@ from cherche_models import codec, grid, naming
 from cherche_models.types import TermWeights, TokenEmbeddings
 from sidecar.errors import ChercheError
 from sidecar.values.documents import StoredDocument, WriteResult
+from sidecar.values.first_stage import SparseClause
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
-from sidecar.values.search import SparseClause
 
 Send = Callable[..., Awaitable[Any]]
 

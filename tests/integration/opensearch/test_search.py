@@ -16,8 +16,8 @@ from sidecar.engines.opensearch.known import Known
 from sidecar.engines.opensearch.query import search_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
+from sidecar.values.first_stage import EnginePage, GroupClauses, Mode, Query, SparseClause
 from sidecar.values.index import Fingerprint
-from sidecar.values.search import EnginePage, GroupClauses, Mode, Query, SparseClause
 from tests.integration.opensearch.corpus import META, NAMES, Send, clauses_of, encoded, refused, weights_of
 
 pytestmark = pytest.mark.java

@@ -14,9 +14,10 @@ from sidecar.errors import ChercheError, Code
 from sidecar.pipeline import readiness
 from sidecar.testing import FakeModel, RunningServer, running_server
 from sidecar.values.documents import SourceDocument, StoredDocument
+from sidecar.values.first_stage import Fusion
 from sidecar.values.index import Gaps, IndexOptions, TextField
 from sidecar.values.maintenance import EXTERNAL, Estimate
-from sidecar.values.search import Fusion, RerankStatus, SearchRequest
+from sidecar.values.search import RerankStatus, SearchRequest
 from tests.integration.opensearch.corpus import Send
 from tests.integration.opensearch.test_backfill import FIELDS, bulk, last, run
 

@@ -16,6 +16,7 @@ from sidecar.maintenance.setup import resolve
 from sidecar.pipeline import Context, PageSigner
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument, WriteResult
+from sidecar.values.first_stage import EngineHit, EnginePage, Query
 from sidecar.values.index import (
     EngineInfo,
     Gaps,
@@ -29,7 +30,6 @@ from sidecar.values.index import (
     TextField,
 )
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
-from sidecar.values.search import EngineHit, EnginePage, Query
 
 INDEX = "articles"
 

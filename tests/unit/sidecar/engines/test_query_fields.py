@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sidecar.engines
-from sidecar.values.search import Query
+from sidecar.values.first_stage import Query
 
 FOLDER = Path(sidecar.engines.__path__[0])
 UNREAD = {

@@ -10,9 +10,9 @@ import pytest
 
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.pace import PROBES, Latency, Pacer, Throttle, p99
+from sidecar.values.first_stage import EnginePage
 from sidecar.values.index import TextField
 from sidecar.values.maintenance import BackfillOptions, Load
-from sidecar.values.search import EnginePage
 from tests.unit.sidecar.conftest import World
 
 

@@ -8,8 +8,9 @@ from sidecar.pipeline import explain, ingest
 from sidecar.pipeline.explain import contributions
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
+from sidecar.values.first_stage import SparseClause
 from sidecar.values.index import TextField
-from sidecar.values.search import Explanation, SearchRequest, SearchResult, SparseClause
+from sidecar.values.search import Explanation, SearchRequest, SearchResult
 
 TEXTS = {
     "1": ("sea", "the blue sea is wide"),

@@ -12,8 +12,9 @@ from sidecar.pipeline.prepare import known_document, prepare_documents, prepare_
 from sidecar.pipeline.stored import EncodedDocument
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument, StoredDocument
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
-from sidecar.values.search import EngineHit, RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
+from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
 
 DOC = SourceDocument("1", b'{"title": "sea", "text": "the blue sea"}')
 

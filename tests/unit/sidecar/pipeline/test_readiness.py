@@ -9,8 +9,8 @@ import pytest
 
 from sidecar.pipeline import readiness, stored
 from sidecar.values.documents import StoredDocument
+from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import Fingerprint, IndexGroup, IndexMeta, TextField
-from sidecar.values.search import EngineHit
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("title"), TextField("text")), 64)
 

@@ -10,8 +10,9 @@ from sidecar.errors import Code, overloaded, unavailable
 from sidecar.pipeline.search import FACTS_AGE
 from sidecar.testing import FakeModel
 from sidecar.values.documents import StoredDocument
+from sidecar.values.first_stage import EnginePage
 from sidecar.values.index import IndexGroup
-from sidecar.values.search import EnginePage, RerankStatus, SparseStatus
+from sidecar.values.search import RerankStatus, SparseStatus
 from tests.unit.sidecar.pipeline.searching import ask, filled, ids, pages, refused
 
 # What is refused

@@ -9,8 +9,8 @@ from cherche_models.lexical import TIE_BREAKER
 from sidecar.engines.embedded.lexical import MAX_WORDS
 from sidecar.engines.embedded.queries import combine, compile_query
 from sidecar.errors import ChercheError, Code
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import TextField
-from sidecar.values.search import Query, SparseClause
 
 FIELDS = ("title", "text")
 

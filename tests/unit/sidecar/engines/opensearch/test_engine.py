@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import Identity
-from sidecar.values.search import Query, SparseClause
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Naps, Sent, engine, refusal
 
 EMPTY = {"hits": {"hits": [], "total": {"value": 0, "relation": "eq"}}, "_shards": {"failed": 0, "total": 1}}

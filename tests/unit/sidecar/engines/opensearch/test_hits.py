@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.engines.opensearch.hits import page, stored_document
 from sidecar.values.documents import StoredDocument
-from sidecar.values.search import Query
+from sidecar.values.first_stage import Query
 
 
 def test_a_page_without_totals_is_a_lower_bound() -> None:

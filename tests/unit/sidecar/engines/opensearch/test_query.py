@@ -13,8 +13,8 @@ from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.query import fill_slots, lexical_reserve, search_body, sparse_parts_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
+from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import TextField
-from sidecar.values.search import Query, SparseClause
 
 CLAUSES = (SparseClause(3, "run", 1.5), SparseClause(9, "%2E", 0.25))
 QUERY = Query("run it", "hybrid", (TextField("title", boost=2.0), TextField("text")), clauses=CLAUSES, sparse_boost=0.5)

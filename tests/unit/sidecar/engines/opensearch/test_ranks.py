@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from sidecar.engines.opensearch import ranks
 from sidecar.engines.opensearch.query import search_body
+from sidecar.values.first_stage import EngineHit, EnginePage, Query, SparseClause
 from sidecar.values.index import TextField
-from sidecar.values.search import EngineHit, EnginePage, Query, SparseClause
 
 BODY = {
     "filter": {"term": {"year": 2020}},

@@ -1,0 +1,144 @@
+"""What a first stage is asked, and what it answers: queries to an engine, and pages of its hits. Frozen, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cherche_models.fuse import RANK_CONSTANT
+from sidecar.values.documents import Json, StoredDocument
+from sidecar.values.index import TextField
+
+Mode = Literal["bm25", "sparse", "hybrid"]
+MatchSetRan = Literal["lexical", "union", "none"]
+Fusion = Literal["sum", "rrf"]
+
+FUSION_WINDOW = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SparseClause:
+    """One weighted query term: vocabulary id, feature name, weight."""
+
+    id: int
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupClauses:
+    """Indices of another model (see `IndexGroup`), and the query's terms as that model weighs them."""
+
+    names: tuple[str, ...]
+    clauses: tuple[SparseClause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A first stage for an engine.
+
+    Attributes
+    ----------
+    text : str
+        Query text; BM25 over `fields` unless `body` has a query.
+    mode : {"bm25", "sparse", "hybrid"}
+    match_set : {"lexical", "union", "none"}
+        Resolved: which clause decides what is a hit; with `none` there is only the caller's, as it was written.
+    fields : tuple of TextField
+    clauses : tuple of SparseClause
+        Empty for bm25.
+    sparse_boost : float
+        Factor of the sparse clause.
+    fusion : {"sum", "rrf"}
+        How both parts of hybrid become a score.
+    rank_constant, fusion_window : int
+        Of rrf: see `SearchRequest`.
+    size, offset : int
+        Range of the engine's order.
+    body : mapping
+        The caller's search body (query, filter, aggs, sort, …), untouched.
+    source_fields : tuple of str
+        Empty for all.
+    with_terms, with_codes, with_state : bool
+        Read packed terms, codes, what is said of them back with each hit.
+    pit : str
+        Point in time to search in; empty opens none.
+    keep_pit : bool
+        Open a point in time when `pit` is empty, and return it.
+    timeout : float or None
+        Seconds until the caller's deadline.
+    names : tuple of str
+        Concrete indices that `clauses` are for, where there are `others`.
+    others : tuple of GroupClauses
+        The same query for indices of other models.
+    """
+
+    text: str
+    mode: Mode
+    fields: tuple[TextField, ...]
+    match_set: MatchSetRan = "union"
+    clauses: tuple[SparseClause, ...] = ()
+    sparse_boost: float = 1.0
+    fusion: Fusion = "sum"
+    rank_constant: int = RANK_CONSTANT
+    fusion_window: int = FUSION_WINDOW
+    size: int = 10
+    offset: int = 0
+    body: Json = field(default_factory=dict)
+    source_fields: tuple[str, ...] = ()
+    with_terms: bool = False
+    with_codes: bool = False
+    with_state: bool = False
+    pit: str = ""
+    keep_pit: bool = False
+    timeout: float | None = None
+    names: tuple[str, ...] = ()
+    others: tuple[GroupClauses, ...] = ()
+
+    @property
+    def by_ranks(self) -> bool:
+        """Whether there are two rankings to fuse."""
+        return self.fusion == "rrf" and self.mode == "hybrid" and bool(self.clauses)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHit:
+    """One hit of the first stage; `score` = `lexical` + `sparse`, or that of both ranks.
+
+    `extra` is highlight, sort and the like, `index` the concrete index that holds it, `held` what it says of its
+    neural part, where that was asked for, `boost` the factor of its index that is in all its scores.
+    """
+
+    id: str
+    score: float
+    lexical: float = 0.0
+    sparse: float = 0.0
+    source: Json = field(default_factory=dict)
+    terms: bytes | None = None
+    codes: bytes | None = None
+    extra: Json = field(default_factory=dict)
+    index: str = field(default="", compare=False)
+    lexical_rank: int | None = None
+    sparse_rank: int | None = None
+    held: StoredDocument | None = field(default=None, compare=False)
+    boost: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePage:
+    """Hits of the first stage.
+
+    `request` is the engine's: method, path, body. `clauses` counts the query's clauses that were sent, from the
+    first on; None for all. `indices` are the concrete ones that hold the hits. `partial`: not every shard answered.
+    """
+
+    hits: tuple[EngineHit, ...]
+    total: int
+    total_is_lower_bound: bool = False
+    aggregations: Json | None = None
+    pit: str = ""
+    request: Json = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    clauses: int | None = None
+    indices: tuple[str, ...] = ()
+    partial: bool = False
