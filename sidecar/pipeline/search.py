@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.observe import telemetry
-from sidecar.pipeline import readiness
+from sidecar.pipeline import remarks
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.match_set import Membership
 from sidecar.pipeline.pages import Page
@@ -29,7 +29,6 @@ _MOMENT = 0.2  # seconds
 # written document takes as long to be found (index.refresh_interval).
 FACTS_AGE = 1.0
 _REORDERED = (RerankStatus.APPLIED, RerankStatus.PARTIAL)
-_NO_TERMS = "the query has no term weights: the sparse score of every hit is 0"
 _SHARE = 0.9  # of the time left, for the rerank: an answer without it must still arrive
 
 
@@ -122,21 +121,10 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     ran = _membership(request, planned, encoded, others)
     query = replace(_engine_query(request, planned, encoded, context, with_terms), match_set=ran.match_set)
     query = replace(query, names=planned.own_names if others else (), others=others)
-    try:
-        with telemetry.stage("engine"):
-            page = await context.engine.search(request.index, query)
-    except ChercheError:
-        # An index that a switch deleted after the query was encoded fails the search.
-        if await _is_other_now(request, planned, context):
-            return None
-        raise
-    answered = context.clock()
-    elsewhere = planned.sparse is not None and not set(page.indices) <= set(planned.names)
-    # A later page reads the indices of its point in time, whatever the name stands for now.
-    if not planned.page and (elsewhere or (page.partial and await _is_other_now(request, planned, context))):
-        if page.pit:
-            await context.engine.close_pit(page.pit)
+    page = await _first_stage(request, planned, query, context)
+    if page is None:
         return None
+    answered = context.clock()
     with telemetry.stage("rerank") if planned.reranker else nullcontext():
         ranked, codes = await _rank(page, planned, encoded, context.within(_SHARE))
     _refuse_another_order(ranked.outcome, planned)
@@ -161,17 +149,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         next_page_token=token,
         aggregations=page.aggregations,
         engine_request=page.request if request.include_engine_request else None,
-        warnings=(
-            *encoded.warnings,
-            *planned.warnings,
-            *_unused(request, planned, encoded),
-            *_unlike(request, planned),
-            *_unready(request, planned, page, shown),
-            *page.warnings,
-            *_order_ended(query, page),
-            *unread,
-            *ended,
-        ),
+        warnings=(*remarks.of_search(request, planned, encoded, query, page, shown), *unread, *ended),
         query_terms=len(clauses),
         sparse=sparse_outcome(encoded, planned.sparse, len(clauses)),
         match_set=ran.match_set,
@@ -190,6 +168,25 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         planned.by_text,
         query.offset,
     )
+
+
+async def _first_stage(request: SearchRequest, planned: Plan, query: Query, context: Context) -> EnginePage | None:
+    """The engine's page; None where its hits lie in other indices than the search was planned for."""
+    try:
+        with telemetry.stage("engine"):
+            page = await context.engine.search(request.index, query)
+    except ChercheError:
+        # An index that a switch deleted after the query was encoded fails the search.
+        if await _is_other_now(request, planned, context):
+            return None
+        raise
+    elsewhere = planned.sparse is not None and not set(page.indices) <= set(planned.names)
+    # A later page reads the indices of its point in time, whatever the name stands for now.
+    if not planned.page and (elsewhere or (page.partial and await _is_other_now(request, planned, context))):
+        if page.pit:
+            await context.engine.close_pit(page.pit)
+        return None
+    return page
 
 
 def _membership(
@@ -223,25 +220,6 @@ async def _scopes(request: SearchRequest, planned: Plan, context: Context) -> tu
             encoded, _ = await encode_query(request, group.meta, context, sparse=encoder, reranker=None)
             scopes.append(GroupClauses(group.names, encoded.clauses))
     return tuple(scopes)
-
-
-def _unlike(request: SearchRequest, planned: Plan) -> tuple[str, ...]:
-    """Warnings where indices are not encoded alike."""
-    said = []
-    if planned.others:
-        named = ", ".join(f"{', '.join(group.names)} ({group.meta.model})" for group, _ in planned.others if group.meta)
-        said.append(f"weights are of several models, and scores of one with another do not compare: {named}")
-    bare = [name for group in planned.groups if group.meta is None for name in group.names]
-    if bare and planned.sparse is not None:
-        said.append(f"{', '.join(bare)}: not set up, so BM25 alone searches there — run: cherche setup {bare[0]}")
-    return tuple(said)
-
-
-def _unready(request: SearchRequest, planned: Plan, page: EnginePage, shown: Sequence[Hit]) -> list[str]:
-    """A warning of hits that are shown and are not encoded as they are; of several with one id, all count."""
-    ids = {hit.id for hit in shown}
-    hits = [hit for hit in page.hits if hit.id in ids]
-    return readiness.warnings(request.index, hits, planned.groups, knows_text=not request.source_fields)
 
 
 def _engine_query(
@@ -328,22 +306,6 @@ def _refuse_another_order(outcome: RerankOutcome, planned: Plan) -> None:
     raise ChercheError(
         code, f"this page could not be reranked as those before it: {outcome.reason}", "ask for it again"
     )
-
-
-def _unused(request: SearchRequest, planned: Plan, encoded: EncodedQuery) -> tuple[str, ...]:
-    """Warnings of query parts that the first stage does not use."""
-    unused = []
-    if planned.sparse is not None and not encoded.clauses:
-        unused.append(sparse_outcome(encoded, planned.sparse, 0).reason if encoded.unknown_language else _NO_TERMS)
-    return tuple(unused)
-
-
-def _order_ended(query: Query, page: EnginePage) -> tuple[str, ...]:
-    """A warning where fusion by ranks leaves out hits that are counted."""
-    end = query.offset + len(page.hits)
-    if not query.by_ranks or len(page.hits) >= query.size or page.total <= end:
-        return ()
-    return (f"fusion rrf ranks the best {query.fusion_window} hits of each part: its order ends there",)
 
 
 def _reads_texts(request: SearchRequest, planned: Plan) -> bool:

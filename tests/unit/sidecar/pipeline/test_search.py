@@ -9,8 +9,6 @@ import pytest
 from sidecar.errors import Code, overloaded, unavailable
 from sidecar.pipeline.search import FACTS_AGE
 from sidecar.testing import FakeModel
-from sidecar.values.documents import StoredDocument
-from sidecar.values.first_stage import EnginePage
 from sidecar.values.index import IndexGroup
 from sidecar.values.search import RerankStatus, SparseStatus
 from tests.unit.sidecar.pipeline.searching import ask, filled, ids, pages, refused
@@ -294,26 +292,7 @@ async def test_a_search_for_no_hits_fetches_and_reranks_none(ready: Any) -> None
     assert (query.size, query.with_codes, query.with_state) == (0, False, False)
 
 
-async def test_hits_that_are_not_encoded_as_they_are_are_mentioned(ready: Any) -> None:
-    def without_weights(page: EnginePage) -> EnginePage:
-        first = replace(page.hits[0], held=StoredDocument(page.hits[0].id, {"text": "sky"}))
-        return replace(page, hits=(first, *page.hits[1:]))
-
-    ready.engine.change = without_weights
-    [warning] = (await ask(ready)).warnings
-    assert "hits are not encoded as they are: 1 never encoded — run: cherche backfill" in warning
-    assert ready.engine.queries[-1].with_state
-
-
 async def test_the_engine_is_told_how_to_fuse(ready: Any) -> None:
     await ask(ready, fusion="rrf", rank_constant=10, fusion_window=30)
     query = ready.engine.queries[-1]
     assert (query.fusion, query.rank_constant, query.fusion_window, query.by_ranks) == ("rrf", 10, 30, True)
-
-
-async def test_hits_that_are_counted_and_not_ranked_are_mentioned(ready: Any) -> None:
-    ready.engine.change = lambda page: replace(page, hits=page.hits[:4], total=40)
-    warning = "fusion rrf ranks the best 2 hits of each part: its order ends there"
-    assert warning in (await ask(ready, fusion="rrf", fusion_window=2)).warnings
-    assert warning not in (await ask(ready, fusion="rrf", fusion_window=2, size=4)).warnings
-    assert warning not in (await ask(ready)).warnings
