@@ -75,7 +75,7 @@ class AccessMiddleware:
     token : str
         What callers present as ``Authorization: Bearer …``; "" for no check.
     paths : collection of str
-        Paths that have a label of their own in the metrics.
+        Paths that have a label of their own in the metrics; one that ends in a parameter is that of all below it.
     open_paths : collection of str
         Paths that need no token.
     shapes : mapping of str to Shape
@@ -102,6 +102,7 @@ class AccessMiddleware:
         self._values = max(_FEWEST_VALUES, VALUES_PER_ITEM * limits.items)
         self._expected = f"Bearer {token}".encode() if token else b""
         self._paths = frozenset(paths)
+        self._above = {path.partition("{")[0]: path for path in paths if path.endswith("}")}
         self._open_paths = frozenset(open_paths)
         self._shapes = shapes
         self._log = logs.get("gateway")
@@ -111,7 +112,7 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        name = scope["path"] if scope["path"] in self._paths else OTHER
+        name = self._label(scope["path"])
         started = time.monotonic()
         status = 0
 
@@ -137,6 +138,11 @@ class AccessMiddleware:
                 traced(status)
                 seconds = round(time.monotonic() - started, 6)
                 self._log.info("request", method=name, status=status, code=code, seconds=seconds)
+
+    def _label(self, path: str) -> str:
+        if path in self._paths:
+            return path
+        return next((label for above, label in self._above.items() if path.startswith(above)), OTHER)
 
     async def _handle(self, name: str, scope: Scope, receive: Receive, send: Send) -> ChercheError | None:
         """Run the application; the error that it did not answer itself, if any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from sidecar.gateway.json_text import quoted
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fastapi import Response
 
 POSITIONS_SHOWN = 64
+_WARNED = 2000
+"""Characters of warnings in a header."""
 _STAGES = ("tokenize", "queue", "encode", "total")
 
 
@@ -56,6 +58,15 @@ def answer(
     if unscored:
         headers["x-cherche-unscored"] = _positions(unscored)
     return Response(content, headers=headers, media_type="application/json")
+
+
+def warning_header(warnings: Sequence[str]) -> dict[str, str]:
+    """The header that names what was ignored; none where nothing was.
+
+    >>> warning_header(["size is ignored: sizes are fixed"]), warning_header([])
+    ({'x-cherche-warnings': 'size is ignored: sizes are fixed'}, {})
+    """
+    return {"x-cherche-warnings": quoted("; ".join(warnings)[:_WARNED])[1:-1]} if warnings else {}
 
 
 def _positions(positions: Collection[int]) -> str:

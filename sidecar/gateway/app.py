@@ -82,14 +82,16 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
     for dialect in DIALECTS:
         _add(app, dialect)
     for one in STATES:
+        path = one.path.replace("{name}", "{name:path}")
         app.add_api_route(
-            one.path,
+            path,
             _stated(one),
             response_model=one.answer,
             responses={503: {"description": "It cannot answer yet, or is stopping.", "model": None}},
             description=one.description,
             operation_id=one.name,
         )
+        app.add_api_route(path, _stated(one), methods=["HEAD"], include_in_schema=False)
     add_page(app)
     paths = {str(path) for path in app.openapi()["paths"]} | {str(app.openapi_url), HOME, *QUESTIONS}
     app.add_middleware(
@@ -100,7 +102,10 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
         token=token,
         paths=paths,
         open_paths={*HEALTH, *ASSETS},
-        shapes={dialect.path: dialect.shape(None) for dialect in DIALECTS},
+        shapes={
+            **{dialect.path: dialect.shape(None) for dialect in DIALECTS},
+            **{state.path: state.shape for state in STATES},
+        },
     )
     return app
 
@@ -141,7 +146,8 @@ def _add(app: FastAPI, dialect: AnyDialect) -> None:
 
 def _stated(state: State) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
-        return state.respond(_services(request))
+        request.state.shape = state.shape
+        return state.respond(_services(request), request.path_params.get("name", ""))
 
     return respond
 

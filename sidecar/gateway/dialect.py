@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from sidecar.gateway.answers import warning_header
+from sidecar.gateway.body import RequestBody
 from sidecar.gateway.connectors import Connector
 from sidecar.gateway.errors import Shape, neutral
 from sidecar.gateway.fields import QueryParameters
@@ -43,6 +44,10 @@ class Call(Protocol[Values_co]):
         """
 
 
+def _warned(body: object, values: object) -> dict[str, str]:
+    return warning_header(body.warnings()) if isinstance(body, RequestBody) else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect(Generic[Body, Parameters, Values]):
     """One JSON dialect. The modules of `sidecar.gateway.dialects` list theirs as ``DIALECTS``.
@@ -58,7 +63,9 @@ class Dialect(Generic[Body, Parameters, Values]):
     callers, example : str
         Who sends such requests, and an answer: a row of the table in ``opensearch/connectors/README.md``.
     body : pydantic model, or annotated union
-        Shape of a request. Keys that it does not list are ignored.
+        Shape of a request.
+    table : type of RequestBody or None
+        The keys that a request may have; None where the body says in which table it is.
     parameters : type of QueryParameters
         What the URL may add.
     answer : pydantic model, or list of them
@@ -68,7 +75,7 @@ class Dialect(Generic[Body, Parameters, Values]):
     write : function of body and values
         Returns the JSON text of the answer.
     headers : function of body and values
-        Returns headers of the answer, beside those that say what made it.
+        Returns headers of the answer, beside those that say what made it; those of `table` warn of what is ignored.
     shape : function of a body, as JSON or as read
         Returns the shape of its errors.
     connectors : tuple of Connector
@@ -83,9 +90,10 @@ class Dialect(Generic[Body, Parameters, Values]):
     body: Any
     parameters: type[Parameters]
     answer: Any
+    table: type[RequestBody] | None = None
     read: Callable[[Body, Parameters], Call[Values]]
     write: Callable[[Body, Values], str]
-    headers: Callable[[Body, Values], Mapping[str, str]] = lambda body, values: MappingProxyType({})
+    headers: Callable[[Body, Values], Mapping[str, str]] = _warned
     shape: Callable[[object], Shape] = lambda body: neutral
     connectors: tuple[Connector, ...] = ()
 

@@ -88,12 +88,6 @@ def as_list(texts: str | list[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
-class RequestBody(BaseModel):
-    """Base of request bodies; keys that a body does not declare are ignored."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-
 class QueryParameters(BaseModel):
     """Query parameters of every dialect; an unknown key is refused, as a typing error would corrupt an index."""
 

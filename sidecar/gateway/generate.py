@@ -7,10 +7,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from sidecar.gateway.body import RequestBody, Row, Treatment
 from sidecar.gateway.connectors import EXAMPLE
 from sidecar.gateway.dialects import CONNECTORS, DIALECTS, RERANKERS
-from sidecar.gateway.rerank_body import Row, Treatment
-from sidecar.gateway.rerank_dialect import AnyRerankDialect
 
 README = "README.md"
 _END = "<!-- end -->\n"
@@ -28,8 +27,11 @@ def readme(text: str) -> str:
     """The README with its tables of dialects as the code has them."""
     paths = [f"| `POST {one.path}` | {one.callers} | `{one.example}` |\n" for one in DIALECTS]
     text = filled(text, "dialects", ["| path | callers | answer |\n|---|---|---|\n", *paths])
-    head = "| dialect | accepted | refused by name | ignored, with a warning |\n|---|---|---|---|\n"
-    return filled(text, "rerank fields", [head, *map(_fields, RERANKERS)])
+    kinds = "accepted | refused by name | ignored, with a warning |\n|---|---|---|---|\n"
+    tables = [_fields(f"`POST {one.path}`", one.table) for one in DIALECTS if one.table]
+    text = filled(text, "fields", [f"| path | {kinds}", *tables])
+    rerankers = [_fields(one.name, one.body) for one in RERANKERS]
+    return filled(text, "rerank fields", [f"| dialect | {kinds}", *rerankers])
 
 
 def filled(text: str, what: str, lines: list[str]) -> str:
@@ -40,18 +42,19 @@ def filled(text: str, what: str, lines: list[str]) -> str:
     return f"{before}{begin}{''.join(lines)}{_END}{after}"
 
 
-def _fields(dialect: AnyRerankDialect) -> str:
-    rows = list(dialect.body.rows())
+def _fields(name: str, body: type[RequestBody]) -> str:
+    rows = list(body.rows())
 
     def column(treatment: Treatment, *, reason: bool) -> str:
         return "; ".join(_field(row, reason=reason) for row in rows if row.treatment == treatment) or "–"
 
     accepted, refused = column("accepted", reason=False), column("refused", reason=True)
-    return f"| {dialect.name} | {accepted} | {refused} | {column('ignored', reason=True)} |\n"
+    return f"| {name} | {accepted} | {refused} | {column('ignored', reason=True)} |\n"
 
 
 def _field(row: Row, *, reason: bool) -> str:
-    return f"`{row.name}` ({row.note})" if reason else f"`{row.name}`"
+    names = " or ".join(f"`{name}`" for name in (row.name, *row.others))
+    return f"{names} ({row.note})" if reason else names
 
 
 def generate(folder: Path) -> None:

@@ -1,70 +1,18 @@
-"""Fields of rerank requests: what is accepted, refused by name, or ignored with a warning; nothing else is ignored.
-
-The body of a dialect is the one table of its fields: it validates requests, warns, and becomes the page of the
-connectors (`sidecar.gateway.generate`).
-"""
+"""Documents of rerank requests: texts, or objects that hold one, and the bodies that have them."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetCoreSchemaHandler,
-    Tag,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
+from sidecar.gateway.body import RequestBody
 from sidecar.gateway.fields import Count, RerankQuery
-
-Treatment = Literal["accepted", "refused", "ignored"]
 
 _PICTURES = frozenset({"image", "image_url", "multi_modal"})
 """Keys of a document that is no text; `content` is another where it holds parts of a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A field that changes nothing here; a value gets a warning, unless it asks for what is done anyway."""
-
-    why: str
-    unless: tuple[object, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A field of which only the values of its type are read; any other fails the request."""
-
-    why: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
-        """Pydantic's own check of the type, with the reason as its message."""
-
-        def check(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401
-            try:
-                return inner(value)
-            except ValidationError:
-                raise PydanticCustomError("refused", "is refused: {why}", {"why": self.why}) from None
-
-        return core_schema.no_info_wrap_validator_function(check, handler(source))
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a dialect's table of fields."""
-
-    name: str
-    treatment: Treatment
-    note: str
 
 
 def _no_picture(document: dict[str, Any]) -> dict[str, Any]:
@@ -131,57 +79,10 @@ def text_of(document: str | dict[str, Any] | TextDocument, fields: Sequence[str]
     return " ".join(value for value in values if isinstance(value, str) and value)
 
 
-class RerankBody(BaseModel):
-    """Base of the bodies of rerank dialects. Of a subclass, every field is a `Row` of its table."""
-
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+class RerankBody(RequestBody):
+    """Base of the bodies of rerank dialects."""
 
     query: RerankQuery
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:  # noqa: ANN401  # any JSON value
-        """Refuse keys that are not in the table."""
-        unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
-        if unknown:
-            names = ", ".join(sorted(cls.model_fields))
-            near = difflib.get_close_matches(str(unknown[0]), cls.model_fields, 1)
-            hint = f", nearest is {near[0]}" if near else ""
-            raise PydanticCustomError(
-                "unknown_field",
-                "unknown field '{name}'{hint}; a body of this kind has: {names}",
-                {"name": str(unknown[0])[:60], "hint": hint, "names": names},
-            )
-        return value
-
-    @classmethod
-    def rows(cls) -> Iterator[Row]:
-        """The table of the dialect's fields."""
-        for name, field in cls.model_fields.items():
-            for mark in field.metadata:
-                if isinstance(mark, Ignored):
-                    yield Row(name, "ignored", mark.why)
-                    break
-                if isinstance(mark, Refused):
-                    yield Row(name, "refused", mark.why)
-                    break
-            else:
-                yield Row(name, "accepted", field.description or "")
-
-    def warnings(self) -> list[str]:
-        """One sentence for each field that was given and changes nothing."""
-        marked = [
-            (name, mark)
-            for name, field in type(self).model_fields.items()
-            for mark in field.metadata
-            if isinstance(mark, Ignored)
-        ]
-        given = [(name, mark, getattr(self, name)) for name, mark in marked]
-        return [
-            f"{name} is ignored: {mark.why}"
-            for name, mark, value in given
-            if value is not None and value not in mark.unless
-        ]
 
 
 class ObjectsBody(RerankBody):

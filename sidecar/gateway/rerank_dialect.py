@@ -12,19 +12,16 @@ from typing import Annotated, Any, Generic
 
 from pydantic import PlainValidator, ValidationError
 
+from sidecar.gateway.answers import warning_header
 from sidecar.gateway.connectors import Connector
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.errors import Shape, neutral
 from sidecar.gateway.fields import QueryParameters
-from sidecar.gateway.json_text import quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
 from sidecar.gateway.rerank_body import Body, RerankBody
 
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
 """Where every rerank dialect is read, whichever the body is in."""
-
-_WARNED = 2000
-"""Characters of warnings in a header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +151,7 @@ def _route(
 
     def headers(body: RerankBody, ranked: RankedTexts) -> dict[str, str]:
         one, warnings = by_body[type(body)], warned(body, ranked)
-        shown = {"x-cherche-warnings": quoted("; ".join(warnings)[:_WARNED])[1:-1]} if warnings else {}
-        return {"x-cherche-dialect": one.name, **shown, **one.headers(ranked, warnings)}
+        return {"x-cherche-dialect": one.name, **warning_header(warnings), **one.headers(ranked, warnings)}
 
     def shape(body: object) -> Shape:
         return (by_body[type(body)] if isinstance(body, RerankBody) else dialect_of(body, order)).shape

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from sidecar import __version__
 from sidecar.errors import unavailable
 from sidecar.gateway.encode import choose_encoder
-from sidecar.gateway.errors import response_of, tei_shape
+from sidecar.gateway.errors import Shape, neutral, openai_shape, response_of, tei_shape
 from sidecar.gateway.json_text import plain
 from sidecar.services import Services, serving
-from sidecar.values.model import ModelState
+from sidecar.values.model import ModelDescription, ModelState
 
 HEALTH = ("/healthz", "/health")
 """Paths that need no token."""
@@ -61,45 +61,64 @@ class Info(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A path of GET requests and what it answers."""
+    """A path of GET and HEAD requests, and what it answers.
+
+    Attributes
+    ----------
+    name : str
+        Operation id in the OpenAPI document.
+    path : str
+        Its parameter, if any, is ``name``.
+    description : str
+    answer : pydantic model or None
+    respond : function of the services and the name in the path
+        "" where the path has none.
+    shape : Shape
+        Of an error.
+    """
 
     name: str
     path: str
     description: str
     answer: Any
-    respond: Callable[[Services], Response]
+    respond: Callable[[Services, str], Response]
+    shape: Shape = neutral
 
 
-def _health(services: Services) -> Response:
+def _health(services: Services, _: str) -> Response:
     warm = serving(services.registry)[""]
     return _json({"status": "SERVING" if warm else "NOT_SERVING"}, 200 if warm else 503)
 
 
-def _tei_health(services: Services) -> Response:
+def _tei_health(services: Services, _: str) -> Response:
     if serving(services.registry)[""]:
         return Response(status_code=200)
     return response_of(unavailable("the model is not ready", "try again in a few seconds"), tei_shape)
 
 
-def _models(services: Services) -> Response:
+def _models(services: Services, _: str) -> Response:
     known = services.registry
     ready = {one.name: one.description for one in known.list() if one.state is ModelState.READY and one.description}
     names = {name: name for name in ready} | {alias: name for alias, name in known.aliases.items() if name in ready}
-    cards = [
-        {
-            "id": name,
-            "object": "model",
-            "created": 0,
-            "owned_by": "cherche",
-            "root": root,
-            "max_model_len": ready[root].max_document_length,
-        }
-        for name, root in names.items()
-    ]
-    return _json({"object": "list", "data": cards})
+    return _json({"object": "list", "data": [_card(name, ready[root]) for name, root in names.items()]})
 
 
-def _info(services: Services) -> Response:
+def _model(services: Services, name: str) -> Response:
+    return _json(_card(name, services.registry.named(name).info)) if name else _models(services, name)
+
+
+def _card(name: str, model: ModelDescription) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "cherche",
+        "root": model.name,
+        "max_model_len": model.max_document_length,
+    }
+
+
+def _info(services: Services, _: str) -> Response:
     info = choose_encoder(services, "", "late_interaction").info
     label = {"id2label": {"0": "MaxSim"}, "label2id": {"MaxSim": 0}}
     return _json(
@@ -123,7 +142,24 @@ def _json(value: dict[str, Any], status: int = 200) -> Response:
 
 STATES = (
     State("healthz", "/healthz", "Whether the default model is warm; needs no token.", Health, _health),
-    State("health", "/health", "The same for clients of TEI: 200 without a body, or 503.", None, _tei_health),
-    State("info", "/info", "The reranker and the limits, as clients of TEI read them.", Info, _info),
-    State("models", "/v1/models", "Models that are ready and their aliases, as OpenAI lists them.", ModelList, _models),
+    State(
+        "health", "/health", "The same for clients of TEI: 200 without a body, or 503.", None, _tei_health, tei_shape
+    ),
+    State("info", "/info", "The reranker and the limits, as clients of TEI read them.", Info, _info, tei_shape),
+    State(
+        "models",
+        "/v1/models",
+        "Models that are ready and their aliases, as OpenAI lists them.",
+        ModelList,
+        _models,
+        openai_shape,
+    ),
+    State(
+        "model",
+        "/v1/models/{name}",
+        "One of these models; a name may hold slashes.",
+        ModelCard,
+        _model,
+        openai_shape,
+    ),
 )

@@ -76,10 +76,13 @@ def test_the_readme_names_the_defaults() -> None:
 def test_the_readme_names_every_path_as_it_is_served() -> None:
     text = (FOLDER / README).read_text(encoding="utf-8")
     assert text == readme(text), "run: python -m sidecar.gateway.generate opensearch/connectors"
-    named = re.findall(r"^\| `([A-Z]+ /[^`]*)`", text, re.MULTILINE)
+    listed, _, tables = text.partition("<!-- fields: generated -->")
+    named = re.findall(r"^\| `([A-Z]+ /[^`]*)`", listed, re.MULTILINE)
     assert sorted(named) == sorted(
         [*(f"POST {dialect.path}" for dialect in DIALECTS), *(f"GET {one.path}" for one in STATES), "GET /openapi.json"]
     )
+    keys = re.findall(r"^\| `POST (/[^`]*)`", tables, re.MULTILINE)
+    assert keys == [dialect.path for dialect in DIALECTS if dialect.table]
 
 
 @pytest.mark.parametrize("product", ["opensearch", "elasticsearch"])

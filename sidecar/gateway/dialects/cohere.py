@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
+from sidecar.gateway.body import Ignored
 from sidecar.gateway.connectors import (
     MODEL_ID,
     NOT_RUN,
@@ -27,7 +28,7 @@ from sidecar.gateway.connectors import (
 from sidecar.gateway.errors import cohere_shape
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Ignored, ObjectsBody
+from sidecar.gateway.rerank_body import ObjectsBody
 from sidecar.gateway.rerank_dialect import RerankDialect
 
 PATH = "/v1/rerank"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from sidecar.gateway.body import RequestBody
 from sidecar.gateway.connectors import (
     NOT_RUN,
     PLACEHOLDERS,
@@ -14,7 +15,7 @@ from sidecar.gateway.connectors import (
     literal_model,
 )
 from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import Purpose, RequestBody, SparseParameters, Texts, as_list, kind_of
+from sidecar.gateway.fields import Purpose, SparseParameters, Texts, as_list, kind_of
 from sidecar.gateway.json_text import array
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
@@ -25,8 +26,8 @@ class ElasticSparse(RequestBody):
     """What Elasticsearch's `custom` service sends."""
 
     input: Texts
-    model: str | None = None
-    input_type: Purpose | None = None
+    model: str | None = Field(default=None, description="A served model; the default one without.")
+    input_type: Purpose | None = Field(default=None, description="query or document, in any casing.")
 
 
 class TokenWeight(BaseModel):
@@ -102,6 +103,7 @@ DIALECTS = [
         example='{"result":{"sparse_embeddings":[{"index":0,"embedding":[{"token":"term","weight":1.5}]}]}}',
         description="Term weights for Elasticsearch's `custom` service: lists of token and weight.",
         body=ElasticSparse,
+        table=ElasticSparse,
         parameters=SparseParameters,
         answer=ElasticSparseAnswer,
         read=_read,

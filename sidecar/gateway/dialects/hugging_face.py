@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sidecar.gateway.body import RequestBody
 from sidecar.gateway.connectors import NOT_RUN, TOKEN, ClusterRequest, Connector, inference
 from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import PurposeParameters, RequestBody, Texts, Weights, as_list, kind_of
+from sidecar.gateway.fields import PurposeParameters, Texts, Weights, as_list, kind_of
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
 PATH = "/es/elser"
@@ -50,6 +51,7 @@ DIALECTS = [
         example='[{"term":weight}]',
         description="Term weights for Elasticsearch's `hugging_face` service: an array of maps.",
         body=ElserSparse,
+        table=ElserSparse,
         parameters=PurposeParameters,
         answer=list[Weights],
         read=_read,

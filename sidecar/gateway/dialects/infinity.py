@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from sidecar.gateway.body import Ignored
 from sidecar.gateway.errors import openai_shape
 from sidecar.gateway.fields import Count, TextList
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Ignored, RerankBody
+from sidecar.gateway.rerank_body import RerankBody
 from sidecar.gateway.rerank_dialect import RerankDialect
 
 

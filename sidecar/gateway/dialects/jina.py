@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from sidecar.gateway.body import Ignored, Refused
 from sidecar.gateway.errors import detail_shape
 from sidecar.gateway.fields import Count
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Ignored, PlainDocuments, Refused, RerankBody, TextDocument, text_of
+from sidecar.gateway.rerank_body import PlainDocuments, RerankBody, TextDocument, text_of
 from sidecar.gateway.rerank_dialect import RerankDialect
 
 

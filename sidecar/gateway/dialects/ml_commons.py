@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
+from sidecar.gateway.body import Ignored, Refused, RequestBody
 from sidecar.gateway.connectors import (
     BATCH,
     INGEST_CLIENT,
@@ -25,7 +26,6 @@ from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.fields import (
     Purpose,
     PurposeParameters,
-    RequestBody,
     TextList,
     Texts,
     Weights,
@@ -36,6 +36,7 @@ from sidecar.gateway.fields import (
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
 PATH = "/opensearch/v1/sparse"
+_ONE_FORM = "an answer has one form, a map of numbers for each text"
 
 
 class OpenSearchSparse(RequestBody):
@@ -45,10 +46,24 @@ class OpenSearchSparse(RequestBody):
         validation_alias=AliasChoices("input", "texts", "text_docs"), description="Also read as `texts`, `text_docs`."
     )
     model: str | None = Field(default=None, description="A served model; the default one without.")
-    content_type: Purpose | None = Field(default=None, description="query or passage, in any casing.")
+    content_type: Purpose | None = Field(
+        default=None,
+        validation_alias=AliasChoices("content_type", "input_type"),
+        description="query or passage, in any casing. Also read as `input_type`.",
+    )
     sparse_embedding_format: Annotated[Literal["word", "token_id"], BeforeValidator(folded)] | None = Field(
         default=None, description="token_id writes decimal ids, for `sparse_vector` fields; in any casing."
     )
+    truncate: Annotated[
+        Literal["END", "NONE"] | None,
+        Refused("texts are cut at their end (END), or those refused that would be (NONE)"),
+    ] = None
+    dimensions: Annotated[None, Refused("term weights have one for each term of the vocabulary")] = None
+    encoding_format: Annotated[Any, Ignored(_ONE_FORM, unless=("float",))] = None
+    embedding_types: Annotated[Any, Ignored(_ONE_FORM, unless=(["float"],))] = None
+    return_number: Annotated[Any, Ignored(_ONE_FORM, unless=(True,))] = None
+    return_bytes: Annotated[Any, Ignored(_ONE_FORM, unless=(False,))] = None
+    target_response: Annotated[Any, Ignored(_ONE_FORM)] = None
 
 
 OpenSearchBody = Annotated[
@@ -71,6 +86,7 @@ def _read(body: OpenSearchSparse | list[str], parameters: PurposeParameters) -> 
         model=body.model or parameters.model,
         kind=kind_of(body.content_type or parameters.input_type),
         naming="id" if body.sparse_embedding_format == "token_id" else parameters.naming,
+        refuse_truncated=body.truncate == "NONE",
     )
 
 
@@ -150,6 +166,7 @@ DIALECTS = [
         example='{"response":[{"term":weight}]}',
         description="Term weights for an ml-commons connector: a map for each text, in order.",
         body=OpenSearchBody,
+        table=OpenSearchSparse,
         parameters=PurposeParameters,
         answer=OpenSearchSparseAnswer,
         read=_read,

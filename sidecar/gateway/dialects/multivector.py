@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Annotated, Literal
 
+from pydantic import BaseModel, Field
+
+from sidecar.gateway.body import Refused, RequestBody
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.embeddings import EmbeddingsAnswer, EmbeddingsCall
-from sidecar.gateway.fields import Purpose, QueryParameters, RequestBody, Texts, as_list, kind_of
+from sidecar.gateway.fields import Purpose, QueryParameters, Texts, as_list, kind_of
 from sidecar.gateway.json_text import quoted
 
 
@@ -14,8 +17,12 @@ class Multivector(RequestBody):
     """Texts to encode token by token."""
 
     input: Texts
-    model: str | None = None
-    input_type: Purpose | None = None
+    model: str | None = Field(default=None, description="A served model; the default one without.")
+    input_type: Purpose | None = Field(default=None, description="query or document, in any casing.")
+    dimensions: Annotated[None, Refused("the length of a vector is the model's")] = None
+    embedding_type: Annotated[
+        Literal["float"] | None, Refused("vectors are arrays of numbers: only float is written")
+    ] = None
 
 
 class MultivectorAnswer(BaseModel):
@@ -42,6 +49,7 @@ DIALECTS = [
         example='{"model":"m","dim":128,"embeddings":[[[0.1]]]}',
         description="Token embeddings: a matrix for each text, in order; none for an empty one.",
         body=Multivector,
+        table=Multivector,
         parameters=QueryParameters,
         answer=MultivectorAnswer,
         read=_read,

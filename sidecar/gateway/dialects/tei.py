@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from sidecar.gateway.body import Ignored, Refused, RequestBody
 from sidecar.gateway.connectors import NOT_RUN, TOKEN, ClusterRequest, Connector, inference
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.errors import tei_shape
-from sidecar.gateway.fields import Count, QueryParameters, RequestBody, TextList, Texts, as_list
+from sidecar.gateway.fields import Count, Purpose, QueryParameters, TextList, Texts, as_list, kind_of
 from sidecar.gateway.json_text import array, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Ignored, Refused, RerankBody
+from sidecar.gateway.rerank_body import RerankBody
 from sidecar.gateway.rerank_dialect import RerankDialect
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
@@ -29,7 +30,8 @@ class TeiSparse(RequestBody):
     inputs: Texts
     truncate: bool | None = Field(default=None, strict=True, description="false refuses texts that would be cut.")
     truncation_direction: Direction = None
-    prompt_name: str | None = Field(default=None, description="query encodes queries, all else documents.")
+    prompt_name: Purpose | None = Field(default=None, description="query or document, in any casing.")
+    normalize: Annotated[Any, Ignored("term weights have no length to normalize", unless=(False,))] = None
 
 
 class TeiRerank(RerankBody):
@@ -64,7 +66,7 @@ def _read_sparse(body: TeiSparse, parameters: QueryParameters) -> SparseCall:
     return SparseCall(
         texts=as_list(body.inputs),
         model=parameters.model,
-        kind="query" if body.prompt_name == "query" else "document",
+        kind=kind_of(body.prompt_name),
         naming=None,
         refuse_truncated=body.truncate is False,
     )
@@ -114,6 +116,7 @@ DIALECTS = [
         example='[[{"index":id,"value":weight}]]',
         description="Term weights for clients of TEI: arrays of vocabulary id and value.",
         body=TeiSparse,
+        table=TeiSparse,
         parameters=QueryParameters,
         answer=list[list[TeiValue]],
         read=_read_sparse,

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from sidecar.gateway.body import Ignored, Refused
 from sidecar.gateway.errors import openai_shape
 from sidecar.gateway.fields import Natural
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Documents, Ignored, RankFields, Refused, RerankBody, text_of
+from sidecar.gateway.rerank_body import Documents, RankFields, RerankBody, text_of
 from sidecar.gateway.rerank_dialect import PATHS, RerankDialect
 
 _LENGTH = "a text is read up to the model's own length (x-cherche-truncated names those that were cut)"

@@ -110,6 +110,6 @@ QUESTIONS: dict[str, tuple[str, Any]] = {
 def add_page(app: FastAPI) -> None:
     """Add the page to an application, beside the dialects and not in their document: it is no interface of others."""
     for path in ASSETS:
-        app.add_api_route(path, _asset, include_in_schema=False)
+        app.add_api_route(path, _asset, methods=["GET", "HEAD"], include_in_schema=False)
     for path, (method, function) in QUESTIONS.items():
         app.add_api_route(path, function, methods=[method], include_in_schema=False)

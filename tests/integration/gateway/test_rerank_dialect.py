@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from sidecar.gateway.body import Ignored
 from sidecar.gateway.dialects import RERANKERS
-from sidecar.gateway.rerank_body import Ignored
 from sidecar.gateway.rerank_dialect import PATHS, AnyRerankDialect
 from tests.integration.gateway.conftest import Http, problem
 
