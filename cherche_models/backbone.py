@@ -7,14 +7,14 @@ hidden states, the transform of the masked-LM head, and its decoder matrix.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -74,6 +74,12 @@ class Backbone(nn.Module):
         known = int(getattr(config, "max_position_embeddings", 0) or 512)
         offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
         return known - offset
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """Names of the settings of ``config.json`` that this kind of encoder has."""
+        kind = type(self.model.config)
+        return frozenset(kind().to_dict()) | frozenset(kind.attribute_map)
 
     @property
     def device(self) -> torch.device:
@@ -192,21 +198,45 @@ def _load(
         with LOADING:
             config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
             model, info = _from_pretrained(folder, config, kind, dtype, allow_pickle)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # a setting of a wrong type or value is found anywhere, by a division by zero too
         _check_code(folder)
         raise CheckpointError(
-            f"{folder} cannot be loaded: {error}",
+            f"{folder} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}",
             "check that it is a complete checkpoint of an architecture that transformers knows",
         ) from error
-    absent = {key for key in info["missing_keys"] if not (new_head and _is_head(model, key))}
-    missing = sorted(absent | {key for key, *_ in info["mismatched_keys"]})
+    _check_sizes(folder, info["mismatched_keys"])
+    missing = sorted(key for key in info["missing_keys"] if not (new_head and _is_head(model, key)))
     if missing:
         _check_code(folder)
         raise CheckpointError(
             f"{folder} lacks {len(missing)} of the tensors it needs ({', '.join(missing[:3])}), which would be random",
             needs,
         )
+    _check_layers(folder, info["unexpected_keys"])
     return model
+
+
+def _check_sizes(folder: Path, mismatched: Collection[tuple[str, Sequence[int], Sequence[int]]]) -> None:
+    """Refuse tensors of other sizes than ``config.json`` says."""
+    if mismatched:
+        name, stored, wanted = min(mismatched)
+        raise CheckpointError(
+            f"{folder} has {name} of the shape {tuple(stored)}, but the sizes in its config.json (vocab_size, "
+            f"hidden_size, intermediate_size, max_position_embeddings, …) make it {tuple(wanted)}",
+            "correct config.json, or restore the weights that belong to it",
+        )
+
+
+def _check_layers(folder: Path, unexpected: Iterable[str]) -> None:
+    """Refuse layers that ``config.json`` does not count."""
+    beyond = [(int(found[1]), key) for key in unexpected if (found := _LAYER.search(key))]
+    if beyond:
+        last, name = max(beyond)
+        raise CheckpointError(
+            f"{folder} has the tensors of {last + 1} layers ({name}), but its config.json has fewer "
+            "(num_hidden_layers): the others would be left out",
+            f"set num_hidden_layers to {last + 1}, or save the model without the layers that it does not use",
+        )
 
 
 def _check_code(folder: Path) -> None:
@@ -234,6 +264,7 @@ _NO_HEAD = (
     "this checkpoint has no masked-LM head of a known kind (BERT, DistilBERT, RoBERTa, ALBERT, ELECTRA, ModernBERT "
     "and similar ones), which term weights need"
 )
+_LAYER = re.compile(r"(?:^|\.)\w*(?:layers?|blocks?)\.(\d+)\.")
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 _POOLED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})
 
@@ -274,6 +305,7 @@ def _from_pretrained(
             trust_remote_code=False,
             local_files_only=True,
             use_safetensors=None if allow_pickle else True,
+            ignore_mismatched_sizes=True,  # they are named by `_check_sizes`
             output_loading_info=True,
             **unused,
         )

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cherche_models.evaluate import columns
+from cherche_models.evaluate import columns, formats
 from cherche_models.texts import joined
 
 Document = Mapping[str, object]
@@ -113,7 +113,8 @@ def read_corpus(path: Path) -> Iterator[Document]:
     Raises
     ------
     ValueError
-        Naming file and line: not UTF-8, not a JSON object, no ``_id``, or a repeated ``_id``.
+        Naming file and line: not UTF-8, not a JSON object, no ``_id``, or a repeated ``_id``; naming the file
+        where it is of another format, such as CSV.
     """
     seen: set[str] = set()
     for where, document in _objects(path):
@@ -192,6 +193,7 @@ def _relevance(where: str, given: str) -> int:
 
 
 def _objects(path: Path) -> Iterator[tuple[str, Document]]:
+    formats.check_lines(path)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cherche_models.evaluate import formats
+
 PRIOR = 1.0
 """Expected clicks that are added below: one click on a rank that nobody clicks proves little."""
 
@@ -138,6 +140,7 @@ def _object(where: str, event: Mapping[str, Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    formats.check_lines(path)
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from cherche_models.evaluate import formats
+
 _MARKS = (  # that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -29,7 +31,8 @@ def rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     Raises
     ------
     ValueError
-        Naming the file, or the line, that cannot be read or is separated otherwise than the first.
+        Naming the file, or the line, that cannot be read or is separated otherwise than the first; and a file of
+        another format, such as CSV.
     OSError
         If the file cannot be read.
     """
@@ -47,12 +50,14 @@ def rows(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _lines(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(formats.START)
     packed = start.startswith(_GZIP)
     try:
         if packed:
             with gzip.open(path) as file:
-                start = file.read(4)
+                start = file.read(formats.START)
+        if other := formats.of_columns(start):
+            raise ValueError(f"{path} is {other.name} — {other.next_step}")
         encoding = next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
         # Text mode ends a line at \n, \r and \r\n alone, unlike str.splitlines.
         with gzip.open(path, "rt", encoding=encoding) if packed else path.open(encoding=encoding) as lines:

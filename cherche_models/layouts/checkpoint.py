@@ -27,6 +27,10 @@ COLBERT, LEXICAL, SPARSE_EMBED, IDF = "colbert", "lexical", "sparse_embed", "idf
 LINEAR, BIAS, WEIGHT = "linear.weight", "linear.bias", "weight"
 """Names of tensors: a projection and its bias, and a table of term weights."""
 
+_HEAD_SETTINGS: Mapping[str, frozenset[str]] = {
+    COLBERT: frozenset({"bias", "in_features", "layers", "out_features", "skip_first", "skiplist_words"}),
+    SPARSE_EMBED: frozenset({"attention"}),
+}
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -140,4 +144,23 @@ def _read_head(folder: Path, stored: dtype) -> Head:
         tensors = {name: tensor.float().to(stored) for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}", "complete the checkpoint") from error
+    _check_head(folder / _CONFIG, config, tensors)
     return Head(tensors, config, str(path))
+
+
+def _check_head(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Refuse settings that are unknown, or that the tensors contradict."""
+    known = _HEAD_SETTINGS.get(path.parent.name, frozenset(config))
+    if unknown := sorted(set(config) - known):
+        reason = f"{path} has the unknown settings {', '.join(unknown)}"
+        raise CheckpointError(reason, "update this library, or remove them")
+    words = config.get("skiplist_words", [])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise CheckpointError(f"{path}: skiplist_words is {words!r}", "give a list of texts")
+    if LINEAR not in tensors:
+        return
+    rows, columns = tensors[LINEAR].shape
+    for name, is_so in (("in_features", columns), ("out_features", rows), ("bias", BIAS in tensors)):
+        if config.get(name, is_so) != is_so:
+            reason = f"{path}: {name} is {config[name]!r}, but the tensors say {is_so}"
+            raise CheckpointError(reason, "restore the file")

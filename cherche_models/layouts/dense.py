@@ -51,6 +51,12 @@ def head(folders: Sequence[Path], dtype: torch.dtype, config: Mapping[str, Any])
     chain: list[Dense] = []
     for folder in folders:
         module = _read(folder)
+        if chain and module.weight.shape[1] != len(chain[-1].weight):
+            raise CheckpointError(
+                f"{folder} maps from {module.weight.shape[1]} dimensions, the module before it gives "
+                f"{len(chain[-1].weight)}",
+                "restore both from the checkpoint's source",
+            )
         if chain and not chain[-1].activation and not module.activation:
             module = chain.pop().then(module)
         chain.append(module)
@@ -118,6 +124,10 @@ def _read(folder: Path) -> Dense:
     if missing := [name for name in (LINEAR, *([BIAS] if stored.get("bias") else [])) if name not in tensors]:
         raise CheckpointError(f"{path} has no tensor {missing[0]!r}", "complete the checkpoint")
     weight = tensors[LINEAR]
+    for name, size in zip(("out_features", "in_features"), weight.shape, strict=True):
+        if stored.get(name, size) != size:
+            reason = f"{folder / 'config.json'}: {name} is {stored[name]!r}, but the tensors say {size}"
+            raise CheckpointError(reason, "restore the module from the checkpoint's source")
     residual = None
     if stored.get("use_residual"):
         square = weight.shape[0] == weight.shape[1]

@@ -9,7 +9,7 @@ import torch
 
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts import dense, settings
+from cherche_models.layouts import dense, prompts, settings
 from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import Request
@@ -56,7 +56,7 @@ def _check(folder: Path, kinds: list[str]) -> None:
 
 
 def _formats(folder: Path, body_folder: Path, words: tokenizer.Tokenizer, longest: int) -> dict[Kind, TextFormat]:
-    stored, about = read_json(body_folder / "sentence_bert_config.json"), _about(folder)
+    stored, about = read_json(body_folder / "sentence_bert_config.json"), prompts.by_kind(folder)
     limit = min(words.model_max_length, stored.get("max_seq_length") or longest)
     expansion = stored.get("query_expansion") or {}
     _check_expansion(folder, expansion, words)
@@ -64,7 +64,7 @@ def _formats(folder: Path, body_folder: Path, words: tokenizer.Tokenizer, longes
         "document": stored.get("document_length") or limit,
         "query": expansion.get("length") or stored.get("query_length") or limit,
     }
-    styles = {kind: _prompted(about.get(kind) or "", min(length, longest), words) for kind, length in lengths.items()}
+    styles = {kind: _prompted(about[kind], min(length, longest), words) for kind, length in lengths.items()}
     if expansion:
         marker, prompt = styles["query"].marker, styles["query"].prompt
         attend = bool(expansion.get("attend", False))
@@ -72,12 +72,6 @@ def _formats(folder: Path, body_folder: Path, words: tokenizer.Tokenizer, longes
             styles["query"].max_length, prompt=prompt, marker=marker, expand=True, attend_expansion=attend
         )
     return styles
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    """Prompts by kind."""
-    found: dict[str, Any] = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    return found
 
 
 def _prompted(prompt: str, length: int, words: tokenizer.Tokenizer) -> TextFormat:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cherche_models import backbone, tokenizer
-from cherche_models.layouts import settings
+from cherche_models.layouts import prompts, settings
 from cherche_models.layouts.checkpoint import Checkpoint
 from cherche_models.layouts.files import read_json, read_list
 from cherche_models.layouts.request import Request
@@ -55,12 +55,5 @@ def default_formats(folder: Path, body: backbone.Backbone, words: tokenizer.Toke
     """What sentence-transformers would do with the folder: its maximum lengths and prompts."""
     own = read_json(body_of(folder) / "sentence_bert_config.json")
     longest = min(body.max_length, words.model_max_length, own.get("max_seq_length") or body.max_length)
-    lengths = {kind: min(body.max_length, own.get(f"{kind}_length") or longest) for kind in ("document", "query")}
-    stored = read_json(folder / "config_sentence_transformers.json")
-    prompts = stored.get("prompts") or {}
-    fallback = prompts.get(stored.get("default_prompt_name"), "")
-    document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), fallback)
-    return {
-        "document": TextFormat(lengths["document"], prompt=document or ""),
-        "query": TextFormat(lengths["query"], prompt=prompts.get("query", fallback) or ""),
-    }
+    lengths = {kind: min(body.max_length, own.get(f"{kind}_length") or longest) for kind in settings.KINDS}
+    return {kind: TextFormat(lengths[kind], prompt=prompt) for kind, prompt in prompts.by_kind(folder).items()}

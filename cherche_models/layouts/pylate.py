@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from cherche_models import backbone, quantized, tokenizer
-from cherche_models.layouts import dense, settings
+from cherche_models.layouts import dense, prompts, settings
 from cherche_models.layouts.checkpoint import COLBERT, Checkpoint
 from cherche_models.layouts.files import read_json, store_as, write_json
 from cherche_models.layouts.request import Request
@@ -85,8 +85,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _formats(stored: dict[str, Any], words: tokenizer.Tokenizer, folder: Path, longest: int) -> dict[Kind, TextFormat]:
     """PyLate's settings, with its defaults where the file has none."""
-    prompts = stored.get("prompts") or {}
-    prompt = prompts.get(stored.get("default_prompt_name")) or ""
+    prompt = prompts.default(folder)
     prefixes: dict[Kind, str] = {
         "document": stored.get("document_prefix", "[D] "),
         "query": stored.get("query_prefix", "[Q] "),

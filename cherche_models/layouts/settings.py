@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,13 +53,13 @@ def with_tuned(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If one is no number of at least 0.
+        If one is no number of at least 0, or a weight is more than 1.
     """
     stored = read_json(folder / FILE)
     return replace(
         checkpoint,
-        sparse_boost=_number(stored, "sparse_boost", checkpoint.sparse_boost, folder),
-        rerank_weight=_number(stored, "rerank_weight", checkpoint.rerank_weight, folder),
+        sparse_boost=_number(stored, "sparse_boost", checkpoint.sparse_boost, math.inf, folder),
+        rerank_weight=_number(stored, "rerank_weight", checkpoint.rerank_weight, 1, folder),
     )
 
 
@@ -77,6 +78,8 @@ def _read(kind: Kind, default: TextFormat, stored: dict[str, Any], tokenizer: To
         wanted = str if name == "marker" else type(getattr(TextFormat(0), name))
         if type(value) is not wanted and not (name == "marker" and value is None):  # True is no number here
             raise CheckpointError(f"{folder / FILE}: {kind}.{name} is {value!r}", f"give {_NAMES[wanted]}")
+        if wanted is int and value < 0:
+            raise CheckpointError(f"{folder / FILE}: {kind}.{name} is {value!r}", "give a number of at least 0")
     marker = stored.get("marker")
     if marker is not None:
         stored = {**stored, "marker": token_id(marker, tokenizer, folder)}
@@ -116,8 +119,28 @@ def _written(style: TextFormat, tokenizer: Tokenizer) -> dict[str, Any]:
     return own
 
 
-def _number(stored: dict[str, Any], name: str, default: float, folder: Path) -> float:
+def _number(stored: dict[str, Any], name: str, default: float, most: float, folder: Path) -> float:
     value = stored.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise CheckpointError(f"{folder / FILE}: {name} is {value!r}", "give a number of at least 0")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not 0 <= value <= most:
+        needed = "a number of at least 0" if math.isinf(most) else f"a number from 0 to {most:g}"
+        raise CheckpointError(f"{folder / FILE}: {name} is {value!r}", f"give {needed}")
     return float(value)
+
+
+def check_lengths(checkpoint: Checkpoint, folder: Path) -> None:
+    """Refuse lengths that the encoder has no positions for, or that leave no room for a token.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    most = checkpoint.backbone.max_length
+    for kind, style in checkpoint.formats.items():
+        least = checkpoint.tokenizer.special_length(style) + 1
+        if not least <= style.max_length <= most:
+            raise CheckpointError(
+                f"{folder}: the maximum length of a {kind} is {style.max_length} tokens, and of {least} to {most} are "
+                "possible (special tokens and one of the text; positions of the encoder)",
+                "correct max_length in cherche.json, or max_seq_length in sentence_bert_config.json",
+            )

@@ -6,6 +6,7 @@ Each head that a model has beside them lies in a folder of its own, such as
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def without_heads(root: Path, body_folder: Path, pooling: Path, wanted: Architec
     plain = {kind: replace(style, terms=most) for kind, style in default_formats(root, body, words).items()}
     styles = settings.formats(root, plain, words)
     how = _pooling(pooling)
+    if wanted.sparse:
+        _warn_of_width(pooling / "config.json", body.decoder.out_features)
     return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, dim=request.dim, **how)
 
 
@@ -78,6 +81,14 @@ def _most_terms(root: Path) -> int:
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise CheckpointError(f"{path}: max_active_dims is {most!r}", "give a positive integer, or leave it out")
     return most
+
+
+def _warn_of_width(path: Path, terms: int) -> None:
+    """Warn of a vocabulary of another size in the pooling's settings, which may be those of another model."""
+    stored = read_json(path)
+    for name in ("word_embedding_dimension", "embedding_dimension"):
+        if stored.get(name) not in (None, terms):
+            warnings.warn(f"{path}: {name} is {stored[name]!r}, the weights have {terms:,} terms", stacklevel=2)
 
 
 def modules(folder: Path) -> list[tuple[str, str]]:
@@ -192,7 +203,10 @@ def _pooling(folder: Path) -> dict[str, Any]:
     CheckpointError
         If they are unknown.
     """
-    stored = read_json(folder / "config.json")
+    path = folder / "config.json"
+    if not path.is_file():
+        warnings.warn(f"there is no {path}: max and relu are taken, as in sentence-transformers", stacklevel=2)
+    stored = read_json(path)
     how = {
         "activation": stored.get("activation_function", "relu"),
         "pooling": stored.get("pooling_strategy", "max"),

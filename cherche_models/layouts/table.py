@@ -104,10 +104,12 @@ def read(folder: Path, request: Request) -> Checkpoint:
     CheckpointError
         If it cannot be loaded.
     """
+    keys.check(folder)
     found = settings.with_tuned(layout_of(folder).read(folder, request), folder)
     if request.architecture is None:
         settings.check_whole(folder, found.architecture)
-    keys.warn_of_unknown(folder, sparse=found.sparse)
+    settings.check_lengths(found, folder)
+    keys.warn_of_unknown(folder, found.backbone.settings, sparse=found.sparse)
     wanted = request.architecture or request.known[found.architecture]
     book = load_codebook(folder) if wanted.late_interaction else None
     known = None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
-from cherche_models.errors import ItemError
+from cherche_models.errors import CheckpointError, ItemError
 from cherche_models.layouts.checkpoint import BIAS, COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.dense import Dense, layers
 from cherche_models.models.base import Model, Output
@@ -103,6 +103,12 @@ class Projection(nn.Module):
         if head is None:
             return cls(size, checkpoint.dim)
         weight, bias = head.tensor(LINEAR), head.tensors.get(BIAS)
+        first = head.tensor("layers.0.weight") if head.config.get("layers") else weight
+        if first.shape[1] != size:
+            raise CheckpointError(
+                f"{head.source} maps from {first.shape[1]} dimensions, the encoder has {size}",
+                "restore both from one checkpoint",
+            )
         found = (checkpoint.tokenizer.id_of(word) for word in head.config.get("skiplist_words", []))
         projection = cls(
             weight.shape[1],

@@ -15,7 +15,7 @@ from cherche_models.evaluate import beir
 from cherche_models.evaluate.beir import Document, text_of
 from cherche_models.train.bm25 import BM25
 from cherche_models.train.rows import Example as Example
-from cherche_models.train.rows import parse
+from cherche_models.train.rows import check_format, parse
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
@@ -34,6 +34,7 @@ def read(path: Path) -> Iterator[Example]:
     DataError
         Naming file and line of the first invalid example. `stream.lines` counts and skips those instead.
     """
+    check_format(path)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():

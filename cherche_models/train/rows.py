@@ -7,8 +7,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cherche_models.errors import DataError
+from cherche_models.evaluate import formats
 
 QUERY = ("query", "anchor")
 KNOWN = frozenset({*QUERY, "positive", "negative", "negatives", "answers", "scores", "source"})
@@ -47,6 +49,22 @@ class Example:
     def __post_init__(self) -> None:
         if self.scores and len(self.scores) != 1 + len(self.negatives):
             raise ValueError(f"{len(self.scores)} scores for 1 positive and {len(self.negatives)} negatives")
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file of another format than JSON Lines.
+
+    Raises
+    ------
+    DataError
+        Naming the format and the way out.
+    OSError
+        If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        other = formats.of_lines(file.read(formats.START))
+    if other:
+        raise DataError(str(path), f"is {other.name}, not JSON Lines", other.next_step)
 
 
 def parse(line: bytes | str, where: str) -> Example:

@@ -158,10 +158,11 @@ def lines(path: Path) -> Indexed:
     Raises
     ------
     DataError
-        If no line is a valid example.
+        If no line is a valid example, or the file is of another format, such as CSV.
     OSError
         If the file cannot be read.
     """
+    rows.check_format(path)
 
     def positions() -> Iterator[Row]:
         offset = 0

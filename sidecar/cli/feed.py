@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.failures import FAILURE, error_json, failure, resumable, writing
-from sidecar.cli.lines import BadLine, Reader
+from sidecar.cli.lines import BadLine, Reader, check_format
 from sidecar.cli.output import Progress, table
 from sidecar.cli.session import Session, suggesting, verb
 from sidecar.errors import ChercheError, Code
@@ -52,8 +52,10 @@ def feed(session: Session, index: str, corpus: str, failed_file: Path | None, no
     failed_file = failed_file or Path(f"{index if corpus == '-' else corpus}.failed.jsonl")
     with ExitStack() as stack:
         stream = sys.stdin.buffer if corpus == "-" else stack.enter_context(_opened(corpus))
+        name = "stdin" if corpus == "-" else corpus
+        check_format(stream, name)
         ledger = stack.enter_context(Ledger(failed_file))
-        run = Run(ledger, session.output.progress(), "stdin" if corpus == "-" else corpus)
+        run = Run(ledger, session.output.progress(), name)
         with resumable(run.so_far):
             error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh), index=index)
     summary = run.summary(index)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, NoReturn
 
+from cherche_models.evaluate import formats
 from sidecar.errors import ChercheError, invalid
 from sidecar.values.sources import read_document, read_id
 
@@ -31,6 +33,23 @@ class BadLine:
     number: int
     id: str
     error: ChercheError
+
+
+def check_format(stream: IO[bytes], name: str) -> None:
+    """Refuse a file of another format before any of it is sent; nothing of the stream is consumed.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT naming the format and the way out.
+    """
+    if isinstance(stream, io.BufferedReader):
+        start = stream.peek(formats.START)[: formats.START]
+    else:
+        start = stream.read(formats.START)
+        stream.seek(-len(start), io.SEEK_CUR)
+    if other := formats.of_lines(start):
+        raise invalid(f"{name} is {other.name}, not JSON Lines", other.next_step)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cherche_models.evaluate import formats
 from sidecar.errors import invalid
 
 
@@ -20,9 +21,9 @@ def read_texts(arguments: Sequence[str]) -> list[str]:
     texts: list[str] = []
     for argument in arguments or ("-",):
         if argument == "-":
-            texts.extend(_lines(sys.stdin.buffer.read(), "stdin"))
+            texts.extend(lines_of(sys.stdin.buffer.read(), "stdin"))
         elif _is_file(argument):
-            texts.extend(_lines(Path(argument).read_bytes(), argument))
+            texts.extend(lines_of(Path(argument).read_bytes(), argument))
         else:
             texts.append(argument)
     if not texts:
@@ -37,7 +38,16 @@ def _is_file(argument: str) -> bool:
         return False
 
 
-def _lines(data: bytes, name: str) -> list[str]:
+def lines_of(data: bytes, name: str) -> list[str]:
+    """The lines of a file of texts that are not blank; `name` is the file's, for errors.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT where it is not UTF-8, naming its format if that is known.
+    """
+    if other := formats.of_text(data[: formats.START]):
+        raise invalid(f"{name} is {other.name}, not text in UTF-8", other.next_step)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from sidecar.cli.options import flag
 from sidecar.cli.output import excerpt, table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.snippet import text_of
+from sidecar.cli.texts import lines_of
 from sidecar.errors import invalid
 from sidecar.values.index import DEFAULT_WINDOW, IndexOptions
 from sidecar.values.options import options
@@ -123,10 +124,7 @@ def read_queries(data: bytes, name: str) -> list[str]:
     ChercheError
         INVALID_ARGUMENT where there is none, or the file is not UTF-8.
     """
-    try:
-        texts = [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise invalid(f"{name} is not UTF-8 at byte {error.start}", "convert the file with iconv") from error
+    texts = [line.strip() for line in lines_of(data, name)]
     if not texts:
         raise invalid(f"{name} holds no query", "write one query per line")
     return texts

@@ -26,6 +26,12 @@ FAMILIES = {
 }
 
 
+def configured(folder: Path, **settings: object) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    return folder
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transform_and_decoder_give_the_logits_of_the_whole_model(family: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -77,7 +83,43 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     tensors["bert.embeddings.word_embeddings.weight"] = torch.zeros(7, checkpoints.HIDDEN)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"word_embeddings.weight of the shape \(7, .*vocab_size"):
+        backbone.load(folder, vocabulary=True)
+
+
+@pytest.mark.parametrize("vocabulary", [True, False])
+@pytest.mark.parametrize("layers", [0, 1])
+def test_layers_that_the_configuration_does_not_count_are_not_left_out(
+    layers: int, vocabulary: bool, tmp_path: Path
+) -> None:
+    folder = configured(checkpoints.masked_lm(tmp_path), num_hidden_layers=layers)
+    with pytest.raises(
+        CheckpointError, match=r"tensors of 2 layers \(bert.encoder.layer.1.*num_hidden_layers"
+    ) as refused:
+        backbone.load(folder, vocabulary=vocabulary)
+    assert refused.value.next_step.startswith("set num_hidden_layers to 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("num_hidden_layers", 3, r"lacks 16 of the tensors it needs \(bert.encoder.layer.2"),
+        ("num_hidden_layers", "2", "'num_hidden_layers' expected int, got str"),
+        ("hidden_size", 64, "but the sizes in its config.json"),
+        ("intermediate_size", 7, r"intermediate.dense.* make it \(7"),
+        ("max_position_embeddings", 5, r"position_embeddings.* make it \(5"),
+        ("num_attention_heads", 5, "not a multiple of the number of attention heads"),
+        ("num_attention_heads", 0, "cannot be loaded: integer .* by zero"),
+        ("pad_token_id", 10**6, "cannot be loaded: Padding_idx"),
+        ("hidden_act", "foo", "'foo'"),
+        ("layer_norm_eps", "x", "'layer_norm_eps' expected float"),
+    ],
+)
+def test_a_configuration_that_the_tensors_contradict_is_refused_by_name(
+    name: str, value: object, reason: str, tmp_path: Path
+) -> None:
+    folder = configured(checkpoints.masked_lm(tmp_path), **{name: value})
+    with pytest.raises(CheckpointError, match=reason):
         backbone.load(folder, vocabulary=True)
 
 

@@ -94,6 +94,34 @@ def test_a_head_of_a_saved_model_that_was_damaged(joint: Joint, tmp_path: Path) 
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("in_features", 3, "in_features is 3, but the tensors say 32"),
+        ("out_features", 3, "out_features is 3, but the tensors say"),
+        ("bias", True, "bias is True, but the tensors say False"),
+        ("activation_function", "torch.nn.Tanh", "unknown settings activation_function"),
+        ("skiplist_words", 3, "skiplist_words is 3"),
+        ("skiplist_words", [3], r"skiplist_words is \[3\]"),
+    ],
+)
+def test_settings_of_a_head_that_its_tensors_contradict(
+    setting: str, value: object, reason: str, joint: Joint, tmp_path: Path
+) -> None:
+    hub.save(joint, tmp_path)
+    path = tmp_path / COLBERT / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), setting: value}))
+    with pytest.raises(CheckpointError, match=f"colbert/config.json.*{reason}"):
+        load(tmp_path)
+
+
+def test_a_head_of_another_encoder_is_refused(joint: Joint, tmp_path: Path) -> None:
+    hub.save(joint, tmp_path)
+    write_heads({COLBERT: Head({LINEAR: torch.rand(8, 20)})}, tmp_path, None)
+    with pytest.raises(CheckpointError, match="maps from 20 dimensions, the encoder has 32"):
+        load(tmp_path)
+
+
 def test_a_layout_keeps_to_its_own_parts(tmp_path: Path) -> None:
     """PyLate's files hold token embeddings alone: the checkpoint has one head and no term weights."""
     checkpoint = load(checkpoints.pylate(tmp_path)).checkpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,21 @@ def test_a_module_without_the_matrix_of_its_residual(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "use_residual": True}))
     with pytest.raises(CheckpointError, match=r"has no tensor 'residual\.weight'"):
         load(folder)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("in_features", 7), ("out_features", 7)])
+def test_a_size_that_the_tensors_contradict(setting: str, value: int, tmp_path: Path) -> None:
+    folder = made(tmp_path, [{"out_features": 8}])
+    path = folder / "1_Dense" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), setting: value}))
+    with pytest.raises(CheckpointError, match=f"{setting} is 7, but the tensors say"):
+        load(folder)
+
+
+def test_modules_that_do_not_follow_each_other(tmp_path: Path) -> None:
+    wide, narrow = made(tmp_path / "a", [{"out_features": 20}, {"out_features": 8}]), tmp_path / "a"
+    other = made(tmp_path / "b", [{"out_features": 12}])
+    shutil.rmtree(wide / "1_Dense")
+    shutil.copytree(other / "1_Dense", narrow / "1_Dense")
+    with pytest.raises(CheckpointError, match="2_Dense maps from 20 dimensions, the module before it gives 12"):
+        load(wide)

@@ -37,6 +37,55 @@ def test_an_unknown_setting_is_named(name: str, splade: Splade, tmp_path: Path) 
     assert repr(value) in str(caught[0].message)
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "needed"),
+    [
+        ("sentence_bert_config.json", "max_seq_length", "128", "a positive integer"),
+        ("sentence_bert_config.json", "max_seq_length", -5, "a positive integer"),
+        ("sentence_bert_config.json", "max_seq_length", 0, "a positive integer"),
+        ("sentence_bert_config.json", "max_seq_length", 9.5, "a positive integer"),
+        ("sentence_bert_config.json", "max_seq_length", True, "a positive integer"),
+        ("sentence_bert_config.json", "query_length", [1], "a positive integer"),
+        ("sentence_bert_config.json", "do_lower_case", "false", "true or false"),
+        (SENTENCE, "skiplist_words", "abc", "a list of texts"),
+        (SENTENCE, "query_prefix", 3, "a text"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_refused(
+    name: str, setting: str, value: object, needed: str, splade: Splade, tmp_path: Path
+) -> None:
+    hub.save(splade, tmp_path)
+    _add(tmp_path / name, **{setting: value})
+    with pytest.raises(CheckpointError, match=f"{name}: {setting} is .* — give {needed}, or leave it out"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "said"),
+    [
+        ("config.json", "position_embedding_type", "relative_key", "this kind of encoder does not know it"),
+        ("config.json", "attention_window", 9, "this kind of encoder does not know it"),
+        ("config.json", "is_decoder", True, "a token is read without those after it"),
+        (SENTENCE, "truncate_dim", 64, "has no effect"),
+        ("1_SpladePooling/config.json", "word_embedding_dimension", 5, "the weights have .* terms"),
+    ],
+)
+def test_a_setting_that_is_not_meant_so_is_named(
+    name: str, setting: str, value: object, said: str, splade: Splade, tmp_path: Path
+) -> None:
+    hub.save(splade, tmp_path)
+    _add(tmp_path / name, **{setting: value})
+    with pytest.warns(UserWarning, match=f"{name}: {setting} is {value!r}.*{said}"):
+        load(tmp_path)
+
+
+def test_the_pooling_that_is_taken_without_its_file_is_named(splade: Splade, tmp_path: Path) -> None:
+    hub.save(splade, tmp_path)
+    (tmp_path / "1_SpladePooling" / "config.json").unlink()
+    with pytest.warns(UserWarning, match="no .*1_SpladePooling/config.json: max and relu are taken"):
+        load(tmp_path)
+
+
 def test_another_similarity_is_named(splade: Splade, tmp_path: Path) -> None:
     hub.save(splade, tmp_path)
     _add(tmp_path / SENTENCE, similarity_fn_name="cosine")

@@ -26,6 +26,8 @@ def test_dense_modules_in_a_row_are_one_projection(tmp_path: Path) -> None:
     listed.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "pylate.models.Dense.Dense"})
     (folder / "modules.json").write_text(json.dumps(listed))
     second = torch.randn(4, 16)
+    config = json.loads((folder / "1_Dense" / "config.json").read_text())
+    (folder / "2_Dense" / "config.json").write_text(json.dumps({**config, "in_features": 16, "out_features": 4}))
     from safetensors.torch import save_file
 
     save_file({"linear.weight": second}, folder / "2_Dense" / "model.safetensors")

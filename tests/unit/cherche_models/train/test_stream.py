@@ -6,6 +6,7 @@ import json
 import os
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cherche_models.errors import DataError
-from cherche_models.train import Example, stream
+from cherche_models.train import Example, data, stream
 from cherche_models.train.stream import permuted
 
 GOOD = {"query": "q", "positive": "p", "negatives": ["n"]}
@@ -48,6 +49,17 @@ def test_a_bad_line_stops_nothing_and_is_counted_by_its_number(tmp_path: Path) -
     assert found.refused.ignored == {"id"}
     with pytest.raises(IndexError):
         found[6]
+
+
+@pytest.mark.parametrize("read", [stream.lines, lambda path: list(data.read(path))], ids=["stream", "data"])
+def test_data_of_another_format_is_named(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"query,positive\nwhat,this\n")
+    with pytest.raises(DataError, match=r"train\.jsonl: is CSV, not JSON Lines — .*read_csv"):
+        read(path)
+    path.write_bytes((json.dumps(GOOD) + "\n").encode("utf-16"))
+    with pytest.raises(DataError, match=r"is text in UTF-16, not JSON Lines — convert it: iconv"):
+        read(path)
 
 
 def test_data_without_an_example_is_an_error_that_shows_one(tmp_path: Path) -> None:

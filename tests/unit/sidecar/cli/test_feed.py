@@ -135,6 +135,23 @@ def test_a_mapping_of_another_model_takes_nothing(articles: Command) -> None:
     assert "serve --model fake=" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"_id,title,text\nx,Good,a text\n", "is CSV, not JSON Lines"),
+        ('{"_id": "x"}\n'.encode("utf-16"), "is text in UTF-16, not JSON Lines"),
+        (b'[\n{"_id": "x"}\n]\n', "is one JSON array, not JSON Lines"),
+    ],
+)
+def test_a_corpus_of_another_format_is_named_once_and_nothing_is_sent(command: Command, data: bytes, said: str) -> None:
+    command("setup", "articles")
+    path = command.folder / "corpus.jsonl"
+    path.write_bytes(data)
+    result = command("feed", "articles", str(path), code=1)
+    assert f"{path} {said}" in result.stderr
+    assert not failed_items(str(path))
+
+
 def test_a_corpus_that_is_not_there_is_a_usage_error(command: Command) -> None:
     assert "no.jsonl" in command("feed", "articles", "no.jsonl", code=2).stderr
 

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from typing import IO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.cli.lines import BadLine, Line, Reader
-from sidecar.errors import Code
+from sidecar.cli.lines import BadLine, Line, Reader, check_format
+from sidecar.errors import ChercheError, Code
 
 
 def read(data: bytes, max_line: int = 1 << 20) -> list[Line | BadLine]:
@@ -45,6 +47,17 @@ def test_a_bad_line_is_its_own_error_and_its_neighbours_stay(kind: str) -> None:
     assert bad.error.code is Code.INVALID_ARGUMENT
     assert f"docs.jsonl line 2 {reason}" in bad.error.reason
     assert bad.error.next_step
+
+
+@pytest.mark.parametrize("wrapped", [io.BytesIO, lambda data: io.BufferedReader(io.BytesIO(data))])
+def test_a_file_of_another_format_is_refused_and_nothing_is_consumed(wrapped: Callable[[bytes], IO[bytes]]) -> None:
+    stream = wrapped(b"id,text\nx,a\n")
+    with pytest.raises(ChercheError, match=r"docs\.csv is CSV, not JSON Lines — .*read_csv") as refused:
+        check_format(stream, "docs.csv")
+    assert refused.value.code is Code.INVALID_ARGUMENT
+    stream = wrapped(b'{"id": "x"}\n' * 1000)
+    check_format(stream, "docs.jsonl")
+    assert stream.readline() == b'{"id": "x"}\n'
 
 
 def test_underscore_id_wins_and_leaves_the_source() -> None:

@@ -27,3 +27,11 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"caf\xe9\n")
     with pytest.raises(ChercheError, match=r"texts\.txt is not UTF-8 at byte 3"):
         read_texts([str(path)])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_named_with_the_way_out(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_bytes("one\ntwo\n".encode(encoding))
+    with pytest.raises(ChercheError, match=r"texts\.txt is text in UTF-16.* — convert it: iconv -f UTF-16"):
+        read_texts([str(path)])
