@@ -78,7 +78,7 @@ def _read(kind: Kind, default: TextFormat, stored: dict[str, Any], tokenizer: To
         wanted = str if name == "marker" else type(getattr(TextFormat(0), name))
         if type(value) is not wanted and not (name == "marker" and value is None):  # True is no number here
             raise CheckpointError(f"{folder / FILE}: {kind}.{name} is {value!r}", f"give {_NAMES[wanted]}")
-        if wanted is int and value < 0:
+        if isinstance(value, int) and value < 0:
             raise CheckpointError(f"{folder / FILE}: {kind}.{name} is {value!r}", "give a number of at least 0")
     marker = stored.get("marker")
     if marker is not None:
