@@ -19,6 +19,9 @@ _TOKEN = 4  # characters, of a text that is not tokenized yet
 # While queries come, one waits for at most this long for a batch of another lane.
 _QUERY_WAIT = 0.05
 _RECENT = 10.0  # seconds after a query in which the next one may come
+_PACE_OVER = 5.0  # seconds of which a lane's pace is
+# Of a deadline. A wait is predicted from a mean: of the calls let in to the very end, half would be too late.
+_IN_TIME = 0.8
 
 
 class Waiting(Protocol):
@@ -53,6 +56,23 @@ class BatchOptions:
     queue_tokens: int = QUEUE_TOKENS
 
 
+@dataclass(slots=True)
+class _Pace:
+    """Tokens of a lane that are done in a second while some of it wait, other lanes' batches in between included."""
+
+    tokens: float = 0.0
+    seconds: float = 0.0
+    ended: float = -math.inf
+
+    def add(self, tokens: int, arrived: float, now: float) -> None:
+        """Take note of a batch that ended now, whose oldest text came at `arrived`."""
+        taken = max(now - max(arrived, self.ended), 1e-6)
+        # Sums, as a mean of quotients would be of the many quick batches, not of the time that is waited.
+        kept = math.exp(-taken / _PACE_OVER)
+        self.tokens, self.seconds = kept * self.tokens + tokens, kept * self.seconds + taken
+        self.ended = now
+
+
 class Admission:
     """Lets calls in while their lane has room and their turn comes in time.
 
@@ -79,6 +99,7 @@ class Admission:
         self._info, self._jobs, self._options, self._observer, self._clock = info, jobs, options, observer, clock
         self._most = options.tokens
         self._rates: dict[Lane, float] = {}
+        self._paces: dict[Lane, _Pace] = {}
         self._last_query = -math.inf
         # In the tokenizer.
         self._items, self._tokens = dict.fromkeys(LANES, 0), dict.fromkeys(LANES, 0)
@@ -98,8 +119,9 @@ class Admission:
         if waiting and not (fits and self._jobs.tokens(lane) + tokens <= self._options.queue_tokens):
             raise self._overloaded(lane, f"{waiting:,} texts wait for model {self._info.name!r} already")
         wait = self.wait(lane)
-        if timeout is not None and wait > timeout:
-            reason = f"model {self._info.name!r} is free in {wait:.1f} s, beyond the deadline of {timeout:.1f} s"
+        ends = wait + self._alone(lane, tokens)
+        if timeout is not None and wait and ends > _IN_TIME * timeout:
+            reason = f"model {self._info.name!r} can answer in {ends:.1f} s, too late for a deadline of {timeout:.1f} s"
             raise self._overloaded(lane, reason)
 
     @contextmanager
@@ -116,12 +138,14 @@ class Admission:
             self._tokens[lane] -= about
 
     def wait(self, lane: Lane) -> float:
-        """Seconds until all that goes before a text of this lane is done; 0 while no batch was measured."""
-        seconds = 0.0
-        for before in LANES[: LANES.index(lane) + 1]:
-            rate = self._rates.get(before) or max(self._rates.values(), default=math.inf)
-            seconds += (self._jobs.tokens(before) + self._tokens[before]) / rate
-        return seconds
+        """Seconds until all that goes before a text of this lane is done; 0 while no batch was measured.
+
+        What waits now in this lane and those before it, at the model's rate; or what waits in this lane, at its pace,
+        where that is longer: others come meanwhile and go first.
+        """
+        ahead = sum(self._alone(before, self._ahead(before)) for before in LANES[: LANES.index(lane) + 1])
+        pace = self._paces.get(lane)
+        return max(ahead, self._ahead(lane) * pace.seconds / pace.tokens if pace else 0.0)
 
     def budget(self, lane: Lane) -> int:
         """Tokens of the next batch; while queries come so few that one need not wait for long."""
@@ -134,10 +158,26 @@ class Admission:
         """Remember a smaller budget: memory ran out."""
         self._most = max(1, self._most // 2)
 
-    def measured(self, lane: Lane, tokens: int, seconds: float) -> None:
-        """Take note of a batch; a moving average, so that no odd one decides when refused callers return."""
+    def measured(self, lane: Lane, tokens: int, seconds: float, arrived: float) -> None:
+        """Take note of a batch that has ended; averages, so that no odd one decides when refused callers return.
+
+        Parameters
+        ----------
+        seconds : float
+            What the model took.
+        arrived : float
+            When its oldest text came.
+        """
         rate = tokens / max(seconds, 1e-6)
         self._rates[lane] = 0.8 * self._rates.get(lane, rate) + 0.2 * rate
+        self._paces.setdefault(lane, _Pace()).add(tokens, arrived, self._clock())
+
+    def _ahead(self, lane: Lane) -> int:
+        return self._jobs.tokens(lane) + self._tokens[lane]
+
+    def _alone(self, lane: Lane, tokens: int) -> float:
+        """Seconds of so many tokens if nothing else ran."""
+        return tokens / (self._rates.get(lane) or max(self._rates.values(), default=math.inf))
 
     def _overloaded(self, lane: Lane, reason: str) -> ChercheError:
         self._observer.refused(lane)

@@ -343,7 +343,8 @@ class Batcher:
 
     def _measure(self, batch: Sequence[_Ticket], seconds: float) -> None:
         lengths = [ticket.length for ticket in batch]
-        self._admission.measured(batch[0].lane, sum(lengths), seconds)
+        oldest = min(ticket.arrived for ticket in batch)
+        self._admission.measured(batch[0].lane, sum(lengths), seconds, oldest)
         self._observer.batch(sum(lengths), padded_tokens(lengths), seconds)
 
     def _hand_over(self, results: list[tuple[_Ticket, Outcome]]) -> None:

@@ -66,7 +66,7 @@ def test_what_cannot_begin_in_time_is_refused_with_the_wait() -> None:
     asked = admission(queue)
     queue.texts["query"], queue.lengths["query"] = 1, 100
     asked.admit(1, "query", 0.1)  # no batch was measured
-    asked.measured("query", 50, 1.0)
+    asked.measured("query", 50, 1.0, -1.0)
     assert asked.wait("query") == 2.0
     asked.admit(1, "query", 2.5)
     assert refusal(asked, 1, "query", 1.5).retry_after == 2.0
@@ -75,9 +75,40 @@ def test_what_cannot_begin_in_time_is_refused_with_the_wait() -> None:
     assert asked.wait("ingest") == 22.0
 
 
+def test_what_comes_meanwhile_and_goes_first_is_in_the_wait() -> None:
+    queue, clock = Queue(), Clock()
+    asked = admission(queue, clock)
+    # Alone 100 tokens a second; between two of its batches queries take three times as long.
+    for _ in range(20):
+        clock.now += 4.0
+        asked.measured("ingest", 100, 1.0, 0.0)
+    queue.texts["ingest"], queue.lengths["ingest"] = 10, 1000
+    assert asked.wait("ingest") == pytest.approx(40.0)
+    assert refusal(asked, 1, "ingest", 20.0).retry_after == 40.0
+    # Nobody is ahead of it any more: it gets the model to itself again within some batches.
+    for _ in range(20):
+        clock.now += 1.0
+        asked.measured("ingest", 100, 1.0, 0.0)
+    assert asked.wait("ingest") == pytest.approx(10.0, rel=0.1)
+    # Time without work is not the lane's.
+    clock.now += 60.0
+    asked.measured("ingest", 100, 1.0, clock.now - 1.0)
+    assert asked.wait("ingest") == pytest.approx(10.0, rel=0.1)
+
+
+def test_what_would_end_too_late_is_refused_and_a_prediction_has_a_margin() -> None:
+    queue = Queue()
+    asked = admission(queue)
+    asked.measured("ingest", 100, 1.0, -1.0)
+    asked.admit(1, "ingest", 1.0, 1000)  # alone it may try
+    queue.texts["ingest"], queue.lengths["ingest"] = 1, 100
+    asked.admit(1, "ingest", 10.0, 700)
+    assert refusal(asked, 1, "ingest", 10.0, 701).retry_after == 1.0
+
+
 def test_texts_in_the_tokenizer_wait_too() -> None:
     asked = admission(Queue(), queue_items=2)
-    asked.measured("query", 10, 1.0)
+    asked.measured("query", 10, 1.0, -1.0)
     with asked.tokenizing(["x" * 36, "x" * 36], "query", "query", 0):
         assert asked.wait("query") == 2.0
         refusal(asked, 1, "query")
@@ -87,7 +118,7 @@ def test_texts_in_the_tokenizer_wait_too() -> None:
 def test_batches_of_others_are_small_while_queries_come() -> None:
     clock = Clock()
     asked = admission(Queue(), clock, tokens=1000)
-    asked.measured("ingest", 2000, 1.0)
+    asked.measured("ingest", 2000, 1.0, -1.0)
     assert asked.budget("ingest") == 1000
     asked.admit(1, "query", None)
     assert (asked.budget("ingest"), asked.budget("query")) == (100, 1000)

@@ -245,7 +245,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once_with_the_wait() ->
         waiting = asyncio.create_task(running.encode(texts(20), "document", lane="ingest"))
         await until(lambda: running.waiting == 20)
         length = len((await running.tokenize(texts(1), "document"))[0])
-        with pytest.raises(ChercheError, match=r"beyond the deadline of 1\.0 s") as failure:
+        with pytest.raises(ChercheError, match=r"too late for a deadline of 1\.0 s") as failure:
             await running.encode(["too late"], "document", lane="ingest", timeout=1)
         assert failure.value.code is Code.RESOURCE_EXHAUSTED
         assert failure.value.retry_after == pytest.approx(20 * length / 10)
