@@ -1,26 +1,27 @@
 """`sidecar.protocols.Engine` on one SQLite file.
 
-All work runs in one thread, which owns the connection, so that the event loop never waits for the disk. Other
-processes may read at the same time, and write one after the other.
+Searches have a thread and a connection of their own, beside that of all other work: a search does not wait for a feed's
+writes, nor for the disk that they are written to, and finds what was written before it. Other processes may read at the
+same time, and write one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
 
-from sidecar.engines.embedded import documents, first_stage, indices, lexical, schema, writes
+from sidecar.engines.embedded import documents, first_stage, indices, lexical, writes
+from sidecar.engines.embedded.connection import Connection
 from sidecar.engines.embedded.documents import CheckedDocument
 from sidecar.engines.embedded.indices import Index
 from sidecar.engines.embedded.postings import Mirror
-from sidecar.errors import ChercheError, Code, precondition, unavailable
+from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Successors
 from sidecar.values.documents import StoredDocument, WriteResult, version_of
 from sidecar.values.first_stage import EnginePage, Query
@@ -48,13 +49,11 @@ class EmbeddedEngine:
     """
 
     def __init__(self, path: Path, *, busy_timeout: float = 5.0, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> None:
-        self._path = path
-        self._busy_timeout = busy_timeout
         self._max_document_bytes = max_document_bytes
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="cherche-sqlite")
-        self._connection: sqlite3.Connection | None = None
+        opening = threading.Lock()
+        self._searches = Connection(path, "searches", busy_timeout, opening)
+        self._others = Connection(path, "others", busy_timeout, opening)
         self._mirrors: dict[int, tuple[tuple[str, ...], Mirror]] = {}
-        self._closed = False
 
     def as_caller(self, identity: Identity) -> Self:
         """The same engine: a file has no accounts."""
@@ -66,11 +65,11 @@ class EmbeddedEngine:
 
     async def meta(self, index: str) -> IndexMeta | None:
         """Settings of `index`; None after `remove`."""
-        return (await self._read(lambda db: indices.get(db, index))).meta
+        return (await self._ask(lambda db: indices.get(db, index))).meta
 
     async def list_indices(self) -> tuple[IndexGroup, ...]:
         """Each index alone, in ascending order of name."""
-        return tuple(IndexGroup((index.name,), index.meta) for index in await self._read(indices.every))
+        return tuple(IndexGroup((index.name,), index.meta) for index in await self._ask(indices.every))
 
     async def plan(self, index: str, meta: IndexMeta) -> SetupPlan:
         """The statements that `setup` would run."""
@@ -130,7 +129,7 @@ class EmbeddedEngine:
 
     async def refresh(self, index: str) -> None:
         """Check that the index exists; every committed write is searchable already."""
-        await self._read(lambda db: indices.get(db, index))
+        await self._ask(lambda db: indices.get(db, index))
 
     async def search(self, index: str, query: Query) -> EnginePage:
         """Run both parts of the first stage on one consistent state; totals are exact.
@@ -144,7 +143,7 @@ class EmbeddedEngine:
         try:
             # The thread finishes its statement even so; only the caller stops waiting.
             async with asyncio.timeout(query.timeout):
-                return await self._read(
+                return await self._ask(
                     lambda db: first_stage.search(db, found := indices.get(db, index), self._mirror(db, found), query)
                 )
         except TimeoutError as error:
@@ -163,7 +162,7 @@ class EmbeddedEngine:
             mirror = self._mirror(db, indices.get(db, index))
             return mirror.frequencies(ids), len(mirror)
 
-        return await self._read(work)
+        return await self._ask(work)
 
     async def stats(self, index: str) -> IndexStats:
         """Number of documents: all, encoded, pending."""
@@ -246,46 +245,21 @@ class EmbeddedEngine:
 
     async def aclose(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._close)
-        self._worker.shutdown(wait=True)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        await self._searches.aclose()
+        await self._others.aclose()
 
     async def _page(self, index: str, after: str) -> list[StoredDocument]:
         return await self._read(lambda db: documents.page(db, indices.get(db, index).id, after, _SCAN_PAGE))
 
+    async def _ask(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What a search asks: answered beside writes, and beside reads of many documents."""
+        return await self._searches.run(work)
+
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._run(work, write=False, create=False)
+        return await self._others.run(work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T], *, create: bool = False) -> T:
-        return await self._run(work, write=True, create=create)
-
-    async def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool, create: bool) -> T:
-        if self._closed:
-            raise unavailable(f"{self._path} is closed")
-
-        def call() -> T:
-            with self._connected(create) as db, schema.translated(self._path), schema.transaction(db, write=write):
-                return work(db)
-
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
-
-    @contextmanager
-    def _connected(self, create: bool) -> Iterator[sqlite3.Connection]:
-        """The connection to the file, or to an empty database in memory while the file does not exist."""
-        if self._connection is None and (create or self._path.exists()):
-            self._connection = schema.connect(self._path, create=create, busy_timeout=self._busy_timeout)
-        if self._connection is not None:
-            yield self._connection
-            return
-        # A file that does not exist holds no index, and reading must not create it.
-        with closing(schema.connect_empty()) as empty:
-            yield empty
+        return await self._others.run(work, write=True, create=create)
 
     def _mirror(self, db: sqlite3.Connection, index: Index) -> Mirror:
         fields, mirror = self._mirrors.get(index.id, ((), Mirror()))

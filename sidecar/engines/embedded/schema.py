@@ -80,7 +80,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     version = VERSION if empty else _version(connection, path)
     # In WAL mode the weaker NORMAL may lose an acknowledged write when the power fails.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -65536")  # KiB, as it is negative
+    connection.execute("PRAGMA cache_size = -32768")  # KiB, as it is negative
     if empty:
         connection.execute("PRAGMA journal_mode = WAL")
         with transaction(connection):
