@@ -87,7 +87,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as sidecar:
+    async with running(settings, loader=_settling(_loader(settings))) as sidecar:
         log.info(
             "listening",
             address=sidecar.address,
@@ -310,6 +310,17 @@ def _loader(settings: Settings) -> Loader:
         from sidecar.models.library import load_model
 
         return load_model(name, source, device=_unless_auto(settings.device), dtype=_unless_auto(settings.dtype))
+
+    return load
+
+
+def _settling(loader: Loader) -> Loader:
+    """The same loader, where the process is all a sidecar: garbage need not be looked for in what it loaded."""
+
+    def load(name: str, source: str) -> Model:
+        model = loader(name, source)
+        memory.settle()
+        return model
 
     return load
 
