@@ -28,13 +28,18 @@ def bounded(services: Services, call: Call) -> Context:
 
 def unbounded(services: Services, call: Call) -> Context:
     """The context of a call that only its caller bounds: a stream, or work on a whole index."""
-    return services.base.for_caller(identity(call), call.time_remaining())
+    given: float | None = call.time_remaining()
+    return services.base.for_caller(identity(call), None if given is None else _kept(given))
 
 
 def remaining(services: Services, call: Call) -> float:
     """Seconds that a unary call may take: a little less than there are, so that its answer still arrives."""
     given: float | None = call.time_remaining()
-    left = services.limits.deadline if given is None else min(given, services.limits.deadline)
+    return _kept(services.limits.deadline if given is None else min(given, services.limits.deadline))
+
+
+def _kept(left: float) -> float:
+    """What is left of some seconds when there is time to answer."""
     return left - min(_MARGIN, left / 10)
 
 

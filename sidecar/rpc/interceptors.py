@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import inspect
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ from sidecar.wire.status import to_status
 # Probes of orchestrators and load balancers present no token.
 OPEN = ("/grpc.health.v1.Health/",)
 OWN = "/cherche.v1."
+LOGGED_EVERY = 1.0
+"""Seconds between two log lines on calls without the token: callers whom nobody knows must not fill a disk."""
 PATIENT = frozenset(
     {"ModelService/LoadModel", "ModelService/UnloadModel", "IndexService/SetupIndex", "IndexService/RemoveIndex"}
 )
@@ -65,6 +68,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         self._calls = 0
         self._log = logs.get("rpc")
         self._unauthenticated = rpc_status.to_status(to_status(unauthenticated()))
+        self._refusing = grpc.stream_unary_rpc_method_handler(self._abort_unread)
+        self._strangers, self._strangers_logged = 0, -math.inf
 
     async def intercept_service(
         self,
@@ -77,7 +82,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         if handler is None:
             return handler  # type: ignore[return-value]  # None: grpc answers UNIMPLEMENTED
         if not self._is_authenticated(method, handler_call_details.invocation_metadata or ()):
-            return self._refusing(method)
+            return self._refused(method)
         return self._streaming(handler, method) if handler.response_streaming else self._single(handler, method)
 
     def _is_authenticated(self, method: str, metadata: Metadata) -> bool:
@@ -86,17 +91,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         given = dict(metadata).get("authorization", "")
         return hmac.compare_digest(str(given).encode(), self._expected)
 
-    def _refusing(self, method: str) -> Handler:
-        """A handler that reads nothing."""
+    def _refused(self, method: str) -> Handler:
+        """Take note of a call without the token; its handler reads nothing."""
+        if method.startswith(OWN):
+            name, code = method.removeprefix(OWN), Code.UNAUTHENTICATED.value
+            self._metrics.requests.labels(name, code).inc()
+            self._strangers += 1
+            now = time.monotonic()
+            if now - self._strangers_logged >= LOGGED_EVERY:
+                self._log.info("call", method=name, code=code, seconds=0.0, calls=self._strangers)
+                self._strangers, self._strangers_logged = 0, now
+        return self._refusing
 
-        async def call(requests: Any, context: Any) -> None:  # noqa: ANN401  # grpc's types
-            if method.startswith(OWN):
-                name, code = method.removeprefix(OWN), Code.UNAUTHENTICATED.value
-                self._metrics.requests.labels(name, code).inc()
-                self._log.info("call", method=name, code=code, seconds=0.0)
-            await context.abort_with_status(self._unauthenticated)
-
-        return grpc.stream_unary_rpc_method_handler(call)
+    async def _abort_unread(self, requests: Any, context: Any) -> None:  # noqa: ANN401  # grpc's types
+        await context.abort_with_status(self._unauthenticated)
 
     def _single(self, handler: Handler, method: str) -> Handler:
         """One response; served as a method that streams requests."""

@@ -12,9 +12,10 @@ import pytest
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
-from sidecar.testing import RunningServer
+from sidecar.testing import FakeModel, RunningServer
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
+from sidecar.wire.status import from_status
 from tests.integration.rpc.conftest import stream
 
 
@@ -113,3 +114,21 @@ async def test_each_document_can_be_awaited_before_the_next_is_sent(fed: Running
     async for result in fed.client.index_documents("cars", documents()):
         answers.put_nowait(result.id)
     assert answers.empty()
+
+
+async def test_a_feed_that_ends_by_its_deadline_is_told_of_each_document(
+    server: RunningServer, model: FakeModel
+) -> None:
+    await server.client.setup_index("cars", IndexOptions())
+    model.gate.clear()
+
+    async def requests() -> AsyncIterator[index_pb2.IndexDocumentsRequest]:
+        yield index_pb2.IndexDocumentsRequest(target=index_pb2.IndexTarget(index="cars"))
+        for n in range(3):
+            document = index_pb2.SourceDocument(id=str(n), source_json=b'{"title": "red", "text": "car"}')
+            yield index_pb2.IndexDocumentsRequest(document=document)
+
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        feed = index_pb2_grpc.IndexServiceStub(channel).IndexDocuments(requests(), timeout=2.0)
+        answers = [answer async for answer in feed]
+    assert [from_status(answer.item.status).code for answer in answers] == [Code.DEADLINE_EXCEEDED] * 3

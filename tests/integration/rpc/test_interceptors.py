@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from sidecar.client.client import Client
 from sidecar.config import Limits, Settings
 from sidecar.errors import ChercheError, Code
+from sidecar.observe import logs
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc
 from sidecar.protocols import Engine
+from sidecar.rpc import interceptors
 from sidecar.testing import FakeModel, running_server
 from sidecar.values.encoded import Text
 from tests.integration.rpc.conftest import occupied, until, waiting
@@ -31,6 +36,22 @@ async def test_a_token_is_asked_for(engine: Engine) -> None:
             assert "CHERCHE_TOKEN" in caught.value.next_step
         async with Client(server.address, timeout=60) as probe:
             assert await probe.is_serving()
+
+
+async def test_callers_without_the_token_do_not_fill_the_log(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interceptors, "LOGGED_EVERY", 3600.0)
+    written = io.StringIO()
+    logs.configure("info", written)
+    async with running_server(engine, settings=Settings(token=SecretStr("s3cret"))) as server:
+        async with Client(server.address, timeout=60) as stranger:
+            for _ in range(20):
+                with pytest.raises(ChercheError, match="token"):
+                    await stranger.list_models()
+        labels = {"method": "ModelService/ListModels", "code": "UNAUTHENTICATED"}
+        assert server.sidecar.metrics.registry.get_sample_value("cherche_requests_total", labels) == 20
+    structlog.reset_defaults()
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [(line["code"], line["calls"]) for line in lines if line["event"] == "call"] == [("UNAUTHENTICATED", 1)]
 
 
 async def test_a_deadline_is_kept(engine: Engine, model: FakeModel) -> None:
