@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
@@ -19,6 +20,7 @@ from sidecar.gateway.access import AccessMiddleware
 from sidecar.gateway.dialects import DIALECTS, AnyDialect
 from sidecar.gateway.errors import HttpError, Problem, Shape, ShapedProblem, neutral, response_of, unprocessable
 from sidecar.gateway.fields import TAG
+from sidecar.gateway.json_body import JsonRequest
 from sidecar.gateway.page.assets import ASSETS, HOME
 from sidecar.gateway.page.routes import QUESTIONS, add_page
 from sidecar.gateway.state import HEALTH, STATES, State
@@ -45,6 +47,8 @@ _MESSAGES = {
     "string_pattern_mismatch": "is empty, or white space alone",
     "model_type": "is no JSON object",
     "model_attributes_type": "is no JSON object",
+    "dataclass_type": "is no JSON object",
+    "dict_type": "is no text, and no JSON object that holds one",
 }
 """For callers over HTTP, in place of what Pydantic says of Python's types and of a pattern."""
 
@@ -71,6 +75,7 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
         # Only documents the token in the OpenAPI file: the middleware checks it.
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         responses={status: {"model": Problem, "description": text} for status, text in _PROBLEMS.items()},
+        redirect_slashes=False,  # of a POST few clients follow a redirect, and its answer is empty: 404 names the path
         exception_handlers={
             ChercheError: _cherche_error,
             RequestValidationError: _invalid_request,
@@ -78,6 +83,7 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
         },
     )
     gateway = gateway or Gateway()
+    app.router.route_class = _Route
     app.state.services, app.state.gateway = services, gateway
     for dialect in DIALECTS:
         _add(app, dialect)
@@ -110,6 +116,18 @@ def create_app(services: Services, token: str = "", gateway: Gateway | None = No
     return app
 
 
+class _Route(APIRoute):
+    """A route that reads JSON strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(JsonRequest(request.scope, request.receive))
+
+        return handle
+
+
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
@@ -122,6 +140,7 @@ _Shared = Annotated[Services, Depends(_services)]
 def _add(app: FastAPI, dialect: AnyDialect) -> None:
     async def respond(request: Request, body: Any, parameters: Any, services: _Shared) -> Response:  # noqa: ANN401
         request.state.shape = dialect.shape(body)
+        _check_once(request)
         return await dialect.respond(body, parameters, services)
 
     # FastAPI reads the shapes of a request from the annotations.
@@ -142,6 +161,14 @@ def _add(app: FastAPI, dialect: AnyDialect) -> None:
         if shaped
         else None,
     )
+
+
+def _check_once(request: Request) -> None:
+    """Refuse a parameter that the URL has twice: the last would be taken."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise unprocessable(invalid(f"the URL has {twice} twice", "give it once"))
 
 
 def _stated(state: State) -> Callable[[Request], Awaitable[Response]]:

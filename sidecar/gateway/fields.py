@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from sidecar.errors import invalid
+from sidecar.gateway.errors import unprocessable
 from sidecar.values.model import Kind
 
 Naming = Literal["escaped", "raw", "id"]
@@ -81,6 +83,23 @@ def kind_of(purpose: Purpose | None) -> Kind:
     ('query', 'document')
     """
     return _KINDS[purpose] if purpose else "document"
+
+
+def either(name: str, body: str | None, url: str | None) -> str | None:
+    """What the body or the URL says.
+
+    Raises
+    ------
+    ChercheError
+        422 where they contradict each other.
+
+    >>> either("model", None, "small"), either("model", "small", "")
+    ('small', 'small')
+    """
+    if body and url and body != url:
+        problem = invalid(f"{name} is {body!r} in the body and {url!r} in the URL", "give it in one of them")
+        raise unprocessable(problem)
+    return body or url
 
 
 def as_list(texts: str | list[str]) -> list[str]:

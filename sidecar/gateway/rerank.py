@@ -16,6 +16,7 @@ from sidecar.errors import ChercheError, invalid
 from sidecar.gateway.answers import answer
 from sidecar.gateway.encode import EncodedBatch, choose_encoder, encode, require_all, text_name, truncation_errors
 from sidecar.gateway.errors import failed_items, too_large, unprocessable
+from sidecar.gateway.fields import either
 from sidecar.gateway.json_text import array, numbers
 from sidecar.observe import telemetry
 from sidecar.pipeline.encoded_texts import scorable_codes
@@ -136,9 +137,15 @@ class RerankCall:
     model: str
     refuse_truncated: bool = False
 
-    def by_default(self, model: str) -> RerankCall:
-        """The same call, of this model where it names none."""
-        return self if self.model else replace(self, model=model)
+    def with_url(self, model: str) -> RerankCall:
+        """The same call, of the model that the URL names.
+
+        Raises
+        ------
+        ChercheError
+            422 where the body names another.
+        """
+        return replace(self, model=either("model", self.model, model) or "")
 
     async def run(self, services: Services, method: str) -> RankedTexts:
         """Score all texts.

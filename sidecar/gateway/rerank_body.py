@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 from sidecar.gateway.body import RequestBody
 from sidecar.gateway.fields import Count, RerankQuery
 
+_NAMED = 8
+"""Documents that one warning names."""
 _PICTURES = frozenset({"image", "image_url", "multi_modal"})
 """Keys of a document that is no text; `content` is another where it holds parts of a message."""
 
@@ -100,10 +102,16 @@ class ObjectsBody(RerankBody):
         return [text_of(one, self.rank_fields or ()) for one in self.documents]
 
     def warnings(self) -> list[str]:
-        """Also where `rank_fields` names what no document has."""
+        """Also where `rank_fields` names what no document has, and of objects in which no text is found."""
         objects = [one for one in self.documents if isinstance(one, dict)]
         strange = [name for name in self.rank_fields or () if not any(name in one for one in objects)]
         lost = [f"rank_fields {name!r} is in no document" for name in strange]
+        texts = zip(self.documents, self.texts, strict=True)
+        empty = [place for place, (one, text) in enumerate(texts) if isinstance(one, dict) and one and not text]
+        if empty:
+            shown = ", ".join(map(str, empty[:_NAMED])) + (f", … {len(empty)} in all" if len(empty) > _NAMED else "")
+            where = "their rank_fields" if self.rank_fields else "text, or any other key,"
+            lost.append(f"documents {shown} have no string in {where} and are scored below all others")
         return [*super().warnings(), *lost]
 
 

@@ -141,7 +141,7 @@ def _route(
     by_body: dict[type[RerankBody], AnyRerankDialect] = {one.body: one for one in order}
 
     def read(body: RerankBody, parameters: QueryParameters) -> RerankCall:
-        return by_body[type(body)].call(body).by_default(parameters.model)
+        return by_body[type(body)].call(body).with_url(parameters.model)
 
     def warned(body: RerankBody, ranked: RankedTexts) -> list[str]:
         return [*body.warnings(), *ranked.warnings]

@@ -15,7 +15,7 @@ from sidecar.gateway.connectors import (
     literal_model,
 )
 from sidecar.gateway.dialect import Dialect
-from sidecar.gateway.fields import Purpose, SparseParameters, Texts, as_list, kind_of
+from sidecar.gateway.fields import Purpose, SparseParameters, Texts, as_list, either, kind_of
 from sidecar.gateway.json_text import array
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
 
@@ -59,7 +59,7 @@ class ElasticSparseAnswer(BaseModel):
 def _read(body: ElasticSparse, parameters: SparseParameters) -> SparseCall:
     return SparseCall(
         texts=as_list(body.input),
-        model=body.model or parameters.model,
+        model=either("model", body.model, parameters.model) or "",
         kind=kind_of(body.input_type),
         naming=parameters.naming,
     )

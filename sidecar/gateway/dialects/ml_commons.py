@@ -30,10 +30,12 @@ from sidecar.gateway.fields import (
     Texts,
     Weights,
     as_list,
+    either,
     folded,
     kind_of,
 )
 from sidecar.gateway.sparse import SparseAnswer, SparseCall
+from sidecar.values.model import Kind
 
 PATH = "/opensearch/v1/sparse"
 _ONE_FORM = "an answer has one form, a map of numbers for each text"
@@ -83,11 +85,18 @@ def _read(body: OpenSearchSparse | list[str], parameters: PurposeParameters) -> 
         body = OpenSearchSparse(input=body)
     return SparseCall(
         texts=as_list(body.input),
-        model=body.model or parameters.model,
-        kind=kind_of(body.content_type or parameters.input_type),
+        model=either("model", body.model, parameters.model) or "",
+        kind=_kind(body.content_type, parameters.input_type),
         naming="id" if body.sparse_embedding_format == "token_id" else parameters.naming,
         refuse_truncated=body.truncate == "NONE",
     )
+
+
+def _kind(body: Purpose | None, url: Purpose | None) -> Kind:
+    """What the texts are; ``query`` and ``search`` are the same purpose."""
+    if body and url:
+        either("content_type", kind_of(body), kind_of(url))
+    return kind_of(body or url)
 
 
 def _write(body: OpenSearchSparse | list[str], answer: SparseAnswer) -> str:

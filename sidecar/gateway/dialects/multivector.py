@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from sidecar.gateway.body import Refused, RequestBody
 from sidecar.gateway.dialect import Dialect
 from sidecar.gateway.embeddings import EmbeddingsAnswer, EmbeddingsCall
-from sidecar.gateway.fields import Purpose, QueryParameters, Texts, as_list, kind_of
+from sidecar.gateway.fields import Purpose, QueryParameters, Texts, as_list, either, kind_of
 from sidecar.gateway.json_text import quoted
 
 
@@ -34,7 +34,8 @@ class MultivectorAnswer(BaseModel):
 
 
 def _read(body: Multivector, parameters: QueryParameters) -> EmbeddingsCall:
-    return EmbeddingsCall(as_list(body.input), body.model or parameters.model, kind_of(body.input_type))
+    model = either("model", body.model, parameters.model) or ""
+    return EmbeddingsCall(as_list(body.input), model, kind_of(body.input_type))
 
 
 def _write(body: Multivector, answer: EmbeddingsAnswer) -> str:

@@ -11,20 +11,17 @@ from sidecar.gateway.errors import openai_shape
 from sidecar.gateway.fields import Natural
 from sidecar.gateway.json_text import plain, quoted
 from sidecar.gateway.rerank import RankedTexts, RerankCall
-from sidecar.gateway.rerank_body import Documents, RankFields, RerankBody, text_of
+from sidecar.gateway.rerank_body import ObjectsBody
 from sidecar.gateway.rerank_dialect import PATHS, RerankDialect
 
 _LENGTH = "a text is read up to the model's own length (x-cherche-truncated names those that were cut)"
 _SCORES = "scores are sums of similarities in any case, not probabilities"
 
 
-class VllmRerank(RerankBody):
+class VllmRerank(ObjectsBody):
     """What a client of vLLM sends, also by way of libraries that pass Cohere's keys on."""
 
-    model: str | None = Field(default=None, description="A served model or an alias; the default one without.")
-    documents: Documents = Field(description="Texts, or objects: ranked by rank_fields, text, or all their strings.")
     top_n: Natural | None = Field(default=None, description="All documents without it, and for 0.")
-    rank_fields: RankFields | None = Field(default=None, description="Keys of objects to rank by, in this order.")
     return_documents: bool | None = Field(default=None, strict=True, description="On without it.")
     request_id: str | None = Field(default=None, description="Becomes part of the answer's id.")
     truncation_side: Annotated[Literal["right"] | None, Refused("texts are cut at their end: only right is read")] = (
@@ -75,17 +72,15 @@ class VllmAnswer(BaseModel):
     results: list[VllmResult]
 
 
-def _text(body: VllmRerank, place: int) -> str:
-    return text_of(body.documents[place], body.rank_fields or ())
-
-
 def _call(body: VllmRerank) -> RerankCall:
-    return RerankCall(body.query, [_text(body, place) for place in range(len(body.documents))], body.model or "")
+    return RerankCall(body.query, body.texts, body.model or "")
 
 
 def _write(body: VllmRerank, ranked: RankedTexts, warnings: list[str]) -> str:
+    texts = body.texts
+
     def result(place: int, score: str) -> str:
-        document = f'"document":{{"text":{quoted(_text(body, place))},"multi_modal":null}},'
+        document = f'"document":{{"text":{quoted(texts[place])},"multi_modal":null}},'
         shown = "" if body.return_documents is False else document
         return f'{{"index":{place},{shown}"relevance_score":{score}}}'
 

@@ -79,3 +79,35 @@ async def test_the_purpose_of_a_text_is_never_guessed_from_a_wrong_key(http: Htt
         refused = await http(path, {text: ["a b"], key: "querry"})
         assert problem(refused)[0] == 422
         assert "'querry'" in refused.json["reason"]
+
+
+@pytest.mark.parametrize("path", ["/opensearch/v1/sparse", "/es/v1/sparse", "/v1/multivector", "/rerank"])
+async def test_a_url_and_a_body_that_contradict_each_other_are_refused(http: Http, path: str) -> None:
+    body = {"query": "a", "documents": ["a"]} if path == "/rerank" else {"input": ["a"]}
+    for model in ("fake", ""):
+        assert (await http(f"{path}?model={model}", body | {"model": "fake"})).status == 200
+    refused = await http(f"{path}?model=other", body | {"model": "fake"})
+    assert problem(refused)[0] == 422
+    assert refused.json["reason"] == "model is 'fake' in the body and 'other' in the URL"
+
+
+async def test_purposes_in_url_and_body_agree(http: Http) -> None:
+    path, body = "/opensearch/v1/sparse?input_type=query", {"input": ["a"]}
+    assert (await http(path, body | {"content_type": "search"})).status == 200
+    refused = await http(path, body | {"content_type": "passage"})
+    assert problem(refused)[0] == 422
+    assert refused.json["reason"] == "content_type is 'document' in the body and 'query' in the URL"
+
+
+async def test_what_is_given_twice_is_refused(http: Http) -> None:
+    twice = await http("/opensearch/v1/sparse?naming=raw&naming=id", {"input": ["a"]})
+    assert (twice.status, twice.json["reason"]) == (422, "the URL has naming twice")
+    twice = await http("/opensearch/v1/sparse", b'{"input": ["a"], "input": ["b"]}')
+    assert (twice.status, twice.json["reason"]) == (400, "the body is not JSON: the key 'input' is there twice")
+
+
+async def test_a_path_with_a_slash_too_many_is_named(http: Http) -> None:
+    """A redirect of a POST is followed by few clients, and was empty."""
+    got = await http("/opensearch/v1/sparse/", {"input": ["a"]})
+    assert problem(got) == (404, "NOT_FOUND")
+    assert got.json["next_step"].startswith("the nearest path is /opensearch/v1/sparse;")

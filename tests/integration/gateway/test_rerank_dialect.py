@@ -75,3 +75,17 @@ async def test_a_body_that_fits_none_is_explained_in_the_paths_own(http: Http) -
     got = await http("/v2/rerank", {"query": "a"})
     assert (got.status, got.json["message"]) == (422, got.json["error"])
     assert got.json["reason"].startswith("documents: ")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_objects_without_a_text_are_named(http: Http, path: str) -> None:
+    body = {"query": "a", "documents": [{"year": 3}, "a", {"text": ["a"]}, {}, ""]}
+    got = await http(path, body)
+    assert got.status == 200
+    said = "documents 0, 2 have no string in text, or any other key, and are scored below all others"
+    assert got.headers["x-cherche-warnings"] == said
+    got = await http(path, {"query": "a", "documents": [{"t": "a"}, *[{"u": "a"}] * 20], "rank_fields": ["t"]})
+    assert (
+        "documents 1, 2, 3, 4, 5, 6, 7, 8, \\u2026 20 in all have no string in their rank_fields"
+        in (got.headers["x-cherche-warnings"])
+    )
