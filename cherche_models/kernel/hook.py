@@ -34,7 +34,7 @@ class KernelHook(BuildHookInterface[BuilderConfig]):
         if self._folder:
             build_data["force_include"][str(made)] = f"cherche_models/kernel/{made.name}"
             build_data["pure_python"] = False
-            # Of this system, not of manylinux: that promise is auditwheel's to make.
+            # Of this system, not of manylinux: that promise is auditwheel's to make, for `make dist`.
             platform = next(tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))
             build_data["tag"] = f"py3-none-{platform}"
 

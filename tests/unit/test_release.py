@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from cherche_models.kernel import build
 from sidecar import __version__
 from tests import release
 from tests.benchmarks import dist
@@ -45,6 +48,42 @@ def test_sums_are_what_sha256sum_reads(tmp_path: Path) -> None:
     )
     (tmp_path / "a.whl").write_bytes(b"changed")
     assert subprocess.run(check, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+def packed(folder: Path, name: str, *libraries: Path) -> Path:
+    """A wheel with shared libraries in it."""
+    tag = "-".join(name.removesuffix(".whl").split("-")[2:])
+    path, about = folder / name, "pack-1.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for library in libraries:
+            archive.write(library, f"pack/{library.name}")
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: pack\nVersion: 1\n")
+        archive.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
+        names = [*archive.namelist(), f"{about}/RECORD"]
+        archive.writestr(f"{about}/RECORD", "".join(f"{name},,\n" for name in names))
+    return path
+
+
+def test_a_wheel_for_any_system_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "TOOLS", tmp_path / "none")
+    package = packed(tmp_path, "pack-1-py3-none-any.whl")
+    release.name_systems(package)
+    assert [path.name for path in tmp_path.glob("*.whl")] == [package.name]
+
+
+@pytest.mark.skipif(
+    not (release.TOOLS / "bin" / "auditwheel").exists(), reason="auditwheel is not installed: make dist installs it"
+)
+def test_the_kernel_runs_on_every_manylinux2014(tmp_path: Path) -> None:
+    try:
+        library = build.build(tmp_path)
+    except build.BuildError as error:
+        pytest.skip(str(error))
+    machine = platform.machine()
+    package = packed(tmp_path, f"pack-1-py3-none-linux_{machine}.whl", library)
+    release.name_systems(package)
+    [made] = tmp_path.glob("*.whl")
+    assert f"manylinux_2_17_{machine}" in made.name
 
 
 def test_without_a_wheel_the_next_step_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
