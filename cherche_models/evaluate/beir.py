@@ -184,7 +184,7 @@ def _places(where: str, header: list[str]) -> tuple[int, int, int]:
 
 def _relevance(where: str, given: str) -> int:
     try:
-        value = float(given)
+        value = math.nan if "_" in given else float(given)  # Python reads 1_0 as 10
     except ValueError:
         value = math.nan
     if not value.is_integer():
@@ -200,7 +200,7 @@ def _objects(path: Path) -> Iterator[tuple[str, Document]]:
                 continue
             where = f"{path}:{number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=formats.once)
             except ValueError as error:  # JSONDecodeError or UnicodeDecodeError
                 raise ValueError(f"{where}: not a line of JSON in UTF-8 ({error})") from error
             if not isinstance(row, dict):
@@ -210,7 +210,7 @@ def _objects(path: Path) -> Iterator[tuple[str, Document]]:
 
 def _id(where: str, row: Document) -> str:
     key = row.get("_id")
-    if not isinstance(key, str | int) or key == "":
+    if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
         raise ValueError(f"{where}: no _id")
     return str(key)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+_SHOWN = 60
+"""Characters of a key that an error repeats."""
 START = 4096
 """Bytes by which a format is known."""
 
@@ -44,6 +47,13 @@ _BINARY = (
 )
 _ARRAY = Other("one JSON array", "write an object per line: jq -c '.[]' FILE > OUT")
 _SPREAD = Other("JSON over several lines", "write an object per line: jq -c . FILE > OUT")
+_EXPORT = Other(
+    "an export of a cluster, whose documents lie in _source", "take them out: jq -c '{_id} + ._source' FILE > OUT"
+)
+_BULK = Other(
+    "the body of a _bulk request",
+    "write a document per line with its _id: jq -cn 'inputs | .index._id as $id | {_id: $id} + input' FILE > OUT",
+)
 _MARKUP = Other("XML or HTML", f"extract its texts, and {_JSON_LINES}")
 _SEPARATORS = ((b"\t", "columns separated by tabs (TSV)", ", sep='\\t'"), (b",", "CSV", ""), (b";", "CSV", ", sep=';'"))
 _ARRAY_BEGINS = re.compile(rb"\[\s*(\{|$)")
@@ -72,7 +82,9 @@ def of_lines(start: bytes) -> Other | None:
         return _ARRAY
     if first.startswith(b"<"):
         return _MARKUP
-    if first.startswith(b"{") or any(line.startswith(b"{") for line in lines) or _is_json(first):
+    if first.startswith(b"{"):
+        return _of_a_cluster(first)
+    if any(line.startswith(b"{") for line in lines) or _is_json(first):
         return None
     return _columns(first)
 
@@ -105,6 +117,25 @@ def of_text(start: bytes) -> Other | None:
     ('text in UTF-16 without a byte order mark', None)
     """
     return _bytes(start)
+
+
+def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys, for ``json.loads(…, object_pairs_hook=once)``.
+
+    Raises
+    ------
+    ValueError
+        For a key that is there twice: Python would keep the second value, and the first, a text perhaps, would be lost.
+
+    >>> once([("a", 1), ("b", 2)])
+    {'a': 1, 'b': 2}
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"the key {twice[:_SHOWN]!r} is there twice")
+    return found
 
 
 def check_lines(path: Path) -> None:
@@ -145,6 +176,18 @@ def _columns(line: bytes) -> Other | None:
             how = _FRAME.format(read="read_csv").replace("FILE", f"FILE{option}")
             return Other(name, f"{_JSON_LINES}, {how}")
     return None
+
+
+def _of_a_cluster(line: bytes) -> Other | None:
+    """An export or a bulk, by its first line; one that is longer than what was read is a document."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(value.get("_source"), dict) and "_id" in value:
+        return _EXPORT
+    [(name, action), *rest] = value.items() if value else [("", None)]
+    return _BULK if name in ("index", "create") and isinstance(action, dict) and not rest else None
 
 
 def _is_json(line: bytes) -> bool:

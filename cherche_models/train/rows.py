@@ -87,7 +87,7 @@ def loaded(line: bytes | str, where: str) -> object:
         If the line is not JSON in UTF-8.
     """
     try:
-        return json.loads(line)
+        return json.loads(line, object_pairs_hook=formats.once)
     except ValueError as error:  # JSONDecodeError or UnicodeDecodeError
         raise DataError(where, f"not JSON in UTF-8 ({error})", "write one JSON object per line") from error
 

@@ -97,7 +97,7 @@ class Reader:
         except UnicodeDecodeError as error:
             raise self._error(number, f"is not UTF-8 at byte {error.start}", "convert the file with iconv") from error
         try:
-            value = json.loads(text, parse_constant=_refuse_constant)
+            value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=formats.once)
         except (ValueError, RecursionError) as error:
             raise self._error(number, f"is not JSON: {error}", "write one JSON object per line") from error
         if not isinstance(value, dict):

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from fastapi import Request
 
+from cherche_models.evaluate import formats
+
 _GZIP = b"\x1f\x8b"
-_SHOWN = 60
-"""Characters of a key that an error repeats."""
 
 
 class JsonRequest(Request):
@@ -46,20 +46,11 @@ def read(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
         what = packed if body.startswith(_GZIP) else f"byte {error.start} is not UTF-8"
         raise JSONDecodeError(what, "", error.start) from None
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        return json.loads(text, object_pairs_hook=formats.once, parse_constant=_refuse)
     except JSONDecodeError:
         raise
     except (ValueError, RecursionError) as error:
         raise JSONDecodeError(str(error), text, 0) from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise ValueError(f"the key {twice[:_SHOWN]!r} is there twice")
-    return found
 
 
 def _refuse(name: str) -> NoReturn:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from cherche_models.evaluate import formats
 from sidecar.errors import invalid
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.values.documents import OWN_FIELDS, Json, SourceDocument, text_of, value_at
@@ -52,7 +53,8 @@ def parse(document: SourceDocument, limit: int) -> dict[str, Any]:
             "split it, or raise CHERCHE_LIMITS__DOCUMENT_BYTES on the server",
         )
     try:
-        source = json.loads(document.raw.decode("utf-8"), parse_constant=_refuse_constant)
+        text = document.raw.decode("utf-8")
+        source = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=formats.once)
         # `1e999` is read as infinity, and escapes hide lone surrogates: both show only in what is written.
         written = json.dumps(source, ensure_ascii=False, allow_nan=False)
     except UnicodeDecodeError as error:

@@ -58,6 +58,9 @@ def document(gateway: str) -> Any:
 MOST = 20
 """Requests of each kind for each path."""
 
+BEYOND_SCHEMAS = ("empty", " in the body and ")
+"""What no schema says: of empty documents alone there is no order, and a body may contradict the URL."""
+
 PATHS = [dialect.path for dialect in DIALECTS]
 
 
@@ -72,8 +75,7 @@ def test_the_gateway_keeps_its_document(gateway: str, document: Any, path: str, 
     @settings(max_examples=MOST, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     def hold(case: schemathesis.Case) -> None:
         answer = case.call()
-        # The one thing that no schema says: of empty documents alone there is no order.
-        if not (answer.status_code == 422 and "empty" in answer.json()["reason"]):
+        if not (answer.status_code == 422 and any(said in answer.json()["reason"] for said in BEYOND_SCHEMAS)):
             case.validate_response(answer)
 
     hold()

@@ -88,6 +88,7 @@ def test_judged_documents_that_the_corpus_lacks_are_named(folder):
     ("content", "message"),
     [
         ("q1\td1\t0.5\n", r":1: the score '0\.5' is not a whole number"),
+        ("q1\td1\t1_0\n", r":1: the score '1_0' is not a whole number"),
         ("q1\td1\tnan\n", r":1: the score 'nan' is not a whole number"),
         ("q1\td1\t\n", r":1: the score '' is not a whole number"),
         ("q1\t\t1\n", ":1: the id of the document is empty"),
@@ -126,6 +127,11 @@ def test_bytes_that_are_no_text_name_the_file(tmp_path, content, message):
         (b'{"_id": "1"}\n{broken\n', r":2: not a line of JSON"),
         (b'{"_id": "\xff"}\n', r":1: not a line of JSON in UTF-8"),
         (b"[1]\n", r":1: a JSON list"),
+        (
+            b'{"_id": "1", "text": "a", "text": "b"}\n',
+            r":1: not a line of JSON .*key 'text' is there twice",
+        ),
+        (b'{"_id": true, "text": "a"}\n', r":1: no _id"),
         (b'{"text": "x"}\n', r":1: no _id"),
         (b'{"_id": "1"}\n{"_id": 1}\n', r":2: the _id '1' is repeated"),
     ],

@@ -44,6 +44,8 @@ OTHERS = {
     "XML": (b'<?xml version="1.0"?>\n<docs/>', "is XML or HTML", "extract its texts"),
     "an array": (b'[\n  {"_id": "d1"}\n]', "is one JSON array", "jq -c '.[]'"),
     "an array on a line": (b'[{"_id": "d1"}]', "is one JSON array", "jq -c '.[]'"),
+    "an export": (b'{"_index":"i","_id":"d1","_source":{"text":"a"}}\n', "is an export of a cluster", "._source"),
+    "a bulk": (b'{"index":{"_id":"d1"}}\n{"text":"a"}\n', "is the body of a _bulk request", "$id | {_id: $id} + input"),
     "an indented object": (b'{\n  "_id": "d1"\n}\n', "is JSON over several lines", "jq -c ."),
     "bytes": (b"\x00\x01\x02\x03abcdefghij", "is no text", "name the right file"),
 }
@@ -69,6 +71,10 @@ def test_what_is_no_json_lines_is_named(kind: str, read: object, tmp_path: Path)
         b"\n\n" + LINE,
         b"broken, but one line of many\n" + LINE,
         b'"a, b"\n',
+        b'{"_id": "d1", "_source": "the press"}\n',
+        b'{"index": "x", "_id": "d1"}\n',
+        b"{}\n",
+        b'{"_id": "' + b"x" * 5000,
         b"null\n",
         b"[1, 2]\n",
         b'{"_id": "d1", \n',
@@ -105,3 +111,9 @@ def test_what_has_no_columns_is_named(data: bytes, name: str, next_step: str, re
 @pytest.mark.parametrize("start", [b"q1 0 d1,x 1\n", b"q1\td1;x\t1\n", b"a,b\tc\t1\n"])
 def test_ids_hold_commas(start: bytes) -> None:
     assert formats.of_columns(start) is None
+
+
+def test_a_key_that_is_there_twice_is_no_object() -> None:
+    assert formats.once([("a", 1)]) == {"a": 1}
+    with pytest.raises(ValueError, match="the key 'text' is there twice"):
+        formats.once([("_id", "x"), ("text", "a"), ("text", "b")])

@@ -9,6 +9,7 @@ from cherche_models.train import data, rows
 
 BAD = {
     "{": "not JSON",
+    '{"query": "q", "query": "r", "positive": "p"}': "the key 'query' is there twice",
     "[]": "a JSON list, not an object",
     "null": "a JSON null, not an object",
     '{"query": "q"}': '"positive" has no text',

@@ -21,6 +21,7 @@ BAD = {
     "invalid UTF-8": (b'{"id": "x", "text": "caf\xe9"}', "is not UTF-8 at byte 24"),
     "not JSON": (b'{"id": "x",', "is not JSON"),
     "NaN": (b'{"id": "x", "n": NaN}', "is not JSON: NaN is no JSON number"),
+    "a key twice": (b'{"id": "x", "text": "a", "text": "b"}', "is not JSON: the key 'text' is there twice"),
     "an array": (b'["x"]', "holds an array, not an object"),
     "null": (b"null", "holds null, not an object"),
     "a number": (b"7", "holds a scalar, not an object"),

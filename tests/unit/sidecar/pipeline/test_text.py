@@ -31,6 +31,7 @@ def test_a_document_keeps_its_own_fields() -> None:
     ("raw", "reason"),
     [
         (b"{", "is not JSON"),
+        (b'{"text": "a", "text": "b"}', "is not JSON: the key 'text' is there twice"),
         (b"", "is not JSON"),
         (b"[1]", "is a JSON list"),
         (b'"text"', "is a JSON str"),
