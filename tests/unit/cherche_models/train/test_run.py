@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from cherche_models import hub
+from cherche_models.errors import CheckpointError
 from cherche_models.models import ColBERT
-from cherche_models.train import data, log
+from cherche_models.train import data, log, sources
+from cherche_models.train.recipe_file import read as read_recipe
 from cherche_models.train.run import run
 from tests import checkpoints
 from tests.unit.cherche_models.train.conftest import EXAMPLES
@@ -173,3 +175,26 @@ def test_a_recipe_trains_the_last_layers_alone(base: Path, pairs: Path) -> None:
         for layer in (0, 1)
     ]
     assert same == [True, False]
+
+
+def test_a_base_that_cannot_be_loaded_is_named_before_data_is_read(
+    base: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mining takes hours on a large corpus."""
+    recipe = write_recipe(pairs, base)
+    (pairs / "base").unlink()  # of the link, whose folder other tests read
+    (pairs / "base").mkdir()
+    (pairs / "base" / "config.json").write_text((base / "config.json").read_text())
+    monkeypatch.setattr(sources, "gather", lambda *_: pytest.fail("the data was read first"))
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
+        run(recipe, pairs / "out", Events())
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"), [("", (16, 16)), ("[evaluation]\nheld_out = 1\nquery_length = 9\n", (9, 16))]
+)
+def test_texts_are_measured_at_the_lengths_of_training_unless_the_recipe_has_others(
+    more: str, expected: tuple[int, int], base: Path, pairs: Path
+) -> None:
+    recipe = read_recipe(write_recipe(pairs, base, more=more))
+    assert tuple(sources._lengths(recipe).values()) == expected
