@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench dist interop chart ray axe clean
+.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray axe clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -42,6 +42,10 @@ plugin: $(READY)
 # Wheel, sdist, plugin zips, lists of components and SHA256SUMS, in dist/: make dist OPENSEARCH_VERSIONS="3.7.0 3.8.0"
 dist: $(READY)
 	$(BIN)/python -m tests.release $(OPENSEARCH_VERSIONS)
+
+# The documentation as a site that needs no network: build/docs/index.html
+docs: $(READY)
+	$(BIN)/python -m tests.site build/docs
 
 cluster: $(READY)
 	$(BIN)/cherche cluster up

@@ -20,7 +20,7 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 settings.register_profile("cherche", deadline=None)
 settings.load_profile("cherche")
 
-NEEDS = ("data", "models", "java", "browser", "helm", "ray", "compiler")
+NEEDS = ("data", "models", "java", "browser", "helm", "ray", "compiler", "docs")
 _REQUIRED = frozenset(filter(None, os.environ.get("CHERCHE_REQUIRE", "").split(",")))
 _TEST_DATA = os.environ.get("CHERCHE_TEST_DATA")
 _TEST_MODELS = os.environ.get("CHERCHE_TEST_MODELS")

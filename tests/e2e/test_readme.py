@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "cherche_models/docs/neural-cherche.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "cherche_models/docs/neural-cherche.md",
+    "sidecar/docs/capacity.md",
+    "sidecar/docs/choosing-a-model.md",
+    "sidecar/docs/how-it-works.md",
+    "sidecar/docs/which-way-in.md",
+)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

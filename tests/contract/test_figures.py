@@ -1,0 +1,108 @@
+"""Figures that the documentation quotes are those that were measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "sidecar" / "docs"
+SHIPPED = ("cherche-small", "cherche-tiny")
+
+
+def measured(name: str) -> Any:
+    return json.loads((ROOT / "tests" / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def rows(page: str, heading: str) -> Iterator[dict[str, str]]:
+    """Rows of each table of a page whose header has `heading`; the first column is called ""."""
+    columns: list[str] = []
+    for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            columns = []
+        elif not columns:
+            columns = ["", *cells[1:]]
+        elif heading in columns and not set(line) <= set("|-"):
+            yield dict(zip(columns, cells, strict=True))
+
+
+def share(value: float) -> str:
+    """As the tables have a measure: three digits, without the zero before the point."""
+    return f"{value:.3f}".removeprefix("0")
+
+
+def test_what_the_shipped_models_cost() -> None:
+    found = measured("shipped")["models"]
+    for page in ("capacity.md", "choosing-a-model.md"):
+        shown = {row[""]: row for row in rows(page, "bytes a document") if row[""] in SHIPPED}
+        for model in SHIPPED:
+            speed = found[model]["documents_per_second"]["median"]
+            assert shown[model]["documents/s"] == f"{speed:.1f}"
+            assert shown[model]["bytes a document"] == f"{found[model]['bytes_per_document']:,.0f}"
+            if page == "capacity.md":
+                hours = 1e6 / speed / 3600
+                assert shown[model]["a million documents"] == (f"{hours:.0f} h" if hours >= 10 else f"{hours:.1f} h")
+
+
+@pytest.mark.parametrize("collection", ["SciFact", "Cranfield"])
+def test_how_the_shipped_models_rank(collection: str) -> None:
+    shown = {row[""]: row for row in rows("choosing-a-model.md", "SciFact hybrid")}
+    for model in SHIPPED:
+        modes = measured(f"quality-{model}")["figures"][collection.lower()]["modes"]
+        assert shown[model][f"{collection} hybrid"] == share(modes["hybrid"]["ndcg@10"])
+        assert shown[model][f"{collection} + rerank"] == share(modes["hybrid+rerank"]["ndcg@10"])
+        assert shown["BM25 alone"][f"{collection} hybrid"] == share(modes["bm25"]["ndcg@10"])
+
+
+def test_what_queries_without_a_model_call_cost() -> None:
+    sets = [one for name, one in measured("small/small")["sets"].items() if name != "mean" and "long-" not in name]
+    assert len(sets) == 16
+
+    def mean(column: str) -> str:
+        return share(sum(one[column] for one in sets) / len(sets))
+
+    shown = {row[""]: (row["sparse"], row["hybrid"]) for row in rows("choosing-a-model.md", "sparse")}
+    assert shown == {
+        "BM25 alone": ("", mean("bm25")),
+        "full": (mean("sparse"), mean("hybrid")),
+        "doc_only": (mean("sparse, doc only"), mean("hybrid, doc only")),
+    }
+
+
+def test_what_an_index_holds_of_a_document() -> None:
+    figures = measured("nodes")["figures"]
+    stored = 4 * figures["terms_per_document"] + figures["code_bytes_per_document"]
+    text = (DOCS / "capacity.md").read_text(encoding="utf-8")
+    assert f"{figures['terms_per_document']} terms and {figures['code_bytes_per_document']:,} bytes of codes" in text
+    assert f"so {stored:,} bytes" in text
+    shown = [(row["bytes a document"], row["of what is stored"]) for row in rows("capacity.md", "of what is stored")]
+    for name, one in zip(("document-kept", "segment-excluded"), shown, strict=True):
+        held = figures["combinations"][name]["bytes_per_document"]
+        assert one == (f"{held:,}", f"{held / stored:.1f} ×")
+
+
+def test_what_codecs_take_and_cost() -> None:
+    figures = measured("codes")["figures"]
+    names = {"int8": "int8", "residual4": "4 bits", "residual2": "2 bits", "pool3+residual2": "2 bits, pooled by 3"}
+    shown = {row["codes"] if "codes" in row else row[""]: row for row in rows("capacity.md", "bytes of 180 tokens")}
+    for codec, name in names.items():
+        two = [figures[collection]["codecs"][codec] for collection in ("scifact", "cranfield")]
+        row = shown[name]
+        assert row["bytes of 180 tokens"] == f"{two[0]['bytes at 180 tokens']:,}"
+        assert [row["SciFact"], row["Cranfield"]] == [f"{one['full flow']['ndcg@10']:.4f}"[1:] for one in two]
+        changes = ", ".join(f"{100 * one['MaxSim alone']['relative to float32']:+.1f} %" for one in two)
+        assert re.sub(r"\b0\.", ".", changes.replace("-", "−")) == re.sub(r"\b0\.", ".", row["MaxSim alone"])
+
+
+def test_what_a_sidecar_holds_in_memory() -> None:
+    steps = [(step["at_work"], step["at_rest"]) for step in measured("memory")["figures"]["steps"]]
+    shown = [row for row in rows("capacity.md", "at work") if "," not in row["at work"]]
+    assert len(shown) == 6
+    for row in shown:
+        assert (int(row["at work"]), int(row["at rest"])) in steps, row[""]
