@@ -8,6 +8,7 @@ WWW 2007). Documents that were never shown have none, so that a log speaks for w
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,13 @@ from cherche_models.evaluate import formats
 PRIOR = 1.0
 """Expected clicks that are added below: one click on a rank that nobody clicks proves little."""
 
+LEAST_QUERIES = 50
+"""Queries for which clicks must say something, before anything is concluded from a log."""
+
+MOST_NEGATIVES = 8
 _DEEPEST = 100
 _GRADES = (0.5, 1.5)
+_CHANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,41 @@ class Shown:
     query: str
     shown: tuple[str, ...]
     clicked: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A document that people chose beyond its rank, and those that they looked at and passed over.
+
+    Attributes
+    ----------
+    query : str
+    positive : str
+        Id of a document.
+    negatives : tuple of str
+        Ids, those that most clicks were expected on first.
+    answers : tuple of str
+        Ids of the query's other chosen documents.
+    """
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """By query and document: clicks, and those that the ranks where it was shown get."""
+
+    texts: dict[str, str]
+    expected: dict[str, dict[str, float]]
+    clicked: dict[str, dict[str, int]]
+
+    def gain(self, query: str, id: str) -> float:
+        """``(clicks − expected) / (expected + PRIOR)``."""
+        usual = self.expected[query][id]
+        return (self.clicked[query][id] - usual) / (usual + PRIOR)
 
 
 def read_clicks(path: Path) -> list[Shown]:
@@ -98,22 +139,70 @@ def gains(log: Sequence[Shown]) -> tuple[dict[str, str], dict[str, dict[str, flo
         ``(clicks − expected) / (expected + PRIOR)`` where that is positive. Expected clicks are the sum, over its
         appearances, of the click rate of the rank.
     """
+    counts = _counted(log)
+    judgements: dict[str, dict[str, float]] = {}
+    for query, documents in counts.expected.items():
+        excess = {id: counts.gain(query, id) for id in documents}
+        if positive := {id: value for id, value in excess.items() if value > 0}:
+            judgements[query] = positive
+    return {query: counts.texts[query] for query in judgements}, judgements
+
+
+def preferences(log: Sequence[Shown]) -> list[Preference]:
+    """What a model can learn from a log: pairs for training, one for each document that was chosen.
+
+    A document is chosen if so many clicks on its ranks are less likely than 1 in 100, by a Poisson distribution of the
+    expected ones: a single click proves nothing, wherever it falls. Negatives were clicked less than their ranks are;
+    documents in between teach nothing.
+
+    Raises
+    ------
+    ValueError
+        If fewer than `LEAST_QUERIES` queries have a chosen document with a negative.
+    """
+    counts = _counted(log)
+    found: list[Preference] = []
+    for query, documents in counts.expected.items():
+        passed = sorted((id for id in documents if counts.gain(query, id) < 0), key=lambda id: -documents[id])
+        chosen = [id for id in documents if _tail(counts.clicked[query][id], documents[id]) < _CHANCE]
+        found += [
+            Preference(
+                counts.texts[query], one, tuple(passed[:MOST_NEGATIVES]), tuple(id for id in chosen if id != one)
+            )
+            for one in chosen
+            if passed
+        ]
+    if (queries := len({one.query for one in found})) < LEAST_QUERIES:
+        raise ValueError(
+            f"clicks say for {queries} queries which document is better than which, and {LEAST_QUERIES} are needed"
+        )
+    return found
+
+
+def _tail(clicks: int, expected: float) -> float:
+    """How likely at least so many clicks are by chance.
+
+    >>> round(_tail(4, 0.72), 4), _tail(0, 0.5), _tail(10_000, 5_000.0)
+    (0.0063, 1.0, 0.0)
+    """
+    if clicks <= expected:
+        return 1.0
+    fewer = (math.exp(n * math.log(expected) - expected - math.lgamma(n + 1)) for n in range(clicks))
+    return max(0.0, 1 - math.fsum(fewer))
+
+
+def _counted(log: Sequence[Shown]) -> _Counts:
     usual = rates(log)
     texts: dict[str, str] = {}
-    expected: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-    clicked: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    expected: defaultdict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    clicked: defaultdict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for search in log:
         query = " ".join(search.query.casefold().split())
         texts.setdefault(query, search.query)
         for rank, id in enumerate(search.shown[:_DEEPEST]):
             expected[query][id] += usual[rank]
             clicked[query][id] += id in search.clicked
-    judgements: dict[str, dict[str, float]] = {}
-    for query, documents in expected.items():
-        excess = {id: (clicked[query][id] - usually) / (usually + PRIOR) for id, usually in documents.items()}
-        if positive := {id: value for id, value in excess.items() if value > 0}:
-            judgements[query] = positive
-    return {query: texts[query] for query in judgements}, judgements
+    return _Counts(texts, expected, clicked)
 
 
 def grade(gain: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar.cli.clicks import Clicked, read_log, save_pairs
 from sidecar.cli.idle import option
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
+from sidecar.cli.shadow import print_shadow, shadow_report
 from sidecar.cli.trials import (
     Gains,
     Trial,
@@ -34,19 +35,21 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 
 _RERANKED = "hybrid+rerank"
-_LEAST_CLICKED = 50
 _SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How to tune: a gain counts up to `p_value`."""
+    """How to tune: a gain counts up to `p_value`; what the clicks say is saved, if `save` names a folder."""
 
     depth: int
     folds: int
     seed: int
     p_value: float
     dry_run: bool
+    clicked: Clicked | None
+    save: Path | None
+    shadow: Path | None
 
 
 @verb("tune")
@@ -61,7 +64,13 @@ class _Way:
     of={"clicks": ()},
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the judgements that the clicks make there, for eval, bakeoff and train.",
+    help="Write what the clicks say there: judgements for eval and bakeoff, pairs.jsonl for train.",
+)
+@click.option(
+    "--shadow",
+    type=existing_file(),
+    metavar="LOG",
+    help="A node's log with shadow mode's lines: reports overlap, latency and, by the judgements, the win rate.",
 )
 @click.option("--depth", type=click.IntRange(10), default=200, show_default=True, help="Hits looked at, per query.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Of the cross-validation.")
@@ -75,6 +84,7 @@ def tune(
     qrels: Path | None,
     clicks: Path | None,
     save: Path | None,
+    shadow: Path | None,
     depth: int,
     folds: int,
     seed: int,
@@ -91,52 +101,27 @@ def tune(
     With --clicks a document's gain is the excess of its clicks over those that any document gets on the
     ranks where it was shown. Documents that nobody was shown have none, so clicks favour what is in
     use: the choice is written only where the gain is significant (p < 0.05) on at least 50 queries.
+    Pairs for training are documents that were chosen beyond their rank, with those that were passed over.
+
+    With --shadow the report also says what the plugin's shadow mode logged: how much both pages have in
+    common, how long each took, and on which share of the judged queries the hybrid one is better.
     """
     if clicks:
         if queries:
             raise click.UsageError("--clicks makes queries and judgements of its own: leave out --queries and --qrels")
-        texts, judgements = _clicked(clicks, save, limit)
+        clicked = read_log(clicks)
+        texts, judgements = clicked.first(limit)
+        if save:
+            clicked.save(save)
     elif queries and qrels:
+        clicked = None
         texts, judgements = read(queries, qrels, limit)
     else:
         raise click.UsageError("nothing is judged: give --queries and --qrels, or --clicks")
-    way = _Way(depth, folds, seed, 1.0 if clicks is None else _SIGNIFICANT, dry_run)
+    p_value = 1.0 if clicked is None else _SIGNIFICANT
+    way = _Way(depth, folds, seed, p_value, dry_run, clicked, save, shadow)
     report = session.run(lambda client: _tuned(session, client, index, texts, judgements, way), index=index)
     session.output.data(report, lambda: _print(report))
-
-
-def _clicked(log: Path, save: Path | None, limit: int | None) -> tuple[dict[str, str], Gains]:
-    """Queries and judgements of a log.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT naming the line that is none, or what the log lacks.
-    """
-    from cherche_models.evaluate import clicks
-
-    try:
-        texts, judgements = clicks.gains(clicks.read_clicks(log))
-    except ValueError as error:
-        raise invalid(str(error), "correct the file") from error
-    if len(texts) < _LEAST_CLICKED:
-        raise invalid(
-            f"{log} says which documents people prefer for {len(texts)} queries, and {_LEAST_CLICKED} are needed",
-            "log more searches, or judge some and give --queries and --qrels",
-        )
-    if save:
-        _save(save, texts, {q: {id: clicks.grade(gain) for id, gain in row.items()} for q, row in judgements.items()})
-    kept = list(texts)[:limit]
-    return {query: texts[query] for query in kept}, {query: judgements[query] for query in kept}
-
-
-def _save(folder: Path, texts: Mapping[str, str], grades: Mapping[str, Mapping[str, int]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    names = {query: f"click-{number}" for number, query in enumerate(texts, 1)}
-    lines = [json.dumps({"_id": names[query], "text": text}, ensure_ascii=False) for query, text in texts.items()]
-    (folder / "queries.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    rows = [f"{names[query]}\t{id}\t{grade}\n" for query, row in grades.items() for id, grade in row.items()]
-    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows), encoding="utf-8")
 
 
 async def _tuned(
@@ -152,6 +137,9 @@ async def _tuned(
     meta = (await client.get_index(index)).meta
     if meta is None:
         raise precondition(f"index {index!r} is not set up", f"run: cherche setup {index}")
+    shadowed = shadow_report(way.shadow, index, texts, judgements, of_clicks=way.clicked is not None)
+    if way.clicked and way.save:
+        session.output.note(await save_pairs(client, index, meta.fields, way.clicked.log, way.save))
     held = await coverage(session, client, index, judgements)
     judged = await _searched(session, client, index, meta, texts, judgements, way.depth)
     current = tuning.Setting(meta.sparse_boost, meta.rerank_weight, meta.rerank_window)
@@ -170,6 +158,7 @@ async def _tuned(
         **report,
         "rrf": asdict(tuning.ranks_against_sum(judged, current)),
         "judged_documents": asdict(held),
+        **({"shadow": shadowed} if shadowed else {}),
     }
 
 
@@ -236,5 +225,7 @@ def _print(report: Mapping[str, Any]) -> None:
         f"nDCG@10 by fusion rrf instead of the sum: {ranks['b']:.4f}; {ranks['difference']:+.4f} "
         f"± {error_of(ranks['standard_error'])}, p {shown_p(ranks['p_value'])}"
     )
+    if "shadow" in report:
+        print_shadow(report["shadow"])
     said = "has the choice now" if report["written"] else "keeps what it had"
     click.echo(f"{report['index']} {said}")

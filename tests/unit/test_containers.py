@@ -14,6 +14,9 @@ import yaml
 
 from cherche_models.kernel import library
 from sidecar import config
+from sidecar.testing import FakeModel
+from tests.unit.sidecar.cli.conftest import serving
+from tests.unit.sidecar.demo.test_example import answering
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "sidecar" / "Dockerfile"
@@ -51,7 +54,7 @@ def test_it_builds_both_images_and_listens_on_loopback_only() -> None:
     build = services["sidecar"]["build"]
     assert build == {"context": ".", "dockerfile": "sidecar/Dockerfile"}
     for service in services.values():
-        ports = service["ports"]
+        ports = service.get("ports", [])
         assert isinstance(ports, list)
         assert all(port.startswith("127.0.0.1:") for port in ports)
 
@@ -69,6 +72,37 @@ def test_its_variables_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     ports = compose()["services"]["sidecar"]["ports"]
     assert isinstance(ports, list)
     assert "127.0.0.1:50552:50552" in ports
+
+
+def test_the_example_is_made_once_the_sidecar_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its command is run, in a folder without sources, beside a sidecar and a cluster that takes everything."""
+    services = compose()["services"]
+    service = services["example"]
+    assert service["build"] == services["sidecar"]["build"]
+    assert service["depends_on"] == {"sidecar": {"condition": "service_healthy"}}
+    assert "restart" not in service
+    entrypoint, volumes, variables = service["entrypoint"], service["volumes"], service["environment"]
+    assert isinstance(entrypoint, list)
+    assert isinstance(volumes, list)
+    assert isinstance(variables, dict)
+    python, *command = entrypoint
+    [(here, there, mode)] = [volume.split(":") for volume in volumes]
+    assert (python, command[-1], mode) == ("python", there, "ro")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = config.load()
+    assert (settings.server, settings.url, settings.insecure) == ("sidecar:50551", "http://opensearch:9200", True)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with serving(tmp_path, [FakeModel()]) as address, answering() as cluster:
+        for name, value in (("CHERCHE_SERVER", address), ("CHERCHE_URL", cluster.url)):
+            monkeypatch.setenv(name, value)
+        arguments = [*command[:-1], str(ROOT / here)]
+        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "documents, 0 failed" in done.stdout
+    paths = [f"{method} {path}" for method, path, _, _ in cluster.requests]
+    assert paths[:3] == ["PUT /_ingest/pipeline/cherche", "PUT /_search/pipeline/cherche", "PUT /python/_settings"]
+    assert set(paths[3:]) == {"POST /python/_bulk?refresh=true"}
 
 
 def test_prometheus_reads_the_sidecar_and_grafana_reads_prometheus() -> None:

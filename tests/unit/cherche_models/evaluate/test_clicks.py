@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from cherche_models.evaluate.clicks import Shown, gains, rates, read_clicks
+from cherche_models.evaluate.clicks import Shown, gains, preferences, rates, read_clicks
 
 
 def users(seed: int, searches: int = 4000) -> list[Shown]:
@@ -95,3 +96,48 @@ def test_what_is_not_json_is_named(tmp_path: Path) -> None:
     path.write_text("{\n")
     with pytest.raises(ValueError, match=r"log.jsonl:1: not JSON"):
         read_clicks(path)
+
+
+def many_users(seed: int, *, queries: int, searches: int) -> list[Shown]:
+    """Users as `users`; each query has its relevant document on a rank of its own."""
+    rng = random.Random(seed)
+    log = []
+    for number in range(queries):
+        shown = tuple(f"{number}-{rank}" for rank in range(10))
+        for _ in range(searches):
+            looked = [id for rank, id in enumerate(shown, 1) if rng.random() < 1 / rank]
+            clicked = frozenset(id for id in looked if rng.random() < (0.9 if id == shown[number % 10] else 0.1))
+            log.append(Shown(f"query {number}", shown, clicked))
+    return log
+
+
+def relevant(query: str) -> str:
+    number = int(query.split()[1])
+    return f"{number}-{number % 10}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_are_of_what_is_relevant_and_not_of_what_is_first(seed: int) -> None:
+    log = many_users(seed, queries=200, searches=40)
+    found = preferences(log)
+    right = sum(one.positive == relevant(one.query) for one in found) / len(found)
+    assert len({one.query for one in found}) >= 130
+    assert right > 0.95
+    # The document that is clicked most is another for many more.
+    clicks = {f"query {number}": Counter[str]() for number in range(200)}
+    for search in log:
+        clicks[search.query].update(search.clicked)
+    assert sum(count.most_common(1)[0][0] == relevant(query) for query, count in clicks.items()) / 200 < right - 0.2
+    for one in found:
+        assert one.positive not in (*one.negatives, *one.answers)
+    assert sum(relevant(one.query) in one.negatives for one in found) / len(found) < 0.02
+
+
+def test_pairs_need_evidence() -> None:
+    log = many_users(0, queries=20, searches=40)
+    with pytest.raises(ValueError, match="which document is better than which, and 50 are needed"):
+        preferences(log)
+    # One click on the first rank, which is what anybody does, chooses nothing.
+    once = [Shown(f"query {n}", ("a", "b"), frozenset("a")) for n in range(100)]
+    with pytest.raises(ValueError, match="clicks say for 0 queries"):
+        preferences(once)

@@ -1,11 +1,15 @@
 package org.cherche.opensearch;
 
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -13,6 +17,8 @@ import org.cherche.opensearch.Options.Mode;
 import org.cherche.opensearch.Stats.Count;
 import org.opensearch.action.search.SearchRequest;
 import org.opensearch.action.search.SearchResponse;
+import org.opensearch.common.hash.MessageDigests;
+import org.opensearch.common.xcontent.json.JsonXContent;
 import org.opensearch.core.action.ActionListener;
 import org.opensearch.search.SearchHit;
 import org.opensearch.transport.client.Client;
@@ -21,6 +27,8 @@ import org.opensearch.transport.client.Client;
 final class Shadow {
 
     private static final Logger LOG = LogManager.getLogger(Shadow.class);
+    private static final int KEY_DIGITS = 16;
+    private static final Pattern WORDS = Pattern.compile("\\s+", Pattern.UNICODE_CHARACTER_CLASS);
 
     private final Node node;
     private final Client client;
@@ -37,12 +45,13 @@ final class Shadow {
         List<String> before = ids(shown);
         long took = shown.getTook().millis();
         long started = System.nanoTime();
+        var indices = String.join(",", request.indices());
         var failOpen = new Reranker.Settings(settings.deadline(), false, false);
         node.stats().one(Count.SHADOW_SEARCHES);
         node.rewriter().rewrite(copy, on(options), ActionListener.wrap(
             state -> client.search(copy, ActionListener.wrap(
                 found -> node.reranker().rerank(found, state, failOpen, ActionListener.wrap(
-                    page -> LOG.info("shadow {}", report(before, took, page, (System.nanoTime() - started) / 1_000_000)),
+                    page -> LOG.info("shadow {}", json(report(new Searched(indices, key(state)), before, took, page, (System.nanoTime() - started) / 1_000_000))),
                     Shadow::failed
                 )),
                 error -> {
@@ -54,10 +63,15 @@ final class Shadow {
         ));
     }
 
-    /** Both orders, their overlap and latency; ids only, no text. */
-    static Map<String, Object> report(List<String> before, long took, SearchResponse page, long millis) {
+    /** Indices as the request names them, and the query's key. */
+    record Searched(String indices, String query) {}
+
+    /** Both orders, their overlap and latency; ids, and of the query its key: no text. */
+    static Map<String, Object> report(Searched searched, List<String> before, long took, SearchResponse page, long millis) {
         List<String> after = ids(page);
         Map<String, Object> report = new LinkedHashMap<>();
+        report.put("index", searched.indices);
+        report.put("query", searched.query);
         report.put("shown", before);
         report.put("hybrid", after);
         report.put("overlap", overlap(before, after));
@@ -66,6 +80,26 @@ final class Shadow {
         ChercheExt ext = ChercheExt.in(page.getInternalResponse().getSearchExtBuilders());
         report.put("rerank_status", ext == null ? "" : ext.values().get("rerank_status"));
         return report;
+    }
+
+    /**
+     * The query as the log names it: the first half of the SHA-256 of its words in lower case, hexadecimal.
+     * {@code cherche_models/evaluate/shadow.py} joins judgements by it; {@code tests/contract/shadow.json} has vectors.
+     */
+    static String key(String text) {
+        String words = String.join(" ", WORDS.splitAsStream(text.toLowerCase(Locale.ROOT)).filter(word -> !word.isEmpty()).toList());
+        byte[] digest = MessageDigests.sha256().digest(words.getBytes(StandardCharsets.UTF_8));
+        return MessageDigests.toHexString(digest).substring(0, KEY_DIGITS);
+    }
+
+    private static String key(SearchState state) {
+        return state.membership == null || state.membership.text().isEmpty() ? "" : key(state.membership.text());
+    }
+
+    private static String json(Map<String, Object> report) throws IOException {
+        try (var builder = JsonXContent.contentBuilder()) {
+            return builder.map(report).toString();
+        }
     }
 
     /** Number of common ids over the length of the longer list; 1 for two empty lists. */

@@ -41,12 +41,19 @@ class ShadowTests {
         page = Pages.with(page, page.getHits(), new ChercheExt(Map.of("rerank_status", "APPLIED")));
         assertEquals(
             Map.of(
-                "shown", List.of("a", "b"), "hybrid", List.of("b", "c"), "overlap", 0.5,
+                "index", "books", "query", "6ccd", "shown", List.of("a", "b"), "hybrid", List.of("b", "c"), "overlap", 0.5,
                 "shown_ms", 3L, "hybrid_ms", 9L, "rerank_status", "APPLIED"
             ),
-            Shadow.report(List.of("a", "b"), 3, page, 9)
+            Shadow.report(new Shadow.Searched("books", "6ccd"), List.of("a", "b"), 3, page, 9)
         );
-        assertEquals("", Shadow.report(List.of(), 3, TestNode.response(), 9).get("rerank_status"));
+        assertEquals("", Shadow.report(new Shadow.Searched("", ""), List.of(), 3, TestNode.response(), 9).get("rerank_status"));
+    }
+
+    @Test
+    void aQueryIsNamedByTheKeyThatPythonJoinsBy() throws Exception {
+        for (Map<String, Object> vector : Contract.vectors("shadow.json")) {
+            assertEquals(vector.get("key"), Shadow.key((String) vector.get("text")), vector.toString());
+        }
     }
 
     @Test
