@@ -13,7 +13,7 @@ import click
 
 from sidecar.cli.idle import option
 from sidecar.cli.move import Move
-from sidecar.cli.output import table
+from sidecar.cli.output import runnable, table
 from sidecar.cli.sample import MOST, Sample, documents_of, read_sample
 from sidecar.cli.session import Session, is_path, verb
 from sidecar.cli.train import Shown, duration
@@ -215,7 +215,7 @@ def _print_next(report: Mapping[str, Any], upgrade: bool) -> None:
     click.echo(_verdict(report))
     commands: Sequence[str] = report["commands"]
     if report["better"]:
-        click.echo("\n".join(["to give it the index:", *commands]))
+        click.echo("\n".join(["to give it the index:", *map(runnable, commands)]))
     elif upgrade:
         click.echo(f"{report['index']} keeps its model; --force gives it the adapted one all the same")
 

@@ -15,7 +15,7 @@ import click
 from sidecar import __version__
 from sidecar.cli.failures import FAILURE
 from sidecar.cli.idle import option
-from sidecar.cli.output import table
+from sidecar.cli.output import runnable, table
 from sidecar.cli.session import Session, suggesting, verb
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline import readiness
@@ -173,5 +173,5 @@ def _print(checks: Sequence[Check], findings: Sequence[Check]) -> None:
     table(("check", "", "detail"), [(c.what, "ok" if c.is_ok else "MEND", c.detail) for c in checks])
     for check in findings:
         if check.next_step:
-            click.echo(f"{check.what}: {check.next_step}")
+            click.echo(runnable(f"{check.what}: {check.next_step}"))
     click.echo(f"{len(findings)} to mend" if findings else "all in order")

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from sidecar.cli.output import program, runnable
 from sidecar.errors import ChercheError, Code, masked, masked_address, precondition
 
 OK, FAILURE, USAGE, UNAVAILABLE = range(4)
@@ -33,7 +34,7 @@ class Failure(click.ClickException):
         if self.as_json:
             click.echo(json.dumps({"error": error_json(self.error)}), err=True)
         else:
-            click.echo(f"Error: {self.error}", err=True)
+            click.echo(runnable(f"Error: {self.error}"), err=True)
 
 
 class Unavailable(Failure):
@@ -95,7 +96,7 @@ def command_line(arguments: Sequence[str]) -> str:
     >>> command_line(["feed", "books", "my corpus.jsonl", "--url", "https://ada:hunter2@cluster:9200"])
     "cherche feed books 'my corpus.jsonl' --url 'https://***@cluster:9200'"
     """
-    return shlex.join(["cherche", *map(_shown, ["", *arguments], arguments)])
+    return shlex.join([program(), *map(_shown, ["", *arguments], arguments)])
 
 
 def _shown(before: str, argument: str) -> str:

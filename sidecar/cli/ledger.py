@@ -32,6 +32,9 @@ COUNTS = {
 }
 
 
+ESTIMATING = "estimating: a sample of the documents is encoded"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The file an interrupted run leaves; gone once a run ends."""
@@ -117,6 +120,7 @@ class Run:
 
     async def follow(self, client: Client, index: str, options: BackfillOptions) -> ChercheError | None:
         """Take in all messages; the error that ended the run early, if one did."""
+        self.line(ESTIMATING)
         try:
             async for event in client.backfill_index(index, options):
                 self.take(event)
@@ -165,9 +169,12 @@ class Run:
         }
 
     def _line(self, progress: Progress) -> str:
+        said = f" — paused: {progress.paused}" if progress.paused else ""
+        if progress.round > 1:
+            return f"round {progress.round}, what was written meanwhile: {progress.encoded:,} encoded in all{said}"
         rate = progress.encoded / max(1e-9, time.monotonic() - self.started)
         wanted = self.estimate.to_encode if self.estimate else 0
         left = max(0, wanted - progress.encoded)
         eta = f", {duration(left / rate)} left" if rate and left else ""
-        said = f" — paused: {progress.paused}" if progress.paused else ""
-        return f"{progress.encoded:,} of about {wanted:,} encoded, {rate:,.0f}/s{eta}{said}"
+        read = f"{progress.read:,} of {self.estimate.documents:,} read, " if self.estimate else ""
+        return f"round 1: {read}{progress.encoded:,} of about {wanted:,} encoded, {rate:,.0f}/s{eta}{said}"

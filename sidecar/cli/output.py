@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -16,6 +17,9 @@ Row = Sequence[object]
 
 _WIDE = 80
 """Characters of a cell of a table, beyond which it is long."""
+
+_LEAST_ID = 12
+_INDENT = "      "
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Output:
     def note(self, message: str) -> None:
         """Print a message that is not the result."""
         if not self.quiet:
-            click.echo(message, err=True)
+            click.echo(runnable(message), err=True)
 
     def progress(self) -> Progress:
         """A line that is rewritten; only on a terminal."""
@@ -73,6 +77,7 @@ class Progress:
             self._width = 0
 
     def _write(self, line: str) -> None:
+        line = line[: shutil.get_terminal_size().columns - 1]  # what is longer would scroll
         click.echo(f"\r{line:<{self._width}}", nl=False, err=True)
         self._width = len(line)
 
@@ -84,6 +89,29 @@ def table(columns: Sequence[str], rows: Iterable[Row], title: str = "") -> None:
         _draw(columns, cells, title)
     else:
         _align(columns, cells, title)
+
+
+def hits_table(columns: Sequence[str], rows: Iterable[Row], texts: Sequence[str]) -> None:
+    """Rows that end with an id, each with a text: under it on a terminal, which is narrow, else as the last column."""
+    if not sys.stdout.isatty():
+        table((*columns, "text"), [(*row, text) for row, text in zip(rows, texts, strict=True)])
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console, cells = Console(), [["" if value is None else str(value) for value in row] for row in rows]
+    widths = [max(len(line[at]) for line in [list(columns), *cells]) for at in range(len(columns) - 1)]
+    room = max(_LEAST_ID, console.width - sum(widths) - 2 * len(widths))
+
+    def line(words: Sequence[str]) -> str:
+        numbers = (cell.rjust(width) for cell, width in zip(words, widths, strict=False))
+        return "  ".join([*numbers, elided(words[-1], room)])
+
+    console.print(Text(line(columns), style="bold cyan"))
+    for row, text in zip(cells, texts, strict=True):
+        console.print(Text(line(row)))
+        if text:
+            console.print(Text(f"{_INDENT}{excerpt(text, console.width - len(_INDENT) - 1)}"))
 
 
 def _draw(columns: Sequence[str], rows: list[list[str]], title: str) -> None:
@@ -138,6 +166,14 @@ def program() -> str:
         return "cherche"
     here = Path.cwd()
     return str(own.relative_to(here)) if own.is_relative_to(here) else str(own)
+
+
+def runnable(text: str) -> str:
+    """A message whose commands can be pasted in this folder: see `program`."""
+    from sidecar.cli import VERBS
+
+    run = program()
+    return text if run == "cherche" else re.sub(rf"\bcherche (?=(?:{'|'.join(VERBS)})\b)", f"{run} ", text)
 
 
 def pretty(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from sidecar.cli.options import offered
-from sidecar.cli.output import table
+from sidecar.cli.output import hits_table, table
 from sidecar.cli.session import Session, verb
 from sidecar.cli.snippet import passage_lines, snippet
 from sidecar.values.curl import curl_command
@@ -103,13 +103,13 @@ def _printer(
 
 
 def print_hits(hits: Sequence[Hit], query: str) -> None:
-    """One line per hit, with what of its text answers the query."""
+    """Each hit with what of its text answers the query."""
     reranked = any(hit.parts.maxsim is not None for hit in hits)
-    columns = ["rank", "score", "lexical", "sparse", *(["maxsim", "was"] if reranked else []), "id", "text"]
-    table(columns, [_row(hit, reranked, query) for hit in hits])
+    columns = ["rank", "score", "lexical", "sparse", *(["maxsim", "was"] if reranked else []), "id"]
+    hits_table(columns, [_row(hit, reranked) for hit in hits], [snippet(hit, query) for hit in hits])
 
 
-def _row(hit: Hit, reranked: bool, query: str) -> list[object]:
+def _row(hit: Hit, reranked: bool) -> list[object]:
     parts = hit.parts
     late: list[object] = []
     if reranked:
@@ -121,7 +121,6 @@ def _row(hit: Hit, reranked: bool, query: str) -> list[object]:
         f"{parts.sparse:.4f}",
         *late,
         hit.id,
-        snippet(hit, query),
     ]
 
 

@@ -31,7 +31,7 @@ def shadow_report(
     """
     if log is None:
         return None
-    from cherche_models.evaluate import shadow
+    from cherche_models.evaluate import clicks, shadow
 
     try:
         searches = shadow.read_shadow(log, index)
@@ -40,7 +40,7 @@ def shadow_report(
         raise invalid(str(error), step) from error
     gains = {texts[query]: row for query, row in judgements.items()}
     found = shadow.report(searches, gains, shown_is_judged=of_clicks)
-    return {**asdict(found), "win_rate": found.win_rate, "least_queries": shadow.LEAST_QUERIES}
+    return {**asdict(found), "win_rate": found.win_rate, "least_queries": clicks.LEAST_QUERIES}
 
 
 def print_shadow(report: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import click
 
 from sidecar.cli.failures import failure, resumable
 from sidecar.cli.idle import option
-from sidecar.cli.ledger import Checkpoint, Run, estimated, ledger
+from sidecar.cli.ledger import ESTIMATING, Checkpoint, Run, estimated, ledger
 from sidecar.cli.options import offered
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
@@ -165,6 +165,8 @@ class Steps:
         report = Path(f"{self.index}.upgrade.jsonl")
         settings = replace(self.settings, checkpoint=checkpoint.read() if step == "prepare" else "")
         run = Run(checkpoint, self.session.output.progress(), None)
+        if step == "prepare":
+            run.line(ESTIMATING)
         events = client.upgrade_index(
             self.index, step, self.options, shadow=self.shadow, settings=settings, replace=self.replace
         )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from sidecar.cli.ledger import Checkpoint, Run, ledger
+from sidecar.cli.ledger import ESTIMATING, Checkpoint, Run, ledger
 from sidecar.cli.output import Progress as Line
 from sidecar.errors import ChercheError, Code, invalid
-from sidecar.values.maintenance import Estimate, NotDone, Progress
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Estimate, NotDone, Progress
+
+if TYPE_CHECKING:
+    from sidecar.client.client import Client
 
 MISSING = NotDone("1", "books", invalid("broken", "mend it"))
 
@@ -71,3 +76,37 @@ def test_a_run_sums_up_its_events(tmp_path: Path) -> None:
     assert summary["documents_per_second"] == 1.5
     assert summary["report"] == str(tmp_path / "report")
     assert run.notes() == ("a sample", "slow")
+
+
+def test_progress_names_its_phase() -> None:
+    shown: list[str] = []
+
+    class Noted(Line):
+        def __call__(self, line: str) -> None:
+            shown.append(line)
+
+    run = Run(Checkpoint(Path("unused")), Noted(False), cost_per_hour=None)
+    run.take(Estimate(1_000, 800, 4, 1800.0, 2, 3))
+    run.started -= 10
+    run.take(Progress(read=500, encoded=400, paused="searches take longer"))
+    run.take(Progress(round=2, read=1_020, encoded=810))
+    assert shown[0].startswith("round 1: 500 of 1,000 read, 400 of about 800 encoded, 40/s, ")
+    assert shown[0].endswith("left — paused: searches take longer")
+    assert shown[1] == "round 2, what was written meanwhile: 810 encoded in all"
+
+
+async def test_a_run_says_that_it_estimates_before_anything_is_known(tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    class Noted(Line):
+        def __call__(self, line: str) -> None:
+            shown.append(line)
+
+    class Silent:
+        async def backfill_index(self, index: str, options: BackfillOptions) -> AsyncIterator[BackfillEvent]:
+            assert shown == [ESTIMATING]
+            yield Estimate(1, 0, 1, 0.0, 0, 0)
+
+    run = Run(Checkpoint(tmp_path / "c"), Noted(False), cost_per_hour=None)
+    assert await run.follow(cast("Client", Silent()), "books", BackfillOptions()) is None
+    assert run.estimate is not None
