@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
+from cherche_models.evaluate.shadow import Shadowed, query_key, read_shadow
 from tests.integration.plugin.cluster import Cluster
 from tests.integration.plugin.requests import ids, page, search, search_pipeline, until
 
@@ -27,3 +31,23 @@ async def test_the_users_page_is_shown_and_the_search_repeated(fed: Cluster, inl
 
     await until(is_compared)
     assert (await fed.stats())["shadow_searches"] == before["shadow_searches"] + 1
+
+
+async def test_its_line_of_the_log_is_what_tune_reads(fed: Cluster) -> None:
+    reply = await search(fed, page("car  Word film"), await search_pipeline(fed, {"rerank": True, "mode": "shadow"}))
+    nodes = await fed.send("GET", "/_nodes/settings", flat_settings="true")
+    [node] = nodes["nodes"].values()
+    log = Path(node["settings"]["path.logs"]).with_name("node.log")
+    found: list[Shadowed] = []
+
+    async def is_logged() -> bool:
+        with suppress(ValueError):  # not yet
+            found[:] = read_shadow(log, fed.index)
+        return bool(found)
+
+    await until(is_logged)
+    assert found[-1].key == query_key("car word film")
+    assert list(found[-1].shown) == ids(reply)
+    assert len(found[-1].hybrid) == len(found[-1].shown)
+    assert found[-1].rerank_status == "APPLIED"
+    assert found[-1].hybrid_ms >= 0
