@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sidecar.client.client import Client
 
 _STORED = ("encoded", "reused", "unchanged", "no_text")
+_LOOKED_AT = 1_000  # lines, for text in fields that are not encoded
+_SENTENCE = 3  # words: fewer are a name or a keyword
 _OUTCOMES = (*_STORED, "failed", "unacknowledged")
 
 
@@ -60,6 +62,8 @@ def feed(session: Session, index: str, corpus: str, failed_file: Path | None, no
             error = session.run(lambda client: run.feed(client, index, stream, refresh=not no_refresh), index=index)
     summary = run.summary(index)
     session.output.data(summary, lambda: _print(summary))
+    if run.note:
+        session.output.note(f"note: {run.note}")
     if ledger.failed:
         session.output.note(f"{ledger.failed} failed: see {failed_file}, mend them and feed again")
     if error is not None:
@@ -107,12 +111,18 @@ class Run:
         What errors call the corpus.
     waiting : dict
         Id → line number of a document that was sent and not answered yet; ids are unique in a feed.
+    fields : dict
+        Field of one of the first documents → most words that it holds in any.
+    note : str
+        What a person should know of the feed; "" where there is nothing.
     """
 
     ledger: Ledger
     progress: Progress
     name: str
     waiting: dict[str, int] = field(default_factory=dict)
+    fields: dict[str, int] = field(default_factory=dict)
+    note: str = ""
     outcomes: Counter[str] = field(default_factory=Counter)
     totals: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
@@ -128,7 +138,11 @@ class Run:
         finally:
             self.outcomes["unacknowledged"] += len(self.waiting)
             self.progress.close()
-        return self._unacknowledged() if self.waiting else None
+        if self.waiting:
+            return self._unacknowledged()
+        if self.fields and (meta := (await client.get_index(index)).meta):
+            self.note = left_out(index, [one.name for one in meta.fields], self.fields)
+        return None
 
     def _unacknowledged(self) -> ChercheError:
         count, example = len(self.waiting), next(iter(self.waiting))
@@ -143,6 +157,10 @@ class Run:
                 self._failed(item.number, item.id, item.error)
                 continue
             self.waiting[item.id] = item.number
+            if item.number <= _LOOKED_AT:
+                for name, value in json.loads(item.raw).items():
+                    if isinstance(value, str) and value.strip():
+                        self.fields[name] = max(self.fields.get(name, 0), len(value.split()))
             yield SourceDocument(item.id, item.raw, item.routing)
 
     def _answered(self, result: IngestResult) -> None:
@@ -186,6 +204,30 @@ class Run:
             "documents_per_second": round(documents / seconds, 1) if seconds else 0.0,
             "failed_file": str(self.ledger.path) if self.ledger.failed else None,
         }
+
+
+def left_out(index: str, encoded: Sequence[str], found: Mapping[str, int]) -> str:
+    """Whether text is fed past the index: a field that it encodes is in no document, and another holds a sentence.
+
+    Parameters
+    ----------
+    found : mapping of field → most words in it
+
+    >>> left_out("a", ["title", "text"], {"title": 1, "body": 9})
+    "no document has 'text', and 'body' is not encoded — run: cherche setup a --fields title,body, then feed again"
+    >>> left_out("a", ["title", "text"], {"text": 9}), left_out("a", ["text"], {"text": 9, "note": 9})
+    ('', '')
+    """
+    absent = [name for name in encoded if name not in found]
+    others = sorted(name for name, words in found.items() if words >= _SENTENCE and name not in encoded)
+    if not absent or not others or any("." in name for name in encoded):
+        return ""
+    fields = ",".join([*(name for name in encoded if name in found), *others])
+    names = f"{' and '.join(map(repr, others))} {'is' if len(others) == 1 else 'are'}"
+    return (
+        f"no document has {' or '.join(map(repr, absent))}, and {names} not encoded "
+        f"— run: cherche setup {index} --fields {fields}, then feed again"
+    )
 
 
 def _opened(corpus: str) -> IO[bytes]:

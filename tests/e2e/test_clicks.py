@@ -80,7 +80,7 @@ def reciprocal_rank(folder: Path) -> float:
     return sum(found) / len(found)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_model_learns_from_clicks_what_the_ranks_hid(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     checkpoints.masked_lm(tmp_path / "base")

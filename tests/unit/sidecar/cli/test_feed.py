@@ -191,3 +191,15 @@ def test_an_answer_that_never_came_is_no_success(command: Command, monkeypatch: 
     result = command("feed", "articles", command.write("corpus.jsonl", [GOOD, LAST]), "--json", code=1)
     assert json.loads(result.stdout)["unacknowledged"] == 1
     assert "never acknowledged, such as 'first'" in result.stderr
+
+
+def test_text_in_a_field_that_is_not_encoded_is_named_with_what_to_do(command: Command) -> None:
+    command("setup", "articles")
+    corpus = command.write("mine.jsonl", [{"id": "1", "title": "Ducks", "body": "ducks swim on the pond"}])
+    said = command("feed", "articles", corpus).stderr
+    assert "no document has 'text', and 'body' is not encoded — run: cherche setup articles --fields title,body" in said
+
+
+def test_a_field_that_some_documents_lack_is_no_mistake(articles: Command) -> None:
+    corpus = articles.write("more.jsonl", [{"_id": "9", "text": "a red car drove by", "url": "example"}])
+    assert "not encoded" not in articles("feed", "articles", corpus).stderr
