@@ -26,6 +26,7 @@ from sidecar.observe import logs, telemetry
 from sidecar.observe.metrics import BatchMetrics, Metrics
 from sidecar.pipeline import Context, PageSigner
 from sidecar.pipeline import Limits as PipelineLimits
+from sidecar.pipeline.cache import QueryCache
 from sidecar.protocols import Engine, Model
 from sidecar.rpc.server import Server
 from sidecar.services import Services
@@ -268,7 +269,14 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
     limits = settings.limits
     bounds = PipelineLimits(limits.document_bytes, limits.query_characters, limits.window)
     key = settings.secret("page_token_key").encode() or secrets.token_bytes(32)
-    context = Context(engine, registry, PageSigner(key), limits=bounds, maxsim=maxsim_on(_unless_auto(settings.device)))
+    context = Context(
+        engine,
+        registry,
+        PageSigner(key),
+        limits=bounds,
+        maxsim=maxsim_on(_unless_auto(settings.device)),
+        query_cache=QueryCache(limits.query_cache_bytes),
+    )
     return Services(context, registry, limits, metrics, settings.may_load)
 
 

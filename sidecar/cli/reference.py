@@ -20,6 +20,8 @@ PLUGIN_OPTIONS = (
     "query_mode",
     "match_set",
     "query_terms",
+    "first_terms",
+    "candidates",
     "rerank",
     "rerank_window",
     "rerank_weight",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.clicks import Clicked, read_log, save_pairs
+from sidecar.cli.first_terms import fewest_terms, measured_recall, print_recall, recall_report
 from sidecar.cli.idle import option
 from sidecar.cli.output import table
 from sidecar.cli.session import Session, verb
@@ -27,7 +28,7 @@ from sidecar.cli.trials import (
     shown_p,
 )
 from sidecar.errors import invalid, precondition
-from sidecar.values.index import IndexMeta, retuned
+from sidecar.values.index import IndexMeta, IndexOptions, retuned
 from sidecar.values.search import Hit, SearchRequest
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ _SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How to tune: a gain counts up to `p_value`; what the clicks say is saved, if `save` names a folder."""
+    """How to tune: a gain counts up to `p_value`; what the clicks say is saved, if `save` names a folder.
+
+    First terms are chosen where they keep so much `recall`.
+    """
 
     depth: int
     folds: int
@@ -50,6 +54,7 @@ class _Way:
     clicked: Clicked | None
     save: Path | None
     shadow: Path | None
+    recall: float | None = None
 
 
 @verb("tune")
@@ -76,6 +81,11 @@ class _Way:
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Of the cross-validation.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the folds.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first queries.")
+@click.option(
+    "--recall",
+    type=click.FloatRange(0, 1),
+    help="Also measure how many first terms keep this share of the best hits of all terms, and choose the fewest.",
+)
 @click.option("--dry-run", is_flag=True, help="Only report; leave the index's settings as they are.")
 def tune(
     session: Session,
@@ -89,6 +99,7 @@ def tune(
     folds: int,
     seed: int,
     limit: int | None,
+    recall: float | None,
     dry_run: bool,
 ) -> None:
     """Fit an index's sparse boost, rerank weight and window.
@@ -97,6 +108,10 @@ def tune(
     is reported is cross-validated: each query is ranked with what the queries of other folds chose.
     The choice is written into the index's settings unless that gain is nothing or less. Use queries
     that you do not measure with afterwards. Also reports the setting before with fusion rrf.
+
+    With --recall each query is also searched with 8, 12, 16 and 24 first terms: the heaviest, which find
+    candidates beside BM25 that all terms then score. The fewest that keep that share of the 100 best hits
+    of all terms are written, unless searches are no faster for it; measure on an index of its real size.
 
     With --clicks a document's gain is the excess of its clicks over those that any document gets on the
     ranks where it was shown. Documents that nobody was shown have none, so clicks favour what is in
@@ -119,7 +134,7 @@ def tune(
     else:
         raise click.UsageError("nothing is judged: give --queries and --qrels, or --clicks")
     p_value = 1.0 if clicked is None else _SIGNIFICANT
-    way = _Way(depth, folds, seed, p_value, dry_run, clicked, save, shadow)
+    way = _Way(depth, folds, seed, p_value, dry_run, clicked, save, shadow, recall)
     report = session.run(lambda client: _tuned(session, client, index, texts, judgements, way), index=index)
     session.output.data(report, lambda: _print(report))
 
@@ -159,7 +174,22 @@ async def _tuned(
         "rrf": asdict(tuning.ranks_against_sum(judged, current)),
         "judged_documents": asdict(held),
         **({"shadow": shadowed} if shadowed else {}),
+        **(await _with_first_terms(session, client, index, texts.values(), way)),
     }
+
+
+async def _with_first_terms(
+    session: Session, client: Client, index: str, texts: Iterable[str], way: _Way
+) -> dict[str, Any]:
+    """Measured with the settings that were just written; {} where nobody asked."""
+    if way.recall is None:
+        return {}
+    rows = await measured_recall(session, client, index, texts)
+    meta, chosen = (await client.get_index(index)).meta, fewest_terms(rows, way.recall)
+    written = meta is not None and meta.first_terms != chosen and not way.dry_run
+    if meta is not None and written:
+        await client.setup_index(index, IndexOptions(prune=meta.prune, first_terms=chosen), dry_run=False)
+    return {"first_terms": recall_report(rows, chosen, way.recall, written=written)}
 
 
 async def _searched(
@@ -229,3 +259,5 @@ def _print(report: Mapping[str, Any]) -> None:
         print_shadow(report["shadow"])
     said = "has the choice now" if report["written"] else "keeps what it had"
     click.echo(f"{report['index']} {said}")
+    if "first_terms" in report:
+        print_recall(report["first_terms"])

@@ -28,6 +28,8 @@ class SearchOptions(TypedDict, total=False):
     query_mode: QueryMode
     match_set: MatchSet
     query_terms: int
+    first_terms: int | None
+    candidates: int
     rerank: bool
     rerank_window: int
     rerank_weight: float | None

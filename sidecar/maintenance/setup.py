@@ -103,6 +103,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
         rerank_weight=tuned.rerank_weight if options.rerank_weight is None else options.rerank_weight,
         rerank_window=_window(options.rerank_window, context) or DEFAULT_WINDOW,
         chunks=chunks,
+        first_terms=options.first_terms or 0,
     )
 
 
@@ -128,6 +129,7 @@ def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
         sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
         rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
         rerank_window=options.rerank_window or known.rerank_window,
+        first_terms=known.first_terms if options.first_terms is None else options.first_terms,
     )
 
 

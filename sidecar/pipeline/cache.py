@@ -1,18 +1,47 @@
-"""Token codes of texts that were encoded for a rerank, kept for the next one."""
+"""What was encoded for a search, kept for the next one: token codes of texts, and queries."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
 
 from sidecar.pipeline.fingerprint import sha256_of
-from sidecar.values.model import ModelDescription
+from sidecar.values.model import Encoded, ModelDescription
 
 CACHE_BYTES = 64 << 20
+_A_QUERY = 500  # bytes of a query beside its arrays: objects, and the texts of its tokens
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
-class CodesCache:
-    """Codes by what they were made of; those not asked for longest go first.
+class _ByBytes(Generic[Key, Value]):
+    """Values with a size; of more than `limit` bytes those not asked for longest go first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Key) -> Value | None:
+        """The value, None where it is not kept."""
+        if key not in self._values:
+            return None
+        self._values.move_to_end(key)
+        return self._values[key][0]
+
+    def _keep(self, key: Key, value: Value, size: int) -> None:
+        _, before = self._values.pop(key, (None, 0))
+        self._values[key] = value, size
+        self._bytes += size - before
+        while self._bytes > self._limit:
+            _, (_, gone) = self._values.popitem(last=False)
+            self._bytes -= gone
+
+
+class CodesCache(_ByBytes[str, bytes]):
+    """Codes by what they were made of.
 
     Not keyed by identity: a caller gets codes only of a text that it brought itself.
 
@@ -29,26 +58,44 @@ class CodesCache:
     """
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self._limit = limit
-        self._codes: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
+        super().__init__(limit)
 
     @staticmethod
     def key(model: ModelDescription, lengths: Sequence[int], shares: Sequence[float], texts: Sequence[str]) -> str:
         """What decides the codes of a document given as one text per field; `lengths` is how it is cut."""
         return sha256_of([model.digest, list(lengths), list(shares), list(texts)])
 
-    def get(self, key: str) -> bytes | None:
-        """The codes, None where they are not kept."""
-        codes = self._codes.get(key)
-        if codes is not None:
-            self._codes.move_to_end(key)
-        return codes
-
     def put(self, key: str, codes: bytes) -> None:
         """Keep codes, and let others go for them."""
-        self._bytes += len(codes) - len(self._codes.pop(key, b""))
-        self._codes[key] = codes
-        while self._bytes > self._limit:
-            _, gone = self._codes.popitem(last=False)
-            self._bytes -= len(gone)
+        self._keep(key, codes, len(codes))
+
+
+QueryKey = tuple[str, str, str]
+
+
+class QueryCache(_ByBytes[QueryKey, Encoded]):
+    """Encoded queries by model and text.
+
+    Not keyed by identity: a caller gets the encoding of a text that it brought itself. What it may learn is that
+    somebody asked the same lately, from how long the answer takes; a limit of 0 keeps nothing.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes that are kept, about.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        super().__init__(limit)
+
+    @staticmethod
+    def key(model: ModelDescription, text: str) -> QueryKey:
+        """What decides the encoding of a query."""
+        return model.name, model.digest, text
+
+    def put(self, key: QueryKey, encoded: Encoded) -> None:
+        """Keep an encoded query, and let others go for it."""
+        weights, embeddings = encoded.encoding.weights, encoded.encoding.embeddings
+        arrays = () if weights is None else (weights.ids, weights.weights)
+        arrays = arrays if embeddings is None else (*arrays, embeddings.vectors)
+        self._keep(key, encoded, sum(array.nbytes for array in arrays) + 2 * len(key[-1]) + _A_QUERY)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from cherche_models import codec, scores
 from cherche_models.types import TokenEmbeddings
-from sidecar.pipeline.cache import CodesCache
+from sidecar.pipeline.cache import CodesCache, QueryCache
 from sidecar.pipeline.pages import PageSigner
 from sidecar.protocols import Encoders, Engine
 from sidecar.values import limits
@@ -57,6 +57,8 @@ class Context:
         Waits so many seconds of that clock.
     codes_cache : CodesCache
         Of texts that were encoded for a rerank; shared by all calls.
+    query_cache : QueryCache
+        Of encoded queries; shared by all calls. Keeps nothing unless told how much.
     """
 
     engine: Engine
@@ -68,6 +70,7 @@ class Context:
     maxsim: MaxSim = codec.maxsim
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     codes_cache: CodesCache = field(default_factory=CodesCache)
+    query_cache: QueryCache = field(default_factory=QueryCache)
 
     def for_caller(self, identity: Identity, timeout: float | None = None) -> Context:
         """The same context with a caller's credentials and the time the caller has."""

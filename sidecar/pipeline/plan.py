@@ -11,6 +11,8 @@ from sidecar.pipeline.fingerprint import codes_encoder, sha256_of, sparse_encode
 from sidecar.pipeline.match_set import Membership, decide
 from sidecar.pipeline.membership import check_body, check_fusion, is_sorted
 from sidecar.pipeline.pages import Page
+from sidecar.pipeline.phases import ONE_PHASE, Phases
+from sidecar.pipeline.phases import decide as decide_phases
 from sidecar.pipeline.query import check, check_text
 from sidecar.protocols import Encoder
 from sidecar.values.index import DEFAULT_FIELDS, NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
@@ -57,6 +59,8 @@ class Plan:
         The late-interaction model that the query's tokens are encoded for: to rerank, to find passages, or both.
     unread : str
         Why there is none, though passages are asked for.
+    phases : Phases
+        Whether few terms find candidates that all of them score.
     """
 
     meta: IndexMeta
@@ -77,6 +81,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     reader: Encoder | None = None
     unread: str = ""
+    phases: Phases = ONE_PHASE
 
     @property
     def is_windowed(self) -> bool:
@@ -142,14 +147,29 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
         )
     meta = stored or _bare_meta(request)
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
-    query_hash = order_hash(request, meta, boost)
-    page = _read_page(request, query_hash, _fingerprint(groups, meta), context)
+    page = _read_page(request, _fingerprint(groups, meta), context)
     # From the token where there is one: all pages of a search are ranked with the same window and weight.
     limit, warnings = _limit(request, groups, meta, context)
     window = page.window if page else min(request.rerank_window or meta.rerank_window, limit)
     offset = page.offset if page else 0
-    _check_depth(request, offset + request.size, limit, context)
+    deepest = offset + request.size
     membership = _membership(request, groups, meta)
+    phases = decide_phases(
+        request,
+        meta,
+        membership,
+        window=window if request.rerank else 0,
+        deepest=deepest,
+        several=len({_encoding(group.meta) for group in groups if group.meta is not None}) > 1,
+    )
+    query_hash = order_hash(request, meta, boost, phases)
+    if page is not None and page.query != query_hash:
+        raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
+    _check_depth(request, deepest, limit, context)
+    if phases.terms:
+        limit = min(limit, phases.candidates)
+    elif phases.reason and request.first_terms:
+        warnings = (*warnings, f"all terms found hits, not the {request.first_terms} heaviest: {phases.reason}")
     check(replace(request, text=membership.text), context)
     check_text(request, membership.text)
     is_expanded = request.mode != "bm25" and membership.match_set != "none"
@@ -185,6 +205,7 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
         warnings,
         reader,
         unread.reason if unread else "",
+        phases,
     )
 
 
@@ -322,30 +343,31 @@ def _weight(request: SearchRequest, stored: IndexMeta | None, reranker: Encoder 
     return reranker.info.rerank_weight if reranker is not None else 0.0
 
 
-def order_hash(request: SearchRequest, meta: IndexMeta, boost: float) -> str:
+def order_hash(request: SearchRequest, meta: IndexMeta, boost: float, phases: Phases = ONE_PHASE) -> str:
     """Of every option that changes the order of hits, for a page token.
 
     Parameters
     ----------
     boost : float
         The sparse boost that the search uses.
+    phases : Phases
+        Those that it has.
     """
     # As they are used, not as they were requested: defaults of the index may change between two pages.
     resolved = {"sparse_boost": boost, "fields": [[field.name, field.boost] for field in meta.fields]}
     # By name and without defaults, so that sidecars of a release that has more options continue searches of this one's.
     rows = [row for row in options(SearchRequest).values() if not row.keeps_order]
     given = {row.name: getattr(request, row.name) for row in rows if getattr(request, row.name) != row.default}
-    return sha256_of({**given, **resolved})
+    two = {"first_terms": phases.terms, "candidates": phases.candidates} if phases.terms else {}
+    return sha256_of({**given, **resolved, **two})
 
 
-def _read_page(request: SearchRequest, query_hash: str, fingerprint: str, context: Context) -> Page | None:
+def _read_page(request: SearchRequest, fingerprint: str, context: Context) -> Page | None:
     if not request.page_token:
         return None
     page = context.signer.read(request.page_token)
     if page.fingerprint != fingerprint:
         raise precondition("the page token expired: the index was set up anew since", "search again without it")
-    if page.query != query_hash:
-        raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
     return page
 
 

@@ -243,9 +243,13 @@ def _chosen(weights: TermWeights, request: SearchRequest) -> TermWeights:
 
 
 async def _encode_one(encoder: Encoder, text: str, context: Context) -> Encoded:
+    key = context.query_cache.key(encoder.info, text)
+    if (kept := context.query_cache.get(key)) is not None:
+        return kept
     [result] = await encoder.encode([text], "query", lane="query", timeout=context.remaining())
     if isinstance(result, ChercheError):
         raise result
+    context.query_cache.put(key, replace(result, tokenize=0.0, queue=0.0, encode=0.0))
     return result
 
 

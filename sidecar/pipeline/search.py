@@ -151,7 +151,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         engine_request=page.request if request.include_engine_request else None,
         warnings=(*remarks.of_search(request, planned, encoded, query, page, shown), *unread, *ended),
         query_terms=len(clauses),
-        sparse=sparse_outcome(encoded, planned.sparse, len(clauses)),
+        sparse=replace(sparse_outcome(encoded, planned.sparse, len(clauses)), first_terms=page.first_terms),
         match_set=ran.match_set,
         match_set_reason=ran.reason,
     )
@@ -249,6 +249,8 @@ def _engine_query(
         pit=planned.page.pit if planned.page else "",
         keep_pit=request.paginate,
         timeout=context.remaining(),
+        first_terms=planned.phases.terms,
+        candidates=planned.phases.candidates,
     )
 
 

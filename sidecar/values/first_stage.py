@@ -14,6 +14,7 @@ MatchSetRan = Literal["lexical", "union", "none"]
 Fusion = Literal["sum", "rrf"]
 
 FUSION_WINDOW = 100
+CANDIDATES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Query:
         Concrete indices that `clauses` are for, where there are `others`.
     others : tuple of GroupClauses
         The same query for indices of other models.
+    first_terms, candidates : int
+        In a union of more terms than `first_terms`, these and BM25 find the best so many hits of a shard, and the
+        other terms add their score to those alone. 0: all terms find hits.
     """
 
     text: str
@@ -94,6 +98,8 @@ class Query:
     timeout: float | None = None
     names: tuple[str, ...] = ()
     others: tuple[GroupClauses, ...] = ()
+    first_terms: int = 0
+    candidates: int = CANDIDATES
 
     @property
     def by_ranks(self) -> bool:
@@ -130,6 +136,7 @@ class EnginePage:
 
     `request` is the engine's: method, path, body. `clauses` counts the query's clauses that were sent, from the
     first on; None for all. `indices` are the concrete ones that hold the hits. `partial`: not every shard answered.
+    `first_terms` found the candidates that all terms scored; 0 where there was one phase.
     """
 
     hits: tuple[EngineHit, ...]
@@ -142,3 +149,4 @@ class EnginePage:
     clauses: int | None = None
     indices: tuple[str, ...] = ()
     partial: bool = False
+    first_terms: int = 0

@@ -100,6 +100,7 @@ class IndexMeta:
     rerank_window: int = DEFAULT_WINDOW
     version: int = META_VERSION
     chunks: Chunks = Chunks()
+    first_terms: int = 0
 
     def voided_by(self, new: IndexMeta) -> bool:
         """Whether what was encoded for this is wrong for `new`.
@@ -126,6 +127,7 @@ class IndexMeta:
             "codec": self.codec,
             "sparse_boost": self.sparse_boost,
             "rerank": {"weight": self.rerank_weight, "window": self.rerank_window},
+            **({"first_terms": self.first_terms} if self.first_terms else {}),
         }
 
     @classmethod
@@ -160,6 +162,7 @@ class IndexMeta:
             rerank_weight=float(data["rerank"]["weight"]),
             rerank_window=int(data["rerank"]["window"]),
             chunks=Chunks.from_json(dict(data.get("chunks", ()))),
+            first_terms=int(data.get("first_terms", 0)),
         )
 
 
@@ -271,6 +274,15 @@ class IndexOptions:
     sparse_boost: Annotated[float | None, Option("Factor of the sparse clause.", above=0, unset=_TUNED)] = None
     rerank_weight: Annotated[float | None, Option("Share of MaxSim.", least=0, most=1, unset=_TUNED)] = None
     rerank_window: Annotated[int, Option("Hits reranked.", least=1, unset=f"{DEFAULT_WINDOW}")] = 0
+    first_terms: Annotated[
+        int | None,
+        Option(
+            "Heaviest query terms that find candidates beside BM25, which all terms then score. 0: all find hits. "
+            "cherche tune measures what few would lose.",
+            least=0,
+            unset="0",
+        ),
+    ] = None
     chunks: Annotated[
         int,
         Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cherche_models.fuse import RANK_CONSTANT
 from sidecar.values.documents import Json
-from sidecar.values.first_stage import FUSION_WINDOW, Fusion, MatchSetRan, Mode
+from sidecar.values.first_stage import CANDIDATES, FUSION_WINDOW, Fusion, MatchSetRan, Mode
 from sidecar.values.index import DEFAULT_FIELDS, Fingerprint
 from sidecar.values.options import Option
 from sidecar.values.passages import Passage
@@ -88,12 +88,16 @@ class RerankOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SparseOutcome:
-    """Status of the sparse clause: terms sent, tokens of the query, and a reason for people."""
+    """Status of the sparse clause: terms sent, tokens of the query, and a reason for people.
+
+    Of the terms, the `first_terms` heaviest found the candidates which all of them scored; 0 where all did both.
+    """
 
     status: str = SparseStatus.NOT_REQUESTED
     reason: str = ""
     terms: int = 0
     tokens: int = 0
+    first_terms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,25 @@ class SearchRequest:
             "Terms kept by the query mode pruned.", least=1, tunes=True, of=_OF_WEIGHTS | {"query_mode": ("pruned",)}
         ),
     ] = 16
+    first_terms: Annotated[
+        int | None,
+        Option(
+            "Heaviest query terms that find candidates beside BM25, which all terms then score; 0: all find hits.",
+            least=0,
+            unset=_INDEX_SETTING,
+            tunes=True,
+            of=_OF_WEIGHTS,
+        ),
+    ] = None
+    candidates: Annotated[
+        int,
+        Option(
+            "Best hits of each shard that all terms score where there are first terms; the order ends there.",
+            least=1,
+            tunes=True,
+            of=_OF_WEIGHTS,
+        ),
+    ] = CANDIDATES
     rerank: Annotated[bool, Option("Reorder the window by MaxSim.")] = False
     rerank_window: Annotated[
         int, Option("Hits reranked.", least=1, unset=_INDEX_SETTING, keeps_order=_IN_TOKEN, tunes=True, of=_OF_RERANK)

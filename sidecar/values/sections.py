@@ -65,6 +65,8 @@ class Limits(Section):
     """Most items of one request."""
     query_characters: int = Field(default=limits.QUERY_CHARACTERS, ge=1)
     """Longest query text."""
+    query_cache_bytes: int = Field(default=16 << 20, ge=0)
+    """Bytes of encoded queries that are kept for those who ask the same, about 1,000; 0 keeps none."""
     window: int = Field(default=limits.DEEPEST_HIT, ge=1)
     """Deepest hit that a search may reach."""
     queue_items: int = Field(default=limits.QUEUE_ITEMS, ge=1)

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -128,13 +128,20 @@ async def feed(client: Client, documents: Sequence[tuple[str, bytes]]) -> None:
 
 
 @contextmanager
-def sidecar(url: str) -> Any:
+def sidecar(url: str) -> Iterator[str]:
     """Address of a sidecar with the shipped model, in a process of its own."""
+    with served(url) as (address, _):
+        yield address
+
+
+@contextmanager
+def served(url: str) -> Iterator[tuple[str, int]]:
+    """Address and id of such a process."""
     [port] = free_ports(1)
     command = [sys.executable, "-m", "sidecar.cli", "serve", "--url", url, "--port", str(port), "--metrics-port", "-1"]
     process = subprocess.Popen(command, env={**os.environ, "CHERCHE_LOG_LEVEL": "error"})
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait()

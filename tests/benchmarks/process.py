@@ -120,8 +120,7 @@ class Process:
 
     def cpu(self) -> float:
         """Seconds of CPU so far, of all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self.pid)
 
     async def reading(self) -> Reading:
         """What it holds now; for `WATCHED`."""
@@ -141,6 +140,12 @@ class Process:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has had, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _serving(client: Client) -> bool:

@@ -27,6 +27,7 @@ from tests.benchmarks import (
     dist,
     faults,
     first_stage,
+    flow,
     fuzz,
     life,
     memory,
@@ -255,6 +256,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "plugin": plugin.prove,
     "plugin_latency": plugin_latency.prove,
     "first_stage": first_stage.measure,
+    "flow": flow.measure,
 }
 
 

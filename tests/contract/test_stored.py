@@ -83,6 +83,12 @@ def layout() -> dict[str, Any]:
         return {"layout": db.execute("PRAGMA user_version").fetchone()[0], "tables": [sql for (sql,) in found]}
 
 
+def settings(held: Any) -> dict[str, Any]:
+    """What an index's ``_meta`` says; releases whose every search had one phase did not say so."""
+    found: dict[str, Any] = plain(asdict(IndexMeta.from_json(held)))
+    return {name: value for name, value in found.items() if name != "first_terms" or value}
+
+
 def upgrades(note: Any) -> dict[str, Any]:
     """What the note of an upgrade in an index's ``_meta`` says of the name that it serves."""
     reply = {"articles-2": {"mappings": {"_meta": {"cherche": META.to_json(), mapping.UPGRADE: note}}}}
@@ -90,7 +96,7 @@ def upgrades(note: Any) -> dict[str, Any]:
 
 
 FORMS: dict[str, Form] = {
-    "_meta.cherche": Form(META.to_json, lambda held: plain(asdict(IndexMeta.from_json(held)))),
+    "_meta.cherche": Form(replace(META, first_terms=12).to_json, settings),
     "hash and state of a document": Form(
         lambda: bookkeeping.written("a1", "ok"), lambda held: plain(asdict(bookkeeping.read(held)))
     ),

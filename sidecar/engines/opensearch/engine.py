@@ -16,7 +16,7 @@ from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.incomplete import selection
 from sidecar.engines.opensearch.known import Known, key_of
-from sidecar.engines.opensearch.query import lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.query import first_terms, lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.successors import OpenSearchSuccessors
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
@@ -322,6 +322,7 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def _search(self, index: str, query: Query, clauses: Sequence[SparseClause], cut: int) -> EnginePage:
         dialect = await self._dialect()
+        query = replace(query, first_terms=first_terms(query, clauses))
         kind = await self._weights(index) if clauses else RANK_FEATURES
         pit = dialect.in_pit(query.pit) if query.pit else {}
         # A point in time names its indices itself: a name in the path is refused.
@@ -359,10 +360,8 @@ which would end up in logs — send them as an identity, or configure a service 
 
     async def _max_clauses(self) -> int:
         if self._known.max_clauses is None:
-            if not (await self._dialect()).states_max_clauses:
-                self._known.max_clauses = DEFAULT_MAX_CLAUSES
-                return DEFAULT_MAX_CLAUSES
-            settings = await lifecycle.cluster_settings(self._http)
+            is_stated = (await self._dialect()).states_max_clauses
+            settings = await lifecycle.cluster_settings(self._http) if is_stated else {}
             stated = settings.get("indices.query.bool.max_clause_count", DEFAULT_MAX_CLAUSES)
             with answers.reading("cluster"):
                 self._known.max_clauses = int(stated)

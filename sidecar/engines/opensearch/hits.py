@@ -31,6 +31,8 @@ def page(
 
     Parameters
     ----------
+    query : Query
+        As it was sent: with `first_terms` only where these found candidates.
     sparse_parts : mapping or None
         Sparse score by id, where the reply cannot hold it.
     what : str
@@ -49,7 +51,8 @@ def page(
         hits=tuple(_hit(raw, query, sparse_parts) for raw in found),
         # With track_total_hits off there is no count: what was seen is a lower bound.
         total=int(total["value"]) if counted else query.offset + len(found),
-        total_is_lower_bound=not counted or total.get("relation") != "eq",
+        # Of two phases the count is of what the first one found.
+        total_is_lower_bound=not counted or total.get("relation") != "eq" or bool(query.first_terms),
         aggregations=aggregations if isinstance(aggregations, Mapping) else None,
         pit=str(reply.get("pit_id") or ""),
         request=request,
@@ -60,6 +63,7 @@ def page(
         ),
         indices=tuple(sorted({str(raw["_index"]) for raw in found if "_index" in raw})),
         partial=bool(_mapping(reply.get("_shards")).get("failed")),
+        first_terms=query.first_terms,
     )
 
 
@@ -147,6 +151,9 @@ def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) ->
         return score, 0.0, 1.0
     if isinstance(named, Mapping) and sparse_parts is None:
         lexical, sparse = float(named.get(LEXICAL, 0.0)), float(named.get(SPARSE, 0.0))
+        if query.first_terms:
+            # The named clause has the terms of the first phase alone; those of the second are in the score.
+            return lexical, max(0.0, score - lexical), 1.0
         # Scores of named queries are those before `indices_boost` (seen in 3.8.0).
         boosted = "indices_boost" in query.body and score and lexical + sparse
         boost = score / (lexical + sparse) if boosted else 1.0

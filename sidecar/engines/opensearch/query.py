@@ -9,7 +9,7 @@ from cherche_models.lexical import TIE_BREAKER
 from sidecar.engines.opensearch import bookkeeping
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
-from sidecar.values.clauses import RANK_FEATURES, SPARSE, sparse_clause, weighted_sum
+from sidecar.values.clauses import RANK_FEATURES, SPARSE, heaviest, sparse_clause, weighted_sum
 from sidecar.values.documents import CODES, OWN_FIELDS, TERMS
 from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.search import TEXT_SLOT
@@ -50,7 +50,12 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
     if query.match_set == "none":
         body |= _as_written(query)
     else:
-        body["query"] = _first_stage(query, clauses, kind)
+        found_by, _ = heaviest(clauses, first_terms(query, clauses) or len(clauses))
+        body["query"] = _first_stage(query, found_by, kind)
+        if others := [one for one in clauses if one not in found_by]:
+            # Those that found nothing: their sum is what the first score lacks (by default the two are added).
+            rest = weighted_sum(others, query.sparse_boost, kind)
+            body["rescore"] = {"window_size": query.candidates, "query": {"rescore_query": rest}}
         if _limits_lexical(query, clauses):
             del body["min_score"]
     body["size"], body["from"] = query.size, query.offset
@@ -60,6 +65,11 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
     if query.timeout is not None:
         body.setdefault("timeout", f"{max(1, int(query.timeout * 1000))}ms")
     return body
+
+
+def first_terms(query: Query, clauses: Sequence[SparseClause]) -> int:
+    """How many clauses find candidates; 0 where all find hits."""
+    return query.first_terms if query.match_set == "union" and len(clauses) > query.first_terms else 0
 
 
 def sparse_parts_body(query: Query, clauses: Sequence[SparseClause], ids: Sequence[str]) -> dict[str, Any]:

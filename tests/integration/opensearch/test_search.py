@@ -19,6 +19,7 @@ from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.first_stage import EnginePage, GroupClauses, Mode, Query, SparseClause
 from sidecar.values.index import Fingerprint
 from tests.integration.opensearch.corpus import META, NAMES, Send, clauses_of, encoded, refused, weights_of
+from tests.integration.profiles import disjunctions, feature_of
 
 pytestmark = pytest.mark.java
 
@@ -179,23 +180,6 @@ async def test_union_adds_what_only_the_sparse_clause_finds(opensearch: OpenSear
     assert (await opensearch.search(fed, query("absent", "sparse", clauses=()))).total == 0
 
 
-def disjunctions(reply: Any) -> list[tuple[str, list[Any]]]:
-    """Index and clauses of the query that each shard ran, as its profile shows it after Lucene's rewriting."""
-    found = []
-    for shard in reply["profile"]["shards"]:
-        for search in shard["searches"]:
-            [top] = search["query"]
-            assert top["type"] == "BooleanQuery", top["description"]
-            found.append((shard["id"].split("][")[1], top["children"]))
-    return found
-
-
-def feature_of(clause: Any) -> str:
-    """Description of the one feature that a clause of a profile asks for; "" for any other clause."""
-    shown = str(clause["description"])
-    return shown if clause["type"] in ("BoostQuery", "FeatureQuery") and shown.count("FeatureQuery(") == 1 else ""
-
-
 @pytest.mark.parametrize("given_filter", [None, {"term": {"kind": "book"}}])
 async def test_term_weights_and_the_users_words_are_one_disjunction(
     opensearch: OpenSearchEngine, fed: str, send: Send, given_filter: Any
@@ -233,6 +217,32 @@ async def test_term_weights_of_several_models_are_flat_in_each_index(
             assert len(scoring) == len(own) + 1, [clause["type"] for clause in clauses]
     finally:
         await send("DELETE", f"/{other}")
+
+
+@pytest.mark.parametrize("named_scores", [True, False])
+@pytest.mark.parametrize("mode", ["hybrid", "sparse"])
+@pytest.mark.parametrize("candidates", [20, DOCUMENTS])
+async def test_candidates_of_few_terms_have_the_scores_of_all_terms(
+    opensearch: OpenSearchEngine, fed: str, mode: Mode, candidates: int, named_scores: bool
+) -> None:
+    known = await opensearch._dialect()
+    engine = OpenSearchEngine(opensearch._http, known=Known(replace(known, named_scores=named_scores)))
+    if named_scores and not known.named_scores:
+        pytest.skip(f"{known.title} {known.version} has no include_named_queries_score")
+    asked = query("word1 word2 word3", mode, sparse_boost=0.7)
+    exact = {hit.id: hit for hit in (await engine.search(fed, asked)).hits}
+    asked = replace(asked, first_terms=4, candidates=candidates, size=20)
+    page = await engine.search(fed, asked)
+    assert (page.first_terms, page.clauses, page.total_is_lower_bound) == (4, len(asked.clauses), True)
+    assert len(page.hits) == 20
+    for hit in page.hits:
+        one = exact[hit.id]
+        assert hit.score == pytest.approx(one.score, rel=1e-6)
+        # One of them is the score less the other, with its rounding.
+        assert hit.lexical == pytest.approx(one.lexical, rel=1e-6, abs=0 if named_scores else 1e-5)
+        assert hit.sparse == pytest.approx(one.sparse, rel=1e-4)
+    pages = [await engine.search(fed, replace(asked, size=5, offset=offset)) for offset in (0, 5, 10, 15)]
+    assert [hit.id for found in pages for hit in found.hits] == [hit.id for hit in page.hits]
 
 
 async def test_body_parts_pass_through(opensearch: OpenSearchEngine, fed: str) -> None:

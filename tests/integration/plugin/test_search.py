@@ -16,6 +16,7 @@ from sidecar.values.model import Kind
 from sidecar.values.search import SearchRequest
 from tests.integration.plugin.cluster import Cluster
 from tests.integration.plugin.requests import bulk, ids, ingest_pipeline, match, search, search_pipeline
+from tests.integration.profiles import disjunctions, feature_of
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(900)]  # the first builds the plugin and starts the node
 
@@ -56,6 +57,35 @@ async def test_it_ranks_as_the_sidecar_does(fed: Cluster, rerank: bool, maxsim: 
         assert ids(reply) == [hit.id for hit in wanted.hits]
         scores = [hit["_score"] for hit in reply["hits"]["hits"]]
         assert scores == pytest.approx([hit.score for hit in wanted.hits], rel=1e-5)
+
+
+async def test_term_weights_and_the_users_words_are_one_disjunction(fed: Cluster) -> None:
+    """Lucene skips documents by the sum of both only then: nested, the same search takes a multiple of the CPU."""
+    pipeline = await search_pipeline(fed, {"sparse_boost": 0.75})
+    reply = await search(fed, {"query": match("car film"), "profile": True}, pipeline)
+    assert reply["ext"]["cherche"]["match_set"] == "union"
+    ran = disjunctions(reply)
+    assert ran
+    for _, clauses in ran:
+        features = {feature_of(clause) for clause in clauses} - {""}
+        assert len(features) == 4, clauses  # both words and their synonyms
+        assert len(clauses) == len(features) + 1, clauses
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+async def test_two_phases_rank_as_the_sidecars_do(fed: Cluster, rerank: bool) -> None:
+    given = {"first_terms": 2, "candidates": DOCUMENTS}
+    pipeline = await search_pipeline(fed, {**given, "rerank": rerank, "rerank_window": 50})
+    text = "word5 word6 word7 word8"
+    reply = await search(fed, {"query": match(text), "size": 20, "track_total_hits": 1000}, pipeline)
+    wanted = await fed.server.client.search(own(fed, text, **given, rerank=rerank, rerank_window=50, size=20))
+    assert (reply["ext"]["cherche"]["first_terms"], wanted.sparse.first_terms) == (2, 2)
+    assert ids(reply) == [hit.id for hit in wanted.hits]
+    scores = [hit["_score"] for hit in reply["hits"]["hits"]]
+    assert scores == pytest.approx([hit.score for hit in wanted.hits], rel=1e-5)
+    counted = await search(fed, {"query": match(text), "track_total_hits": True}, pipeline)
+    assert "first_terms" not in counted["ext"]["cherche"]
+    assert "the request counts all hits" in counted["ext"]["cherche"]["query_reason"]
 
 
 async def test_scores_before_the_rerank_are_kept(fed: Cluster) -> None:

@@ -233,6 +233,8 @@ class SearchRequest(_message.Message):
     RANK_CONSTANT_FIELD_NUMBER: _builtins.int
     FUSION_WINDOW_FIELD_NUMBER: _builtins.int
     PASSAGES_FIELD_NUMBER: _builtins.int
+    FIRST_TERMS_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Index name."""
     text: _builtins.str
@@ -283,6 +285,13 @@ class SearchRequest(_message.Message):
     """Best passages of each hit by MaxSim of their tokens, at most 10; 0 for none. Needs a late-interaction model; where
     there are none, a warning says why.
     """
+    first_terms: _builtins.int
+    """Heaviest query terms that find candidates beside BM25, which all terms then score; 0 where all terms find hits,
+    unset for the index's setting. Not with sort, collapse, min_score, aggregations and an exact count of the search
+    body, nor where the user's clause alone decides what is a hit.
+    """
+    candidates: _builtins.int
+    """Best hits of each shard that all terms score where there are first terms; the order ends there. 0 for 1000."""
     @_builtins.property
     def source_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of _source to return; empty for all."""
@@ -317,17 +326,23 @@ class SearchRequest(_message.Message):
         rank_constant: _builtins.int = ...,
         fusion_window: _builtins.int = ...,
         passages: _builtins.int = ...,
+        first_terms: _builtins.int | None = ...,
+        candidates: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "rerank_weight", b"rerank_weight", "size", b"size", "sparse_boost", b"sparse_boost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "first_terms", b"first_terms", "rerank_weight", b"rerank_weight", "size", b"size", "sparse_boost", b"sparse_boost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "fields", b"fields", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "passages", b"passages", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "_size", b"_size", "_sparse_boost", b"_sparse_boost", "body_json", b"body_json", "candidates", b"candidates", "fields", b"fields", "first_terms", b"first_terms", "fusion", b"fusion", "fusion_window", b"fusion_window", "include_engine_request", b"include_engine_request", "index", b"index", "match_set", b"match_set", "mode", b"mode", "model", b"model", "page_token", b"page_token", "paginate", b"paginate", "passages", b"passages", "query_mode", b"query_mode", "query_terms", b"query_terms", "rank_constant", b"rank_constant", "rerank", b"rerank", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "size", b"size", "source_fields", b"source_fields", "sparse_boost", b"sparse_boost", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__first_terms: _TypeAlias = _typing.Literal["first_terms"]  # noqa: Y015
+    _WhichOneofArgType__first_terms: _TypeAlias = _typing.Literal["_first_terms", b"_first_terms"]  # noqa: Y015
     _WhichOneofReturnType__rerank_weight: _TypeAlias = _typing.Literal["rerank_weight"]  # noqa: Y015
     _WhichOneofArgType__rerank_weight: _TypeAlias = _typing.Literal["_rerank_weight", b"_rerank_weight"]  # noqa: Y015
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
     _WhichOneofReturnType__sparse_boost: _TypeAlias = _typing.Literal["sparse_boost"]  # noqa: Y015
     _WhichOneofArgType__sparse_boost: _TypeAlias = _typing.Literal["_sparse_boost", b"_sparse_boost"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_terms) -> _WhichOneofReturnType__first_terms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rerank_weight) -> _WhichOneofReturnType__rerank_weight | None: ...
     @_typing.overload
@@ -433,6 +448,7 @@ class SparseOutcome(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
+    FIRST_TERMS_FIELD_NUMBER: _builtins.int
     status: Global___SparseStatus.ValueType
     """Status code."""
     reason: _builtins.str
@@ -441,6 +457,8 @@ class SparseOutcome(_message.Message):
     """Terms that were sent."""
     tokens: _builtins.int
     """Tokens that the query has, special tokens included."""
+    first_terms: _builtins.int
+    """Heaviest of the terms, which found the candidates that all of them scored; 0 where all terms found hits."""
     def __init__(
         self,
         *,
@@ -448,10 +466,11 @@ class SparseOutcome(_message.Message):
         reason: _builtins.str = ...,
         terms: _builtins.int = ...,
         tokens: _builtins.int = ...,
+        first_terms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "status", b"status", "terms", b"terms", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_terms", b"first_terms", "reason", b"reason", "status", b"status", "terms", b"terms", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

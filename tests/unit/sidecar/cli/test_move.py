@@ -24,6 +24,7 @@ META = IndexMeta(
     sparse_boost=0.5,
     rerank_weight=0.2,
     rerank_window=50,
+    first_terms=12,
     chunks=Chunks(4, 8, "max"),
 )
 
@@ -75,6 +76,7 @@ def test_what_the_index_was_tuned_to_stays() -> None:
     )
     assert (options.max_length, options.chunks, options.chunk_overlap, options.chunk_pooling) == (128, 4, 8, "max")
     assert (options.sparse_boost, options.rerank_weight, options.rerank_window) == (0.5, 0.2, 50)
+    assert options.first_terms == 12
     assert options_of(None, "other").fields == ()
 
 

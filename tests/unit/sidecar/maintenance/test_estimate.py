@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance.estimate import estimate, peak_bytes, sample_texts
+from sidecar.maintenance.estimate import UNMERGED, estimate, peak_bytes, sample_texts
 from sidecar.values.index import IndexGroup
 from sidecar.values.maintenance import Estimate, Room
 from tests.unit.sidecar.maintenance.fakes import INDEX, FileWorld, last
@@ -66,7 +66,8 @@ async def test_probes_are_beginnings_of_texts_that_hold_something(file_world: Fi
     assert await sample_texts(INDEX, meta, file_world.context) == ["title 0 one two three four"]
 
 
-def test_documents_that_are_written_anew_take_twice_their_room() -> None:
+def test_documents_that_are_written_anew_take_twice_their_room_and_what_is_added_more() -> None:
     room = Room(free=0, store=1000, copies=1)
     assert peak_bytes(0, 10, 5.0, room) == 0
-    assert peak_bytes(10, 10, 5.0, room) == 2 * 10 * 105
+    assert peak_bytes(10, 10, 5.0, room) == 10 * (2 * 100 + UNMERGED * 5)
+    assert peak_bytes(10, 10, 5.0, Room(free=0, store=2000, copies=2)) == 2 * peak_bytes(10, 10, 5.0, room)

@@ -165,7 +165,11 @@ async def test_a_second_setup_keeps_what_is_not_said(world: Any) -> None:
     before = world.engine.metas[world.index]
     await run(world)
     assert world.engine.metas[world.index] == before
-    await run(world, rerank_window=30)
+    await run(world, rerank_window=30, first_terms=12)
+    assert world.engine.metas[world.index] == replace(before, rerank_window=30, first_terms=12)
+    await run(world, rerank_weight=0.5)
+    assert world.engine.metas[world.index] == replace(before, rerank_window=30, rerank_weight=0.5, first_terms=12)
+    await run(world, first_terms=0, rerank_weight=0.75)
     assert world.engine.metas[world.index] == replace(before, rerank_window=30)
 
 
@@ -272,6 +276,7 @@ CHANGES = {
     "sparse_boost": 0.7,
     "rerank_weight": 0.1,
     "rerank_window": 50,
+    "first_terms": 12,
 }
 
 

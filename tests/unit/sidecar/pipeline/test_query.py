@@ -10,6 +10,7 @@ import pytest
 
 from cherche_models.types import TermWeights
 from sidecar.errors import Code
+from sidecar.pipeline.cache import QueryCache
 from sidecar.testing import FakeModel
 from tests.unit.sidecar.pipeline.searching import WORDS, ask, filled, refused
 
@@ -23,6 +24,16 @@ async def test_broken_query_weights_are_no_search(ready: Any, monkeypatch: pytes
     error = await refused(ready, text="notanumber")
     assert error.code is Code.INTERNAL
     assert "gave NaN or infinite weights for this query" in error.reason
+
+
+async def test_who_asks_the_same_again_waits_for_no_model(ready: Any) -> None:
+    world = ready.with_context(query_cache=QueryCache(limit=100_000))
+    first, again = await ask(world, rerank=True), await ask(world, rerank=True)
+    assert len(ready.encoder.calls) == 1
+    assert [(hit.id, hit.score) for hit in again.hits] == [(hit.id, hit.score) for hit in first.hits]
+    assert (again.timings.tokenize, again.timings.queue, again.timings.encode) == (0.0, 0.0, 0.0)
+    await ask(world, text="common four", rerank=True)
+    assert len(ready.encoder.calls) == 2
 
 
 async def test_query_modes(ready: Any) -> None:

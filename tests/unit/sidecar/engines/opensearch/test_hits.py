@@ -73,6 +73,17 @@ def test_a_score_is_the_sum_of_its_parts(raw: Any, mode: Any, sparse_parts: Any,
     assert (hit.score, hit.lexical, hit.sparse) == parts
 
 
+def test_of_two_phases_the_named_clause_has_a_part_of_the_terms_and_the_score_has_all() -> None:
+    hits = [
+        {"_id": "a", "_score": 4.0, "matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.0}},
+        {"_id": "b", "_score": 3.0, "matched_queries": {"cherche_lexical": 3.0000002}},
+    ]
+    reply = {"hits": {"hits": hits, "total": {"value": 2, "relation": "eq"}}}
+    found = page(reply, Query("x", "hybrid", (), first_terms=8), request={})
+    assert [(hit.score, hit.lexical, hit.sparse) for hit in found.hits] == [(4.0, 1.5, 2.5), (3.0, 3.0000002, 0.0)]
+    assert (found.first_terms, found.total, found.total_is_lower_bound) == (8, 2, True)
+
+
 def test_the_boost_of_an_index_is_in_both_parts() -> None:
     raw = {"_id": "a", "_score": 12.0, "matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.5}}
     reply = {"hits": {"hits": [raw, {**raw, "_score": None}, {**raw, "_score": 4.0}]}}

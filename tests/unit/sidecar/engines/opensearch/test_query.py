@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.engines.opensearch import bookkeeping
-from sidecar.engines.opensearch.query import fill_slots, lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.query import fill_slots, first_terms, lexical_reserve, search_body, sparse_parts_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.first_stage import Query, SparseClause
@@ -52,6 +52,26 @@ def test_one_mode_has_one_clause() -> None:
     assert stage(replace(QUERY, mode="sparse")) == {"must": [SPARSE]}
     assert stage(replace(QUERY, clauses=())) == {"must": [LEXICAL]}
     assert stage(replace(QUERY, mode="sparse", clauses=())) == {"must": [{"match_none": {}}]}
+
+
+def test_the_heaviest_terms_find_candidates_and_the_others_add_to_their_scores() -> None:
+    body = search_body(replace(QUERY, first_terms=1, candidates=500), CLAUSES)
+    heavy, light = SPARSE["bool"]["should"]
+    first = {"bool": {"should": [heavy], "_name": "cherche_sparse"}}
+    assert body["query"]["bool"] == {"should": [LEXICAL, first], "minimum_should_match": 1}
+    assert body["rescore"] == {"window_size": 500, "query": {"rescore_query": {"bool": {"should": [light]}}}}
+
+
+def test_two_phases_are_of_the_weights_whatever_the_order_of_the_clauses() -> None:
+    body = search_body(replace(QUERY, first_terms=1), CLAUSES[::-1])
+    assert body["query"]["bool"]["should"][1]["bool"]["should"] == SPARSE["bool"]["should"][:1]
+
+
+@pytest.mark.parametrize("changed", [{"first_terms": 2}, {"first_terms": 1, "match_set": "lexical"}])
+def test_one_phase_where_a_second_has_nothing_to_do_or_the_query_alone_decides(changed: dict[str, Any]) -> None:
+    query = replace(QUERY, **changed)
+    assert search_body(query, CLAUSES) == search_body(replace(query, first_terms=0), CLAUSES)
+    assert first_terms(query, CLAUSES) == 0
 
 
 @pytest.mark.parametrize("given_filter", [{"term": {"a": 1}}, [{"term": {"a": 1}}, {"exists": {"field": "b"}}]])

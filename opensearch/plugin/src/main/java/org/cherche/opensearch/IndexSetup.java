@@ -31,6 +31,7 @@ import org.opensearch.core.common.bytes.BytesReference;
  * @param hasCodes whether documents have token codes
  * @param isLean whether weights and codes stay out of {@code _source}, so that every partial update loses them
  * @param mapped those of our fields that the mapping has
+ * @param firstTerms default number of terms that find candidates; 0 where all terms find hits
  */
 record IndexSetup(
     ByteString json,
@@ -40,7 +41,8 @@ record IndexSetup(
     String codec,
     boolean hasCodes,
     boolean isLean,
-    Set<String> mapped
+    Set<String> mapped,
+    int firstTerms
 ) {
 
     static final String WEIGHTS = "cherche_weights";
@@ -61,8 +63,8 @@ record IndexSetup(
     private record Version(String uuid, long mapping) {}
 
     private static final Cache<Version, IndexSetup> CACHE = CacheBuilder.<Version, IndexSetup>builder().setMaximumWeight(1_000).build();
-    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of());
-    private static final IndexSetup UNREADABLE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of());
+    private static final IndexSetup NONE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of(), 0);
+    private static final IndexSetup UNREADABLE = new IndexSetup(ByteString.EMPTY, List.of(), 0, 0, "", false, false, Set.of(), 0);
     private static final Logger LOG = LogManager.getLogger(IndexSetup.class);
 
     /** The setup of an index; null where it is not set up, or its {@code _meta.cherche} cannot be read. */
@@ -138,7 +140,8 @@ record IndexSetup(
             String.valueOf(meta.get("codec")),
             hasCodes,
             isLean,
-            mapped
+            mapped,
+            meta.get("first_terms") instanceof Number terms ? terms.intValue() : 0
         );
     }
 

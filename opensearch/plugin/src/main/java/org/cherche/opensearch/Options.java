@@ -20,6 +20,9 @@ import java.util.stream.Stream;
  * @param matchSet which clauses decide the hits
  * @param queryMode how the text is expanded into term weights
  * @param queryTerms number of terms that query mode pruned keeps; 0 for the sidecar's default
+ * @param firstTerms number of heaviest terms that find candidates, which all terms then score; 0 where all terms find hits,
+ *     null for the index's setting
+ * @param candidates hits of a shard that all terms score where there are first terms
  * @param sparseBoost factor of the sparse clause; null for the index's setting
  * @param rerank whether the whole window is fetched for cherche_rerank, which reduces it to the page
  * @param window number of hits to rerank; 0 for the index's setting
@@ -33,6 +36,8 @@ record Options(
     MatchSet matchSet,
     QueryMode queryMode,
     int queryTerms,
+    Integer firstTerms,
+    int candidates,
     Double sparseBoost,
     boolean rerank,
     int window,
@@ -40,8 +45,23 @@ record Options(
     Scorer maxsim
 ) {
 
-    static final Options DEFAULTS =
-        new Options(null, Mode.ON, 1.0, MatchSet.AUTO, QueryMode.QUERY_MODE_FULL, 0, null, false, 0, null, Scorer.SHARDS);
+    static final Options DEFAULTS = new Options(
+        null,
+        Mode.ON,
+        1.0,
+        MatchSet.AUTO,
+        QueryMode.QUERY_MODE_FULL,
+        0,
+        null,
+        Phases.CANDIDATES,
+        null,
+        false,
+        0,
+        null,
+        Scorer.SHARDS
+    );
+    /** As {@code index.max_rescore_window} is by default. */
+    private static final int MAX_CANDIDATES = 10_000;
     static final int MAX_WINDOW = 1_000;
     private static final List<QueryMode> QUERY_MODES =
         List.of(QueryMode.QUERY_MODE_FULL, QueryMode.QUERY_MODE_PRUNED, QueryMode.QUERY_MODE_DOC_ONLY);
@@ -52,6 +72,8 @@ record Options(
         "match_set",
         "query_mode",
         "query_terms",
+        "first_terms",
+        "candidates",
         "sparse_boost",
         "rerank",
         "rerank_window",
@@ -90,6 +112,8 @@ record Options(
             take(values, "match_set", matchSet, value -> named(value, List.of(MatchSet.values()), "")),
             take(values, "query_mode", queryMode, value -> named(value, QUERY_MODES, "QUERY_MODE_")),
             take(values, "query_terms", queryTerms, value -> whole(value, 1024)),
+            take(values, "first_terms", firstTerms, value -> whole(value, 1024)),
+            take(values, "candidates", candidates, value -> (int) within(whole(value, MAX_CANDIDATES), 1, MAX_CANDIDATES)),
             take(values, "sparse_boost", sparseBoost, value -> within(number(value), Double.MIN_NORMAL, 1e9)),
             take(values, "rerank", rerank, Options::flag),
             take(values, "rerank_window", window, value -> whole(value, MAX_WINDOW)),

@@ -23,6 +23,7 @@ import org.opensearch.index.query.AbstractQueryBuilder;
 import org.opensearch.index.query.QueryBuilder;
 import org.opensearch.search.SearchExtBuilder;
 import org.opensearch.search.builder.SearchSourceBuilder;
+import org.opensearch.search.rescore.QueryRescorerBuilder;
 
 /** Makes a search hybrid and requests what its rerank needs. Any failure leaves the search as the user wrote it. */
 final class QueryRewriter {
@@ -233,7 +234,17 @@ final class QueryRewriter {
                 : String.join("; ", response.getWarningsList());
             boolean union = state.membership.isUnion();
             QueryBuilder users = union || source.minScore() == null ? source.query() : FirstStage.withMinScore(source);
-            source.query(FirstStage.hybrid(users, parse(response), union));
+            Phases phases = phases(state, source);
+            Phases.Halves halves = phases.split(parse(response));
+            source.query(FirstStage.hybrid(users, halves.first(), union));
+            if (halves.others() != null) {
+                // Both scores are added, as the score mode is by default.
+                source.addRescorer(new QueryRescorerBuilder(halves.others()).windowSize(phases.candidates()));
+                state.firstTerms = phases.terms();
+            } else if (state.options.firstTerms() != null && !phases.reason().isEmpty()) {
+                String said = "all terms found hits, not only the heaviest: " + phases.reason();
+                state.queryReason = state.queryReason.isEmpty() ? said : state.queryReason + "; " + said;
+            }
         }
         node.stats().one(SearchState.REWRITTEN.equals(state.queryStatus) ? Count.QUERIES_REWRITTEN : Count.QUERIES_UNTOUCHED);
         if (state.window == 0) {
@@ -253,6 +264,12 @@ final class QueryRewriter {
         } else {
             source.docValueField(IndexSetup.CODES);
         }
+    }
+
+    private static Phases phases(SearchState state, SearchSourceBuilder source) {
+        Integer wanted = state.options.firstTerms();
+        int terms = wanted == null ? state.setup.firstTerms() : wanted;
+        return Phases.decide(source, state.membership, terms, state.options.candidates(), state.window, state.from, state.size);
     }
 
     /** Rerank status of a query without embeddings; older sidecars send only the reason. */

@@ -35,6 +35,8 @@ final class SearchState {
     String rerankStatus;
     String rerankReason = "";
     int terms;
+    /** Of them those that found candidates; 0 where all found hits. */
+    int firstTerms;
     boolean shrunk;
     /** The least {@code index.max_result_window} of the indices. */
     int maxWindow = Integer.MAX_VALUE;
@@ -101,6 +103,9 @@ final class SearchState {
             map.put("query_reason", queryReason);
         }
         map.put("query_terms", terms);
+        if (firstTerms > 0) {
+            map.put("first_terms", firstTerms);
+        }
         if (membership != null) {
             // Without a sparse clause the user's query decides, whatever was planned.
             boolean isAsPlanned = REWRITTEN.equals(queryStatus) || !membership.isRewritten();

@@ -39,7 +39,7 @@ class OptionsTests {
         Options.DEFAULTS.override(config);
         assertEquals(Map.of("other", 1), config);
         var error = assertThrows(IllegalArgumentException.class, () -> of(Map.of("other", 1)));
-        assertTrue(error.getMessage().startsWith("ext.cherche has unknown keys [other]; known are [match_set, "), error.getMessage());
+        assertTrue(error.getMessage().startsWith("ext.cherche has unknown keys [other]; known are [candidates, "), error.getMessage());
     }
 
     @ParameterizedTest
@@ -56,6 +56,10 @@ class OptionsTests {
         "sample, 2",
         "query_terms, many",
         "query_terms, 2.7",
+        "first_terms, -1",
+        "first_terms, 1025",
+        "candidates, 0",
+        "candidates, 10001",
         "rerank_window, 2.9",
         "query_mode, unspecified",
     })

@@ -34,6 +34,7 @@ import org.opensearch.index.query.TermQueryBuilder;
 import org.opensearch.script.Script;
 import org.opensearch.search.builder.SearchSourceBuilder;
 import org.opensearch.search.fetch.subphase.FieldAndFormat;
+import org.opensearch.search.rescore.QueryRescorerBuilder;
 
 class QueryRewriterTests {
 
@@ -104,6 +105,32 @@ class QueryRewriterTests {
         var users = ((BoolQueryBuilder) lexical.source().query()).must().get(0);
         assertEquals(QueryBuilders.functionScoreQuery(match()).setMinScore(2), users);
         assertTrue(lexical.source().minScore() < 0);
+    }
+
+    @Test
+    void fewTermsFindCandidatesThatAllTermsScore() throws Exception {
+        String heavy = "{\"term\": {\"sparse\": {\"value\": \"heavy\", \"boost\": 2.0}}}";
+        String light = heavy.replace("heavy", "light").replace("2.0", "1.0");
+        String both = "{\"bool\": {\"should\": [" + heavy + ", " + light + "]}}";
+        test.prepareQuery = request -> prepared().setClauseJson(ByteString.copyFromUtf8(both)).setTerms(2).build();
+        SearchRequest request = request("books");
+        SearchState state = rewrite(request, Map.of("first_terms", 1, "candidates", 200));
+        var first = QueryBuilders.boolQuery().should(QueryBuilders.termQuery("sparse", "heavy").boost(2));
+        var others = QueryBuilders.boolQuery().should(QueryBuilders.termQuery("sparse", "light"));
+        assertEquals(List.of(match(), first), ((BoolQueryBuilder) request.source().query()).should());
+        assertEquals(List.of(new QueryRescorerBuilder(others).windowSize(200)), request.source().rescores());
+        assertEquals(List.of(2, 1, ""), List.of(state.terms, state.firstTerms, state.queryReason));
+        assertEquals(1, state.toMap().get("first_terms"));
+
+        SearchRequest counted = request("books");
+        counted.source().trackTotalHits(true);
+        SearchState one = rewrite(counted, Map.of("first_terms", 1));
+        assertNull(counted.source().rescores());
+        assertEquals("all terms found hits, not only the heaviest: the request counts all hits", one.queryReason);
+        assertFalse(one.toMap().containsKey("first_terms"));
+        SearchRequest usual = request("books");
+        assertEquals("", rewrite(usual, Map.of()).queryReason);
+        assertNull(usual.source().rescores(), "an index that does not ask for it");
     }
 
     @Test

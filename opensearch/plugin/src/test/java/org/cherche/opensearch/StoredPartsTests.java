@@ -57,7 +57,7 @@ class StoredPartsTests {
         IndexSetup setup = test.node.setupForWriting("books");
         var whole = new StoredParts("h", ByteString.copyFromUtf8("t"), ByteString.copyFromUtf8("c"));
         assertEquals(Map.of("whole", whole), read(setup, "whole", "no hash", "no terms", "no codes"));
-        var codeless = new IndexSetup(setup.json(), setup.fields(), 10, 0.5, "int8", false, false, Set.of());
+        var codeless = new IndexSetup(setup.json(), setup.fields(), 10, 0.5, "int8", false, false, Set.of(), 0);
         assertEquals(Map.of("no codes", new StoredParts("h", whole.terms(), ByteString.EMPTY)), read(codeless, "whole", "no codes"));
     }
 

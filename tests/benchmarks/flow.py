@@ -1,0 +1,252 @@
+"""The whole flow through a sidecar beside BM25 asked directly: ``make prove SECTION=flow``.
+
+One node with the mixed documents of `first_stage`, each with token codes of the first of its two, and one sidecar
+with the shipped model, in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
+
+- ``bm25``: the user's own match, ten hits, sent to the node
+- ``bm25 by sidecar``: the same through the sidecar
+- ``hybrid``: BM25 and all term weights, ten hits
+- ``hybrid, 12 first terms``: the same in two phases
+- ``hybrid + rerank``: and MaxSim over the best 100 hits
+- ``hybrid, 12 first terms + rerank``
+
+The CPU is that of the node's process and that of the sidecar's, divided by the searches. The clients run on the same
+cores. ``FLOW_DOCUMENTS`` is another size; ``python -m tests.benchmarks.flow --documents N`` prints the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cherche_models import codec, hub
+from cherche_models.types import TermWeights
+from sidecar.client.client import Client
+from sidecar.engines.opensearch import OpenSearchEngine
+from sidecar.engines.opensearch.http import Request
+from sidecar.engines.opensearch.query import search_body
+from sidecar.pipeline.text import content_hash
+from sidecar.values.documents import StoredDocument
+from sidecar.values.first_stage import Query
+from sidecar.values.index import IndexMeta, IndexOptions, TextField
+from sidecar.values.search import SearchRequest
+from tests.benchmarks.first_stage import Corpus, cpu
+from tests.benchmarks.plugin import ready, served
+from tests.benchmarks.process import cpu_of
+
+INDEX = "flow"
+DOCUMENTS = int(os.environ.get("FLOW_DOCUMENTS", "20000"))
+SECONDS, ROUNDS = 5.0, 2
+CLIENTS = (1, 8, 32)
+FIELDS = (TextField("text"),)
+DIRECT = "bm25"
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "bm25 by sidecar": {"mode": "bm25"},
+    "hybrid": {"mode": "hybrid"},
+    "hybrid, 12 first terms": {"mode": "hybrid", "first_terms": 12},
+    "hybrid + rerank": {"mode": "hybrid", "rerank": True},
+    "hybrid, 12 first terms + rerank": {"mode": "hybrid", "first_terms": 12, "rerank": True},
+}
+_WRITE, _BATCH = 500, 32
+_POLL = 0.2  # seconds
+Search = Callable[[str], Awaitable[None]]
+
+
+def codes(texts: Sequence[str]) -> list[bytes]:
+    """Token codes of each text, as the index stores them."""
+    model = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu")
+    found: dict[int, bytes] = {}
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    for start in range(0, len(order), _BATCH):
+        places = order[start : start + _BATCH]
+        for place, one in zip(places, model.encode([texts[place] for place in places], "document"), strict=True):
+            assert one.embeddings is not None
+            found[place] = codec.pack_codes(one.embeddings)
+    return [found[place] for place in range(len(texts))]
+
+
+def documents(corpus: Corpus, meta: IndexMeta, count: int) -> Iterator[StoredDocument]:
+    """Mixed documents with what an encoder would have stored beside them."""
+    stored = codes(corpus.texts)
+    for number, mixed in enumerate(corpus.mixed(count)):
+        weights = TermWeights.from_pairs(sorted(mixed.weights.items()))
+        yield StoredDocument(
+            str(number),
+            {"text": mixed.text},
+            content_hash([mixed.text], meta.fields, meta.fingerprint),
+            "ok",
+            features=corpus.features(mixed.weights),
+            terms=codec.pack_terms(weights),
+            codes=stored[mixed.first],
+        )
+
+
+async def fill(engine: OpenSearchEngine, client: Client, corpus: Corpus, count: int) -> dict[str, Any]:
+    """One shard, one segment; bytes on disk before, at most during, and after that merge."""
+    send = partial(_send, engine)
+    settings = {"number_of_shards": 1, "number_of_replicas": 0, "store.stats_refresh_interval": "0s"}
+    await send("PUT", f"/{INDEX}", {"settings": settings})
+    await client.setup_index(INDEX, IndexOptions(fields=FIELDS))
+    meta = await engine.meta(INDEX)
+    assert meta is not None
+    started, waiting = time.perf_counter(), list[StoredDocument]()
+    for number, document in enumerate(documents(corpus, meta, count), start=1):
+        waiting.append(document)
+        if number % _WRITE == 0 or number == count:
+            failed = [result.error for result in await engine.write(INDEX, waiting) if result.error is not None]
+            if failed:
+                raise failed[0]
+            waiting = []
+    indexed = time.perf_counter() - started
+    await send("POST", f"/{INDEX}/_flush")
+    sizes = [await _bytes(send)]
+    merge = asyncio.create_task(send("POST", f"/{INDEX}/_forcemerge", max_num_segments="1"))
+    while not merge.done():
+        sizes.append(await _bytes(send))
+        await asyncio.sleep(_POLL)
+    await merge
+    await send("POST", f"/{INDEX}/_flush")
+    await send("POST", f"/{INDEX}/_refresh")
+    merged = await _bytes(send)
+    return {
+        "documents": count,
+        "bytes": merged,
+        "bytes_before_the_merge": sizes[0],
+        "bytes_at_most_during_it": max(sizes),
+        "seconds_to_index": round(indexed, 1),
+    }
+
+
+async def _bytes(send: Callable[..., Awaitable[Any]]) -> int:
+    stats = await send("GET", f"/{INDEX}/_stats/store")
+    return int(stats["_all"]["primaries"]["store"]["size_in_bytes"])
+
+
+async def _send(engine: OpenSearchEngine, method: str, path: str, body: Any = None, **params: str) -> Any:
+    return await engine._http.send(Request(method, path, body, params), what="benchmark")
+
+
+def searches(engine: OpenSearchEngine, client: Client) -> dict[str, Search]:
+    """Each way, as a call that searches for a text."""
+
+    async def direct(text: str) -> None:
+        body = search_body(Query(text, "bm25", FIELDS), ())
+        reply = await _send(engine, "POST", f"/{INDEX}/_search", body)
+        assert reply["hits"]["hits"]
+
+    async def through(given: Mapping[str, Any], text: str) -> None:
+        result = await client.search(SearchRequest(INDEX, text, **given))
+        assert result.hits
+        assert result.rerank.status == ("APPLIED" if given.get("rerank") else "NOT_REQUESTED")
+        assert not given.get("first_terms") or result.sparse.first_terms or result.sparse.terms <= given["first_terms"]
+
+    return {DIRECT: direct, **{way: partial(through, given) for way, given in WAYS.items()}}
+
+
+async def together(search: Search, texts: Sequence[str], clients: int, seconds: float) -> list[float]:
+    """Seconds of each search of so many clients at once."""
+    end, taken = time.perf_counter() + seconds, list[float]()
+
+    async def one(number: int) -> None:
+        at = number
+        while (started := time.perf_counter()) < end:
+            await search(texts[at % len(texts)])
+            taken.append(time.perf_counter() - started)
+            at += clients
+
+    await asyncio.gather(*map(one, range(clients)))
+    return taken
+
+
+class Measured:
+    """Rounds of one way with so many clients."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.seconds = self.cluster = self.sidecar = 0.0
+
+    def row(self) -> dict[str, float]:
+        """Milliseconds; CPU of a search in the cluster and in the sidecar."""
+        count = len(self.taken)
+        return {
+            "searches_per_second": round(count / self.seconds, 1),
+            **{f"p{q}_ms": round(float(np.percentile(self.taken, q)) * 1000, 1) for q in (50, 95, 99)},
+            "cluster_cpu_ms": round(self.cluster / count, 2),
+            "sidecar_cpu_ms": round(self.sidecar / count * 1000, 2),
+        }
+
+
+async def race(
+    engine: OpenSearchEngine, client: Client, pid: int, texts: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """Every number of clients, the ways in turn."""
+    ways, send = searches(engine, client), partial(_send, engine)
+    for search in ways.values():
+        await together(search, texts, 1, seconds)
+    figures: dict[str, Any] = {}
+    for clients in CLIENTS:
+        found = {way: Measured() for way in ways}
+        before = await cpu(send)
+        for _ in range(ROUNDS):
+            for way, search in ways.items():
+                one, own, began = found[way], cpu_of(pid), time.perf_counter()
+                one.taken += await together(search, texts, clients, seconds)
+                one.seconds += time.perf_counter() - began
+                one.sidecar += cpu_of(pid) - own
+                after = await cpu(send)
+                one.cluster += after - before
+                before = after
+        rows = {way: one.row() for way, one in found.items()}
+        for row in rows.values():
+            row["share_of_bm25"] = round(row["searches_per_second"] / rows[DIRECT]["searches_per_second"], 3)
+        figures[str(clients)] = rows
+    return figures
+
+
+async def _measured(url: str, address: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
+    folder = os.environ.get("CHERCHE_TEST_DATA")
+    if not folder:
+        raise SystemExit("CHERCHE_TEST_DATA is not set: it names the folder of collections in BEIR layout")
+    corpus = Corpus(Path(folder) / "scifact")
+    engine = OpenSearchEngine.connect(url, timeout=600.0)
+    try:
+        async with Client(address) as client:
+            await ready(client)
+            index = await fill(engine, client, corpus, count)
+            texts = [text for text, _ in corpus.queries]
+            return {"index": index, "clients": await race(engine, client, pid, texts, seconds)}
+    finally:
+        await engine.aclose()
+
+
+def measure(count: int = DOCUMENTS, seconds: float = SECONDS) -> dict[str, Any]:
+    """Fill a node's index, and search it in each way.
+
+    Parameters
+    ----------
+    count : int
+        Documents.
+    seconds : float
+        Of each round of a way.
+    """
+    from tests.benchmarks.prove import cluster_url
+
+    with cluster_url() as url, served(url) as (address, pid):
+        return asyncio.run(_measured(url, address, pid, count, seconds))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=DOCUMENTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    chosen = parser.parse_args()
+    print(json.dumps(measure(chosen.documents, chosen.seconds), indent=1))
