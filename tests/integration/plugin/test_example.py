@@ -55,7 +55,7 @@ async def test_its_command_fills_an_index_that_plain_searches_find_hybrid(python
     assert found["ext"]["cherche"]["query_status"] == "REWRITTEN"
     assert found["ext"]["cherche"]["rerank_status"] == "APPLIED"
     assert "shutil.rmtree" in ids(found)
-    # The second time everything is there: texts are not encoded again.
+    # The second time everything is there: only setup encodes, a sample for the size that it projects.
     encoded = len(python.model.batches)
     assert await run(python, plugin_url) == printed
-    assert len(python.model.batches) == encoded
+    assert sum(map(len, python.model.batches[encoded:])) < total / 10
