@@ -35,20 +35,34 @@ _KNOWN: dict[str, frozenset[str]] = {
     ),
     "MultiVectorMask": frozenset({"skiplist_words", "skiplist_tasks", "keep_only_token_ids"}),
     "Normalize": frozenset({"module_input_name", "module_output_name"}),
+    # Of ColBERT's configuration, what its training, index and search do, which its encodings do not depend on, too.
+    "artifact.metadata": frozenset(
+        {"query_token_id", "doc_token_id", "query_token", "doc_token", "dim", "doc_maxlen", "mask_punctuation"}
+        | {"query_maxlen", "attend_to_mask_tokens", "interaction", "similarity", "checkpoint", "triples"}
+        | {"collection", "queries", "index_name", "bsize", "accumsteps", "lr", "maxsteps", "save_every", "warmup"}
+        | {"warmup_bert", "relu", "nway", "use_ib_negatives", "reranker", "distillation_alpha", "ignore_scores"}
+        | {"model_name", "index_path", "index_bsize", "nbits", "kmeans_niters", "resume", "pool_factor", "meta"}
+        | {"clustering_mode", "protected_tokens", "ncells", "centroid_score_threshold", "ndocs", "overwrite"}
+        | {"load_index_with_mmap", "root", "experiment", "index_root", "name", "rank", "nranks", "amp", "gpus"}
+        | {"total_visible_gpus", "avoid_fork_if_possible", "schedule_free", "schedule_free_wd", "kldiv_loss"}
+        | {"kldiv_weight", "marginmse_loss", "marginmse_weight", "ib_loss_weight", "normalise_training_scores"}
+        | {"normalization_method", "quant_aware", "highest_quant_level", "lowest_quant_level"}
+    ),
+    "metadata.json": frozenset(
+        {"max_length_query", "max_length_document", "query_prefix", "document_prefix", "padding", "truncation"}
+        | {"add_special_tokens", "n_mask_tokens"}
+    ),
 }
 _SWITCHES = frozenset(
-    {
-        "do_lower_case",
-        "unpad_inputs",
-        "do_query_expansion",
-        "attend_to_expansion_tokens",
-        "bias",
-        "use_residual",
-        "frozen",
-    }
+    {"attend_to_expansion_tokens", "bias", "do_lower_case", "do_query_expansion", "frozen", "unpad_inputs"}
+    | {"use_residual", "add_special_tokens", "attend_to_mask_tokens", "mask_punctuation"}
 )
-_LENGTHS = frozenset({"max_seq_length", "query_length", "document_length"})
-_TEXTS = frozenset({"query_prefix", "document_prefix"})
+_LENGTHS = frozenset(
+    {"max_seq_length", "query_length", "document_length", "doc_maxlen", "query_maxlen"}
+    | {"max_length_query", "max_length_document"}
+)
+_COUNTS = frozenset({"n_mask_tokens"})
+_TEXTS = frozenset({"query_prefix", "document_prefix", "doc_token_id", "query_token_id"})
 _LISTS = frozenset({"skiplist_words"})
 # Of config.json: of how it was made or is run, or of heads that are not used here.
 _WITHOUT_EFFECT = frozenset(
@@ -59,6 +73,7 @@ _WITHOUT_EFFECT = frozenset(
 _PARTS_WITHOUT_EFFECT = ("_", "pooler_", "classifier_", "summary_", "transformers.js")
 _USUAL = {"position_embedding_type": "absolute"}
 """Values that are those of every encoder."""
+_STANFORD, _NEURAL_CHERCHE = "artifact.metadata", "metadata.json"
 _ROOT = ("config_sentence_transformers.json", "sentence_bert_config.json", "router_config.json")
 _SCORES = ("dot", "dot_product", "cosine", "MaxSim", "maxsim", None)
 
@@ -83,6 +98,8 @@ def _needed(name: str, value: object) -> str:
         return "true or false"
     if name in _LENGTHS and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         return "a positive integer"
+    if name in _COUNTS and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        return "a number of at least 0"
     if name in _TEXTS and not isinstance(value, str):
         return "a text"
     if name in _LISTS and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
@@ -146,7 +163,9 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Each configuration file that there is, and which keys are known of it."""
-    found = [(folder / name, name) for name in _ROOT]
+    found = [(folder / name, name) for name in (*_ROOT, _STANFORD)]
+    if "max_length_query" in read_json(folder / _NEURAL_CHERCHE):
+        found.append((folder / _NEURAL_CHERCHE, _NEURAL_CHERCHE))
     for path, kind in _modules(folder):
         if path:
             found.append((folder / path / _ROOT[1], _ROOT[1]))

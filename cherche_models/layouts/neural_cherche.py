@@ -130,10 +130,10 @@ def _found(folder: Path, metadata: dict[str, Any]) -> str:
 
 def _format(metadata: dict[str, Any], kind: Kind, wanted: Architecture, longest: int) -> TextFormat:
     name, default = _LENGTHS[kind]
-    length = min(int(metadata.get(name, default)), longest)
+    length = min(metadata.get(name) or default, longest)
     prefix = "" if wanted.sparse else {"document": "[D] ", "query": "[Q] "}[kind]
     prompt = str(metadata.get(f"{kind}_prefix", prefix))
     plain = TextFormat(length, prompt=prompt, special_tokens=bool(metadata.get("add_special_tokens", True)))
     if not wanted.sparse:
         return plain
-    return replace(plain, masks=int(metadata.get("n_mask_tokens", 3)), terms=length)
+    return replace(plain, masks=metadata.get("n_mask_tokens", 3), terms=length)

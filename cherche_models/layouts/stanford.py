@@ -40,17 +40,22 @@ def read(folder: Path, request: Request) -> Checkpoint:
             raise CheckpointError(f"{folder} has the {name} {stored[name]!r}", f"only {known!r} can be loaded")
     styles: dict[Kind, TextFormat] = {
         "document": TextFormat(
-            min(int(stored.get("doc_maxlen", 220)), body.max_length),
+            min(stored.get("doc_maxlen") or 220, body.max_length),
             marker=settings.token_id(stored.get("doc_token_id", "[unused1]"), words, folder),
         ),
         "query": TextFormat(
-            min(int(stored.get("query_maxlen", 32)), body.max_length),
+            min(stored.get("query_maxlen") or 32, body.max_length),
             marker=settings.token_id(stored.get("query_token_id", "[unused0]"), words, folder),
             expand=True,
             attend_expansion=bool(stored.get("attend_to_mask_tokens", False)),
         ),
     }
     weight = _projection(folder, request.allow_pickle).to(request.dtype)
+    if stored.get("dim") not in (None, len(weight)):
+        raise CheckpointError(
+            f"{folder / 'artifact.metadata'}: dim is {stored['dim']!r}, but the projection has {len(weight)} rows",
+            "restore both from the checkpoint's source",
+        )
     skipped = list(string.punctuation) if stored.get("mask_punctuation", True) else []
     heads = {COLBERT: Head({LINEAR: weight}, {"skiplist_words": skipped})}
     return Checkpoint(wanted.architecture, body, words, styles, wanted.sparse, heads=heads)

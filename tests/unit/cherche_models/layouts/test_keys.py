@@ -61,6 +61,54 @@ def test_a_setting_of_a_wrong_type_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("setting", "value", "needed"),
+    [
+        ("query_maxlen", "abc", "a positive integer"),
+        ("doc_maxlen", 9.7, "a positive integer"),
+        ("mask_punctuation", "False", "true or false"),
+        ("attend_to_mask_tokens", "no", "true or false"),
+        ("doc_token_id", 3, "a text"),
+    ],
+)
+def test_a_setting_of_stanfords_of_a_wrong_type(setting: str, value: object, needed: str, tmp_path: Path) -> None:
+    folder = checkpoints.stanford(tmp_path)
+    _add(folder / "artifact.metadata", **{setting: value})
+    with pytest.raises(CheckpointError, match=f"artifact.metadata: {setting} is .* — give {needed}"):
+        load(folder)
+
+
+def test_stanfords_sizes_and_unknown_settings_are_named(tmp_path: Path) -> None:
+    folder = checkpoints.stanford(tmp_path)
+    _add(folder / "artifact.metadata", query_maxlen=None, nbits=2, pooling="cls")
+    with pytest.warns(UserWarning, match=r"artifact.metadata: pooling is 'cls': it is not known here") as caught:
+        assert load(folder).formats["query"].max_length == 32
+    assert len(caught) == 1
+    _add(folder / "artifact.metadata", dim=5)
+    with pytest.raises(CheckpointError, match=r"artifact.metadata: dim is 5, but the projection has 16 rows"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "needed"),
+    [
+        ("max_length_query", "x", "a positive integer"),
+        ("max_length_document", -1, "a positive integer"),
+        ("add_special_tokens", "no", "true or false"),
+        ("n_mask_tokens", "a", "a number of at least 0"),
+        ("query_prefix", 3, "a text"),
+    ],
+)
+def test_a_setting_of_neural_cherches_of_a_wrong_type(
+    setting: str, value: object, needed: str, splade: Splade, tmp_path: Path
+) -> None:
+    with pytest.warns(UserWarning, match="at most as many terms"):
+        hub.export(splade, tmp_path, format="neural-cherche")
+    _add(tmp_path / "metadata.json", **{setting: value})
+    with pytest.raises(CheckpointError, match=f"metadata.json: {setting} is .* — give {needed}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "setting", "value", "said"),
     [
         ("config.json", "position_embedding_type", "relative_key", "this kind of encoder does not know it"),
