@@ -30,6 +30,7 @@ Outcome = Encoded | ChercheError
 
 PATIENCE = 300.0  # seconds of waiting for an overloaded model before documents fail
 _PAUSES = (0.1, 10.0)
+_WAITED = 0.5  # of the time left: what comes after a longer wait would be too late, and is better known at once
 _NAMINGS: dict[str, naming.Naming] = {name: name for name in get_args(naming.Naming)}
 
 
@@ -254,7 +255,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], context: Context) -> T
 
     def exhausted(state: RetryCallState) -> bool:
         left = context.remaining()
-        late = left is not None and state.upcoming_sleep >= left
+        late = left is not None and state.upcoming_sleep >= left * _WAITED
         return late or state.idle_for + state.upcoming_sleep > PATIENCE
 
     retrying = AsyncRetrying(

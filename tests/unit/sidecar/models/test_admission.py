@@ -68,8 +68,8 @@ def test_what_cannot_begin_in_time_is_refused_with_the_wait() -> None:
     asked.admit(1, "query", 0.1)  # no batch was measured
     asked.measured("query", 50, 1.0, -1.0)
     assert asked.wait("query") == 2.0
-    asked.admit(1, "query", 2.5)
-    assert refusal(asked, 1, "query", 1.5).retry_after == 2.0
+    asked.admit(1, "query", 4.0)
+    assert refusal(asked, 1, "query", 3.9).retry_after == 2.0
     queue.lengths["ingest"] = 1000
     assert asked.wait("query") == 2.0
     assert asked.wait("ingest") == 22.0
@@ -102,8 +102,8 @@ def test_what_would_end_too_late_is_refused_and_a_prediction_has_a_margin() -> N
     asked.measured("ingest", 100, 1.0, -1.0)
     asked.admit(1, "ingest", 1.0, 1000)  # alone it may try
     queue.texts["ingest"], queue.lengths["ingest"] = 1, 100
-    asked.admit(1, "ingest", 10.0, 700)
-    assert refusal(asked, 1, "ingest", 10.0, 701).retry_after == 1.0
+    asked.admit(1, "ingest", 10.0, 400)
+    assert refusal(asked, 1, "ingest", 10.0, 401).retry_after == 1.0
 
 
 def test_texts_in_the_tokenizer_wait_too() -> None:
