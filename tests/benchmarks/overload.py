@@ -4,9 +4,9 @@ A sidecar of its own with the shipped small model and the embedded engine. Mixed
 to encode, feeds) first come one by one, then as fast as they are answered, which is its capacity, then at twice that
 rate by a Poisson process whatever becomes of them (open loop). Then callers come and go; see `soak`.
 
-``OVERLOAD_SECONDS`` and ``SOAK_SECONDS`` shorten either part, 0 leaves it out. ``OVERLOAD_MODEL`` is another model, or
-``paced``: a fake that needs no processor, so that what a busy machine shows is of the queues. The load comes from this
-process, on the same cores.
+``OVERLOAD_SECONDS`` and ``SOAK_SECONDS`` shorten either part, 0 leaves it out; ``STRANGERS`` likewise, see `strangers`.
+``OVERLOAD_MODEL`` is another model, or ``paced``: a fake that needs no processor, so that what a busy machine shows is
+of the queues. The load comes from this process, on the same cores.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from sidecar.client.client import Client
+from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import common_pb2, encoder_pb2, encoder_pb2_grpc, index_pb2, index_pb2_grpc, search_pb2_grpc
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
 from sidecar.values.search import SearchRequest
 from sidecar.wire.search import request_to_pb
-from tests.benchmarks import soak
+from sidecar.wire.status import from_status, to_code
+from tests.benchmarks import soak, strangers
 from tests.benchmarks.process import WATCHED, Process
 
 SECONDS = 60.0
 SOAK = 600.0
 DOCUMENTS = 400
-INDEX = "articles"
+INDEX, FED = "articles", "fed"
 MIX = {"search": 0.7, "encode": 0.2, "feed": 0.1}
 DEADLINES = {"search": 5.0, "encode": 20.0, "feed": 20.0}
 PROBE = 0.1
@@ -64,6 +65,7 @@ sidecar.models.library.load_model = lambda *_, **__: Paced(name="cherche-small")
 {WATCHED}
 """
 RATIO_GOAL, RECOVERY_GOAL, HEALTH_GOAL = 3.0, 1.0, 0.1
+BESIDE_GOALS = {"p50": 2.0, "p99": 3.0}
 
 
 def text(seed: int, words: int) -> str:
@@ -132,8 +134,10 @@ class Load:
                 document = index_pb2.SourceDocument(id=f"x{number % 50}-{n}", source_json=body)
                 yield index_pb2.IndexDocumentsRequest(document=document)
 
-        async for _ in self._index.IndexDocuments(requests(), timeout=timeout):
-            pass
+        answers = [one async for one in self._index.IndexDocuments(requests(), timeout=timeout)]
+        for answer in answers:
+            if answer.item.HasField("status"):
+                raise from_status(answer.item.status)
 
     async def call(self, kind: str) -> float:
         """One call, and what became of it; the seconds that it took."""
@@ -143,14 +147,14 @@ class Load:
         started = time.perf_counter()
         try:
             await work(self._number, DEADLINES[kind])
-        except grpc.aio.AioRpcError as error:
+        except (grpc.aio.AioRpcError, ChercheError) as error:
             taken = time.perf_counter() - started
-            calls.codes[error.code().name] += 1
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            typed = error if isinstance(error, ChercheError) else typed_error(error)
+            calls.codes[typed.code.value] += 1
+            if typed.code is Code.RESOURCE_EXHAUSTED:
                 calls.refused.append(taken)
-                wait = retry_info(error)
-                calls.promised += [] if wait is None else [wait]
-                calls.untyped += wait is None
+                calls.promised += [] if typed.retry_after is None else [typed.retry_after]
+                calls.untyped += typed.retry_after is None
             return taken
         taken = time.perf_counter() - started
         calls.codes["OK"] += 1
@@ -164,14 +168,10 @@ class Load:
         return time.perf_counter() - started
 
 
-def retry_info(error: grpc.aio.AioRpcError) -> float | None:
-    """Seconds of a refusal's RetryInfo."""
+def typed_error(error: grpc.aio.AioRpcError) -> ChercheError:
+    """What a call ended with."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]
-    info = error_details_pb2.RetryInfo()
-    for detail in status.details if status is not None else ():
-        if detail.Unpack(info):
-            return info.retry_delay.ToTimedelta().total_seconds()
-    return None
+    return from_status(status) if status else ChercheError(to_code(error.code().name), error.details() or "")
 
 
 async def quiet(load: Load, seconds: float) -> dict[str, Any]:
@@ -182,6 +182,43 @@ async def quiet(load: Load, seconds: float) -> dict[str, Any]:
         await load.call("search")
         await asyncio.sleep(0.05)
     return load.forget()["search"].figures()
+
+
+async def beside_feeds(address: str, load: Load, seconds: float, feeds: int = 2) -> dict[str, Any]:
+    """Documents a second that feeds get alone, then beside searches one by one, and what those searches take."""
+    done, ended = 0, asyncio.Event()
+
+    async def documents(name: str) -> AsyncIterator[SourceDocument]:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            # Of a text that is new each time, or nothing would be encoded.
+            body = f'{{"text": "{text(number, 80)} {name} {number}"}}'.encode()
+            yield SourceDocument(f"{name}{number % 100}-{number // 100}", body)
+
+    async def feed(name: str) -> None:
+        nonlocal done
+        async with Client(address, timeout=300.0) as client:
+            async for result in client.index_documents(FED, documents(name), refresh=False):
+                done += result.error is None
+
+    async with Client(address, timeout=300.0) as client:
+        await client.setup_index(FED, IndexOptions())
+    running = [asyncio.create_task(feed(name)) for name in "uvwxyz"[:feeds]]
+    await asyncio.sleep(5.0)
+    paces = []
+    for searching in (False, True):
+        before, started = done, time.monotonic()
+        searches = await quiet(load, seconds) if searching else await asyncio.sleep(seconds, {})
+        paces.append((done - before) / (time.monotonic() - started))
+    ended.set()
+    await asyncio.gather(*running)
+    return {
+        "feeds": feeds,
+        "documents_per_second_alone": round(paces[0], 1),
+        "documents_per_second_beside_searches": round(paces[1], 1),
+        "searches": searches,
+    }
 
 
 async def capacity(load: Load, seconds: float, callers: int = 8) -> float:
@@ -246,6 +283,7 @@ async def overload(process: Process, seconds: float) -> dict[str, Any]:
         load = Load(channel)
         await quiet(load, 3.0)
         alone = await quiet(load, QUIET)
+        fed = await beside_feeds(process.address, load, QUIET)
         rate = await capacity(load, QUIET)
         await asyncio.sleep(1.0)
         before = await process.reading()
@@ -264,7 +302,11 @@ async def overload(process: Process, seconds: float) -> dict[str, Any]:
     searches = seen["search"].figures()
     first, last = memory[: max(1, len(memory) // 4)], memory[-max(1, len(memory) // 4) :]
     ratio = searches["answered_ms"]["p99"] / alone["answered_ms"]["p99"] if searches["answered_ms"] else None
+    beside = {p: round(fed["searches"]["answered_ms"][p] / alone["answered_ms"][p], 2) for p in ("p50", "p99")}
     goals = {
+        f"beside two feeds at most {BESIDE_GOALS} times the quiet ones": all(
+            beside[p] <= most for p, most in BESIDE_GOALS.items()
+        ),
         f"p99 of accepted searches at most {RATIO_GOAL:g} times the quiet one": ratio is not None
         and ratio <= RATIO_GOAL,
         f"a search is as when quiet within {RECOVERY_GOAL:g} s": recovered <= RECOVERY_GOAL,
@@ -274,10 +316,12 @@ async def overload(process: Process, seconds: float) -> dict[str, Any]:
     }
     return {
         "quiet searches": alone,
+        "beside feeds": fed,
         "capacity, mixed calls a second": round(rate, 2),
         "offered, calls a second": round(2 * rate, 2),
         "seconds": seconds,
         "under load": {kind: calls.figures() for kind, calls in seen.items()},
+        "beside feeds against quiet": beside,
         "p99 against quiet": ratio and round(ratio, 2),
         "recovery_s": round(recovered, 2),
         "health_ms": {**percentiles(probes), "worst": round(max(probes) * 1000, 1)},
@@ -293,8 +337,8 @@ async def measured() -> dict[str, Any]:
     program, model = (PACED, "") if model == "paced" else (WATCHED, model)
     with tempfile.TemporaryDirectory() as folder:
         process = Process(Path(folder), program, **({"CHERCHE_MODELS": json.dumps({model: model})} if model else {}))
-        await process.start()
         try:
+            await process.start()
             figures: dict[str, Any] = {"overload": await overload(process, seconds)} if seconds else {}
             if soaking:
                 figures["soak"] = await soak.soak(process, soaking)
@@ -306,6 +350,8 @@ async def measured() -> dict[str, Any]:
 def measure() -> dict[str, Any]:
     """The figures; an error without a kind, or something that is kept, stops the run."""
     figures = asyncio.run(measured())
+    if int(os.environ.get("STRANGERS", strangers.CALLS)):
+        figures["callers without the token"] = strangers.measure()
     codes = {code for kind in figures.get("overload", {}).get("under load", {}).values() for code in kind["codes"]}
     if odd := sorted(codes & {"INTERNAL", "UNKNOWN"}):
         raise SystemExit(f"calls ended with {', '.join(odd)}")

@@ -15,6 +15,8 @@ from sidecar.cluster.node import free_ports
 from sidecar.config import Tls
 from sidecar.errors import ChercheError
 
+START = 300.0
+"""Seconds that one gets to load its model: a busy machine needs minutes."""
 PATIENCE = 10.0
 """Seconds after which a silent sidecar is given up."""
 
@@ -98,7 +100,7 @@ class Process:
         """Start it, and wait until it serves; `tls` is what a client needs."""
         self.begin()
         token = self.environment.get("CHERCHE_TOKEN", "")
-        async with asyncio.timeout(120), Client(self.address, token=token, timeout=2.0, tls=tls) as client:
+        async with asyncio.timeout(START), Client(self.address, token=token, timeout=2.0, tls=tls) as client:
             while not await _serving(client):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.1)
 
@@ -117,6 +119,10 @@ class Process:
         """A number of ``/proc/PID/status``, such as VmRSS in KiB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+    def forget_peak(self) -> None:
+        """Let VmHWM, the peak of the resident memory, begin at what is resident now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def cpu(self) -> float:
         """Seconds of CPU so far, of all its threads."""
