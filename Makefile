@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray axe clean
+.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray axe pictures clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -85,6 +85,10 @@ axe: $(READY)
 	npm install --silent --no-audit --no-fund axe-core@$(AXE_VERSION) --prefix "$$($(BIN)/python -c 'import os, pathlib; \
 	from sidecar.cluster.places import cache_folder; \
 	print(cache_folder(os.environ, root=os.geteuid() == 0, home=pathlib.Path.home()) / "node")')"
+
+# The README's, with Debian's chromium: make pictures, or with SciFact's too: CHERCHE_TEST_DATA=… make pictures
+pictures: $(READY)
+	$(BIN)/python -m tests.pictures
 
 clean:
 	rm -rf $(VENV) build dist

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -255,11 +256,14 @@ def open_engine(settings: Settings) -> Engine:
         return EmbeddedEngine(settings.embedded.path, max_document_bytes=settings.limits.document_bytes)
     if not settings.url:
         raise invalid(f"the {settings.engine} engine needs the address of a cluster", "give --url, or set CHERCHE_URL")
+    return _cluster(settings, settings.url, settings.secret("service_account"))
+
+
+def _cluster(settings: Settings, url: str, account: str = "") -> Engine:
     from sidecar.engines.opensearch import OpenSearchEngine
 
-    account = settings.secret("service_account")
     return OpenSearchEngine.connect(
-        settings.url,
+        url,
         service_identity=Identity(account) if account else None,
         ca_certs=str(settings.cluster_ca) if settings.cluster_ca else None,
     )
@@ -277,7 +281,8 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
         maxsim=maxsim_on(_unless_auto(settings.device)),
         query_cache=QueryCache(limits.query_cache_bytes),
     )
-    return Services(context, registry, limits, metrics, settings.may_load)
+    open_cluster = partial(_cluster, settings)
+    return Services(context, registry, limits, metrics, settings.may_load, open_cluster=open_cluster)
 
 
 def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sidecar.config import Limits, Settings, is_loopback
 from sidecar.errors import ChercheError, Code, invalid
+from sidecar.maintenance.running import Jobs
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
 from sidecar.pipeline import Context
 from sidecar.pipeline.turns import Turns
+from sidecar.protocols import Engine
 from sidecar.values.search import SearchResult
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
@@ -33,6 +36,10 @@ class Services:
         Whether callers may load and unload models.
     turns : Turns
         What every search takes one of.
+    jobs : Jobs
+        Backfills and upgrades that run.
+    open_cluster : callable or None
+        Another cluster by its URL, with no account of the sidecar's; whoever opens it closes it.
     """
 
     base: Context
@@ -41,6 +48,8 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     may_load: bool = False
     turns: Turns = field(default_factory=Turns)
+    jobs: Jobs = field(default_factory=Jobs)
+    open_cluster: Callable[[str], Engine] | None = None
 
     def check_items(self, count: int) -> None:
         """Refuse a call with too many items.

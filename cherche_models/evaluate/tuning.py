@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cherche_models import fuse
-from cherche_models.evaluate.significance import Comparison, compare
+from cherche_models.evaluate.significance import Comparison, compare, standard_error
 
 Values = NDArray[np.float64]
 DEPTH = 10
@@ -72,11 +72,14 @@ class Tuned:
         nDCG@10 of the current setting, compared with settings chosen without the query's fold.
     folds : tuple of Setting
         Chosen for each fold on the others; their agreement shows how stable the choice is.
+    errors : pair of float
+        Standard errors of the two means of `held_out`.
     """
 
     choice: Setting
     held_out: Comparison
     folds: tuple[Setting, ...]
+    errors: tuple[float | None, float | None]
 
 
 def ideal_dcg(judgements: Mapping[str, float]) -> float:
@@ -147,6 +150,7 @@ def tune(
         settings[int(values.mean(axis=1).argmax())],
         compare(dict(zip(queries, before, strict=True)), dict(zip(queries, held_out.tolist(), strict=True))),
         tuple(settings[i] for i in chosen),
+        (standard_error(before), standard_error(held_out)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,10 @@ MODES = ("bm25", "sparse", "hybrid", "hybrid+rerank")
 DEPTH = 100
 SHOWN = 3
 """Searches that are shown with their hits, hits of each, and terms of each hit."""
+ENOUGH = 128
+"""Documents with which the page of a demo that is kept is worth opening."""
 Ranks = dict[str, int | None]
+Show = Callable[[], Awaitable[None]]
 
 
 @verb("demo", connects=False)
@@ -47,20 +50,33 @@ def demo(session: Session, model: str, reranker: str, keep: bool, port: int, no_
     """Feed a real corpus to an embedded engine and search it.
 
     The corpus is the documentation of Python's standard library on this machine: nothing is
-    downloaded, and the index lies in a temporary folder, or with --keep in the user's data folder. Prints
-    where each search's known target stands in each mode.
+    downloaded, and the index lies in a temporary folder, or with --keep in the user's data folder: the page
+    then opens as soon as there is something to find. Prints where each search's known target stands in each mode.
     """
     started = time.monotonic()
     names = session.model_name(model), session.model_name(reranker)
     with _file(keep) as path:
         local = replace(session, flags=_local(path))
-        report = local.run(lambda client: _demo(local, client, *names), models=names)
-        report["seconds"] = round(time.monotonic() - started, 1)
-        session.output.data(report, lambda: print_report(report))
-        session.output.note(next_steps(path if keep else None))
+
+        async def work(client: Client, show: Show) -> None:
+            report = await _demo(local, client, *names, show)
+            report["seconds"] = round(time.monotonic() - started, 1)
+            session.output.data(report, lambda: print_report(report))
+            session.output.note(next_steps(path if keep else None))
+
         if keep:
-            query = report["searches"][0]["search"]
-            asyncio.run(serve_page(local, local.settings(), INDEX, query, port=port, opens=not no_open))
+            from cherche_models.evaluate.searches import SEARCHES
+
+            first, opens = SEARCHES[0].text, not no_open
+            asyncio.run(
+                serve_page(local, local.settings(), INDEX, first, port=port, opens=opens, models=names, work=work)
+            )
+        else:
+            local.run(lambda client: work(client, _nothing), models=names)
+
+
+async def _nothing() -> None:
+    """No page to show."""
 
 
 @contextmanager
@@ -88,13 +104,13 @@ def _local(path: Path) -> dict[str, Any]:
     }
 
 
-async def _demo(session: Session, client: Client, model: str, reranker: str) -> dict[str, Any]:
+async def _demo(session: Session, client: Client, model: str, reranker: str, show: Show) -> dict[str, Any]:
     from cherche_models.evaluate.searches import FURTHER, SEARCHES
 
     entries = await asyncio.to_thread(standard_library)
     session.output.note(f"{len(entries):,} entries of Python's own documentation")
     await client.setup_index(INDEX, IndexOptions(model=model, reranker=reranker))
-    fed = await _feed(session, client, entries)
+    fed = await _feed(session, client, _first(entries, SEARCHES[0]), show)
     session.output.note(
         f"fed in {fed['seconds']:.1f} s: {fed['documents_per_second']:.0f} documents/s, "
         f"{fed['terms_per_document']:.0f} terms/document"
@@ -113,13 +129,21 @@ async def _demo(session: Session, client: Client, model: str, reranker: str) -> 
     }
 
 
-async def _feed(session: Session, client: Client, entries: Sequence[Entry]) -> dict[str, float]:
+def _first(entries: Sequence[Entry], search: Search) -> list[Entry]:
+    """The entries of the modules that a search is about, then the others: the page opens on it before all are in."""
+    modules = {target.partition(".")[0] for target in search.targets}
+    return sorted(entries, key=lambda entry: entry.id.partition(".")[0] not in modules)
+
+
+async def _feed(session: Session, client: Client, entries: Sequence[Entry], show: Show) -> dict[str, float]:
     started, terms, done = time.monotonic(), 0, 0
     progress = session.output.progress()
     async for result in client.index_documents(INDEX, _documents(entries)):
         if result.error is not None:
             raise result.error
         terms, done = terms + result.terms, done + 1
+        if done == min(ENOUGH, len(entries)):
+            await show()
         progress(f"{done:,} of {len(entries):,} documents")
     progress.close()
     seconds = time.monotonic() - started

@@ -126,10 +126,10 @@ class Session:
 
         return asyncio.run(connected())
 
-    async def load_for(self, client: Client, index: str) -> None:
-        """Load what an index was set up with into a sidecar in process; a running one has its own models."""
+    async def load_for(self, client: Client, index: str, models: Sequence[str] = ()) -> None:
+        """Load models, and what an index was set up with, into a sidecar in process; a running one has its own."""
         if not self.settings().server:
-            await _load(client, await _models_of(client, index))
+            await _load(client, [*models, *(await _models_of(client, index) if index else ())])
 
     def model_name(self, source: str) -> str:
         """The name a model is served under: a folder's is its path, another's is as given.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,8 @@ from sidecar.cli.texts import lines_of
 from sidecar.errors import invalid
 from sidecar.values.index import DEFAULT_WINDOW, IndexOptions
 from sidecar.values.options import options
-from sidecar.values.search import Hit, SearchRequest, SearchResult
+from sidecar.values.search import Hit, SearchRequest
+from sidecar.values.trying import TOP, Comparison, summary, try_request
 
 if TYPE_CHECKING:
     from sidecar.client.client import Client
@@ -27,52 +27,12 @@ if TYPE_CHECKING:
 ROWS = options(SearchRequest)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One query's two orders over the same hits: by BM25, and after the rerank."""
-
-    text: str
-    result: SearchResult
-    top: int
-
-    @property
-    def reranked(self) -> list[Hit]:
-        """The top after the rerank."""
-        return list(self.result.hits[: self.top])
-
-    @property
-    def lexical(self) -> list[Hit]:
-        """The top as the cluster ranks it."""
-        return sorted(self.result.hits, key=lambda hit: hit.parts.first_stage_rank)[: self.top]
-
-    @property
-    def overlap(self) -> int:
-        """Hits that both tops have."""
-        return len({hit.id for hit in self.lexical} & {hit.id for hit in self.reranked})
-
-    @property
-    def risen(self) -> list[Hit]:
-        """Hits of the new top that came from below the old one."""
-        return [hit for hit in self.reranked if hit.parts.first_stage_rank > self.top]
-
-    def to_json(self) -> dict[str, Any]:
-        """Both orders, and what moved."""
-        return {
-            "query": self.text,
-            "bm25": [hit.id for hit in self.lexical],
-            "reranked": [{"id": hit.id, "rank": hit.rank, "was": hit.parts.first_stage_rank} for hit in self.reranked],
-            "overlap": self.overlap,
-            "risen": [hit.id for hit in self.risen],
-            "rerank_status": self.result.rerank.status,
-        }
-
-
 @verb("try", connects=False)
 @click.argument("cluster", metavar="URL")
 @click.argument("index")
 @click.option("--queries", required=True, type=click.File("rb"), help='One query per line; "-" reads stdin.')
 @flag(ROWS["fields"], multiple=False, default=None, metavar="NAME,...")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Hits shown side by side.")
+@click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, help="Hits shown side by side.")
 @flag(replace(ROWS["rerank_window"], default=DEFAULT_WINDOW), "--window")
 @flag(ROWS["rerank_weight"], unset="the model's tuned value")
 @flag(options(IndexOptions)["reranker"], unset="the sidecar's default model")
@@ -95,17 +55,8 @@ def try_(
     texts = read_queries(queries.read(), queries.name)
     asked = replace_target(session, cluster)
     name = asked.model_name(reranker)
-    request = SearchRequest(
-        index=index,
-        text="",
-        model=name,
-        mode="bm25",
-        rerank=True,
-        rerank_window=rerank_window,
-        rerank_weight=rerank_weight,
-        size=max(top, rerank_window),
-        fields=tuple(filter(None, (fields or "").split(","))),
-    )
+    named = tuple(filter(None, (fields or "").split(",")))
+    request = try_request(index, model=name, fields=named, top=top, window=rerank_window, weight=rerank_weight)
     comparisons = asked.run(lambda client: _compare(asked, client, request, texts, top), models=(name,))
     report = summary(comparisons)
     asked.output.data(report, lambda: print_report(comparisons, report))
@@ -140,18 +91,6 @@ async def _compare(
         comparisons.append(Comparison(text, await client.search(replace(request, text=text)), top))
     progress.close()
     return comparisons
-
-
-def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """All queries, and means over them."""
-    return {
-        "queries": [comparison.to_json() for comparison in comparisons],
-        "mean_overlap": round(sum(c.overlap for c in comparisons) / len(comparisons), 2),
-        "first_hit_changed": sum(c.reranked[0].id != c.lexical[0].id for c in comparisons if c.reranked),
-        "risen": sum(len(c.risen) for c in comparisons),
-        "rerank_status": dict(Counter(c.result.rerank.status for c in comparisons)),
-        "rerank_weight": comparisons[0].result.rerank.weight,
-    }
 
 
 def print_report(comparisons: Sequence[Comparison], report: dict[str, Any]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +26,14 @@ from sidecar.cli.trials import (
     read,
     shown_p,
 )
-from sidecar.errors import invalid, precondition
+from sidecar.errors import precondition
 from sidecar.values.index import IndexMeta, IndexOptions, retuned
-from sidecar.values.search import Hit, SearchRequest
 
 if TYPE_CHECKING:
     from cherche_models.evaluate.tuning import Judged, Setting, Tuned
     from sidecar.client.client import Client
 
 _RERANKED = "hybrid+rerank"
-_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +118,8 @@ def tune(
     With --shadow the report also says what the plugin's shadow mode logged: how much both pages have in
     common, how long each took, and on which share of the judged queries the hybrid one is better.
     """
+    from sidecar.maintenance.tuning import SIGNIFICANT
+
     if clicks:
         if queries:
             raise click.UsageError("--clicks makes queries and judgements of its own: leave out --queries and --qrels")
@@ -133,7 +132,7 @@ def tune(
         texts, judgements = read(queries, qrels, limit)
     else:
         raise click.UsageError("nothing is judged: give --queries and --qrels, or --clicks")
-    p_value = 1.0 if clicked is None else _SIGNIFICANT
+    p_value = 1.0 if clicked is None else SIGNIFICANT
     way = _Way(depth, folds, seed, p_value, dry_run, clicked, save, shadow, recall)
     report = session.run(lambda client: _tuned(session, client, index, texts, judgements, way), index=index)
     session.output.data(report, lambda: _print(report))
@@ -147,7 +146,8 @@ async def _tuned(
     judgements: Gains,
     way: _Way,
 ) -> dict[str, Any]:
-    from cherche_models.evaluate import tuning
+    from cherche_models.evaluate.tuning import ranks_against_sum
+    from sidecar.maintenance import tuning
 
     meta = (await client.get_index(index)).meta
     if meta is None:
@@ -157,21 +157,14 @@ async def _tuned(
         session.output.note(await save_pairs(client, index, meta.fields, way.clicked.log, way.save))
     held = await coverage(session, client, index, judgements)
     judged = await _searched(session, client, index, meta, texts, judgements, way.depth)
-    current = tuning.Setting(meta.sparse_boost, meta.rerank_weight, meta.rerank_window)
-    windows = [window for window in tuning.WINDOWS if window <= way.depth]
-    settings = tuning.grid(current, windows=windows)
-    try:
-        tuned = tuning.tune(judged, current, settings, folds=way.folds, seed=way.seed)
-    except ValueError as error:
-        raise invalid(str(error), "give more judged queries, or fewer folds") from error
-    is_better = tuned.held_out.difference > 0 and tuned.held_out.p_value <= way.p_value
-    written = is_better and tuned.choice != current and not way.dry_run
+    current = tuning.setting_of(meta)
+    found = tuning.fit(judged, current, depth=way.depth, folds=way.folds, seed=way.seed, p_value=way.p_value)
+    written = found.changes and not way.dry_run
     if written:
-        await client.setup_index(index, retuned(meta, **asdict(tuned.choice)), dry_run=False)
-    report = _report(index, current, tuned, len(judged), written)
+        await client.setup_index(index, retuned(meta, **asdict(found.tuned.choice)), dry_run=False)
     return {
-        **report,
-        "rrf": asdict(tuning.ranks_against_sum(judged, current)),
+        **_report(index, current, found.tuned, len(judged), written),
+        "rrf": asdict(ranks_against_sum(judged, current)),
         "judged_documents": asdict(held),
         **({"shadow": shadowed} if shadowed else {}),
         **(await _with_first_terms(session, client, index, texts.values(), way)),
@@ -201,31 +194,17 @@ async def _searched(
     judgements: Gains,
     depth: int,
 ) -> dict[str, Judged]:
-    base = SearchRequest(index, "", mode="hybrid", rerank=True, rerank_window=depth, size=depth)
+    from sidecar.maintenance import tuning
+
     trial, judged, progress = Trial(), {}, session.output.progress()
     for done, (query, text) in enumerate(texts.items(), 1):
-        result = await client.search(replace(base, text=text))
+        result = await client.search(tuning.request(index, text, depth))
         trial.statuses[result.rerank.status] += bool(result.hits)
-        judged[query] = _judged(result.hits, judgements[query], meta.sparse_boost)
+        judged[query] = tuning.judged(result.hits, judgements[query], meta.sparse_boost)
         progress(f"{done} of {len(texts)} queries")
     progress.close()
     check_applied([Variant.parse(_RERANKED)], {_RERANKED: trial})
     return judged
-
-
-def _judged(hits: Sequence[Hit], judgements: Mapping[str, float], boost: float) -> Judged:
-    import numpy as np
-
-    from cherche_models.evaluate.tuning import Judged, ideal_dcg
-
-    return Judged(
-        [hit.id for hit in hits],
-        np.array([hit.parts.lexical or 0.0 for hit in hits], np.float64),
-        np.array([(hit.parts.sparse or 0.0) / boost for hit in hits], np.float64),
-        np.array([-math.inf if hit.parts.maxsim is None else hit.parts.maxsim for hit in hits], np.float64),
-        np.array([max(0, judgements.get(hit.id, 0)) for hit in hits], np.float64),
-        ideal_dcg(judgements),
-    )
 
 
 def _report(index: str, current: Setting, tuned: Tuned, queries: int, written: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import signal
 import webbrowser
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from sidecar.cli.idle import option
 from sidecar.cli.session import ENGINES, OF_CLUSTER, Session, verb
 
 if TYPE_CHECKING:
+    from sidecar.client.client import Client
     from sidecar.config import Settings
 
 _KEPT = {"keep": (True,)}  # of `cherche demo`
@@ -45,8 +47,19 @@ def ui(session: Session, index: str | None, query: str, port: int, no_open: bool
     asyncio.run(serve_page(session, session.settings(), index or "", query, port=port, opens=not no_open))
 
 
+Work = Callable[["Client", Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
 async def serve_page(
-    session: Session, settings: Settings, index: str, query: str, *, port: int = 0, opens: bool = True
+    session: Session,
+    settings: Settings,
+    index: str,
+    query: str,
+    *,
+    port: int = 0,
+    opens: bool = True,
+    models: Sequence[str] = (),
+    work: Work | None = None,
 ) -> None:
     """Serve the page until SIGINT or SIGTERM.
 
@@ -62,11 +75,16 @@ async def serve_page(
         0 for a free one.
     opens : bool
         Whether a browser is started.
+    models : sequence of str
+        Further models to serve.
+    work : callable or None
+        What is done while the page is served: it gets a client, and what says where the page is, which it calls when
+        there is something to see.
 
     Raises
     ------
     ChercheError
-        As `sidecar.serve.running`.
+        As `sidecar.serve.running`; of the work.
     """
     from sidecar.client.client import Client
     from sidecar.observe import logs
@@ -80,18 +98,30 @@ async def serve_page(
     async with running(private) as sidecar:
         await sidecar.warm()
         async with Client.from_settings(private, sidecar.address) as client:
-            if index:
-                await session.load_for(client, index)
-        address = page_address(sidecar.gateway_url, private.secret("token"), index, query)
-        session.output.data({"url": address}, lambda: click.echo(address))
-        session.output.note("the page is served until Ctrl-C")
-        if opens:
-            await asyncio.to_thread(webbrowser.open, address)
-        await stop.wait()
+            await session.load_for(client, index, models)
+            address = page_address(sidecar.gateway_url, private.secret("token"), index, query)
+
+            async def show() -> None:
+                session.output.data({"url": address}, lambda: click.echo(address))
+                session.output.note("the page is served until Ctrl-C")
+                if opens:
+                    await asyncio.to_thread(webbrowser.open, address)
+
+            stopping = asyncio.ensure_future(stop.wait())
+            working = asyncio.ensure_future(work(client, show) if work else show())
+            try:
+                await asyncio.wait([stopping, working], return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    working.result()
+                    await stopping
+            finally:
+                working.cancel()
+                stopping.cancel()
+                await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 def local_settings(settings: Settings, port: int, token: str) -> Settings:
-    """Settings of a sidecar whose page only this machine can reach, and only with a token."""
+    """Settings of a sidecar whose page only this machine can reach, and only with a token: it may try any cluster."""
     from pydantic import SecretStr
 
     return settings.model_copy(
@@ -102,7 +132,9 @@ def local_settings(settings: Settings, port: int, token: str) -> Settings:
             "token_file": None,
             "tls": type(settings.tls)(),
             "metrics": settings.metrics.model_copy(update={"port": -1}),
-            "gateway": settings.gateway.model_copy(update={"host": "127.0.0.1", "port": port, "hosts": ()}),
+            "gateway": settings.gateway.model_copy(
+                update={"host": "127.0.0.1", "port": port, "hosts": (), "clusters": ("*",)}
+            ),
             "allow_load": True,
             "drain": 1.0,
         }

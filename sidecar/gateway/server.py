@@ -18,12 +18,15 @@ def gateway_port(services: Services, settings: Settings) -> HttpPort:
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT where the port would be reachable unprotected, or a certificate cannot be read;
+        INVALID_ARGUMENT where the port would be reachable unprotected, its page could be made to call any address, or
+        a certificate cannot be read;
         FAILED_PRECONDITION where the port is taken.
     """
     from sidecar.gateway.app import create_app
+    from sidecar.gateway.page.trying import check_clusters
 
     gateway = settings.gateway
+    check_clusters(gateway, settings.secret("token"))
     check_exposure(settings.model_copy(update={"host": gateway.host}))
     return HttpPort(
         create_app(services, settings.secret("token"), gateway),

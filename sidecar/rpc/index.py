@@ -50,10 +50,10 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             raise invalid("the feed does not begin with its target", "send the target first, then documents")
         ours = unbounded(self._services, context)
         target = first.target
-        documents = _documents(request_iterator)
-        answers = pipeline.ingest(documents, _one(target.index), ours, refresh=target.refresh)
+        documents, name = _documents(request_iterator), _one(target.index)
+        answers = pipeline.ingest(documents, name, ours, refresh=target.refresh)
         index = 0
-        async with aclosing(answers):
+        async with aclosing(self._services.jobs.feed(name, answers)) as answers:
             async for result in answers:
                 self._services.count("IndexDocuments", [result.error], int(result.truncated))
                 yield convert.ingested_to_pb(index, result)
@@ -86,10 +86,10 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         self, request: index_pb2.BackfillIndexRequest, context: Call
     ) -> AsyncIterator[index_pb2.BackfillIndexResponse]:
         """Encode what an index holds and is not encoded."""
-        ours = unbounded(self._services, context)
-        events = backfill.backfill(index_name(request.index), maintenance.backfill_from_pb(request), ours)
-        async with aclosing(events):
-            async for event in events:
+        ours, index = unbounded(self._services, context), index_name(request.index)
+        events = backfill.backfill(index, maintenance.backfill_from_pb(request), ours)
+        async with aclosing(self._services.jobs.follow("backfill", index, events)) as followed:
+            async for event in followed:
                 yield maintenance.event_to_pb(event)
 
     async def UpgradeIndex(
@@ -98,7 +98,8 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         """Fill an index beside the one that serves, switch to it, or back."""
         ours, index = unbounded(self._services, context), _one(request.index)
         settings = maintenance.backfill_from_pb(request)
-        match maintenance.step_of(request):
+        step = maintenance.step_of(request)
+        match step:
             case "prepare":
                 options = convert.options_from_pb(request.options)
                 events = upgrade.prepare(index, options, request.shadow, settings, ours)
@@ -108,8 +109,8 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
                 events = upgrade.switch(index, request.shadow, settings, ours, options=options, replace=replace)
             case "rollback":
                 events = upgrade.rollback(index, settings, ours)
-        async with aclosing(events):
-            async for event in events:
+        async with aclosing(self._services.jobs.follow(step, index, events)) as followed:
+            async for event in followed:
                 yield maintenance.upgrade_event_to_pb(event)
 
 

@@ -117,5 +117,9 @@ class Gateway(Section):
     """Connections at once; more are refused with 503."""
     judgements: Path = Field(default_factory=default_judgements)
     """Folder of the files, one for each index, that hold what was judged in the page."""
+    clusters: tuple[str, ...] = ()
+    """Clusters that people may try in the page, such as https://search.example:9200: BM25 beside a rerank, with
+    credentials that are typed there and kept nowhere. "*" for any address, only on loopback and with a token;
+    ``cherche ui`` sets it."""
     header_timeout: float = Field(default=10.0, gt=0)
     """Seconds that a new connection, or one that has begun a request, may take to send its head."""

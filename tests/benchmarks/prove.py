@@ -26,6 +26,7 @@ from typing import Any
 from tests.benchmarks import (
     dist,
     faults,
+    first_hit,
     first_stage,
     flow,
     fuzz,
@@ -257,6 +258,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "plugin_latency": plugin_latency.prove,
     "first_stage": first_stage.measure,
     "flow": flow.measure,
+    "first_hit": first_hit.measure,
 }
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.browser import Browser
-from tests.e2e.conftest import INDEX, Site
+from tests.e2e.conftest import INDEX
+from tests.served import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-JSON = {"content-type": "application/json"}
 QUERY = "delete a folder with everything in it"
 
 
@@ -167,6 +166,7 @@ def test_a_query_token_that_has_the_focus_shows_its_document_token(tab: Browser)
 
 def test_why_is_accessible(tab: Browser, accessible: Callable[[], None]) -> None:
     why(tab)
+    assert tab.page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('dialog'))") == 0
     accessible()
     tab.press("Escape")
 
@@ -183,7 +183,7 @@ def test_it_is_accessible(tab: Browser, accessible: Callable[[], None], query: s
 def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], None]) -> None:
     asked(tab)
     tab.page.focus(".hit-title")
-    tab.press("[")  # the last panel stands before the first
+    tab.press("[", "[")  # the last panel, which stands before the first, and the one before it
     tab.page.wait_for_selector(".index-panel .facts")
     said = " ".join(tab.text(".index-panel"))
     documents = len(set(re.findall(r"([\d,]+) documents\n", said)))
@@ -194,7 +194,7 @@ def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], Non
     assert "cherche-tiny" in said
     assert "token codes" in said
     accessible()
-    tab.press("]")
+    tab.press("]", "]")
     tab.page.wait_for_selector("#panel-search .hit")
 
 
@@ -250,7 +250,7 @@ def test_sliders_reorder_hits_as_the_sidecar_would_and_write_on_a_click(
         float(tab.page.eval_on_selector(f"#tune-{name}", "one => one.value")) for name in ("weight", "boost")
     )
     body = {"index": INDEX, "text": QUERY, "rerank": True, "rerank_weight": weight, "sparse_boost": boost}
-    found = json.load(urlopen(Request(f"{site.url}/page/api/search", json.dumps(body).encode(), JSON), timeout=300))
+    found = site.ask("search", body)
     assert tuned(tab) == [hit["id"] for hit in found["hits"]]
     assert tuned(tab) != before
     scores = [shares(line)[0] for line in tab.text(".tune .nums")]
@@ -263,5 +263,5 @@ def test_sliders_reorder_hits_as_the_sidecar_would_and_write_on_a_click(
     tab.page.locator("dialog .primary").focus()
     tab.press("Enter")
     tab.until("!document.querySelector('dialog')")
-    index = json.load(urlopen(Request(f"{site.url}/page/api/index", json.dumps(body).encode(), JSON), timeout=300))
+    index = site.ask("index", body)
     assert (index["meta"]["rerank"]["weight"], index["meta"]["sparse_boost"]) == (weight, boost)

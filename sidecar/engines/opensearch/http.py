@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from aiohttp import ClientError, TraceConfig, TraceRequestRedirectParams
 from opensearchpy import AIOHttpConnection, AsyncOpenSearch
 from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import ConnectionTimeout, SerializationError, TransportError
@@ -152,6 +153,14 @@ class _Connection(AIOHttpConnection):
                 self._reported.add(text)
                 logs.get("engine").warning("the cluster warns", reason=text)
 
+    async def _create_aiohttp_session(self) -> None:
+        """A session that goes nowhere but to the cluster: no cluster redirects, and what does has another address."""
+        await super()._create_aiohttp_session()
+        trace = TraceConfig()
+        trace.on_request_redirect.append(_refuse_redirect)
+        trace.freeze()
+        self.session.trace_configs.append(trace)
+
     async def perform_request(
         self,
         method: str,
@@ -166,6 +175,11 @@ class _Connection(AIOHttpConnection):
         if isinstance(body, bytes) and len(body) > _STREAMED_BYTES:
             body = io.BytesIO(body)
         return await super().perform_request(method, url, params, body, timeout, ignore, headers)
+
+
+async def _refuse_redirect(session: object, context: object, params: TraceRequestRedirectParams) -> None:
+    # The parsed URL is left out: it may hold what somebody else wants to be read here.
+    raise ClientError(f"it redirects ({params.response.status}), which no cluster does")
 
 
 def connect(url: str, *, identity: Identity, ca_certs: str | None, verify: bool, timeout: float) -> Http:

@@ -10,13 +10,17 @@ from pydantic import BaseModel
 
 from cherche_models.codec import unpack_terms
 from sidecar import __version__
+from sidecar.errors import ChercheError
 from sidecar.maintenance import setup
+from sidecar.maintenance.running import Job, job_json
 from sidecar.pipeline import Context
 from sidecar.services import Services, index_name
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import IndexMeta
 
 _SAMPLE = 64
+_AGE = 10.0
+"""Seconds for which it is known what a name stands for: the page asks every two."""
 
 
 class IndexBody(BaseModel):
@@ -81,6 +85,36 @@ async def described(body: IndexBody, services: Services, context: Context) -> di
         "bytes": parts_of(sampled, report.stats.encoded),
         "sampled": len(sampled),
     }
+
+
+async def working(body: IndexBody, services: Services, context: Context) -> dict[str, Any]:
+    """Documents by state, and the backfills and upgrades of this sidecar that concern them.
+
+    What another process does, such as a command line without ``--server``, is seen in the counts alone.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND; of the engine.
+    """
+    index = index_name(body.index)
+    names, now = await _concrete(index, context), services.jobs.clock()
+    jobs = [
+        job_json(job, now) for job in services.jobs.listed() if job.index == index or await _behind(job, names, context)
+    ]
+    return {"counts": asdict(await context.engine.stats(index)), "jobs": jobs}
+
+
+async def _behind(job: Job, names: set[str], context: Context) -> bool:
+    """Whether the name that a job was begun under stands for any of some indices, as far as the caller may see."""
+    try:
+        return bool(names & await _concrete(job.index, context))
+    except ChercheError:
+        return False
+
+
+async def _concrete(index: str, context: Context) -> set[str]:
+    return {name for group in await context.engine.groups(index, max_age=_AGE) for name in group.names}
 
 
 def parts_of(sampled: Sequence[StoredDocument], encoded: int) -> dict[str, int]:

@@ -6,19 +6,19 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 from pydantic import BaseModel, Field
 
-from cherche_models.evaluate.measures import judged, per_query
-from cherche_models.evaluate.significance import compare
+from cherche_models.evaluate.measures import per_query
+from cherche_models.evaluate.significance import compare, standard_error
 from sidecar import pipeline
 from sidecar.errors import invalid, precondition
+from sidecar.gateway.page.work import Done, Steps
 from sidecar.pipeline import Context
 from sidecar.services import Services, index_name
 from sidecar.values.first_stage import Mode
@@ -113,53 +113,72 @@ class Judgements:
 
 
 def judgements_json(judgements: Judgements, index: str) -> dict[str, Any]:
-    """The judgements of an index, and as files of the BEIR layout, which ``cherche tune`` and ``eval`` read."""
+    """The judgements of an index, and as files of BEIR and TREC, which ``cherche tune`` and ``eval`` read.
+
+    Columns of TREC's are parted by white space, so that an id which holds some is left out of that file alone.
+    """
     found = judgements.read(index_name(index))
     ids = {query: f"q{number}" for number, query in enumerate(found, 1)}
     judged_ids = [(ids[query], id, grade) for query, row in found.items() for id, grade in row.items()]
     rows = [f"{query}\t{id}\t{grade}" for query, id, grade in judged_ids if not _BREAKS.search(id)]
+    plain = [f"{query} 0 {id} {grade}" for query, id, grade in judged_ids if not re.search(r"\s", id)]
     queries = [json.dumps({"_id": ids[query], "text": query}, ensure_ascii=False) for query in found]
     return {
         "path": str(judgements.path(index)),
         "queries": [{"query": query, "grades": row} for query, row in found.items()],
         "qrels_tsv": "\n".join(["query-id\tcorpus-id\tscore", *rows, ""]),
         "left_out": len(judged_ids) - len(rows),
+        "qrels_trec": "".join(f"{line}\n" for line in plain),
+        "left_out_of_trec": len(judged_ids) - len(plain),
         "queries_jsonl": "\n".join([*queries, ""]),
     }
 
 
-async def measured(judgements: Judgements, index: str, services: Services, context: Context) -> dict[str, Any]:
+def relevant(qrels: Judged) -> list[str]:
+    """Queries with a relevant document, the latest ones where they are many."""
+    return [query for query, row in qrels.items() if any(grade > 0 for grade in row.values())][-_MOST:]
+
+
+async def measuring_steps(
+    judgements: Judgements, index: str, services: Services, context: Callable[[], Context]
+) -> Steps:
     """nDCG@10 of each mode over the judged queries, with its standard error, and compared with BM25.
 
     A document that nobody judged counts as not relevant, so that a mode gains by what it alone finds only once
     that is judged: the pool of the page holds the best hits of all modes.
+
+    Parameters
+    ----------
+    context : callable
+        Of the caller, with a deadline of its own for each search.
 
     Raises
     ------
     ChercheError
         INVALID_ARGUMENT where nothing relevant was judged; as `pipeline.search`.
     """
-    qrels = judgements.read(index_name(index))
-    try:
-        queries = judged(qrels)[-_MOST:]
-    except ValueError as error:
-        raise invalid("no query has a relevant document yet", "grade a hit 1, 2 or 3") from error
-    wanted = {query: qrels[query] for query in queries}
-    values = {}
-    for name, (mode, rerank) in MODES.items():
-        rankings: dict[str, Sequence[str]] = {}
-        for query in queries:
+    qrels = await asyncio.to_thread(judgements.read, index_name(index))
+    queries = relevant(qrels)
+    if not queries:
+        raise invalid("no query has a relevant document yet", "grade a hit 1, 2 or 3")
+    rankings: dict[str, dict[str, Sequence[str]]] = {name: {} for name in MODES}
+    for done, query in enumerate(queries, 1):
+        for name, (mode, rerank) in MODES.items():
             request = SearchRequest(index, query, mode=mode, rerank=rerank, size=_DEPTH, source_fields=("_id",))
-            result = await pipeline.search(request, context)
+            result = await pipeline.search(request, context())
             services.measure(result)
-            rankings[query] = [hit.id for hit in result.hits]
-        values[name] = (await asyncio.to_thread(per_query, rankings, wanted, [_NDCG]))[_NDCG]
-    return {"queries": len(queries), "modes": [_row(name, values[name], values["bm25"]) for name in MODES]}
+            rankings[name][query] = [hit.id for hit in result.hits]
+        yield Done(done, len(queries))
+    wanted = {query: qrels[query] for query in queries}
+    values = {
+        name: (await asyncio.to_thread(per_query, found, wanted, [_NDCG]))[_NDCG] for name, found in rankings.items()
+    }
+    rows = [_row(name, values[name], values["bm25"]) for name in MODES]
+    yield Done(len(queries), len(queries), {"queries": len(queries), "modes": rows})
 
 
 def _row(name: str, values: Mapping[str, float], base: Mapping[str, float]) -> dict[str, Any]:
     """One mode: mean, standard error of the mean (None for a single query), and the paired difference to BM25."""
-    column = np.array(list(values.values()))
-    error = float(column.std(ddof=1) / np.sqrt(len(column))) if len(column) > 1 else None
     against = asdict(compare(base, values)) if name != "bm25" else None
-    return {"mode": name, "ndcg": float(column.mean()), "standard_error": error, "against_bm25": against}
+    mean = sum(values.values()) / len(values)
+    return {"mode": name, "ndcg": mean, "standard_error": standard_error(values.values()), "against_bm25": against}

@@ -17,7 +17,7 @@ Shares = dict[str, float]
 
 
 async def searched(request: SearchRequest, services: Services, context: Context) -> dict[str, Any]:
-    """Search, and say of each hit what its score is made of.
+    """Search, and say of each hit what its score is made of, and whether the index is being filled.
 
     Raises
     ------
@@ -28,7 +28,11 @@ async def searched(request: SearchRequest, services: Services, context: Context)
     with services.turns.taken(context.remaining()):
         result = await pipeline.search(replace(request, include_engine_request=True), context)
     services.measure(result)
-    return result_json(result, request.rank_constant)
+    going = [job for job in services.jobs.listed() if job.index == request.index and job.ended is None]
+    return {
+        **result_json(result, request.rank_constant),
+        "jobs": [{"kind": job.kind, "encoded": job.progress.encoded} for job in going],
+    }
 
 
 def result_json(result: SearchResult, rank_constant: int) -> dict[str, Any]:

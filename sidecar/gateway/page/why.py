@@ -12,7 +12,7 @@ from sidecar.gateway.page.search import shares
 from sidecar.pipeline import Context
 from sidecar.pipeline.reading import Reading, read_hit
 from sidecar.services import Services, index_name
-from sidecar.values.search import SearchRequest
+from sidecar.values.search import SearchRequest, SearchResult
 
 _DIGITS = 4
 
@@ -35,7 +35,12 @@ async def explained(body: WhyBody, services: Services, context: Context) -> dict
     index_name(body.search.index)
     result, reading = await read_hit(body.search, context, body.id)
     services.measure(result)
-    shown = shares(reading.hit, result.rerank.weight, body.search.rank_constant)
+    return why_json(result, reading, body.search.rank_constant)
+
+
+def why_json(result: SearchResult, reading: Reading, rank_constant: int) -> dict[str, Any]:
+    """A reading as JSON, with what each part adds to the score of the hit."""
+    shown = shares(reading.hit, result.rerank.weight, rank_constant)
     return reading_json(reading) | {"shares": shown, "rerank_weight": result.rerank.weight}
 
 

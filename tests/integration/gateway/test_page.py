@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from sidecar.gateway.page.routes import API, QUESTIONS
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
+from sidecar.values.maintenance import BackfillOptions
 from tests.integration.gateway.conftest import Http, Serve, fake_model, problem, sample
 
 ARTICLES = {
@@ -52,6 +54,15 @@ async def ask(http: Http, name: str, body: Any) -> Any:
     assert got.status == 200, got.body
     assert got.headers["cache-control"] == "no-store"
     return got.json
+
+
+async def finished(http: Http, name: str, body: Any) -> Any:
+    """The result of work in steps."""
+    got = await ask(http, name, body)
+    while "result" not in got:
+        assert got["done"] <= got["of"]
+        got = await ask(http, "proceed", {"work": got["work"]})
+    return got["result"]
 
 
 @pytest.mark.parametrize("path", sorted(ASSETS))
@@ -136,6 +147,53 @@ async def test_an_index_is_described_as_doctor_does(filled: Http) -> None:
     assert found["sampled"] == 3
 
 
+async def test_a_backfill_of_this_sidecar_is_followed(filled: Http, model: FakeModel) -> None:
+    client, body = filled.server.client, {"index": "articles"}
+    assert await ask(filled, "jobs", body) == {"counts": {"documents": 3, "encoded": 3, "pending": 0}, "jobs": []}
+    await client.remove_index("articles")
+    await client.setup_index("articles", IndexOptions())
+    model.gate.clear()
+
+    async def backfilled() -> None:
+        async for _ in client.backfill_index("articles", BackfillOptions(search_slowdown=0.0, ignore_disk=True)):
+            pass
+
+    going = asyncio.create_task(backfilled())
+    while not (found := await ask(filled, "jobs", body))["jobs"]:
+        assert not going.done()
+    [job] = found["jobs"]
+    assert (job["kind"], job["index"], job["phase"], job["runs"]) == ("backfill", "articles", "estimating", True)
+    assert found["counts"]["encoded"] == 0
+    model.gate.set()
+    await going
+    found = await ask(filled, "jobs", body)
+    [job] = found["jobs"]
+    assert (job["phase"], job["encoded"], job["failed"], job["to_encode"]) == ("done", 3, 0, 3)
+    assert found["counts"]["encoded"] == 3
+    await fill(filled, "others")
+    assert (await ask(filled, "jobs", {"index": "others"}))["jobs"] == [], "of another index"
+
+
+async def test_a_search_says_that_the_index_is_being_filled(filled: Http, model: FakeModel) -> None:
+    async def more() -> AsyncIterator[SourceDocument]:
+        yield SourceDocument("4", b'{"text": "more on sleep"}')
+        await finish.wait()
+
+    async def fed() -> None:
+        async for result in filled.server.client.index_documents("articles", more(), refresh=True):
+            assert result.error is None
+            arrived.set()
+
+    arrived, finish = asyncio.Event(), asyncio.Event()
+    assert (await ask(filled, "search", SEARCH))["jobs"] == []
+    going = asyncio.create_task(fed())
+    await arrived.wait()
+    assert (await ask(filled, "search", SEARCH))["jobs"] == [{"kind": "feed", "encoded": 1}]
+    finish.set()
+    await going
+    assert (await ask(filled, "search", SEARCH))["jobs"] == []
+
+
 async def test_why_reads_what_explain_explains(filled: Http) -> None:
     found = await ask(filled, "why", {"search": SEARCH, "id": "1"})
     result, explanations = await filled.server.client.explain(await_request(), ids=["1"])
@@ -178,7 +236,7 @@ async def test_modes_are_measured_by_what_was_judged(serve: Serve, tmp_path: Pat
             await ask(http, "judge", {"index": "articles", "query": query, "id": id, "grade": grade})
         kept = await ask(http, "judgements", {"index": "articles"})
         assert kept["queries"][0] == {"query": "aspirin", "grades": {"1": 3, "3": 0}}
-        found = await ask(http, "measure", {"index": "articles"})
+        found = await finished(http, "measure", {"index": "articles"})
         assert found["queries"] == 3
         bm25 = found["modes"][0]
         assert (bm25["mode"], bm25["ndcg"]) == ("bm25", pytest.approx(2 / 3)), "two found first, one not at all"
@@ -186,6 +244,44 @@ async def test_modes_are_measured_by_what_was_judged(serve: Serve, tmp_path: Pat
         assert [row["against_bm25"] is None for row in found["modes"]] == [True, False, False]
         refused = await http(f"{API}judge", {"index": "articles", "query": "q", "id": "1", "grade": 9})
         assert problem(refused) == (422, "INVALID_ARGUMENT")
+
+
+CASES = 24
+
+
+async def cases() -> AsyncIterator[SourceDocument]:
+    """Words that mislead BM25 beside synonyms that only the weights know: a larger boost helps."""
+    for i in range(CASES):
+        yield SourceDocument(f"right{i}", json.dumps({"text": f"cardiac case{i} of old patients"}).encode())
+        yield SourceDocument(f"wrong{i}", json.dumps({"text": f"case{i} case{i} case{i}"}).encode())
+
+
+async def test_settings_are_chosen_from_what_was_judged_and_not_written(serve: Serve, tmp_path: Path) -> None:
+    model = fake_model(synonyms={"heart": "cardiac"})
+    async with serve(model, gateway=config.Gateway(port=0, judgements=tmp_path / "judged")) as http:
+        client = http.server.client
+        await client.setup_index("cases", IndexOptions(sparse_boost=0.25, prune="top_k:50"))
+        async for result in client.index_documents("cases", cases(), refresh=True):
+            assert result.error is None
+        for i in range(CASES):
+            if i == 9:
+                few = await http(f"{API}tune", {"index": "cases"})
+                assert problem(few) == (400, "FAILED_PRECONDITION")
+                assert "9 of the queries have a relevant document, and 10 are needed" in few.json["reason"]
+            await ask(http, "judge", {"index": "cases", "query": f"heart case{i}", "id": f"right{i}", "grade": 3})
+        before = (await client.get_index("cases")).meta
+        found = await finished(http, "tune", {"index": "cases"})
+        assert found["queries"] == CASES
+        assert found["before"] == {"sparse_boost": 0.25, "rerank_weight": 0.5, "rerank_window": 100}
+        assert found["choice"] != found["before"]
+        assert found["held_out"]["difference"] > 0
+        assert found["offered"], found["reason"]
+        assert len(found["errors"]) == 2
+        assert (await client.get_index("cases")).meta == before, "only a click writes"
+
+
+async def test_work_that_nobody_began_is_not_found(http: Http) -> None:
+    assert problem(await http(f"{API}proceed", {"work": "none"})) == (404, "NOT_FOUND")
 
 
 def changes(**new: float) -> dict[str, Any]:

@@ -22,6 +22,12 @@ export function number(value) {
 
 export const milliseconds = (value) => `${value >= 100 ? Math.round(value) : value.toFixed(1)} ms`;
 
+// Seconds, in the unit that people would use.
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;

@@ -1,8 +1,9 @@
-// How the index stands: model, documents by state, bytes by part, and what is to be mended.
+// How the index stands: model, documents by state, bytes by part, what is to be mended, and what goes on.
 
 import { api } from "./api.js";
 import { h, problem } from "./dom.js";
 import { bytes, count } from "./format.js";
+import { jobsCard } from "./jobs.js";
 import { state } from "./state.js";
 
 export const indexPanel = {
@@ -15,7 +16,8 @@ export const indexPanel = {
       if (!state.index) return void body.replaceChildren(app.nothing() ?? "");
       try {
         const found = await api.index({ index: state.index });
-        body.replaceChildren(health(found), counts(found), found.meta ? sizes(found) : "", found.meta ? facts(found) : "");
+        const parts = found.meta ? [sizes(found), facts(found)] : [];
+        body.replaceChildren(health(found), counts(found), ...parts, jobsCard(state.index, () => this.run()));
       } catch (error) {
         body.replaceChildren(problem(error));
         app.failed(error);

@@ -2,7 +2,8 @@
 
 import { api } from "./api.js";
 import { announce, h, problem } from "./dom.js";
-import { MODES, plural, shown } from "./format.js";
+import { evidence } from "./evidence.js";
+import { plural, shown } from "./format.js";
 import { walkable } from "./hits.js";
 import { intro, searchRequest } from "./search.js";
 import { state } from "./state.js";
@@ -92,46 +93,19 @@ function judgeCard(hit, grades, refresh) {
 
 function summary(judged, app) {
   const count = judged.queries.reduce((sum, one) => sum + Object.keys(one.grades).length, 0);
-  const out = h("div", {});
-  const measure = h("button", { type: "button", class: "primary", disabled: !count, on: { click: () => measured(out, measure, app) } }, "Measure the modes");
   return [
-    h("section", { class: "card pad" }, h("h2", {}, "What the modes are worth"), h("p", { class: "said" }, `${plural(count, "judgement")} on ${plural(judged.queries.length, "query", "queries")}.`), out, h("div", { class: "actions" }, measure)),
+    ...evidence(count, judged.queries.length, app),
     h(
       "section", { class: "card pad" }, h("h2", {}, "Judged queries"),
       judged.queries.length
         ? h("ul", { class: "plain judged" }, judged.queries.map((one) => h("li", {}, h("button", { type: "button", class: "quiet", on: { click: () => app.ask(one.query) } }, one.query), h("span", { class: "said" }, plural(Object.keys(one.grades).length, "grade")))))
         : h("p", { class: "said" }, "None yet."),
-      h("div", { class: "actions" }, download("qrels.tsv", judged.qrels_tsv, count), download("queries.jsonl", judged.queries_jsonl, count)),
+      h("div", { class: "actions" }, download("qrels.tsv", judged.qrels_tsv, count), download("qrels.trec", judged.qrels_trec, count), download("queries.jsonl", judged.queries_jsonl, count)),
       judged.left_out > 0 && h("p", { class: "notice" }, `${plural(judged.left_out, "judgement")} cannot stand in qrels.tsv: the id holds a tab or a line break.`),
+      judged.left_out_of_trec > judged.left_out && h("p", { class: "notice" }, `${plural(judged.left_out_of_trec, "judgement")} cannot stand in qrels.trec: the id holds a space.`),
       h("p", { class: "said" }, "Kept in ", h("code", {}, judged.path), ". With both files: ", h("code", {}, `cherche tune ${state.index} --queries queries.jsonl --qrels qrels.tsv`)),
     ),
   ];
-}
-
-async function measured(out, button, app) {
-  button.disabled = true;
-  out.replaceChildren(h("p", { class: "said" }, "Searching every judged query in every mode…"));
-  try {
-    out.replaceChildren(figures(await api.measure({ index: state.index })));
-  } catch (error) {
-    out.replaceChildren(problem(error));
-    app.failed(error);
-  }
-  button.disabled = false;
-}
-
-function figures(found) {
-  const rows = found.modes.map(({ mode, ndcg, standard_error: error, against_bm25: against }) =>
-    h(
-      "tr", {}, h("th", { scope: "row" }, MODES[mode].label),
-      h("td", {}, `${ndcg.toFixed(3)}${error === null ? "" : ` ± ${error.toFixed(3)}`}`),
-      h("td", {}, against ? `${against.difference >= 0 ? "+" : ""}${against.difference.toFixed(3)}, p ${against.p_value.toFixed(2)}` : "–"),
-    ));
-  return h(
-    "div", {},
-    h("table", { class: "changes" }, h("thead", {}, h("tr", {}, ["mode", "nDCG@10", "over BM25"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)),
-    h("p", { class: "said" }, `${plural(found.queries, "query", "queries")} with a relevant document; ± is the standard error. `, found.queries < 20 && "Fewer than 20 queries decide little."),
-  );
 }
 
 function download(name, text, enabled) {

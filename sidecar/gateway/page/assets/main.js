@@ -7,10 +7,11 @@ import { judgePanel } from "./judge.js";
 import { searchPanel } from "./search.js";
 import { remember, state } from "./state.js";
 import { startTheme } from "./theme.js";
+import { tryPanel } from "./try.js";
 import { tunePanel } from "./tune.js";
 import { openWhy } from "./why.js";
 
-const PANELS = [searchPanel, judgePanel, tunePanel, indexPanel];
+const PANELS = [searchPanel, judgePanel, tunePanel, indexPanel, tryPanel];
 const KEYS = [
   ["/", "to the query"],
   ["Enter", "search; on a hit: why is it here?"],
@@ -23,6 +24,7 @@ const KEYS = [
 
 const app = {
   indices: [],
+  clusters: [],
   get index() { return this.indices.find((one) => one.name === state.index); },
   open: openWhy,
   rerun() { current().panel.run(); },
@@ -57,6 +59,8 @@ const panels = PANELS.map((panel) => {
 function show(id) {
   const known = panels.some((one) => one.id === id) ? id : panels[0].id;
   remember({ panel: known });
+  // The index that is searched there is another cluster's.
+  byId("ask").classList.toggle("elsewhere", known === "try");
   for (const one of panels) {
     one.root.hidden = one.id !== known;
     one.tab.setAttribute("aria-selected", one.id === known);
@@ -125,6 +129,7 @@ async function start() {
   try {
     const found = await api.indices();
     app.indices = found.indices;
+    app.clusters = found.clusters;
     byId("trouble").replaceChildren();
     byId("engine").textContent = `${found.engine.product} ${found.engine.version}`;
     const named = found.indices.map((one) => one.name);

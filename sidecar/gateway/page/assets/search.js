@@ -107,8 +107,9 @@ function shownResults(one, other, selects, app) {
     head(selects.left, one), h("div", {}), head(selects.right, other),
     h("section", { "aria-label": "Left hits" }, from, none(one)), between, h("section", { "aria-label": "Right hits" }, to, none(other)),
   );
+  const growing = other.jobs.map(({ kind, encoded }) => notice(`A ${kind === "feed" ? "feed" : "backfill"} is going on, ${plural(encoded, "document")} so far: search again to find more.`));
   const details = [...columns.querySelectorAll(".how")];
   for (const each of details) each.addEventListener("toggle", () => details.forEach((one) => (one.open = each.open)));
   queueMicrotask(() => lines(between, from, to));
-  return [columns];
+  return [...growing, columns];
 }

@@ -1,20 +1,15 @@
 // Sparse boost, share of MaxSim and window by hand: hits are reordered from the parts of one search.
 
 import { api } from "./api.js";
-import { announce, dialog, h, notice, problem } from "./dom.js";
+import { announce, h, notice, problem } from "./dom.js";
 import { rerankWords } from "./format.js";
 import { partsOf, reordered } from "./fuse.js";
 import { hitCard, mostOf, moved, walkable } from "./hits.js";
 import { intro } from "./search.js";
+import { DEPTH, SETTINGS, confirmWrite } from "./settings.js";
 import { state } from "./state.js";
 
-const DEPTH = 200;
 const SHOWN = 10;
-const SLIDERS = {
-  boost: { label: "Sparse boost", min: 0.05, max: 4, step: 0.05, option: "sparse_boost" },
-  weight: { label: "Share of MaxSim", min: 0, max: 1, step: 0.05, option: "rerank_weight" },
-  window: { label: "Window", min: 10, max: DEPTH, step: 10, option: "rerank_window" },
-};
 const QUERY_MODES = { full: "all terms", pruned: "the heaviest terms", doc_only: "its own words by idf" };
 
 export const tunePanel = {
@@ -48,7 +43,7 @@ function workbench(result, meta, question, { app, queryMode, again }) {
   const hits = h("div", { "aria-label": "Hits under these settings", role: "region" });
   const outcome = rerankWords(result.rerank);
 
-  const rows = Object.entries(SLIDERS).map(([name, { label, min, max, step }]) => {
+  const rows = Object.entries(SETTINGS).map(([name, { label, min, max, step }]) => {
     const shown = h("output", { class: "number" });
     const input = h("input", { type: "range", id: `tune-${name}`, min, max: Math.max(max, old[name]), step, value: String(now[name]), on: { input: () => { now[name] = Number(input.value); draw(); } } });
     const row = h("div", { class: "slider" }, h("label", { for: `tune-${name}` }, label), shown, input);
@@ -88,30 +83,5 @@ function workbench(result, meta, question, { app, queryMode, again }) {
       !outcome.good && notice(outcome.text),
     ),
     hits,
-  );
-}
-
-// The change in numbers, before anything is written.
-function confirmWrite(old, now, app) {
-  const changes = Object.entries(SLIDERS).filter(([name]) => old[name] !== now[name]);
-  const said = h("div", {});
-  const send = async () => {
-    const given = Object.fromEntries(Object.entries(SLIDERS).map(([name, { option }]) => [option, { old: old[name], new: now[name] }]));
-    try {
-      await api.settings({ index: state.index, ...given });
-      box.close();
-      announce("Written");
-      app.rerun();
-    } catch (error) {
-      said.replaceChildren(problem(error));
-    }
-  };
-  const box = dialog(
-    `Write to ${state.index}?`, {},
-    h("table", { class: "changes" }, h("thead", {}, h("tr", {}, ["setting", "now", "then"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, changes.map(([name, { label }]) => h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, String(old[name])), h("td", {}, String(now[name])))))),
-    h("p", { class: "small muted" }, "Every search that names no values of its own will use these. Documents stay as they are."),
-    said,
-    h("div", { class: "actions" }, h("button", { type: "button", class: "secondary", on: { click: () => box.close() } }, "Cancel"), h("button", { type: "button", class: "primary", on: { click: send } }, "Write")),
   );
 }

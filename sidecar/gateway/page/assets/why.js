@@ -9,13 +9,14 @@ import { readable } from "./text.js";
 
 const TERMS = 40;
 
-export async function openWhy(hit, search) {
+// `read` brings the reading, where it is not of a search of this sidecar's own index.
+export async function openWhy(hit, search, read = () => api.why({ search, id: hit.id })) {
   const { title } = shown(hit);
   const body = h("div", { class: "why-body", "aria-live": "polite" }, h("p", { class: "muted" }, "Reading its weights and codes…"));
   const close = h("button", { type: "button", class: "secondary", on: { click: () => box.close() } }, "Close");
   const box = dialog(`${hit.rank}. ${title}`, { class: "why" }, close, body);
   try {
-    body.replaceChildren(h("div", { class: "why-body" }, content(await api.why({ search, id: hit.id }))));
+    body.replaceChildren(h("div", { class: "why-body" }, content(await read())));
   } catch (error) {
     body.replaceChildren(problem(error));
   }

@@ -92,6 +92,39 @@ async def test_something_that_is_no_cluster() -> None:
             await wrong.aclose()
 
 
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+async def test_nothing_is_followed_to_another_address(status: str) -> None:
+    reached: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(await reader.readline())
+        writer.close()
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readline() not in (b"\r\n", b""):
+            pass
+        writer.write(
+            f"HTTP/1.1 {status}\r\nlocation: {target}/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode()
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with (
+        await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other,
+        await asyncio.start_server(redirect, "127.0.0.1", 0) as server,
+    ):
+        target = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        ours = OpenSearchEngine.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            with pytest.raises(ChercheError, match=rf"it redirects \({status[:3]}\)") as refused:
+                await ours.info()
+            assert refused.value.code == Code.UNAVAILABLE
+        finally:
+            await ours.aclose()
+    assert reached == [], "neither credentials nor a query"
+
+
 async def test_what_a_cluster_warns_of_is_logged_once_and_no_python_warning() -> None:
     said = '299 Elasticsearch-7.17.29-580aff1a "Loading the fielddata on the _id field is deprecated"'
     root = b'{"version": {"number": "7.17.29", "build_flavor": "default"}}'

@@ -43,6 +43,9 @@ def test_what_is_exported_is_what_tune_and_eval_read(kept: Judgements, tmp_path:
     judge(kept, "second", "a\tb", 1)
     found = judgements_json(kept, "articles")
     assert found["left_out"] == 1, "an id that would break its line"
+    assert (found["qrels_trec"], found["left_out_of_trec"]) == ("q1 0 1 3\n", 2)
+    (tmp_path / "qrels.txt").write_text(found["qrels_trec"], encoding="utf-8")
+    assert read_qrels(tmp_path / "qrels.txt") == {"q1": {"1": 3}}
     (tmp_path / "qrels.tsv").write_text(found["qrels_tsv"], encoding="utf-8")
     (tmp_path / "queries.jsonl").write_text(found["queries_jsonl"], encoding="utf-8")
     assert read_queries(tmp_path / "queries.jsonl") == {"q1": "wie heißt\tdas?", "q2": "second"}
