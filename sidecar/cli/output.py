@@ -168,12 +168,41 @@ def program() -> str:
     return str(own.relative_to(here)) if own.is_relative_to(here) else str(own)
 
 
+# Of `sidecar.cli`, which imports the verbs, and they this module; a test holds both equal.
+_VERBS = [
+    "adapt",
+    "backfill",
+    "bakeoff",
+    "cluster",
+    "codebook",
+    "compare",
+    "config",
+    "demo",
+    "doctor",
+    "dump",
+    "encode",
+    "eval",
+    "feed",
+    "list",
+    "models",
+    "print-connector",
+    "remove",
+    "rerank",
+    "search",
+    "serve",
+    "setup",
+    "train",
+    "try",
+    "tune",
+    "ui",
+    "upgrade",
+]
+
+
 def runnable(text: str) -> str:
     """A message whose commands can be pasted in this folder: see `program`."""
-    from sidecar.cli import VERBS
-
     run = program()
-    return text if run == "cherche" else re.sub(rf"\bcherche (?=(?:{'|'.join(VERBS)})\b)", f"{run} ", text)
+    return text if run == "cherche" else re.sub(rf"\bcherche (?=(?:{'|'.join(_VERBS)})\b)", f"{run} ", text)
 
 
 def pretty(value: object) -> str:

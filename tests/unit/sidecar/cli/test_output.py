@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli import VERBS, output
 from sidecar.cli.output import Output, program, runnable, table
 
 COLOR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
@@ -137,3 +138,7 @@ def test_an_environment_that_is_not_activated_is_named(monkeypatch: pytest.Monke
     assert program() == ".venv/bin/cherche"
     monkeypatch.setenv("PATH", str(own.parent))
     assert program() == "cherche"
+
+
+def test_commands_are_those_that_there_are() -> None:
+    assert sorted(VERBS) == output._VERBS
