@@ -20,7 +20,8 @@ SAMPLE = 64
 UNMERGED = 3.3
 """Room of weights and codes while segments are merged, over their room afterwards.
 
-Until then the recovery source holds them too, as text: measured on OpenSearch 3.8.0 (``make prove SECTION=flow``).
+Until then the recovery source holds them too, as text. Seen once on OpenSearch 3.8.0 with short documents;
+``make prove SECTION=flow`` measures it on yours.
 """
 
 
