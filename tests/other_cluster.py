@@ -1,6 +1,7 @@
 """Somebody's cluster, as far as a stranger's search sees it: an index of plain documents, ranked by words in common.
 
-Real ones are asked by `cherche try` in `tests/integration/cli/test_cluster_verbs.py`; this one starts at once, and remembers all that it was asked.
+Real ones are asked by `cherche try` in `tests/integration/cli/test_cluster_verbs.py`; this one starts at once, and
+remembers all that it was asked.
 """
 
 from __future__ import annotations
