@@ -113,13 +113,19 @@ progress("x" * 200)
     assert on_a_terminal(script).count("x") == 79
 
 
-def test_commands_of_a_message_can_be_pasted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The command of an environment in this folder that is not activated."""
     own = tmp_path / ".venv" / "bin" / "cherche"
     own.parent.mkdir(parents=True)
     own.touch(mode=0o755)
     monkeypatch.setattr(sys, "argv", [str(own)])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
+    return own
+
+
+def test_commands_of_a_message_can_be_pasted(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "index 'a' is not set up for cherche — run: cherche setup a, then cherche print-connector"
     assert runnable(said) == (
         "index 'a' is not set up for cherche — run: .venv/bin/cherche setup a, then .venv/bin/cherche print-connector"
@@ -128,13 +134,7 @@ def test_commands_of_a_message_can_be_pasted(monkeypatch: pytest.MonkeyPatch, tm
     assert runnable(said) == said
 
 
-def test_an_environment_that_is_not_activated_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    own = tmp_path / ".venv" / "bin" / "cherche"
-    own.parent.mkdir(parents=True)
-    own.touch(mode=0o755)
-    monkeypatch.setattr(sys, "argv", [str(own)])
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", "")
+def test_an_environment_that_is_not_activated_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert program() == ".venv/bin/cherche"
     monkeypatch.setenv("PATH", str(own.parent))
     assert program() == "cherche"

@@ -11,16 +11,10 @@ from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.running import KEPT, Jobs, job_json
 from sidecar.values.documents import IngestResult
 from sidecar.values.maintenance import BackfillEvent, Estimate, NotDone, Progress, Switched, UpgradeEvent
+from tests.clock import Clock
 
 ESTIMATE = Estimate(documents=100, to_encode=80, sampled=10, seconds=40.0, stored_bytes=0, peak_bytes=0)
 BROKEN = ChercheError(Code.INVALID_ARGUMENT, "document 'x' is no object", "correct it")
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def events(*given: BackfillEvent) -> AsyncGenerator[BackfillEvent, None]:
@@ -29,7 +23,7 @@ async def events(*given: BackfillEvent) -> AsyncGenerator[BackfillEvent, None]:
 
 
 async def test_a_job_is_shown_while_it_goes_on_and_afterwards() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     jobs = Jobs(clock)
     going = Progress(round=2, read=60, encoded=50, failed=1, checkpoint='{"read":1}')
     given = events(ESTIMATE, going, NotDone("x", "articles", BROKEN), Progress(paused="the cluster is busy"), going)

@@ -12,6 +12,7 @@ from sidecar.models.admission import Admission, BatchOptions
 from sidecar.protocols import BatchObserver
 from sidecar.testing import FakeModel
 from sidecar.values.model import Lane
+from tests.clock import Clock
 
 
 @dataclass
@@ -28,14 +29,6 @@ class Queue:
 
 class Unobserved(BatchObserver):
     """Keeps nothing."""
-
-
-@dataclass
-class Clock:
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def admission(queue: Queue, clock: Clock | None = None, **options: int) -> Admission:

@@ -8,20 +8,12 @@ import pytest
 
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.turns import Turns
-
-
-class Clock:
-    """Seconds as a test sets them."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

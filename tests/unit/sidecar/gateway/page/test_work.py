@@ -9,15 +9,7 @@ import pytest
 from sidecar.errors import ChercheError, Code
 from sidecar.gateway.page import work
 from sidecar.gateway.page.work import Done, Steps, WorkBody, Works
-
-
-class Clock:
-    """Time that a step takes."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
