@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cherche_models.errors import DataError
-from cherche_models.train import Teacher, data
+from cherche_models.train import Teacher, data, sources
 from cherche_models.train.run import run
 from cherche_models.train.sources import WithoutQueries
 from tests import checkpoints
@@ -30,7 +30,10 @@ def test_a_sentence_encoder_leaves_out_negatives_that_it_likes(base: Path, pairs
         assert list(example.negatives) == liked
 
 
-def test_judged_queries_are_mined_and_some_set_aside(base: Path, tmp_path: Path) -> None:
+def test_judged_queries_are_mined_and_some_set_aside(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_PAUSE", 0.0)  # seconds between reports, so that each example is one
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
     documents = [{"_id": str(i), "text": f"{word} of the document {word}"} for i, word in enumerate(WORDS)]
@@ -45,6 +48,8 @@ def test_judged_queries_are_mined_and_some_set_aside(base: Path, tmp_path: Path)
     (plan,) = events.of("plan")
     assert plan["sources"][0]["examples"] == 6
     assert plan["measured_on"] == "2 queries of beir (train) set aside"
+    mined = [event for event in events.of("progress") if event["what"] == "examples"]
+    assert [event["done"] for event in mined] == [1, 2, 3, 4, 5, 6]
     notes = [note["text"] for note in events.of("note")]
     assert any(
         note.startswith("1 of 9 judged documents are not in the corpus of beir, such as 'gone'") for note in notes
