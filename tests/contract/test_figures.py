@@ -106,3 +106,26 @@ def test_what_a_sidecar_holds_in_memory() -> None:
     assert len(shown) == 6
     for row in shown:
         assert (int(row["at work"]), int(row["at rest"])) in steps, row[""]
+
+
+def test_what_a_search_costs_the_cluster() -> None:
+    sizes = measured("first_stage")["figures"]["sizes"]
+    ways = {
+        "BM25 alone": "bm25",
+        "hybrid": "folded",
+        "hybrid, 16 first terms": "two phases 16/1000",
+        "hybrid, pruned to 16 terms": "pruned",
+    }
+    shown = {row[""]: row for row in rows("capacity.md", "found")}
+    assert shown.keys() == ways.keys()
+    for name, way in ways.items():
+        large = sizes["100000"]
+        for column, measures in (
+            ("20,000 documents", sizes["20000"]["ways"]["queries"]),
+            ("100,000", large["ways"]["queries"]),
+            ("100,000, one to three words", large["ways"]["of one to three words"]),
+        ):
+            assert shown[name][column] == f"{measures[way]['cpu_ms']:.1f}"
+        if way in large["compared_with_exact"]:
+            found = large["compared_with_exact"][way]["recall_at_100"]
+            assert shown[name]["found"] == f"{found:.4f}".removeprefix("0")
