@@ -10,7 +10,7 @@ import numpy as np
 
 from cherche_models import grid
 from cherche_models.prune import Prune
-from cherche_models.types import TermWeights, TokenEmbeddings, Tokens
+from cherche_models.types import Encoding, TermWeights, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
@@ -18,7 +18,7 @@ from sidecar.pipeline.text import has_words
 from sidecar.protocols import Encoder
 from sidecar.values.first_stage import SparseClause
 from sidecar.values.index import IndexMeta
-from sidecar.values.model import Encoded
+from sidecar.values.model import Encoded, ModelDescription
 from sidecar.values.options import check_bounds
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
 
@@ -249,8 +249,17 @@ async def _encode_one(encoder: Encoder, text: str, context: Context) -> Encoded:
     [result] = await encoder.encode([text], "query", lane="query", timeout=context.remaining())
     if isinstance(result, ChercheError):
         raise result
-    context.query_cache.put(key, replace(result, tokenize=0.0, queue=0.0, encode=0.0))
+    if _is_whole(result.encoding, encoder.info):
+        context.query_cache.put(key, replace(result, tokenize=0.0, queue=0.0, encode=0.0))
     return result
+
+
+def _is_whole(encoding: Encoding, model: ModelDescription) -> bool:
+    """Whether each head of the model answered. What lacks one is made again for whoever asks next."""
+    if encoding.unknown_language:
+        return True
+    lacks_weights = model.sparse and encoding.weights is None
+    return not lacks_weights and not (model.late_interaction and encoding.embeddings is None)
 
 
 def _kept_texts(encoder: Encoder, tokens: Tokens) -> tuple[str, ...]:

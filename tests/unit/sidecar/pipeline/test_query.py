@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from cherche_models.types import TermWeights
 from sidecar.errors import Code
 from sidecar.pipeline.cache import QueryCache
 from sidecar.testing import FakeModel
+from sidecar.values.search import RerankStatus
 from tests.unit.sidecar.pipeline.searching import WORDS, ask, filled, refused
 
 
@@ -34,6 +36,14 @@ async def test_who_asks_the_same_again_waits_for_no_model(ready: Any) -> None:
     assert (again.timings.tokenize, again.timings.queue, again.timings.encode) == (0.0, 0.0, 0.0)
     await ask(world, text="common four", rerank=True)
     assert len(ready.encoder.calls) == 2
+
+
+async def test_what_lacks_a_head_is_encoded_again_for_the_next(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, known = ready.with_context(query_cache=QueryCache(limit=100_000)), FakeModel._encode
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeModel, "_encode", lambda *passed: replace(known(*passed), embeddings=None))
+        assert (await ask(world, rerank=True)).rerank.status == RerankStatus.UNAVAILABLE
+    assert (await ask(world, rerank=True)).rerank.status == RerankStatus.APPLIED
 
 
 async def test_query_modes(ready: Any) -> None:
