@@ -202,7 +202,7 @@ _VERBS = [
 def runnable(text: str) -> str:
     """A message whose commands can be pasted in this folder: see `program`."""
     run = program()
-    return text if run == "cherche" else re.sub(rf"\bcherche (?=(?:{'|'.join(_VERBS)})\b)", f"{run} ", text)
+    return text if run == "cherche" else re.sub(rf"(?<![\w/])cherche (?=(?:{'|'.join(_VERBS)})\b)", f"{run} ", text)
 
 
 def pretty(value: object) -> str:

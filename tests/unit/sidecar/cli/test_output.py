@@ -130,6 +130,7 @@ def test_commands_of_a_message_can_be_pasted(own: Path, monkeypatch: pytest.Monk
     assert runnable(said) == (
         "index 'a' is not set up for cherche — run: .venv/bin/cherche setup a, then .venv/bin/cherche print-connector"
     )
+    assert runnable(runnable(said)) == runnable(said), "a command that has its path keeps it"
     monkeypatch.setenv("PATH", str(own.parent))
     assert runnable(said) == said
 
