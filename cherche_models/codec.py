@@ -119,7 +119,7 @@ def _pooled(embeddings: TokenEmbeddings, factor: int, chunks: Sequence[int]) -> 
 def transcode(data: bytes, codec: str, book: Codebook | None = None) -> bytes:
     """The same document in another codec, without the model.
 
-    Tokens that an earlier pooling joined cannot be told apart again: pooling them once
+    Tokens that an earlier pooling joined cannot be separated again: pooling them once
     more is on top of it.
 
     Raises

@@ -67,7 +67,7 @@ _RANGES: Mapping[int, tuple[int, int]] = {
 
 @dataclass(slots=True)
 class Storm:
-    """What became of many requests.
+    """Counts and findings of many requests.
 
     Attributes
     ----------

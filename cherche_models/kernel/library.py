@@ -125,7 +125,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """What became of loading the library.
+    """Result of loading the library.
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ def opens_by_name(name: str) -> bool:
 def test_arguments_and_defaults(name: str) -> None:
     ours = accepted(name)
     if name.startswith("models.") and name.endswith("__call__"):
-        assert any(p.kind is p.VAR_KEYWORD for p in ours.values())  # texts or tensors, told apart when called
+        assert any(p.kind is p.VAR_KEYWORD for p in ours.values())  # texts or tensors, distinguished when called
         return
     for argument, default in CALLS[name].items():
         assert argument in ours, f"{name} has no {argument}"

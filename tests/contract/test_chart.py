@@ -133,11 +133,11 @@ def test_kubernetes_knows_every_field(objects: Objects, version: str) -> None:
 
 
 def test_its_variables_are_settings(objects: Objects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told = dict(objects["ConfigMap/search-cherche-sidecar"]["data"])
-    for key in [key for key in told if key.endswith("_FILE")]:
+    given = dict(objects["ConfigMap/search-cherche-sidecar"]["data"])
+    for key in [key for key in given if key.endswith("_FILE")]:
         (tmp_path / key).write_text("sixteen bytes or more")
-        told[key] = str(tmp_path / key)
-    for key, value in told.items():
+        given[key] = str(tmp_path / key)
+    for key, value in given.items():
         monkeypatch.setenv(key, value)
     settings = config.load()
     assert settings.engine == "opensearch"

@@ -44,7 +44,7 @@ DOCUMENTS = (
 )
 # What no two runs have in common.
 PASSING = {"timings", "next_page_token", "engine"}
-# What is for people, and may be worded better, and what an engine was told to do: it must be there.
+# What is for people, and may be worded better, and the request that an engine was sent: it must be there.
 WORDS = {"reason", "next_step", "message", "warnings", "requests", "match_set_reason", "findings"}
 FILES = (encoder_pb2, index_pb2, model_pb2, plugin_pb2, reranker_pb2, search_pb2)
 METHODS = {

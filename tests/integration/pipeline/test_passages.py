@@ -28,7 +28,7 @@ async def documents() -> AsyncIterator[SourceDocument]:
 
 
 @pytest.fixture
-async def told(bench: Bench) -> Bench:
+async def stored(bench: Bench) -> Bench:
     await bench.set_up(fields=(TextField("title"), TextField("text")), max_length=64, chunks=16)
     await bench.feed([one async for one in documents()])
     return bench
@@ -38,8 +38,8 @@ async def told(bench: Bench) -> Bench:
     "options",
     [{}, {"rerank": True}, {"mode": "bm25"}, {"source_fields": ("year",), "rerank": True}],
 )
-async def test_passages_slice_what_is_stored(told: Bench, options: dict[str, Any]) -> None:
-    result = await search(SearchRequest(told.index, "café piano", passages=2, **options), told.context)
+async def test_passages_slice_what_is_stored(stored: Bench, options: dict[str, Any]) -> None:
+    result = await search(SearchRequest(stored.index, "café piano", passages=2, **options), stored.context)
     assert {hit.id for hit in result.hits} == set(SOURCES)
     assert not [one for one in result.warnings if "passage" in one]
     for hit in result.hits:
@@ -56,10 +56,10 @@ async def test_passages_slice_what_is_stored(told: Bench, options: dict[str, Any
     assert first["short"].text == "piano"
 
 
-async def test_a_search_by_another_order_has_passages(told: Bench, engine_name: str) -> None:
+async def test_a_search_by_another_order_has_passages(stored: Bench, engine_name: str) -> None:
     if engine_name == "embedded":
         pytest.skip("the embedded engine sorts by the score alone")
-    request = SearchRequest(told.index, "piano", passages=1, rerank=True, body={"sort": [{"year": "desc"}]})
-    result = await search(request, told.context)
+    request = SearchRequest(stored.index, "piano", passages=1, rerank=True, body={"sort": [{"year": "desc"}]})
+    result = await search(request, stored.context)
     assert [hit.id for hit in result.hits] == ["short", "list", "long"]
     assert all(hit.passages and not hit.passages[0].encoded_now for hit in result.hits)

@@ -65,7 +65,7 @@ def query(text: str) -> dict[str, Any]:
 
 
 def page(url: str, text: str) -> tuple[list[str], tuple[str, str]]:
-    """First ten ids of a match query, and what became of its query and of its rerank."""
+    """First ten ids of a match query, and the statuses of its query and of its rerank."""
     reply = send(url, "POST", f"/{INDEX}/_search", {"query": query(text)})
     said = reply["ext"]["cherche"]
     return [hit["_id"] for hit in reply["hits"]["hits"]], (said["query_status"], said["rerank_status"])

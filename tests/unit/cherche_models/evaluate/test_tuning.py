@@ -8,7 +8,7 @@ NOW = Setting(1.0, 0.5, 100)
 
 
 def query(seed, relevant_by="maxsim", hits=30):
-    """Hits of which the relevant ones are told by one part of the score, and by no other."""
+    """Hits whose relevant ones are ranked first by one part of the score alone."""
     random = np.random.default_rng(seed)
     relevance = np.zeros(hits)
     relevance[random.choice(hits, 3, replace=False)] = 1

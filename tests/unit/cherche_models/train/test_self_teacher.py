@@ -1,4 +1,4 @@
-"""A model that teaches itself: its own scores, on one scale, whatever becomes of the model."""
+"""A model that teaches itself: its own scores, on one scale, however the model changes afterwards."""
 
 from __future__ import annotations
 
