@@ -214,7 +214,9 @@ async def test_an_index_is_switched_only_on_request_and_then_by_an_alias_of_its_
     assert list(await served.send("GET", f"/_alias/{name}")) == [new]
     assert list(await served.send("GET", f"/_alias/{name}-also")) == [new]
     assert set(found) == {5}
-    assert all("write" in reason for reason in refused), refused
+    # Blocked while it is copied; a write that was routed just before the old index goes finds no index.
+    unexpected = {reason for reason in refused if "write" not in reason and "no such index" not in reason}
+    assert unexpected == set()
     titles = await served.sources(name)
     assert {id: titles.get(id) for id in written} == written
     assert end(await served.step("rollback", name=name)).serving == (kept,)
