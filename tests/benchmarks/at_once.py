@@ -50,12 +50,12 @@ def at_once() -> Iterator[str]:
 
 
 async def main() -> None:
-    """Serve until told to end."""
+    """Serve until asked to end."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", LARGEST)])
     plugin_pb2_grpc.add_PluginServiceServicer_to_server(AtOnce(), server)  # type: ignore[no-untyped-call]  # generated
-    told = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(told, server)
-    await told.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    statuses = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(statuses, server)
+    await statuses.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     sys.stdout.write(f"127.0.0.1:{port}\n")

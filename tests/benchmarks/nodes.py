@@ -69,7 +69,7 @@ class Story:
     @property
     def result(self) -> dict[str, Any]:
         """Everything, for the results file."""
-        lost = [step for step, told in self.steps.items() if told["copies"] != told["whole_copies"]]
+        lost = [step for step, seen in self.steps.items() if seen["copies"] != seen["whole_copies"]]
         return {
             "replication": self.replication,
             "recovery_source": "excluded" if self.is_lean else "kept",
@@ -172,14 +172,14 @@ def measure() -> dict[str, Any]:
     """Section ``nodes`` of the proofs."""
     environment = {name: value for name, value in os.environ.items() if name != "OPENSEARCH_URL"}
     with running_nodes(3, HEAP, environment=environment) as nodes:
-        told = asyncio.run(tell(nodes))
-    kept = [name for name, figures in told.items() if figures["keeps_everything"]]
+        combinations = asyncio.run(tell(nodes))
+    kept = [name for name, figures in combinations.items() if figures["keeps_everything"]]
     return {
         "nodes": 3,
         "heap": HEAP,
         "terms_per_document": TERMS,
         "code_bytes_per_document": CODE_BYTES,
         "keep_everything": kept,
-        "lose": [name for name in told if name not in kept],
-        "combinations": told,
+        "lose": [name for name in combinations if name not in kept],
+        "combinations": combinations,
     }

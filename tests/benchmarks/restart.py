@@ -71,8 +71,8 @@ class Sidecar:
     async def start(self) -> float:
         """Start it in the background of those that serve; seconds until it serves."""
         began = time.perf_counter()
-        told = {**os.environ, "OMP_NUM_THREADS": "1", "CHERCHE_METRICS__PORT": "-1", "CHERCHE_LOG_LEVEL": "info"}
-        self._process = await asyncio.create_subprocess_exec(*self._command, env=told, stderr=asyncio.subprocess.PIPE)
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "CHERCHE_METRICS__PORT": "-1", "CHERCHE_LOG_LEVEL": "info"}
+        self._process = await asyncio.create_subprocess_exec(*self._command, env=env, stderr=asyncio.subprocess.PIPE)
         await self._said("serving")
         _give_back(self._process.pid)
         self._draining = asyncio.create_task(self._said("stopped"))

@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [*CHERCHE, "serve", "--port", "0", "--metrics-port", "0", "--token-file", str(folder / "token")]
-    told = environment(CHERCHE_EMBEDDED__PATH=str(folder / "index.sqlite"))
-    process = subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True)
+    env = environment(CHERCHE_EMBEDDED__PATH=str(folder / "index.sqlite"))
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     try:
         yield process, line_with("serving", process)["address"]
     finally:
@@ -79,8 +79,8 @@ def test_it_answers_who_has_the_token_and_drains_when_told(
 
 
 def test_beyond_loopback_it_refuses_to_start_unprotected(tmp_path: Path) -> None:
-    told = environment(CHERCHE_EMBEDDED__PATH=str(tmp_path / "index.sqlite"))
+    env = environment(CHERCHE_EMBEDDED__PATH=str(tmp_path / "index.sqlite"))
     command = [*CHERCHE, "serve", "--host", "0.0.0.0", "--port", "0", "--metrics-port", "-1"]
-    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "insecure" in done.stderr

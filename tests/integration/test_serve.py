@@ -53,9 +53,9 @@ async def said(process: asyncio.subprocess.Process, event: str) -> dict[str, Any
     assert process.stderr is not None
     async with asyncio.timeout(60):
         async for line in process.stderr:
-            told: dict[str, Any] = json.loads(line)
-            if told["event"] == event:
-                return told
+            record: dict[str, Any] = json.loads(line)
+            if record["event"] == event:
+                return record
     raise AssertionError(f"the process ended without saying {event!r}")
 
 

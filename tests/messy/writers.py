@@ -99,7 +99,7 @@ class Writers:
             await self._update(one, list(changed(one, self._stage))[2][1], "text_updated")
 
     async def _update(self, one: Document, fields: Json, kind: str) -> None:
-        # Others are told to try again where somebody wrote between their read and their write.
+        # Others are asked to try again where somebody wrote between their read and their write.
         path = f"/{quote(self._names.alias)}/_update/{quote(one.id, safe='')}"
         await self._cluster.send("POST", path, {"doc": fields}, **_routed(one), retry_on_conflict="10")
         # Pipelines run on the whole of what a single update writes, and on none of a bulk's (OpenSearch 3.8.0).

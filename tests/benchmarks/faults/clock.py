@@ -41,11 +41,11 @@ async def clock(folder: Path) -> list[Row]:
     found = library()
     if found is None:
         return []
-    told = folder / "clock.txt"
-    _set(told, "+0")
+    offset_file = folder / "clock.txt"
+    _set(offset_file, "+0")
     faked = {
         "LD_PRELOAD": str(found),
-        "FAKETIME_TIMESTAMP_FILE": str(told),
+        "FAKETIME_TIMESTAMP_FILE": str(offset_file),
         "FAKETIME_CACHE_DURATION": str(SEEN),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
@@ -65,13 +65,13 @@ async def clock(folder: Path) -> list[Row]:
             for number, step in enumerate(STEPS, 1):
                 while not feeding.done() and len(seen) < DOCUMENTS * number // 4:  # noqa: ASYNC110  # another process
                     await asyncio.sleep(0.01)
-                _set(told, step)
+                _set(offset_file, step)
             await feeding
             request = SearchRequest(INDEX, "red car", size=SIZE, rerank=True, paginate=True)
             for step in STEPS:
                 page = await search(request_to_pb(request))
                 ids += [hit.id for hit in page.hits]
-                _set(told, step)
+                _set(offset_file, step)
                 await asyncio.sleep(SEEN + 1)
                 request = replace(request, page_token=page.next_page_token)
         row.count(seen, await there(process.path))
@@ -83,8 +83,8 @@ async def clock(folder: Path) -> list[Row]:
     return [row]
 
 
-def _set(told: Path, offset: str) -> None:
+def _set(offset_file: Path, offset: str) -> None:
     """At once for its readers: they must not meet an empty file."""
-    fresh = told.with_suffix(".new")
+    fresh = offset_file.with_suffix(".new")
     fresh.write_text(f"{offset}\n")
-    os.replace(fresh, told)
+    os.replace(fresh, offset_file)

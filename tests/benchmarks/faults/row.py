@@ -45,9 +45,9 @@ class Row:
     after: str = ""
 
     def count(self, acknowledged: Iterable[str], stored: Iterable[str]) -> None:
-        """Compare what callers were told with what is there."""
-        told, there = set(acknowledged), set(stored)
-        self.acknowledged, self.stored, self.lost = len(told), len(there), len(told - there)
+        """Compare what was acknowledged to callers with what is there."""
+        known, there = set(acknowledged), set(stored)
+        self.acknowledged, self.stored, self.lost = len(known), len(there), len(known - there)
 
     @property
     def is_sound(self) -> bool:

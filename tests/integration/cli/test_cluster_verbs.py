@@ -165,10 +165,10 @@ def test_doctor_warns_of_an_index_whose_copies_lose_weights(client: OpenSearch, 
     cluster = ["--engine", "opensearch", "--url", cluster_url]
     try:
         run("setup", name, *cluster)
-        told = json.loads(run("doctor", name, *cluster, "--json", code=1))
+        report = json.loads(run("doctor", name, *cluster, "--json", code=1))
     finally:
         client.indices.delete(index=name)
-    [found] = [check for check in told["checks"] if not check["is_ok"]]
+    [found] = [check for check in report["checks"] if not check["is_ok"]]
     assert "recovery source" in found["detail"]
     assert found["next_step"].startswith("set up a new index")
 

@@ -35,12 +35,12 @@ def scripted(values: list[float], seen: list[torch.Tensor]):
 
 def test_the_best_weights_remain_and_patience_ends(load: Load, tmp_path: Path) -> None:
     seen: list[torch.Tensor] = []
-    told: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
     watch = Watch(scripted([0.1, 0.5, 0.4, 0.3, 0.9], seen), every=2, patience=2)
-    watch.report = lambda step, found: told.append((step, found["score"]))
+    watch.report = lambda step, found: reported.append((step, found["score"]))
     model = load("colbert")
     losses = fit(model, batches, JointLoss(), SETTINGS, watch=watch, folder=tmp_path)
-    assert told == [(2, 0.1), (4, 0.5), (6, 0.4), (8, 0.3)]
+    assert reported == [(2, 0.1), (4, 0.5), (6, 0.4), (8, 0.3)]
     assert len(losses) == 8
     torch.testing.assert_close(first(model), seen[1], rtol=0, atol=0)
     again = load("colbert")
@@ -70,10 +70,10 @@ def test_an_interrupted_run_remembers_its_best(load: Load, tmp_path: Path) -> No
 
 def test_every_step_that_a_window_passes_is_measured_once(load: Load) -> None:
     seen: list[torch.Tensor] = []
-    told: list[int] = []
-    watch = Watch(scripted([1.0] * 9, seen), every=2, report=lambda step, _: told.append(step))
+    reported: list[int] = []
+    watch = Watch(scripted([1.0] * 9, seen), every=2, report=lambda step, _: reported.append(step))
     fit(load("colbert"), batches, JointLoss(), replace(SETTINGS, accumulate=3), watch=watch)
-    assert told == [3, 6, 9, 10]
+    assert reported == [3, 6, 9, 10]
 
 
 def test_what_was_not_measured_cannot_decide(load: Load) -> None:

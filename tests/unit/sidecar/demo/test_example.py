@@ -1,4 +1,4 @@
-"""The example index: set up, given pipelines, filled by plain bulk requests, on a cluster that answers as told."""
+"""The example index: set up, given pipelines and filled by bulk requests, on a cluster with the answers of a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIPELINES = Path(__file__).parents[4] / "opensearch" / "pipelines"
 
 
 class Cluster:
-    """Notes what it is sent; refuses documents whose id it is told."""
+    """Notes what it is sent; refuses documents whose id the test names."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, str, bytes]] = []

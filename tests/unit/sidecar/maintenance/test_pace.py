@@ -140,7 +140,7 @@ async def test_a_watch_that_ends_says_so(world: World, make_load: Callable[[], A
 
 @pytest.fixture
 def make_load() -> Callable[[], Any]:
-    async def told() -> Load:
+    async def current() -> Load:
         return load()
 
-    return told
+    return current

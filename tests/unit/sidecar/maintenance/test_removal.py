@@ -40,14 +40,14 @@ async def test_versions_of_an_owner_are_warned_of_and_kept_where_that_is_asked_f
     await set_up(world)
     monkeypatch.setattr(world.engine, "foreign_versions", foreign_versions, raising=False)
     monkeypatch.setattr(world.engine, "remove", removed)
-    told = await remove(world.index, world.context, dry_run=True)
-    assert told.changes == (
+    plan = await remove(world.index, world.context, dry_run=True)
+    assert plan.changes == (
         "9 documents",
         "4 sampled documents of articles have versions that their owner seems to give them: each that is changed gets "
         "the next one, and the owner's is refused then — add --version-type external_gte to keep them",
     )
-    told = await remove(world.index, world.context, dry_run=True, version_type=EXTERNAL)
-    assert told.changes == ("9 documents",)
+    plan = await remove(world.index, world.context, dry_run=True, version_type=EXTERNAL)
+    assert plan.changes == ("9 documents",)
     assert kept == [False, True]
     with pytest.raises(ChercheError, match="version_type is 'internal'"):
         await remove(world.index, world.context, dry_run=True, version_type="internal")

@@ -226,17 +226,17 @@ async def test_an_engine_that_does_not_answer_is_no_new_index(world: Any) -> Non
 async def test_a_report_names_what_should_be_mended(make_world: Callable[..., Any]) -> None:
     world = make_world(FakeModel())
     put(world, {"text": "a"}, {"text": "b"})
-    told = await report(world.index, world.context)
-    assert (told.meta, told.served) == (None, False)
-    assert "cherche setup articles" in told.findings[0]
+    found = await report(world.index, world.context)
+    assert (found.meta, found.served) == (None, False)
+    assert "cherche setup articles" in found.findings[0]
 
     await run(world)
     world.engine.missing = Gaps(untouched=4, waiting=3, lost=2, without_codes=1)
     world.engine.dangers = ("it loses copies — set up another",)
-    told = await report(world.index, world.context)
-    assert told.served
+    found = await report(world.index, world.context)
+    assert found.served
     step = " — run: cherche backfill articles"
-    assert told.findings == (
+    assert found.findings == (
         "it loses copies — set up another",
         f"3 documents wait for weights: no model answered in time, or a bulk updated a part of them{step}",
         f"2 documents lost their weights to a write that no cherche_encode pipeline saw{step}",
@@ -244,10 +244,10 @@ async def test_a_report_names_what_should_be_mended(make_world: Callable[..., An
         f"4 documents were never encoded{step}",
     )
 
-    world.engine.metas[world.index] = replace(told.meta, fingerprint=Fingerprint("f" * 64, "c" * 64))
-    told = await report(world.index, world.context)
-    assert not told.served
-    assert "cherche serve --model fake=PATH" in told.findings[0]
+    world.engine.metas[world.index] = replace(found.meta, fingerprint=Fingerprint("f" * 64, "c" * 64))
+    found = await report(world.index, world.context)
+    assert not found.served
+    assert "cherche serve --model fake=PATH" in found.findings[0]
 
 
 @pytest.mark.parametrize(

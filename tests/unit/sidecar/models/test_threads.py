@@ -70,6 +70,6 @@ print(json.dumps([pool["num_threads"] for pool in threadpool_info() if pool["int
 
 
 def test_numpy_multiplies_in_one_thread() -> None:
-    told = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, env=told, check=True)
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, env=env, check=True)
     assert set(json.loads(done.stdout)) <= {1}  # none where numpy has another BLAS

@@ -165,16 +165,16 @@ async def test_timings_name_every_stage(ready: Any) -> None:
 
 
 class Switched:
-    """An index that is gone for its first search; the name says so from its `told`-th asking on."""
+    """An index that is gone for its first search; the name says so from its `from_call`-th request on."""
 
-    def __init__(self, world: Any, told: int, answer: Callable[[Any], Any]) -> None:
-        self.world, self.told, self.answer, self.asked, self.searches = world, told, answer, 0, 0
+    def __init__(self, world: Any, from_call: int, answer: Callable[[Any], Any]) -> None:
+        self.world, self.from_call, self.answer, self.asked, self.searches = world, from_call, answer, 0, 0
         self.search, world.engine.search = world.engine.search, self._search
         world.engine.groups = self._groups
 
     async def _groups(self, index: str, *, max_age: float = 0.0) -> Any:
         self.asked += 1
-        name = "after" if self.asked >= self.told else "before"
+        name = "after" if self.asked >= self.from_call else "before"
         return (IndexGroup((name,), self.world.engine.metas[index]),)
 
     async def _search(self, index: str, query: Any) -> Any:
@@ -192,9 +192,9 @@ def half(page: Any) -> Any:
 
 
 @pytest.mark.parametrize("answer", [gone, half])
-@pytest.mark.parametrize("told", [2, 3])
-async def test_a_search_that_met_a_switch_is_asked_again(ready: Any, answer: Any, told: int) -> None:
-    switched = Switched(ready, told, answer)
+@pytest.mark.parametrize("from_call", [2, 3])
+async def test_a_search_that_met_a_switch_is_asked_again(ready: Any, answer: Any, from_call: int) -> None:
+    switched = Switched(ready, from_call, answer)
     assert len((await ask(ready)).hits) == 10
     assert switched.searches == 2
 

@@ -139,16 +139,16 @@ class UnscriptedShelf:
         return {**self.raw(id_, *self.documents[id_]), "found": True}
 
     def bulk(self, action: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        [(verb, told)] = action.items()
+        [(verb, line)] = action.items()
         if verb == "update":
             cause = {"type": "illegal_argument_exception", "reason": self.reason}
             error = {"type": "illegal_argument_exception", "reason": "failed to execute script", "caused_by": cause}
-            return {verb: {"_id": told["_id"], "status": 400, "error": error}}
-        number, _ = self.documents[told["_id"]]
-        self.pipelines.append(told["pipeline"])
-        assert told["routing"] == "r"
-        if told["if_seq_no"] != number:
+            return {verb: {"_id": line["_id"], "status": 400, "error": error}}
+        number, _ = self.documents[line["_id"]]
+        self.pipelines.append(line["pipeline"])
+        assert line["routing"] == "r"
+        if line["if_seq_no"] != number:
             error = {"type": "version_conflict_engine_exception", "reason": "newer"}
-            return {verb: {"_id": told["_id"], "status": 409, "error": error}}
-        self.documents[told["_id"]] = (number + 100, body)
-        return {verb: {"_id": told["_id"], "status": 200}}
+            return {verb: {"_id": line["_id"], "status": 409, "error": error}}
+        self.documents[line["_id"]] = (number + 100, body)
+        return {verb: {"_id": line["_id"], "status": 200}}

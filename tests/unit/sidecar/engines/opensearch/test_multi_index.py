@@ -92,7 +92,7 @@ def shelf(kinds: dict[str, str]) -> FakeTransport:
         if request.path.endswith("_settings"):
             return {name: {"settings": {}} for name in kinds}
         actions = [json.loads(line) for line in request.body.splitlines()[::2]]
-        return {"items": [{verb: {**told, "status": 200}} for action in actions for verb, told in action.items()]}
+        return {"items": [{verb: {**line, "status": 200}} for action in actions for verb, line in action.items()]}
 
     def there(doc: dict[str, str]) -> dict[str, Any]:
         found = (doc["_index"], doc["_id"]) == ("old", "1")

@@ -90,23 +90,23 @@ class Cluster:
         return {"_index": "books", "_id": id, **version, "_source": users}
 
     def bulk(self, action: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        [(verb, told)] = action.items()
-        number, source = self.documents[told["_id"]]
-        assert told["routing"] == "r"
+        [(verb, line)] = action.items()
+        number, source = self.documents[line["_id"]]
+        assert line["routing"] == "r"
         if verb == "update" and self.unscripted:
             cause = {"type": "illegal_argument_exception", "reason": self.unscripted}
             error = {"type": "illegal_argument_exception", "reason": "failed to execute script", "caused_by": cause}
-            return {verb: {"_id": told["_id"], "status": 400, "error": error}}
-        if told.get("version_type"):
-            assert (verb, told["version"], told["version_type"]) == ("index", 7, "external_gte")
-        elif told["if_seq_no"] != number:
+            return {verb: {"_id": line["_id"], "status": 400, "error": error}}
+        if line.get("version_type"):
+            assert (verb, line["version"], line["version_type"]) == ("index", 7, "external_gte")
+        elif line["if_seq_no"] != number:
             error = {"type": "version_conflict_engine_exception", "reason": "newer"}
-            return {verb: {"_id": told["_id"], "status": 409, "error": error}}
-        assert verb == "update" or told["pipeline"] == "_none"
+            return {verb: {"_id": line["_id"], "status": 409, "error": error}}
+        assert verb == "update" or line["pipeline"] == "_none"
         left = {key: value for key, value in source.items() if key not in OURS} if verb == "update" else body
-        self.documents[told["_id"]] = (number + 100, left)
-        self.done.append(f"{verb} {told['_id']}")
-        return {verb: {"_id": told["_id"], "status": 200}}
+        self.documents[line["_id"]] = (number + 100, left)
+        self.done.append(f"{verb} {line['_id']}")
+        return {verb: {"_id": line["_id"], "status": 200}}
 
 
 @pytest.mark.parametrize("reason", ["", *UNSCRIPTED])
@@ -177,16 +177,16 @@ async def test_a_dry_run_names_everything_and_writes_nothing() -> None:
         indices={"next": {"mappings": {"_meta": {UPGRADE: {"replaces": ["books"]}}}, "aliases": {}}},
     )
     ours = engine(FakeTransport(cluster))
-    told = await ours.remove("books", dry_run=True)
-    assert told.changes == (
+    line = await ours.remove("books", dry_run=True)
+    assert line.changes == (
         "1 documents are written without our fields, so their _version and _seq_no rise",
         "books: index.default_pipeline was cherche, and is unset",
         "pipeline cherche is deleted",
         "index next, which an upgrade prepared, is deleted",
     )
-    assert told.remains == ("books: index.final_pipeline mixed has processors of ours beside others — take them out",)
+    assert line.remains == ("books: index.final_pipeline mixed has processors of ours beside others — take them out",)
     assert cluster.done == []
-    assert await ours.remove("books") == told
+    assert await ours.remove("books") == line
     assert cluster.done == [
         "PUT /books/_settings",
         "PUT /books/_mapping",
@@ -261,10 +261,10 @@ async def test_a_template_that_is_changed_is_named(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(templates, "behind", behind)
     cluster = Cluster({"a": (1, {"title": "x"})})
-    told = await engine(FakeTransport(cluster)).remove("books", dry_run=True)
-    assert [line for line in told.changes if line.startswith(f"template {name} {verb}")] == list(told.changes)
-    assert len(told.changes) == 1
-    assert [line.split(",")[0] for line in told.remains] == ["component template c"]
+    line = await engine(FakeTransport(cluster)).remove("books", dry_run=True)
+    assert [line for line in line.changes if line.startswith(f"template {name} {verb}")] == list(line.changes)
+    assert len(line.changes) == 1
+    assert [line.split(",")[0] for line in line.remains] == ["component template c"]
     assert cluster.done == []
     await engine(FakeTransport(cluster)).remove("books")
     assert cluster.done == [f"{'DELETE' if 'deleted' in verb else 'PUT'} /_index_template/{name}"]
