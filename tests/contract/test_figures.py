@@ -60,6 +60,36 @@ def test_how_the_shipped_models_rank(collection: str) -> None:
         assert shown["BM25 alone"][f"{collection} hybrid"] == share(modes["bm25"]["ndcg@10"])
 
 
+def card(model: str) -> str:
+    return f"../../cherche_models/pretrained/{model}/README.md"
+
+
+@pytest.mark.parametrize(
+    ("model", "results", "columns"),
+    [
+        *((each, f"quality-{each}", ("SciFact test, 300 queries", "Cranfield, 225 queries")) for each in SHIPPED),
+        ("cherche-small", "quality-cherche-small-bf16", ("SciFact test", "Cranfield")),
+    ],
+)
+def test_cards_have_the_figures_of_test_collections(model: str, results: str, columns: tuple[str, str]) -> None:
+    modes = {
+        "BM25": "bm25",
+        "sparse": "sparse",
+        "hybrid": "hybrid",
+        "hybrid, reranked": "hybrid+rerank",
+        "sparse, doc_only": "sparse, doc only",
+        "hybrid, doc_only": "hybrid, doc only",
+    }
+    figures = measured(results)["figures"]
+    assert ("bf16" in results) == (figures["dtype"] == "torch.bfloat16")
+    shown = {row[""]: row for row in rows(card(model), columns[0])}
+    assert {"sparse", "hybrid", "hybrid, reranked"} <= shown.keys()
+    assert {"sparse, doc_only", "hybrid, doc_only"} <= shown.keys() or "bf16" not in results
+    for label, row in shown.items():
+        for name, column in zip(("scifact", "cranfield"), columns, strict=True):
+            assert row[column] == share(figures[name]["modes"][modes[label]]["ndcg@10"]), (label, name)
+
+
 def test_what_queries_without_a_model_call_cost() -> None:
     sets = [one for name, one in measured("small/small")["sets"].items() if name != "mean" and "long-" not in name]
     assert len(sets) == 16
