@@ -1,9 +1,11 @@
 """What each stage finds on dev sets, and the weights that suit all of them.
 
-    python -m cherche_models.train.dev MODEL CORPUS/dev/* [--reranker ENCODER] [--documents N]
+    python -m cherche_models.train.dev MODEL CORPUS/dev/* [--reranker ENCODER] [--terms MODEL] [--documents N]
 
 Every stage is measured in memory with the sums of an engine. Boost and rerank weight are those with the best mean over
 the sets, each of which has the same weight; a stage is compared with the one before it by a paired randomisation test.
+With `--terms` the term weights of a second model are paired with the token embeddings of the first and of the reranker,
+each pair at its own best weights, and compared with the first model alone.
 """
 
 from __future__ import annotations
@@ -143,8 +145,7 @@ def report(
         pairs = [("bm25", "hybrid"), ("hybrid", "hybrid+rerank"), ("hybrid", "rrf")]
         pairs += [(f"hybrid+{name}", "hybrid+rerank") for name in rivals]
         for before, after in pairs:
-            test = compare(values[before], values[after], rounds=10_000)
-            row[f"{after} - {before}"] = [round(test.difference, 4), round(test.p_value, 4)]
+            row[f"{after} - {before}"] = _tested(values[before], values[after])
         rows[each.name] = {"documents": len(each.scored.ids), "queries": len(each.scored.queries), **row}
     plain = [name for name, value in next(iter(rows.values())).items() if isinstance(value, float)]
     rows["mean"] = {name: round(float(np.mean([row[name] for row in rows.values()])), 4) for name in plain}
@@ -163,6 +164,64 @@ def late(model: Model, each: DevSet) -> Stages:
     )
 
 
+def pair(terms: Sequence[DevSet], embeddings: Sequence[Stages]) -> list[DevSet]:
+    """Sets with the term weights of one model and the token embeddings of another."""
+    return [
+        replace(
+            each,
+            scored=replace(each.scored, embeddings=own.embeddings, query_embeddings=own.query_embeddings),
+        )
+        for each, own in zip(terms, embeddings, strict=True)
+    ]
+
+
+def against(pairs: Sequence[DevSet], alone: Sequence[DevSet], chosen: Chosen) -> dict[str, Any]:
+    """A pair of models beside one model that does the work of both.
+
+    Parameters
+    ----------
+    pairs : sequence of DevSet
+        The pair has the best weights for these.
+    alone : sequence of DevSet
+        The same sets with the stages of the one model.
+    chosen : Chosen
+        Weights of the one model.
+
+    Returns
+    -------
+    dict
+        ``chosen`` of the pair, and figures of each set and of their mean. What the one model has more is tested on the
+        queries of each set, and on those of all sets together.
+    """
+    own = choose(pairs)
+    rows: dict[str, dict[str, Any]] = {}
+    every: tuple[dict[str, Values], dict[str, Values]] = ({}, {})
+    for each, other in zip(pairs, alone, strict=True):
+        found, rival = _whole(each, own), _whole(other, chosen)
+        rows[each.name] = {mode: round(_mean([values]), 4) for mode, values in found.items()}
+        for mode, values in found.items():
+            rows[each.name][f"alone - pair, {mode}"] = _tested(values, rival[mode])
+            for kept, new in zip(every, (values, rival[mode]), strict=True):
+                kept.setdefault(mode, {}).update({f"{each.name} {query}": value for query, value in new.items()})
+    modes = list(every[0])
+    rows["mean"] = {mode: round(float(np.mean([row[mode] for row in rows.values()])), 4) for mode in modes}
+    rows["mean"] |= {f"alone - pair, {mode}": _tested(every[0][mode], every[1][mode]) for mode in modes}
+    return {"chosen": asdict(own), "sets": rows}
+
+
+def _whole(each: DevSet, chosen: Chosen) -> dict[str, Values]:
+    """Of the hybrid and of the whole flow, at weights that were chosen."""
+    first, weight = each.scored.hybrid(chosen.sparse_boost), chosen.rerank_weight
+    reranked = each.scored.rerank(first, [weight], WINDOW)[weight]
+    return {"hybrid": each.values(each.scored.rank(first)), "hybrid+rerank": each.values(reranked)}
+
+
+def _tested(before: Values, after: Values) -> list[float]:
+    """Difference and p."""
+    test = compare(before, after, rounds=10_000)
+    return [round(test.difference, 4), round(test.p_value, 4)]
+
+
 def _rival(sets: Sequence[DevSet], boost: float, others: Sequence[Stages]) -> list[Rankings]:
     """Each set's hybrid window in the order of another reranker, at the weight with the best mean."""
     found = [own.rerank(own.hybrid(boost), WEIGHTS, WINDOW) for own in others]
@@ -173,26 +232,52 @@ def _rival(sets: Sequence[DevSet], boost: float, others: Sequence[Stages]) -> li
     return [runs[best] for runs in found]
 
 
+def measured(
+    collections: Mapping[str, Collection], model: str, reranker: str | None = None, terms: str | None = None
+) -> dict[str, Any]:
+    """What `main` prints.
+
+    Parameters
+    ----------
+    collections : mapping of name → Collection
+    model : str
+        Folder of a model with both heads, or the name of a shipped one.
+    reranker : str, optional
+    terms : str, optional
+        Of term weights to pair with the token embeddings of both others.
+    """
+    loaded = hub.load(model, device="cpu")
+    sets = [staged(loaded, name, collection) for name, collection in collections.items()]
+    chosen, others = choose(sets), dict[str, list[Stages]]()
+    if reranker:
+        other = hub.load(reranker, device="cpu", architecture="colbert")
+        others[Path(reranker).name] = [late(other, each) for each in sets]
+    rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
+    found = {"dtype": str(loaded.dtype), "digest": loaded.digest, "chosen": asdict(chosen), "sets": rows}
+    if terms:
+        second = hub.load(terms, device="cpu")
+        own = [staged(second, name, collection) for name, collection in collections.items()]
+        late_ones = {**others, Path(model).name: [each.scored for each in sets]}
+        found["pairs"] = {
+            f"{Path(terms).name} + {name}": against(pair(own, embeddings), sets, chosen)
+            for name, embeddings in late_ones.items()
+        }
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the chosen weights and the figures of every set, as JSON."""
     parser = argparse.ArgumentParser(prog="python -m cherche_models.train.dev", description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="folder of a model with both heads")
     parser.add_argument("sets", nargs="+", type=Path, metavar="FOLDER", help="BEIR folders with qrels/dev.tsv")
     parser.add_argument("--reranker", help="a ColBERT, or an encoder without training, to compare with")
+    parser.add_argument("--terms", metavar="MODEL", help="term weights to pair with the token embeddings")
     parser.add_argument("--documents", type=int, default=0, metavar="N", help="sample each collection; 0 for all")
     options = parser.parse_args(arguments)
-    model = hub.load(options.model, device="cpu")
     collections = {folder.name: read(folder, "dev") for folder in options.sets}
     if options.documents:
         collections = {name: sample(found, options.documents) for name, found in collections.items()}
-    sets = [staged(model, name, collection) for name, collection in collections.items()]
-    chosen = choose(sets)
-    others = {}
-    if options.reranker:
-        other = hub.load(options.reranker, device="cpu", architecture="colbert")
-        others[Path(options.reranker).name] = [late(other, each) for each in sets]
-    rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
-    print(json.dumps({"chosen": asdict(chosen), "sets": rows}, indent=1))
+    print(json.dumps(measured(collections, options.model, options.reranker, options.terms), indent=1))
 
 
 if __name__ == "__main__":

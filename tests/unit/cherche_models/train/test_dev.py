@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from cherche_models import hub
 from cherche_models.evaluate import read
@@ -46,3 +47,37 @@ def test_a_sample_keeps_what_is_judged(tmp_path: Path) -> None:
     assert len(kept.documents) == 15
     assert {key for judged in collection.qrels.values() for key in judged} <= kept.documents.keys()
     assert dev.sample(collection, 1000).documents == collection.documents
+
+
+def test_a_pair_is_compared_with_one_model_that_does_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, base = mixture.write(tmp_path / "corpus"), checkpoints.masked_lm(tmp_path / "base")
+    for name, seed in (("one", 1), ("two", 2)):
+        torch.manual_seed(seed)
+        model = hub.load(base, device="cpu", architecture="joint", new_head=True, dim=8)
+        hub.save(model, tmp_path / name)
+    encoder = checkpoints.encoder(tmp_path / "encoder")
+    folders = [str(corpus / "dev" / "words"), "--documents", "30"]
+    dev.main([str(tmp_path / "one"), *folders, "--reranker", str(encoder), "--terms", str(tmp_path / "two")])
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["pairs"]) == ["two + encoder", "two + one"]
+    alone = found["sets"]["words"]
+    for paired in found["pairs"].values():
+        row = paired["sets"]["words"]
+        assert paired["sets"]["mean"] == row  # of one set
+        assert len(paired["chosen"]["reranked"]) == len(dev.WEIGHTS)
+        for mode in ("hybrid", "hybrid+rerank"):
+            difference, p = row[f"alone - pair, {mode}"]
+            assert difference == pytest.approx(alone[mode] - row[mode], abs=2e-4)
+            assert 0 < p <= 1
+    reranked = [paired["sets"]["words"]["hybrid+rerank"] for paired in found["pairs"].values()]
+    assert reranked[0] != reranked[1]  # other embeddings of the same hits
+
+
+def test_a_pair_of_a_model_with_itself_is_that_model(tmp_path: Path) -> None:
+    collection = read(mixture.write(tmp_path / "corpus") / "dev" / "words", "dev")
+    model = hub.load(checkpoints.masked_lm(tmp_path / "base"), device="cpu", architecture="joint", new_head=True, dim=8)
+    alone = [dev.staged(model, name, collection) for name in ("a", "b")]
+    found = dev.against(dev.pair(alone, [each.scored for each in alone]), alone, dev.choose(alone))
+    assert list(found["sets"]) == ["a", "b", "mean"]
+    for row in found["sets"].values():
+        assert row["alone - pair, hybrid"] == row["alone - pair, hybrid+rerank"] == [0.0, 1.0]
