@@ -40,7 +40,7 @@ THEIRS = {
 Rankings = Mapping[str, list[str]]
 
 
-def rankings(collection: Collection, model: Model, encoder: Path | None) -> dict[str, Rankings]:
+def rankings(collection: Collection, model: Model, encoder: Teacher | None) -> dict[str, Rankings]:
     """A hundred documents of each row for each judged query."""
     documents = [
         {"id": key, "title": str(d.get("title") or ""), "text": str(d.get("text") or "")}
@@ -68,7 +68,7 @@ def rankings(collection: Collection, model: Model, encoder: Path | None) -> dict
         for name, row in rows.items()
     }
     if encoder is not None:
-        found["dense"] = dense(collection, ids, Teacher(encoder, max_length=LONGEST))
+        found["dense"] = dense(collection, ids, encoder)
     return found
 
 
@@ -84,9 +84,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of BEIR folders")
     parser.add_argument("--model", type=Path, default=hub.PRETRAINED / "cherche-small", help="model with both heads")
     parser.add_argument("--encoder", type=Path, help="Sentence Transformers folder for the row of cosines")
+    parser.add_argument("--vectors", type=Path, metavar="DIR", help="keep its vectors, so that a stopped run goes on")
+    parser.add_argument("--dtype", help="of model and encoder: bf16 or fp32 (the one that is faster here)")
     asked = parser.parse_args()
-    model, scifact = hub.load(asked.model), read(asked.data / "scifact")
-    found = rankings(scifact, model, asked.encoder)
+    if asked.vectors and not asked.encoder:
+        parser.error("--vectors keeps those of an --encoder")
+    model, scifact = hub.load(asked.model, dtype=asked.dtype), read(asked.data / "scifact")
+    kept = asked.vectors and asked.vectors / asked.encoder.name
+    encoder = asked.encoder and Teacher(asked.encoder, max_length=LONGEST, dtype=model.dtype, vectors=kept)
+    found = rankings(scifact, model, encoder)
     rows: dict[str, Any] = {}
     for name, theirs in THEIRS.items():
         ours = evaluate(found[name], scifact.qrels, MEASURES) if name in found else None
@@ -99,6 +105,7 @@ def main() -> None:
         "model": {
             "name": asked.model.name,
             "digest": model.digest,
+            "dtype": str(model.dtype),
             "dim": model.dim,
             "max_length": {kind: style.max_length for kind, style in model.formats.items()},
         },
