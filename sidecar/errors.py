@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-_CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>/?#]*@")
+_CREDENTIALS = re.compile(r"://[^\s\"'<>/?#]*@")
+MOST_QUOTED = 200
+"""Characters of a name or value that a message repeats."""
+MOST_SAID = 1000
+"""Characters of a reason, and of a next step: what is left of a message that forgot to quote."""
 
 
 class Code(StrEnum):
@@ -44,9 +48,9 @@ class ChercheError(Exception):
 
     def __init__(self, code: Code, reason: str, next_step: str = "", *, retry_after: float | None = None) -> None:
         self.code = code
-        # Errors are shown, logged and sent: here each passes, whatever URL it quotes.
-        self.reason = masked(reason)
-        self.next_step = masked(next_step)
+        # Errors are shown, logged and sent: here each passes, whatever it quotes.
+        self.reason = said(reason)
+        self.next_step = said(next_step)
         super().__init__(f"{self.reason} — {self.next_step}" if next_step else self.reason)
         self.retry_after = retry_after
 
@@ -67,13 +71,45 @@ def _remade(kind: type[ChercheError], args: tuple[Any, ...], fields: dict[str, A
     return error
 
 
+def said(text: str, most: int = MOST_SAID) -> str:
+    """A text as it may be shown and logged: at most so many characters, and no credentials.
+
+    >>> said("no answer from https://ada:hunter2@cluster:9200/" + "x" * 5000, 80)
+    'no answer from https://***@cluster:9200/xxxxx… (4,980 left out) …xxxxxxxxxxxxxxx'
+    """
+    return shortened(masked(text), most)
+
+
+def shortened(text: str, most: int = MOST_QUOTED) -> str:
+    """A text of at most so many characters: the beginning names the item, the end often says what is wrong.
+
+    >>> shortened("x" * 5000, 50)
+    'xxxxxxxxxxxxxxxxxxxxxxx… (4,970 left out) …xxxxxxx'
+    """
+    if len(text) <= most:
+        return text
+    kept = max(0, most - len(f"… ({len(text):,} left out) …"))
+    tail = kept // 4
+    head = kept - tail
+    return f"{text[:head]}… ({len(text) - kept:,} left out) …{text[len(text) - tail :]}"
+
+
+def quoted(value: object) -> str:
+    """What a caller sent, as a message repeats it: in quotation marks, and bounded.
+
+    >>> quoted("articles"), len(quoted("x" * 100_000))
+    ("'articles'", 201)
+    """
+    return repr(shortened(value)) if isinstance(value, str) else shortened(repr(value))
+
+
 def masked(text: str) -> str:
     """A text without the credentials of the URLs in it.
 
     >>> masked("no answer from https://ada:hunter2@cluster:9200/books")
     'no answer from https://***@cluster:9200/books'
     """
-    return _CREDENTIALS.sub("***@", text)
+    return _CREDENTIALS.sub("://***@", text)
 
 
 def masked_address(address: str) -> str:
@@ -118,8 +154,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("artcles", ["articles", "books"]), did_you_mean("x", ["articles"])
     ("did you mean 'articles'? otherwise ", '')
     """
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}? otherwise " if near else ""
+    near = nearest(name, known)
+    return f"did you mean {near!r}? otherwise " if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like one; "" where none is near.
+
+    >>> nearest("artcles", ["articles", "books"]), nearest("articles" * 1000, ["articles"])
+    ('articles', '')
+    """
+    # The comparison takes seconds of the event loop for millions of characters, which no known name is near to.
+    near = difflib.get_close_matches(name, known, 1) if len(name) <= MOST_QUOTED else []
+    return near[0] if near else ""
 
 
 def item_name(what: str, index: int, id: str) -> str:
@@ -128,7 +175,7 @@ def item_name(what: str, index: int, id: str) -> str:
     >>> item_name("document", 3, ""), item_name("document", 3, "a")
     ('document 3', "document 'a'")
     """
-    return f"{what} {id!r}" if id else f"{what} {index}"
+    return f"{what} {quoted(id)}" if id else f"{what} {index}"
 
 
 def naming(error: ChercheError, name: str) -> ChercheError:

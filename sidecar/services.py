@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sidecar.config import Limits, Settings, is_loopback
-from sidecar.errors import ChercheError, Code, invalid
+from sidecar.errors import ChercheError, Code, invalid, quoted
 from sidecar.maintenance.running import Jobs
 from sidecar.models.registry import Registry
 from sidecar.observe.metrics import Metrics
@@ -18,6 +18,8 @@ from sidecar.values.search import SearchResult
 
 _NAMES = ("EncoderService", "RerankerService", "IndexService", "SearchService", "PluginService", "ModelService")
 ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL = (f"cherche.v1.{name}" for name in _NAMES)
+LONGEST_INDEX = 4096
+"""Characters of an index, or of a list of them: the longest request line that a cluster reads by default."""
 SERVICES = (ENCODER, RERANKER, INDEX, SEARCH, PLUGIN, MODEL)
 
 
@@ -128,12 +130,17 @@ def index_name(index: str) -> str:
     Raises
     ------
     ChercheError
-        INVALID_ARGUMENT for none, and for control characters.
+        INVALID_ARGUMENT for none, for control characters, and for more than a cluster takes.
     """
     if not index.strip():
         raise invalid("no index is named", "name one")
+    if len(index) > LONGEST_INDEX:
+        raise invalid(
+            f"the index name {quoted(index)} has {len(index):,} characters, the limit is {LONGEST_INDEX:,}",
+            "name an alias or a pattern",
+        )
     if any(unicodedata.category(character) == "Cc" for character in index):
-        raise invalid(f"the index name {index!r} holds a control character", "name an index that exists")
+        raise invalid(f"the index name {quoted(index)} holds a control character", "name an index that exists")
     return index
 
 

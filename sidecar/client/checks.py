@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import fields, replace
 
 from sidecar.config import Limits
-from sidecar.errors import ChercheError, invalid, item_name
+from sidecar.errors import ChercheError, invalid, item_name, quoted
 from sidecar.values.documents import SourceDocument
 from sidecar.values.encoded import EncodedText, EncodeResult, Text
 from sidecar.values.search import SearchRequest, Timings
@@ -15,7 +15,6 @@ from sidecar.wire.status import CLUSTER_AUTHORIZATION
 
 PART_BYTES = 1 << 20
 PART_ITEMS = 256
-_SHOWN = 40
 
 Send = Callable[[Sequence[Text]], Awaitable[EncodeResult]]
 
@@ -159,9 +158,7 @@ def _problem(text: object, id: object, name: str, limits: Limits) -> ChercheErro
 
 
 def _not_a_string(name: str, given: object) -> ChercheError:
-    said = repr(given)
-    said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
-    return invalid(f"{name} has the type {type(given).__name__} ({said})", "give a string")
+    return invalid(f"{name} has the type {type(given).__name__} ({quoted(given)})", "give a string")
 
 
 def _too_large(size: int, name: str, limits: Limits) -> ChercheError | None:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sidecar.config import Gateway, Limits, is_loopback
-from sidecar.errors import ChercheError, Code, invalid
+from sidecar.errors import ChercheError, Code, invalid, quoted
 from sidecar.gateway.bounds import count_values, inflate
 from sidecar.gateway.errors import (
     STATUSES,
@@ -48,7 +48,6 @@ CODES: Mapping[int, str] = MappingProxyType(
 VALUES_PER_ITEM = 8
 """JSON values for each text that a request may have; a text in an object of its own takes four."""
 _FEWEST_VALUES = 1024
-_SHOWN = 60
 """Characters of a header that an error repeats."""
 _AT_ONCE = 1 << 16
 """Bytes up to which values are counted on the event loop."""
@@ -177,7 +176,7 @@ class AccessMiddleware:
             return
         raise ChercheError(
             Code.PERMISSION_DENIED,
-            f"the gateway is not called {header[:_SHOWN]!r}",
+            f"the gateway is not called {quoted(header)}",
             "call it by its address, or add the name to CHERCHE_GATEWAY__HOSTS on the server",
         )
 
@@ -224,7 +223,7 @@ class AccessMiddleware:
         if encoding in ("", "identity"):
             return body
         if encoding not in ("gzip", "x-gzip"):
-            problem = invalid(f"the content encoding is {encoding[:_SHOWN]!r}", "send gzip, or none")
+            problem = invalid(f"the content encoding is {quoted(encoding)}", "send gzip, or none")
             raise HttpError(problem, UNSUPPORTED_MEDIA)
         try:
             plain = await asyncio.to_thread(inflate, body, self._bytes)
@@ -292,7 +291,7 @@ def _check_content_type(header: str) -> None:
     if main == "application/json" or (main.startswith("application/") and main.endswith("+json")):
         return
     problem = invalid(
-        f"the content type is {header[:_SHOWN]!r}" if header else "the request has no content type",
+        f"the content type is {quoted(header)}" if header else "the request has no content type",
         "send content-type: application/json; in a connector it is one of its headers",
     )
     raise HttpError(problem, UNSUPPORTED_MEDIA)

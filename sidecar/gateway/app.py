@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from sidecar import __version__
 from sidecar.config import Gateway
-from sidecar.errors import ChercheError, Code, invalid
+from sidecar.errors import ChercheError, Code, invalid, nearest, quoted, shortened
 from sidecar.gateway.access import AccessMiddleware
 from sidecar.gateway.dialects import DIALECTS, AnyDialect
 from sidecar.gateway.errors import HttpError, Problem, Shape, ShapedProblem, neutral, response_of, unprocessable
@@ -41,8 +40,6 @@ _PROBLEMS = {
 }
 _DENSE = re.compile(r"(/v\d)?/(embed|embeddings|embed_all|embedding)/?|/api/embed(dings)?")
 """Paths of providers that answer one vector for a text."""
-_SHOWN = 60
-"""Characters of a wrong value that an error repeats."""
 _MESSAGES = {
     "string_pattern_mismatch": "is empty, or white space alone",
     "model_type": "is no JSON object",
@@ -195,7 +192,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     """An unknown path or method, or a body that cannot be read."""
     assert isinstance(error, HTTPException)
     code = Code.NOT_FOUND if error.status_code == 404 else Code.INVALID_ARGUMENT
-    reason = f"{request.method} {request.url.path[:_SHOWN]}: {error.detail}"
+    reason = f"{request.method} {shortened(request.url.path)}: {error.detail}"
     next_step = _elsewhere(request.url.path) if code is Code.NOT_FOUND else "GET /openapi.json lists the paths"
     problem = HttpError(ChercheError(code, reason, next_step), error.status_code)
     response = response_of(problem, _shape(request, None))
@@ -210,8 +207,8 @@ def _elsewhere(path: str) -> str:
             "there is no single vector for a text here: POST /embed_sparse, /es/v1/sparse or /opensearch/v1/sparse "
             "for term weights, /v1/multivector for a vector for each token, /rerank to order texts"
         )
-    near = difflib.get_close_matches(path, _BY_PATH, 1)
-    return f"{f'the nearest path is {near[0]}; ' if near else ''}GET /openapi.json lists the paths"
+    near = nearest(path, _BY_PATH)
+    return f"{f'the nearest path is {near}; ' if near else ''}GET /openapi.json lists the paths"
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
@@ -240,4 +237,4 @@ def _shown_value(error: dict[str, Any]) -> str:
     value = error.get("input")
     if error["type"] != "literal_error" or not isinstance(value, str):
         return ""
-    return f", not {value[:_SHOWN]!r}"
+    return f", not {quoted(value)}"

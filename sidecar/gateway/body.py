@@ -6,7 +6,6 @@ connectors (`sidecar.gateway.generate`).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,10 +14,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, GetCoreSchemaHandler, 
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-Treatment = Literal["accepted", "refused", "ignored"]
+from sidecar.errors import nearest, shortened
 
-_SHOWN = 60
-"""Characters of a wrong key that an error repeats."""
+Treatment = Literal["accepted", "refused", "ignored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +70,13 @@ class RequestBody(BaseModel):
         names = cls.names()
         unknown = [key for key in value if key not in names]
         if unknown:
-            near = difflib.get_close_matches(str(unknown[0]), names, 1)
+            near = nearest(str(unknown[0]), names)
             raise PydanticCustomError(
                 "unknown_field",
                 "unknown field '{name}'{hint}; a body of this kind has: {names}",
                 {
-                    "name": str(unknown[0])[:_SHOWN],
-                    "hint": f", nearest is {near[0]}" if near else "",
+                    "name": shortened(str(unknown[0])),
+                    "hint": f", nearest is {near}" if near else "",
                     "names": ", ".join(sorted(names)),
                 },
             )

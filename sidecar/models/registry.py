@@ -7,7 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from sidecar.errors import ChercheError, Code, did_you_mean, invalid, not_found, precondition, unavailable
+from sidecar.errors import (
+    ChercheError,
+    Code,
+    did_you_mean,
+    invalid,
+    not_found,
+    precondition,
+    quoted,
+    said,
+    shortened,
+    unavailable,
+)
 from sidecar.models import memory
 from sidecar.models.admission import BatchOptions
 from sidecar.models.batcher import Batcher
@@ -15,6 +26,8 @@ from sidecar.observe import logs
 from sidecar.protocols import BatchObserver, Encoder, Model
 from sidecar.values.model import Kind, ModelDescription, ModelState, ServedModel
 
+LONGEST_NAME = 1024
+"""Characters of a model's name, which may be its path."""
 Loader = Callable[[str, str], Model]
 """(name, folder or hub id) → model; blocking, called in a thread."""
 
@@ -96,9 +109,10 @@ class Registry:
         if served is None:
             known = ", ".join(sorted(self._models)) or "none"
             raise not_found(
-                f"model {name!r} is not served; served: {known}",
+                f"model {quoted(name)} is not served; served: {known}",
                 did_you_mean(name, self._models)
-                + f"start with: cherche serve --model {name}=PATH, or make it another name of one: CHERCHE_ALIASES",
+                + f"start with: cherche serve --model {shortened(name)}=PATH, or make it another name of one: "
+                "CHERCHE_ALIASES",
             )
         return served
 
@@ -108,10 +122,14 @@ class Registry:
         Raises
         ------
         ChercheError
-            INVALID_ARGUMENT without a name or source; ALREADY_EXISTS where the name is taken.
+            INVALID_ARGUMENT without a name or source, or with a name that is too long to be kept, listed and measured;
+            ALREADY_EXISTS where the name is taken.
         """
         if not name.strip() or not source.strip():
             raise invalid("a model needs a name and a source", "give both: NAME=PATH")
+        if len(name) > LONGEST_NAME:
+            reason = f"the name {quoted(name)} has {len(name):,} characters, the limit is {LONGEST_NAME:,}"
+            raise invalid(reason, "shorten it")
         known = self._models.get(name)
         if known is not None and known.state is not ModelState.FAILED:
             raise ChercheError(
@@ -179,7 +197,7 @@ class Registry:
         try:
             model = await asyncio.to_thread(self._warm, name, source)
         except Exception as error:  # whatever a checkpoint raises becomes the model's state
-            message = str(error) if isinstance(error, ChercheError) else f"{type(error).__name__}: {error}"
+            message = str(error) if isinstance(error, ChercheError) else said(f"{type(error).__name__}: {error}")
             self._log.error("model failed", model=name, reason=message)
             self._set(replace(self._models[name], state=ModelState.FAILED, message=message))
             return

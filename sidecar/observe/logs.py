@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from sidecar.errors import masked
+from sidecar.errors import MOST_SAID, said
 
 # Without the values of local variables, which may be texts or credentials.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
@@ -17,6 +17,8 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 Log = structlog.stdlib.BoundLogger
+LONGEST = 2 * MOST_SAID + 100
+"""Characters of a text in a line: an error's reason and its next step, in which nothing is cut twice."""
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
@@ -27,7 +29,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             _TRACEBACKS,
-            _masked,
+            _shown,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -36,17 +38,17 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     )
 
 
-def _masked(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take credentials out of every URL, also of those that libraries and tracebacks quote."""
-    return {key: _without_credentials(value) for key, value in event.items()}
+def _shown(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Bound every text and take credentials out of its URLs, also of those that libraries and tracebacks quote."""
+    return {key: _bounded(value) for key, value in event.items()}
 
 
-def _without_credentials(value: Any) -> Any:  # noqa: ANN401  # whatever is logged
+def _bounded(value: Any) -> Any:  # noqa: ANN401  # whatever is logged
     if isinstance(value, str):
-        return masked(value)
+        return said(value, LONGEST)
     if isinstance(value, dict):
-        return {key: _without_credentials(one) for key, one in value.items()}
-    return [_without_credentials(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _bounded(one) for key, one in value.items()}
+    return [_bounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def capture() -> None:

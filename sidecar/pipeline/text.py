@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cherche_models.evaluate import formats
-from sidecar.errors import invalid
+from sidecar.errors import invalid, quoted
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.values.documents import OWN_FIELDS, Json, SourceDocument, text_of, value_at
 from sidecar.values.index import Fingerprint, TextField
@@ -82,9 +82,9 @@ def _check_id(id: str) -> None:
     if not id:
         raise invalid("a document has no id", "give it an _id (or id) that is not empty")
     if _has_surrogate(id):
-        raise invalid(f"the id {id[:80]!r} holds a lone surrogate", "replace it before feeding: it is no character")
+        raise invalid(f"the id {quoted(id)} holds a lone surrogate", "replace it before feeding: it is no character")
     if len(id.encode()) > MAX_ID_BYTES:
-        raise invalid(f"document {id[:80]!r}… has an id longer than {MAX_ID_BYTES} bytes", "shorten the id")
+        raise invalid(f"document {quoted(id)} has an id longer than {MAX_ID_BYTES} bytes", "shorten the id")
 
 
 def _check_fields(id: str, source: dict[str, Any]) -> None:

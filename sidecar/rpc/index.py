@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from sidecar import pipeline
-from sidecar.errors import invalid
+from sidecar.errors import invalid, quoted
 from sidecar.maintenance import backfill, listing, removal, setup, upgrade
 from sidecar.pb.cherche.v1 import index_pb2, index_pb2_grpc
 from sidecar.rpc.call import Call, bounded, unbounded
@@ -132,6 +132,6 @@ def _one(index: str) -> str:
     ChercheError
         INVALID_ARGUMENT.
     """
-    if "*" in index:
-        raise invalid(f"{index!r} is a pattern, and nothing can be written under it", "name one index or alias")
-    return index_name(index)
+    if "*" in index_name(index):
+        raise invalid(f"{quoted(index)} is a pattern, and nothing can be written under it", "name one index or alias")
+    return index

@@ -11,7 +11,7 @@ from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
 from cherche_models.lexical import FullText
 from sidecar.engines.embedded import lexical
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, invalid, quoted
 from sidecar.values.documents import Json, State, StoredDocument
 
 MAX_ID_BYTES = 512
@@ -80,7 +80,7 @@ def _check_id(id: str) -> None:
     except UnicodeEncodeError as error:
         raise invalid(f"id {id!r} is not valid Unicode: {error.reason}") from error
     if size > MAX_ID_BYTES:
-        raise invalid(f"id {id[:40]!r}… has {size} bytes, the limit is {MAX_ID_BYTES}")
+        raise invalid(f"id {quoted(id)} has {size} bytes, the limit is {MAX_ID_BYTES}")
 
 
 def put(

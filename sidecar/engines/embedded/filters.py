@@ -14,7 +14,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sidecar.errors import ChercheError, invalid
+from sidecar.errors import ChercheError, invalid, quoted
 from sidecar.values.documents import Json
 
 Predicate = Callable[[str, Json], bool]
@@ -43,12 +43,12 @@ def compile_filter(clause: object) -> Predicate:
     if isinstance(clause, list):
         return _all([compile_filter(item) for item in clause])
     if not isinstance(clause, Mapping) or len(clause) != 1:
-        raise _unsupported(f"a filter clause is an object with one key, not {clause!r:.80}")
+        raise _unsupported(f"a filter clause is an object with one key, not {quoted(clause)}")
     ((kind, body),) = clause.items()
     if kind not in _CLAUSES:
-        raise _unsupported(f"filter {kind!r} needs a cluster")
+        raise _unsupported(f"filter {quoted(kind)} needs a cluster")
     if not isinstance(body, Mapping):
-        raise _unsupported(f"filter {kind!r} takes an object, not {body!r:.80}")
+        raise _unsupported(f"filter {quoted(kind)} takes an object, not {quoted(body)}")
     return _CLAUSES[kind](body)
 
 
@@ -113,7 +113,7 @@ def _terms(body: Json) -> Predicate:
 def _any_of(path: str, wanted: list[Any]) -> Predicate:
     for value in wanted:
         if not isinstance(value, str | int | float):
-            raise _unsupported(f"field {path!r} is compared with strings, numbers and booleans only")
+            raise _unsupported(f"field {quoted(path)} is compared with strings, numbers and booleans only")
     accepted = frozenset(map(_typed, wanted))
     return lambda id, source: any(
         _typed(value) in accepted for value in values(source, path) if not isinstance(value, Mapping)
@@ -128,7 +128,7 @@ def _typed(value: Any) -> tuple[bool, Any]:  # noqa: ANN401  # any JSON scalar
 def _range(body: Json) -> Predicate:
     path, bounds = _field(body, "range")
     if not isinstance(bounds, Mapping):
-        raise _unsupported(f"range over {path!r} takes an object of gt, gte, lt, lte")
+        raise _unsupported(f"range over {quoted(path)} takes an object of gt, gte, lt, lte")
     _only(bounds, "range", tuple(_BOUNDS))
     tests = [(_BOUNDS[name], _bound(path, value)) for name, value in bounds.items() if value is not None]
     return lambda id, source: any(
@@ -138,9 +138,9 @@ def _range(body: Json) -> Predicate:
 
 def _bound(path: str, value: object) -> float | str:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _unsupported(f"range over {path!r} takes numbers or strings, not {value!r:.80}")
+        raise _unsupported(f"range over {quoted(path)} takes numbers or strings, not {quoted(value)}")
     if isinstance(value, str) and (value.startswith("now") or "||" in value):
-        raise _unsupported(f"date arithmetic in range over {path!r} needs a cluster")
+        raise _unsupported(f"date arithmetic in range over {quoted(path)} needs a cluster")
     return value
 
 
@@ -188,7 +188,7 @@ def _field(body: Json, kind: str) -> tuple[str, Any]:
 
 def _listed(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _unsupported(f"{name} takes a list, not {value!r:.80}")
+        raise _unsupported(f"{name} takes a list, not {quoted(value)}")
     return value
 
 

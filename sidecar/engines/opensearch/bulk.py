@@ -13,7 +13,7 @@ from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.errors import BadRequestShape, of_item
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.values import JsonValue
-from sidecar.errors import ChercheError, Code, invalid, unavailable
+from sidecar.errors import ChercheError, Code, invalid, quoted, unavailable
 from sidecar.values.documents import CODES, TERMS, WEIGHTS, Json, StoredDocument, WriteResult
 
 # OpenSearch's tuning guide advises 5 to 15 MB a bulk; http.max_content_length refuses 100 MB by default.
@@ -50,7 +50,7 @@ def item(
     """
     # With surrogatepass, as a lone surrogate has to fail below, where the error names it.
     if not document.id or len(document.id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        raise invalid(f"id {document.id[:40]!r} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
+        raise invalid(f"id {quoted(document.id)} is empty or longer than {MAX_ID_BYTES} bytes", "shorten it")
     routed = {"routing": document.routing} if document.routing else {}
     try:
         lines = "\n".join(

@@ -7,7 +7,21 @@ import pickle
 import pytest
 
 from sidecar.engines.opensearch.errors import TooManyClauses
-from sidecar.errors import ChercheError, Code, invalid, masked, masked_address, overloaded
+from sidecar.errors import (
+    MOST_QUOTED,
+    MOST_SAID,
+    ChercheError,
+    Code,
+    invalid,
+    item_name,
+    masked,
+    masked_address,
+    naming,
+    nearest,
+    overloaded,
+    quoted,
+    said,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +61,32 @@ def test_credentials_of_urls_are_masked_in_every_error(text: str, expected: str)
 )
 def test_an_address_is_masked_with_or_without_a_scheme(address: str, expected: str) -> None:
     assert masked_address(address) == expected
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000, "two words " * 1_000, "é" * 70_000, "x" * MOST_SAID])
+def test_a_message_is_bounded_and_keeps_both_ends(text: str) -> None:
+    error = invalid(f"model {text} is not served", f"serve {text} = PATH")
+    assert MOST_SAID - 10 < len(error.reason) <= MOST_SAID
+    assert len(error.next_step) <= MOST_SAID
+    assert error.reason.startswith("model ")
+    assert error.reason.endswith(" is not served")
+    assert "left out" in error.reason
+    assert said(error.reason) == error.reason, "what comes over the wire is not cut again"
+
+
+def test_credentials_are_masked_before_a_text_is_cut() -> None:
+    for before in range(40):
+        reason = invalid("x" * (MOST_SAID - before) + " https://ada:hunter2@cluster:9200 " + "y" * 5_000).reason
+        assert "hunt" not in reason
+        assert "ada" not in reason
+
+
+def test_a_quotation_is_bounded() -> None:
+    assert quoted("articles") == "'articles'"
+    assert len(quoted("x" * 10_000)) <= MOST_QUOTED + 2
+    assert len(quoted({"x" * 10_000: 1})) <= MOST_QUOTED
+    assert (
+        item_name("document", 0, "x" * 10_000)
+        in naming(invalid("it is empty"), item_name("document", 0, "x" * 10_000)).reason
+    )
+    assert nearest("x" * 10_000, ["x" * 10_000]) == ""

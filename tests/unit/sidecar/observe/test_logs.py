@@ -84,3 +84,12 @@ def test_credentials_of_urls_are_masked_in_every_line_and_traceback() -> None:
     assert "hunter2" not in written
     assert written.count("http://***@cluster:9200") >= 4
     assert json.loads(written.splitlines()[0])["count"] == 1
+
+
+def test_no_text_stands_in_a_line_at_its_length() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream)
+    logs.get("models").error("model failed", model="x" * 100_000, reason={"said": ["y " * 50_000]}, count=1)
+    [line] = stream.getvalue().splitlines()
+    assert len(line) < 3 * logs.LONGEST
+    assert len(json.loads(line)["model"]) <= logs.LONGEST
