@@ -64,6 +64,8 @@ class Server:
             ("grpc.max_send_message_length", limits.request_bytes),
             ("grpc.max_concurrent_streams", STREAMS),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+            ("grpc.max_connection_idle_ms", round(limits.idle * 1000)),
+            ("grpc.max_allowed_incoming_connections", limits.connections),
             # With it a stream's window grows to megabytes, which a caller without the token can fill too.
             ("grpc.http2.bdp_probe", 0),
             # By default a second sidecar on the port would bind too, and each would get some of the calls.

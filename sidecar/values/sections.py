@@ -75,6 +75,10 @@ class Limits(Section):
     """Tokens that may wait for the model in each lane."""
     calls: int = Field(default=1024, ge=1)
     """gRPC calls in progress at once, streams included; more are refused with RetryInfo."""
+    connections: int = Field(default=1024, ge=1)
+    """gRPC connections at once, those without a call included; more are closed before they are read."""
+    idle: float = Field(default=600.0, gt=0)
+    """Seconds after which a gRPC connection without a call is closed; a client that calls again opens another."""
     stream_in_flight: int = Field(default=256, ge=1)
     """Documents of one stream that may be unanswered; more are not read yet."""
     deadline: float = Field(default=60.0, gt=0)
