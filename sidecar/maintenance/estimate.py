@@ -17,6 +17,12 @@ from sidecar.values.index import IndexGroup, IndexMeta
 from sidecar.values.maintenance import Estimate, Room
 
 SAMPLE = 64
+FIRST, IN_TIME = 8, 5.0
+"""Documents of it that are always encoded, and seconds in which the others must be too, by the pace of the first.
+
+Beside searches and feeds a backfill has a batch of some documents every `batching.max_wait` seconds, and a client takes
+a sidecar that says nothing for lost.
+"""
 UNMERGED = 3.3
 """Room of weights and codes while segments are merged, over their room afterwards.
 
@@ -123,12 +129,24 @@ async def _sampled(sample: Sequence[StoredDocument], meta: IndexMeta, context: C
     if not texts:
         return _Sampled()
     encoder = DocumentEncoder.of(meta, context.encoders)
-    started = context.clock()
-    parts = await encoder.encode(texts, context, lane="backfill")
-    seconds = context.clock() - started
+    parts, pace = await _timed(texts[:FIRST], encoder, context)
+    fitting = SAMPLE if pace * (len(texts) - FIRST) <= IN_TIME - pace * FIRST else int(IN_TIME / pace)
+    if rest := texts[FIRST:fitting]:
+        # A larger part has the better batches, and is the better sample.
+        more, pace = await _timed(rest, encoder, context)
+        parts += more
     sizes = [stored_bytes(part) for part in parts if isinstance(part, NeuralPart)]
     mean = sum(sizes) / len(sizes) if sizes else 0.0
-    return _Sampled(len(texts), mean, seconds / len(texts), stale / settled if settled else 0.0)
+    return _Sampled(len(parts), mean, pace, stale / settled if settled else 0.0)
+
+
+async def _timed(
+    texts: Sequence[Sequence[str]], encoder: DocumentEncoder, context: Context
+) -> tuple[list[NeuralPart | ChercheError], float]:
+    """Encodings of some documents, and seconds of each."""
+    started = context.clock()
+    parts = await encoder.encode(texts, context, lane="backfill")
+    return list(parts), (context.clock() - started) / len(texts)
 
 
 def _sum(one: Estimate, two: Estimate) -> Estimate:

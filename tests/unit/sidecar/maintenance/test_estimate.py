@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from cherche_models.types import Tokens
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.estimate import UNMERGED, estimate, peak_bytes, sample_texts
 from sidecar.values.index import IndexGroup
 from sidecar.values.maintenance import Estimate, Room
+from sidecar.values.model import Encoded, Kind
+from tests.clock import Clock
 from tests.unit.sidecar.maintenance.fakes import INDEX, FileWorld, last
 
 
@@ -20,6 +25,34 @@ async def test_a_dry_run_encodes_a_sample_and_writes_nothing(file_world: FileWor
     assert (estimate.documents, estimate.to_encode, estimate.sampled) == (100, 100, 64)
     assert estimate.stored_bytes > 100
     assert (await file_world.engine.stats(INDEX)).encoded == 0
+
+
+@pytest.mark.parametrize(
+    ("pace", "passes"),
+    [
+        pytest.param(0.0, [8, 56], id="at once"),
+        pytest.param(0.05, [8, 56], id="within the time"),
+        pytest.param(0.25, [8, 12], id="as many as the time allows"),
+        pytest.param(3.0, [8], id="beside a busy lane"),
+    ],
+)
+async def test_a_sample_is_as_large_as_some_seconds_allow(
+    file_world: FileWorld, monkeypatch: pytest.MonkeyPatch, pace: float, passes: list[int]
+) -> None:
+    """A client takes a sidecar that says nothing for long for lost, and the estimate is the first that it says."""
+    meta = await file_world.fill(100)
+    clock, encode = Clock(), file_world.encoder.encode_tokens
+
+    async def slowly(tokens: Sequence[Tokens], kind: Kind, **others: Any) -> list[Encoded | ChercheError]:
+        clock.now += pace * len(tokens)
+        return await encode(tokens, kind, **others)
+
+    monkeypatch.setattr(file_world.encoder, "encode_tokens", slowly)
+    expected = await estimate([IndexGroup((INDEX,), meta)], replace(file_world.context, clock=clock))
+    assert [count for _, count in file_world.encoder.calls] == passes
+    assert (expected.sampled, expected.to_encode) == (sum(passes), 100)
+    assert expected.seconds == pytest.approx(100 * pace)
+    assert expected.stored_bytes > 100
 
 
 async def test_a_disk_that_may_not_suffice_is_refused_before_anything_is_written(file_world: FileWorld) -> None:
