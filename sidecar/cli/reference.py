@@ -26,6 +26,7 @@ PLUGIN_OPTIONS = (
     "rerank_window",
     "rerank_weight",
     "sparse_boost",
+    "passages",
 )
 _BEGIN, _END = "<!-- options, by python -m sidecar.cli.reference -->", "<!-- end of options -->"
 COMPLETION = """## Completion

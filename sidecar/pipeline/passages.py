@@ -22,14 +22,13 @@ from sidecar.protocols import Encoder
 from sidecar.values.documents import Json, single_text, values_within
 from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
-from sidecar.values.passages import Passage, PassageAnswer
+from sidecar.values.passages import Passage, PassageAnswer, PassageOptions
 from sidecar.values.search import Hit, RerankOutcome
 
 MOST_HITS = 100
 """Hits of a page that get passages."""
 MOST_ENCODED = 20
 """Of these, hits whose texts are encoded for it: a long one takes a CPU a second."""
-_SHORT = passages.SIZE // 2  # tokens of a value: a title that has the query's words would push the text aside
 _SHARE = 0.5  # of the time left: an answer without passages must still arrive
 
 
@@ -69,22 +68,52 @@ async def with_passages(
     """
     if planned.reader is None:
         return hits, (f"no passages: {planned.unread}",)
-    query = query_embeddings(encoded, planned.reader)
+    source = Source(planned.reader, planned.meta, planned.has_codes)
+    found, unread = await find_passages(fetched, encoded, source, PassageOptions(count), context.within(_SHARE))
+    return tuple(replace(hit, passages=one) for hit, one in zip(hits, found, strict=True)), unread
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What tells where the text of a hit answers: a model, and whether the index stores its codes."""
+
+    reader: Encoder
+    meta: IndexMeta
+    has_codes: bool
+
+
+async def find_passages(
+    hits: Sequence[EngineHit], encoded: EncodedQuery, source: Source, wanted: PassageOptions, context: Context
+) -> tuple[list[tuple[Passage, ...]], tuple[str, ...]]:
+    """The passages of each hit, and warnings of those that have none: never an error.
+
+    Parameters
+    ----------
+    hits : sequence of EngineHit
+        With all encoded fields, and the codes and hash that the index holds of them.
+    encoded : EncodedQuery
+    source : Source
+    wanted : PassageOptions
+    context : Context
+        Its deadline ends the search for passages.
+    """
+    nothing: list[tuple[Passage, ...]] = [()] * len(hits)
+    query = query_embeddings(encoded, source.reader)
     if isinstance(query, RerankOutcome):
-        return hits, (f"no passages: {query.reason}",)
+        return nothing, (f"no passages: {query.reason}",)
     try:
         # A thread cannot be stopped: it finishes, and what it found is dropped.
-        async with asyncio.timeout(context.within(_SHARE).remaining()):
-            page = _Page(planned.reader, planned.meta, query, encoded.tokens, planned.has_codes, count)
-            found = await page.passages(fetched[:MOST_HITS], context.within(_SHARE))
+        async with asyncio.timeout(context.remaining()):
+            page = _Page(source.reader, source.meta, query, encoded.tokens, source.has_codes, wanted)
+            found = await page.passages(hits[:MOST_HITS], context)
     except TimeoutError:
-        return hits, ("no passages: time ran out; ask for fewer hits, or allow more time",)
+        return nothing, ("no passages: time ran out; ask for fewer hits, or allow more time",)
     except ChercheError as error:
-        return hits, (f"no passages: {error}",)
+        return nothing, (f"no passages: {error}",)
     found += [f"only the first {MOST_HITS} hits of a page get some"] * (len(hits) - len(found))
     why = Counter(one for one in found if isinstance(one, str))
-    shown = (replace(hit, passages=() if isinstance(one, str) else one) for hit, one in zip(hits, found, strict=True))
-    return tuple(shown), tuple(f"no passages of {n} of {len(hits)} hits: {reason}" for reason, n in why.items())
+    kept = [() if isinstance(one, str) else one for one in found]
+    return kept, tuple(f"no passages of {n} of {len(hits)} hits: {reason}" for reason, n in why.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +125,7 @@ class _Page:
     query: TokenEmbeddings
     tokens: Sequence[str]
     has_codes: bool
-    count: int
+    wanted: PassageOptions
 
     async def passages(self, hits: Sequence[EngineHit], context: Context) -> list[tuple[Passage, ...] | str]:
         """Of each hit its passages, or why it has none.
@@ -164,12 +193,16 @@ class _Page:
     ) -> tuple[Passage, ...] | str:
         """The best passages of all values, each within one of them; those of short values come after the others."""
         found: list[tuple[bool, Passage]] = []
+        # Tokens of a value: a title that has the query's words would push the text aside.
+        short = self.wanted.size // 2
         for field, element, start, text in stored_values(one.hit.source, self.meta):
+            if self.wanted.fields and field not in self.wanted.fields:
+                continue
             end = start + len(text)
             inside = [row for row, place in enumerate(where) if place and start <= place[0] and place[1] <= end]
             local = [(place[0] - start, place[1] - start) for row in inside if (place := where[row])]
             rows = TokenEmbeddings(document.vectors[inside])
-            for best in passages.best(self.query, rows, local, text, count=self.count):
+            for best in passages.best(self.query, rows, local, text, count=self.wanted.count, size=self.wanted.size):
                 answers = tuple(
                     PassageAnswer(self.tokens[answer.query], answer.start, answer.end, answer.similarity)
                     for answer in best.answers
@@ -177,11 +210,12 @@ class _Page:
                 )
                 shown, is_new = text[best.start : best.end], one.stored is None
                 passage = Passage(field, element, best.start, best.end, shown, best.score, answers, is_new)
-                found.append((len(set(local)) < _SHORT, passage))
+                found.append((len(set(local)) < short, passage))
         found.sort(key=lambda one: (one[0], -one[1].score))
-        return (
-            tuple(passage for _, passage in found[: self.count]) or "their tokens were not found again in their texts"
-        )
+        if self.wanted.fields and not found:
+            return f"they have no text in {' or '.join(self.wanted.fields)}"
+        kept = tuple(passage for _, passage in found[: self.wanted.count])
+        return kept or "their tokens were not found again in their texts"
 
 
 def stored_values(source: Json, meta: IndexMeta) -> Iterator[tuple[str, int, int, str]]:

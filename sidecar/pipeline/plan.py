@@ -179,12 +179,12 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
     skipped = _skipped(request, page, offset, window) or (None if by_text else _several(groups, meta))
     reranker = None
     if skipped is None:
-        reranker, skipped = _reranker(request, meta, stored is not None, context)
+        reranker, skipped = late_encoder(request, meta, stored is not None, context)
     reader, unread = reranker, skipped
     if request.passages and request.size and reader is None:
         unread = None if by_text else _several(groups, meta)
         if unread is None:
-            reader, unread = _reranker(request, meta, stored is not None, context)
+            reader, unread = late_encoder(request, meta, stored is not None, context)
     weight = page.weight if page else _weight(request, stored, reranker)
     return Plan(
         meta,
@@ -315,9 +315,16 @@ def _skipped(request: SearchRequest, page: Page | None, offset: int, window: int
     return None
 
 
-def _reranker(
+def late_encoder(
     request: SearchRequest, meta: IndexMeta, is_set_up: bool, context: Context
 ) -> tuple[Encoder | None, RerankOutcome | None]:
+    """The late-interaction model that reads query and hits, or why there is none.
+
+    Raises
+    ------
+    ChercheError
+        NOT_FOUND for a model that the caller names.
+    """
     try:
         if meta.fingerprint.codes and not request.reranker:
             return codes_encoder(meta, context.encoders), None

@@ -12,15 +12,20 @@ from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
-from sidecar.pipeline.plan import failed_open
+from sidecar.pipeline.passages import Source, find_passages
+from sidecar.pipeline.plan import failed_open, late_encoder
 from sidecar.pipeline.query import EncodedQuery, check, encode_query, query_embeddings, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, rerank
 from sidecar.pipeline.stored import EncodableDocument, EncodedDocument
+from sidecar.pipeline.text import parse
 from sidecar.protocols import Encoder
 from sidecar.values.documents import SourceDocument, StoredDocument
 from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
+from sidecar.values.passages import Passage, PassageOptions
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome
+
+_SHARE = 0.9  # of the time left, for passages: an answer without those of the last hits must still arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,65 @@ async def rerank_hits(hits: Sequence[EngineHit], query: TokenEmbeddings, weight:
     """Reorder a whole window by its stored codes."""
     codes = [hit.codes for hit in hits]
     return await rerank(hits, query, context, window=len(hits), weight=weight, codes=codes)
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesFound:
+    """Passages of each hit, warnings of those that have none, and the query's timings."""
+
+    hits: list[tuple[Passage, ...]]
+    warnings: tuple[str, ...]
+    encoded: EncodedQuery
+
+
+@dataclass(frozen=True, slots=True)
+class HitText:
+    """A hit as a caller holds it: encoded fields as JSON, and what the index stores of them, "" and None if unknown."""
+
+    document: SourceDocument
+    hash: str = ""
+    codes: bytes | None = None
+
+
+async def passages_of_hits(
+    hits: Sequence[HitText], text: str, wanted: PassageOptions, meta: IndexMeta, context: Context
+) -> PassagesFound:
+    """The passages of hits that a caller shows, as a search would return them.
+
+    A hit that cannot be read, or has no passages, costs no other its own: a warning says why.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for an empty query and for options out of bounds; of the model that reads the query.
+    """
+    asked = SearchRequest("", text, rerank=True)
+    check(asked, context)
+    wanted.check(field.name for field in meta.fields)
+    reader, unread = late_encoder(asked, meta, True, context)
+    if reader is None:
+        reason = unread.reason if unread else ""
+        return PassagesFound([()] * len(hits), (f"no passages: {reason}",), EncodedQuery())
+    encoded, error = await encode_query(asked, meta, context, sparse=None, reranker=reader)
+    if error is not None:
+        raise error
+    read = await asyncio.to_thread(lambda: [_read(one, context.limits.document_bytes) for one in hits])
+    source = Source(reader, meta, bool(meta.fingerprint.codes))
+    readable = [one for one in read if isinstance(one, EngineHit)]
+    found, warnings = await find_passages(readable, encoded, source, wanted, context.within(_SHARE))
+    rest = iter(found)
+    passages = [next(rest) if isinstance(one, EngineHit) else () for one in read]
+    unreadable = (f"no passages: {one}" for one in read if isinstance(one, ChercheError))
+    return PassagesFound(passages, (*warnings, *unreadable), encoded)
+
+
+def _read(hit: HitText, limit: int) -> EngineHit | ChercheError:
+    id = hit.document.id
+    try:
+        source = parse(hit.document, limit)
+    except ChercheError as error:
+        return error
+    return EngineHit(id, 0.0, source=source, codes=hit.codes, held=StoredDocument(id, {}, hit.hash))
 
 
 async def _check_table(encoder: Encoder, text: str) -> None:

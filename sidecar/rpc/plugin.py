@@ -13,7 +13,15 @@ from sidecar.observe import telemetry
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc
 from sidecar.pipeline.encode import DocumentEncoder, name_of
-from sidecar.pipeline.prepare import PreparedQuery, known_document, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.prepare import (
+    HitText,
+    PreparedQuery,
+    known_document,
+    passages_of_hits,
+    prepare_documents,
+    prepare_query,
+    rerank_hits,
+)
 from sidecar.pipeline.stored import EncodedDocument
 from sidecar.pipeline.table import query_table
 from sidecar.rpc.call import Call, bounded, fitting
@@ -23,9 +31,11 @@ from sidecar.values.documents import SourceDocument
 from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
 from sidecar.values.options import options
+from sidecar.values.passages import PassageOptions
 from sidecar.values.search import RerankOutcome, SearchRequest, Timings
 from sidecar.wire.columns import item_to_pb, timings_to_pb, weights_to_pb
-from sidecar.wire.search import outcome_to_pb, query_from_pb, sparse_to_pb
+from sidecar.wire.fields import from_message
+from sidecar.wire.search import outcome_to_pb, passage_to_pb, query_from_pb, sparse_to_pb
 from sidecar.wire.status import clean
 
 
@@ -90,6 +100,29 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
             ],
             outcome=outcome_to_pb(ranked.outcome),
             timings=timings_to_pb(timings),
+        )
+
+    async def FindPassages(self, request: pb.FindPassagesRequest, context: Call) -> pb.FindPassagesResponse:
+        """Find what answers a query in the texts of a page's hits."""
+        ours = bounded(self._services, context)
+        started = ours.clock()
+        self._services.check_items(len(request.hits))
+        wanted = from_message(request, PassageOptions)
+        hits = [
+            HitText(SourceDocument(one.id or f"#{place}", one.source_json), one.hash, one.codes or None)
+            for place, one in enumerate(request.hits)
+        ]
+        with telemetry.stage("passages"):
+            found = await passages_of_hits(hits, request.text, wanted, _meta(request.meta_json), ours)
+        timings = Timings(**found.encoded.timings, total=ours.clock() - started)
+        self._services.metrics.stages(timings)
+        return fitting(
+            self._services,
+            pb.FindPassagesResponse(
+                hits=[pb.HitPassages(passages=map(passage_to_pb, one)) for one in found.hits],
+                warnings=[clean(warning) for warning in found.warnings],
+                timings=timings_to_pb(timings),
+            ),
         )
 
     async def GetQueryTable(self, request: pb.GetQueryTableRequest, context: Call) -> pb.GetQueryTableResponse:

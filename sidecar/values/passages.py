@@ -2,7 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from cherche_models.passages import SIZE
+from sidecar.errors import invalid
+
+MOST_PASSAGES = 10
+LONGEST_PASSAGE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class PassageOptions:
+    """Which passages of a hit are looked for.
+
+    Attributes
+    ----------
+    count : int
+        Most passages of a hit.
+    size : int
+        Tokens of a passage.
+    fields : tuple of str
+        Where they are looked for; empty for all fields that are encoded.
+    """
+
+    count: int = 1
+    size: int = SIZE
+    fields: tuple[str, ...] = ()
+
+    def check(self, encoded: Iterable[str]) -> None:
+        """Refuse what cannot be found.
+
+        Raises
+        ------
+        ChercheError
+            INVALID_ARGUMENT naming the number that is out of bounds, or the field that is not encoded.
+        """
+        for name, value, most in (("count", self.count, MOST_PASSAGES), ("size", self.size, LONGEST_PASSAGE)):
+            if not 1 <= value <= most:
+                raise invalid(f"{name} of passages is {value}", f"give 1 to {most}")
+        known = tuple(encoded)
+        for field in self.fields:
+            if field not in known:
+                raise invalid(f"the index does not encode field {field!r}", f"look in {' or '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)

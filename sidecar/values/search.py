@@ -10,12 +10,11 @@ from sidecar.values.documents import Json
 from sidecar.values.first_stage import CANDIDATES, FUSION_WINDOW, Fusion, MatchSetRan, Mode
 from sidecar.values.index import DEFAULT_FIELDS, Fingerprint
 from sidecar.values.options import Option
-from sidecar.values.passages import Passage
+from sidecar.values.passages import MOST_PASSAGES, Passage
 
 QueryMode = Literal["full", "pruned", "doc_only"]
 MatchSet = Literal["auto", "lexical", "union"]
 
-MOST_PASSAGES = 10
 TEXT_SLOT = "{{text}}"
 """Stands for the query text in the strings of a search body."""
 

@@ -160,7 +160,7 @@ def _hit_to_pb(hit: Hit) -> pb.Hit:
         ),
         source_json=source_bytes(hit.source),
         extra_json=dumps(hit.extra) if hit.extra else "",
-        passages=[_passage_to_pb(passage) for passage in hit.passages],
+        passages=[passage_to_pb(passage) for passage in hit.passages],
     )
 
 
@@ -187,7 +187,8 @@ def _hit_from_pb(hit: pb.Hit) -> Hit:
     )
 
 
-def _passage_to_pb(passage: Passage) -> pb.Passage:
+def passage_to_pb(passage: Passage) -> pb.Passage:
+    """A passage for the wire."""
     return to_message(passage, pb.Passage, answers=[to_message(answer, pb.PassageAnswer) for answer in passage.answers])
 
 

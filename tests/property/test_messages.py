@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from sidecar.pb.cherche.v1 import encoder_pb2, plugin_pb2, reranker_pb2
 from sidecar.wire.bounds import MalformedError, count_fields
 
-KINDS = [encoder_pb2.EncodeDocumentsRequest, reranker_pb2.RerankRequest, plugin_pb2.RerankHitsRequest]
+KINDS = [
+    encoder_pb2.EncodeDocumentsRequest,
+    reranker_pb2.RerankRequest,
+    plugin_pb2.RerankHitsRequest,
+    plugin_pb2.FindPassagesRequest,
+]
 MANY = 1 << 20
 
 texts = st.text(max_size=5)

@@ -214,3 +214,42 @@ async def test_a_model_without_a_table_has_none(engine: Engine) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.GetQueryTable(pb.GetQueryTableRequest(meta_json=json.dumps(report.meta.to_json()).encode()))
         assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+TEXT = "w " * 60 + "👩🏽‍🚀 a red ca\u0301r, 🙂 שלום " + "v " * 60
+
+
+async def test_passages_are_slices_of_what_was_sent(plugin: Any, meta: bytes) -> None:
+    source = {"title": [None, "a car"], "text": TEXT}
+    document = pb.PipelineDocument(id="a", source_json=json.dumps(source).encode())
+    [stored] = (
+        await plugin.PrepareDocuments(pb.PrepareDocumentsRequest(meta_json=meta, documents=[document]))
+    ).documents
+    hit = pb.PassageHit(id="a", source_json=document.source_json, hash=stored.hash, codes=stored.codes)
+    none = pb.PassageHit(id="b", source_json=b"{}")
+    asked = pb.FindPassagesRequest(meta_json=meta, text="red car", count=10, size=12, hits=[none, hit])
+    answer = await plugin.FindPassages(asked)
+    assert [bool(one.passages) for one in answer.hits] == [False, True]
+    passages = answer.hits[1].passages
+    assert "red ca\u0301r" in passages[0].text
+    for one in passages:
+        value = source[one.field]
+        value = value[one.element] if isinstance(value, list) else value
+        assert value[one.start : one.end] == one.text
+        assert not one.encoded_now
+    assert ("title", 1, "a car") in [(one.field, one.element, one.text) for one in passages]
+    assert list(answer.warnings) == [
+        "no passages of 1 of 2 hits: they have no text in the fields that are encoded",
+    ]
+    assert answer.timings.total > 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"count": 11}, {"size": 513}, {"fields": ["body"]}, {"text": ""}, {"meta_json": b"[]"}]
+)
+async def test_what_asks_for_no_passages_is_refused(plugin: Any, meta: bytes, change: dict[str, Any]) -> None:
+    given = {"meta_json": meta, "text": "car", "hits": [pb.PassageHit(id="a", source_json=b"{}")], **change}
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await plugin.FindPassages(pb.FindPassagesRequest(**given))
+    wanted = grpc.StatusCode.FAILED_PRECONDITION if "meta_json" in change else grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.code() == wanted

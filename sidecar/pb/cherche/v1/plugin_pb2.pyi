@@ -437,6 +437,146 @@ class RerankedHit(_message.Message):
 Global___RerankedHit: _TypeAlias = RerankedHit  # noqa: Y015
 
 @_typing.final
+class FindPassagesRequest(_message.Message):
+    """Hits of a page, with their texts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_JSON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    meta_json: _builtins.bytes
+    """The object under `_meta.cherche` of the index's mapping, as JSON."""
+    text: _builtins.str
+    """Query text of the user."""
+    count: _builtins.int
+    """As many passages of each hit at most, up to 10; 0 for 1."""
+    size: _builtins.int
+    """Tokens of a passage, at most 512; 0 for 48."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields to look in, of those that the index encodes; empty for all of them."""
+
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassageHit]:
+        """The page, in its order; the first 100 get passages."""
+
+    def __init__(
+        self,
+        *,
+        meta_json: _builtins.bytes = ...,
+        text: _builtins.str = ...,
+        count: _builtins.int = ...,
+        size: _builtins.int = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        hits: _abc.Iterable[Global___PassageHit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "fields", b"fields", "hits", b"hits", "meta_json", b"meta_json", "size", b"size", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPassagesRequest: _TypeAlias = FindPassagesRequest  # noqa: Y015
+
+@_typing.final
+class PassageHit(_message.Message):
+    """One hit of the page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SOURCE_JSON_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Document id, which messages name."""
+    source_json: _builtins.bytes
+    """JSON object of all encoded fields: what is stored under a field's name or path, null in a list included."""
+    hash: _builtins.str
+    """Content hash that the index stores of it; empty if unknown."""
+    codes: _builtins.bytes
+    """`cherche_codes` of the document; empty if it has none. Without them, or the hash, the text is encoded."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        source_json: _builtins.bytes = ...,
+        hash: _builtins.str = ...,
+        codes: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "hash", b"hash", "id", b"id", "source_json", b"source_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassageHit: _TypeAlias = PassageHit  # noqa: Y015
+
+@_typing.final
+class FindPassagesResponse(_message.Message):
+    """Passages of the page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___HitPassages]:
+        """In the request's order, one for each hit."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why hits have no passages, for people."""
+
+    @_builtins.property
+    def timings(self) -> _common_pb2.StageTimings:
+        """Time spent in each stage."""
+
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___HitPassages] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+        timings: _common_pb2.StageTimings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "timings", b"timings", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPassagesResponse: _TypeAlias = FindPassagesResponse  # noqa: Y015
+
+@_typing.final
+class HitPassages(_message.Message):
+    """Passages of one hit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[_search_pb2.Passage]:
+        """Best first; those of values with less than half a passage's tokens, such as titles, come after the others."""
+
+    def __init__(
+        self,
+        *,
+        passages: _abc.Iterable[_search_pb2.Passage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passages", b"passages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HitPassages: _TypeAlias = HitPassages  # noqa: Y015
+
+@_typing.final
 class GetQueryTableRequest(_message.Message):
     """The query table of one index."""
 

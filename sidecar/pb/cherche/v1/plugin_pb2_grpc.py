@@ -53,6 +53,11 @@ class PluginServiceStub:
                 request_serializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsRequest.SerializeToString,
                 response_deserializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsResponse.FromString,
                 _registered_method=True)
+        self.FindPassages = channel.unary_unary(
+                '/cherche.v1.PluginService/FindPassages',
+                request_serializer=cherche_dot_v1_dot_plugin__pb2.FindPassagesRequest.SerializeToString,
+                response_deserializer=cherche_dot_v1_dot_plugin__pb2.FindPassagesResponse.FromString,
+                _registered_method=True)
         self.GetQueryTable = channel.unary_unary(
                 '/cherche.v1.PluginService/GetQueryTable',
                 request_serializer=cherche_dot_v1_dot_plugin__pb2.GetQueryTableRequest.SerializeToString,
@@ -88,6 +93,13 @@ class PluginServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindPassages(self, request, context):
+        """Finds the passages of a page's hits that answer a query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetQueryTable(self, request, context):
         """Returns all query weights of an inference-free model, so that its queries need no further call.
         """
@@ -112,6 +124,11 @@ def add_PluginServiceServicer_to_server(servicer, server):
                     servicer.RerankHits,
                     request_deserializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsRequest.FromString,
                     response_serializer=cherche_dot_v1_dot_plugin__pb2.RerankHitsResponse.SerializeToString,
+            ),
+            'FindPassages': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindPassages,
+                    request_deserializer=cherche_dot_v1_dot_plugin__pb2.FindPassagesRequest.FromString,
+                    response_serializer=cherche_dot_v1_dot_plugin__pb2.FindPassagesResponse.SerializeToString,
             ),
             'GetQueryTable': grpc.unary_unary_rpc_method_handler(
                     servicer.GetQueryTable,
@@ -204,6 +221,33 @@ class PluginService:
             '/cherche.v1.PluginService/RerankHits',
             cherche_dot_v1_dot_plugin__pb2.RerankHitsRequest.SerializeToString,
             cherche_dot_v1_dot_plugin__pb2.RerankHitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindPassages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cherche.v1.PluginService/FindPassages',
+            cherche_dot_v1_dot_plugin__pb2.FindPassagesRequest.SerializeToString,
+            cherche_dot_v1_dot_plugin__pb2.FindPassagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class PluginServiceStub:
     """Encodes a query text into the sparse clause of a first stage, and into token embeddings for MaxSim."""
     RerankHits: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]
     """Reranks the hits of a first stage."""
+    FindPassages: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.FindPassagesRequest, _plugin_pb2.FindPassagesResponse]
+    """Finds the passages of a page's hits that answer a query."""
     GetQueryTable: _grpc.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]
     """Returns all query weights of an inference-free model, so that its queries need no further call."""
 
@@ -61,6 +63,8 @@ class PluginServiceAsyncStub(PluginServiceStub):
     """Encodes a query text into the sparse clause of a first stage, and into token embeddings for MaxSim."""
     RerankHits: _aio.UnaryUnaryMultiCallable[_plugin_pb2.RerankHitsRequest, _plugin_pb2.RerankHitsResponse]  # type: ignore[assignment]
     """Reranks the hits of a first stage."""
+    FindPassages: _aio.UnaryUnaryMultiCallable[_plugin_pb2.FindPassagesRequest, _plugin_pb2.FindPassagesResponse]  # type: ignore[assignment]
+    """Finds the passages of a page's hits that answer a query."""
     GetQueryTable: _aio.UnaryUnaryMultiCallable[_plugin_pb2.GetQueryTableRequest, _plugin_pb2.GetQueryTableResponse]  # type: ignore[assignment]
     """Returns all query weights of an inference-free model, so that its queries need no further call."""
 
@@ -94,6 +98,14 @@ class PluginServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_plugin_pb2.RerankHitsResponse, _abc.Awaitable[_plugin_pb2.RerankHitsResponse]]:
         """Reranks the hits of a first stage."""
+
+    @_abc_1.abstractmethod
+    def FindPassages(
+        self,
+        request: _plugin_pb2.FindPassagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plugin_pb2.FindPassagesResponse, _abc.Awaitable[_plugin_pb2.FindPassagesResponse]]:
+        """Finds the passages of a page's hits that answer a query."""
 
     @_abc_1.abstractmethod
     def GetQueryTable(

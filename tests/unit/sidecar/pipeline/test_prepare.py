@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,12 +9,21 @@ from cherche_models import codec
 from sidecar.errors import ChercheError, Code, unavailable
 from sidecar.pipeline import ingest
 from sidecar.pipeline.encode import DocumentEncoder
-from sidecar.pipeline.prepare import known_document, prepare_documents, prepare_query, rerank_hits
+from sidecar.pipeline.prepare import (
+    HitText,
+    PassagesFound,
+    known_document,
+    passages_of_hits,
+    prepare_documents,
+    prepare_query,
+    rerank_hits,
+)
 from sidecar.pipeline.stored import EncodedDocument
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument, StoredDocument
 from sidecar.values.first_stage import EngineHit
 from sidecar.values.index import IndexMeta
+from sidecar.values.passages import PassageOptions
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
 
 DOC = SourceDocument("1", b'{"title": "sea", "text": "the blue sea"}')
@@ -126,3 +136,68 @@ async def test_a_window_is_reranked_by_its_codes(world: Any) -> None:
     assert [hit.id for hit in ranked.hits] == ["2", "1", "3"]
     assert (ranked.outcome.status, ranked.outcome.codes_missing) == (RerankStatus.PARTIAL, 1)
     assert codec.codes_header(two.stored.codes).tokens == 1
+
+
+LONG = "w " * 100 + "the blue 🙂 se\u0301a, at last sea. " + "v " * 100
+
+
+async def find(world: Any, meta: IndexMeta, *hits: HitText, **wanted: Any) -> PassagesFound:
+    return await passages_of_hits(hits, "blue sea", PassageOptions(**wanted), meta, world.context)
+
+
+async def test_passages_of_a_callers_hits_are_those_of_the_stored_codes(world: Any) -> None:
+    meta = world.set_up(max_length=32, chunks=16)
+    document = SourceDocument("1", json.dumps({"title": ["x", None, "sea"], "text": LONG}).encode())
+    [one] = await prepare(world, meta, document)
+    stored = HitText(document, one.stored.hash, one.stored.codes)
+    found = await find(world, meta, stored, HitText(document), count=10)
+    assert found.warnings == ()
+    first, second = found.hits
+    assert ({one.encoded_now for one in first}, {one.encoded_now for one in second}) == ({False}, {True})
+    assert [(one.field, one.start, one.end) for one in first] == [(one.field, one.start, one.end) for one in second]
+    best = first[0]
+    assert (best.field, LONG[best.start : best.end]) == ("text", best.text)
+    assert "the blue 🙂" in best.text
+    assert ("title", 2, "sea") in [(one.field, one.element, one.text) for one in first]
+
+
+async def test_passages_are_as_long_as_asked_for_and_in_the_fields_that_are_named(world: Any) -> None:
+    meta = world.set_up()
+    hit = HitText(SourceDocument("1", b'{"title": "a sea", "text": "w w w w w w blue w w w w sea w w w w w"}'))
+    [passages] = (await find(world, meta, hit, size=2, count=3)).hits
+    assert {len(one.text.split()) for one in passages} == {2}
+    [passages] = (await find(world, meta, hit, fields=("title",))).hits
+    assert [(one.field, one.text) for one in passages] == [("title", "a sea")]
+    none = HitText(SourceDocument("2", b'{"text": "blue"}'))
+    found = await find(world, meta, hit, none, fields=("title",))
+    assert [len(one) for one in found.hits] == [1, 0]
+    assert found.warnings == ("no passages of 1 of 2 hits: they have no text in title",)
+    with pytest.raises(ChercheError, match="does not encode field 'body'"):
+        await find(world, meta, hit, fields=("body",))
+
+
+async def test_a_hit_that_cannot_be_read_costs_no_other_its_passages(world: Any) -> None:
+    meta = world.set_up()
+    good, bad = HitText(SourceDocument("1", b'{"text": "sea"}')), HitText(SourceDocument("2", b"{"))
+    found = await find(world, meta, bad, good)
+    assert [[one.text for one in passages] for passages in found.hits] == [[], ["sea"]]
+    [warning] = found.warnings
+    assert warning.startswith("no passages: document '2' is not JSON: ")
+    with pytest.raises(ChercheError, match="the query is empty"):
+        await passages_of_hits([good], " ", PassageOptions(), meta, world.context)
+
+
+async def test_without_a_model_of_tokens_there_are_no_passages(make_world: Callable[..., Any]) -> None:
+    world = make_world(FakeModel("sparse", late_interaction=False))
+    found = await find(world, world.set_up(), HitText(SourceDocument("1", b'{"text": "sea"}')))
+    assert found.hits == [()]
+    assert found.warnings == (
+        "no passages: model 'sparse' has no late-interaction head — set the index up with --reranker",
+    )
+
+
+async def test_a_model_that_cannot_read_the_query_is_an_error_of_the_call(world: Any) -> None:
+    meta = world.set_up()
+    world.encoder.refusals[:] = [ChercheError(Code.RESOURCE_EXHAUSTED, "the queue is full")]
+    with pytest.raises(ChercheError, match="the queue is full"):
+        await find(world, meta, HitText(SourceDocument("1", b'{"text": "sea"}')))

@@ -42,6 +42,8 @@ final class ChercheSettings {
     static final Setting<TimeValue> QUERY_DEADLINE = time("query.deadline", 200);
     /** How long a page waits for its rerank. */
     static final Setting<TimeValue> RERANK_DEADLINE = time("rerank.deadline", 250);
+    /** How long a page waits for its passages. */
+    static final Setting<TimeValue> PASSAGES_DEADLINE = time("passages.deadline", 1_000);
     /** How long a batch of documents waits for its weights and codes. */
     static final Setting<TimeValue> INGEST_DEADLINE = time("ingest.deadline", 60_000);
     /** Batches of documents in flight per node. */
@@ -77,6 +79,7 @@ final class ChercheSettings {
         TOKEN,
         QUERY_DEADLINE,
         RERANK_DEADLINE,
+        PASSAGES_DEADLINE,
         INGEST_DEADLINE,
         INGEST_CONCURRENCY,
         INGEST_BATCH,
@@ -89,6 +92,7 @@ final class ChercheSettings {
     private volatile boolean enabled;
     private volatile TimeValue queryDeadline;
     private volatile TimeValue rerankDeadline;
+    private volatile TimeValue passagesDeadline;
     private volatile TimeValue ingestDeadline;
     private volatile int ingestConcurrency;
     private volatile long ingestBatchBytes;
@@ -98,6 +102,7 @@ final class ChercheSettings {
         follow(cluster, settings, ENABLED, value -> enabled = value);
         follow(cluster, settings, QUERY_DEADLINE, value -> queryDeadline = value);
         follow(cluster, settings, RERANK_DEADLINE, value -> rerankDeadline = value);
+        follow(cluster, settings, PASSAGES_DEADLINE, value -> passagesDeadline = value);
         follow(cluster, settings, INGEST_DEADLINE, value -> ingestDeadline = value);
         follow(cluster, settings, INGEST_CONCURRENCY, value -> ingestConcurrency = value);
         follow(cluster, settings, INGEST_BATCH, value -> ingestBatchBytes = value.getBytes());
@@ -114,6 +119,10 @@ final class ChercheSettings {
 
     TimeValue rerankDeadline() {
         return rerankDeadline;
+    }
+
+    TimeValue passagesDeadline() {
+        return passagesDeadline;
     }
 
     TimeValue ingestDeadline() {

@@ -25,6 +25,9 @@ public final class Node {
     private static final String NO_COMMON_SETUP =
         "an index of the search is not set up for cherche, or its setup differs from that of the others: run cherche setup";
 
+    /** Texts and codes that are sent to find the passages of one page. */
+    private static final long PASSAGE_BYTES = 16L << 20;
+
     /** Gives the node to the processor factories, which the engine creates before it. */
     interface Provider extends Supplier<Node> {}
 
@@ -38,6 +41,7 @@ public final class Node {
     private final QueryRewriter rewriter;
     private final Stats stats = new Stats();
     private final Reranker reranker = new Reranker(this);
+    private final Passages passages;
     private final Shadow shadow;
     private final ConcurrencyLimit ingestLimit;
 
@@ -60,6 +64,7 @@ public final class Node {
         this.budget = budget;
         this.stored = new StoredParts.Reader(client);
         this.rewriter = new QueryRewriter(this, xContent, queryCache);
+        this.passages = new Passages(this, new PageTexts(client), PASSAGE_BYTES);
         this.shadow = new Shadow(this, client);
         this.ingestLimit = new ConcurrencyLimit(settings::ingestConcurrency);
     }
@@ -86,6 +91,10 @@ public final class Node {
 
     Reranker reranker() {
         return reranker;
+    }
+
+    Passages passages() {
+        return passages;
     }
 
     Shadow shadow() {

@@ -28,6 +28,7 @@ import java.util.stream.Stream;
  * @param window number of hits to rerank; 0 for the index's setting
  * @param weight weight of MaxSim in the fused score; null for the index's setting
  * @param maxsim where MaxSim is computed
+ * @param passages which passages the hits of the page get
  */
 record Options(
     String text,
@@ -42,7 +43,8 @@ record Options(
     boolean rerank,
     int window,
     Double weight,
-    Scorer maxsim
+    Scorer maxsim,
+    PassageOptions passages
 ) {
 
     static final Options DEFAULTS = new Options(
@@ -58,7 +60,8 @@ record Options(
         false,
         0,
         null,
-        Scorer.SHARDS
+        Scorer.SHARDS,
+        PassageOptions.NONE
     );
     /** As {@code index.max_rescore_window} is by default. */
     private static final int MAX_CANDIDATES = 10_000;
@@ -78,7 +81,8 @@ record Options(
         "rerank",
         "rerank_window",
         "rerank_weight",
-        "maxsim"
+        "maxsim",
+        "passages"
     );
 
     enum Mode {
@@ -118,7 +122,8 @@ record Options(
             take(values, "rerank", rerank, Options::flag),
             take(values, "rerank_window", window, value -> whole(value, MAX_WINDOW)),
             take(values, "rerank_weight", weight, value -> within(number(value), 0, 1)),
-            take(values, "maxsim", maxsim, value -> named(value, List.of(Scorer.values()), ""))
+            take(values, "maxsim", maxsim, value -> named(value, List.of(Scorer.values()), "")),
+            take(values, "passages", passages, PassageOptions::read)
         );
     }
 
@@ -145,11 +150,13 @@ record Options(
         // What the request itself switches off: a pipeline may be switched off while its clients keep their options.
         boolean isOff = given.get("mode") != null && mode == Mode.OFF;
         boolean isUnranked = isOff || given.get("rerank") != null && !rerank;
+        boolean isUntouched = given.get("mode") != null && mode != Mode.ON;
         for (String key : new TreeSet<>(given.keySet())) {
             String missing = switch (key) {
                 case "mode" -> "";
                 case "rerank" -> isOff && rerank ? "mode on or shadow" : "";
                 case "rerank_window", "rerank_weight", "maxsim" -> isUnranked ? "a rerank" : "";
+                case "passages" -> isUntouched ? "mode on" : "";
                 case "sample" -> mode == Mode.SHADOW ? "" : "mode shadow";
                 case "query_terms" -> queryMode == QueryMode.QUERY_MODE_PRUNED ? "" : "query_mode pruned";
                 default -> isOff ? "mode on or shadow" : "";
@@ -196,7 +203,7 @@ record Options(
         }
     }
 
-    private static int whole(Object value, int most) {
+    static int whole(Object value, int most) {
         double number = within(number(value), 0, most);
         if (number == Math.rint(number)) {
             return (int) number;

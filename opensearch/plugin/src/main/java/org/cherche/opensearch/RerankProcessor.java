@@ -59,7 +59,9 @@ final class RerankProcessor extends AbstractProcessor implements SearchResponseP
         if (state.shadow) {
             node.shadow().compare(request, response, state.options, settings);
         }
-        node.reranker().rerank(response, state, settings, listener);
+        node.reranker().rerank(response, state, settings, ActionListener.delegateFailure(listener, (then, page) -> {
+            node.passages().add(request, page, state, then);
+        }));
     }
 
     record Factory(Node.Provider node) implements Processor.Factory<SearchResponseProcessor> {

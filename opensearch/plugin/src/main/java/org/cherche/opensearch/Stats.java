@@ -25,6 +25,8 @@ final class Stats {
         PAGES_RERANKED,
         PAGES_NOT_RERANKED,
         RERANK_CALL_MILLIS,
+        PAGES_WITH_PASSAGES,
+        PASSAGES_CALL_MILLIS,
         WINDOWS_SHRUNK,
         SHADOW_SEARCHES,
     }

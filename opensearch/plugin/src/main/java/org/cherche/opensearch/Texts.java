@@ -121,6 +121,50 @@ final class Texts {
         }
     }
 
+    /** The single values of each encoded field that has any: only these leave the cluster. */
+    static Map<String, Object> values(Map<String, Object> source, IndexSetup setup) {
+        Map<String, Object> values = new LinkedHashMap<>();
+        for (String name : setup.fields()) {
+            List<Object> found = values(source, name);
+            if (!found.isEmpty()) {
+                values.put(name, found);
+            }
+        }
+        return values;
+    }
+
+    /** The single values under a name or path in order, null among them: passages name one by its number. */
+    static List<Object> values(Map<?, ?> source, String name) {
+        List<Object> found = new ArrayList<>();
+        within(source, name, found);
+        return found;
+    }
+
+    private static void within(Map<?, ?> source, String path, List<Object> found) {
+        for (int cut = path.length(); cut > 0; cut = path.lastIndexOf('.', cut - 1)) {
+            String key = path.substring(0, cut);
+            List<Object> values = new ArrayList<>();
+            if (source.containsKey(key)) {
+                singles(source.get(key), values);
+            }
+            for (Object value : values) {
+                if (cut == path.length()) {
+                    found.add(value);
+                } else if (value instanceof Map<?, ?> object) {
+                    within(object, path.substring(cut + 1), found);
+                }
+            }
+        }
+    }
+
+    private static void singles(Object value, List<Object> found) {
+        if (value instanceof List<?> list) {
+            list.forEach(each -> singles(each, found));
+        } else {
+            found.add(value);
+        }
+    }
+
     /** Values, those of lists among them, without null. */
     private static void flatten(List<?> values, List<Object> flat) {
         for (Object value : values) {

@@ -40,6 +40,7 @@ class ChercheSettingsTests {
         assertTrue(settings.enabled());
         assertEquals(TimeValue.timeValueMillis(200), settings.queryDeadline());
         assertEquals(TimeValue.timeValueMillis(250), settings.rerankDeadline());
+        assertEquals(TimeValue.timeValueSeconds(1), settings.passagesDeadline());
         assertEquals(TimeValue.timeValueSeconds(60), settings.ingestDeadline());
         assertEquals(128 << 10, settings.ingestBatchBytes());
         assertEquals(128, settings.ingestDocuments());
@@ -53,6 +54,7 @@ class ChercheSettingsTests {
                 .put("plugins.cherche.enabled", false)
                 .put("plugins.cherche.query.deadline", "1s")
                 .put("plugins.cherche.rerank.deadline", "2s")
+                .put("plugins.cherche.passages.deadline", "7s")
                 .put("plugins.cherche.ingest.deadline", "3s")
                 .put("plugins.cherche.ingest.batch_bytes", "2kb")
                 .put("plugins.cherche.ingest.batch_documents", 5)
@@ -62,6 +64,7 @@ class ChercheSettingsTests {
         assertFalse(settings.enabled());
         assertEquals(TimeValue.timeValueSeconds(1), settings.queryDeadline());
         assertEquals(TimeValue.timeValueSeconds(2), settings.rerankDeadline());
+        assertEquals(TimeValue.timeValueSeconds(7), settings.passagesDeadline());
         assertEquals(TimeValue.timeValueSeconds(3), settings.ingestDeadline());
         assertEquals(2 << 10, settings.ingestBatchBytes());
         assertEquals(5, settings.ingestDocuments());

@@ -62,6 +62,8 @@ class OptionsTests {
         "candidates, 10001",
         "rerank_window, 2.9",
         "query_mode, unspecified",
+        "passages, 11",
+        "passages, -1",
     })
     void wrongValuesNameTheirKey(String key, String value) {
         var error = assertThrows(IllegalArgumentException.class, () -> of(Map.of(key, value)));
@@ -100,6 +102,10 @@ class OptionsTests {
             String message = withoutEffect(Map.of("rerank", false, option, 1));
             assertEquals("[" + option + "] has no effect without a rerank" + end, message);
         }
+        for (String mode : List.of("off", "shadow")) {
+            String message = withoutEffect(Map.of("mode", mode, "passages", 1));
+            assertEquals("[passages] has no effect without mode on" + end, message);
+        }
         for (String option : List.of("rerank", "text")) {
             String message = withoutEffect(Map.of("mode", "off", option, true));
             assertEquals("[" + option + "] has no effect without mode on or shadow" + end, message);
@@ -117,5 +123,7 @@ class OptionsTests {
         assertEquals(3, pruned.of(new ChercheExt(Map.of("query_terms", 3))).queryTerms());
         assertEquals(Mode.OFF, pruned.of(new ChercheExt(Map.of("text", "car", "rerank", true, "rerank_window", 5))).mode());
         assertEquals(Mode.OFF, of(Map.of("mode", "off", "rerank", false)).mode());
+        var shadow = Options.DEFAULTS.override(new HashMap<>(Map.of("mode", "shadow")));
+        assertEquals(2, shadow.of(new ChercheExt(Map.of("passages", 2))).passages().count());
     }
 }

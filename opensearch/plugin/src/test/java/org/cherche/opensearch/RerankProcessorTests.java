@@ -79,6 +79,16 @@ class RerankProcessorTests {
     }
 
     @Test
+    void passagesAreAddedToThePageWhateverOrdersIt() throws Exception {
+        Options options = Options.DEFAULTS.override(new HashMap<>(Map.of("passages", 1)));
+        var state = new SearchState(options, null, 0, 10).leftAsWritten("NO_TEXT", "why");
+        Map<String, Object> ext = process(Map.of(), state);
+        assertEquals("NO_TEXT", ext.get("rerank_status"));
+        assertEquals("NO_TEXT", ext.get("passages_status"));
+        assertEquals("why", ext.get("passages_reason"));
+    }
+
+    @Test
     void itIsOnlyCalledAsynchronously() throws Exception {
         assertEquals("cherche_rerank", processor(Map.of()).getType());
         assertThrows(UnsupportedOperationException.class, () -> processor(Map.of()).processResponse(request, TestNode.response()));

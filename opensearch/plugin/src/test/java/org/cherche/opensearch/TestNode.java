@@ -1,5 +1,7 @@
 package org.cherche.opensearch;
 
+import cherche.v1.Plugin.FindPassagesRequest;
+import cherche.v1.Plugin.FindPassagesResponse;
 import cherche.v1.Plugin.GetQueryTableRequest;
 import cherche.v1.Plugin.GetQueryTableResponse;
 import cherche.v1.Plugin.PrepareDocumentsRequest;
@@ -94,7 +96,9 @@ final class TestNode implements AutoCloseable {
     volatile Function<PrepareQueryRequest, PrepareQueryResponse> prepareQuery = TestNode::unimplemented;
     volatile Function<GetQueryTableRequest, GetQueryTableResponse> getQueryTable = TestNode::unimplemented;
     volatile Function<RerankHitsRequest, RerankHitsResponse> rerankHits = TestNode::unimplemented;
+    volatile Function<FindPassagesRequest, FindPassagesResponse> findPassages = TestNode::unimplemented;
     volatile Function<SearchRequest, SearchResponse> search = request -> response();
+    final Client client = client();
     private final Server server;
     private final AtomicLong reserved = new AtomicLong();
     private final CircuitBreaker breaker = new NoopCircuitBreaker(Budget.BREAKER) {
@@ -127,7 +131,7 @@ final class TestNode implements AutoCloseable {
         service.getClusterApplierService().setInitialState(state());
         var searchModule = new SearchModule(Settings.EMPTY, List.of());
         node = new Node(
-            client(),
+            client,
             service,
             new IndexNameExpressionResolver(new ThreadContext(Settings.EMPTY)),
             new NamedWriteableRegistry(searchModule.getNamedWriteables()),
@@ -144,7 +148,8 @@ final class TestNode implements AutoCloseable {
     }
 
     TestNode() {
-        this(Settings.builder().put("plugins.cherche.query.deadline", "20s").put("plugins.cherche.rerank.deadline", "20s").build());
+        this(Settings.builder().put("plugins.cherche.query.deadline", "20s").put("plugins.cherche.rerank.deadline", "20s")
+            .put("plugins.cherche.passages.deadline", "20s").build());
     }
 
     void stopSidecar() {
@@ -281,6 +286,11 @@ final class TestNode implements AutoCloseable {
         @Override
         public void getQueryTable(GetQueryTableRequest request, StreamObserver<GetQueryTableResponse> observer) {
             reply(request, getQueryTable, observer);
+        }
+
+        @Override
+        public void findPassages(FindPassagesRequest request, StreamObserver<FindPassagesResponse> observer) {
+            reply(request, findPassages, observer);
         }
 
         @Override

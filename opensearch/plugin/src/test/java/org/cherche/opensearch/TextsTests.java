@@ -40,10 +40,19 @@ class TextsTests {
     }
 
     @Test
+    void countsTheValuesOfAFieldAsPassagesDo() {
+        for (Map<String, Object> vector : Contract.vectors("texts.json")) {
+            assertEquals(vector.get("values"), Texts.values((Map<?, ?>) vector.get("source"), (String) vector.get("field")), vector.toString());
+        }
+    }
+
+    @Test
     void onlyEncodedFieldsLeaveTheCluster() {
         Map<String, Object> source = Map.of("title", "a", "secret", "b", "body", Map.of("text", "c", "secret", "d"));
         assertEquals(Map.of("title", "a", "body.text", "c"), Texts.of(source, SETUP));
         assertEquals(Map.of(), Texts.of(Map.of("body", List.of()), SETUP));
+        assertEquals(Map.of("title", List.of("a"), "body.text", List.of("c")), Texts.values(source, SETUP));
+        assertEquals(Map.of(), Texts.values(Map.of("body", List.of()), SETUP));
     }
 
     @Test
