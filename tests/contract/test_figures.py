@@ -117,6 +117,21 @@ def test_what_an_index_holds_of_a_document() -> None:
         assert one == (f"{held:,}", f"{held / stored:.1f} ×")
 
 
+def test_what_a_million_documents_take() -> None:
+    found, nodes = measured("shipped")["models"], measured("nodes")["figures"]
+    stored = 4 * nodes["terms_per_document"] + nodes["code_bytes_per_document"]
+    shown = {row[""]: row for row in rows("capacity.md", "document replication")}
+    hours = {row[""]: row["a million documents"] for row in rows("capacity.md", "a million documents")}
+    for model in SHIPPED:
+        assert shown[model]["time of one sidecar on two threads"] == hours[model]
+        for column, kind in (
+            ("disk of each copy, segment replication", "segment-excluded"),
+            ("document replication", "document-kept"),
+        ):
+            overhead = nodes["combinations"][kind]["bytes_per_document"] / stored
+            assert shown[model][column] == f"{found[model]['bytes_per_document'] * overhead / 1000:.0f} GB"
+
+
 def test_what_codecs_take_and_cost() -> None:
     figures = measured("codes")["figures"]
     names = {"int8": "int8", "residual4": "4 bits", "residual2": "2 bits", "pool3+residual2": "2 bits, pooled by 3"}
