@@ -35,11 +35,13 @@ _BLOCKS = (
     ("index read", "index.blocks.read", "set {} to null"),
     ("cluster read-only-allow-delete", "cluster.blocks.read_only_allow_delete", "set {} to null"),
     ("cluster read-only", "cluster.blocks.read_only", "set {} to null"),
-    ("create-index", "cluster.blocks.create_index", "set {} to null"),
+    # The cluster sets it by itself while the disks of all nodes are beyond the high watermark.
+    ("create-index", "cluster.blocks.create_index", "free disk space on the data nodes, then set {} to null"),
 )
+_BLOCKED = ("cluster_block_exception", "index_create_block_exception")
 
 
-# Of a part of a reply that has no status of its own: a copy that did not answer may do so later.
+# A copy that did not answer may do so later, whatever the status, which a part of a reply has not.
 _UNREACHED = (
     "no_shard_available_action_exception",
     "unavailable_shards_exception",
@@ -124,12 +126,14 @@ def classify(
     """Turn a status, an error type and a reason into a typed error; `step` is for what is refused as it is."""
     text = f"{what}: {reason}"
     # Before 429 is read as overload: the flood-stage block answers 429, and no retry helps until disk is free.
-    if kind == "cluster_block_exception":
+    if kind in _BLOCKED:
         return _blocked(reason, text)
     if kind == "too_many_buckets_exception":  # of which OpenSearch says 503
         return invalid(text, "narrow the aggregations, or raise search.max_buckets")
-    if kind in _REJECTED or (status == 429 and kind != "cluster_block_exception"):
+    if kind in _REJECTED or status == 429:
         return overloaded(f"{what}: the cluster is overloaded: {reason}", RETRY_AFTER)
+    if kind in _UNREACHED:  # 500 where a connection broke: a node that was killed
+        return unavailable(text, "try again: a node or a copy of a shard did not answer")
     if kind == "index_not_found_exception":
         name = _index_of(reason)
         return not_found(f"{what}: {reason}", f"run: cherche setup {name}" if may_be_made(name) else NAME_ONE)

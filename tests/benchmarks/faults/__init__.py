@@ -1,8 +1,9 @@
 """What breaks, and what becomes of documents and searches then: ``make prove SECTION=faults``.
 
 One row for each fault: a sidecar on the embedded engine that is killed and suspended, whose disk is full, whose clock
-is set and whose door others try; and the cluster's engine against a cluster whose answers are tampered with. No row may
-lose a document that was acknowledged, and none may fail without a kind. All of it runs on loopback, in a few minutes.
+is set and whose door others try; the cluster's engine against a cluster whose answers are tampered with; and a real
+cluster that loses a node, is blocked, and whose disks fill. No row may lose a document that was acknowledged, and none
+may fail without a kind. All of it runs on loopback, in some minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.benchmarks.faults.answers import TAMPERINGS, tampered
 from tests.benchmarks.faults.clock import clock, library
 from tests.benchmarks.faults.disk import disk
 from tests.benchmarks.faults.doors import handshakes, tokens
+from tests.benchmarks.faults.nodes import lost_and_blocked, refusals
 from tests.benchmarks.faults.row import DOCUMENTS, Row
 from tests.benchmarks.faults.signals import during
 from tests.benchmarks.faults.together import together
@@ -35,7 +37,7 @@ async def rows(*, processes: bool = True) -> list[Row]:
             for work in ("feed", "backfill", "search"):
                 with tempfile.TemporaryDirectory() as folder:
                     found.append(await during(Path(folder), f"{number.name} during {work}", number, work))
-        for some in (tokens, handshakes, disk, clock):
+        for some in (tokens, handshakes, disk, clock, lost_and_blocked):
             with tempfile.TemporaryDirectory() as folder:
                 found += await some(Path(folder))
     return found
@@ -44,10 +46,17 @@ async def rows(*, processes: bool = True) -> list[Row]:
 def measure() -> dict[str, Any]:
     """The table; a row that is not sound stops the run."""
     found = asyncio.run(rows())
+    show(found)
+    left_out = [] if library() else ["libfaketime is not installed: no clock was set"]
+    table = [{**asdict(row), "errors": sorted(set(row.errors))} for row in found]
+    return {"documents": DOCUMENTS, "rows": table, "left out": left_out}
+
+
+def show(found: list[Row]) -> None:
+    """Print the rows; one that is not sound, or that refuses in silence, stops the run."""
     for row in found:
         print(row.fault, row.sent, row.acknowledged, row.stored, row.lost, set(row.errors), row.after, sep="  ")
     if broken := [row.fault for row in found if not row.is_sound]:
         raise SystemExit(f"not sound: {', '.join(broken)}")
-    left_out = [] if library() else ["libfaketime is not installed: no clock was set"]
-    table = [{**asdict(row), "errors": sorted(set(row.errors))} for row in found]
-    return {"documents": DOCUMENTS, "rows": table, "left out": left_out}
+    if silent := refusals(found):
+        raise SystemExit(f"nobody was told of: {', '.join(silent)}")

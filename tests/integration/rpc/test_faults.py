@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.engines.opensearch import bulk
 from tests.benchmarks.faults.answers import TAMPERINGS, tampered
+from tests.benchmarks.faults.nodes import FAULTS, refusals
 from tests.benchmarks.faults.row import Row
 from tests.benchmarks.faults.together import together
 
@@ -34,3 +35,18 @@ async def test_a_planted_loss_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_without_a_kind_is_not_sound() -> None:
     assert Row("x", errors=["UNAVAILABLE"]).is_sound
     assert not Row("x", errors=["INTERNAL"]).is_sound
+
+
+@pytest.mark.parametrize(
+    ("errors", "exit_code", "is_silent"),
+    [
+        (["FAILED_PRECONDITION"], 1, False),
+        ([], 1, True),
+        (["FAILED_PRECONDITION"], 0, True),
+        (["UNAVAILABLE"], 1, True),
+    ],
+)
+def test_a_block_that_nobody_is_told_of_is_found(errors: list[str], exit_code: int, is_silent: bool) -> None:
+    [_, block, _] = FAULTS
+    row = Row(f"{block.name}, during a feed", errors=errors, exit_code=exit_code)
+    assert refusals([row, Row("a node that is lost, during a feed")]) == ([row.fault] if is_silent else [])

@@ -125,6 +125,24 @@ def test_a_block_names_the_setting_that_lifts_it(block: str, setting: str) -> No
     assert "to null" in error.next_step
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_node_that_is_killed_is_no_defect(status: int) -> None:
+    cause = {"type": "node_disconnected_exception", "reason": "[node-3][127.0.0.1:9300] disconnected"}
+    reply = {
+        "error": {"type": "search_phase_execution_exception", "reason": "all shards failed", "root_cause": [cause]}
+    }
+    error = of_reply(status, reply, "books")
+    assert error.code == Code.UNAVAILABLE
+    assert "try again" in error.next_step
+
+
+def test_a_cluster_that_makes_no_index_says_which_setting_lifts_that() -> None:
+    reason = "blocked by: [FORBIDDEN/10/cluster create-index blocked (api)];"
+    error = classify(403, "index_create_block_exception", reason, 'index "books"')
+    assert error.code == Code.FAILED_PRECONDITION
+    assert "cluster.blocks.create_index" in error.next_step
+
+
 def test_an_index_with_too_many_fields_is_told_which_setting_to_raise() -> None:
     reason = "Limit of total fields [1000] has been exceeded"
     error = classify(400, "illegal_argument_exception", reason, 'index "books"')
