@@ -138,6 +138,9 @@ def test_why_shows_terms_that_add_up_and_those_that_the_text_does_not_hold(tab: 
     said = tab.text(".sparse .part-title")[0]
     total = float(re.findall(r"up to ([\d.]+)", said)[0])
     assert sum(numbers(tab, ".terms td:nth-child(4)")) == pytest.approx(total, rel=0.01)
+    assert "Tokens in brackets are the model's own" in tab.text("dialog")[0]
+    pieces = "##" in "".join(tab.text(".terms, .tokens, .heat"))
+    assert not pieces or "“##” begins a piece within a word" in tab.text("dialog")[0]
     added = {text.split()[0] for text in tab.text(".chip")}
     words = set(re.findall(r"\w+", " ".join(tab.text(".document")).lower()))
     assert added
@@ -193,6 +196,7 @@ def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], Non
     assert colour != "rgba(0, 0, 0, 0)", "a bar is seen"
     assert "cherche-tiny" in said
     assert "token codes" in said
+    assert re.search(r"A million like these take [\d.]+ GiB\.", said)
     accessible()
     tab.press("]", "]")
     tab.page.wait_for_selector("#panel-search .hit")
@@ -236,6 +240,7 @@ def tuned(tab: Browser) -> list[str]:
 def test_sliders_reorder_hits_as_the_sidecar_would_and_write_on_a_click(
     tab: Browser, site: Site, accessible: Callable[[], None]
 ) -> None:
+    old = site.ask("index", {"index": INDEX})["meta"]
     tab.open(f"panel=tune&q={QUERY}")
     tab.page.wait_for_selector(".tune .hit")
     before = tuned(tab)
@@ -263,5 +268,10 @@ def test_sliders_reorder_hits_as_the_sidecar_would_and_write_on_a_click(
     tab.page.locator("dialog .primary").focus()
     tab.press("Enter")
     tab.until("!document.querySelector('dialog')")
+    tab.page.wait_for_selector(".written")
+    said = (
+        f"Sparse boost {old['sparse_boost']:g} → {boost:g}, Share of MaxSim {old['rerank']['weight']:g} → {weight:g}."
+    )
+    assert tab.text(".written") == [f"Written to {INDEX}: {said}"]
     index = site.ask("index", body)
     assert (index["meta"]["rerank"]["weight"], index["meta"]["sparse_boost"]) == (weight, boost)

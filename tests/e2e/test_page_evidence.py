@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar.client.client import Client
+from sidecar.gateway.page.tune import LEAST
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
 from sidecar.values.maintenance import BackfillOptions
@@ -54,6 +55,10 @@ def found(tab: Browser) -> str:
 
 def test_few_judgements_choose_nothing_and_say_so(tab: Browser, site: Site, accessible: Callable[[], None]) -> None:
     judge(site, 4)
+    tab.open("panel=judge")
+    card = tab.page.locator(".judge-side section", has_text="Tune from these")
+    card.wait_for()
+    assert f"Takes at least {LEAST} queries with a relevant document." in card.inner_text(), "before the click"
     said = found(tab)
     assert "4 of the queries have a relevant document, and 10 are needed" in said
     assert "grade hits of more queries" in said
@@ -97,6 +102,8 @@ def test_a_choice_is_written_on_a_click_that_shows_the_old_values(tab: Browser, 
         tab.page.locator("dialog .primary").focus()
         tab.press("Enter")
         tab.until("!document.querySelector('dialog')")
+        tab.page.wait_for_selector(".judge-side .written")
+        assert f"Sparse boost {old['sparse_boost']:g} → {new['sparse_boost']:g}." in tab.text(".written")[0]
     finally:
         tab.page.unroute("**/page/api/tune")
     assert site.ask("index", {"index": INDEX})["meta"]["sparse_boost"] == new["sparse_boost"]

@@ -19,12 +19,12 @@ def compared(tab: Browser) -> None:
     """Connects with a password, and asks; only keys are used."""
     tab.open("panel=try")
     tab.page.wait_for_selector("#try-url")
+    assert tab.text(".try-said")[0].startswith("Connect, then ask")
     tab.page.focus("#try-user")
     tab.page.keyboard.type("ada")
     tab.press("Tab")
     tab.page.keyboard.type("hunter2")
     tab.press("Enter")
-    tab.page.wait_for_selector(".try-said .said")
     tab.until("document.querySelector('.try-said').textContent.includes('OpenSearch 3.8.0')")
     tab.page.focus("#query")
     tab.page.keyboard.type(QUERY)

@@ -7,7 +7,8 @@ import { SETTINGS, confirmWrite } from "./settings.js";
 import { state } from "./state.js";
 
 const FEW = 20;
-const TUNING = "Searches each judged query once, ranks its hits under some 300 settings, and shows what would change. Nothing is written without a click.";
+const LEAST = 10; // as the sidecar's
+const TUNING = `Takes at least ${LEAST} queries with a relevant document. Searches each judged query once, ranks its hits under some 300 settings, and shows what would change. Nothing is written without a click.`;
 
 export function evidence(judgements, queries, app) {
   const number = `${plural(judgements, "judgement")} on ${plural(queries, "query", "queries")}.`;

@@ -50,12 +50,12 @@ function counts({ counts: { documents, encoded, pending } }) {
   return card(`${count(documents)} documents`, bars(rows.map(([name, value, style]) => [name, value, count(value), style]), documents));
 }
 
-function sizes({ bytes: parts, sampled, room }) {
+function sizes({ bytes: parts, sampled, room, counts: { encoded } }) {
   const styles = { weights: "lexical", "packed terms": "sparse", "token codes": "maxsim" };
   const total = Object.values(parts).reduce((sum, value) => sum + value, 0);
   const rows = Object.entries(parts).map(([name, value]) => [name, value, bytes(value), styles[name]]);
   const store = room && `The whole index takes ${bytes(room.store)} in ${room.copies === 1 ? "one copy" : `${room.copies} copies`}; ${bytes(room.free)} are free.`;
-  return card(`${bytes(total)} of its own, in one copy`, bars(rows, total), h("p", { class: "said" }, `Projected from ${count(sampled)} documents. `, store));
+  return card(`${bytes(total)} of its own, in one copy`, bars(rows, total), h("p", { class: "said" }, `Projected from ${count(sampled)} documents. `, encoded > 0 && `A million like these take ${bytes((1e6 * total) / encoded)}. `, store));
 }
 
 function facts({ meta, engine, groups, replaced }) {

@@ -6,6 +6,7 @@ import { evidence } from "./evidence.js";
 import { plural, shown } from "./format.js";
 import { walkable } from "./hits.js";
 import { intro, searchRequest } from "./search.js";
+import { written } from "./settings.js";
 import { state } from "./state.js";
 
 const POOLED = ["bm25", "hybrid", "hybrid+rerank"];
@@ -30,7 +31,7 @@ export const judgePanel = {
       try {
         const judged = await api.judgements({ index: state.index });
         const refresh = async () => side.replaceChildren(...summary(await api.judgements({ index: state.index }), app));
-        side.replaceChildren(...summary(judged, app));
+        side.replaceChildren(...[written(app), ...summary(judged, app)].filter(Boolean));
         if (!state.q.trim()) return void pool.replaceChildren(intro());
         const found = await Promise.all(POOLED.map((name) => api.search(searchRequest(name))));
         const hits = [...new Map(found.flatMap((result) => result.hits).map((hit) => [hit.id, hit])).values()];

@@ -25,6 +25,7 @@ const KEYS = [
 const app = {
   indices: [],
   clusters: [],
+  wrote: "",
   get index() { return this.indices.find((one) => one.name === state.index); },
   open: openWhy,
   rerun() { current().panel.run(); },

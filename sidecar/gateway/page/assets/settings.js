@@ -4,11 +4,18 @@ import { api } from "./api.js";
 import { announce, dialog, h, problem } from "./dom.js";
 import { state } from "./state.js";
 
+// What was just written, once: the old values are nowhere else.
+export function written(app) {
+  const said = app.wrote && h("p", { class: "fine written" }, app.wrote);
+  app.wrote = "";
+  return said || null;
+}
+
 export const DEPTH = 200;
 export const SETTINGS = {
-  boost: { label: "Sparse boost", min: 0.05, max: 4, step: 0.05, option: "sparse_boost" },
-  weight: { label: "Share of MaxSim", min: 0, max: 1, step: 0.05, option: "rerank_weight" },
-  window: { label: "Window", min: 10, max: DEPTH, step: 10, option: "rerank_window" },
+  boost: { label: "Sparse boost", hint: "factor of the term weights beside BM25", min: 0.05, max: 4, step: 0.05, option: "sparse_boost" },
+  weight: { label: "Share of MaxSim", hint: "in the final score; the first stage has the rest", min: 0, max: 1, step: 0.05, option: "rerank_weight" },
+  window: { label: "Window", hint: "best hits that MaxSim reorders", min: 10, max: DEPTH, step: 10, option: "rerank_window" },
 };
 
 // The change in numbers, before anything is written.
@@ -20,7 +27,8 @@ export function confirmWrite(old, now, app) {
     try {
       await api.settings({ index: state.index, ...given });
       box.close();
-      announce("Written");
+      app.wrote = `Written to ${state.index}: ${changes.map(([name, { label }]) => `${label} ${old[name]} → ${now[name]}`).join(", ")}.`;
+      announce(app.wrote);
       app.rerun();
     } catch (error) {
       said.replaceChildren(problem(error));

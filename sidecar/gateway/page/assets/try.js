@@ -16,7 +16,7 @@ export const tryPanel = {
   label: "Try",
   mount(root, app) {
     const found = h("div", {});
-    const said = h("div", { class: "try-said" });
+    const said = h("div", { class: "try-said" }, h("p", { class: "said" }, "Connect, then ask: the cluster's own BM25 hits beside the same hits reranked by MaxSim. It is only read, and nothing is kept."));
     const asked = new Map(); // query → what came back, for the means
     const url = h("input", { type: "text", inputmode: "url", id: "try-url", placeholder: "https://…:9200", autocomplete: "off", spellcheck: "false" });
     const user = h("input", { type: "text", id: "try-user", autocomplete: "off", spellcheck: "false" });

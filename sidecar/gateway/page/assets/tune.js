@@ -6,7 +6,7 @@ import { rerankWords } from "./format.js";
 import { partsOf, reordered } from "./fuse.js";
 import { hitCard, mostOf, moved, walkable } from "./hits.js";
 import { intro } from "./search.js";
-import { DEPTH, SETTINGS, confirmWrite } from "./settings.js";
+import { DEPTH, SETTINGS, confirmWrite, written } from "./settings.js";
 import { state } from "./state.js";
 
 const SHOWN = 10;
@@ -43,10 +43,10 @@ function workbench(result, meta, question, { app, queryMode, again }) {
   const hits = h("div", { "aria-label": "Hits under these settings", role: "region" });
   const outcome = rerankWords(result.rerank);
 
-  const rows = Object.entries(SETTINGS).map(([name, { label, min, max, step }]) => {
+  const rows = Object.entries(SETTINGS).map(([name, { label, hint, min, max, step }]) => {
     const shown = h("output", { class: "number" });
-    const input = h("input", { type: "range", id: `tune-${name}`, min, max: Math.max(max, old[name]), step, value: String(now[name]), on: { input: () => { now[name] = Number(input.value); draw(); } } });
-    const row = h("div", { class: "slider" }, h("label", { for: `tune-${name}` }, label), shown, input);
+    const input = h("input", { type: "range", id: `tune-${name}`, "aria-describedby": `hint-${name}`, min, max: Math.max(max, old[name]), step, value: String(now[name]), on: { input: () => { now[name] = Number(input.value); draw(); } } });
+    const row = h("div", { class: "slider" }, h("label", { for: `tune-${name}` }, label), shown, input, h("p", { class: "said hint", id: `hint-${name}` }, hint));
     return { name, row, draw: () => {
       shown.textContent = now[name] === old[name] ? `${now[name]}` : `${old[name]} → ${now[name]}`;
       input.value = now[name];
@@ -79,6 +79,7 @@ function workbench(result, meta, question, { app, queryMode, again }) {
       rows.map(({ row }) => row),
       h("div", { class: "slider" }, h("label", { for: "tune-mode" }, "Query's terms"), h("span", { class: "said" }, "searches again"), mode),
       h("div", { class: "actions" }, reset, write),
+      written(app),
       h("p", { class: "said" }, `Reordered here, without another search: the ${result.hits.length} best hits at boost ${old.boost}. What lies below them is not seen.`),
       !outcome.good && notice(outcome.text),
     ),

@@ -35,7 +35,20 @@ function content(reading) {
       h("section", { class: "why-text", "aria-label": "The text" }, text.element, aligned && alignment(reading, text, map), added(reading.terms)),
       h("div", { class: "why-parts" }, reading.terms.length > 0 && terms(reading), aligned && similarities(reading, map)),
     ),
+    aligned && h("p", { class: "said" }, scales(reading)),
     !aligned && h("p", { class: "said" }, "No MaxSim: this search was not reranked, or not this hit. Choose Hybrid + rerank to see it."),
+  ];
+}
+
+// What the numbers of both tables are to those of the bar, and tokens that are no words of the text.
+function scales(reading) {
+  const tokens = [...reading.query_tokens, ...reading.tokens.map((one) => one.token), ...reading.terms.map((one) => one.token)];
+  const pieces = tokens.some((token) => token?.startsWith("##"));
+  const framed = reading.query_tokens.some((token) => /^\[.+\]$/.test(token));
+  return [
+    "The bar has first stage and MaxSim scaled to the window's range, each times its share; the tables have them as they are. ",
+    pieces && "“##” begins a piece within a word. ",
+    framed && "Tokens in brackets are the model's own, around each text.",
   ];
 }
 
