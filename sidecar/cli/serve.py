@@ -19,7 +19,13 @@ def _path() -> click.Path:
 @verb("serve", connects=False)
 @click.option("--engine", type=click.Choice(ENGINES), help="Where documents live.")
 @option("--url", metavar="URL", help="The cluster: OpenSearch or Elasticsearch.", of=OF_CLUSTER)
-@click.option("--model", "models", multiple=True, metavar="NAME=PATH|ID", help="A model to serve; repeatable.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=PATH|ID",
+    help="A model to serve, or one that ships by its name; repeatable.",
+)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one.  [default: 50551]")
 @click.option("--metrics-port", type=click.IntRange(-1, 65535), help="Prometheus metrics; -1 for none.")
@@ -70,7 +76,14 @@ def serve_flags(models: tuple[str, ...], flags: dict[str, Any]) -> dict[str, Any
 
 
 def _named(model: str) -> tuple[str, str]:
+    """Name and source of a model; one that ships needs its name alone, as in every other command."""
+    from sidecar import config
+
     name, equals, source = model.partition("=")
+    if not equals:
+        shipped = {folder.name: folder for folder in Path(config.shipped_model()).parent.iterdir() if folder.is_dir()}
+        if name in shipped:
+            return name, str(shipped[name])
     if not (name and equals and source):
-        raise click.UsageError(f"--model {model!r} is not NAME=PATH or NAME=ID")
+        raise click.UsageError(f"--model {model!r} is not NAME=PATH or NAME=ID, nor the name of a model that ships")
     return name, str(Path(source).expanduser().resolve()) if is_path(source) else source

@@ -39,7 +39,13 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.engine == "opensearch"
 
 
-@pytest.mark.parametrize("model", ["splade", "=path", "name="])
+@pytest.mark.parametrize("name", ["cherche-small", "cherche-tiny"])
+def test_a_model_that_ships_is_served_by_its_name(name: str) -> None:
+    settings = config.load(serve_flags((name,), ABSENT))
+    assert settings.models == {name: str(Path(config.shipped_model()).with_name(name))}
+
+
+@pytest.mark.parametrize("model", ["splade", "=path", "name=", "", "."])
 def test_a_model_needs_a_name_and_a_source(model: str) -> None:
     with pytest.raises(click.UsageError, match="NAME=PATH"):
         serve_flags((model,), ABSENT)
