@@ -25,7 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--without", action="append", default=[], choices=sorted(sources), help="leave out a source")
     parser.add_argument("--scifact", type=Path, help="BEIR folder of SciFact, of which only qrels/train.tsv is read")
-    parser.add_argument("--queries", type=int, default=usual.queries, help="training queries of a field (%(default)s)")
+    parser.add_argument(
+        "--queries",
+        type=int,
+        default=usual.queries,
+        help="training queries of a field (%(default)s); 0: dev sets only",
+    )
     parser.add_argument("--documents", type=int, default=usual.documents, help="documents of a field (%(default)s)")
     parser.add_argument("--negatives", type=int, default=usual.negatives, help="negatives of a query (%(default)s)")
     parser.add_argument("--seed", type=int, default=usual.seed, help="of the choice of queries (%(default)s)")

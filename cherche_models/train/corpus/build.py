@@ -32,7 +32,7 @@ class Limits:
     Attributes
     ----------
     queries, documents : int
-        Of a field, for training.
+        Of a field, for training. Without queries the held-out sets are the same as with them.
     negatives : int
         Of a query.
     held_queries, held_documents : int
@@ -201,6 +201,8 @@ def _write_field(task: tuple[str, Field, Path, Limits, Exclusions]) -> dict[str,
 def _rows(
     name: str, training: list[tuple[str, Document]], rarity: Rarity, limits: Limits, exclusions: Exclusions
 ) -> Iterator[Mapping[str, object]]:
+    if not limits.queries:
+        return  # and no index of negatives is made
     documents = [document for _, document in training]
     negatives = Negatives(documents, rarity, keep=limits.negatives)
     each = max(1, min(_MOST_PER_DOCUMENT, -(-limits.queries * 5 // (4 * max(1, len(documents))))))

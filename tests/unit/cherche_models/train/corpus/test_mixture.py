@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,11 @@ def _fetch(package: Package) -> Archive:
     return Archive(Path("nowhere"), package.version or "7")
 
 
-def _build(out: Path, jobs: int = 1, **settings: Any) -> tuple[dict[str, Any], list[str]]:
+def _build(out: Path, jobs: int = 1, limits: Limits = LIMITS, **settings: Any) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
     searches = (Search("a question", ("str.swapcase",)),)
     manifest = mixture.build(
-        out, [BIRDS, CHAPTERS, GONE], _fetch, LIMITS, searches, notes.append, jobs=jobs, **settings
+        out, [BIRDS, CHAPTERS, GONE], _fetch, limits, searches, notes.append, jobs=jobs, **settings
     )
     return manifest, notes
 
@@ -122,3 +123,12 @@ def test_a_source_that_is_required_but_absent_is_an_error(tmp_path: Path) -> Non
         _build(tmp_path, strict=True)
     with pytest.raises(ValueError, match="no source is left"):
         mixture.build(tmp_path, [GONE], _fetch, LIMITS, (), lambda _: None)
+
+
+def test_dev_sets_are_the_same_without_training_queries(built: Path, tmp_path: Path) -> None:
+    manifest, _ = _build(tmp_path, limits=replace(LIMITS, queries=0))
+    assert (tmp_path / "train.jsonl").read_text() == ""
+    assert not any(counts.get("queries") for counts in manifest["fields"].values())
+    files = sorted(path.relative_to(built) for path in (built / "dev").rglob("*") if path.is_file())
+    assert len(files) == 9
+    assert [(tmp_path / path).read_bytes() for path in files] == [(built / path).read_bytes() for path in files]
