@@ -53,6 +53,23 @@ final class MaxSimQuery extends SearchExtBuilder {
         throw new IllegalArgumentException("ext." + NAME + " is internal to the plugin: send ext." + ChercheExt.NAME);
     }
 
+    /**
+     * Checks what a sidecar returned.
+     *
+     * @throws IllegalArgumentException where it gives no similarity
+     */
+    void check() {
+        if (tokens <= 0 || dim <= 0) {
+            throw new IllegalArgumentException("the query embeddings are " + tokens + " x " + dim);
+        }
+        var floats = ByteBuffer.wrap(data).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
+        while (floats.hasRemaining()) {
+            if (!Float.isFinite(floats.get())) {
+                throw new IllegalArgumentException("the query embeddings hold NaN or infinite numbers");
+            }
+        }
+    }
+
     MaxSim scorer() {
         float[] matrix = new float[tokens * dim];
         ByteBuffer.wrap(data).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(matrix);

@@ -32,6 +32,8 @@ final class QueryRewriter {
     /** Clauses of the cluster's limit that are left for the user's query. */
     private static final int RESERVED_CLAUSES = 128;
     private static final String AS_WRITTEN = "AS_WRITTEN";
+    /** Bytes that a cached answer counts at least, and of which the cache holds as many as it has entries. */
+    private static final long ENTRY_BYTES = 32 << 10;
 
     private record Key(
         IndexSetup setup,
@@ -52,7 +54,10 @@ final class QueryRewriter {
         this.node = node;
         this.xContent = xContent;
         this.tables = new QueryTables(node);
-        this.cache = CacheBuilder.<Key, PrepareQueryResponse>builder().setMaximumWeight(entries).build();
+        this.cache = CacheBuilder.<Key, PrepareQueryResponse>builder()
+            .weigher((key, answer) -> Math.max(ENTRY_BYTES, answer.getSerializedSize()))
+            .setMaximumWeight(entries * ENTRY_BYTES)
+            .build();
     }
 
     /**
@@ -106,7 +111,7 @@ final class QueryRewriter {
     /** Calls the sidecar. */
     private void prepare(Key key, SearchState state, SearchSourceBuilder source, ActionListener<SearchState> then) {
         long started = System.nanoTime();
-        node.sidecar().call(stub -> stub.prepareQuery(message(key)), node.settings().queryDeadline(), ActionListener.wrap(response -> {
+        node.sidecar().call(stub -> Sidecar.small(stub).prepareQuery(message(key)), node.settings().queryDeadline(), ActionListener.wrap(response -> {
             node.stats().addMillisSince(started, Count.QUERY_CALL_MILLIS);
             finish(response, key, state, source, then);
         }, error -> fail(error, state, then)));
@@ -126,11 +131,26 @@ final class QueryRewriter {
         SearchSourceBuilder source,
         ActionListener<SearchState> then
     ) {
+        check(response);
         if (isCacheable(key, response)) {
             cache.put(key, response);
         }
         apply(response, state, source);
         then.onResponse(state);
+    }
+
+    /**
+     * Reads an answer before anything is changed or cached.
+     *
+     * @throws RuntimeException saying what is wrong with it
+     */
+    private void check(PrepareQueryResponse response) {
+        if (!response.getClauseJson().isEmpty()) {
+            parse(response);
+        }
+        if (response.hasEmbeddings()) {
+            MaxSimQuery.of(response.getEmbeddings(), 0).check();
+        }
     }
 
     /** Whether a later search would get the same response: embeddings that are only missing for now are not cached. */
@@ -252,7 +272,11 @@ final class QueryRewriter {
         }
         if (!response.hasEmbeddings()) {
             state.reservation.release();
-            state.notReranked(statusWithoutEmbeddings(response.getUnreranked()), response.getEmbeddingsMissing());
+            String why = response.getEmbeddingsMissing();
+            state.notReranked(
+                statusWithoutEmbeddings(response.getUnreranked()),
+                why.isEmpty() ? "the sidecar returned no query embeddings" : why
+            );
             return;
         }
         state.embeddings = response.getEmbeddings();
@@ -285,8 +309,8 @@ final class QueryRewriter {
         byte[] json = response.getClauseJson().toByteArray();
         try (var parser = JsonXContent.jsonXContent.createParser(xContent, LoggingDeprecationHandler.INSTANCE, json)) {
             return AbstractQueryBuilder.parseInnerQueryBuilder(parser).queryName(null);
-        } catch (IOException e) {
-            throw new IllegalStateException("the sidecar returned a clause that is not a query", e);
+        } catch (IOException | RuntimeException e) {
+            throw new IllegalStateException("the sidecar returned a clause that is not a query: " + e.getMessage(), e);
         }
     }
 

@@ -30,6 +30,9 @@ final class QueryTable {
         this.weights = new float[table.getVocabularyCount()];
         table.getWeights().asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(weights);
         this.features = table.getFeaturesList();
+        if (features.size() != weights.length) {
+            throw new IllegalArgumentException(features.size() + " features for " + weights.length + " tokens");
+        }
         this.frame = new HashSet<>(table.getFrameList());
         this.maxPieces = table.getMaxPieces();
         this.boost = table.getSparseBoost();

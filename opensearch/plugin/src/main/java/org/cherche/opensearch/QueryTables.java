@@ -36,7 +36,15 @@ final class QueryTables {
         node.sidecar().call(stub -> stub.getQueryTable(request), node.settings().queryDeadline(), new ActionListener<>() {
             @Override
             public void onResponse(GetQueryTableResponse response) {
-                QueryTable table = QueryTable.of(response);
+                QueryTable table;
+                try {
+                    table = QueryTable.of(response);
+                } catch (RuntimeException e) {
+                    LOG.warn("a sidecar's query table cannot be read: each doc_only query is sent to the sidecar", e);
+                    tables.put(setup, Optional.empty());
+                    then.onResponse(null);
+                    return;
+                }
                 if (table == null) {
                     LOG.info("the model of an index does not use BERT WordPieces: each doc_only query is sent to the sidecar");
                 }

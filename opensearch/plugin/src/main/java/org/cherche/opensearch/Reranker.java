@@ -69,7 +69,7 @@ final class Reranker {
         }
         TimeValue deadline = settings.deadline() == null ? node.settings().rerankDeadline() : settings.deadline();
         long started = System.nanoTime();
-        node.sidecar().call(stub -> stub.rerankHits(request.build()), deadline, ActionListener.wrap(reranked -> {
+        node.sidecar().call(stub -> Sidecar.small(stub).rerankHits(request.build()), deadline, ActionListener.wrap(reranked -> {
             node.stats().addMillisSince(started, Count.RERANK_CALL_MILLIS);
             apply(response, state, reranked, settings, then);
         }, error -> {
@@ -88,12 +88,13 @@ final class Reranker {
         SearchHit[] hits = response.getHits().getHits();
         int window = Math.min(state.window, hits.length);
         int[] order = order(reranked, window, hits.length);
-        if (order == null) {
-            state.notReranked("UNAVAILABLE", "the sidecar returned other hits than it received");
+        RerankOutcome outcome = reranked.getOutcome();
+        if (order == null || isReordered(outcome) && !hasNumbers(reranked)) {
+            String what = order == null ? "other hits than it received" : "scores that are no numbers";
+            state.notReranked("UNAVAILABLE", "the sidecar returned " + what);
             finish(response, state, null, Map.of(), settings, then);
             return;
         }
-        RerankOutcome outcome = reranked.getOutcome();
         if (isReordered(outcome)) {
             HitScores.reranked(hits, reranked, settings.keepScores());
         }
@@ -131,6 +132,10 @@ final class Reranker {
             case RERANK_STATUS_APPLIED, RERANK_STATUS_PARTIAL -> true;
             default -> false;
         };
+    }
+
+    private static boolean hasNumbers(RerankHitsResponse reranked) {
+        return reranked.getHitsList().stream().allMatch(hit -> Double.isFinite(hit.getScore()) && Double.isFinite(hit.getMaxsim()));
     }
 
     /**

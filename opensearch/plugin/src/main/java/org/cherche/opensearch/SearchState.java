@@ -92,6 +92,9 @@ final class SearchState {
 
     /** The status as {@code ext.cherche} shows it. */
     static String name(RerankStatus status) {
+        if (status == RerankStatus.UNRECOGNIZED) {
+            return "UNKNOWN"; // of a later release
+        }
         return status.name().substring("RERANK_STATUS_".length());
     }
 

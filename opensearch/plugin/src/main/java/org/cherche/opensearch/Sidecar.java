@@ -45,6 +45,8 @@ class Sidecar implements Closeable {
 
     static final String POOL = "cherche";
     private static final int MESSAGE_BYTES = 64 << 20;
+    /** Of an answer to one search: of many at once, each may be held whole. */
+    private static final int SMALL_BYTES = 4 << 20;
     /** gRPC's backoff for an address that refuses connections grows to two minutes: too long for searches. */
     private static final TimeValue RECONNECT = TimeValue.timeValueSeconds(2);
     private static final Metadata.Key<String> AUTHORIZATION =
@@ -75,6 +77,11 @@ class Sidecar implements Closeable {
         NameResolverRegistry.getDefaultRegistry().register(new Endpoints());
         connect(address);
         this.reconnecting = pool.scheduleWithFixedDelay(() -> channel.resetConnectBackoff(), reconnect, POOL);
+    }
+
+    /** For calls whose answers are those of one search. */
+    static PluginServiceFutureStub small(PluginServiceFutureStub stub) {
+        return stub.withMaxInboundMessageSize(SMALL_BYTES);
     }
 
     Breaker breaker() {

@@ -133,6 +133,68 @@ class QueryRewriterTests {
         assertNull(usual.source().rescores(), "an index that does not ask for it");
     }
 
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "not JSON | 4 | 1 | 1 | a clause that is not a query",
+        "{\"no_such_query\": {}} | 4 | 1 | 1 | a clause that is not a query",
+        "[] | 4 | 1 | 1 | a clause that is not a query",
+        "'' | 4 | 1 | 2 | have 4 bytes, not 1 x 2 float32",
+        "'' | 4 | -1 | -1 | -1 x -1",
+        "'' | 0 | 0 | 1 | 0 x 1",
+    })
+    void aWrongAnswerLeavesTheSearchAsItWasEachTime(String clause, int bytes, int tokens, int dim, String said) throws Exception {
+        var embeddings = QueryEmbeddings.newBuilder().setData(ByteString.copyFrom(new byte[bytes])).setTokens(tokens).setDim(dim);
+        String json = clause.isEmpty() ? CLAUSE : clause;
+        test.prepareQuery = request -> prepared().setClauseJson(ByteString.copyFromUtf8(json)).setEmbeddings(embeddings).build();
+        for (int attempt = 1; attempt <= 2; attempt++) { // a cached one must not fail the second search
+            SearchRequest request = request("books");
+            SearchState state = rewrite(request, Map.of("rerank", true));
+            assertEquals(List.of("UNAVAILABLE", "UNAVAILABLE", 0), List.of(state.queryStatus, state.rerankStatus, state.window));
+            assertTrue(state.queryReason.contains(said), state.queryReason);
+            assertEquals(request("books"), request, "nothing of it was used");
+            assertEquals(attempt, test.calls.size());
+        }
+    }
+
+    @Test
+    void embeddingsThatAreNoNumbersAreNotUsed() throws Exception {
+        var nan = QueryEmbeddings.newBuilder().setData(ByteString.copyFrom(new byte[] { 0, 0, (byte) 0xc0, 0x7f })).setTokens(1).setDim(1);
+        test.prepareQuery = request -> prepared().setEmbeddings(nan).build();
+        SearchState state = rewrite(request("books"), Map.of("rerank", true));
+        assertEquals("the query embeddings hold NaN or infinite numbers", state.queryReason);
+    }
+
+    @Test
+    void anAnswerThatIsTooLargeIsNotHeld() throws Exception {
+        var large = ByteString.copyFrom(new byte[5 << 20]);
+        test.prepareQuery = request -> prepared().addWarningsBytes(large).build();
+        SearchState state = rewrite(request("books"), Map.of());
+        assertEquals("UNAVAILABLE", state.queryStatus);
+        assertTrue(state.queryReason.contains("exceeds maximum size"), state.queryReason);
+    }
+
+    @Test
+    void theCacheIsBoundedByBytes() throws Exception {
+        var warning = ByteString.copyFrom(new byte[200 << 10]);
+        test.prepareQuery = request -> prepared().addWarningsBytes(warning).build();
+        for (String text : List.of("one", "two", "three", "one")) { // ten entries of 32 KiB hold one of them
+            SearchRequest request = new SearchRequest("books").source(new SearchSourceBuilder().query(QueryBuilders.matchQuery("text", text)));
+            rewrite(request, Map.of());
+        }
+        assertEquals(4, test.calls.size());
+    }
+
+    @Test
+    void aWrongTableAsksTheSidecarForEachQuery() throws Exception {
+        test.prepareQuery = request -> prepared().build();
+        test.getQueryTable = request -> GetQueryTableResponse.newBuilder().addVocabulary("red").addVocabulary("car").build();
+        for (int attempt = 0; attempt < 2; attempt++) {
+            SearchState state = rewrite(request("books"), Map.of("query_mode", "doc_only"));
+            assertEquals("REWRITTEN", state.queryStatus);
+        }
+        assertEquals(2, test.calls.size(), "the table once, the query once");
+    }
+
     @Test
     void aQueryIsEncodedOnce() throws Exception {
         test.prepareQuery = request -> prepared().build();

@@ -26,6 +26,8 @@ import org.apache.lucene.search.Explanation;
 import org.cherche.opensearch.Stats.Count;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.opensearch.OpenSearchStatusException;
 import org.opensearch.action.search.SearchResponse;
 import org.opensearch.common.document.DocumentField;
@@ -93,6 +95,38 @@ class RerankerTests {
         assertNull(Reranker.order(ranked(0, 1), 3, 3));
         assertNull(Reranker.order(ranked(0, 1, 3), 3, 5));
         assertNull(Reranker.order(ranked(0, 1, -1), 3, 5));
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = { Double.NaN, Double.POSITIVE_INFINITY })
+    void scoresThatAreNoNumbersAreNotShown(double score) throws Exception {
+        for (boolean late : new boolean[] { false, true }) {
+            test.rerankHits = request -> {
+                var response = reversed(request).toBuilder();
+                var first = response.getHitsBuilder(0);
+                if (late) {
+                    first.setMaxsim(score);
+                } else {
+                    first.setScore(score);
+                }
+                return response.build();
+            };
+            SearchResponse page = rerank(state(3, false, Map.of()), FAIL_OPEN, coded("a", "1"), coded("b", "2"), coded("c", "3"));
+            assertEquals(List.of("b", "c"), TestNode.ids(page), "in first-stage order");
+            assertEquals("UNAVAILABLE", ext(page).get("rerank_status"));
+            assertEquals("the sidecar returned scores that are no numbers", ext(page).get("rerank_reason"));
+        }
+    }
+
+    @Test
+    void aStatusOfALaterReleaseIsShown() throws Exception {
+        test.rerankHits = request -> {
+            var response = reversed(request).toBuilder();
+            response.getOutcomeBuilder().setStatusValue(99);
+            return response.build();
+        };
+        SearchResponse page = rerank(state(3, false, Map.of()), FAIL_OPEN, coded("a", "1"), coded("b", "2"), coded("c", "3"));
+        assertEquals("UNKNOWN", ext(page).get("rerank_status"));
     }
 
     @Test
