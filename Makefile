@@ -22,9 +22,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Optional: without a C compiler MaxSim is numpy's, and its tests are skipped.
-KERNEL := cherche_models/kernel/maxsim.so
-$(KERNEL): cherche_models/kernel/maxsim.c cherche_models/kernel/build.py $(READY)
+# Optional: without a C compiler MaxSim is numpy's and queries are torch's; tests of the kernel are skipped.
+KERNEL := cherche_models/kernel/kernel.so
+$(KERNEL): $(wildcard cherche_models/kernel/*.[ch]) cherche_models/kernel/build.py $(READY)
 	-$(BIN)/python -m cherche_models.kernel.build
 
 test: lint $(KERNEL)

@@ -24,6 +24,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.activations import GELUActivation
 from transformers.utils import logging as transformers_logging
 
 from cherche_models import quantized
@@ -188,6 +189,11 @@ def load_classifier(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrai
             "use a cross-encoder's checkpoint",
         )
     return model
+
+
+def is_exact_gelu(activation: object) -> bool:
+    """Whether a model's activation is ``x Phi(x)``, not one of its approximations."""
+    return type(activation) is GELUActivation and activation.act is nn.functional.gelu
 
 
 def _load(

@@ -1,1 +1,1 @@
-"""MaxSim with stored codes in compiled code, where it was compiled: an optional part of the package."""
+"""MaxSim with stored codes and a query's forward pass in compiled code: an optional part of the package."""

@@ -1,4 +1,4 @@
-"""Compiles `maxsim.c` into the library that `cherche_models.kernel.library` loads.
+"""Compiles the C sources beside it into the library that `cherche_models.kernel.library` loads.
 
 A source checkout compiles it in place with ``python -m cherche_models.kernel.build``; wheels through `hook`.
 """
@@ -16,13 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCE = FOLDER / "maxsim.c"
-LIBRARY = "maxsim.so"
+SOURCES = {"maxsim.c": "off", "encoder.c": "fast"}
+"""And whether a product and a sum may become one operation: MaxSim's are as they are written, on every platform."""
+HEADERS = ("forward.h",)
+LIBRARY = "kernel.so"
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = (
-    *("-std=c11", "-O3", "-shared", "-fPIC", "-fvisibility=hidden"),
-    *("-ffp-contract=off", "-fno-math-errno"),  # sums as they are written, on every platform
-)
+FLAGS = (*("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno"),)
 
 
 class BuildError(Exception):
@@ -30,8 +29,8 @@ class BuildError(Exception):
 
 
 def digest() -> str:
-    """What tells a library whether it was compiled from the source as it is now."""
-    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    """What tells a library whether it was compiled from the sources as they are now."""
+    return hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in (*SOURCES, *HEADERS))).hexdigest()[:16]
 
 
 def compiler(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -66,15 +65,23 @@ def build(folder: Path = FOLDER, environment: Mapping[str, str] = os.environ) ->
     try:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             made = Path(place) / LIBRARY
-            options = [*FLAGS, f'-DCHERCHE_SOURCE="{digest()}"', str(SOURCE), "-o", str(made), "-lm"]
-            done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-            if done.returncode or not made.is_file():
-                reason = done.stderr.strip().splitlines()[:1] or ["it wrote nothing"]
-                raise BuildError(f"{Path(command[0]).name} failed: {reason[0]}")
-            made.replace(library)
+            parts = []
+            for name, contract in SOURCES.items():
+                options = [*FLAGS, f"-ffp-contract={contract}", f'-DCHERCHE_SOURCE="{digest()}"', "-c"]
+                parts.append(_run(command, [*options, str(FOLDER / name)], Path(place) / f"{name}.o"))
+            _run(command, ["-shared", *map(str, parts), "-lm"], made).replace(library)
     except OSError as error:
         raise BuildError(f"{library} cannot be written: {error}") from error
     return library
+
+
+def _run(command: list[str], options: list[str], made: Path) -> Path:
+    """One call of the compiler, and what it made."""
+    done = subprocess.run([*command, *options, "-o", str(made)], capture_output=True, text=True, check=False)
+    if done.returncode or not made.is_file():
+        reason = done.stderr.strip().splitlines()[:1] or ["it wrote nothing"]
+        raise BuildError(f"{Path(command[0]).name} failed: {reason[0]}")
+    return made
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class KernelHook(BuildHookInterface[BuilderConfig]):
         try:
             made = build.build(Path(self._folder.name) if self._folder else here)
         except build.BuildError as error:
-            self.app.display_warning(f"MaxSim is left to numpy: {error}")
+            self.app.display_warning(f"MaxSim is left to numpy, queries to torch: {error}")
             return
         if self._folder:
             build_data["force_include"][str(made)] = f"cherche_models/kernel/{made.name}"

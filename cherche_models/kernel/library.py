@@ -1,4 +1,4 @@
-"""The compiled kernel, if there is one: scores documents straight from the bytes of their codes."""
+"""The compiled kernel, if there is one: scores documents straight from the bytes of their codes; see `encoder` too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cherche_models.kernel import encoder
 from cherche_models.kernel.build import FOLDER, LIBRARY, digest
 from cherche_models.types import Floats
 
@@ -68,6 +69,10 @@ class Kernel:
     name: str
     _path: int
     _library: ctypes.CDLL
+
+    def call(self, name: str, *arguments: object) -> int:
+        """Call a function of the library whose first argument is the path; without the GIL."""
+        return int(getattr(self._library, name)(self._path, *arguments))
 
     def maxsim(
         self, query: Floats, items: Sequence[bytes | None], book: Book | None = None
@@ -155,6 +160,7 @@ def load(path: Path = FOLDER / LIBRARY) -> Loaded:
             *(c_int32, c_void_p, c_int64, c_int64, POINTER(_Book)),
             *(c_void_p, c_void_p, c_int64, c_void_p, c_void_p),
         ]
+        encoder.declare(library)
         if library.cherche_source().decode() != digest():
             return Loaded(reason="the kernel is older than its source: run python -m cherche_models.kernel.build")
         names = [(path, library.cherche_path(path)) for path in range(8)]

@@ -426,7 +426,8 @@ EXPORT const char *cherche_path(int32_t path) {
     __builtin_cpu_init();
     int has512 = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if ((path == 1 && !__builtin_cpu_supports("avx2")) || (path == 2 && !has512))
+    int has256 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if ((path == 1 && !has256) || (path == 2 && !(has512 && has256)))
         return NULL;
 #endif
     return PATHS[path].name;

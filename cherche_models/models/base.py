@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,33 +16,16 @@ from cherche_models.layouts import table
 from cherche_models.layouts.checkpoint import Checkpoint, Head
 from cherche_models.models import compat as by_name
 from cherche_models.models.compat import Padding, kind_of
+from cherche_models.models.output import Output as Output
 from cherche_models.runtime.batches import Batch, batched, collate
 from cherche_models.runtime.device import pick_device
+from cherche_models.runtime.native import Native
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
 from cherche_models.texts import check_pairs
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Compat, Encoding, Tokens
 from cherche_models.utils.batches import batchify
 from cherche_models.utils.freeze import freeze_layers
-
-
-class Output(NamedTuple):
-    """What a differentiable forward pass gives; None where the model has no such head.
-
-    Attributes
-    ----------
-    weights : Tensor, shape (batch, vocabulary)
-    embeddings : Tensor, shape (batch, rows, dim)
-    mask : bool Tensor, shape (batch, rows)
-        Which rows of `embeddings` count.
-    terms : int64 Tensor, shape (batch, rows)
-        Vocabulary id of each row, where rows belong to terms and not to tokens.
-    """
-
-    weights: Tensor | None = None
-    embeddings: Tensor | None = None
-    mask: Tensor | None = None
-    terms: Tensor | None = None
 
 
 class Model(nn.Module, ABC):
@@ -262,6 +245,7 @@ class Model(nn.Module, ABC):
 
         Texts of like length share a batch, so little is spent on padding. On a CPU a document's encoding
         depends on nothing but itself: texts are packed without padding, or those of equal length share a batch.
+        Short queries may be run by the compiled kernel instead, see `queries`.
 
         Raises
         ------
@@ -271,10 +255,21 @@ class Model(nn.Module, ABC):
         results = [self.empty()] * len(tokens)
         with torch.inference_mode():
             style, is_document = self.formats[kind], kind == "document"
-            for batch in batched(tokens, self.tokenizer, style, self.device, self._packs(kind), is_document):
+            packs = self._packs(kind)
+            short = self.runtime.short().most if packs and not is_document and self.runtime.native() else 0
+            for batch in batched(tokens, self.tokenizer, style, self.device, packs, is_document, short):
                 for i, encoding in zip(batch.positions, self.infer(batch, kind), strict=True):
                     results[i] = encoding
         return results
+
+    @property
+    def queries(self) -> str:
+        """What runs short queries, and why; measured at the first call. Empty where there is no choice."""
+        with torch.inference_mode():
+            return self.runtime.short().reason if self._packs("query") else ""
+
+    def _runtime_of(self, batch: Batch) -> Runtime | Native:
+        return (self.runtime.native(check=False) if batch.short else None) or self.runtime
 
     def _packs(self, kind: Kind) -> bool:
         """Whether texts are encoded in packed batches, in which all of their tokens are attended to."""

@@ -275,7 +275,7 @@ class ColBERT(Model):
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Token embeddings of one batch; with compat 1.4 and one row of zeros for a text's padding."""
-        hidden = self.runtime.hidden_states(batch)
+        hidden = self._runtime_of(batch).hidden_states(batch)
         rows = self.projection.rows(hidden, batch, kind)
         if self.compat:
             rows = [_padded(row, length < self.rows(kind)) for row, length in zip(rows, batch.lengths, strict=True)]

@@ -81,8 +81,9 @@ class Joint(Splade):
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights and token embeddings of one batch."""
-        hidden = self.runtime.hidden_states(batch)
-        weights = self.sparse_weights(hidden, batch, kind)
+        runtime = self._runtime_of(batch)
+        hidden = runtime.hidden_states(batch)
+        weights = self.sparse_weights(hidden, batch, kind, runtime)
         rows = self.projection.rows(hidden, batch, kind)
         return [Encoding(*pair) for pair in zip(weights, rows, strict=True)]
 

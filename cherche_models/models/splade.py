@@ -23,6 +23,8 @@ from cherche_models.models.base import Model, Output
 from cherche_models.models.compat import Options
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.head import VOCABULARY_CHUNK, hide_padding, max_logits
+from cherche_models.runtime.native import Native
+from cherche_models.runtime.protocol import Runtime
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights
 
@@ -140,28 +142,32 @@ class Splade(Model):
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights of one batch."""
-        hidden = self.runtime.hidden_states(batch)
-        return [Encoding(weights, None) for weights in self.sparse_weights(hidden, batch, kind)]
+        runtime = self._runtime_of(batch)
+        hidden = runtime.hidden_states(batch)
+        return [Encoding(weights, None) for weights in self.sparse_weights(hidden, batch, kind, runtime)]
 
-    def sparse_weights(self, hidden: Tensor, batch: Batch, kind: Kind) -> list[TermWeights]:
-        """Positive term weights of each text, from its hidden states."""
+    def sparse_weights(self, hidden: Tensor, batch: Batch, kind: Kind, runtime: Runtime | Native) -> list[TermWeights]:
+        """Positive term weights of each text, from its hidden states, by the runtime that gave these."""
         mask = batch.attention_mask.bool()
         # A sum needs the activation of every token; a maximum can be taken of the logits.
         if self.pooling == "sum":
             found = _sparsify(self.term_weights(hidden, mask), batch, None)
         elif hidden.device.type == "cpu":
-            found = self._positive_weights(hidden if batch.packed else hidden[mask], batch.counts(mask), batch)
+            rows = hidden if batch.packed else hidden[mask]
+            found = self._positive_weights(rows, batch.counts(mask), batch, runtime)
         else:
-            logits = self.runtime.max_logits(self.runtime.transformed(hidden), mask)
+            logits = runtime.max_logits(runtime.transformed(hidden), mask)
             found = _sparsify(logits, batch, self.activation)
         most = self.formats[kind].terms
         return [largest(weights, most) for weights in found] if most else found
 
-    def _positive_weights(self, hidden: Tensor, sizes: list[int], batch: Batch) -> list[TermWeights]:
+    def _positive_weights(
+        self, hidden: Tensor, sizes: list[int], batch: Batch, runtime: Runtime | Native
+    ) -> list[TermWeights]:
         """From hidden states of all texts, one after another, shape (tokens, hidden)."""
-        transformed = self.runtime.transformed(hidden)
+        transformed = runtime.transformed(hidden)
         _check_finite(transformed.sum(dim=1), sizes, batch)
-        terms, logits, counts = self.runtime.positive_logits(transformed, sizes)
+        terms, logits, counts = runtime.positive_logits(transformed, sizes)
         _check_finite(logits, counts, batch)
         ids, weights = terms.numpy().astype(np.uint32), activate(logits, self.activation).numpy()
         ends = list(accumulate(counts))

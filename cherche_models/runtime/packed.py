@@ -23,7 +23,8 @@ _Parts: TypeAlias = Any
 _ROBERTA = frozenset({"roberta", "xlm-roberta", "camembert"})
 _BERT = frozenset({"bert"}) | _ROBERTA
 _DISTILBERT = frozenset({"distilbert"})
-_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
+"""Of a hidden state, as a share of the largest: what two ways to compute it may differ by."""
 _TRIAL = (3, 3, 2, 19)
 
 
@@ -101,7 +102,7 @@ def hidden_states(backbone: Backbone, input_ids: Tensor, lengths: Sequence[int])
 def is_known(backbone: Backbone) -> bool:
     """Whether `hidden_states` agrees with the encoder's own forward pass, tried on a few texts of different lengths."""
     dtype, config = backbone.dtype, backbone.model.config
-    if dtype not in _TOLERANCE or config.model_type not in _BERT | _DISTILBERT:
+    if dtype not in TOLERANCE or config.model_type not in _BERT | _DISTILBERT:
         return False
     total = sum(_TRIAL)
     ids = torch.arange(total) * 7919 % min(backbone.tokens, 30_000)
@@ -115,7 +116,7 @@ def is_known(backbone: Backbone) -> bool:
             return False  # sub-modules of other names, or with other arguments
         own = torch.cat([backbone(text[None], torch.ones_like(text[None]))[0] for text in torch.split(ids, lengths)])
     largest = float(own.abs().max())
-    return bool((ours - own).abs().max() <= _TOLERANCE[dtype] * max(1.0, largest))
+    return bool((ours - own).abs().max() <= TOLERANCE[dtype] * max(1.0, largest))
 
 
 class _Layer(NamedTuple):

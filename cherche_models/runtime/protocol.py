@@ -8,9 +8,10 @@ from typing import Protocol
 from torch import Tensor
 
 from cherche_models.backbone import Backbone
-from cherche_models.runtime import packed, screen
+from cherche_models.runtime import native, packed, screen
 from cherche_models.runtime.batches import Batch
 from cherche_models.runtime.head import hide_padding, max_logits
+from cherche_models.runtime.native import Native
 from cherche_models.runtime.screen import Screen
 
 
@@ -40,6 +41,14 @@ class Runtime(Protocol):
         """On the CPU: terms whose largest logit is positive, see `screen.positive_logits`."""
         ...
 
+    def short(self) -> native.Choice:
+        """Up to which length something else runs a query faster."""
+        ...
+
+    def native(self, check: bool = True) -> Native | None:
+        """What that is."""
+        ...
+
 
 class TorchRuntime:
     """Runs the checkpoint's torch modules on their device.
@@ -54,6 +63,12 @@ class TorchRuntime:
         self._is_known: bool | None = None
         self._gain: float | None = None
         self._screen: Screen | None = None
+        self._choice: native.Choice | None = None
+        self._native: Native | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        # A copy has weights of its own, and addresses in a library cannot be copied.
+        return {**self.__dict__, "_choice": None, "_native": None}
 
     def packs(self) -> bool:
         """Whether it takes packed batches: on a CPU, of encoders whose layout is known; never while training."""
@@ -84,6 +99,38 @@ class TorchRuntime:
         """On the CPU: terms whose largest logit is positive, see `screen.positive_logits`."""
         weight, bias = self._backbone.decoder.weight, self._backbone.decoder.bias
         return screen.positive_logits(transformed, lengths, weight, bias, self._screen_of(weight, bias))
+
+    def short(self) -> native.Choice:
+        """Up to which length something else runs a query faster, as measured at the first call; see `native.choose`."""
+        if not self.packs():
+            return native.Choice(0, "")
+        if self._choice is None:
+            self._choice = native.choose(self._backbone, self._run)
+        return self._choice
+
+    def native(self, check: bool = True) -> Native | None:
+        """What runs queries of at most ``short().most`` tokens; None for this runtime itself.
+
+        Without the check it may read weights that the model had.
+        """
+        chosen = self.short()
+        if chosen.kernel is None:
+            return None
+        found = self._native
+        if found is not None and not check:
+            return found
+        if found is None or not found.fits():
+            try:
+                found = self._native = Native(self._backbone, chosen.kernel)
+            except native.Unknown as error:  # it was changed since
+                self._choice = native.Choice(0, f"torch, since {error}")
+                return None
+        return found
+
+    def _run(self, ids: Tensor) -> None:
+        hidden = packed.hidden_states(self._backbone, ids, [len(ids)])
+        if self._backbone.has_vocabulary:
+            self.positive_logits(self.transformed(hidden), [len(ids)])
 
     def _screen_of(self, weight: Tensor, bias: Tensor | None) -> Screen | None:
         if self._gain is None:

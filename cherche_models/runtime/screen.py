@@ -40,6 +40,12 @@ class Screen:
     weight : Tensor, shape (vocabulary, hidden)
         On the CPU, all finite.
     bias : Tensor, shape (vocabulary,), or None
+
+    Attributes
+    ----------
+    grid : int8 Tensor, shape (vocabulary, hidden)
+    table : float32 Tensor, shape (3, vocabulary)
+        For each term −bias, |w| and |f|, in steps of its row's grid.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -49,8 +55,8 @@ class Screen:
         grid = (exact / scale[:, None]).round_()
         left = (exact - grid * scale[:, None]).norm(dim=1)
         zero = torch.zeros_like(scale) if bias is None else bias.detach().float()
-        self._table = torch.stack([-zero, exact.norm(dim=1), left]) / scale
-        self._grid = grid.to(torch.int8)
+        self.table = torch.stack([-zero, exact.norm(dim=1), left]) / scale
+        self.grid = grid.to(torch.int8)
         self._versions = _versions(weight, bias)
         self._sample = _sampled(weight).clone()
 
@@ -93,7 +99,7 @@ class Screen:
         # Few tokens, as of a query: more rows, so that the calls do not cost more than the products.
         width = CHUNK * min(max(1, _PRODUCTS // (len(tokens) * CHUNK)), _CHUNKS)
         parts = []
-        for rows, table in zip(torch.split(self._grid, width), torch.split(self._table, width, dim=1), strict=True):
+        for rows, table in zip(torch.split(self.grid, width), torch.split(self.table, width, dim=1), strict=True):
             best = segment_max(torch._int_mm(tokens, rows.t()), together)
             parts.append(best.float() > factors @ table)
         return torch.cat(parts, dim=1)

@@ -103,6 +103,7 @@ def _model(served: ServedModel) -> Check:
     failed, one = served.state is ModelState.FAILED, served.description
     details = f", {one.architecture} on {one.device} in {one.dtype}" if one else ""
     details += f": {one.dtype_reason}" if one and one.dtype_reason else ""
+    details += f"; queries: {one.queries}" if one and one.queries else ""
     details += f"; MaxSim: {one.maxsim}" if one and one.maxsim else ""
     step = "mend its folder and load it again" if failed else ""
     return Check(f"model {served.name}", not failed, served.message or f"{served.state}{details}", step)

@@ -389,6 +389,7 @@ def _description(name: str, model: models.Model) -> ModelDescription:
         dtype=dtype_name(model.dtype),
         dtype_reason=model.dtype_reason,
         maxsim=_maxsim_of(model.device.type) if model.late_interaction else "",
+        queries=model.queries,
         vocabulary_size=len(model.vocabulary),
         vocabulary=model.vocabulary,
         sparse_boost=model.sparse_boost,

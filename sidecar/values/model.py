@@ -25,6 +25,7 @@ _SHOWN = (
     "dtype",
     "dtype_reason",
     "maxsim",
+    "queries",
     "digest",
 )
 
@@ -61,6 +62,8 @@ class ModelDescription:
     maxsim : str
         What computes MaxSim with stored codes: compiled code and its instructions, numpy and why, or a
         device; empty without a late-interaction head.
+    queries : str
+        What encodes short queries, and why: the compiled kernel up to a length, or torch; empty on an accelerator.
     vocabulary_size : int
         0 without a sparse head.
     vocabulary : tuple of str
@@ -86,6 +89,7 @@ class ModelDescription:
     dtype: str = ""
     dtype_reason: str = ""
     maxsim: str = ""
+    queries: str = ""
     vocabulary_size: int = 0
     vocabulary: tuple[str, ...] = ()
     sparse_boost: float = 1.0

@@ -162,7 +162,7 @@ def test_the_wheels_stage_makes_what_the_image_installs(tmp_path: Path, require:
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         require("compiler", "there is no C compiler")
     assert ("RUN", "apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev") in stage
-    assert library.load(target / "cherche_models" / "kernel" / "maxsim.so").kernels
+    assert library.load(target / "cherche_models" / "kernel" / "kernel.so").kernels
 
 
 def test_pytorch_is_installed_before_for_cpus_unless_told_otherwise(tmp_path: Path) -> None:

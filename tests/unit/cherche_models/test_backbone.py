@@ -180,3 +180,10 @@ def test_code_of_its_author_is_named_as_the_reason(kind: str, tmp_path: Path) ->
         backbone.load(folder, vocabulary=True)
     assert "which is never run here" in str(caught.value)
     assert repr(kind) in caught.value.next_step
+
+
+def test_an_exact_gelu_is_told_from_its_approximations() -> None:
+    known = transformers.activations.ACT2FN
+    assert [name for name in ("gelu", "gelu_new", "gelu_python", "relu") if backbone.is_exact_gelu(known[name])] == [
+        "gelu"
+    ]

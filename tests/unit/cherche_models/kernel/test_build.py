@@ -58,5 +58,5 @@ def test_the_variable_may_hold_options(compiled: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("compiled")
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match=r"maxsim\.so cannot be written"):
+    with pytest.raises(BuildError, match=r"kernel\.so cannot be written"):
         build.build(tmp_path / "nowhere")

@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Path:
     assert '[tool.hatch.build.targets.wheel.hooks.custom]\npath = "cherche_models/kernel/hook.py"\n' in ours
     folder = tmp_path / "cherche_models" / "kernel"
     folder.mkdir(parents=True)
-    for name in ("__init__.py", "build.py", "hook.py", "library.py", "maxsim.c"):
+    for name in ("__init__.py", "build.py", "hook.py", "encoder.py", "library.py", *build.SOURCES, *build.HEADERS):
         shutil.copy(build.FOLDER / name, folder)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     return tmp_path
@@ -53,18 +53,18 @@ def test_a_wheel_holds_the_kernel(project: Path, tmp_path: Path) -> None:
     name, files, path = wheel(project)
     assert name.startswith("small-1-py3-none-")
     assert not name.endswith("-any.whl")
-    assert "cherche_models/kernel/maxsim.so" in files
+    assert "cherche_models/kernel/kernel.so" in files
     assert "cherche_models/kernel/hook.py" not in files
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "there")
-    assert library.load(tmp_path / "there" / "cherche_models" / "kernel" / "maxsim.so").kernels
-    assert not (project / "cherche_models" / "kernel" / "maxsim.so").exists(), "the checkout stays as it was"
+    assert library.load(tmp_path / "there" / "cherche_models" / "kernel" / "kernel.so").kernels
+    assert not (project / "cherche_models" / "kernel" / "kernel.so").exists(), "the checkout stays as it was"
 
 
 @pytest.mark.usefixtures("compiled")
 def test_an_editable_install_compiles_in_place(project: Path) -> None:
     KernelHook(str(project), {}, None, None, str(project), "wheel").initialize("editable", {})
-    assert library.load(project / "cherche_models" / "kernel" / "maxsim.so").kernels
+    assert library.load(project / "cherche_models" / "kernel" / "kernel.so").kernels
 
 
 def test_without_a_compiler_the_wheel_is_of_any_platform(
@@ -75,5 +75,5 @@ def test_without_a_compiler_the_wheel_is_of_any_platform(
     assert name == "small-1-py3-none-any.whl"
     assert "cherche_models/kernel/library.py" in files
     assert not [file for file in files if file.endswith(".so")]
-    said = "MaxSim is left to numpy: no C compiler: none of no-such-compiler is on the search path"
+    said = "MaxSim is left to numpy, queries to torch: no C compiler: none of no-such-compiler is on the search path"
     assert said in "".join(capsys.readouterr())

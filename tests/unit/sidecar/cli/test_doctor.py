@@ -20,6 +20,7 @@ from sidecar.pipeline import stored
 from sidecar.values.documents import StoredDocument
 from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import EngineInfo, Fingerprint, IndexMeta, IndexReport, IndexStats, TextField
+from sidecar.values.model import ModelDescription, ModelState, ServedModel
 from tests.unit.sidecar.cli.conftest import Command
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ def test_doctor_passes_an_index_and_reports_a_missing_one(articles: Command) -> 
     found = articles.json("doctor", "nowhere", code=1)
     (finding,) = [check for check in found["checks"] if not check["is_ok"]]
     assert "cherche setup nowhere" in finding["next_step"]
+
+
+def test_what_encodes_short_queries_is_said() -> None:
+    one = ModelDescription("mine", architecture="splade", device="cpu", dtype="fp32", queries="kernel (plain)")
+    check = doctor_module._model(ServedModel("mine", ModelState.READY, description=one))
+    assert check.detail == "READY, splade on cpu in fp32; queries: kernel (plain)"
 
 
 def test_doctor_reports_that_no_sidecar_answers(tmp_path: Path) -> None:

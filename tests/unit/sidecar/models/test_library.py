@@ -38,6 +38,7 @@ def test_what_a_loaded_model_says_of_itself(folder: Path) -> None:
     info = models.load_model("mine", folder, device="cpu", dtype="fp32").info
     assert (info.name, info.architecture, info.device, info.dtype) == ("mine", "joint", "cpu", "fp32")
     assert info.maxsim == described()
+    assert info.queries.startswith(("kernel (", "torch, since "))
     assert (info.sparse, info.late_interaction, info.dim) == (True, True, 8)
     assert info.vocabulary == tuple(checkpoints.vocabulary())
     assert (info.max_document_length, info.max_query_length) == (checkpoints.POSITIONS, checkpoints.POSITIONS)
