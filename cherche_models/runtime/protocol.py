@@ -134,7 +134,7 @@ class TorchRuntime:
 
     def _screen_of(self, weight: Tensor, bias: Tensor | None) -> Screen | None:
         if self._gain is None:
-            self._gain = screen.gain(weight)
+            self._gain = screen.kept_gain(weight)
         if self._gain < screen.ENOUGH:
             return None
         if self._screen is None or not self._screen.fits(weight, bias):

@@ -30,6 +30,9 @@ _TRIAL_TOKENS, _ROUNDS = 256, 7
 ENOUGH = 1.5
 """Gain of the product that is worth a screen, which has other costs too."""
 _SAMPLE = 256
+_MOST = 4096
+"""Terms whose logits are computed at once: a trained model has fewer for a text, and no model more memory."""
+_KEPT: dict[tuple[tuple[int, ...], torch.dtype], float] = {}
 
 
 class Screen:
@@ -162,11 +165,22 @@ def _screened_logits(
     # Text by text, in shapes that depend on the text alone: so do the last bits.
     logits = torch.cat(
         [
-            (tokens @ weight[own].float().T).amax(dim=0)
+            (tokens @ weight[part].float().T).amax(dim=0)
             for tokens, own in zip(torch.split(hidden.float(), list(lengths)), torch.split(terms, counts), strict=True)
+            for part in torch.split(own, _MOST)
         ]
     )
     return terms, logits if bias is None else logits + bias[terms].float(), texts
+
+
+def kept_gain(weight: Tensor) -> float:
+    """`gain`, measured once in a process for decoders of one shape and type.
+
+    On a busy machine two measurements of one decoder fell on both sides of `ENOUGH`: copies of a model then rounded the
+    last bits of a weight differently.
+    """
+    key = (tuple(weight.shape), weight.dtype)
+    return _KEPT.get(key) or _KEPT.setdefault(key, gain(weight))
 
 
 def gain(weight: Tensor, clock: Callable[[], float] = time.thread_time) -> float:

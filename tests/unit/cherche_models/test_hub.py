@@ -41,6 +41,15 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
         hub.load(tmp_path)
 
 
+def test_weights_start_where_products_do_not_depend_on_the_file(masked_lm: Path, tmp_path: Path) -> None:
+    model = load(masked_lm, architecture="joint", new_head=True, dim=8)
+    hub.save(model, tmp_path)
+    again = load(tmp_path)
+    assert {parameter.data_ptr() % 64 for one in (model, again) for parameter in one.parameters()} == {0}
+    assert again.backbone.decoder.weight is again.backbone.model.get_input_embeddings().weight
+    assert_same(model, again)
+
+
 @pytest.mark.parametrize(("bf16", "expected"), [(0.5, "bf16"), (2.0, "fp32")])
 def test_a_model_says_why_it_has_its_type(
     masked_lm: Path, monkeypatch: pytest.MonkeyPatch, bf16: float, expected: str

@@ -83,7 +83,7 @@ def test_a_screen_leaves_out_nearly_all_terms_without_a_weight() -> None:
 def test_weights_that_training_changes_get_another_screen(
     splade: Splade, monkeypatch: pytest.MonkeyPatch, write: str
 ) -> None:
-    monkeypatch.setattr(screen, "gain", lambda weight: 9.0)
+    monkeypatch.setattr(screen, "kept_gain", lambda weight: 9.0)
     model = hub.load(splade.backbone.model.name_or_path, device="cpu", dtype="fp32")
     assert isinstance(model, Splade)
     model.encode(["brain cell"], "document")
@@ -99,7 +99,7 @@ def test_weights_that_training_changes_get_another_screen(
         else:
             decoder.bias.fill_(3.0)
     (found,) = model.encode(["brain cell"], "document")
-    monkeypatch.setattr(screen, "gain", lambda weight: 0.0)
+    monkeypatch.setattr(screen, "kept_gain", lambda weight: 0.0)
     model.runtime = TorchRuntime(model.backbone)
     (expected,) = model.encode(["brain cell"], "document")
     assert found.weights.ids.tolist() == expected.weights.ids.tolist()
@@ -119,12 +119,21 @@ def test_the_faster_product_is_measured_in_turns(monkeypatch: pytest.MonkeyPatch
     assert gain(torch.randn(64, 32), clock=lambda: next(ticks)) == 3.0
 
 
+def test_decoders_of_one_shape_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "_KEPT", {})
+    measured = iter([2.0, 1.0, 3.0])
+    monkeypatch.setattr(screen, "gain", lambda weight: next(measured))
+    wide, narrow = torch.zeros(64, 32), torch.zeros(64, 16)
+    assert [screen.kept_gain(one) for one in (wide, wide + 1, narrow, wide, narrow)] == [2.0, 2.0, 1.0, 2.0, 1.0]
+    assert screen.kept_gain(wide.bfloat16()) == 3.0
+
+
 @pytest.mark.parametrize("gained", [0.0, 9.0])
 @pytest.mark.parametrize("where", ["decoder", "bias", "text"])
 def test_a_value_that_is_not_finite_is_an_error_of_its_text(
     splade: Splade, monkeypatch: pytest.MonkeyPatch, where: str, gained: float
 ) -> None:
-    monkeypatch.setattr(screen, "gain", lambda weight: gained)
+    monkeypatch.setattr(screen, "kept_gain", lambda weight: gained)
     model = hub.load(splade.backbone.model.name_or_path, device="cpu", dtype="fp32")
     texts = ["brain", "heart", "cell"]
     model.encode(texts, "document")  # it was finite at first

@@ -24,7 +24,7 @@ def test_a_token_has_a_weight_in_its_own_text(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] / 2
     model = hub.load(tmp_path / "out", device="cpu", dtype="fp32", architecture="splade")
     assert isinstance(model, Splade)
-    before, after = hub.load(base, device="cpu", architecture="colbert", new_head=True), model
+    before, after = hub.load(base, device="cpu", dtype="fp32", architecture="colbert", new_head=True), model
     for name, tensor in before.backbone.model.base_model.state_dict().items():
         assert torch.equal(after.backbone.model.base_model.state_dict()[name], tensor), name
     assert model.backbone.decoder.weight is model.backbone.model.get_input_embeddings().weight

@@ -147,7 +147,7 @@ final class Passages {
                 return;
             }
             long started = System.nanoTime();
-            node.sidecar().call(stub -> stub.findPassages(message.build()), deadline, ActionListener.wrap(found -> {
+            node.sidecar().call(stub -> Sidecar.small(stub).findPassages(message.build()), deadline, ActionListener.wrap(found -> {
                 node.stats().addMillisSince(started, Count.PASSAGES_CALL_MILLIS);
                 show(sent, found);
             }, this::fail));
