@@ -90,6 +90,23 @@ def test_cards_have_the_figures_of_test_collections(model: str, results: str, co
             assert row[column] == share(figures[name]["modes"][modes[label]]["ndcg@10"]), (label, name)
 
 
+def test_one_model_beside_the_pair_that_it_replaces() -> None:
+    found = measured("pair")
+    alone = found["sets"]["mean"]
+    heading = "one model − pair, reranked (p)"
+    shown = {row[""]: row for row in rows(card("cherche-small"), heading)}
+    one = shown.pop("cherche-small")
+    assert (one["hybrid"], one["hybrid + rerank"]) == (share(alone["hybrid"]), share(alone["hybrid+rerank"]))
+    assert shown.keys() == found["pairs"].keys()
+    for name, pair in found["pairs"].items():
+        mean = pair["sets"]["mean"]
+        assert shown[name]["hybrid"] == share(mean["hybrid"])
+        assert shown[name]["hybrid + rerank"] == share(mean["hybrid+rerank"])
+        difference, p = mean["alone - pair, hybrid+rerank"]
+        said = "p < .001" if p < 0.001 else "p " + share(p)
+        assert shown[name][heading] == f"{difference:+.3f}".replace("0.", ".").replace("-", "−") + f" ({said})"
+
+
 def test_what_queries_without_a_model_call_cost() -> None:
     sets = [one for name, one in measured("small/small")["sets"].items() if name != "mean" and "long-" not in name]
     assert len(sets) == 16
