@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,9 @@ class _Word:
 
 def _words(places: Sequence[Place], text: str) -> list[_Word]:
     """Words with tokens, in order; those that share a token are one."""
-    spans = list(word_spans(text))
+    # A text may go on for megabytes behind the last token that was read of it.
+    read = max((end for _, end in places), default=0)
+    spans = list(takewhile(lambda span: span[0] < read, word_spans(text)))
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     # Of each token the first word that it is of, and the last.
     first = np.searchsorted(ends, [place[0] for place in places], "right").tolist()

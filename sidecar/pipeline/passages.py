@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -195,12 +196,18 @@ class _Page:
         found: list[tuple[bool, Passage]] = []
         # Tokens of a value: a title that has the query's words would push the text aside.
         short = self.wanted.size // 2
+        # A field may hold 100,000 values: each looks at its own rows alone.
+        placed = sorted((place, row) for row, place in enumerate(where) if place)
+        firsts = [place[0] for place, _ in placed]
         for field, element, start, text in stored_values(one.hit.source, self.meta):
             if self.wanted.fields and field not in self.wanted.fields:
                 continue
             end = start + len(text)
-            inside = [row for row, place in enumerate(where) if place and start <= place[0] and place[1] <= end]
-            local = [(place[0] - start, place[1] - start) for row in inside if (place := where[row])]
+            near = placed[bisect_left(firsts, start) : bisect_left(firsts, end)]
+            inside = [row for place, row in near if place[1] <= end]
+            if not inside:
+                continue
+            local = [(first - start, last - start) for (first, last), _ in near if last <= end]
             rows = TokenEmbeddings(document.vectors[inside])
             for best in passages.best(self.query, rows, local, text, count=self.wanted.count, size=self.wanted.size):
                 answers = tuple(

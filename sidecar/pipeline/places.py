@@ -5,6 +5,7 @@ A tokenizer lowers, strips accents and cuts; its token strings are found again i
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,6 +16,9 @@ Place = tuple[int, int]
 _CONTINUES = "##"
 _BEGINS = ("▁", "Ġ")
 _FARTHEST = 200  # characters that unknown tokens may have covered
+_MOST_LOST = 1 << 16  # characters that a row of them may have covered: each is looked for in all of these
+_BLOCK = 1 << 12  # characters that are folded at once
+_RUN = re.compile(r"\S+")
 
 
 def places(text: str, windows: Sequence[Sequence[str]], before: int, after: int, overlap: int) -> list[Place | None]:
@@ -36,39 +40,51 @@ def places(text: str, windows: Sequence[Sequence[str]], before: int, after: int,
     >>> places("The  naïve cats", [["[CLS]", "the", "naive", "cat", "##s", "[SEP]"]], 1, 1, 0)
     [None, (0, 3), (5, 10), (11, 14), (14, 15), None]
     """
-    folded, origins = _folded(text)
+    folded = _Folded(text)
     found: list[Place | None] = []
     earlier: Sequence[str] = ()
-    starts: list[int] = []  # where the search for each token of the window before began
-    cursor = 0
+    starts: list[
+        tuple[int, int]
+    ] = []  # of each token of the window before: where its search began, and how far it went
+    cursor, reach = 0, 0
     for window in windows:
         body = window[before : len(window) - after]
         shared = _shared(earlier, body, overlap)
-        cursor = starts[-shared] if shared else cursor
-        starts, inside, is_lost = [], list[Place | None](), False
+        cursor, reach = starts[-shared] if shared else (cursor, reach)
+        starts, inside = [], list[Place | None]()
         for token in body:
-            starts.append(cursor)
-            at, end = _next(folded, token, cursor, is_lost)
-            is_lost = at < 0
-            if is_lost:
+            starts.append((cursor, reach))
+            at, end = _next(folded, token, cursor, reach)
+            if at < 0:
                 inside.append(None)
+                reach = _behind_word(folded, cursor, max(reach, cursor))
             else:
-                inside.append((origins[at], _with_marks(text, origins[end - 1] + 1)))
-                cursor = end
+                inside.append((folded.origins[at], _with_marks(text, folded.origins[end - 1] + 1)))
+                cursor = reach = end
         found += [*[None] * before, *inside, *[None] * after]
         earlier = body
     return found
 
 
-def _next(folded: str, token: str, cursor: int, is_lost: bool) -> tuple[int, int]:
-    """Place of a token from `cursor` on, past white space, or past what unknown tokens covered; -1 for none."""
+def _next(folded: _Folded, token: str, cursor: int, reach: int) -> tuple[int, int]:
+    """Place of a token from `cursor` on: past white space, or past lost words, up to `reach`; -1 for none."""
     continues = token.startswith(_CONTINUES) and len(token) > len(_CONTINUES)
-    piece, _ = _folded(token.removeprefix(_CONTINUES) if continues else token.lstrip("".join(_BEGINS)))
+    written = token.removeprefix(_CONTINUES) if continues else token.lstrip("".join(_BEGINS))
+    piece = "".join(map(_bare, written))
     if not piece:
         return -1, -1
-    at = folded.find(piece, cursor, cursor + _FARTHEST + len(piece))
-    is_near = at == cursor or (at > cursor and (is_lost or (not continues and folded[cursor:at].isspace())))
+    limit = (cursor if continues else max(cursor, reach)) + _FARTHEST + len(piece)
+    within = folded.upto(limit)
+    at = within.find(piece, cursor, limit)
+    is_near = at == cursor or (at > cursor and (reach > cursor or (not continues and within[cursor:at].isspace())))
     return (at, at + len(piece)) if is_near else (-1, -1)
+
+
+def _behind_word(folded: _Folded, cursor: int, reach: int) -> int:
+    """The end of the next word from `reach` on: a token that was not found may be all of it, such as a blob."""
+    within = folded.upto(cursor + _MOST_LOST)
+    word = _RUN.search(within, reach, cursor + _MOST_LOST)
+    return word.end() if word else max(reach, cursor + 1)
 
 
 def _shared(earlier: Sequence[str], body: Sequence[str], most: int) -> int:
@@ -77,18 +93,28 @@ def _shared(earlier: Sequence[str], body: Sequence[str], most: int) -> int:
     return next((size for size in sizes if list(earlier[-size:]) == list(body[:size])), 0)
 
 
-def _folded(text: str) -> tuple[str, list[int]]:
-    """A text in lower case, without what tokenizers drop or rewrite, and the position in `text` of each character.
+class _Folded:
+    """A text in lower case, without what tokenizers drop or rewrite, and the position in it of each character.
 
     Compatibility forms (ﬁ, ２) become what they stand for, accents and characters without a shape of their own (soft
-    hyphens, zero-width spaces, controls) go: normalizers differ in them, and a token is folded as well.
+    hyphens, zero-width spaces, controls) go: normalizers differ in them, and a token is folded as well. It is folded
+    only as far as tokens are looked for: a model reads the beginning of a text of megabytes.
     """
-    characters, origins = [], []
-    for place, character in enumerate(text):
-        for one in _bare(character):
-            characters.append(one)
-            origins.append(place)
-    return "".join(characters), origins
+
+    def __init__(self, text: str) -> None:
+        self.characters = ""
+        self.origins: list[int] = []
+        self._text = text
+        self._next = 0
+
+    def upto(self, length: int) -> str:
+        """So many characters at least, or all there are."""
+        while len(self.characters) < length and self._next < len(self._text):
+            start, self._next = self._next, self._next + max(_BLOCK, len(self.characters))
+            bare = [_bare(character) for character in self._text[start : self._next]]
+            self.characters += "".join(bare)
+            self.origins += [place for place, one in enumerate(bare, start) for _ in one]
+        return self.characters
 
 
 @lru_cache(maxsize=1 << 13)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from cherche_models import passages
-from cherche_models.passages import word_spans
+from cherche_models.passages import Place, word_spans
 from cherche_models.types import TokenEmbeddings
 
 WORDS = ("heart", "rate", "wing", "filler")
@@ -75,3 +76,18 @@ def test_a_blob_is_cut_between_characters_as_people_see_them() -> None:
     text = "e\u0301" * 100
     spans = list(word_spans(text))
     assert [end - start for start, end in spans] == [60, 60, 60, 20]
+
+
+def test_words_are_cut_no_further_than_the_last_token() -> None:
+    read: list[Place] = []
+
+    def counted(text: str) -> Iterator[Place]:
+        for span in word_spans(text):
+            read.append(span)
+            yield span
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passages, "word_spans", counted)
+        [found] = passages.best(rows("wing"), rows("wing", "rate"), [(0, 1), (2, 3)], "a b " * 10_000, size=1)
+    assert (found.start, found.end) == (0, 1)
+    assert len(read) < 5

@@ -210,6 +210,24 @@ async def test_time_that_runs_out_costs_the_passages_alone(world: Any, monkeypat
     assert "time ran out" in result.warnings[0]
 
 
+async def test_each_of_many_values_looks_at_its_own_tokens_alone(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [f"w{i}" for i in range(20)] + ["blue sky"] + [f"v{i}" for i in range(5_000)]
+    await filled(world, {"1": {"text": values}}, max_length=32, chunks=2)
+    asked: list[str] = []
+    best = passages.passages.best
+
+    def counted(query: Any, document: Any, places: Any, text: str, **options: Any) -> Any:
+        asked.append(text)
+        return best(query, document, places, text, **options)
+
+    monkeypatch.setattr(passages.passages, "best", counted)
+    [hit] = (await ask(world)).hits
+    check(hit, {"text": values})
+    assert (hit.passages[0].element, hit.passages[0].text) == (20, "blue sky")
+    # No token was read of the others.
+    assert 20 < len(asked) < 100
+
+
 # Astral, combining, joined, right to left, without spaces, markup, controls, letters that change when they are lowered.
 ODD = [
     "blue",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.pipeline import places as module
 from sidecar.pipeline.places import places
 from sidecar.testing import FakeModel
 
@@ -50,6 +52,30 @@ def test_characters_that_tokenizers_drop_or_rewrite() -> None:
     ]
     assert shown("the ﬁrst ２ of ｱ", "the", "first", "2", "of", "ア") == ["the", "ﬁrst", "２", "of", "ｱ"]
     assert shown("a\x00b <b>c</b>", "ab", "<", "b", ">", "c", "<", "/", "b", ">")[:5] == ["a\x00b", "<", "b", ">", "c"]
+
+
+def test_what_follows_a_long_stretch_of_unknown_words_is_found() -> None:
+    lost, end = "[UNK]", ("the", "cat", "##s", ".")
+    blobs = " ".join(["deadbeef" * 40] * 3)
+    assert shown(f"begin {blobs} the cats.", "begin", *[lost] * 3, *end)[-4:] == ["the", "cat", "s", "."]
+    assert shown(f"begin {'知識' * 200} the cats.", "begin", *[lost] * 400, *end)[-4:] == ["the", "cat", "s", "."]
+    # Unknown words that a window ends with are behind the next one too.
+    windows = [("[CLS]", "begin", *[lost] * 3, "[SEP]"), ("[CLS]", "the", "cat", "[SEP]")]
+    text = f"begin {blobs} the cats."
+    found = places(text, windows, 1, 1, 0)
+    assert [text[slice(*place)] for place in found if place] == ["begin", "the", "cat"]
+
+
+def test_a_continuation_is_not_looked_for_behind_lost_words() -> None:
+    assert shown(f"begin {'deadbeef' * 40} cats", "begin", "[UNK]", "##s") == ["begin", None, None]
+
+
+def test_a_text_is_read_as_far_as_its_tokens_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    fold = module._bare
+    monkeypatch.setattr(module, "_bare", lambda character: (read.append(character), fold(character))[1])
+    assert shown("word " * 100_000, "word", "word") == ["word", "word"]
+    assert len(read) < 10_000
 
 
 def test_windows_that_overlap_are_found_twice() -> None:
