@@ -47,6 +47,11 @@ final class Breaker {
         probing = false;
     }
 
+    /** For a call that may be slow by itself, and says nothing of others. */
+    synchronized void undecided() {
+        probing = false;
+    }
+
     synchronized void failed() {
         probing = false;
         failures = Math.min(failures + 1, allowed);

@@ -156,7 +156,7 @@ record Options(
                 case "mode" -> "";
                 case "rerank" -> isOff && rerank ? "mode on or shadow" : "";
                 case "rerank_window", "rerank_weight", "maxsim" -> isUnranked ? "a rerank" : "";
-                case "passages" -> isUntouched ? "mode on" : "";
+                case "passages" -> isUntouched && passages.count() > 0 ? "mode on" : "";
                 case "sample" -> mode == Mode.SHADOW ? "" : "mode shadow";
                 case "query_terms" -> queryMode == QueryMode.QUERY_MODE_PRUNED ? "" : "query_mode pruned";
                 default -> isOff ? "mode on or shadow" : "";

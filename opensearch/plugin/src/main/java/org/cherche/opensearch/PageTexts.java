@@ -34,18 +34,20 @@ record PageTexts(Client client) {
      * Reads the hits of a page.
      *
      * @param asked the search that found them: the same indices, filters of aliases and point in time are read
+     * @param most hits that a search of these indices may return
      * @param then receives what is stored by {@link #key}
      */
     void read(
         SearchRequest asked,
         List<SearchHit> hits,
         IndexSetup setup,
+        int most,
         TimeValue deadline,
         ThreadContext context,
         ActionListener<Map<String, Stored>> then
     ) {
         ActionListener<SearchResponse> found = ActionListener.map(then, response -> byKey(response, setup));
-        client.search(request(asked, hits, setup, deadline), new ContextPreservingActionListener<>(context.newRestorableContext(true), found));
+        client.search(request(asked, hits, setup, most, deadline), new ContextPreservingActionListener<>(context.newRestorableContext(true), found));
     }
 
     /** What tells a hit from all others: an id alone may be in several indices, and under several routing values. */
@@ -54,7 +56,7 @@ record PageTexts(Client client) {
         return hit.getIndex() + "\n" + hit.getId() + "\n" + (routing == null ? "" : routing.<Object>getValue());
     }
 
-    static SearchRequest request(SearchRequest asked, List<SearchHit> hits, IndexSetup setup, TimeValue deadline) {
+    static SearchRequest request(SearchRequest asked, List<SearchHit> hits, IndexSetup setup, int most, TimeValue deadline) {
         Map<String, BoolQueryBuilder> indices = new LinkedHashMap<>();
         for (SearchHit hit : hits) {
             indices.computeIfAbsent(hit.getIndex(), index -> within(index, hits));
@@ -63,7 +65,7 @@ record PageTexts(Client client) {
         indices.values().forEach(query::should);
         // An id may be there once more, under another routing value.
         var source = new SearchSourceBuilder().query(query)
-            .size(2 * hits.size())
+            .size(Math.min(2 * hits.size(), most))
             .fetchSource(setup.fields().toArray(String[]::new), null)
             .docValueField(IndexSetup.HASH)
             .docValueField(IndexSetup.OLD_HASH)

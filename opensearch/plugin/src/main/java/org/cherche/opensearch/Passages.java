@@ -72,6 +72,9 @@ final class Passages {
         }
     }
 
+    /** A hit, and the values of its fields that the sidecar received. */
+    private record Sent(SearchHit hit, Map<String, Object> values) {}
+
     /** A page on its way. */
     private final class Page {
 
@@ -81,6 +84,7 @@ final class Passages {
         private final List<String> reasons = new ArrayList<>();
         private final int all;
         private Budget.Reservation reservation = Budget.NONE;
+        private final long begun = System.nanoTime();
         private boolean isDone;
 
         Page(SearchResponse page, SearchState state, ActionListener<SearchResponse> then) {
@@ -105,10 +109,15 @@ final class Passages {
                 return;
             }
             TimeValue deadline = node.settings().passagesDeadline();
-            texts.read(request, read, state.setup, deadline, node.threadContext(), ActionListener.wrap(
-                stored -> ask(read, stored, deadline),
+            texts.read(request, read, state.setup, state.maxWindow, deadline, node.threadContext(), ActionListener.wrap(
+                stored -> ask(read, stored, left(deadline)),
                 this::fail
             ));
+        }
+
+        /** What reading left of the time for both. */
+        private TimeValue left(TimeValue deadline) {
+            return TimeValue.timeValueNanos(Math.max(1, deadline.nanos() - (System.nanoTime() - begun)));
         }
 
         private void ask(List<SearchHit> hits, Map<String, PageTexts.Stored> stored, TimeValue deadline) {
@@ -119,7 +128,7 @@ final class Passages {
                 .setCount(wanted.count())
                 .setSize(wanted.size())
                 .addAllFields(wanted.fields());
-            List<SearchHit> sent = new ArrayList<>();
+            List<Sent> sent = new ArrayList<>();
             long bytes = 0;
             int unread = 0;
             for (SearchHit hit : hits) {
@@ -137,7 +146,7 @@ final class Passages {
                 if (bytes + text.getSerializedSize() <= mostBytes) {
                     bytes += text.getSerializedSize();
                     message.addHits(text);
-                    sent.add(hit);
+                    sent.add(new Sent(hit, one.values()));
                 }
             }
             note(unread, "they could not be read once more");
@@ -147,7 +156,7 @@ final class Passages {
                 return;
             }
             long started = System.nanoTime();
-            node.sidecar().call(stub -> Sidecar.small(stub).findPassages(message.build()), deadline, ActionListener.wrap(found -> {
+            node.sidecar().slowCall(stub -> Sidecar.small(stub).findPassages(message.build()), deadline, ActionListener.wrap(found -> {
                 node.stats().addMillisSince(started, Count.PASSAGES_CALL_MILLIS);
                 show(sent, found);
             }, this::fail));
@@ -159,20 +168,26 @@ final class Passages {
             }
         }
 
-        private void show(List<SearchHit> sent, FindPassagesResponse found) {
+        private void show(List<Sent> sent, FindPassagesResponse found) {
             if (found.getHitsCount() != sent.size()) {
                 finish("UNAVAILABLE", "the sidecar returned passages of other hits than it received");
                 return;
             }
             int shown = 0;
+            int wrong = 0;
             for (int place = 0; place < sent.size(); place++) {
-                List<Object> passages = new ArrayList<>();
-                found.getHits(place).getPassagesList().forEach(passage -> passages.add(map(passage)));
-                if (!passages.isEmpty()) {
-                    sent.get(place).setDocumentField(FIELD, new DocumentField(FIELD, passages));
+                Sent one = sent.get(place);
+                List<Passage> passages = found.getHits(place).getPassagesList();
+                if (!passages.stream().allMatch(passage -> isOf(passage, one.values()))) {
+                    wrong++;
+                } else if (!passages.isEmpty()) {
+                    List<Object> maps = new ArrayList<>();
+                    passages.forEach(passage -> maps.add(map(passage)));
+                    one.hit().setDocumentField(FIELD, new DocumentField(FIELD, maps));
                     shown++;
                 }
             }
+            note(wrong, "the sidecar returned passages that are not of their texts");
             reasons.addAll(found.getWarningsList());
             node.stats().one(Count.PAGES_WITH_PASSAGES);
             finish(shown == all ? "FOUND" : shown == 0 ? "NONE" : "PARTIAL", "");
@@ -197,6 +212,25 @@ final class Passages {
             }
             then.onResponse(with(page, status, String.join("; ", reasons)));
         }
+    }
+
+    /** Whether a passage stands where it says in the values that were sent, and all its numbers are some. */
+    private static boolean isOf(Passage passage, Map<String, Object> values) {
+        int start = passage.getStart();
+        int end = passage.getEnd();
+        boolean isWithin = passage.getAnswersList()
+            .stream()
+            .allMatch(one -> start <= one.getStart() && one.getStart() < one.getEnd() && one.getEnd() <= end && Double.isFinite(one.getSimilarity()));
+        List<?> given = values.get(passage.getField()) instanceof List<?> list ? list : List.of();
+        int element = passage.getElement();
+        if (start < 0 || start >= end || !isWithin || !Double.isFinite(passage.getScore()) || element < 0 || element >= given.size()) {
+            return false;
+        }
+        if (!(given.get(element) instanceof String text)) {
+            return given.get(element) != null; // the JSON of a number or boolean, as the sidecar writes it
+        }
+        return end <= text.codePointCount(0, text.length())
+            && passage.getText().equals(text.substring(text.offsetByCodePoints(0, start), text.offsetByCodePoints(0, end)));
     }
 
     private static SearchResponse with(SearchResponse page, String status, String reason) {

@@ -104,6 +104,15 @@ class Sidecar implements Closeable {
         }
     }
 
+    /** Makes a call whose work may be slow by itself: its deadline does not pause the calls of others. */
+    <R> void slowCall(
+        Function<PluginServiceFutureStub, ListenableFuture<R>> method,
+        TimeValue deadline,
+        ActionListener<R> listener
+    ) {
+        call(method, deadline, listener, true);
+    }
+
     /**
      * Makes one call.
      *
@@ -113,6 +122,15 @@ class Sidecar implements Closeable {
         Function<PluginServiceFutureStub, ListenableFuture<R>> method,
         TimeValue deadline,
         ActionListener<R> listener
+    ) {
+        call(method, deadline, listener, false);
+    }
+
+    private <R> void call(
+        Function<PluginServiceFutureStub, ListenableFuture<R>> method,
+        TimeValue deadline,
+        ActionListener<R> listener,
+        boolean isSlow
     ) {
         var restore = context.newRestorableContext(false);
         if (!breaker.tryCall()) {
@@ -137,7 +155,9 @@ class Sidecar implements Closeable {
             @Override
             public void onFailure(Throwable error) {
                 Status status = Status.fromThrowable(error);
-                if (isOutage(status.getCode())) {
+                if (isSlow && status.getCode() == Status.Code.DEADLINE_EXCEEDED) {
+                    breaker.undecided();
+                } else if (isOutage(status.getCode())) {
                     breaker.failed();
                 } else {
                     breaker.succeeded();

@@ -42,6 +42,19 @@ class BreakerTests {
     }
 
     @Test
+    void aSlowCallDecidesNothing() {
+        breaker.failed();
+        breaker.undecided();
+        assertTrue(breaker.tryCall());
+        breaker.failed();
+        now.set(100);
+        assertTrue(breaker.tryCall());
+        breaker.undecided();
+        assertTrue(breaker.isOpen());
+        assertTrue(breaker.tryCall());
+    }
+
+    @Test
     void aSmallerBoundAppliesAtOnce() {
         breaker.failed();
         breaker.setFailures(1);

@@ -116,6 +116,7 @@ class OptionsTests {
     void whatMayHaveAnEffectIsTaken() {
         Map<String, Object> config = Map.of("query_terms", 8, "rerank", false, "rerank_window", 5, "sample", 0.5);
         Options pipeline = Options.DEFAULTS.override(new HashMap<>(config));
+        assertEquals(0, of(Map.of("mode", "off", "passages", 0)).passages().count());
         assertEquals(8, pipeline.of(new ChercheExt(Map.of("query_mode", "pruned"))).queryTerms());
         assertEquals(5, pipeline.of(new ChercheExt(Map.of("rerank", true))).window());
         assertEquals(0.5, pipeline.of(new ChercheExt(Map.of("mode", "shadow"))).sample());

@@ -60,7 +60,7 @@ class PageTextsTests {
     }
 
     private SearchRequest request(SearchRequest asked, SearchHit... hits) {
-        return PageTexts.request(asked, List.of(hits), setup, DEADLINE);
+        return PageTexts.request(asked, List.of(hits), setup, 10_000, DEADLINE);
     }
 
     @Test
@@ -83,6 +83,12 @@ class PageTextsTests {
     }
 
     @Test
+    void noMoreHitsAreReadThanTheIndicesReturn() {
+        List<SearchHit> hits = List.of(hit("narrow", "a", null), hit("narrow", "b", null), hit("narrow", "c", null));
+        assertEquals(5, PageTexts.request(new SearchRequest("narrow"), hits, setup, 5, DEADLINE).source().size());
+    }
+
+    @Test
     void aPointInTimeIsReadAgain() {
         var asked = new SearchRequest().source(new SearchSourceBuilder().pointInTimeBuilder(new PointInTimeBuilder("point")));
         var request = request(asked, hit("books", "a", null));
@@ -96,7 +102,7 @@ class PageTextsTests {
         var codeless = new IndexSetup(setup.json(), setup.fields(), 10, 0.5, "none", false, false, Set.of(), 0);
         List<SearchHit> hits = List.of(hit("books", "a", null));
         for (IndexSetup each : List.of(setup, codeless)) {
-            var names = PageTexts.request(new SearchRequest("books"), hits, each, DEADLINE).source().docValueFields().stream().map(one -> one.field);
+            var names = PageTexts.request(new SearchRequest("books"), hits, each, 10_000, DEADLINE).source().docValueFields().stream().map(one -> one.field);
             assertEquals(each.hasCodes(), names.anyMatch(IndexSetup.CODES::equals));
         }
     }
@@ -111,7 +117,7 @@ class PageTextsTests {
         SearchHit wanted = hit("books", "a", "y");
         Map<String, PageTexts.Stored> found = TestNode.await(
             then -> new PageTexts(test.client).read(
-                new SearchRequest("books", "papers"), List.of(wanted), setup, DEADLINE, test.node.threadContext(), then
+                new SearchRequest("books", "papers"), List.of(wanted), setup, 10_000, DEADLINE, test.node.threadContext(), then
             )
         );
         PageTexts.Stored stored = found.get(PageTexts.key(wanted));

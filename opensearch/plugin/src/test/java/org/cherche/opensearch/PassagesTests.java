@@ -201,6 +201,58 @@ class PassagesTests {
     }
 
     @Test
+    void passagesThatAreNotOfTheirTextAreNotShown() throws Exception {
+        store("a", "b");
+        Passage good = passage(TEXT, "blue");
+        var more = PassageAnswer.newBuilder().setStart(good.getStart()).setEnd(good.getEnd());
+        List<Passage.Builder> wrong = List.of(
+            good.toBuilder().setField("title"),
+            good.toBuilder().setElement(1),
+            good.toBuilder().setElement(-1),
+            good.toBuilder().setText("red"),
+            good.toBuilder().setStart(good.getStart() + 1),
+            good.toBuilder().setEnd(good.getStart()),
+            good.toBuilder().setEnd(1_000),
+            good.toBuilder().setStart(-1),
+            good.toBuilder().setScore(Double.NaN),
+            good.toBuilder().addAnswers(more.setSimilarity(Double.NEGATIVE_INFINITY)),
+            good.toBuilder().addAnswers(more.setSimilarity(1).setEnd(good.getEnd() + 1))
+        );
+        for (Passage.Builder one : wrong) {
+            test.findPassages = asked -> FindPassagesResponse.newBuilder()
+                .addHits(HitPassages.newBuilder().addPassages(good).addPassages(one))
+                .addHits(HitPassages.newBuilder().addPassages(good))
+                .build();
+            SearchResponse page = add(state(1), "a", "b");
+            assertEquals("PARTIAL", status(page), one::toString);
+            assertEquals("no passages of 1 of 2 hits: the sidecar returned passages that are not of their texts", reason(page));
+            assertNull(page.getHits().getAt(0).field(Passages.FIELD));
+            assertEquals(1, page.getHits().getAt(1).field(Passages.FIELD).getValues().size());
+        }
+    }
+
+    @Test
+    void ofANumberTheSidecarWritesTheText() throws Exception {
+        test.search = asked -> TestNode.response(hit("a").sourceRef(new BytesArray("{\"text\": [null, 1e-7]}")));
+        Passage number = Passage.newBuilder().setField("text").setElement(1).setEnd(5).setText("1e-07").build();
+        test.findPassages = asked -> FindPassagesResponse.newBuilder().addHits(HitPassages.newBuilder().addPassages(number)).build();
+        assertEquals("FOUND", status(add(state(1), "a")));
+        Passage nothing = number.toBuilder().setElement(0).build();
+        test.findPassages = asked -> FindPassagesResponse.newBuilder().addHits(HitPassages.newBuilder().addPassages(nothing)).build();
+        assertEquals("NONE", status(add(state(1), "a")));
+    }
+
+    @Test
+    void anIndexWithASmallResultWindowIsReadWithinIt() throws Exception {
+        store("a", "b");
+        test.findPassages = PassagesTests::found;
+        SearchState state = state(1);
+        state.maxWindow = 3;
+        assertEquals("FOUND", status(add(state, "a", "b")));
+        assertEquals(3, test.searches.get(0).source().size());
+    }
+
+    @Test
     void aPageSendsNoMoreThanItsBytes() throws Exception {
         store("a", "b", "c");
         test.findPassages = PassagesTests::found;

@@ -169,6 +169,20 @@ class SidecarTests {
     }
 
     @Test
+    void aSlowCallBeyondItsDeadlineStopsNoOthers() throws Exception {
+        Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
+        for (int i = 0; i < 4; i++) {
+            var result = new CompletableFuture<PrepareQueryResponse>();
+            var sleep = PrepareQueryRequest.newBuilder().setText("sleep").build();
+            ActionListener<PrepareQueryResponse> listener = ActionListener.wrap(result::complete, result::completeExceptionally);
+            sidecar.slowCall(stub -> stub.prepareQuery(sleep), TimeValue.timeValueMillis(50), listener);
+            var error = assertThrows(ExecutionException.class, () -> result.get(30, TimeUnit.SECONDS));
+            assertEquals(Status.Code.DEADLINE_EXCEEDED, Status.fromThrowable(error.getCause()).getCode());
+        }
+        assertFalse(breaker.isOpen());
+    }
+
+    @Test
     void theBreakerStopsCallsThatWouldFail() throws Exception {
         Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
         call(sidecar, "hello");
