@@ -119,7 +119,9 @@ class _Folded:
 
 @lru_cache(maxsize=1 << 13)
 def _bare(character: str) -> str:
-    return "".join(filter(_has_shape, unicodedata.normalize("NFKD", character))).lower()
+    bare = "".join(filter(_has_shape, unicodedata.normalize("NFKD", character))).lower()
+    # An accent by itself (´ ¨ ¸) is compatible with a space and a mark, but no place where words end.
+    return bare if character.isspace() or " " not in bare else bare.replace(" ", "") or character
 
 
 def _has_shape(character: str) -> bool:

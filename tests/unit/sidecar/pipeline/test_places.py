@@ -54,6 +54,22 @@ def test_characters_that_tokenizers_drop_or_rewrite() -> None:
     assert shown("a\x00b <b>c</b>", "ab", "<", "b", ">", "c", "<", "/", "b", ">")[:5] == ["a\x00b", "<", "b", ">", "c"]
 
 
+def test_an_accent_by_itself_is_no_space() -> None:
+    text = "it ´ is don´t a¨ ¸"
+    tokens = ("it", "´", "is", "don", "##´", "##t", "a", "##¨", "¸")
+    assert places(text, [("[CLS]", *tokens, "[SEP]")], 1, 1, 0)[1:-1] == [
+        (0, 2),
+        (3, 4),
+        (5, 7),
+        (8, 11),
+        (11, 12),
+        (12, 13),
+        (14, 15),
+        (15, 16),
+        (17, 18),
+    ]
+
+
 def test_what_follows_a_long_stretch_of_unknown_words_is_found() -> None:
     lost, end = "[UNK]", ("the", "cat", "##s", ".")
     blobs = " ".join(["deadbeef" * 40] * 3)
