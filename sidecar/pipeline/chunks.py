@@ -29,9 +29,29 @@ async def windows(
     ChercheError
         INVALID_ARGUMENT, INTERNAL for a text that cannot be read.
     """
+    return cut(await _reading(encoder, texts, max_length, chunks), fields, max_length, chunks)
+
+
+async def kept_of_each(
+    encoder: Encoder, texts: Sequence[str], fields: Sequence[TextField], max_length: int, chunks: Chunks = WHOLE
+) -> tuple[list[int], bool]:
+    """How many tokens of each field all `windows` hold together, each counted once, and whether any is left out.
+
+    Raises
+    ------
+    ChercheError
+        As `windows`.
+    """
+    frame, probe, *parts = await _reading(encoder, texts, max_length, chunks)
+    edge = _leading(frame, probe)
+    space = capacity(max(0, max_length - len(frame)), chunks)
+    kept = _kept([len(_body(part, frame, edge)[0]) for part in parts], fields, space)
+    return kept, sum(part.total - len(frame) for part in parts) > sum(kept)
+
+
+async def _reading(encoder: Encoder, texts: Sequence[str], max_length: int, chunks: Chunks) -> list[Tokens]:
     beyond = chunks.most > 1
-    read = await encoder.tokenize([*PROBES, *texts], "document", reach(max_length, chunks), beyond=beyond)
-    return cut(read, fields, max_length, chunks)
+    return list(await encoder.tokenize([*PROBES, *texts], "document", reach(max_length, chunks), beyond=beyond))
 
 
 async def surroundings(encoder: Encoder) -> tuple[int, int]:
@@ -56,17 +76,22 @@ def cut(read: Sequence[Tokens], fields: Sequence[TextField], max_length: int, ch
     edge = _leading(frame, probe)
     room = max(0, max_length - len(frame))
     space = capacity(room, chunks)
-    ids: list[int] = []
-    names: list[str] = []
-    for part, field in zip(parts, fields, strict=True):
-        body_ids, body_texts = _body(part, frame, edge)
-        cap = int(field.token_share * space) if field.token_share else space
-        kept = min(cap, space - len(ids), len(body_ids))
-        ids += body_ids[:kept]
-        names += body_texts[:kept]
+    bodies = [_body(part, frame, edge) for part in parts]
+    kept = _kept([len(ids) for ids, _ in bodies], fields, space)
+    ids = [one for (body, _), most in zip(bodies, kept, strict=True) for one in body[:most]]
+    names = [one for (_, body), most in zip(bodies, kept, strict=True) for one in body[:most]]
     lost = sum(part.total - len(frame) for part in parts) - len(ids)
     found = [_framed(frame, edge, ids[start:end], names[start:end]) for start, end in spans(len(ids), room, chunks)]
     return [*found[:-1], replace(found[-1], total=found[-1].total + lost)]
+
+
+def _kept(lengths: Sequence[int], fields: Sequence[TextField], space: int) -> list[int]:
+    """How many tokens of each field there is room for."""
+    kept: list[int] = []
+    for length, field in zip(lengths, fields, strict=True):
+        cap = int(field.token_share * space) if field.token_share else space
+        kept.append(min(cap, space - sum(kept), length))
+    return kept
 
 
 def capacity(room: int, chunks: Chunks) -> int:

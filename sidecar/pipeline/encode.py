@@ -17,7 +17,7 @@ from cherche_models.codes import codebook
 from cherche_models.prune import Prune
 from cherche_models.types import TermWeights, Tokens
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.pipeline.chunks import merged, merged_tokens, windows
+from sidecar.pipeline.chunks import kept_of_each, merged, merged_tokens, windows
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.fingerprint import codes_encoder, sparse_encoder
 from sidecar.pipeline.text import join
@@ -248,6 +248,31 @@ async def document_windows(encoder: Encoder, texts: Sequence[str], meta: IndexMe
     if meta.chunks.most == 1 or not whole[0].truncated:
         return whole
     return await windows(encoder, texts, fields, length, meta.chunks)
+
+
+async def field_starts(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> dict[int, int]:
+    """Where in the joined text a field begins, by its first token among those of `document_windows`, each counted once.
+
+    Empty where no field has a share: then no field is cut before another begins.
+
+    Raises
+    ------
+    ChercheError
+        As `document_windows`.
+    """
+    if not any(field.token_share for field in meta.fields):
+        return {}
+    length = document_length(meta, encoder)
+    kept, is_cut = await kept_of_each(encoder, texts, meta.fields, length)
+    if is_cut and meta.chunks.most > 1:
+        kept, _ = await kept_of_each(encoder, texts, meta.fields, length, meta.chunks)
+    starts: dict[int, int] = {}
+    token, start = 0, 0
+    for text, count in zip(texts, kept, strict=True):
+        starts[token] = start
+        token += count
+        start += len(text) + 1 if text else 0
+    return starts
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]], context: Context) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cherche_models import codec, passages
@@ -13,7 +13,7 @@ from cherche_models.types import TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError
 from sidecar.pipeline.chunks import surroundings
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import windows_of_each
+from sidecar.pipeline.encode import field_starts, windows_of_each
 from sidecar.pipeline.places import Place, places
 from sidecar.pipeline.plan import Plan
 from sidecar.pipeline.query import EncodedQuery, query_embeddings
@@ -41,6 +41,7 @@ class _Read:
     texts: Sequence[str]
     windows: Sequence[Tokens]
     rows: Sequence[int]
+    starts: Mapping[int, int]
     stored: TokenEmbeddings | None = None
 
 
@@ -154,7 +155,7 @@ class _Page:
             if document is None or len(document) != len(one.rows):
                 return "the model gave their texts no vectors, or not one of each token"
             tokens = [window.texts for window in one.windows]
-            where = places(join(one.texts), tokens, before, after, self.meta.chunks.overlap)
+            where = places(join(one.texts), tokens, before, after, self.meta.chunks.overlap, one.starts)
             return self._best(one, document, [where[row] for row in one.rows], asked)
 
         return await asyncio.to_thread(lambda: [of(one) for one in read])
@@ -170,8 +171,8 @@ class _Page:
             elif not windows:
                 read.append("they have no text in the fields that are encoded")
             else:
-                rows = self._rows(windows)
-                read.append(_Read(hit, one, windows, rows, self._stored(hit, one, len(rows))))
+                rows, starts = self._rows(windows), await field_starts(self.reader, one, self.meta)
+                read.append(_Read(hit, one, windows, rows, starts, self._stored(hit, one, len(rows))))
         return read
 
     def _rows(self, windows: Sequence[Tokens]) -> list[int]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 Place = tuple[int, int]
 """First character, and the one behind the last."""
@@ -21,7 +23,14 @@ _BLOCK = 1 << 12  # characters that are folded at once
 _RUN = re.compile(r"\S+")
 
 
-def places(text: str, windows: Sequence[Sequence[str]], before: int, after: int, overlap: int) -> list[Place | None]:
+def places(
+    text: str,
+    windows: Sequence[Sequence[str]],
+    before: int,
+    after: int,
+    overlap: int,
+    starts: Mapping[int, int] = MappingProxyType({}),
+) -> list[Place | None]:
     """Place of each token of all windows, one after the other; None for special and unknown ones.
 
     Byte-level tokens (``Ġ``) are found where they are ASCII.
@@ -36,6 +45,9 @@ def places(text: str, windows: Sequence[Sequence[str]], before: int, after: int,
         Special tokens at both ends of each window.
     overlap : int
         Most tokens that a window shares with the one before.
+    starts : mapping of int to int
+        Characters that tokens begin at, by their number among all, special ones and those that windows share left
+        out: where a field begins whose share of tokens cut the one before.
 
     >>> places("The  naïve cats", [["[CLS]", "the", "naive", "cat", "##s", "[SEP]"]], 1, 1, 0)
     [None, (0, 3), (5, 10), (11, 14), (14, 15), None]
@@ -43,17 +55,20 @@ def places(text: str, windows: Sequence[Sequence[str]], before: int, after: int,
     folded = _Folded(text)
     found: list[Place | None] = []
     earlier: Sequence[str] = ()
-    starts: list[
-        tuple[int, int]
-    ] = []  # of each token of the window before: where its search began, and how far it went
-    cursor, reach = 0, 0
+    # Of each token of the window before: where the search for it began, and how far words were lost there.
+    searched: list[tuple[int, int]] = []
+    cursor, reach, number = 0, 0, 0
     for window in windows:
         body = window[before : len(window) - after]
         shared = _shared(earlier, body, overlap)
-        cursor, reach = starts[-shared] if shared else (cursor, reach)
-        starts, inside = [], list[Place | None]()
+        cursor, reach = searched[-shared] if shared else (cursor, reach)
+        number -= shared
+        searched, inside = [], list[Place | None]()
         for token in body:
-            starts.append((cursor, reach))
+            if number in starts:
+                cursor = reach = folded.at(starts[number])
+            number += 1
+            searched.append((cursor, reach))
             at, end = _next(folded, token, cursor, reach)
             if at < 0:
                 inside.append(None)
@@ -106,6 +121,12 @@ class _Folded:
         self.origins: list[int] = []
         self._text = text
         self._next = 0
+
+    def at(self, place: int) -> int:
+        """The first character that is of this place of the text, or of one behind it."""
+        while self._next <= place and self._next < len(self._text):
+            self.upto(len(self.characters) + 1)
+        return bisect_left(self.origins, place)
 
     def upto(self, length: int) -> str:
         """So many characters at least, or all there are."""

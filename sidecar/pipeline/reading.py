@@ -12,7 +12,7 @@ from cherche_models.types import Floats
 from sidecar.errors import ChercheError, not_found
 from sidecar.pipeline.chunks import merged_tokens, surroundings
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import document_windows
+from sidecar.pipeline.encode import document_windows, field_starts
 from sidecar.pipeline.explain import Shown, explain_hit, received, texts_of
 from sidecar.pipeline.places import Place, places
 from sidecar.pipeline.search import Trace, trace
@@ -100,8 +100,9 @@ async def _written(encoder: Encoder, texts: Sequence[str], meta: IndexMeta) -> l
     """Tokens of a document, window after window, and where they stand in the joined text; none if it is unreadable."""
     try:
         windows = [window.texts for window in await document_windows(encoder, texts, meta)]
+        starts = await field_starts(encoder, texts, meta)
     except ChercheError:
         return []  # the explanation says so
     before, after = await surroundings(encoder)
-    where = places(join(texts), windows, before, after, meta.chunks.overlap)
+    where = places(join(texts), windows, before, after, meta.chunks.overlap, starts)
     return list(zip((token for window in windows for token in window), where, strict=True))

@@ -210,6 +210,20 @@ async def test_time_that_runs_out_costs_the_passages_alone(world: Any, monkeypat
     assert "time ran out" in result.warnings[0]
 
 
+@pytest.mark.parametrize("chunks", [1, 2])
+async def test_a_field_behind_one_that_its_share_cut_has_its_own_tokens(world: Any, chunks: int) -> None:
+    title = " ".join(f"t{i}" for i in range(40)) + " the blue sea " + " ".join(f"u{i}" for i in range(200))
+    text = "the blue sky, at last. " + " ".join(f"v{i}" for i in range(60))
+    source = {"title": title, "none": "", "text": text}
+    fields = (TextField("title", token_share=0.2), TextField("none"), TextField("text"))
+    await filled(world, {"1": source, "2": {"text": "blue"}}, fields=fields, max_length=32, chunks=chunks)
+    hit = next(hit for hit in (await ask(world)).hits if hit.id == "1")
+    check(hit, source)
+    assert hit.passages[0].field == "text"
+    assert answered(hit.passages[0]) == {"blue": "blue", "sky": "sky"}
+    assert hit.passages[0].score == pytest.approx(2.0, abs=0.02)
+
+
 async def test_each_of_many_values_looks_at_its_own_tokens_alone(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     values = [f"w{i}" for i in range(20)] + ["blue sky"] + [f"v{i}" for i in range(5_000)]
     await filled(world, {"1": {"text": values}}, max_length=32, chunks=2)

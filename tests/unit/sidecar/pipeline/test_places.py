@@ -70,6 +70,23 @@ def test_an_accent_by_itself_is_no_space() -> None:
     ]
 
 
+def test_a_field_begins_where_it_is_said_to() -> None:
+    text = "one two three one two"
+    windows = [("[CLS]", "one", "two", "one", "[SEP]"), ("[CLS]", "one", "two", "[SEP]")]
+    assert places(text, windows, 1, 1, 1, {0: 0, 2: 14}) == [
+        None,
+        (0, 3),
+        (4, 7),
+        (14, 17),
+        None,
+        None,
+        (14, 17),
+        (18, 21),
+        None,
+    ]
+    assert places("é" * 9_000 + " b", [("b",)], 0, 0, 0, {0: 9_001}) == [(9_001, 9_002)]
+
+
 def test_what_follows_a_long_stretch_of_unknown_words_is_found() -> None:
     lost, end = "[UNK]", ("the", "cat", "##s", ".")
     blobs = " ".join(["deadbeef" * 40] * 3)
