@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -34,6 +35,7 @@ MODES: Mapping[str, tuple[Mode, bool]] = {
 _NDCG, _DEPTH = "ndcg@10", 10
 _BREAKS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 """In an id, what would end its column or line in a file of judgements."""
+_LONGEST_NAME = 200  # bytes: file systems take 255
 _MOST = 500
 """Judged queries that are searched in one measurement."""
 
@@ -64,7 +66,11 @@ class Judgements:
         >>> Judgements(Path("judged")).path("../logs-*").as_posix()
         'judged/..%2Flogs-%2A.jsonl'
         """
-        return self.folder / f"{quote(index, safe='')}.jsonl"
+        name = quote(index, safe="")
+        if len(name) > _LONGEST_NAME:
+            # Of a name in another script each character takes nine.
+            name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(index.encode()).hexdigest()[:16]}"
+        return self.folder / f"{name}.jsonl"
 
     def read(self, index: str) -> Judged:
         """Query → document → grade, queries in the order in which they were judged first.
@@ -82,7 +88,9 @@ class Judgements:
         for number, line in enumerate(lines, 1):
             try:
                 one = json.loads(line)
-                query, id, grade = one["query"], one["id"], one["grade"]
+                query, id, grade = str(one["query"]), str(one["id"]), one["grade"]
+                if grade is not None and grade not in GRADES:
+                    raise ValueError(f"the grade {grade!r} is none of {', '.join(map(str, GRADES))}")
             except (ValueError, KeyError, TypeError) as error:
                 raise precondition(f"{path}:{number} is no judgement: {error}", "mend or move the file") from error
             row = found.setdefault(query, {})

@@ -11,6 +11,8 @@ from cherche_models.evaluate import read_qrels, read_queries
 from sidecar.errors import ChercheError, Code
 from sidecar.gateway.page.judgements import JudgementBody, Judgements, judgements_json
 
+GRADELESS = [f'{{"query": "a", "id": "1", "grade": {grade}}}' for grade in ('"x"', "[1]", "7", "1e999")]
+
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Judgements:
@@ -37,6 +39,14 @@ def test_each_index_has_its_file_in_the_folder(kept: Judgements) -> None:
     assert kept.read("none") == {}
 
 
+def test_names_that_no_file_can_have_are_told_apart(kept: Judgements) -> None:
+    long = "日本語" * 28
+    for index in (long, long[:-1], "a," * 100 + "b"):
+        judge(kept, index, "1", 1, index)
+        assert len(kept.path(index).name) <= 255
+        assert kept.read(index) == {index: {"1": 1}}
+
+
 def test_what_is_exported_is_what_tune_and_eval_read(kept: Judgements, tmp_path: Path) -> None:
     judge(kept, "wie heißt\tdas?", "1", 3)
     judge(kept, "second", "x y", 0)
@@ -52,7 +62,7 @@ def test_what_is_exported_is_what_tune_and_eval_read(kept: Judgements, tmp_path:
     assert read_qrels(tmp_path / "qrels.tsv") == {"q1": {"1": 3}, "q2": {"x y": 0}}
 
 
-@pytest.mark.parametrize("line", ["no json", '{"query": "a"}', "[1]"])
+@pytest.mark.parametrize("line", ["no json", '{"query": "a"}', "[1]", *GRADELESS])
 def test_a_line_that_is_none_is_named(kept: Judgements, line: str) -> None:
     judge(kept, "a", "1", 1)
     with kept.path("articles").open("a") as file:
