@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.served import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 QUERY = "delete a folder with everything in it"
+OTHER = "copy a file with its dates"
 
 
 def asked(tab: Browser, query: str = QUERY, fragment: str = "") -> None:
@@ -230,6 +232,56 @@ def test_hits_are_judged_by_keyboard_and_the_modes_measured(
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 800
     tab.page.set_viewport_size({"width": 1280, "height": 900})
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_a_grade_is_of_the_question_that_its_hits_answer(tab: Browser, site: Site) -> None:
+    tab.open(f"panel=judge&q={OTHER}")
+    tab.page.wait_for_selector(".judge-hit")
+    id = tab.page.query_selector_all(".judge-hit")[0].get_attribute("data-id")
+    waiting: list[Any] = []
+    tab.page.route("**/page/api/search", lambda route: waiting.append(route))  # noqa: PLW0108  # playwright marks its handlers
+    try:
+        tab.page.fill("#query", "something else")
+        tab.page.press("#query", "Enter")
+        while len(waiting) < 3:
+            tab.page.wait_for_timeout(20)
+        # Its hits are not there yet: those of the question before are.
+        tab.page.locator(".judge-hit .grade").first.press("Enter")
+        tab.page.wait_for_selector(".judge-hit .grade[aria-pressed=true]")
+    finally:
+        for route in waiting:
+            route.continue_()
+        tab.page.unroute("**/page/api/search")
+    tab.until("!document.querySelector('.judge-hit .grade[aria-pressed=true]')")
+    judged = site.ask("judgements", {"index": INDEX})["queries"]
+    assert {"query": OTHER, "grades": {id: 0}} in judged
+    assert "something else" not in [one["query"] for one in judged]
+
+
+def test_settings_are_written_to_the_index_that_they_were_chosen_for(tab: Browser) -> None:
+    tab.open(f"panel=tune&q={QUERY}")
+    tab.page.wait_for_selector(".tune .hit")
+    waiting: list[Any] = []
+    tab.page.route("**/page/api/index", lambda route: waiting.append(route))  # noqa: PLW0108  # playwright marks its handlers
+    try:
+        tab.page.evaluate(
+            "() => { const index = document.querySelector('#index'); index.append(new Option('other')); "
+            "index.value = 'other'; index.dispatchEvent(new Event('change')); }"
+        )
+        while not waiting:
+            tab.page.wait_for_timeout(20)
+        tab.page.focus("#tune-boost")
+        tab.press("ArrowRight")
+        tab.page.get_by_text("Write to the index…").focus()
+        tab.press("Enter")
+        assert tab.text("#dialog-title") == [f"Write to {INDEX}?"]
+        tab.press("Escape")
+    finally:
+        for route in waiting:
+            route.abort()
+        tab.page.unroute("**/page/api/index")
+    tab.page.wait_for_selector("#panel-tune .problem")
+    tab.said.clear()
 
 
 def tuned(tab: Browser) -> list[str]:

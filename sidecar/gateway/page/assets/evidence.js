@@ -4,22 +4,21 @@ import { api } from "./api.js";
 import { announce, h, notice, problem } from "./dom.js";
 import { MODES, count, plural } from "./format.js";
 import { SETTINGS, confirmWrite } from "./settings.js";
-import { state } from "./state.js";
 
 const FEW = 20;
 const LEAST = 10; // as the sidecar's
 const TUNING = `Takes at least ${LEAST} queries with a relevant document. Searches each judged query once, ranks its hits under some 300 settings, and shows what would change. Nothing is written without a click.`;
 
-export function evidence(judgements, queries, app) {
+export function evidence(index, judgements, queries, app) {
   const number = `${plural(judgements, "judgement")} on ${plural(queries, "query", "queries")}.`;
   return [
-    working("What the modes are worth", number, "Measure the modes", { app, begin: api.measure, shown: modes, enabled: judgements }),
-    working("Tune from these", TUNING, "Find better settings", { app, begin: api.tune, shown: choice, enabled: judgements }),
+    working("What the modes are worth", number, "Measure the modes", { index, app, begin: api.measure, shown: modes, enabled: judgements }),
+    working("Tune from these", TUNING, "Find better settings", { index, app, begin: api.tune, shown: choice, enabled: judgements }),
   ];
 }
 
 // A card whose button begins work of many searches; while they go on it stops them.
-function working(title, said, label, { app, begin, shown, enabled }) {
+function working(title, said, label, { index, app, begin, shown, enabled }) {
   const out = h("div", {});
   let running = null;
   const button = h("button", { type: "button", class: "primary", disabled: !enabled, on: { click: () => (running ? running.abort() : start()) } }, label);
@@ -31,13 +30,13 @@ function working(title, said, label, { app, begin, shown, enabled }) {
     const words = h("p", { class: "said" }, "Searching…");
     out.replaceChildren(words, bar);
     try {
-      const found = await begin({ index: state.index }, running.signal, ({ done, of }) => {
+      const found = await begin({ index }, running.signal, ({ done, of }) => {
         if (!out.isConnected) running.abort(); // another grade, another panel
         words.textContent = `${count(done)} of ${plural(of, "query", "queries")}`;
         bar.max = of;
         bar.value = done;
       });
-      out.replaceChildren(...shown(found, app));
+      out.replaceChildren(...shown(found, app, index));
       announce(`${title}: done`);
     } catch (error) {
       if (error.name === "AbortError") out.replaceChildren();
@@ -68,12 +67,12 @@ function modes(found) {
 }
 
 // What would change, what it is worth on queries that did not choose it, and the click that writes it.
-function choice(found, app) {
+function choice(found, app, index) {
   const old = named(found.before);
   const now = named(found.choice);
   const rows = Object.entries(SETTINGS).map(([name, { label }]) => [label, String(old[name]), old[name] === now[name] ? "the same" : String(now[name])]);
   const { a, b } = found.held_out;
-  const write = h("button", { type: "button", class: "primary", on: { click: () => confirmWrite(old, now, app) } }, "Write to the index…");
+  const write = h("button", { type: "button", class: "primary", on: { click: () => confirmWrite(index, old, now, app) } }, "Write to the index…");
   return [
     table(["setting", "now", "chosen"], [...rows, ["nDCG@10", plusMinus(a, found.errors[0]), plusMinus(b, found.errors[1])], ["gain", "", gain(found.held_out)]]),
     h("p", { class: "said" }, `${plural(found.queries, "query", "queries")}; the gain is measured on queries that did not choose: each fifth is ranked with what the others chose (${agreement(found)}).`),

@@ -12,13 +12,18 @@ export const indexPanel = {
   mount(root, app) {
     const body = h("div", { class: "index-panel" });
     root.append(body);
+    let turns = 0;
     this.run = async () => {
-      if (!state.index) return void body.replaceChildren(app.nothing() ?? "");
+      const turn = (turns += 1);
+      const { index } = state;
+      if (!index) return void body.replaceChildren(app.nothing() ?? "");
       try {
-        const found = await api.index({ index: state.index });
+        const found = await api.index({ index });
+        if (turn !== turns) return;
         const parts = found.meta ? [sizes(found), facts(found)] : [];
-        body.replaceChildren(health(found), counts(found), ...parts, jobsCard(state.index, () => this.run()));
+        body.replaceChildren(health(found), counts(found), ...parts, jobsCard(index, () => this.run()));
       } catch (error) {
+        if (turn !== turns) return;
         body.replaceChildren(problem(error));
         app.failed(error);
       }

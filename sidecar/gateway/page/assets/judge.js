@@ -26,20 +26,30 @@ export const judgePanel = {
     const pool = h("div", {});
     const side = h("aside", { class: "judge-side", "aria-label": "What was judged" });
     root.append(h("div", { class: "judge" }, pool, side));
+    let turns = 0;
     this.run = async () => {
-      if (!state.index) return void pool.replaceChildren(app.nothing() ?? "");
+      const turn = (turns += 1);
+      // A grade is of the question that its hits answer, whatever is asked meanwhile.
+      const { index, q: query } = state;
+      if (!index) return void pool.replaceChildren(app.nothing() ?? "");
       try {
-        const judged = await api.judgements({ index: state.index });
-        const refresh = async () => side.replaceChildren(...summary(await api.judgements({ index: state.index }), app));
-        side.replaceChildren(...[written(app), ...summary(judged, app)].filter(Boolean));
-        if (!state.q.trim()) return void pool.replaceChildren(intro());
-        const found = await Promise.all(POOLED.map((name) => api.search(searchRequest(name))));
+        const judged = await api.judgements({ index });
+        if (turn !== turns) return;
+        const refresh = async () => {
+          const now = await api.judgements({ index });
+          if (turn === turns) side.replaceChildren(...summary(index, now, app));
+        };
+        side.replaceChildren(...[written(app), ...summary(index, judged, app)].filter(Boolean));
+        if (!query.trim()) return void pool.replaceChildren(intro());
+        const found = await Promise.all(POOLED.map((name) => api.search(searchRequest(name, { index, text: query }))));
+        if (turn !== turns) return;
         const hits = [...new Map(found.flatMap((result) => result.hits).map((hit) => [hit.id, hit])).values()];
-        hits.sort((a, b) => scatter(state.q + a.id) - scatter(state.q + b.id));
-        const grades = judged.queries.find((one) => one.query === state.q)?.grades ?? {};
-        pool.replaceChildren(...pooled(hits, grades, refresh));
+        hits.sort((a, b) => scatter(query + a.id) - scatter(query + b.id));
+        const grades = judged.queries.find((one) => one.query === query)?.grades ?? {};
+        pool.replaceChildren(...pooled({ index, query }, hits, grades, refresh));
         pool.querySelector(".hit-title")?.focus();
       } catch (error) {
+        if (turn !== turns) return;
         pool.replaceChildren(problem(error));
         app.failed(error);
       }
@@ -47,22 +57,22 @@ export const judgePanel = {
   },
 };
 
-function pooled(hits, grades, refresh) {
-  const list = walkable(h("ol", { class: "hits" }, hits.map((hit) => judgeCard(hit, grades, refresh))));
+function pooled(question, hits, grades, refresh) {
+  const list = walkable(h("ol", { class: "hits" }, hits.map((hit) => judgeCard(question, hit, grades, refresh))));
   return [
     h("p", { class: "said judge-said" }, `${plural(hits.length, "hit")} of BM25, hybrid and hybrid + rerank, shuffled. Keys `, [0, 1, 2, 3].map((grade) => [h("kbd", {}, String(grade)), " "]), "grade the one in focus and go on; ", h("kbd", {}, "x"), " takes a grade back."),
     list,
   ];
 }
 
-function judgeCard(hit, grades, refresh) {
+function judgeCard(question, hit, grades, refresh) {
   const { title, text } = shown(hit);
   const failed = h("div", {});
   const buttons = GRADES.map((name, grade) =>
     h("button", { type: "button", class: "grade", "aria-pressed": String(grades[hit.id] === grade), on: { click: () => set(grades[hit.id] === grade ? null : grade) } }, `${grade} ${name}`));
   async function set(grade) {
     try {
-      await api.judge({ index: state.index, query: state.q, id: hit.id, grade });
+      await api.judge({ ...question, id: hit.id, grade });
       if (grade === null) delete grades[hit.id];
       else grades[hit.id] = grade;
       buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === grade)));
@@ -92,10 +102,10 @@ function judgeCard(hit, grades, refresh) {
   return card;
 }
 
-function summary(judged, app) {
+function summary(index, judged, app) {
   const count = judged.queries.reduce((sum, one) => sum + Object.keys(one.grades).length, 0);
   return [
-    ...evidence(count, judged.queries.length, app),
+    ...evidence(index, count, judged.queries.length, app),
     h(
       "section", { class: "card pad" }, h("h2", {}, "Judged queries"),
       judged.queries.length
@@ -104,7 +114,7 @@ function summary(judged, app) {
       h("div", { class: "actions" }, download("qrels.tsv", judged.qrels_tsv, count), download("qrels.trec", judged.qrels_trec, count), download("queries.jsonl", judged.queries_jsonl, count)),
       judged.left_out > 0 && h("p", { class: "notice" }, `${plural(judged.left_out, "judgement")} cannot stand in qrels.tsv: the id holds a tab or a line break.`),
       judged.left_out_of_trec > judged.left_out && h("p", { class: "notice" }, `${plural(judged.left_out_of_trec, "judgement")} cannot stand in qrels.trec: the id holds a space.`),
-      h("p", { class: "said" }, "Kept in ", h("code", {}, judged.path), ". With both files: ", h("code", {}, `cherche tune ${state.index} --queries queries.jsonl --qrels qrels.tsv`)),
+      h("p", { class: "said" }, "Kept in ", h("code", {}, judged.path), ". With both files: ", h("code", {}, `cherche tune ${index} --queries queries.jsonl --qrels qrels.tsv`)),
     ),
   ];
 }

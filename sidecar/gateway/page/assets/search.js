@@ -80,10 +80,11 @@ export const searchPanel = {
       try {
         // Two, as the first one may be the title, which is shown anyway; none where no model could find them.
         const more = app.index?.reranks ? { passages: 2 } : {};
-        const left = api.search(searchRequest(state.left, more), signal);
+        const asked = [searchRequest(state.left), searchRequest(state.right)];
+        const left = api.search({ ...asked[0], ...more }, signal);
         const same = state.left === state.right;
-        const [one, other] = await Promise.all([left, same ? left : api.search(searchRequest(state.right, more), signal)]);
-        body.replaceChildren(...shownResults(one, other, selects, app));
+        const [one, other] = await Promise.all([left, same ? left : api.search({ ...asked[1], ...more }, signal)]);
+        body.replaceChildren(...shownResults(one, other, selects, app, asked));
         announce(`${plural(one.total, "hit")} in ${MODES[state.left].label}, ${count(other.total)} in ${MODES[state.right].label}`);
       } catch (error) {
         if (error.name === "AbortError") return;
@@ -96,9 +97,9 @@ export const searchPanel = {
   },
 };
 
-function shownResults(one, other, selects, app) {
-  const from = list(one, left, ranksOf(other), (hit) => app.open(hit, searchRequest(state.left)));
-  const to = list(other, moved, ranksOf(one), (hit) => app.open(hit, searchRequest(state.right)));
+function shownResults(one, other, selects, app, asked) {
+  const from = list(one, left, ranksOf(other), (hit) => app.open(hit, asked[0]));
+  const to = list(other, moved, ranksOf(one), (hit) => app.open(hit, asked[1]));
   const between = h("div", { class: "lines" });
   const none = (result) => !result.hits.length && h("p", { class: "muted" }, "No hits. Try other words, or another mode.");
   const columns = h(

@@ -2,7 +2,6 @@
 
 import { api } from "./api.js";
 import { announce, dialog, h, problem } from "./dom.js";
-import { state } from "./state.js";
 
 // What was just written, once: the old values are nowhere else.
 export function written(app) {
@@ -19,15 +18,15 @@ export const SETTINGS = {
 };
 
 // The change in numbers, before anything is written.
-export function confirmWrite(old, now, app) {
+export function confirmWrite(index, old, now, app) {
   const changes = Object.entries(SETTINGS).filter(([name]) => old[name] !== now[name]);
   const said = h("div", {});
   const send = async () => {
     const given = Object.fromEntries(Object.entries(SETTINGS).map(([name, { option }]) => [option, { old: old[name], new: now[name] }]));
     try {
-      await api.settings({ index: state.index, ...given });
+      await api.settings({ index, ...given });
       box.close();
-      app.wrote = `Written to ${state.index}: ${changes.map(([name, { label }]) => `${label} ${old[name]} → ${now[name]}`).join(", ")}.`;
+      app.wrote = `Written to ${index}: ${changes.map(([name, { label }]) => `${label} ${old[name]} → ${now[name]}`).join(", ")}.`;
       announce(app.wrote);
       app.rerun();
     } catch (error) {
@@ -35,7 +34,7 @@ export function confirmWrite(old, now, app) {
     }
   };
   const box = dialog(
-    `Write to ${state.index}?`, {},
+    `Write to ${index}?`, {},
     h("table", { class: "changes" }, h("thead", {}, h("tr", {}, ["setting", "now", "then"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, changes.map(([name, { label }]) => h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, String(old[name])), h("td", {}, String(now[name])))))),
     h("p", { class: "small muted" }, "Every search that names no values of its own will use these. Documents stay as they are."),

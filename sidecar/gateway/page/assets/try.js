@@ -18,6 +18,7 @@ export const tryPanel = {
     const found = h("div", {});
     const said = h("div", { class: "try-said" }, h("p", { class: "said" }, "Connect, then ask: the cluster's own BM25 hits beside the same hits reranked by MaxSim. It is only read, and nothing is kept."));
     const asked = new Map(); // query → what came back, for the means
+    let turns = 0;
     const url = h("input", { type: "text", inputmode: "url", id: "try-url", placeholder: "https://…:9200", autocomplete: "off", spellcheck: "false" });
     const user = h("input", { type: "text", id: "try-user", autocomplete: "off", spellcheck: "false" });
     const secret = h("input", { type: "password", id: "try-secret", autocomplete: "off" });
@@ -51,14 +52,18 @@ export const tryPanel = {
 
     async function compare() {
       if (!url.value.trim() || !index.value.trim() || !state.q.trim()) return;
+      const turn = (turns += 1);
+      const question = target();
       found.setAttribute("aria-busy", "true");
       if (!found.children.length) found.replaceChildren(h("p", { class: "said" }, "The best hits are encoded on the fly, which takes a moment…"));
       try {
-        const result = await api.try(target(), credentials(user, secret));
-        asked.set(state.q, result);
+        const result = await api.try(question, credentials(user, secret));
+        if (turn !== turns) return;
+        asked.set(question.text, result);
         found.replaceChildren(...beside(result, [...asked.values()], open));
         announce(`${result.overlap} of ${result.after.length} in both`);
       } catch (error) {
+        if (turn !== turns) return;
         found.replaceChildren(problem(error));
         app.failed(error);
       }

@@ -19,15 +19,21 @@ export const tunePanel = {
     const body = h("div", {});
     root.append(body);
     let queryMode = "full";
+    let turns = 0;
     this.run = async () => {
+      const turn = (turns += 1);
       if (!state.q.trim() || !state.index) return void body.replaceChildren(app.nothing() ?? intro());
+      const { index, q: text } = state; // what the address says when the answer comes may be another question
       try {
-        const { meta } = await api.index({ index: state.index });
-        if (!meta) return void body.replaceChildren(notice(`${state.index} is not set up: there is nothing to tune. Run: cherche setup ${state.index}`));
-        const question = { index: state.index, text: state.q, mode: "hybrid", rerank: true, size: DEPTH, rerank_window: DEPTH, query_mode: queryMode };
+        const { meta } = await api.index({ index });
+        if (turn !== turns) return;
+        if (!meta) return void body.replaceChildren(notice(`${index} is not set up: there is nothing to tune. Run: cherche setup ${index}`));
+        const question = { index, text, mode: "hybrid", rerank: true, size: DEPTH, rerank_window: DEPTH, query_mode: queryMode };
         const result = await api.search(question);
+        if (turn !== turns) return;
         body.replaceChildren(workbench(result, meta, question, { app, queryMode, again: (mode) => { queryMode = mode; this.run(); } }));
       } catch (error) {
+        if (turn !== turns) return;
         body.replaceChildren(problem(error));
         app.failed(error);
       }
@@ -56,7 +62,7 @@ function workbench(result, meta, question, { app, queryMode, again }) {
   const mode = h("select", { id: "tune-mode", on: { change: () => again(mode.value) } }, Object.entries(QUERY_MODES).map(([value, text]) => h("option", { value }, text)));
   mode.value = queryMode;
   const reset = h("button", { type: "button", class: "secondary", on: { click: () => { Object.assign(now, old); draw(); } } }, "As the index has it");
-  const write = h("button", { type: "button", class: "primary", on: { click: () => confirmWrite(old, now, app) } }, "Write to the index…");
+  const write = h("button", { type: "button", class: "primary", on: { click: () => confirmWrite(question.index, old, now, app) } }, "Write to the index…");
 
   function draw() {
     for (const row of rows) row.draw();
