@@ -6,6 +6,7 @@ A tokenizer lowers, strips accents and cuts; its token strings are found again i
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ _CONTINUES = "##"
 _BEGINS = ("▁", "Ġ")
 _FARTHEST = 200  # characters that unknown tokens may have covered
 _MOST_LOST = 1 << 16  # characters that a row of them may have covered: each is looked for in all of these
+_ASCII = frozenset(string.ascii_lowercase + string.digits)
 _BLOCK = 1 << 12  # characters that are folded at once
 _RUN = re.compile(r"\S+")
 
@@ -91,6 +93,10 @@ def _next(folded: _Folded, token: str, cursor: int, reach: int) -> tuple[int, in
     limit = (cursor if continues else max(cursor, reach)) + _FARTHEST + len(piece)
     within = folded.upto(limit)
     at = within.find(piece, cursor, limit)
+    if at > cursor and reach > cursor and piece[0] in _ASCII and not continues:
+        # Not in the midst of a word that is lost, of which a blob has many letters.
+        word = re.compile(rf"(?<![a-z0-9]){re.escape(piece)}").search(within, cursor, limit)
+        at = word.start() if word else -1
     is_near = at == cursor or (at > cursor and (reach > cursor or (not continues and within[cursor:at].isspace())))
     return (at, at + len(piece)) if is_near else (-1, -1)
 

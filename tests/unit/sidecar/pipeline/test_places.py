@@ -99,6 +99,11 @@ def test_what_follows_a_long_stretch_of_unknown_words_is_found() -> None:
     assert [text[slice(*place)] for place in found if place] == ["begin", "the", "cat"]
 
 
+def test_a_letter_of_a_lost_word_is_no_word() -> None:
+    text = f"begin {'deadbeef' * 20} a cat"
+    assert places(text, [("begin", "[UNK]", "a", "cat")], 0, 0, 0) == [(0, 5), None, (167, 168), (169, 172)]
+
+
 def test_a_continuation_is_not_looked_for_behind_lost_words() -> None:
     assert shown(f"begin {'deadbeef' * 40} cats", "begin", "[UNK]", "##s") == ["begin", None, None]
 
