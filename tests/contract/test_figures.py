@@ -90,6 +90,19 @@ def test_cards_have_the_figures_of_test_collections(model: str, results: str, co
             assert row[column] == share(figures[name]["modes"][modes[label]]["ndcg@10"]), (label, name)
 
 
+def test_the_rows_of_neural_cherche() -> None:
+    column = "here: cherche-small, zero-shot"
+    shown = {row[""].partition(":")[0]: row for row in rows("../../README.md", column)}
+    found = measured("rows")["rows"]
+    assert len(shown) == len(found) == 7
+    for name, row in found.items():
+        label = "all-mpnet-base-v2, cosines" if name == "dense" else name
+        assert shown[label][column] == " / ".join(share(value) for value in row["ours"])
+        assert shown[label]["neural-cherche: trained on MS MARCO"] == " / ".join(
+            f"{value:.2f}".lstrip("0") for value in row["neural-cherche"]
+        )
+
+
 def test_one_model_beside_the_pair_that_it_replaces() -> None:
     found = measured("pair")
     alone = found["sets"]["mean"]
