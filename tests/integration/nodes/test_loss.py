@@ -90,6 +90,9 @@ async def test_a_node_that_missed_writes_comes_back(nodes: Nodes, first: OpenSea
 
 
 async def test_a_moved_shard_of_an_index_without_replicas(nodes: Nodes, first: OpenSearchEngine) -> None:
+    # The balancer moves shards too: before the test does, or back.
+    await send(first, "PUT", "/_cluster/settings", {"persistent": {"cluster.routing.rebalance.enable": "none"}})
+    await green(first)
     await create(first, "alone-losing", lean=True, number_of_replicas=0)
     await send(
         first,
