@@ -58,6 +58,13 @@ def test_no_file_holds(what: str, texts: list[tuple[Path, str]]) -> None:
     assert not found, "\n".join(found)
 
 
+def test_no_test_is_bound_to_seconds(texts: list[tuple[Path, str]]) -> None:
+    """They differ between machines, and a process's CPU seconds hold those of its other threads too."""
+    bound = re.compile(r"process_time\(|assert [^\n]*time\.\w+\(\) - ")
+    tests = [(name, text) for name, text in texts if name.parts[0] == "tests" and name.parts[1] != "benchmarks"]
+    assert [str(name) for name, text in tests if bound.search(text)] == []
+
+
 def test_the_root_holds_what_it_should(texts: list[tuple[Path, str]]) -> None:
     names = {name.parts[0] for name, _ in texts if not name.parts[0].startswith(".")}
     folders = {"protos", "cherche_models", "sidecar", "opensearch", "tests"}

@@ -111,7 +111,7 @@ async def test_no_answer_waits_for_an_acknowledgement(http: Http) -> None:
 
 
 async def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None:
-    async with serve(fake_model(), drain=60) as http:
+    async with serve(fake_model(), drain=3600) as http:  # longer than a test may take
         connection = http.connect()
 
         def ask() -> int:
@@ -121,8 +121,6 @@ async def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None
             return answer.status
 
         assert await asyncio.to_thread(ask) == 200
-        ending = time.monotonic()
-    assert time.monotonic() - ending < 30
     connection.close()
 
 

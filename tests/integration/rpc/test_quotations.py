@@ -31,7 +31,7 @@ from tests.integration.rpc.conftest import stream
 LONG = 4 << 20
 """Characters: compared with known names, or looked through one by one, they took the event loop seconds."""
 PATIENCE = 1.0
-"""Seconds of a health probe at most; a comparison of `LONG` characters takes 1.3 on an idle core."""
+"""Seconds of the event loop's own thread between two probes at most; a comparison of `LONG` characters takes 1.3."""
 LONGEST_LINE = 12_000
 NOTES = {"warnings", "findings", "notes", "message", "reason"}
 Way = tuple[FieldDescriptor, ...]
@@ -131,15 +131,15 @@ async def test_a_long_text_is_quoted_by_its_ends(
             name = ".".join(field.name for field in way)
             call = asyncio.ensure_future(said(channel, method, request(method, way)))
             while not call.done():
-                started = time.monotonic()
+                started = time.thread_time()  # what a busy machine does meanwhile is no fault of the loop
                 await quoting.client.is_serving()
-                slowest = max(slowest, time.monotonic() - started)
                 await asyncio.wait([call], timeout=0.02)
+                slowest = max(slowest, time.thread_time() - started)
             told = await call
             assert not {"INTERNAL", "UNKNOWN"} & set(told), name
             # Trailing metadata holds the reason twice, and the next step.
             assert max(map(len, told), default=0) < 8 * MOST_SAID, name
-            assert slowest < PATIENCE, f"{name}: health waited {slowest:.1f} s"
+            assert slowest < PATIENCE, f"{name}: the loop was busy for {slowest:.1f} s"
     assert max(map(len, lines.getvalue().splitlines()), default=0) < LONGEST_LINE
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from cherche_models import naming
@@ -25,12 +23,10 @@ def test_an_empty_token_is_refused():
         naming.feature_names(["a", ""])
 
 
-def test_a_large_vocabulary_that_repeats_is_refused_fast():
+def test_a_large_vocabulary_that_repeats_is_refused():
     tokens = [f"token {i}" for i in range(250_000)] * 2
-    start = time.perf_counter()
     with pytest.raises(ValueError, match="repeats"):
         naming.feature_names(tokens)
-    assert time.perf_counter() - start < 20
 
 
 def test_a_name_that_escape_never_writes():

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -80,11 +79,9 @@ def test_control_characters_and_unknown_scripts_are_tokens_too(words: Tokenizer)
 
 
 def test_ten_megabytes(words: Tokenizer) -> None:
-    started = time.process_time()
     (tokens,) = words.tokenize(["brain cell. " * (10_000_000 // 12)], STYLE)
     assert len(tokens) == 64
     assert tokens.total == 2 + 3 * (10_000_000 // 12)
-    assert time.process_time() - started < 60
 
 
 def test_pieces_of_a_long_text_give_the_same_tokens(words: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
