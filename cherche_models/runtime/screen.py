@@ -180,7 +180,9 @@ def kept_gain(weight: Tensor) -> float:
     last bits of a weight differently.
     """
     key = (tuple(weight.shape), weight.dtype)
-    return _KEPT.get(key) or _KEPT.setdefault(key, gain(weight))
+    if key not in _KEPT:
+        _KEPT.setdefault(key, gain(weight))  # the first one stays where two threads measure
+    return _KEPT[key]
 
 
 def gain(weight: Tensor, clock: Callable[[], float] = time.thread_time) -> float:
