@@ -168,10 +168,10 @@ async def running(
         if settings.otel:
             # In a thread: what is left is sent, and the collector may be slow.
             stack.push_async_callback(asyncio.to_thread, telemetry.start(os.environ, __version__))
-        if engine is None:
-            engine = open_engine(settings)
-            stack.push_async_callback(engine.aclose)
         metrics = Metrics()
+        if engine is None:
+            engine = open_engine(settings, metrics)
+            stack.push_async_callback(engine.aclose)
         registry = _registry(settings, metrics, loader or _loader(settings))
         stack.push_async_callback(registry.aclose, settings.drain)
         services = _services(settings, engine, registry, metrics)
@@ -209,9 +209,9 @@ async def pipeline(settings: Settings) -> AsyncIterator[Context]:
     if not structlog.is_configured():
         logs.configure("error")
     async with AsyncExitStack() as stack:
-        engine = open_engine(settings)
-        stack.push_async_callback(engine.aclose)
         metrics = Metrics()
+        engine = open_engine(settings, metrics)
+        stack.push_async_callback(engine.aclose)
         registry = _registry(settings, metrics, _loader(settings))
         stack.push_async_callback(registry.aclose, settings.drain)
         for name, source in settings.served_models.items():
@@ -242,8 +242,14 @@ async def _stop(server: Server, gateway: HttpPort | None, grace: float) -> None:
     await asyncio.gather(server.stop(grace), *([gateway.stop()] if gateway else []))
 
 
-def open_engine(settings: Settings) -> Engine:
+def open_engine(settings: Settings, metrics: Metrics | None = None) -> Engine:
     """The engine that the settings name; its module is imported only then.
+
+    Parameters
+    ----------
+    settings : Settings
+    metrics : Metrics or None
+        Of a process that searches: it keeps the codes of hits, and counts them there.
 
     Raises
     ------
@@ -256,16 +262,17 @@ def open_engine(settings: Settings) -> Engine:
         return EmbeddedEngine(settings.embedded.path, max_document_bytes=settings.limits.document_bytes)
     if not settings.url:
         raise invalid(f"the {settings.engine} engine needs the address of a cluster", "give --url, or set CHERCHE_URL")
-    return _cluster(settings, settings.url, settings.secret("service_account"))
+    return _cluster(settings, settings.url, settings.secret("service_account"), metrics)
 
 
-def _cluster(settings: Settings, url: str, account: str = "") -> Engine:
-    from sidecar.engines.opensearch import OpenSearchEngine
+def _cluster(settings: Settings, url: str, account: str = "", metrics: Metrics | None = None) -> Engine:
+    from sidecar.engines.opensearch import KeptCodes, OpenSearchEngine
 
     return OpenSearchEngine.connect(
         url,
         service_identity=Identity(account) if account else None,
         ca_certs=str(settings.cluster_ca) if settings.cluster_ca else None,
+        codes=KeptCodes(settings.limits.codes_cache_bytes, observe=metrics.codes_found) if metrics else None,
     )
 
 

@@ -55,6 +55,11 @@ PANELS = (
         (("{{status}}", _rate("cherche_reranks_total", "status")),),
     ),
     Panel(
+        "Hits to rerank by where their codes came from, per second",
+        "ops",
+        (("{{outcome}}", _rate("cherche_hit_codes_total", "outcome")),),
+    ),
+    Panel(
         "Age of the oldest waiting text",
         "s",
         (("{{instance}} {{model}}", f"max by (instance, model) (cherche_queue_oldest_seconds{{{_CHOSEN}}})"),),

@@ -36,6 +36,7 @@ class Metrics:
         self.items = self._counter("items", "Documents and texts by method and outcome.", "method", "outcome")
         self.truncated = self._counter("truncated_texts", "Texts cut to the maximum length.", "method")
         self.reranks = self._counter("reranks", "Searches by rerank status.", "status")
+        self.codes = self._counter("hit_codes", "Hits to rerank, by whether their codes were kept.", "outcome")
         self.queue_texts = self._gauge("queue_texts", "Texts waiting for a model.", "model", "lane")
         self.queue_seconds = self._gauge(
             "queue_oldest_seconds", "Age of the oldest waiting text when the queue last changed.", "model"
@@ -83,6 +84,11 @@ class Metrics:
     def reranked(self, outcome: RerankOutcome) -> None:
         """Count a rerank by its status."""
         self.reranks.labels(outcome.status).inc()
+
+    def codes_found(self, known: int, unknown: int) -> None:
+        """Count hits of a search whose codes were kept, and others."""
+        self.codes.labels("kept").inc(known)
+        self.codes.labels("asked").inc(unknown)
 
     def app(self) -> Any:  # noqa: ANN401  # an ASGI application
         """ASGI application that answers with all metrics."""

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Sequence
 
 from sidecar.pipeline.fingerprint import sha256_of
+from sidecar.values.bounded import ByBytes
 from sidecar.values.model import Encoded, ModelDescription
 
 CACHE_BYTES = 64 << 20
 _A_QUERY = 500  # bytes of a query beside its arrays: objects, and the texts of its tokens
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
 
-
-class _ByBytes(Generic[Key, Value]):
-    """Values with a size; of more than `limit` bytes those not asked for longest go first."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._values: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Key) -> Value | None:
-        """The value, None where it is not kept."""
-        if key not in self._values:
-            return None
-        self._values.move_to_end(key)
-        return self._values[key][0]
-
-    def _keep(self, key: Key, value: Value, size: int) -> None:
-        _, before = self._values.pop(key, (None, 0))
-        self._values[key] = value, size
-        self._bytes += size - before
-        while self._bytes > self._limit:
-            _, (_, gone) = self._values.popitem(last=False)
-            self._bytes -= gone
-
-
-class CodesCache(_ByBytes[str, bytes]):
+class CodesCache(ByBytes[str, bytes]):
     """Codes by what they were made of.
 
     Not keyed by identity: a caller gets codes only of a text that it brought itself.
@@ -67,13 +39,13 @@ class CodesCache(_ByBytes[str, bytes]):
 
     def put(self, key: str, codes: bytes) -> None:
         """Keep codes, and let others go for them."""
-        self._keep(key, codes, len(codes))
+        self.keep(key, codes, len(codes))
 
 
 QueryKey = tuple[str, str, str]
 
 
-class QueryCache(_ByBytes[QueryKey, Encoded]):
+class QueryCache(ByBytes[QueryKey, Encoded]):
     """Encoded queries by model and text.
 
     Not keyed by identity: a caller gets the encoding of a text that it brought itself. What it may learn is that
@@ -98,4 +70,4 @@ class QueryCache(_ByBytes[QueryKey, Encoded]):
         weights, embeddings = encoded.encoding.weights, encoded.encoding.embeddings
         arrays = () if weights is None else (weights.ids, weights.weights)
         arrays = arrays if embeddings is None else (*arrays, embeddings.vectors)
-        self._keep(key, encoded, sum(array.nbytes for array in arrays) + 2 * len(key[-1]) + _A_QUERY)
+        self.keep(key, encoded, sum(array.nbytes for array in arrays) + 2 * len(key[-1]) + _A_QUERY)

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from cherche_models import grid, hub, naming
+from cherche_models import codec, grid, hub, naming
 from cherche_models.evaluate import read
 from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
@@ -63,15 +63,17 @@ class Mixed:
 
 
 class Corpus:
-    """Texts and term weights of SciFact, and queries with their clauses."""
+    """Texts, term weights and token codes of the first of SciFact, and queries with their clauses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sources: int = _SOURCES) -> None:
         model = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu")
         self._names = naming.feature_names(model.vocabulary)
         test, train = read(folder), read(folder, "train")
-        self.texts = list(test.texts().values())[:_SOURCES]
+        self.texts = list(test.texts().values())[:sources]
         self._words = [text.split() for text in self.texts]
-        self._weights = _encoded(model, self.texts, "document")
+        encoded = _encoded(model, self.texts, "document")
+        self._weights = [one.weights for one in encoded]
+        self.codes = [one.codes for one in encoded]
         queries = list({**test.queries, **train.queries}.values())[:COMPARED]
         self.queries = self._asked(model, queries)
         long = [[word for word in text.split() if len(word) >= _LONG] for text in queries[:QUERIES]]
@@ -79,7 +81,8 @@ class Corpus:
         self.groups = {"queries": self.queries[:QUERIES], "of one to three words": self._asked(model, short)}
 
     def _asked(self, model: Any, texts: Sequence[str]) -> list[Asked]:
-        return [(text, self._clauses(one)) for text, one in zip(texts, _encoded(model, texts, "query"), strict=True)]
+        encoded = _encoded(model, texts, "query")
+        return [(text, self._clauses(one.weights)) for text, one in zip(texts, encoded, strict=True)]
 
     def _clauses(self, weights: TermWeights) -> tuple[SparseClause, ...]:
         heaviest = sorted(weights.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -102,15 +105,24 @@ class Corpus:
         return {self._names[token]: weight for token, weight in weights.items()}
 
 
-def _encoded(model: Any, texts: Sequence[str], kind: Any) -> list[TermWeights]:
-    """Term weights on the grid, in the order of the texts."""
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """What an index would store of a text; no codes of a query."""
+
+    weights: TermWeights
+    codes: bytes
+
+
+def _encoded(model: Any, texts: Sequence[str], kind: Any) -> list[_Encoded]:
+    """Term weights on the grid and codes, in the order of the texts."""
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    found: dict[int, TermWeights] = {}
+    found: dict[int, _Encoded] = {}
     for start in range(0, len(order), _BATCH):
         places = order[start : start + _BATCH]
         for place, one in zip(places, model.encode([texts[place] for place in places], kind), strict=True):
             kept = grid.storable(one.weights.weights)
-            found[place] = TermWeights(one.weights.ids[kept], grid.round_to_grid(one.weights.weights[kept]))
+            weights = TermWeights(one.weights.ids[kept], grid.round_to_grid(one.weights.weights[kept]))
+            found[place] = _Encoded(weights, codec.pack_codes(one.embeddings) if kind == "document" else b"")
     return [found[place] for place in range(len(texts))]
 
 

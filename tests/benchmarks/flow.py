@@ -1,14 +1,16 @@
 """The whole flow through a sidecar beside BM25 asked directly: ``make prove SECTION=flow``.
 
-One node with the mixed documents of `first_stage`, each with token codes of the first of its two, and one sidecar
-with the shipped model, in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
+One node with the mixed documents of `first_stage`, each with token codes of the first of its two, and two sidecars with
+the shipped model, each in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
 
 - ``bm25``: the user's own match, ten hits, sent to the node
-- ``bm25 by sidecar``: the same through the sidecar
+- ``bm25 by sidecar``: the same through a sidecar
 - ``hybrid``: BM25 and all term weights, ten hits
 - ``hybrid, 12 first terms``: the same in two phases
 - ``hybrid + rerank``: and MaxSim over the best 100 hits
 - ``hybrid, 12 first terms + rerank``
+- ``hybrid + rerank, new queries``: to each text a number is added, so that no query was encoded before
+- ``hybrid + rerank, no codes kept``: by a sidecar that fetches the codes of all hits each time
 
 The CPU is that of the node's process and that of the sidecar's, divided by the searches. The clients run on the same
 cores. ``FLOW_DOCUMENTS`` is another size; ``python -m tests.benchmarks.flow --documents N`` prints the same.
@@ -22,13 +24,15 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cherche_models import codec, hub
+from cherche_models import codec
 from cherche_models.types import TermWeights
 from sidecar.client.client import Client
 from sidecar.engines.opensearch import OpenSearchEngine
@@ -56,27 +60,14 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "hybrid + rerank": {"mode": "hybrid", "rerank": True},
     "hybrid, 12 first terms + rerank": {"mode": "hybrid", "first_terms": 12, "rerank": True},
 }
-_WRITE, _BATCH = 500, 32
+NEW, FORGETFUL = "hybrid + rerank, new queries", "hybrid + rerank, no codes kept"
+_WRITE = 500
 _POLL = 0.2  # seconds
 Search = Callable[[str], Awaitable[None]]
 
 
-def codes(texts: Sequence[str]) -> list[bytes]:
-    """Token codes of each text, as the index stores them."""
-    model = hub.load(hub.PRETRAINED / "cherche-tiny", device="cpu")
-    found: dict[int, bytes] = {}
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    for start in range(0, len(order), _BATCH):
-        places = order[start : start + _BATCH]
-        for place, one in zip(places, model.encode([texts[place] for place in places], "document"), strict=True):
-            assert one.embeddings is not None
-            found[place] = codec.pack_codes(one.embeddings)
-    return [found[place] for place in range(len(texts))]
-
-
 def documents(corpus: Corpus, meta: IndexMeta, count: int) -> Iterator[StoredDocument]:
     """Mixed documents with what an encoder would have stored beside them."""
-    stored = codes(corpus.texts)
     for number, mixed in enumerate(corpus.mixed(count)):
         weights = TermWeights.from_pairs(sorted(mixed.weights.items()))
         yield StoredDocument(
@@ -86,7 +77,7 @@ def documents(corpus: Corpus, meta: IndexMeta, count: int) -> Iterator[StoredDoc
             "ok",
             features=corpus.features(mixed.weights),
             terms=codec.pack_terms(weights),
-            codes=stored[mixed.first],
+            codes=corpus.codes[mixed.first],
         )
 
 
@@ -135,21 +126,28 @@ async def _send(engine: OpenSearchEngine, method: str, path: str, body: Any = No
     return await engine._http.send(Request(method, path, body, params), what="benchmark")
 
 
-def searches(engine: OpenSearchEngine, client: Client) -> dict[str, Search]:
-    """Each way, as a call that searches for a text."""
+def searches(engine: OpenSearchEngine, clients: Sequence[Client]) -> dict[str, Search]:
+    """Each way, as a call that searches for a text; the second client's sidecar keeps no codes."""
+    numbers = count()
 
     async def direct(text: str) -> None:
         body = search_body(Query(text, "bm25", FIELDS), ())
         reply = await _send(engine, "POST", f"/{INDEX}/_search", body)
         assert reply["hits"]["hits"]
 
-    async def through(given: Mapping[str, Any], text: str) -> None:
+    async def through(client: Client, given: Mapping[str, Any], text: str) -> None:
         result = await client.search(SearchRequest(INDEX, text, **given))
         assert result.hits
-        assert result.rerank.status == ("APPLIED" if given.get("rerank") else "NOT_REQUESTED")
-        assert not given.get("first_terms") or result.sparse.first_terms or result.sparse.terms <= given["first_terms"]
+        expected = "APPLIED" if given.get("rerank") else "NOT_REQUESTED"
+        assert result.rerank.status == expected, result.rerank
+        assert not given.get("first_terms") or result.sparse.first_terms or result.query_terms <= given["first_terms"]
 
-    return {DIRECT: direct, **{way: partial(through, given) for way, given in WAYS.items()}}
+    async def new(text: str) -> None:
+        await through(clients[0], WAYS["hybrid + rerank"], f"{text} {next(numbers)}")
+
+    ways = {way: partial(through, clients[0], given) for way, given in WAYS.items()}
+    forgetful = partial(through, clients[1], WAYS["hybrid + rerank"])
+    return {DIRECT: direct, **ways, NEW: new, FORGETFUL: forgetful}
 
 
 async def together(search: Search, texts: Sequence[str], clients: int, seconds: float) -> list[float]:
@@ -186,62 +184,68 @@ class Measured:
 
 
 async def race(
-    engine: OpenSearchEngine, client: Client, pid: int, texts: Sequence[str], seconds: float
+    engine: OpenSearchEngine, clients: Sequence[Client], pids: Sequence[int], texts: Sequence[str], seconds: float
 ) -> dict[str, Any]:
     """Every number of clients, the ways in turn."""
-    ways, send = searches(engine, client), partial(_send, engine)
+    ways, send = searches(engine, clients), partial(_send, engine)
     for search in ways.values():
         await together(search, texts, 1, seconds)
     figures: dict[str, Any] = {}
-    for clients in CLIENTS:
+    for callers in CLIENTS:
         found = {way: Measured() for way in ways}
         before = await cpu(send)
         for _ in range(ROUNDS):
             for way, search in ways.items():
-                one, own, began = found[way], cpu_of(pid), time.perf_counter()
-                one.taken += await together(search, texts, clients, seconds)
+                one, own, began = found[way], sum(map(cpu_of, pids)), time.perf_counter()
+                one.taken += await together(search, texts, callers, seconds)
                 one.seconds += time.perf_counter() - began
-                one.sidecar += cpu_of(pid) - own
+                one.sidecar += sum(map(cpu_of, pids)) - own
                 after = await cpu(send)
                 one.cluster += after - before
                 before = after
         rows = {way: one.row() for way, one in found.items()}
         for row in rows.values():
             row["share_of_bm25"] = round(row["searches_per_second"] / rows[DIRECT]["searches_per_second"], 3)
-        figures[str(clients)] = rows
+            row["p50_over_bm25"] = round(row["p50_ms"] / rows[DIRECT]["p50_ms"], 2)
+        figures[str(callers)] = rows
     return figures
 
 
-async def _measured(url: str, address: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
+async def _measured(
+    url: str, addresses: Sequence[str], pids: Sequence[int], documents: int, seconds: float
+) -> dict[str, Any]:
     folder = os.environ.get("CHERCHE_TEST_DATA")
     if not folder:
         raise SystemExit("CHERCHE_TEST_DATA is not set: it names the folder of collections in BEIR layout")
     corpus = Corpus(Path(folder) / "scifact")
     engine = OpenSearchEngine.connect(url, timeout=600.0)
     try:
-        async with Client(address) as client:
-            await ready(client)
-            index = await fill(engine, client, corpus, count)
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(Client(address)) for address in addresses]
+            for client in clients:
+                await ready(client)
+            index = await fill(engine, clients[0], corpus, documents)
             texts = [text for text, _ in corpus.queries]
-            return {"index": index, "clients": await race(engine, client, pid, texts, seconds)}
+            return {"index": index, "clients": await race(engine, clients, pids, texts, seconds)}
     finally:
         await engine.aclose()
 
 
-def measure(count: int = DOCUMENTS, seconds: float = SECONDS) -> dict[str, Any]:
+def measure(documents: int = DOCUMENTS, seconds: float = SECONDS) -> dict[str, Any]:
     """Fill a node's index, and search it in each way.
 
     Parameters
     ----------
-    count : int
-        Documents.
+    documents : int
+        How many.
     seconds : float
         Of each round of a way.
     """
     from tests.benchmarks.prove import cluster_url
 
-    with cluster_url() as url, served(url) as (address, pid):
-        return asyncio.run(_measured(url, address, pid, count, seconds))
+    with cluster_url() as url, served(url) as keeps, served(url, CHERCHE_LIMITS__CODES_CACHE_BYTES="0") as forgets:
+        addresses, pids = zip(keeps, forgets, strict=True)
+        return asyncio.run(_measured(url, addresses, pids, documents, seconds))
 
 
 if __name__ == "__main__":

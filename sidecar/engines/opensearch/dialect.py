@@ -14,6 +14,8 @@ from sidecar.values.documents import Json
 
 # Each use extends it. Not longer, as an abandoned one counts against OpenSearch's 300 open contexts per node.
 KEEP_ALIVE = "5m"
+# Lucene's; Elasticsearch 8 and later allow at least as many on any node.
+DEFAULT_MAX_CLAUSES = 1024
 TITLES = {"opensearch": "OpenSearch", "elasticsearch": "Elasticsearch"}
 # OpenSearch: points in time. Elasticsearch: `linear` of rank_feature and _shard_doc (PR 67670, PR 66093).
 _OLDEST = {"opensearch": (2, 4), "elasticsearch": (7, 12)}
@@ -105,6 +107,15 @@ class Dialect:
     def in_pit(self, pit: str) -> dict[str, object]:
         """Part of a search body that searches in a point in time and keeps it alive."""
         return {"pit": {"id": pit, "keep_alive": KEEP_ALIVE}}
+
+    def cut_warnings(self, cut: int, kept: int) -> tuple[str, ...]:
+        """What to say of a query that lost its lightest `cut` terms, if any, and keeps so many."""
+        if not cut:
+            return ()
+        reason = "the cluster's indices.query.bool.max_clause_count allows no more"
+        if not self.states_max_clauses:
+            reason = f"{self.title} {self.version} takes {DEFAULT_MAX_CLAUSES} clauses and does not say how many more"
+        return (f"{cut} of {cut + kept} query terms left out, the lightest: {reason}",)
 
 
 def choose(root: JsonValue) -> Dialect:

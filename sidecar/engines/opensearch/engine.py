@@ -10,11 +10,12 @@ from typing import Self
 
 from sidecar.engines.opensearch import answers, lifecycle, load, mapping, multi_index, ranks, reading, removal, writes
 from sidecar.engines.opensearch.bulk import Sleep
-from sidecar.engines.opensearch.dialect import Dialect, choose
+from sidecar.engines.opensearch.dialect import DEFAULT_MAX_CLAUSES, Dialect, choose
 from sidecar.engines.opensearch.errors import TooManyClauses
 from sidecar.engines.opensearch.hits import page
 from sidecar.engines.opensearch.http import Http, Request, connect, index_path
 from sidecar.engines.opensearch.incomplete import selection
+from sidecar.engines.opensearch.kept_codes import KeptCodes
 from sidecar.engines.opensearch.known import Known, key_of
 from sidecar.engines.opensearch.query import first_terms, lexical_reserve, search_body, sparse_parts_body
 from sidecar.engines.opensearch.successors import OpenSearchSuccessors
@@ -26,8 +27,6 @@ from sidecar.values.first_stage import EnginePage, Query, SparseClause
 from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
 from sidecar.values.maintenance import Load, Room, ShardRange
 
-# Lucene's default; Elasticsearch 8 and later allow at least as many on any node.
-DEFAULT_MAX_CLAUSES = 1024
 _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
 
 
@@ -47,11 +46,13 @@ which would end up in logs — send them as an identity, or configure a service 
         service_identity: Identity | None = None,
         sleep: Sleep = asyncio.sleep,
         known: Known | None = None,
+        codes: KeptCodes | None = None,
     ) -> None:
         self._http = http
         self._service_identity = service_identity
         self._sleep = sleep
         self._known = known or Known()
+        self._codes = codes or KeptCodes()
 
     @classmethod
     def connect(
@@ -62,6 +63,7 @@ which would end up in logs — send them as an identity, or configure a service 
         ca_certs: str | None = None,
         verify: bool = True,
         timeout: float = 30.0,
+        codes: KeptCodes | None = None,
     ) -> OpenSearchEngine:
         """Connect to a cluster; nothing is sent before the first call.
 
@@ -75,6 +77,8 @@ which would end up in logs — send them as an identity, or configure a service 
             File or folder of CA certificates.
         timeout : float
             Seconds, where a call states none.
+        codes : KeptCodes or None
+            Keeps the codes of hits; None keeps none.
 
         Raises
         ------
@@ -83,7 +87,7 @@ which would end up in logs — send them as an identity, or configure a service 
         """
         identity = service_identity or Identity()
         http = connect(url, identity=identity, ca_certs=ca_certs, verify=verify, timeout=timeout)
-        return cls(http, service_identity=service_identity)
+        return cls(http, service_identity=service_identity, codes=codes)
 
     def as_caller(self, identity: Identity) -> Self:
         """Return the same pool, acting with a caller's credentials."""
@@ -93,6 +97,7 @@ which would end up in logs — send them as an identity, or configure a service 
             service_identity=self._service_identity,
             sleep=self._sleep,
             known=self._known,
+            codes=self._codes,
         )
 
     async def info(self) -> EngineInfo:
@@ -333,14 +338,16 @@ which would end up in logs — send them as an identity, or configure a service 
         params = {"include_named_queries_score": "true"} if named else {}
         body = {**search_body(query, clauses, kind), **pit}
         request = Request("POST", path, body, params) if pit else dialect.search(index, body, params)
-        reply, what = await self._send(index, request, query.timeout), f'index "{index}"'
+        what = f'index "{index}"'
+        send = self._codes.answer if query.with_codes else Http.send
+        reply = await send(self._http, request, what=what, timeout=query.timeout)
         parts = None
         if two_parts and not named:
             ids = [raw["_id"] for raw in answers.sound_hits(reply, what)[0]]
             body = {**sparse_parts_body(query, clauses, ids), **pit}
             request_parts = Request("POST", path, body) if pit else dialect.search(index, body)
             parts = _scores(await self._send(index, request_parts, query.timeout), index) if ids else {}
-        warnings = _cut_warnings(cut, len(clauses), dialect)
+        warnings = dialect.cut_warnings(cut, len(clauses))
         found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts, what=what)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
 
@@ -388,12 +395,3 @@ which would end up in logs — send them as an identity, or configure a service 
 
 def _scores(reply: JsonValue, index: str) -> dict[str, float]:
     return {raw["_id"]: float(raw.get("_score") or 0.0) for raw in answers.sound_hits(reply, f'index "{index}"')[0]}
-
-
-def _cut_warnings(cut: int, kept: int, dialect: Dialect) -> tuple[str, ...]:
-    if not cut:
-        return ()
-    reason = "the cluster's indices.query.bool.max_clause_count allows no more"
-    if not dialect.states_max_clauses:
-        reason = f"{dialect.title} {dialect.version} takes {DEFAULT_MAX_CLAUSES} clauses and does not say how many more"
-    return (f"{cut} of {cut + kept} query terms left out, the lightest: {reason}",)

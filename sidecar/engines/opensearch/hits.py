@@ -97,12 +97,16 @@ def without_own(source: Json) -> dict[str, Any]:
 def blob(fields: Json, name: str) -> bytes | None:
     """Bytes of a binary doc value, None where there is none that can be read; the server leaves base64 unpadded.
 
+    Bytes in place of base64 were read before.
+
     >>> blob({"cherche_codes": ["Y29kZXM"]}, "cherche_codes")
     b'codes'
     """
     values = fields.get(name)
     if not values:
         return None
+    if isinstance(values[0], bytes):
+        return values[0]
     text = str(values[0])
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -44,6 +44,14 @@ def test_stages_and_reranks_are_counted() -> None:
     assert sample(metrics, "cherche_reranks_total", status="APPLIED") == 1
 
 
+def test_hits_are_counted_by_where_their_codes_came_from() -> None:
+    metrics = Metrics()
+    metrics.codes_found(90, 10)
+    metrics.codes_found(100, 0)
+    found = [sample(metrics, "cherche_hit_codes_total", outcome=outcome) for outcome in ("kept", "asked")]
+    assert found == [190, 10]
+
+
 def test_batches_are_measured() -> None:
     metrics = Metrics()
     observer = BatchMetrics(metrics, "m")

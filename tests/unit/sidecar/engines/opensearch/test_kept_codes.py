@@ -1,0 +1,321 @@
+"""Codes that are kept: what a search returns is what it would return without, whoever asks and whatever happened."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.engines.opensearch import KeptCodes, OpenSearchEngine
+from sidecar.engines.opensearch.kept_codes import TRUST
+from sidecar.errors import ChercheError
+from sidecar.values.documents import CODES
+from sidecar.values.first_stage import EnginePage, Query
+from sidecar.values.index import Identity
+from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine, refusal
+
+LIMIT = 1 << 20
+INDICES = ("books", "films")
+
+
+@dataclass
+class Document:
+    """As its last write left it; `masked` callers see other bytes in place of its codes."""
+
+    index: str
+    id: str
+    routing: str
+    seq_no: int
+    codes: bytes | None
+    hash: str
+
+    def raw(self, request: Sent, hidden: bool, masked: bool) -> dict[str, Any]:
+        body = request.body
+        raw = {"_index": self.index, "_id": self.id, "_score": 1.0}
+        if self.routing:
+            raw["_routing"] = self.routing
+        if body.get("seq_no_primary_term"):
+            raw |= {"_seq_no": self.seq_no, "_primary_term": 1}
+        if body.get("_source") is not False:
+            raw["_source"] = {"cherche_digest": self.hash, "cherche_status": [{"ok": 1}]}
+        if self.codes is not None and CODES in body.get("docvalue_fields", ()) and not hidden:
+            codes = b"masked" if masked else self.codes
+            raw["fields"] = {CODES: [base64.b64encode(codes).decode().rstrip("=")]}
+        return raw
+
+
+@dataclass
+class Cluster:
+    """Two indices that everybody finds all documents of, and that hide the codes from some."""
+
+    kept: KeptCodes | None = None
+    documents: dict[tuple[str, str, str], Document] = field(default_factory=dict)
+    hidden: set[tuple[str | None, str]] = field(default_factory=set)
+    masked: set[tuple[str | None, str]] = field(default_factory=set)
+    now: float = 1000.0
+    given: int = 0
+    writes: int = 0
+
+    def __post_init__(self) -> None:
+        self.transport = FakeTransport(self.answer)
+        self.plain = engine(self.transport)
+        self.engine = engine(self.transport, codes=self.kept or KeptCodes(LIMIT, clock=lambda: self.now))
+
+    def write(self, id: str, index: str = "books", routing: str = "", *, bare: bool = False, hash: str = "h") -> None:
+        self.writes += 1
+        codes = None if bare else f"codes {self.writes}".encode()
+        document = Document(index, id, routing, self.writes, codes, f"{hash}{self.writes}" if hash else "")
+        self.documents[index, id, routing] = document
+
+    def answer(self, request: Sent) -> Any:
+        assert request.path.endswith("_search")
+        found = list(self.documents.values())
+        filters = request.body["query"]["bool"].get("filter", ())
+        for one in filters:
+            ids, names = one.get("ids", {}).get("values"), one.get("terms", {}).get("_index")
+            found = [each for each in found if (not ids or each.id in ids) and (not names or each.index in names)]
+        who = request.headers.get("authorization")
+        shown = found[: request.body["size"]]
+        raw = [each.raw(request, (who, each.index) in self.hidden, (who, each.index) in self.masked) for each in shown]
+        self.given += sum(CODES in each.get("fields", {}) for each in raw)
+        return {"hits": {"hits": raw, "total": {"value": len(found), "relation": "eq"}}}
+
+    async def search(self, who: str | None = None, size: int = 10, **options: Any) -> EnginePage:
+        return await self._by(self.engine, who, size, **options)
+
+    async def uncached(self, who: str | None = None, size: int = 10, **options: Any) -> EnginePage:
+        before = self.given
+        page = await self._by(self.plain, who, size, **options)
+        self.given = before
+        return page
+
+    async def _by(self, asked: OpenSearchEngine, who: str | None, size: int, **options: Any) -> EnginePage:
+        query = Query("x", "bm25", (), size=size, **{"with_codes": True, "with_state": True, **options})
+        return await asked.as_caller(Identity(who)).search("shelf", query)
+
+    async def warm(self, who: str | None = None) -> None:
+        """Search until what is found is mostly known."""
+        for _ in range(3):
+            await self.search(who)
+        self.given = 0
+
+
+def shelf(count: int = 5, **options: Any) -> Cluster:
+    cluster = Cluster(**options)
+    for number in range(count):
+        cluster.write(f"d{number}")
+    return cluster
+
+
+def codes(page: EnginePage) -> list[bytes | None]:
+    return [hit.codes for hit in page.hits]
+
+
+async def test_what_is_known_is_not_asked_for_again() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    assert await cluster.search() == await cluster.uncached()
+    assert cluster.given == 0
+    cluster.write("new")
+    assert codes(await cluster.search())[-1] == b"codes 6"
+    assert cluster.given == 1
+
+
+async def test_another_version_of_a_document_is_another() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("d2")
+    assert codes(await cluster.search())[2] == b"codes 6"
+    assert cluster.given == 1
+    cluster.write("d2", bare=True)
+    assert codes(await cluster.search())[2] is None
+
+
+async def test_an_index_that_was_made_again_holds_other_documents_of_the_same_versions() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    for document in cluster.documents.values():
+        document.codes, document.hash = b"of another model", "another"
+    assert codes(await cluster.search()) == [b"of another model"] * 5
+
+
+async def test_one_id_under_two_routings_is_two_documents() -> None:
+    cluster = Cluster()
+    for routing in "ab":
+        cluster.write("d", routing=routing, hash="")
+    for document in cluster.documents.values():
+        document.seq_no, document.hash = 1, "same"
+    await cluster.warm()
+    assert codes(await cluster.search()) == [b"codes 1", b"codes 2"]
+
+
+async def test_a_caller_gets_nothing_that_another_was_given() -> None:
+    cluster = shelf()
+    cluster.hidden.add(("Basic two", "books"))
+    await cluster.warm("Basic one")
+    for _ in range(4):
+        assert codes(await cluster.search("Basic two")) == [None] * 5
+    assert None not in codes(await cluster.search("Basic one"))
+
+
+@pytest.mark.parametrize("how", ["hidden", "masked"])
+async def test_who_may_no_longer_read_codes_gets_none_after_a_moment(how: str) -> None:
+    cluster = shelf()
+    await cluster.warm("Basic one")
+    getattr(cluster, how).add(("Basic one", "books"))
+    cluster.now += TRUST
+    expected = await cluster.uncached("Basic one")
+    assert expected.hits[0].codes != b"codes 1"
+    for _ in range(3):
+        assert await cluster.search("Basic one") == expected
+        cluster.now += TRUST / 2
+    getattr(cluster, how).clear()
+    for _ in range(4):
+        cluster.now += TRUST
+        page = await cluster.search("Basic one")
+    assert page == await cluster.uncached("Basic one")
+
+
+async def test_that_a_caller_may_read_codes_is_asked_by_one_document() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.now += TRUST
+    assert await cluster.search() == await cluster.uncached()
+    assert cluster.given == 1
+    cluster.now += TRUST / 2
+    await cluster.search()
+    assert cluster.given == 1
+
+
+async def test_hits_that_say_no_version_are_asked_for_whole() -> None:
+    cluster = Cluster()
+    for number in range(3):
+        cluster.write(f"d{number}", hash="")
+    for _ in range(4):
+        assert None not in codes(await cluster.search())
+    assert cluster.given == 12
+
+
+async def test_what_was_replaced_between_two_requests_is_of_one_moment() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("d0")
+    answer, asked = cluster.answer, list[str]()
+
+    def meanwhile(request: Sent) -> Any:
+        asked.append("codes" if "terms" in str(request.body["query"]) else "hits")
+        reply = answer(request)
+        if len(asked) == 1:
+            cluster.write("d0")
+        return reply
+
+    cluster.transport.answer = meanwhile
+    page = await cluster.search()
+    assert asked == ["hits", "codes", "hits"]
+    assert page == await cluster.uncached()
+
+
+async def test_where_few_hits_are_known_one_request_asks_for_all() -> None:
+    cluster = shelf(20)
+    for _ in range(6):
+        cluster.documents.clear()
+        for number in range(20):
+            cluster.write(f"d{number}")
+        cluster.transport.sent.clear()
+        await cluster.search(size=20)
+        assert [CODES in one.body["docvalue_fields"] for one in cluster.transport.sent if one.path != "/"] == [True]
+
+
+async def test_they_are_bounded_and_counted() -> None:
+    counted = list[tuple[int, int]]()
+    kept = KeptCodes(3 * 700, observe=lambda known, unknown: counted.append((known, unknown)))
+    cluster = shelf(5, kept=kept)
+    for _ in range(3):
+        await cluster.search()
+    assert 0 < kept.size <= 3 * 700
+    assert counted[0] == (0, 5)
+    assert all(known + unknown == 5 for known, unknown in counted)
+
+
+async def test_with_no_room_searches_are_sent_as_they_are() -> None:
+    cluster = shelf(kept=KeptCodes(0))
+    for _ in range(4):
+        assert await cluster.search() == await cluster.uncached()
+    assert not any("seq_no_primary_term" in one.body for one in cluster.transport.sent if one.path != "/")
+    assert cluster.given == 20
+
+
+async def test_only_who_asks_for_versions_gets_them() -> None:
+    cluster = shelf()
+    for _ in range(4):
+        bare = await cluster.search()
+        asked = await cluster.search(body={"seq_no_primary_term": True})
+        assert not any("_seq_no" in hit.extra for hit in bare.hits)
+        assert [hit.extra["_seq_no"] for hit in asked.hits] == [1, 2, 3, 4, 5]
+
+
+async def test_the_second_request_has_the_time_that_is_left() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("d0")
+    answer = cluster.answer
+
+    def slow(request: Sent) -> Any:
+        cluster.now += 2.0
+        return answer(request)
+
+    cluster.transport.answer = slow
+    cluster.transport.sent.clear()
+    await cluster.search(timeout=5.0)
+    assert [one.timeout for one in cluster.transport.sent] == [5.0, 3.0]
+
+
+async def test_what_the_cluster_refuses_is_the_callers_to_know() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.transport.answer = lambda request: refusal(403, "security_exception", "no")
+    with pytest.raises(ChercheError, match="no"):
+        await cluster.search()
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("write"), st.sampled_from("abcdef"), st.sampled_from(INDICES), st.sampled_from(["", "r"])),
+    st.tuples(st.just("strip"), st.sampled_from("abcdef"), st.sampled_from(INDICES), st.sampled_from(["", "r"])),
+    st.tuples(st.just("delete"), st.sampled_from("abcdef"), st.sampled_from(INDICES), st.sampled_from(["", "r"])),
+    st.tuples(st.sampled_from(["hide", "mask", "show"]), st.sampled_from(["one", "two"]), st.sampled_from(INDICES)),
+    st.tuples(st.just("search"), st.sampled_from(["one", "two"]), st.sampled_from([3, 10])),
+    st.tuples(st.just("search"), st.sampled_from(["one", "two"]), st.sampled_from([3, 10])),
+)
+
+
+@given(st.lists(ACTIONS, max_size=40), st.sampled_from([1300, LIMIT]))
+def test_with_and_without_it_searches_are_the_same(actions: list[tuple[Any, ...]], limit: int) -> None:
+    async def lived() -> None:
+        cluster = Cluster()
+        kept = KeptCodes(limit, clock=lambda: cluster.now)
+        cluster.engine = engine(cluster.transport, codes=kept)
+        for number, letter in enumerate("abcdef"):
+            cluster.write(letter, INDICES[number % 2])
+        for what, *which in actions:
+            match what:
+                case "write" | "strip":
+                    cluster.write(*which, bare=what == "strip")
+                case "delete":
+                    cluster.documents.pop((which[1], which[0], which[2]), None)
+                case "search":
+                    assert await cluster.search(*which) == await cluster.uncached(*which)
+                    assert kept.size <= limit
+                case _:
+                    pair = (which[0], which[1])
+                    cluster.hidden.discard(pair)
+                    cluster.masked.discard(pair)
+                    if what != "show":
+                        (cluster.hidden if what == "hide" else cluster.masked).add(pair)
+                    cluster.now += TRUST
+
+    asyncio.run(lived())
