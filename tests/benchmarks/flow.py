@@ -1,7 +1,7 @@
 """The whole flow through a sidecar beside BM25 asked directly: ``make prove SECTION=flow``.
 
 One node with the mixed documents of `first_stage`, each with token codes of the first of its two, and two sidecars with
-the shipped model, each in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
+`cherche-tiny`, each in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
 
 - ``bm25``: the user's own match, ten hits, sent to the node
 - ``bm25 by sidecar``: the same through a sidecar
@@ -51,6 +51,7 @@ INDEX = "flow"
 DOCUMENTS = int(os.environ.get("FLOW_DOCUMENTS", "20000"))
 SECONDS, ROUNDS = 5.0, 2
 CLIENTS = (1, 8, 32)
+MODEL = ("--model", "cherche-tiny")  # that of the corpus
 FIELDS = (TextField("text"),)
 DIRECT = "bm25"
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -243,7 +244,11 @@ def measure(documents: int = DOCUMENTS, seconds: float = SECONDS) -> dict[str, A
     """
     from tests.benchmarks.prove import cluster_url
 
-    with cluster_url() as url, served(url) as keeps, served(url, CHERCHE_LIMITS__CODES_CACHE_BYTES="0") as forgets:
+    with (
+        cluster_url() as url,
+        served(url, *MODEL) as keeps,
+        served(url, *MODEL, CHERCHE_LIMITS__CODES_CACHE_BYTES="0") as forgets,
+    ):
         addresses, pids = zip(keeps, forgets, strict=True)
         return asyncio.run(_measured(url, addresses, pids, documents, seconds))
 

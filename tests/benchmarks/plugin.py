@@ -135,11 +135,11 @@ def sidecar(url: str) -> Iterator[str]:
 
 
 @contextmanager
-def served(url: str, **variables: str) -> Iterator[tuple[str, int]]:
-    """Address and id of such a process, with settings of its environment."""
+def served(url: str, *flags: str, **variables: str) -> Iterator[tuple[str, int]]:
+    """Address and id of such a process, with more flags, and settings of its environment."""
     [port] = free_ports(1)
-    command = [sys.executable, "-m", "sidecar.cli", "serve", "--url", url, "--port", str(port), "--metrics-port", "-1"]
-    process = subprocess.Popen(command, env={**os.environ, "CHERCHE_LOG_LEVEL": "error", **variables})
+    serve = [sys.executable, "-m", "sidecar.cli", "serve", "--url", url, "--port", str(port), "--metrics-port", "-1"]
+    process = subprocess.Popen([*serve, *flags], env={**os.environ, "CHERCHE_LOG_LEVEL": "error", **variables})
     try:
         yield f"127.0.0.1:{port}", process.pid
     finally:

@@ -130,6 +130,11 @@ class KeptCodes:
         self._proofs: Kept[float] = Kept(_PLACES)
 
     @property
+    def limit(self) -> int:
+        """Bytes that may be kept."""
+        return self._codes.limit
+
+    @property
     def size(self) -> int:
         """Bytes that are kept."""
         return self._codes.bytes
@@ -154,7 +159,7 @@ class KeptCodes:
             As `Http.send`; UNAVAILABLE for a reply without hits.
         """
         body = request.body
-        if not self._codes.limit or not isinstance(body, dict):
+        if not self.limit or not isinstance(body, dict):
             return await http.send(request, what=what, timeout=timeout)
         place, now = key_of(http.identity, request.path), self._clock()
         search = _Search(http, request, body, what, place[0], self._clock, None if timeout is None else now + timeout)

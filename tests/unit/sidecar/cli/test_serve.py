@@ -9,6 +9,7 @@ from sidecar import config
 from sidecar.cli.serve import serve, serve_flags
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError
+from sidecar.observe.metrics import Metrics
 from sidecar.serve import open_engine
 
 ABSENT = {
@@ -59,3 +60,13 @@ async def test_either_name_of_a_cluster_opens_its_engine(name: str) -> None:
     opened = open_engine(config.load({"engine": name, "url": "https://cluster:9200"}))
     assert isinstance(opened, OpenSearchEngine)
     await opened.aclose()
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+async def test_only_what_searches_keeps_codes_of_hits_and_as_many_as_it_may(limit: int) -> None:
+    settings = config.load({"engine": "opensearch", "url": "https://c:9200", "limits": {"codes_cache_bytes": limit}})
+    for metrics, expected in ((None, 0), (Metrics(), limit)):
+        opened = open_engine(settings, metrics)
+        assert isinstance(opened, OpenSearchEngine)
+        assert opened._codes.limit == expected
+        await opened.aclose()
