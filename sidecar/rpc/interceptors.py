@@ -104,7 +104,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         return self._refusing
 
     async def _abort_unread(self, requests: Any, context: Any) -> None:  # noqa: ANN401  # grpc's types
-        await context.abort_with_status(self._unauthenticated)
+        await _tell(context, self._unauthenticated)
 
     def _single(self, handler: Handler, method: str) -> Handler:
         """One response; served as a method that streams requests."""
@@ -214,4 +214,12 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
 
 
 async def _abort(context: Any, error: ChercheError) -> None:  # noqa: ANN401  # grpc's context
-    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+    await _tell(context, rpc_status.to_status(to_status(error)))
+
+
+async def _tell(context: Any, status: grpc.Status) -> None:  # noqa: ANN401  # grpc's context
+    try:
+        await context.abort_with_status(status)
+    except grpc.aio.InternalError:
+        # The caller has gone: nobody is left to be told, and gRPC would log a traceback for each such call.
+        raise asyncio.CancelledError from None

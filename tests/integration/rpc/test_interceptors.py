@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
@@ -14,11 +16,14 @@ from pydantic import SecretStr
 
 from sidecar.client.client import Client
 from sidecar.config import Limits, Settings
-from sidecar.errors import ChercheError, Code
+from sidecar.errors import ChercheError, Code, overloaded
 from sidecar.observe import logs
+from sidecar.observe.metrics import Metrics
 from sidecar.pb.cherche.v1 import encoder_pb2, encoder_pb2_grpc
 from sidecar.protocols import Engine
 from sidecar.rpc import interceptors
+from sidecar.rpc.interceptors import AccessInterceptor
+from sidecar.rpc.messages import MessageReader
 from sidecar.testing import FakeModel, running_server
 from sidecar.values.encoded import Text
 from tests.integration.rpc.conftest import occupied, until, waiting
@@ -52,6 +57,37 @@ async def test_callers_without_the_token_do_not_fill_the_log(engine: Engine, mon
     structlog.reset_defaults()
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [(line["code"], line["calls"]) for line in lines if line["event"] == "call"] == [("UNAUTHENTICATED", 1)]
+
+
+class Gone:
+    """The context of a call that ended a moment before it is answered."""
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+    def time_remaining(self) -> float:
+        return 1.0
+
+    async def abort_with_status(self, status: object) -> None:
+        raise grpc.aio.InternalError("Failed \"execute_batch\"")
+
+
+@pytest.mark.parametrize("token", ["", "s3cret"])
+async def test_a_caller_who_has_gone_is_no_error_of_the_sidecar(token: str) -> None:
+    async def refusing(requests: object, context: object) -> None:
+        raise overloaded("busy", 1.0)
+
+    async def handler(_: object) -> grpc.RpcMethodHandler[object, object]:
+        return grpc.stream_unary_rpc_method_handler(refusing)
+
+    metrics, reader = Metrics(), MessageReader(Limits())
+    details: Any = SimpleNamespace(method="/cherche.v1.SearchService/Search", invocation_metadata=())
+    served: Any = await AccessInterceptor(metrics, reader, token).intercept_service(handler, details)
+    with pytest.raises(asyncio.CancelledError):  # which gRPC takes for the end of the call; others it logs
+        await served.stream_unary(None, Gone())
+    code = "UNAUTHENTICATED" if token else "RESOURCE_EXHAUSTED"
+    labels = {"method": "SearchService/Search", "code": code}
+    assert metrics.registry.get_sample_value("cherche_requests_total", labels) == 1
 
 
 async def test_a_deadline_is_kept(engine: Engine, model: FakeModel) -> None:
