@@ -69,7 +69,7 @@ class Gone:
         return 1.0
 
     async def abort_with_status(self, status: object) -> None:
-        raise grpc.aio.InternalError("Failed \"execute_batch\"")
+        raise grpc.aio.InternalError('Failed "execute_batch"')
 
 
 @pytest.mark.parametrize("token", ["", "s3cret"])

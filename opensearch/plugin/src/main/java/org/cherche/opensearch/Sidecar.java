@@ -25,7 +25,9 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 import org.opensearch.common.unit.TimeValue;
 import org.opensearch.common.util.concurrent.ThreadContext;
@@ -49,6 +51,11 @@ class Sidecar implements Closeable {
     private static final int SMALL_BYTES = 4 << 20;
     /** gRPC's backoff for an address that refuses connections grows to two minutes: too long for searches. */
     private static final TimeValue RECONNECT = TimeValue.timeValueSeconds(2);
+    /**
+     * After a deadline; then a call ends without gRPC, which never ended 13 of 500 calls that a sidecar answered again and
+     * again.
+     */
+    private static final TimeValue GRACE = TimeValue.timeValueMillis(100);
     private static final Metadata.Key<String> AUTHORIZATION =
         Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
@@ -60,6 +67,7 @@ class Sidecar implements Closeable {
 
     private final ThreadContext context;
     private final ExecutorService executor;
+    private final ScheduledExecutorService scheduler;
     private final Breaker breaker;
     private final Scheduler.Cancellable reconnecting;
     private volatile Address address;
@@ -73,6 +81,7 @@ class Sidecar implements Closeable {
     Sidecar(Address address, Breaker breaker, ThreadPool pool, TimeValue reconnect) {
         this.context = pool.getThreadContext();
         this.executor = pool.executor(POOL);
+        this.scheduler = pool.scheduler();
         this.breaker = breaker;
         NameResolverRegistry.getDefaultRegistry().register(new Endpoints());
         connect(address);
@@ -143,7 +152,9 @@ class Sidecar implements Closeable {
             return;
         }
         var bounded = traced(stub).withDeadlineAfter(deadline.nanos(), TimeUnit.NANOSECONDS);
-        Futures.addCallback(method.apply(bounded), new FutureCallback<R>() {
+        long longest = deadline.nanos() + GRACE.nanos();
+        ListenableFuture<R> answer = Futures.withTimeout(method.apply(bounded), longest, TimeUnit.NANOSECONDS, scheduler);
+        Futures.addCallback(answer, new FutureCallback<R>() {
             @Override
             public void onSuccess(R result) {
                 breaker.succeeded();
@@ -154,7 +165,9 @@ class Sidecar implements Closeable {
 
             @Override
             public void onFailure(Throwable error) {
-                Status status = Status.fromThrowable(error);
+                Status status = error instanceof TimeoutException
+                    ? Status.DEADLINE_EXCEEDED.withDescription("no answer after " + deadline)
+                    : Status.fromThrowable(error);
                 if (isSlow && status.getCode() == Status.Code.DEADLINE_EXCEEDED) {
                     breaker.undecided();
                 } else if (isOutage(status.getCode())) {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import cherche.v1.Plugin.PrepareQueryRequest;
 import cherche.v1.Plugin.PrepareQueryResponse;
 import cherche.v1.PluginServiceGrpc;
+import com.google.common.util.concurrent.SettableFuture;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.Metadata;
 import io.grpc.Server;
@@ -180,6 +181,18 @@ class SidecarTests {
             assertEquals(Status.Code.DEADLINE_EXCEEDED, Status.fromThrowable(error.getCause()).getCode());
         }
         assertFalse(breaker.isOpen());
+    }
+
+    @Test
+    void aCallThatGrpcDoesNotEndIsEnded() throws Exception {
+        Sidecar sidecar = sidecar(plain(server(InsecureServerCredentials.create())));
+        var never = SettableFuture.<PrepareQueryResponse>create();
+        var result = new CompletableFuture<PrepareQueryResponse>();
+        ActionListener<PrepareQueryResponse> listener = ActionListener.wrap(result::complete, result::completeExceptionally);
+        sidecar.call(stub -> never, TimeValue.timeValueMillis(50), listener);
+        var error = assertThrows(ExecutionException.class, () -> result.get(30, TimeUnit.SECONDS));
+        assertEquals(Status.Code.DEADLINE_EXCEEDED, Status.fromThrowable(error.getCause()).getCode());
+        assertTrue(never.isCancelled());
     }
 
     @Test
