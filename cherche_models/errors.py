@@ -56,3 +56,7 @@ class DataError(ValueError):
         self.where = where
         self.reason = reason
         self.next_step = next_step
+
+
+class Unreadable(ValueError):
+    """Why a model is left to torch, in a few words; see `cherche_models.light`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol, Self
 
 from cherche_models.types import Encoding, Tokens
@@ -20,6 +20,10 @@ class Model(Protocol):
     @property
     def info(self) -> ModelDescription:
         """What the model is."""
+        ...
+
+    def prepare(self, kind: Kind) -> Callable[[], None] | None:
+        """What must be done before texts of a kind are encoded, in seconds, off the event loop; None for nothing."""
         ...
 
     def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False) -> list[Tokens]:

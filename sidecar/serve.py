@@ -22,6 +22,7 @@ from sidecar.errors import invalid, precondition
 from sidecar.models import memory, threads
 from sidecar.models.admission import BatchOptions
 from sidecar.models.library import maxsim_on
+from sidecar.models.loaded import LoadedModel
 from sidecar.models.registry import Loader, Registry
 from sidecar.observe import logs, telemetry
 from sidecar.observe.metrics import BatchMetrics, Metrics
@@ -339,6 +340,8 @@ def _settling(loader: Loader) -> Loader:
 
     def load(name: str, source: str) -> Model:
         model = loader(name, source)
+        if isinstance(model, LoadedModel):
+            model.on_prepared = memory.settle
         memory.settle()
         return model
 

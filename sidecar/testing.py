@@ -10,7 +10,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -118,6 +118,10 @@ class FakeModel:
     def info(self) -> ModelDescription:
         """Its description."""
         return self._info
+
+    def prepare(self, kind: Kind) -> Callable[[], None] | None:
+        """Nothing."""
+        return None
 
     def token_id(self, word: str) -> int:
         """Vocabulary id of a word."""

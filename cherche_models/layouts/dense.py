@@ -16,7 +16,8 @@ from torch import Tensor
 
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.checkpoint import BIAS, LINEAR, Head
-from cherche_models.layouts.files import read_json, read_tensors, write_json, write_tensors
+from cherche_models.layouts.files import read_json, write_json
+from cherche_models.layouts.tensors import read_tensors, write_tensors
 
 IDENTITY = "torch.nn.modules.linear.Identity"
 ACTIVATIONS = ("Tanh", "ReLU", "GELU", "SiLU", "Sigmoid", "Mish")

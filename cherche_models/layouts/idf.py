@@ -10,19 +10,28 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from cherche_models.cutting import Cutter
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.files import read_json
-from cherche_models.tokenizer import Tokenizer
+from cherche_models.types import Floats
 
 FILE = "idf.json"
 _DIGITS = 6
 
 
-def read_table(path: Path, words: Tokenizer, size: int) -> Tensor | None:
+class Table(Protocol):
+    """A weight for each term: an array or a tensor."""
+
+    def tolist(self) -> Any:  # noqa: ANN401  # numpy's and torch's own
+        """The weights."""
+        ...
+
+
+def read_table(path: Path, words: Cutter, size: int) -> Floats | None:
     """Query weight of each term; 0 for those that the file does not name, None where there is no such file.
 
     Tokens that the tokenizer does not know are passed over.
@@ -34,7 +43,7 @@ def read_table(path: Path, words: Tokenizer, size: int) -> Tensor | None:
     """
     if not path.is_file():
         return None
-    table = torch.zeros(size)
+    table = np.zeros(size, np.float32)
     for token, weight in read_json(path).items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise CheckpointError(f"{path}: {token!r} weighs {weight!r}", "give a number of at least 0")
@@ -44,7 +53,7 @@ def read_table(path: Path, words: Tokenizer, size: int) -> Tensor | None:
     return table
 
 
-def write_table(table: Tensor, vocabulary: Sequence[str], folder: Path) -> Path:
+def write_table(table: Table, vocabulary: Sequence[str], folder: Path) -> Path:
     """Write ``idf.json``; terms of weight 0 are left out."""
     weights = {token: round(w, _DIGITS) for token, w in zip(vocabulary, table.tolist(), strict=False) if w > 0}
     path = folder / FILE

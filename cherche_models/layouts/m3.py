@@ -14,9 +14,10 @@ from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
 from cherche_models.layouts.checkpoint import BIAS, COLBERT, LEXICAL, LINEAR, Checkpoint, Head, read_heads, write_heads
-from cherche_models.layouts.files import read_json, read_pickle, store_as
+from cherche_models.layouts.files import read_json
 from cherche_models.layouts.plain import body_of, default_formats
 from cherche_models.layouts.request import Request
+from cherche_models.layouts.tensors import read_pickle, store_as
 
 ARCHITECTURE = "m3"
 FILES = {COLBERT: "colbert_linear.pt", LEXICAL: "sparse_linear.pt"}

@@ -12,8 +12,9 @@ import torch
 from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.checkpoint import LINEAR, Checkpoint, Head
-from cherche_models.layouts.files import read_json, read_pickle, write_json
+from cherche_models.layouts.files import read_json, write_json
 from cherche_models.layouts.request import Architecture, Request
+from cherche_models.layouts.tensors import read_pickle
 from cherche_models.tokenizer import Kind, TextFormat
 
 # neural-cherche's own defaults (1.4.3).

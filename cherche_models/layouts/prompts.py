@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from cherche_models.cutting import Kind
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.files import read_json
-from cherche_models.tokenizer import Kind
 
 FILE = "config_sentence_transformers.json"
 _NAMES: dict[Kind, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}

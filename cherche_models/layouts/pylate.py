@@ -12,9 +12,10 @@ import torch
 from cherche_models import backbone, quantized, tokenizer
 from cherche_models.layouts import dense, prompts, settings
 from cherche_models.layouts.checkpoint import COLBERT, Checkpoint
-from cherche_models.layouts.files import read_json, store_as, write_json
+from cherche_models.layouts.files import read_json, write_json
 from cherche_models.layouts.request import Request
 from cherche_models.layouts.sparse_encoder import modules
+from cherche_models.layouts.tensors import store_as
 from cherche_models.tokenizer import Kind, TextFormat
 
 

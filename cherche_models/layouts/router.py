@@ -13,8 +13,9 @@ from cherche_models.errors import CheckpointError
 from cherche_models.layouts import idf, settings, sparse_encoder
 from cherche_models.layouts.checkpoint import IDF, WEIGHT, Checkpoint, Head
 from cherche_models.layouts.digest import file_digest
-from cherche_models.layouts.files import read_json, read_tensor, write_json, write_tensors
+from cherche_models.layouts.files import read_json, write_json
 from cherche_models.layouts.request import Request
+from cherche_models.layouts.tensors import read_tensor, write_tensors
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 
 _TYPES = "sentence_transformers.sparse_encoder.models"
@@ -182,4 +183,4 @@ def _table(folder: Path, words: Tokenizer, size: int) -> torch.Tensor:
     table = idf.read_table(path, words, size)
     if table is None or not bool(table.any()):
         raise CheckpointError(f"{folder} has no table of query weights", "complete the checkpoint")
-    return table
+    return torch.from_numpy(table)

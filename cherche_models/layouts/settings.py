@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cherche_models.cutting import Cutter, Kind, TextFormat
 from cherche_models.errors import CheckpointError
-from cherche_models.layouts.checkpoint import Checkpoint
 from cherche_models.layouts.files import read_json, write_json
-from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
+
+if TYPE_CHECKING:
+    from cherche_models.layouts.checkpoint import Checkpoint  # brings torch, which a folder of settings does not need
 
 FILE = "cherche.json"
 KINDS: tuple[Kind, ...] = ("document", "query")
@@ -19,7 +21,7 @@ _NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
 _KNOWN = frozenset({"architecture", *KINDS, "sparse_boost", "rerank_weight"})
 
 
-def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Tokenizer) -> dict[Kind, TextFormat]:
+def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Cutter) -> dict[Kind, TextFormat]:
     """Text formats of a folder: its own where it has them, else `defaults`.
 
     Raises
@@ -53,14 +55,23 @@ def with_tuned(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
+        As `tuned`.
+    """
+    boost, weight = tuned(folder, checkpoint.sparse_boost, checkpoint.rerank_weight)
+    return replace(checkpoint, sparse_boost=boost, rerank_weight=weight)
+
+
+def tuned(folder: Path, sparse_boost: float, rerank_weight: float) -> tuple[float, float]:
+    """Sparse boost and rerank weight of a folder: its own where it has them, else those given.
+
+    Raises
+    ------
+    CheckpointError
         If one is no number of at least 0, or a weight is more than 1.
     """
     stored = read_json(folder / FILE)
-    return replace(
-        checkpoint,
-        sparse_boost=_number(stored, "sparse_boost", checkpoint.sparse_boost, math.inf, folder),
-        rerank_weight=_number(stored, "rerank_weight", checkpoint.rerank_weight, 1, folder),
-    )
+    boost = _number(stored, "sparse_boost", sparse_boost, math.inf, folder)
+    return boost, _number(stored, "rerank_weight", rerank_weight, 1, folder)
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
@@ -70,7 +81,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     write_json(folder / FILE, {"architecture": checkpoint.architecture, **styles, **tuned})
 
 
-def _read(kind: Kind, default: TextFormat, stored: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> TextFormat:
+def _read(kind: Kind, default: TextFormat, stored: dict[str, Any], tokenizer: Cutter, folder: Path) -> TextFormat:
     if not isinstance(stored, dict):
         raise CheckpointError(f"{folder / FILE}: {kind} is {stored!r}", "give an object")
     _refuse_unknown(stored, asdict(default).keys(), folder)
@@ -94,7 +105,7 @@ def _refuse_unknown(stored: Iterable[str], known: Collection[str], folder: Path)
         )
 
 
-def token_id(token: str, tokenizer: Tokenizer, folder: Path) -> int:
+def token_id(token: str, tokenizer: Cutter, folder: Path) -> int:
     """Id of a token that a checkpoint relies on.
 
     Raises
@@ -111,7 +122,7 @@ def token_id(token: str, tokenizer: Tokenizer, folder: Path) -> int:
     return found
 
 
-def _written(style: TextFormat, tokenizer: Tokenizer) -> dict[str, Any]:
+def _written(style: TextFormat, tokenizer: Cutter) -> dict[str, Any]:
     plain = asdict(TextFormat(0))
     own = {name: value for name, value in asdict(style).items() if value != plain[name]}
     if style.marker is not None:
@@ -128,16 +139,23 @@ def _number(stored: dict[str, Any], name: str, default: float, most: float, fold
     return float(value)
 
 
-def check_lengths(checkpoint: Checkpoint, folder: Path) -> None:
+def check_lengths(styles: Mapping[Kind, TextFormat], words: Cutter, most: int, folder: Path) -> None:
     """Refuse lengths that the encoder has no positions for, or that leave no room for a token.
+
+    Parameters
+    ----------
+    styles : mapping of kind to TextFormat
+    words : Cutter
+    most : int
+        Tokens that the encoder has positions for.
+    folder : Path
 
     Raises
     ------
     CheckpointError
     """
-    most = checkpoint.backbone.max_length
-    for kind, style in checkpoint.formats.items():
-        least = checkpoint.tokenizer.special_length(style) + 1
+    for kind, style in styles.items():
+        least = words.special_length(style) + 1
         if not least <= style.max_length <= most:
             raise CheckpointError(
                 f"{folder}: the maximum length of a {kind} is {style.max_length} tokens, and of {least} to {most} are "

@@ -17,9 +17,10 @@ from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
 from cherche_models.layouts.checkpoint import IDF, Checkpoint, read_heads, write_heads
-from cherche_models.layouts.files import read_json, read_list, store_as, write_json
+from cherche_models.layouts.files import read_json, read_list, write_json
 from cherche_models.layouts.plain import default_formats, with_terms
 from cherche_models.layouts.request import Architecture, Request
+from cherche_models.layouts.tensors import store_as
 
 POOLING = "1_SpladePooling"
 _MODULES = "sentence_transformers.sparse_encoder.models"

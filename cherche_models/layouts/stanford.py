@@ -11,8 +11,9 @@ from cherche_models import backbone, tokenizer
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts import settings
 from cherche_models.layouts.checkpoint import COLBERT, LINEAR, Checkpoint, Head
-from cherche_models.layouts.files import read_json, read_pickle, read_tensor
+from cherche_models.layouts.files import read_json
 from cherche_models.layouts.request import Request
+from cherche_models.layouts.tensors import read_pickle, read_tensor
 from cherche_models.tokenizer import Kind, TextFormat
 
 

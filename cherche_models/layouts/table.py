@@ -108,13 +108,14 @@ def read(folder: Path, request: Request) -> Checkpoint:
     found = settings.with_tuned(layout_of(folder).read(folder, request), folder)
     if request.architecture is None:
         settings.check_whole(folder, found.architecture)
-    settings.check_lengths(found, folder)
+    settings.check_lengths(found.formats, found.tokenizer, found.backbone.max_length, folder)
     keys.warn_of_unknown(folder, found.backbone.settings, sparse=found.sparse)
     wanted = request.architecture or request.known[found.architecture]
     book = load_codebook(folder) if wanted.late_interaction else None
     known = None
     if found.sparse and IDF not in found.heads:
-        known = idf.read_table(folder / idf.FILE, found.tokenizer, found.backbone.decoder.out_features)
+        weights = idf.read_table(folder / idf.FILE, found.tokenizer, found.backbone.decoder.out_features)
+        known = None if weights is None else torch.from_numpy(weights)
     return replace(found, digest=digest(folder, found.architecture), codebook=book, query_table=known)
 
 

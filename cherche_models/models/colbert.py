@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cherche_models.backbone import Backbone
 from cherche_models.errors import CheckpointError, ItemError
+from cherche_models.kernel.short import unit_rows
 from cherche_models.layouts.checkpoint import BIAS, COLBERT, LINEAR, Checkpoint, Head
 from cherche_models.layouts.dense import Dense, layers
 from cherche_models.models.base import Model, Output
@@ -176,7 +177,7 @@ class Projection(nn.Module):
         """
         mask = self.mask(batch.input_ids, batch.real, kind, batch.places)
         # Of every token: what a product of few rows sums depends on how many they are, see `batches.plan_alike`.
-        vectors = self(hidden)[mask]
+        vectors = (self._short_rows(hidden, batch) if batch.short and not self.layers else self(hidden))[mask]
         ends = list(accumulate(batch.counts(mask)))
         if not bool(torch.isfinite(vectors).all()):
             row = int((~torch.isfinite(vectors).all(dim=1)).nonzero()[0])
@@ -185,6 +186,12 @@ class Projection(nn.Module):
         array = vectors.cpu().numpy()
         # Copied: a view would keep the array of the whole batch alive.
         return [TokenEmbeddings(array[start:end].copy()) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _short_rows(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """As `forward`, by what the kernel's texts have wherever their weights are read; see `kernel.short`."""
+        weight, bias = self.linear.weight.detach().float(), self.linear.bias
+        added = None if bias is None else bias.detach().float().numpy()
+        return torch.from_numpy(unit_rows(hidden.float().numpy(), batch.lengths, weight.numpy(), added))
 
     def no_rows(self) -> TokenEmbeddings:
         """What a text without tokens has."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cherche_models.backbone import Backbone
 from cherche_models.errors import ItemError
+from cherche_models.kernel.short import activated
 from cherche_models.layouts.checkpoint import Activation, Checkpoint, Pooling
 from cherche_models.models.base import Model, Output
 from cherche_models.models.compat import Options
@@ -169,7 +170,11 @@ class Splade(Model):
         _check_finite(transformed.sum(dim=1), sizes, batch)
         terms, logits, counts = runtime.positive_logits(transformed, sizes)
         _check_finite(logits, counts, batch)
-        ids, weights = terms.numpy().astype(np.uint32), activate(logits, self.activation).numpy()
+        ids = terms.numpy().astype(np.uint32)
+        if batch.short:
+            weights = activated(logits.numpy(), self.activation)
+        else:
+            weights = activate(logits, self.activation).numpy()
         ends = list(accumulate(counts))
         return [
             TermWeights(ids[start:end].copy(), weights[start:end].copy())

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cherche_models.kernel import short as short_texts
 from cherche_models.tokenizer import TextFormat, Tokenizer
 from cherche_models.types import Tokens, lengths
 
-CPU_TOKENS, PACKED_TOKENS, SHORT_TOKENS, ACCELERATOR_TOKENS = 2048, 1024, 256, 16384
+CPU_TOKENS, PACKED_TOKENS, ACCELERATOR_TOKENS = 2048, 1024, 16384
 FEWEST_TOKENS = 16
 """Of a batch on a CPU: MKL multiplies fewer rows by a kernel that sums in another order (seen in fp32)."""
 
@@ -127,24 +128,6 @@ def plan_packed(tokens: Sequence[Tokens], budget: int = PACKED_TOKENS) -> list[l
     return [batch * max(1, -(-FEWEST_TOKENS // int(sizes[batch].sum()))) for batch in batches]
 
 
-def plan_short(tokens: Sequence[Tokens], most: int, budget: int = SHORT_TOKENS) -> list[list[int]]:
-    """Positions of the texts of each batch for `native.Native`: those of 1 to `most` tokens, in their order.
-
-    >>> plan_short([Tokens((1,) * n, ("a",) * n, n) for n in (9, 30, 0, 2, 9)], most=10, budget=12)
-    [[0, 3], [4]]
-    """
-    batches: list[list[int]] = []
-    room = 0
-    for i, size in enumerate(lengths(tokens).tolist()):
-        if 0 < size <= most:
-            if size > room:
-                batches.append([])
-                room = budget
-            batches[-1].append(i)
-            room -= size
-    return batches
-
-
 def pack(tokens: Sequence[Tokens], positions: Sequence[int], short: bool = False) -> Batch:
     """Texts that have tokens, one after another, on the CPU; all of their tokens are attended to."""
     ids = torch.from_numpy(np.fromiter(chain.from_iterable(item.ids for item in tokens), np.int64))
@@ -176,7 +159,7 @@ def batched(
         Tokens of the longest text that `native.Native` is to run, where the encoder takes packed batches.
     """
     if packs:
-        for positions in plan_short(tokens, short):
+        for positions in short_texts.plan(tokens, short):
             yield pack([tokens[i] for i in positions], positions, short=True)
         others = [i for i, item in enumerate(tokens) if len(item) > short]
         for chosen in plan_packed([tokens[i] for i in others]):

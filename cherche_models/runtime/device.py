@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-from cherche_models.runtime import calibration
+from cherche_models.runtime import calibration, timings
 
 _NAMES = {
     "fp32": torch.float32,
@@ -64,7 +64,7 @@ def preferred(device: torch.device, hidden: int = 0) -> calibration.Choice:
         Width of the model's layers; 0 where that is not known.
     """
     if device.type == "cpu":
-        return calibration.choose(min(max(0, hidden) or calibration.HIDDEN, calibration.WIDEST))
+        return calibration.choose(timings.width(hidden))
     # With emulation GPUs older than Ampere would count too.
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return calibration.Choice(torch.bfloat16, "this GPU multiplies bf16")

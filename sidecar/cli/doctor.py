@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cherche_models.kernel.library import installed
 from sidecar import __version__
 from sidecar.cli.failures import FAILURE
 from sidecar.cli.idle import option
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from sidecar.values.model import ServedModel
 
 PACKAGES = ("grpcio", "numpy")
-SIDECAR_PACKAGES = ("torch", "transformers", "tokenizers", "opensearch-py")
+HEAVY_PACKAGES = ("torch", "transformers")
+"""What a sidecar does without where it knows its models; see `cherche_models.light`."""
+SIDECAR_PACKAGES = ("tokenizers", "opensearch-py")
 """What only a sidecar on this machine needs."""
 _PROBE = "cherche-doctor"
 SAMPLE = 200  # documents: with their codes some megabytes
@@ -82,7 +85,10 @@ def environment(server: str = "") -> list[Check]:
     """Interpreter, machine and the packages that matter: not those of a sidecar where `server` is one elsewhere."""
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
     checks = [Check("environment", True, f"cherche {__version__}, {where}"), *map(_package, PACKAGES)]
-    return checks + [_package(name, f"not installed: {server} computes" if server else "") for name in SIDECAR_PACKAGES]
+    idle = f"not installed: {server} computes" if server else ""
+    light = "not installed: the compiled kernel encodes, where it knows a model" if installed().kernels else ""
+    checks += [_package(name, idle or light) for name in HEAVY_PACKAGES]
+    return checks + [_package(name, idle) for name in SIDECAR_PACKAGES]
 
 
 def _package(name: str, idle: str = "") -> Check:
@@ -104,6 +110,7 @@ def _model(served: ServedModel) -> Check:
     details = f", {one.architecture} on {one.device} in {one.dtype}" if one else ""
     details += f": {one.dtype_reason}" if one and one.dtype_reason else ""
     details += f"; queries: {one.queries}" if one and one.queries else ""
+    details += f"; documents: {one.documents}" if one and one.documents else ""
     details += f"; MaxSim: {one.maxsim}" if one and one.maxsim else ""
     step = "mend its folder and load it again" if failed else ""
     return Check(f"model {served.name}", not failed, served.message or f"{served.state}{details}", step)

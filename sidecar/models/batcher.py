@@ -101,6 +101,7 @@ class Batcher:
         self._jobs: JobQueue[_Ticket] = JobQueue(self._options.max_wait)
         self._admission = Admission(self._info, self._jobs, self._options, self._observer, clock)
         self._closing = False
+        self._preparing: asyncio.Task[None] | None = None
         self._running: list[_Ticket] = []
         self._changed = threading.Condition()
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{self._info.name}")
@@ -155,6 +156,7 @@ class Batcher:
         self._admit(len(texts), lane, timeout)
         started = self._clock()
         async with _Deadline(timeout, self._info.name):
+            await self._prepare(kind)
             with self._admission.tokenizing(texts, kind, lane, max_length):
                 tokens = await self._tokenize(texts, kind, max_length)
             spent = self._clock() - started
@@ -168,6 +170,7 @@ class Batcher:
         """The same from tokens; see `sidecar.protocols.Encoder.encode_tokens`."""
         self._admit(len(tokens), lane, timeout)
         async with _Deadline(timeout, self._info.name):
+            await self._prepare(kind)
             return await self._encode(tokens, kind, lane, timeout, 0.0)
 
     async def aclose(self, grace: float = 30.0) -> None:
@@ -180,6 +183,14 @@ class Batcher:
             left = [*self._running, *self._jobs.drop(lambda _: True)] if self._thread.is_alive() else []
         self._deliver([(ticket, self._stopping()) for ticket in left])
         self._tokenizers.shutdown(wait=False, cancel_futures=True)
+
+    async def _prepare(self, kind: Kind) -> None:
+        """Have the model ready for texts of a kind; it answers the others meanwhile. Callers await the same work."""
+        work = self._model.prepare(kind)
+        if work is not None:
+            if self._preparing is None or self._preparing.done():
+                self._preparing = asyncio.create_task(asyncio.to_thread(work))
+            await asyncio.shield(self._preparing)  # a caller that hangs up does not end it
 
     async def _tokenize(
         self, texts: Sequence[str], kind: Kind, max_length: int, *, beyond: bool = False

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cherche_models import codec, scores
-from cherche_models.types import Encoding, TokenEmbeddings, Tokens
-from sidecar.errors import ChercheError, Code, invalid, precondition
+from cherche_models.types import TokenEmbeddings
+from sidecar.errors import ChercheError, invalid, precondition
 from sidecar.models import threads
+from sidecar.models.loaded import LoadedModel
 from sidecar.pipeline.context import MaxSim
-from sidecar.values.model import Kind, ModelDescription
+from sidecar.values.model import ModelDescription
 
 if TYPE_CHECKING:
     from cherche_models import models
     from cherche_models.hub import Format
+    from cherche_models.light.model import LightModel
 
 R = TypeVar("R")
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 """From pairs of query and document to a score for each."""
-
-_NOTHING = Tokens((), (), 0)
 
 _PROBE = (
     "Machine learning models read a passage and give each of its words a weight, so that a search engine can find it "
@@ -32,74 +32,6 @@ _PROBE = (
 )
 # Models trained for sparse retrieval give a passage one to five terms for each of its tokens, BERT's own head dozens.
 _TRAINED = 10
-
-
-class LoadedModel:
-    """A model of `cherche_models` as the sidecar asks for one; see `sidecar.protocols.Model`.
-
-    Parameters
-    ----------
-    name : str
-        The name it is served under.
-    model : cherche_models.models.Model
-    """
-
-    def __init__(self, name: str, model: models.Model) -> None:
-        self._model = model
-        self._info = _description(name, model)
-
-    @property
-    def info(self) -> ModelDescription:
-        """What the model is."""
-        return self._info
-
-    def tokenize(self, texts: Sequence[str], kind: Kind, max_length: int = 0, *, beyond: bool = False) -> list[Tokens]:
-        """Cut texts into tokens; 0 for the model's own maximum, and see `sidecar.protocols.Model.tokenize`.
-
-        Raises
-        ------
-        ChercheError
-            INVALID_ARGUMENT for a lone surrogate, or a maximum that the model does not have.
-        """
-        if beyond:
-            # `[MASK]` tokens that fill a text up would be taken for text of a window.
-            style = replace(self._model.formats[kind], masks=0, expand=False)
-            tokenizer = self._model.tokenizer
-            return self._guarded(lambda: tokenizer.tokenize(texts, style, max_length), Code.INVALID_ARGUMENT)
-        return self._guarded(lambda: self._model.tokenize(texts, kind, max_length), Code.INVALID_ARGUMENT)
-
-    def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
-        """Encode one batch; results in order. A text of a language that the model does not know gets nothing.
-
-        Raises
-        ------
-        ChercheError
-            INTERNAL where the model answers NaN, naming the text's position.
-        """
-        style = self._model.formats[kind]
-        unknown_language = [self._model.tokenizer.is_unknown_language(item, style) for item in tokens]
-        readable = [_NOTHING if skip else item for item, skip in zip(tokens, unknown_language, strict=True)]
-        found = self._guarded(lambda: self._model.encode_tokens(readable, kind), Code.INTERNAL)
-        late = self._info.late_interaction
-        return [
-            Encoding(item.weights, item.embeddings if late else None, skip)
-            for item, skip in zip(found, unknown_language, strict=True)
-        ]
-
-    def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
-        """Positions of the tokens that have a row in `Encoding.embeddings`."""
-        return self._model.kept(tokens, kind)
-
-    def idf(self, tokens: Tokens) -> dict[int, float] | None:
-        """Vocabulary id → idf from the model's own table; None without a table."""
-        return self._model.idf(tokens)
-
-    def _guarded(self, work: Callable[[], R], code: Code) -> R:
-        try:
-            return work()
-        except ValueError as error:
-            step = "correct the text" if code is Code.INVALID_ARGUMENT else "serve the model with --dtype fp32"
-            raise ChercheError(code, f"model {self._info.name!r}: {error}", step) from error
 
 
 def load_model(name: str, source: str | Path, *, device: str | None = None, dtype: str | None = None) -> LoadedModel:
@@ -120,12 +52,38 @@ def load_model(name: str, source: str | Path, *, device: str | None = None, dtyp
         FAILED_PRECONDITION where the checkpoint cannot be loaded, INVALID_ARGUMENT
         where the device or type is unknown here.
     """
-    from cherche_models import hub
-    from cherche_models.runtime.threads import limit
+    from cherche_models.errors import Unreadable
+    from cherche_models.light.model import load
 
+    try:
+        light = load(source, device=device or None, dtype=dtype or None)
+    except Unreadable as error:
+        reason = str(error)
+    else:
+        has_torch = all(find_spec(package) for package in ("torch", "transformers"))
+        later = functools.partial(_with_torch, source, "cpu", dtype) if has_torch else None
+        said = "torch, imported when the first one comes" if has_torch else f"{light.queries}, which is not installed"
+        return LoadedModel(_description(name, light, said), light, later)
+    model = _with_torch(source, device, dtype, reason)
+    return with_torch(name, model, f"torch, since {reason}")
+
+
+def with_torch(name: str, model: models.Model, documents: str = "torch") -> LoadedModel:
+    """A model of `cherche_models.models` to serve under a name; `documents` says what encodes them, and why."""
+    return LoadedModel(_description(name, model, documents), model)
+
+
+def _with_torch(source: str | Path, device: str | None, dtype: str | None, reason: str = "") -> models.Model:
+    """A model as torch runs it; `reason` says why it is needed where it is not installed."""
+    try:
+        from cherche_models import hub
+        from cherche_models.runtime.threads import limit
+    except ModuleNotFoundError as error:
+        said = f"{source} needs {error.name}, which is not installed: {reason}"
+        raise precondition(said, "pip install cherche-sidecar, with all that it depends on") from error
     # A quota is no property of the CPUs, so torch counts those of the host: threads that spin would use it up.
     limit(threads.cpus())
-    return LoadedModel(name, _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None)))
+    return _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None))
 
 
 def load_candidate(name: str, source: str | Path) -> LoadedModel | Scorer:
@@ -285,7 +243,7 @@ def adapt_model(
 def maxsim_on(device: str | None = None) -> MaxSim:
     """MaxSim where the models run: torch on an accelerator, the compiled kernel or numpy on a CPU.
 
-    The device is looked for at the first call, when a model has brought torch in already.
+    The device is looked for at the first call; torch is asked only where there may be an accelerator.
 
     Parameters
     ----------
@@ -312,6 +270,15 @@ def _maxsim_of(device: str) -> str:
 
 
 def _maxsim(device: str | None) -> MaxSim:
+    from cherche_models.errors import Unreadable
+    from cherche_models.light.place import check
+
+    try:
+        check(device)
+    except Unreadable:
+        pass
+    else:
+        return codec.maxsim
     from cherche_models.runtime.device import pick_device
 
     place = pick_device(device)
@@ -358,7 +325,7 @@ def _training(work: Callable[[], R], what: str | Path) -> R:
         raise invalid(f"{error.filename or what}: {error.strerror or error}", "correct the recipe") from error
 
 
-def _note(model: models.Model) -> str:
+def _note(model: models.Model | LightModel) -> str:
     """What the loader took the files for, and what follows from it; "" where they say it themselves."""
     if not model.note:
         return ""
@@ -373,9 +340,15 @@ def _note(model: models.Model) -> str:
     return "; ".join(said)
 
 
-def _description(name: str, model: models.Model) -> ModelDescription:
+def _dtype_of(model: models.Model | LightModel) -> str:
+    if isinstance(model.dtype, str):
+        return model.dtype
     from cherche_models.runtime.device import dtype_name
 
+    return dtype_name(model.dtype)
+
+
+def _description(name: str, model: models.Model | LightModel, documents: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         architecture=model.architecture,
@@ -386,10 +359,11 @@ def _description(name: str, model: models.Model) -> ModelDescription:
         max_document_length=model.formats["document"].max_length,
         max_query_length=model.formats["query"].max_length,
         device=str(model.device),
-        dtype=dtype_name(model.dtype),
+        dtype=_dtype_of(model),
         dtype_reason=model.dtype_reason,
-        maxsim=_maxsim_of(model.device.type) if model.late_interaction else "",
+        maxsim=_maxsim_of(str(model.device).partition(":")[0]) if model.late_interaction else "",
         queries=model.queries,
+        documents=documents,
         vocabulary_size=len(model.vocabulary),
         vocabulary=model.vocabulary,
         sparse_boost=model.sparse_boost,

@@ -210,10 +210,12 @@ class Registry:
         )
 
     def _warm(self, name: str, source: str) -> Model:
-        """Load, and run one pass of each kind: the first is slow everywhere."""
+        """Load, and run one pass of each kind that needs no more than that: the first is slow everywhere."""
         model = self._loader(name, source)
         kinds: tuple[Kind, Kind] = ("document", "query")
         for kind in kinds:
+            if model.prepare(kind) is not None:
+                continue
             model.encode(model.tokenize(["warm up"], kind), kind)
         return model
 

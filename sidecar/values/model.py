@@ -26,6 +26,7 @@ _SHOWN = (
     "dtype_reason",
     "maxsim",
     "queries",
+    "documents",
     "digest",
 )
 
@@ -64,6 +65,8 @@ class ModelDescription:
         device; empty without a late-interaction head.
     queries : str
         What encodes short queries, and why: the compiled kernel up to a length, or torch; empty on an accelerator.
+    documents : str
+        What encodes documents, and why: torch, from the start or once the first one comes, or the kernel.
     vocabulary_size : int
         0 without a sparse head.
     vocabulary : tuple of str
@@ -90,6 +93,7 @@ class ModelDescription:
     dtype_reason: str = ""
     maxsim: str = ""
     queries: str = ""
+    documents: str = ""
     vocabulary_size: int = 0
     vocabulary: tuple[str, ...] = ()
     sparse_boost: float = 1.0

@@ -12,11 +12,9 @@ import asyncio
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +36,7 @@ from tests.benchmarks import (
     plugin,
     plugin_latency,
     restart,
+    start,
 )
 from tests.benchmarks.machine import machine
 
@@ -208,21 +207,6 @@ async def _replayed(url: str, model: str, data: Path) -> tuple[int, float, Count
     return pairs, worst, tokens
 
 
-def start() -> dict[str, Any]:
-    """Seconds of ``cherche --help`` and whether torch was loaded."""
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "sidecar.cli", "--help"], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - began)
-    code = (
-        "import sys\nfrom click.testing import CliRunner\nfrom sidecar.cli import cherche\n"
-        "assert CliRunner().invoke(cherche, ['--help']).exit_code == 0\nprint('torch' in sys.modules)"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    return {"median_seconds": round(statistics.median(seconds), 3), "torch_loaded": loaded.strip() == "True"}
-
-
 def codes() -> dict[str, Any]:
     """nDCG@10 against bytes per document for each codec, and a picture of it."""
     from tests.benchmarks import codes as codecs
@@ -238,7 +222,7 @@ def weighting() -> dict[str, Any]:
 
 
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
-    "start": start,
+    "start": start.measure,
     "splade": splade,
     "tiny": tiny,
     "updates": updates,

@@ -75,3 +75,13 @@ def test_the_list_is_a_part_of_the_dependencies_and_the_one_on_its_page() -> Non
     lines = PAGE.replace("\\\n", " ").splitlines()
     (listed,) = [line.split()[2:] for line in lines if re.match(r"\s*pip install click ", line)]
     assert sorted(listed) == sorted(Requirement(one).name for one in group)
+
+
+def test_a_sidecar_without_torch_has_all_other_dependencies_and_its_page_lists_them() -> None:
+    group = {Requirement(one).name for one in project()["dependency-groups"]["light"]}
+    every = {Requirement(one).name: one for one in project()["project"]["dependencies"]}
+    assert group == set(every) - {"torch", "transformers", "huggingface-hub"}
+    assert set(project()["dependency-groups"]["light"]) <= set(every.values())
+    page = (ROOT / "sidecar" / "docs" / "capacity.md").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    (listed,) = [line.split()[2:] for line in page if re.match(r"\s*pip install click ", line)]
+    assert sorted(Requirement(one.strip("'")).name for one in listed) == sorted(group)

@@ -12,7 +12,8 @@ import pytest
 
 from cherche_models import hub
 from sidecar import config
-from sidecar.models.library import LoadedModel
+from sidecar.models.library import with_torch
+from sidecar.models.loaded import LoadedModel
 from sidecar.pb.cherche.v1 import plugin_pb2 as pb
 from sidecar.pb.cherche.v1 import plugin_pb2_grpc, search_pb2
 from sidecar.protocols import Engine
@@ -34,7 +35,8 @@ DOCUMENTS = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = languages.word_pieces(tmp_path_factory.mktemp("word_pieces"))
-    return LoadedModel("tiny", hub.load(folder, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=8))
+    model = hub.load(folder, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=8)
+    return with_torch("tiny", model)
 
 
 @pytest.fixture

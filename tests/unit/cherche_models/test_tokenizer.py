@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cherche_models import tokenizer
+from cherche_models import cutting, tokenizer
 from cherche_models.errors import CheckpointError, ItemError
 from cherche_models.tokenizer import TextFormat, Tokenizer
 from tests import checkpoints, published
@@ -87,7 +87,7 @@ def test_ten_megabytes(words: Tokenizer) -> None:
 def test_pieces_of_a_long_text_give_the_same_tokens(words: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "Neural search, of the brain; " * 20
     whole = words.tokenize([text], replace(STYLE, max_length=500))
-    monkeypatch.setattr(tokenizer, "_PIECE", 50)
+    monkeypatch.setattr(cutting, "_PIECE", 50)
     assert words.tokenize([text, "cell"], replace(STYLE, max_length=500))[:1] == whole
 
 
@@ -156,7 +156,7 @@ def test_the_side_that_a_checkpoint_cuts_is_its_own(left: Path, monkeypatch: pyt
     assert [list(tokens.ids) for tokens in expected] == theirs
     assert expected[2].texts[-4:] == ("of", "the", "brain", "[SEP]")
     assert expected[2].total == 35
-    monkeypatch.setattr(tokenizer, "_PIECE", 50)
+    monkeypatch.setattr(cutting, "_PIECE", 50)
     assert words.tokenize(texts, STYLE, 12) == expected
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63herche/v1/model.proto\x12\ncherche.v1\"\xf6\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.cherche.v1.ModelState\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x17\n\x0fhas_sparse_head\x18\x05 \x01(\x08\x12!\n\x19has_late_interaction_head\x18\x06 \x01(\x08\x12\x17\n\x0fvocabulary_size\x18\x07 \x01(\r\x12\x0b\n\x03\x64im\x18\x08 \x01(\r\x12\x1b\n\x13max_document_length\x18\t \x01(\r\x12\x18\n\x10max_query_length\x18\n \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x0b \x01(\t\x12\r\n\x05\x64type\x18\x0c \x01(\t\x12\x0e\n\x06\x64igest\x18\r \x01(\t\x12\x12\n\nis_default\x18\x0e \x01(\x08\x12\x14\n\x0c\x64type_reason\x18\x0f \x01(\t\x12\x0e\n\x06maxsim\x18\x10 \x01(\t\x12\x0f\n\x07queries\x18\x11 \x01(\t\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.cherche.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.cherche.v1.Model\"0\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\"5\n\x11LoadModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.cherche.v1.Model\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse*q\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n\x11MODEL_STATE_READY\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x32\xbc\x02\n\x0cModelService\x12K\n\nListModels\x12\x1d.cherche.v1.ListModelsRequest\x1a\x1e.cherche.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.cherche.v1.GetModelRequest\x1a\x1c.cherche.v1.GetModelResponse\x12H\n\tLoadModel\x12\x1c.cherche.v1.LoadModelRequest\x1a\x1d.cherche.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.cherche.v1.UnloadModelRequest\x1a\x1f.cherche.v1.UnloadModelResponseB/\n\ncherche.v1Z\x14\x63herche/v1;cherchev1\xaa\x02\nCherche.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63herche/v1/model.proto\x12\ncherche.v1\"\x89\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.cherche.v1.ModelState\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x17\n\x0fhas_sparse_head\x18\x05 \x01(\x08\x12!\n\x19has_late_interaction_head\x18\x06 \x01(\x08\x12\x17\n\x0fvocabulary_size\x18\x07 \x01(\r\x12\x0b\n\x03\x64im\x18\x08 \x01(\r\x12\x1b\n\x13max_document_length\x18\t \x01(\r\x12\x18\n\x10max_query_length\x18\n \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x0b \x01(\t\x12\r\n\x05\x64type\x18\x0c \x01(\t\x12\x0e\n\x06\x64igest\x18\r \x01(\t\x12\x12\n\nis_default\x18\x0e \x01(\x08\x12\x14\n\x0c\x64type_reason\x18\x0f \x01(\t\x12\x0e\n\x06maxsim\x18\x10 \x01(\t\x12\x0f\n\x07queries\x18\x11 \x01(\t\x12\x11\n\tdocuments\x18\x12 \x01(\t\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.cherche.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.cherche.v1.Model\"0\n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\"5\n\x11LoadModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.cherche.v1.Model\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse*q\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n\x11MODEL_STATE_READY\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x32\xbc\x02\n\x0cModelService\x12K\n\nListModels\x12\x1d.cherche.v1.ListModelsRequest\x1a\x1e.cherche.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.cherche.v1.GetModelRequest\x1a\x1c.cherche.v1.GetModelResponse\x12H\n\tLoadModel\x12\x1c.cherche.v1.LoadModelRequest\x1a\x1d.cherche.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.cherche.v1.UnloadModelRequest\x1a\x1f.cherche.v1.UnloadModelResponseB/\n\ncherche.v1Z\x14\x63herche/v1;cherchev1\xaa\x02\nCherche.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,26 +32,26 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sidecar.pb.cherche.v1.model
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\ncherche.v1Z\024cherche/v1;cherchev1\252\002\nCherche.V1'
-  _globals['_MODELSTATE']._serialized_start=744
-  _globals['_MODELSTATE']._serialized_end=857
+  _globals['_MODELSTATE']._serialized_start=763
+  _globals['_MODELSTATE']._serialized_end=876
   _globals['_MODEL']._serialized_start=39
-  _globals['_MODEL']._serialized_end=413
-  _globals['_LISTMODELSREQUEST']._serialized_start=415
-  _globals['_LISTMODELSREQUEST']._serialized_end=434
-  _globals['_LISTMODELSRESPONSE']._serialized_start=436
-  _globals['_LISTMODELSRESPONSE']._serialized_end=491
-  _globals['_GETMODELREQUEST']._serialized_start=493
-  _globals['_GETMODELREQUEST']._serialized_end=524
-  _globals['_GETMODELRESPONSE']._serialized_start=526
-  _globals['_GETMODELRESPONSE']._serialized_end=578
-  _globals['_LOADMODELREQUEST']._serialized_start=580
-  _globals['_LOADMODELREQUEST']._serialized_end=628
-  _globals['_LOADMODELRESPONSE']._serialized_start=630
-  _globals['_LOADMODELRESPONSE']._serialized_end=683
-  _globals['_UNLOADMODELREQUEST']._serialized_start=685
-  _globals['_UNLOADMODELREQUEST']._serialized_end=719
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=721
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=742
-  _globals['_MODELSERVICE']._serialized_start=860
-  _globals['_MODELSERVICE']._serialized_end=1176
+  _globals['_MODEL']._serialized_end=432
+  _globals['_LISTMODELSREQUEST']._serialized_start=434
+  _globals['_LISTMODELSREQUEST']._serialized_end=453
+  _globals['_LISTMODELSRESPONSE']._serialized_start=455
+  _globals['_LISTMODELSRESPONSE']._serialized_end=510
+  _globals['_GETMODELREQUEST']._serialized_start=512
+  _globals['_GETMODELREQUEST']._serialized_end=543
+  _globals['_GETMODELRESPONSE']._serialized_start=545
+  _globals['_GETMODELRESPONSE']._serialized_end=597
+  _globals['_LOADMODELREQUEST']._serialized_start=599
+  _globals['_LOADMODELREQUEST']._serialized_end=647
+  _globals['_LOADMODELRESPONSE']._serialized_start=649
+  _globals['_LOADMODELRESPONSE']._serialized_end=702
+  _globals['_UNLOADMODELREQUEST']._serialized_start=704
+  _globals['_UNLOADMODELREQUEST']._serialized_end=738
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=740
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=761
+  _globals['_MODELSERVICE']._serialized_start=879
+  _globals['_MODELSERVICE']._serialized_end=1195
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,7 @@ class Model(_message.Message):
     DTYPE_REASON_FIELD_NUMBER: _builtins.int
     MAXSIM_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name it is served under."""
     state: Global___ModelState.ValueType
@@ -106,6 +107,8 @@ class Model(_message.Message):
     """
     queries: _builtins.str
     """What encodes short queries, and why: the compiled kernel up to a length, or torch; empty on an accelerator."""
+    documents: _builtins.str
+    """What encodes documents, and why: torch, from the start or once the first one comes, or the kernel."""
     def __init__(
         self,
         *,
@@ -126,10 +129,11 @@ class Model(_message.Message):
         dtype_reason: _builtins.str = ...,
         maxsim: _builtins.str = ...,
         queries: _builtins.str = ...,
+        documents: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "device", b"device", "digest", b"digest", "dim", b"dim", "dtype", b"dtype", "dtype_reason", b"dtype_reason", "has_late_interaction_head", b"has_late_interaction_head", "has_sparse_head", b"has_sparse_head", "is_default", b"is_default", "max_document_length", b"max_document_length", "max_query_length", b"max_query_length", "maxsim", b"maxsim", "message", b"message", "name", b"name", "queries", b"queries", "state", b"state", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "device", b"device", "digest", b"digest", "dim", b"dim", "documents", b"documents", "dtype", b"dtype", "dtype_reason", b"dtype_reason", "has_late_interaction_head", b"has_late_interaction_head", "has_sparse_head", b"has_sparse_head", "is_default", b"is_default", "max_document_length", b"max_document_length", "max_query_length", b"max_query_length", "maxsim", b"maxsim", "message", b"message", "name", b"name", "queries", b"queries", "state", b"state", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
-from cherche_models.runtime import calibration
-from cherche_models.runtime.calibration import Timings, cache_file, choice, choose, measure
+from cherche_models.runtime import timings
+from cherche_models.runtime.calibration import choice, choose, measure
+from cherche_models.runtime.timings import Timings
 
 
 class Measured:
@@ -66,7 +66,7 @@ def test_another_machine_or_library_is_measured_anew(
     file = tmp_path / "cpu.json"
     choose(file=file, measured=Measured(2.0, 1.0))
     if changed == "cpu":
-        monkeypatch.setattr(calibration, "_cpu", lambda: "another")
+        monkeypatch.setattr(timings, "cpu", lambda: "another")
     else:
         monkeypatch.setattr(torch.__config__, "show", lambda: "built otherwise")
     assert choose(file=file, measured=Measured(1.0, 2.0)).dtype is torch.float32
@@ -92,16 +92,6 @@ def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None
     for _ in range(2):
         assert choose(file=tmp_path / "file" / "cpu.json", measured=measured).dtype is torch.bfloat16
     assert len(measured.asked) == 2
-
-
-def test_measurements_lie_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_file() == tmp_path / "cherche" / "cpu.json"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert cache_file() == Path("/home/ada/.cache/cherche/cpu.json")
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without an entry and without HOME
-    assert cache_file() == Path(tempfile.gettempdir(), "cherche", "cpu.json")
 
 
 def test_the_best_round_of_each_type_counts() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from click.testing import CliRunner
 
-from cherche_models.kernel.library import described
+from cherche_models.kernel.library import Loaded, described
 from sidecar.cli import cherche
 from sidecar.cli import doctor as doctor_module
 from sidecar.cli.doctor import has_other_text
@@ -42,6 +42,9 @@ def test_what_encodes_short_queries_is_said() -> None:
     one = ModelDescription("mine", architecture="splade", device="cpu", dtype="fp32", queries="kernel (plain)")
     check = doctor_module._model(ServedModel("mine", ModelState.READY, description=one))
     assert check.detail == "READY, splade on cpu in fp32; queries: kernel (plain)"
+    both = replace(one, documents="torch")
+    check = doctor_module._model(ServedModel("mine", ModelState.READY, description=both))
+    assert check.detail.endswith("; queries: kernel (plain); documents: torch")
 
 
 def test_doctor_reports_that_no_sidecar_answers(tmp_path: Path) -> None:
@@ -55,6 +58,7 @@ def test_what_a_sidecar_elsewhere_computes_with_is_not_missed_here(monkeypatch: 
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(doctor_module, "version", version)
+    monkeypatch.setattr(doctor_module, "installed", lambda: Loaded(reason="the kernel was not compiled"))
     alone = {check.what: check for check in doctor_module.environment()}
     beside = {check.what: check for check in doctor_module.environment("sidecar:50551")}
     assert not alone["torch"].is_ok
@@ -62,6 +66,20 @@ def test_what_a_sidecar_elsewhere_computes_with_is_not_missed_here(monkeypatch: 
     assert beside["torch"].is_ok
     assert "sidecar:50551" in beside["torch"].detail
     assert not beside["grpcio"].is_ok
+
+
+def test_torch_is_not_missed_where_the_kernel_encodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor_module, "version", version)
+    monkeypatch.setattr(doctor_module, "installed", lambda: Loaded((cast("Any", None),)))
+    found = {check.what: check for check in doctor_module.environment()}
+    assert found["torch"].is_ok
+    assert "the compiled kernel encodes" in found["torch"].detail
+    assert not found["tokenizers"].is_ok
 
 
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("text"),), 64)

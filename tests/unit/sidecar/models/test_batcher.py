@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -349,3 +350,43 @@ async def test_like_lengths_run_together() -> None:
         model.gate.set()
         await asyncio.gather(blocker, call)
     assert observer.padding <= 2 * 46
+
+
+class Slow(FakeModel):
+    """Needs something before it encodes documents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened, self.prepared = threading.Event(), 0
+
+    def prepare(self, kind: Kind) -> Callable[[], None] | None:
+        return self._open if kind == "document" and not self.prepared else None
+
+    def _open(self) -> None:
+        self.opened.wait()
+        self.prepared += 1
+
+
+async def test_queries_are_answered_while_documents_wait_for_their_model() -> None:
+    model = Slow()
+    async with batcher(model) as running:
+        waiting = [asyncio.create_task(running.encode(["storm"], "document", lane="ingest")) for _ in range(20)]
+        tokens = model.tokenize(["storm"], "document")
+        waiting.append(asyncio.create_task(running.encode_tokens(tokens, "document", lane="backfill")))
+        [found] = await running.encode(["storm"], "query", lane="query")
+        assert isinstance(found, Encoded)
+        assert not any(task.done() for task in waiting)
+        waiting[0].cancel()  # a caller that hangs up does not end it
+        model.opened.set()
+        for [one] in await asyncio.gather(*waiting[1:]):
+            assert isinstance(one, Encoded)
+    assert model.prepared == 1
+
+
+async def test_who_cannot_wait_for_a_model_is_told_so() -> None:
+    model = Slow()
+    async with batcher(model) as running:
+        with pytest.raises(ChercheError) as caught:
+            await running.encode(["storm"], "document", lane="ingest", timeout=0.01)
+        model.opened.set()
+    assert caught.value.code is Code.DEADLINE_EXCEEDED

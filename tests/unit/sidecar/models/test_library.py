@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import cherche_models
+from cherche_models.kernel import library
 from cherche_models.kernel.library import described
 from sidecar.errors import ChercheError, Code
 from sidecar.models import library as models
@@ -39,6 +42,7 @@ def test_what_a_loaded_model_says_of_itself(folder: Path) -> None:
     assert (info.name, info.architecture, info.device, info.dtype) == ("mine", "joint", "cpu", "fp32")
     assert info.maxsim == described()
     assert info.queries.startswith(("kernel (", "torch, since "))
+    assert info.documents.startswith(("torch, imported when", "torch, since the kernel"))
     assert (info.sparse, info.late_interaction, info.dim) == (True, True, 8)
     assert info.vocabulary == tuple(checkpoints.vocabulary())
     assert (info.max_document_length, info.max_query_length) == (checkpoints.POSITIONS, checkpoints.POSITIONS)
@@ -69,6 +73,56 @@ def test_a_head_that_gives_a_passage_far_too_many_terms_was_not_trained(
         notes[most] = models.load_model("mine", source, device="cpu", dtype="fp32").info.note
     assert notes[10].endswith("as from one trained for sparse retrieval")
     assert notes[0].endswith("so it was not trained for sparse retrieval")
+
+
+@pytest.fixture
+def kernel(require: Callable[[str, str], None]) -> None:
+    found = library.installed()
+    if not found.kernels or found.kernels[-1].name == "plain":
+        require("compiler", found.reason or "the kernel knows none of this processor's instructions")
+
+
+def test_documents_have_torchs_bits_and_queries_do_not_wait_for_it(folder: Path, kernel: None) -> None:
+    from cherche_models import hub
+
+    torchs = hub.load(folder, device="cpu", dtype="fp32")
+    model = models.load_model("mine", folder, device="cpu", dtype="fp32")
+    assert model.info.queries == f"kernel ({library.installed().kernels[-1].name}), without torch"
+    assert model.prepare("query") is None
+    assert model.prepare("document") is not None
+    texts = ["neural search of the brain", "cell", "document " * 40]
+    found = model.encode(model.tokenize(texts, "document"), "document")
+    assert model.prepare("document") is None
+    for ours, other in zip(found, torchs.encode(texts, "document"), strict=True):
+        assert ours.weights == other.weights
+        assert ours.embeddings is not None
+        assert other.embeddings is not None
+        assert (ours.embeddings.vectors == other.embeddings.vectors).all()
+
+
+def test_without_torch_the_kernel_encodes_documents_too(
+    folder: Path, kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    model = models.load_model("mine", folder, device="cpu", dtype="fp32")
+    assert model.prepare("document") is None
+    assert model.info.documents == f"{model.info.queries}, which is not installed"
+    [found] = model.encode(model.tokenize(["cell"], "document"), "document")
+    assert found.weights is not None
+
+
+def test_a_model_that_needs_torch_says_so_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoints.masked_lm(tmp_path)
+    monkeypatch.delattr(cherche_models, "hub")
+    monkeypatch.setitem(sys.modules, "cherche_models.hub", None)
+    with pytest.raises(ChercheError, match=r"needs cherche_models\.hub, which is not installed: .*no layout") as caught:
+        models.load_model("mine", folder, device="cpu")
+    assert "pip install" in caught.value.next_step
+
+
+def test_why_torch_is_imported_at_once_is_said(tmp_path: Path, kernel: None) -> None:
+    info = models.load_model("mine", checkpoints.masked_lm(tmp_path), device="cpu").info
+    assert info.documents == "torch, since it is in no layout that can be read without torch"
 
 
 def test_text_to_encoding(folder: Path) -> None:

@@ -14,7 +14,7 @@ from sidecar.models import memory
 from sidecar.models.registry import Registry
 from sidecar.protocols import Model
 from sidecar.testing import FakeModel
-from sidecar.values.model import Encoded, ModelState
+from sidecar.values.model import Encoded, Kind, ModelState
 
 
 def fake(name: str, source: str) -> Model:
@@ -162,3 +162,14 @@ async def test_an_alias_answers_for_its_model_and_never_hides_one() -> None:
         assert "CHERCHE_ALIASES" in failure(Code.NOT_FOUND, lambda: models.named("nothing")).next_step
     finally:
         await models.aclose(5)
+
+
+async def test_a_model_is_not_warmed_up_for_what_it_would_have_to_load() -> None:
+    class Half(FakeModel):
+        def prepare(self, kind: Kind) -> Callable[[], None] | None:
+            return (lambda: None) if kind == "document" else None
+
+    made = Half()
+    async with registry(lambda name, source: made) as models:
+        await models.load("a", "x")
+        assert len(made.batches) == 1
