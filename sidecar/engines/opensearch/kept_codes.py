@@ -24,7 +24,7 @@ from sidecar.engines.opensearch.http import Http, Request
 from sidecar.engines.opensearch.known import Kept, key_of
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.values.bounded import ByBytes
-from sidecar.values.documents import CODES, Json
+from sidecar.values.documents import CODES, HASH, Json
 
 TRUST = 1.0
 """Seconds for which credentials are known to read codes of an index: what a search knows of its index is as old."""
@@ -34,6 +34,10 @@ _PLACES = 1024  # callers and names of which something is known
 _AN_ENTRY = 600  # bytes of a version beside its codes
 _VERSIONED = "seq_no_primary_term"
 _OF_ALL = ("search_pipeline",)  # parameters that hold for the request for codes too
+
+
+State = tuple[str, str, str, int, int]
+"""Index, routing, id, sequence number and primary term."""
 
 
 class Version(NamedTuple):
@@ -84,7 +88,10 @@ class _Search:
         return await self.send({**self.body, "docvalue_fields": fields, _VERSIONED: True})
 
     async def codes(self, versions: Sequence[Version]) -> Mapping[Version, bytes | None]:
-        """Codes of those versions that are still there; None for one that has none."""
+        """Codes of those versions that are still there; None for one that has none.
+
+        From doc values alone: a source is read as a whole, and may hold codes and weights too.
+        """
         ids, indices = sorted({one.id for one in versions}), sorted({one.concrete for one in versions})
         wanted = [{"ids": {"values": ids}}, {"terms": {"_index": indices}}]
         body = {
@@ -92,15 +99,20 @@ class _Search:
             "query": {"bool": {"filter": wanted}},
             # Where indices or routings share an id, some may be crowded out: then the whole search is sent.
             "size": len(versions),
-            "_source": {"includes": list(bookkeeping.FIELDS)},
-            "docvalue_fields": [CODES],
+            "_source": False,
+            "docvalue_fields": [CODES, HASH],
             "track_total_hits": False,
             _VERSIONED: True,
         }
         params = {key: value for key, value in self.request.params.items() if key in _OF_ALL}
         found, _ = answers.sound_hits(await self.send(body, params=params), self.what)
-        given = {_version(raw, self.caller): blob(raw.get("fields", {}), CODES) for raw in found}
-        return {version: codes for version, codes in given.items() if version is not None}
+        given = {_state(raw): raw.get("fields", {}) for raw in found}
+        return {
+            one: blob(given[one[1:6]], CODES)
+            for one in versions
+            # An earlier release kept the hash in another field.
+            if one[1:6] in given and given[one[1:6]].get(HASH, [one.hash])[0] == one.hash
+        }
 
 
 class KeptCodes:
@@ -237,13 +249,18 @@ class KeptCodes:
             self._proofs.put(version[:2], asked)
 
 
-def _version(raw: Json, caller: str) -> Version | None:
-    """The version of a hit; None where it does not say all of it, so that nothing of it is kept."""
-    hash = bookkeeping.read(raw.get("_source") or {}).hash
-    if not hash or not {"_index", "_seq_no", "_primary_term"} <= raw.keys():
+def _state(raw: Json) -> State | None:
+    """Where a hit lies and what was written last; None where it does not say so."""
+    if not {"_index", "_seq_no", "_primary_term"} <= raw.keys():
         return None
     place = str(raw["_index"]), str(raw.get("_routing", "")), str(raw["_id"])
-    return Version(caller, *place, int(raw["_seq_no"]), int(raw["_primary_term"]), hash)
+    return *place, int(raw["_seq_no"]), int(raw["_primary_term"])
+
+
+def _version(raw: Json, caller: str) -> Version | None:
+    """The version of a hit; None where it does not say all of it, so that nothing of it is kept."""
+    state, hash = _state(raw), bookkeeping.read(raw.get("_source") or {}).hash
+    return Version(caller, *state, hash) if state and hash else None
 
 
 def _put(hit: _Hit, codes: bytes | None) -> bytes | None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sidecar.engines.opensearch import KeptCodes, OpenSearchEngine
 from sidecar.engines.opensearch.kept_codes import TRUST
 from sidecar.errors import ChercheError
-from sidecar.values.documents import CODES
+from sidecar.values.documents import CODES, HASH
 from sidecar.values.first_stage import EnginePage, Query
 from sidecar.values.index import Identity
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine, refusal
@@ -43,10 +43,12 @@ class Document:
             raw |= {"_seq_no": self.seq_no, "_primary_term": 1}
         if body.get("_source") is not False:
             raw["_source"] = {"cherche_digest": self.hash, "cherche_status": [{"ok": 1}]}
-        if self.codes is not None and CODES in body.get("docvalue_fields", ()) and not hidden:
-            codes = b"masked" if masked else self.codes
-            raw["fields"] = {CODES: [base64.b64encode(codes).decode().rstrip("=")]}
-        return raw
+        asked, fields = body.get("docvalue_fields", ()), dict[str, Any]()
+        if self.hash and HASH in asked:
+            fields[HASH] = [self.hash]
+        if self.codes is not None and CODES in asked and not hidden:
+            fields[CODES] = [base64.b64encode(b"masked" if masked else self.codes).decode().rstrip("=")]
+        return {**raw, "fields": fields} if fields else raw
 
 
 @dataclass
@@ -218,6 +220,54 @@ async def test_what_was_replaced_between_two_requests_is_of_one_moment() -> None
     page = await cluster.search()
     assert asked == ["hits", "codes", "hits"]
     assert page == await cluster.uncached()
+
+
+async def test_what_was_made_again_between_two_requests_is_not_what_was_found() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("d0")
+    answer, asked = cluster.answer, list[Sent]()
+
+    def meanwhile(request: Sent) -> Any:
+        asked.append(request)
+        reply = answer(request)
+        if len(asked) == 1:
+            document = cluster.documents["books", "d0", ""]
+            document.codes, document.hash = b"of another model", "another"
+        return reply
+
+    cluster.transport.answer = meanwhile
+    assert (await cluster.search()).hits[0].codes == b"of another model"
+    assert len(asked) == 3
+
+
+async def test_codes_are_asked_for_without_sources() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("d0")
+    cluster.transport.sent.clear()
+    await cluster.search()
+    assert [one.body["_source"] for one in cluster.transport.sent][1] is False
+
+
+async def test_hashes_of_an_earlier_release_are_versions_too() -> None:
+    cluster = shelf()
+    answer = cluster.answer
+
+    def earlier(request: Sent) -> Any:
+        reply = answer(request)
+        for hit in reply["hits"]["hits"]:
+            hit.get("fields", {}).pop(HASH, None)
+            if "_source" in hit:
+                hit["_source"] = {"cherche_hash": hit["_source"]["cherche_digest"], "cherche_state": "ok"}
+        return reply
+
+    cluster.transport.answer = earlier
+    await cluster.warm()
+    cluster.write("d0")
+    cluster.transport.sent.clear()
+    assert codes(await cluster.search())[0] == b"codes 6"
+    assert (len(cluster.transport.sent), cluster.given) == (2, 1)
 
 
 async def test_where_few_hits_are_known_one_request_asks_for_all() -> None:
