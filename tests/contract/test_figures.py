@@ -204,3 +204,18 @@ def test_what_a_search_costs_the_cluster() -> None:
         if way in large["compared_with_exact"]:
             found = large["compared_with_exact"][way]["recall_at_100"]
             assert shown[name]["found"] == f"{found:.4f}".removeprefix("0")
+
+
+def test_what_a_start_costs() -> None:
+    found = measured("start")["figures"]["serving"]
+    shown = {row[""]: row for row in rows("capacity.md", "CPU with torch")}
+    for model in SHIPPED:
+        for way, suffix in (("light", ""), ("torch", " with torch")):
+            cpu, memory = (found[model][way][name]["min"] for name in ("cpu_seconds", "rss_mib"))
+            assert shown[model][f"CPU{suffix}"] == f"{cpu:.2f} s"
+            assert shown[model][f"memory{suffix}"] == f"{memory:.0f}"
+        ratios = measured("start")["figures"]["documents"][model]
+        [row] = [one for one in rows("capacity.md", "documents of 64 tokens") if one[""] == model]
+        for length, column in (("64", "documents of 64 tokens"), ("180", "of 180"), ("512", "of 512")):
+            assert row[column] == f"{ratios[length]['median']:.2f}".removeprefix("0")
+        assert found[model]["light"]["rss_mib"]["median"] < found[model]["torch"]["rss_mib"]["median"] / 2
