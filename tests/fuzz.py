@@ -53,6 +53,7 @@ VALUES: tuple[Any, ...] = (
     {"a": [{}]},
 )
 TIMEOUT = 5.0
+AT_ONCE = 4
 LOST = "Internal error from Core"
 """What grpc.aio 1.85 says of a stream that ended while it was written to: the sidecar's answer is lost on this side."""
 
@@ -140,7 +141,7 @@ async def rpc_storm(channel: grpc.aio.Channel, first: int, count: int, probe: Ca
             if code in FORBIDDEN and not is_lost:
                 storm.found.append((method.full_name, seed, f"{code.name}: {said}"))
 
-    await _beside(storm, asyncio.gather(*(send() for _ in range(4))), probe)
+    await _beside(storm, asyncio.gather(*(send() for _ in range(AT_ONCE))), probe)
     storm.grown = _peak() - before
     return storm
 
@@ -175,15 +176,17 @@ async def http_storm(url: str, first: int, count: int, probe: Callable[[], Await
     address = url.removeprefix("http://")
     known = list(routes(json.loads(await asyncio.to_thread(_http, address, "GET", "/openapi.json", b""))[1]))
 
+    seeds = iter(range(first, first + count))
+
     async def send() -> None:
-        for seed in range(first, first + count):
+        for seed in seeds:
             path, schema = known[seed % len(known)]
             status, _ = json.loads(await asyncio.to_thread(_http, address, "POST", path, body(schema, seed)))
             storm.answers[path, str(status)] += 1
             if status == 500 or not status:
                 storm.found.append((path, seed, str(status)))
 
-    await _beside(storm, send(), probe)
+    await _beside(storm, asyncio.gather(*(send() for _ in range(AT_ONCE))), probe)
     storm.grown = _peak() - before
     return storm
 

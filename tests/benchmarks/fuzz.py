@@ -1,7 +1,8 @@
 """Odd requests to every RPC and every route, with what they were answered: ``make prove SECTION=fuzz``.
 
 The same as `tests/integration/rpc/test_fuzz.py`, with more requests: ``FUZZ_REQUESTS`` is how many, ``FUZZ_SEED`` where
-they begin. What is found is printed with its seed, from which `tests.fuzz.request` and `body` make it again.
+they begin, ``FUZZ_PROCESSES`` in how many sidecars at once (one for each core). What is found is printed with its seed,
+from which `tests.fuzz.request` and `body` make it again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +33,42 @@ SEED = 1
 def measure() -> dict[str, Any]:
     """Run both storms; a failure stops the run."""
     count, seed = int(os.environ.get("FUZZ_REQUESTS", REQUESTS)), int(os.environ.get("FUZZ_SEED", SEED))
-    figures: dict[str, Any] = asyncio.run(_measured(count, seed))
+    processes = int(os.environ.get("FUZZ_PROCESSES", os.cpu_count() or 1))
+    shares = [count // processes + (number < count % processes) for number in range(processes)]
+    firsts = [seed + sum(shares[:number]) for number in range(processes)]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        parts = list(pool.map(storms, shares, firsts))
+    figures = {name: joined([part[name] for part in parts]) for name in parts[0]}
     if found := [one for part in figures.values() for one in part["found"]]:
         raise SystemExit(f"{len(found)} requests were answered as none may be, first: {found[0]}")
-    return {"first seed": seed, **figures}
+    return {"first seed": seed, "processes": processes, **figures}
 
 
-async def _measured(count: int, seed: int) -> dict[str, Any]:
+def storms(count: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Figures of both, of one sidecar."""
+    return asyncio.run(_measured(count, seed))
+
+
+def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of several sidecars as one: counts are added, of the others the worst counts.
+
+    >>> one = {"answers": {"OK": 2}, "found": [], "seconds": 1.5}
+    >>> joined([one, {"answers": {"OK": 1, "NOT_FOUND": 1}, "found": [], "seconds": 2.0}])
+    {'answers': {'NOT_FOUND': 1, 'OK': 3}, 'found': [], 'seconds': 2.0}
+    """
+    whole: dict[str, Any] = {}
+    for name in parts[0]:
+        values = [part[name] for part in parts]
+        if name == "answers":
+            whole[name] = dict(sorted(sum(map(Counter, values), Counter[str]()).items()))
+        elif name in {"found", "requests"}:
+            whole[name] = sum(values, type(values[0])())
+        else:
+            whole[name] = max(values)
+    return whole
+
+
+async def _measured(count: int, seed: int) -> dict[str, dict[str, Any]]:
     settings = config.Settings(gateway=config.Gateway(port=0), limits=config.Limits(deadline=5.0))
     with tempfile.TemporaryDirectory() as folder:
         engine = EmbeddedEngine(Path(folder) / "index.sqlite")

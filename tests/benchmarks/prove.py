@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import (
+    crowd,
     dist,
     faults,
     first_hit,
@@ -37,6 +38,7 @@ from tests.benchmarks import (
     plugin_latency,
     restart,
     start,
+    versions,
 )
 from tests.benchmarks.machine import machine
 
@@ -240,9 +242,11 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "memory": memory.measure,
     "plugin": plugin.prove,
     "plugin_latency": plugin_latency.prove,
+    "crowd": crowd.measure,
     "first_stage": first_stage.measure,
     "flow": flow.measure,
     "first_hit": first_hit.measure,
+    "versions": versions.measure,
 }
 
 
