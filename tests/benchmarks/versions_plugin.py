@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 
 from sidecar.cluster import node as nodes_
@@ -24,10 +25,12 @@ from sidecar.values.index import IndexOptions
 from tests.benchmarks.plugin import send
 
 INDEX = "versions"
-DOCUMENTS, SEARCHES = 300, 40
+DOCUMENTS, SEARCHES, TURNS = 300, 40, 3
+WRITERS = 2 * TURNS
 START = 180.0
 HEAP = "512m"
 ENCODED = "ok"
+T = TypeVar("T")
 
 
 def zip_of(tree: Path, folder: Path) -> Path:
@@ -104,31 +107,33 @@ def search(url: str, text: str) -> tuple[list[float], str]:
 async def beside(urls: list[str]) -> dict[str, Any]:
     """Searches and writes on all nodes in turn."""
     engine = OpenSearchEngine.connect(urls[0])
+    loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(WRITERS + 1)  # the loop's own threads are the sidecar's
+
+    def of(work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        return loop.run_in_executor(pool, work, *arguments)
+
     try:
         async with running_server(engine, [FakeModel()]) as server:
             settings: dict[str, Any] = {"plugins.cherche.endpoints": [server.address]}
             settings |= {f"plugins.cherche.{name}.deadline": "20s" for name in ("query", "rerank")}
-            await asyncio.to_thread(_prepare, urls[0], settings)
+            await of(_prepare, urls[0], settings)
             await server.client.setup_index(INDEX, IndexOptions())
             half = DOCUMENTS // 2
             parts = [(urls[0], 0), (urls[1], half)]
-            first = [await asyncio.to_thread(bulk, url, start, half, 0) for url, start in parts]
+            first = [await of(bulk, url, start, half, 0) for url, start in parts]
             states = Counter([one.state async for one in server.client.dump_index(INDEX)])
             texts = [f"red car {n % 7} {n}" for n in range(SEARCHES)]
-            pages = [[await asyncio.to_thread(search, url, text) for url in urls] for text in texts]
-            writing = [
-                asyncio.create_task(asyncio.to_thread(bulk, url, start, half, turn))
-                for turn in range(1, 4)
-                for url, start in parts
-            ]
+            pages = [[await of(search, url, text) for url in urls] for text in texts]
+            writing = [of(bulk, url, start, half, turn) for turn in range(1, TURNS + 1) for url, start in parts]
             statuses = Counter[str]()
             while not all(task.done() for task in writing):
                 for url in urls:
-                    statuses[(await asyncio.to_thread(search, url, texts[statuses.total() % SEARCHES]))[1]] += 1
+                    statuses[(await of(search, url, texts[statuses.total() % SEARCHES]))[1]] += 1
             written = [*first, *(await asyncio.gather(*writing))]
             after = Counter([one.state async for one in server.client.dump_index(INDEX)])
     finally:
         await engine.aclose()
+        pool.shutdown()
     return {
         "documents": DOCUMENTS,
         "writes": dict(sum(written, Counter[str]())),
