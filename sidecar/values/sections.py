@@ -67,7 +67,7 @@ class Limits(Section):
     """Longest query text."""
     query_cache_bytes: int = Field(default=16 << 20, ge=0)
     """Bytes of encoded queries that are kept for those who ask the same, about 1,000; 0 keeps none."""
-    codes_cache_bytes: int = Field(default=128 << 20, ge=0)
+    codes_cache_bytes: int = Field(default=256 << 20, ge=0)
     """Bytes of documents' token codes that are kept, for each caller's credentials its own; 0 keeps none."""
     window: int = Field(default=limits.DEEPEST_HIT, ge=1)
     """Deepest hit that a search may reach."""

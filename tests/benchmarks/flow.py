@@ -6,14 +6,14 @@ One node with the mixed documents of `first_stage`, each with token codes of the
 - ``bm25``: the user's own match, ten hits, sent to the node
 - ``bm25 by sidecar``: the same through a sidecar
 - ``hybrid``: BM25 and all term weights, ten hits
-- ``hybrid, 12 first terms``: the same in two phases
 - ``hybrid + rerank``: and MaxSim over the best 100 hits
-- ``hybrid, 12 first terms + rerank``
 - ``hybrid + rerank, new queries``: to each text a number is added, so that no query was encoded before
 - ``hybrid + rerank, no codes kept``: by a sidecar that fetches the codes of all hits each time
 
 The CPU is that of the node's process and that of the sidecar's, divided by the searches. The clients run on the same
-cores. ``FLOW_DOCUMENTS`` is another size; ``python -m tests.benchmarks.flow --documents N`` prints the same.
+cores. ``FLOW_DOCUMENTS`` is another size, ``FLOW_TEXTS`` another number of abstracts that they are made of, and with
+``FLOW_IN_SOURCE=1`` weights and codes lie in the source of each document, as in an index that was there before `setup`.
+``python -m tests.benchmarks.flow --documents N`` prints the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.engines.opensearch.query import search_body
 from sidecar.pipeline.text import content_hash
-from sidecar.values.documents import StoredDocument
+from sidecar.values.documents import CODES, TERMS, WEIGHTS, StoredDocument
 from sidecar.values.first_stage import Query
 from sidecar.values.index import IndexMeta, IndexOptions, TextField
 from sidecar.values.search import SearchRequest
@@ -49,7 +49,9 @@ from tests.benchmarks.process import cpu_of
 
 INDEX = "flow"
 DOCUMENTS = int(os.environ.get("FLOW_DOCUMENTS", "20000"))
-SECONDS, ROUNDS = 5.0, 2
+TEXTS = int(os.environ.get("FLOW_TEXTS", "400"))
+IN_SOURCE = bool(int(os.environ.get("FLOW_IN_SOURCE", "0")))
+SECONDS, ROUNDS = 4.0, 2
 CLIENTS = (1, 8, 32)
 MODEL = ("--model", "cherche-tiny")  # that of the corpus
 FIELDS = (TextField("text"),)
@@ -57,9 +59,7 @@ DIRECT = "bm25"
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "bm25 by sidecar": {"mode": "bm25"},
     "hybrid": {"mode": "hybrid"},
-    "hybrid, 12 first terms": {"mode": "hybrid", "first_terms": 12},
     "hybrid + rerank": {"mode": "hybrid", "rerank": True},
-    "hybrid, 12 first terms + rerank": {"mode": "hybrid", "first_terms": 12, "rerank": True},
 }
 NEW, FORGETFUL = "hybrid + rerank, new queries", "hybrid + rerank, no codes kept"
 _WRITE = 500
@@ -86,7 +86,8 @@ async def fill(engine: OpenSearchEngine, client: Client, corpus: Corpus, count: 
     """One shard, one segment; bytes on disk before, at most during, and after that merge."""
     send = partial(_send, engine)
     settings = {"number_of_shards": 1, "number_of_replicas": 0, "store.stats_refresh_interval": "0s"}
-    await send("PUT", f"/{INDEX}", {"settings": settings})
+    mappings = {} if IN_SOURCE else {"_source": {"excludes": [WEIGHTS, TERMS, CODES]}}
+    await send("PUT", f"/{INDEX}", {"settings": settings, "mappings": mappings})
     await client.setup_index(INDEX, IndexOptions(fields=FIELDS))
     meta = await engine.meta(INDEX)
     assert meta is not None
@@ -111,6 +112,8 @@ async def fill(engine: OpenSearchEngine, client: Client, corpus: Corpus, count: 
     merged = await _bytes(send)
     return {
         "documents": count,
+        "texts": len(corpus.texts),
+        "weights_and_codes_in_source": IN_SOURCE,
         "bytes": merged,
         "bytes_before_the_merge": sizes[0],
         "bytes_at_most_during_it": max(sizes),
@@ -141,7 +144,6 @@ def searches(engine: OpenSearchEngine, clients: Sequence[Client]) -> dict[str, S
         assert result.hits
         expected = "APPLIED" if given.get("rerank") else "NOT_REQUESTED"
         assert result.rerank.status == expected, result.rerank
-        assert not given.get("first_terms") or result.sparse.first_terms or result.query_terms <= given["first_terms"]
 
     async def new(text: str) -> None:
         await through(clients[0], WAYS["hybrid + rerank"], f"{text} {next(numbers)}")
@@ -218,7 +220,7 @@ async def _measured(
     folder = os.environ.get("CHERCHE_TEST_DATA")
     if not folder:
         raise SystemExit("CHERCHE_TEST_DATA is not set: it names the folder of collections in BEIR layout")
-    corpus = Corpus(Path(folder) / "scifact")
+    corpus = Corpus(Path(folder) / "scifact", TEXTS)
     engine = OpenSearchEngine.connect(url, timeout=600.0)
     try:
         async with AsyncExitStack() as stack:
