@@ -42,9 +42,13 @@ def width(hidden: int) -> int:
 
 
 def kept(torch: str, hidden: int, file: Path | None = None) -> Timings | None:
-    """What an earlier process measured with a release of torch, its libraries whatever they are; None if nothing."""
-    first, last = key(torch, "\0", width(hidden)).split("\0")
-    found = [one for name, one in read(file or cache_file()).items() if name.startswith(first) and name.endswith(last)]
+    """What an earlier process measured with a release of torch, its libraries whatever they are; None if nothing.
+
+    The release may lack what torch itself has behind a plus, as in 2.9.0+cpu: a package index knows no such part.
+    """
+    first, last = key(torch, "\0", width(hidden)).split(" (\0")
+    stored = read(file or cache_file()).items()
+    found = [one for name, one in stored if name.startswith((f"{first} (", f"{first}+")) and name.endswith(last)]
     return found[-1] if found else None
 
 
