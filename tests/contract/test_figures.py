@@ -241,3 +241,35 @@ def test_what_a_search_costs_through_a_sidecar() -> None:
         assert shown[name]["p50, p99 of 8"] == f"{eight['p50_ms']:.0f}, {eight['p99_ms']:.0f}"
         parts = [f"{eight[f'{part}_cpu_ms']:.0f}" for part in ("cluster", "sidecar")]
         assert shown[name]["CPU of a search"] == " + ".join(part for part in parts if part != "0")
+
+
+def test_what_twice_the_capacity_does() -> None:
+    figures = measured("overload")["figures"]
+    found, soaked = figures["overload"], figures["soak"]
+    calls = found["under load"]
+    ways = {
+        "one by one": found["quiet searches"],
+        "beside two feeds": found["beside feeds"]["searches"],
+        "at twice the capacity": calls["search"],
+    }
+    shown = {row[""]: (row["half"], row["99 of 100"]) for row in rows("capacity.md", "99 of 100")}
+    assert shown == {
+        name: (f"{one['answered_ms']['p50']:.1f}", f"{one['answered_ms']['p99']:.1f}") for name, one in ways.items()
+    }
+    assert set(calls["search"]["codes"]) == {"OK"}
+    writes = [calls["encode"], calls["feed"]]
+    refused = sum(one["codes"]["RESOURCE_EXHAUSTED"] for one in writes)
+    assert not any(one["refusals_without_retry_info"] for one in calls.values())
+    memory, end = found["memory_mib"], soaked["at the end"]
+    assert (end["descriptors"], end["tasks"]) == tuple(
+        soaked["after the first round"][x] for x in ("descriptors", "tasks")
+    )
+    text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
+    for said in (
+        f"All {calls['search']['calls']} searches were answered",
+        f"Of {sum(one['calls'] for one in writes)} calls with documents {refused} were refused",
+        f"memory rose by {memory['most'] - memory['before']:.0f} MiB",
+        f"health answered within {found['health_ms']['worst']:.0f} ms",
+        f"left {end['descriptors']} descriptors and {end['tasks']} tasks",
+    ):
+        assert said in text
