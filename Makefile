@@ -27,8 +27,10 @@ KERNEL := cherche_models/kernel/kernel.so
 $(KERNEL): $(wildcard cherche_models/kernel/*.[ch]) cherche_models/kernel/build.py $(READY)
 	-$(BIN)/python -m cherche_models.kernel.build
 
+# In so many processes; 0 for one that a debugger can stop.
+WORKERS ?= 2
 test: lint $(KERNEL)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 proto: $(READY)
 	$(BIN)/python -m sidecar.rpc.generate

@@ -6,12 +6,20 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 # Tests start processes while gRPC's threads run; its fork handlers, which such a child does not need, crashed one.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# Threads of OpenMP spin while they wait for one that has no core: beside other work, training took nine times the CPU.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Where processes share the cores, each and what it starts computes with its part of them.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 # A run that `timeout` or a CI ends finishes its fixtures too: clusters are processes of their own, and would stay.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -27,6 +35,22 @@ _TEST_MODELS = os.environ.get("CHERCHE_TEST_MODELS")
 
 if unknown := _REQUIRED - set(NEEDS):
     raise pytest.UsageError(f"CHERCHE_REQUIRE names {sorted(unknown)}; it knows {', '.join(NEEDS)}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Who runs what in `make test`; the processes collect in the order of `rank`."""
+    from tests.workers import Parts
+
+    config.option.loadscopereorder = False
+    return Parts(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        from tests.workers import rank
+
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 def missing(need: str, reason: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sidecar.cluster import running_cluster
 from sidecar.cluster.parts import ELASTICSEARCH, OPENSEARCH, Server
 from sidecar.errors import ChercheError, Code
+from tests.brief import brief
 
 _URLS = {server.name: os.environ.get(server.variable) for server in (OPENSEARCH, ELASTICSEARCH)}
 
@@ -30,7 +31,7 @@ def elasticsearch_url(require: Callable[[str, str], None]) -> Iterator[str]:
 def _running(server: Server, heap: str, require: Callable[[str, str], None]) -> Iterator[str]:
     with ExitStack() as stack:
         try:
-            yield _URLS[server.name] or stack.enter_context(running_cluster(heap=heap, server=server))[0]
+            yield _URLS[server.name] or stack.enter_context(running_cluster(heap=heap, server=brief(server)))[0]
         except ChercheError as error:
             if error.code != Code.FAILED_PRECONDITION:
                 raise

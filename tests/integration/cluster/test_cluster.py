@@ -23,6 +23,7 @@ from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import StoredDocument
+from tests.brief import brief
 
 pytestmark = pytest.mark.java
 SERVERS = (OPENSEARCH, ELASTICSEARCH)
@@ -89,7 +90,7 @@ def test_a_node_that_does_not_start_shows_its_log(environment: dict[str, str]) -
 
 async def test_three_nodes_answer_alike_after_a_refresh(environment: dict[str, str]) -> None:
     documents = [StoredDocument(f"d{n}", {"n": n, "pad": "x" * 2000}, "hash", "pending") for n in range(2000)]
-    with running_cluster(nodes=3, environment=environment) as urls:
+    with running_cluster(nodes=3, environment=environment, server=brief(OPENSEARCH)) as urls:
         assert len({get(f"{url}/_cluster/state/version")["cluster_uuid"] for url in urls}) == 1
         engine = OpenSearchEngine.connect(urls[0])
         try:

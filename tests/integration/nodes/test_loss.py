@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from sidecar.cluster import Nodes, running_nodes
+from sidecar.cluster.parts import OPENSEARCH
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
+from tests.brief import brief
 from tests.integration.nodes.copies import (
     PATIENT,
     Corpus,
@@ -35,7 +37,7 @@ BEFORE, MISSED = 300, 200
 def nodes(require: Callable[[str, str], None]) -> Iterator[Nodes]:
     environment = {name: value for name, value in os.environ.items() if name != "OPENSEARCH_URL"}
     try:
-        with running_nodes(3, "512m", environment=environment) as running:
+        with running_nodes(3, "512m", environment=environment, server=brief(OPENSEARCH)) as running:
             yield running
     except ChercheError as error:
         if error.code != Code.FAILED_PRECONDITION:

@@ -7,7 +7,7 @@ import pytest
 from tests.messy.life import live
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(600)]
-DOCUMENTS = 2000
+DOCUMENTS = 1000
 
 
 async def test_a_messy_index_is_whole_after_every_stage(opensearch_url: str) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from sidecar.cluster import running_cluster
-from sidecar.cluster.places import java_home, maven
+from sidecar.cluster.places import cache_folder, java_home, maven
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.errors import ChercheError, Code
 from sidecar.testing import FakeModel, running_server
@@ -34,28 +36,49 @@ def plugin_zip(require: Callable[[str, str], None]) -> Path:
 
 @pytest.fixture(scope="session")
 def older_plugin_zip(require: Callable[[str, str], None]) -> Path:
-    """The same for the newest engine with a security plugin on Maven Central; its build runs no JUnit tests."""
-    return built("3.4.0", PLUGIN / "target" / "os3.4.0", require, "-Dmaven.test.skip=true")
+    """The same for the newest engine with a security plugin on Maven Central; its build runs no JUnit tests.
+
+    It is kept in the user's cache folder, as the assembled servers are, by what it is built from.
+    """
+    digest = sha256()
+    for path in sorted(sources()):
+        digest.update(f"{path.relative_to(ROOT)} ".encode() + sha256(path.read_bytes()).digest())
+    cache = cache_folder(os.environ, root=os.geteuid() == 0, home=Path.home()) / "plugin"
+    kept = cache / f"cherche-{digest.hexdigest()[:16]}+os3.4.0.zip"
+    if not kept.is_file():
+        fresh = built("3.4.0", PLUGIN / "target" / "os3.4.0", require, "-Dmaven.test.skip=true")
+        shutil.rmtree(cache, ignore_errors=True)
+        cache.mkdir(parents=True, mode=0o755)
+        kept.with_suffix(".part").write_bytes(fresh.read_bytes())
+        kept.with_suffix(".part").rename(kept)
+    return kept
 
 
 def built(version: str, target: Path, require: Callable[[str, str], None], *flags: str) -> Path:
-    """Zip of the plugin for an engine; `flags` go to Maven."""
+    """Zip of the plugin for an engine; `flags` go to Maven. Processes that need the same one wait for each other."""
     try:
         environment = {**os.environ, "JAVA_HOME": str(java_home(os.environ))}
         command = [maven(), "-B", "-q", "-ntp", "-f", str(PLUGIN / "pom.xml"), "package", *flags]
     except ChercheError as error:
         require("java", str(error))
         raise
-    zips = f"cherche-*+os{version}.zip"
-    found = next(target.glob(zips), None)
-    if found is None or found.stat().st_mtime < max(path.stat().st_mtime for path in sources()):
-        for folder in ("classes", "test-classes", "surefire-reports"):  # Maven keeps the classes of deleted sources
-            shutil.rmtree(target / folder, ignore_errors=True)
-        command += [f"-Dopensearch.version={version}", f"-Dbuild.folder={target}"]
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        found = next(target.glob(zips))
+    command += [f"-Dopensearch.version={version}", f"-Dbuild.folder={target}"]
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = newest(target, version)
+        if found is None or found.stat().st_mtime < max(path.stat().st_mtime for path in sources()):
+            for folder in ("classes", "test-classes", "surefire-reports"):  # Maven keeps the classes of deleted sources
+                shutil.rmtree(target / folder, ignore_errors=True)
+            ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+            found = newest(target, version)
+    assert found is not None
     return found
+
+
+def newest(target: Path, version: str) -> Path | None:
+    return max(target.glob(f"cherche-*+os{version}.zip"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def sources() -> Iterator[Path]:
