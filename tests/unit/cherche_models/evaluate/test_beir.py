@@ -112,7 +112,7 @@ def test_bad_judgements_name_file_and_line(tmp_path, content, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"q1\td\xe9\t1\n", "not text in UTF-8"), (gzip.compress(b"q1\td1\t1\n")[:-4], "no complete gzip file")],
+    [(b"q1\td\xe9\t1\n", "not text in UTF-8"), (gzip.compress(b"q1\td1\t1\n", mtime=0)[:-4], "no complete gzip file")],
 )
 def test_bytes_that_are_no_text_name_the_file(tmp_path, content, message):
     path = tmp_path / "qrels.tsv"

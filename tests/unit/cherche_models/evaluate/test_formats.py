@@ -34,7 +34,7 @@ OTHERS = {
     "UTF-16 without a mark": (LINE.decode().encode("utf-16-le"), "is text in UTF-16 without", "iconv -f UTF-16LE"),
     "UTF-16, high byte first": (LINE.decode().encode("utf-16-be"), "is text in UTF-16 without", "iconv -f UTF-16BE"),
     "UTF-32": (LINE.decode().encode("utf-32"), "is text in UTF-32", "iconv -f UTF-32"),
-    "gzip": (gzip.compress(LINE), "is compressed by gzip", "gunzip FILE"),
+    "gzip": (gzip.compress(LINE, mtime=0), "is compressed by gzip", "gunzip FILE"),
     "bzip2": (bz2.compress(LINE), "is compressed by bzip2", "bunzip2 FILE"),
     "xz": (lzma.compress(LINE), "is compressed by xz", "unxz FILE"),
     "zip": (_zip(), "is a zip archive or a spreadsheet", "unpack it"),
@@ -92,7 +92,7 @@ def test_lines_of_json_and_single_bad_lines_are_left_to_the_reader(start: bytes)
     [
         (b"query-id,corpus-id,score\nq1,d1,1\n", "is CSV", "to_csv(OUT, sep='\\t', index=False)"),
         (b"query-id;corpus-id;score\nq1;d1;1\n", "is CSV", "read_csv(FILE, sep=';')"),
-        (gzip.compress(b"query-id,corpus-id,score\nq1,d1,1\n"), "is CSV", "to_csv"),
+        (gzip.compress(b"query-id,corpus-id,score\nq1,d1,1\n", mtime=0), "is CSV", "to_csv"),
         ("query-id,corpus-id,score\nq1,d1,1\n".encode("utf-16-le"), "is text in UTF-16 without", "iconv -f UTF-16LE"),
         (b'{"q1": {"d1": 1}}', "is JSON", "separated by tabs"),
         (_zip(), "is a zip archive or a spreadsheet", "unpack it"),
