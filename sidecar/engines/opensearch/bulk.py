@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+import pybase64
 
 from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.errors import BadRequestShape, of_item
@@ -232,7 +233,7 @@ def neural_fields(document: StoredDocument) -> dict[str, Any]:
         fields[WEIGHTS] = dict(document.features)
     for name, value in ((TERMS, document.terms), (CODES, document.codes)):
         if value is not None:
-            fields[name] = base64.b64encode(value).decode("ascii")
+            fields[name] = pybase64.b64encode_as_string(value)
     return fields
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Mapping
 from typing import Any
+
+import pybase64
 
 from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.query import LEXICAL
@@ -109,7 +110,7 @@ def blob(fields: Json, name: str) -> bytes | None:
         return values[0]
     text = str(values[0])
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         # Damaged, as are codes whose header is: the hit keeps its place, and a feed encodes the document again.
         return None
