@@ -50,6 +50,16 @@ def test_what_the_shipped_models_cost() -> None:
                 assert shown[model]["a million documents"] == (f"{hours:.0f} h" if hours >= 10 else f"{hours:.1f} h")
 
 
+def test_what_threads_cost_beside_a_neighbour() -> None:
+    found = measured("neighbour")["models"]
+    shown = {row[""]: row for row in rows("capacity.md", "cherche-small beside it")}
+    assert set(shown) == set(found[SHIPPED[0]])
+    for setting, row in shown.items():
+        for model in SHIPPED:
+            for company, column in (("alone", f"{model} alone"), ("beside", f"{model} beside it")):
+                assert row[column] == f"{found[model][setting][f'ms_{company}']['median']:.0f}"
+
+
 @pytest.mark.parametrize("collection", ["SciFact", "Cranfield"])
 def test_how_the_shipped_models_rank(collection: str) -> None:
     shown = {row[""]: row for row in rows("choosing-a-model.md", "SciFact hybrid")}
