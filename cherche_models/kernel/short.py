@@ -1,4 +1,4 @@
-"""What surrounds the kernel's forward pass over short texts: their batches, and what becomes of its numbers.
+"""What surrounds the kernel's forward pass over short texts: their batches, and the weights and vectors that follow.
 
 Everything here takes one text at a time or one number at a time, so that a text has the same bits beside any others,
 and whoever read the weights, torch or `cherche_models.light`.

@@ -1,4 +1,4 @@
-"""Whether a model is for the CPU, and in which type: told without torch."""
+"""Whether a model is for the CPU, and in which type, found without torch."""
 
 from __future__ import annotations
 

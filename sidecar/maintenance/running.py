@@ -15,7 +15,7 @@ from sidecar.values.maintenance import Estimate, NotDone, Progress, Switched
 
 FEED = "feed"
 KEPT = 16
-"""Jobs that ended and are still told of."""
+"""Jobs that ended and are still listed."""
 _EXAMPLES = 5
 """Documents of a job that were not done, and are named."""
 

@@ -83,7 +83,7 @@ class Admission:
     jobs : Waiting
     options : BatchOptions
     observer : BatchObserver
-        Told of refusals.
+        Notified of refusals.
     clock : callable
         Monotonic seconds.
     """

@@ -69,9 +69,8 @@ class _Ticket(Job):
 class Batcher:
     """A model behind its queue; see `sidecar.protocols.Encoder`.
 
-    Batches are formed when the model is free, by the model's own thread, so
-    nothing waits for company and late arrivals of a better lane still go first.
-    Created in a running event loop; `aclose` ends the thread.
+    Batches are formed when the model is free, by the model's own thread, so nothing waits for company and late arrivals
+    of a better lane still go first. Created in a running event loop; `aclose` ends the thread.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ _state = _State()
 
 @dataclass(slots=True)
 class Outcome:
-    """What a span is told before it ends: attributes, and its kind of error; "" for none, None where nobody said."""
+    """What is noted of a span until it ends: attributes and its kind of error; "" for none, None where nobody said."""
 
     attributes: dict[str, Value] = field(default_factory=dict)
     error: str | None = None
@@ -168,7 +168,7 @@ def stage(name: str, **attributes: Value) -> AbstractContextManager[object]:
 
 
 def has_stages() -> bool:
-    """Whether stages get spans here; ask before what they are told costs anything."""
+    """Whether stages get spans here; ask before their attributes are computed."""
     return _state.active is not None and _stages.get()
 
 

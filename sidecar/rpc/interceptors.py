@@ -221,5 +221,5 @@ async def _tell(context: Any, status: grpc.Status) -> None:  # noqa: ANN401  # g
     try:
         await context.abort_with_status(status)
     except grpc.aio.InternalError:
-        # The caller has gone: nobody is left to be told, and gRPC would log a traceback for each such call.
+        # The caller has gone: nobody is left to answer, and gRPC would log a traceback for each such call.
         raise asyncio.CancelledError from None

@@ -138,9 +138,9 @@ async def _over_grpc(answers: Answers) -> AsyncIterator[str]:
 
     handlers = {method: handler(method) for method in METHODS}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    told = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(told, server)
-    await told.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    await status.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -2,7 +2,7 @@
 
 A sidecar of its own with the shipped small model and the embedded engine. Mixed calls (searches with rerank, documents
 to encode, feeds) first come one by one, then as fast as they are answered, which is its capacity, then at twice that
-rate by a Poisson process whatever becomes of them (open loop). Then callers come and go; see `soak`.
+rate by a Poisson process whether or not they are answered (open loop). Then callers come and go; see `soak`.
 
 ``OVERLOAD_SECONDS`` and ``SOAK_SECONDS`` shorten either part, 0 leaves it out; ``STRANGERS`` likewise, see `strangers`.
 ``OVERLOAD_MODEL`` is another model, or ``paced``: a fake that needs no processor, so that what a busy machine shows is
@@ -238,7 +238,7 @@ async def capacity(load: Load, seconds: float, callers: int = 8) -> float:
 
 
 async def flood(load: Load, rate: float, seconds: float) -> list[asyncio.Task[float]]:
-    """Calls at a rate, whatever becomes of those before; those that are still in progress."""
+    """Calls at a rate, whether or not those before are answered; those that are still in progress."""
     draw = random.Random(2)
     tasks: set[asyncio.Task[float]] = set()
     due, ended = time.monotonic(), time.monotonic() + seconds

@@ -74,6 +74,16 @@ def send(url: str, method: str, path: str, body: Any = None) -> Any:
         return json.load(reply)
 
 
+def create_pipelines(url: str) -> None:
+    """The pipelines ``encode``, for documents, and ``hybrid``, for searches with rerank."""
+    send(url, "PUT", "/_ingest/pipeline/encode", {"processors": [{"cherche_encode": {}}]})
+    processors = {
+        "request_processors": [{"cherche_query": {"rerank": True, "match_set": "union"}}],
+        "response_processors": [{"cherche_rerank": {}}],
+    }
+    send(url, "PUT", "/_search/pipeline/hybrid", processors)
+
+
 def bulk(url: str, documents: Sequence[tuple[str, bytes]]) -> None:
     """Write through the pipeline, two bulks at a time."""
 
@@ -250,12 +260,7 @@ async def measure(urls: Sequence[str], arguments: argparse.Namespace) -> dict[st
             settings = {"plugins.cherche.endpoints": [address], "plugins.cherche.query.deadline": "5s"}
             settings["plugins.cherche.rerank.deadline"] = "5s"
             send(url, "PUT", "/_cluster/settings", {"persistent": settings})
-            send(url, "PUT", "/_ingest/pipeline/encode", {"processors": [{"cherche_encode": {}}]})
-            processors = {
-                "request_processors": [{"cherche_query": {"rerank": True, "match_set": "union"}}],
-                "response_processors": [{"cherche_rerank": {}}],
-            }
-            send(url, "PUT", "/_search/pipeline/hybrid", processors)
+            create_pipelines(url)
             for index in (THROUGH, DIRECT, PLAIN):
                 await client.setup_index(index, IndexOptions())
             written = await ingest(url, client, arguments.documents, arguments.compared, arguments.rounds)

@@ -78,12 +78,12 @@ def checkout(commit: str) -> Iterator[Path]:
 def sidecar_of(tree: Path, url: str) -> Iterator[str]:
     """Address of a sidecar that runs from a checkout."""
     [port] = free_ports(1)
-    told = {name: value for name, value in os.environ.items() if not name.startswith("CHERCHE_")}
-    told |= {"PYTHONPATH": str(tree), "CHERCHE_PAGE_TOKEN_KEY": "k" * 32, "CHERCHE_LOG_LEVEL": "error"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHERCHE_")}
+    environment |= {"PYTHONPATH": str(tree), "CHERCHE_PAGE_TOKEN_KEY": "k" * 32, "CHERCHE_LOG_LEVEL": "error"}
     serve = ["-m", "sidecar.cli", "serve", "--url", url, "--port", str(port), "--metrics-port", "-1"]
     # Shorter types round otherwise in each way to run them, within one version too.
     serve += ["--model", f"cherche-tiny={MODEL}", "--dtype", "float32"]
-    process = subprocess.Popen([sys.executable, *serve], cwd=tree, env=told)
+    process = subprocess.Popen([sys.executable, *serve], cwd=tree, env=environment)
     try:
         yield f"127.0.0.1:{port}"
     finally:

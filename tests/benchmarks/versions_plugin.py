@@ -22,7 +22,7 @@ from sidecar.cluster.places import cache_folder, java_home, maven, server_user
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.testing import FakeModel, running_server
 from sidecar.values.index import IndexOptions
-from tests.benchmarks.plugin import send
+from tests.benchmarks.plugin import create_pipelines, send
 
 INDEX = "versions"
 DOCUMENTS, SEARCHES, TURNS = 300, 40, 3
@@ -148,12 +148,7 @@ async def beside(urls: list[str]) -> dict[str, Any]:
 def _prepare(url: str, settings: Mapping[str, Any]) -> None:
     """The plugin's settings, its pipelines, and an index with a copy on each node."""
     send(url, "PUT", "/_cluster/settings", {"persistent": settings})
-    send(url, "PUT", "/_ingest/pipeline/encode", {"processors": [{"cherche_encode": {}}]})
-    processors = {
-        "request_processors": [{"cherche_query": {"rerank": True, "match_set": "union"}}],
-        "response_processors": [{"cherche_rerank": {}}],
-    }
-    send(url, "PUT", "/_search/pipeline/hybrid", processors)
+    create_pipelines(url)
     placed = {"index.number_of_shards": 2, "index.number_of_replicas": 1}
     template = {"index_patterns": [INDEX], "template": {"settings": placed}}
     send(url, "PUT", "/_index_template/versions", template)

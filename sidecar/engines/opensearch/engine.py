@@ -145,14 +145,14 @@ which would end up in logs — send them as an identity, or configure a service 
         dialect = await self._dialect()
         plan = await removal.planned(self._http, dialect, index, found, keeps_versions=keeps_versions)
         if dry_run:
-            return plan.told
+            return plan.report
         for request in plan.requests:
             await self._send(index, request)
         changed = await removal.strip(self._http, dialect, plan, sleep=self._sleep)
         for request in plan.deletions:
             await self._send(index, request)
         self._known.forget()
-        return replace(plan.told, documents=changed)
+        return replace(plan.report, documents=changed)
 
     async def read(
         self, index: str, ids: Sequence[str], routings: Mapping[str, str] | None = None

@@ -125,7 +125,7 @@ class KeptCodes:
     clock : callable
         Monotonic seconds.
     observe : callable
-        Told of each search how many hits had kept codes, and how many had none.
+        Called for each search with how many hits had kept codes, and how many had none.
     """
 
     def __init__(

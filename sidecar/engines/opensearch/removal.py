@@ -35,7 +35,7 @@ class Plan:
 
     Attributes
     ----------
-    told : Removal
+    report : Removal
         For people; its documents are those that have fields of ours.
     requests : tuple of Request
         Before documents are changed: after them nothing of the cluster's own puts our fields in again.
@@ -47,7 +47,7 @@ class Plan:
         Whether they keep the versions that they have.
     """
 
-    told: Removal
+    report: Removal
     requests: tuple[Request, ...]
     deletions: tuple[Request, ...]
     stripped: tuple[IndexFacts, ...]
@@ -108,8 +108,8 @@ async def planned(
         ]
     requests = (*pipelines.resets, *([undone] if undone else []), *mapping.removals(found))
     deletions = (*pipelines.deletions, *(Request("DELETE", index_path(name)) for name in shadows))
-    told = Removal(documents, tuple(changes), (*remains, *pipelines.remains))
-    return Plan(told, requests, deletions, tuple(stripped), keeps_versions)
+    report = Removal(documents, tuple(changes), (*remains, *pipelines.remains))
+    return Plan(report, requests, deletions, tuple(stripped), keeps_versions)
 
 
 async def strip(http: Http, dialect: Dialect, plan: Plan, *, sleep: Sleep) -> int:

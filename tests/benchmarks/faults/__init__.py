@@ -1,4 +1,4 @@
-"""What breaks, and what becomes of documents and searches then: ``make prove SECTION=faults``.
+"""What breaks, and what happens to documents and searches then: ``make prove SECTION=faults``.
 
 One row for each fault: a sidecar on the embedded engine that is killed and suspended, whose disk is full, whose clock
 is set and whose door others try; the cluster's engine against a cluster whose answers are tampered with; and a real
@@ -59,4 +59,4 @@ def show(found: list[Row]) -> None:
     if broken := [row.fault for row in found if not row.is_sound]:
         raise SystemExit(f"not sound: {', '.join(broken)}")
     if silent := refusals(found):
-        raise SystemExit(f"nobody was told of: {', '.join(silent)}")
+        raise SystemExit(f"not reported: {', '.join(silent)}")

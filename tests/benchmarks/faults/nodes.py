@@ -156,7 +156,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 class Feed:
-    """A feed whose documents go on arriving until it is told that they end."""
+    """A feed whose documents go on arriving until its caller ends them."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -326,7 +326,7 @@ async def lost_and_blocked(folder: Path) -> list[Row]:
 
 
 def refusals(rows: list[Row]) -> list[str]:
-    """Faults that refuse writes and of which nobody was told as FAILED_PRECONDITION, with a failing exit code."""
+    """Faults that refuse writes and that were not reported as FAILED_PRECONDITION, with a failing exit code."""
     loud = [fault.name for fault in FAULTS if fault.refuses]
     silent = (row for row in rows if any(row.fault.startswith(name) for name in loud))
     return [row.fault for row in silent if Code.FAILED_PRECONDITION.value not in row.errors or not row.exit_code]

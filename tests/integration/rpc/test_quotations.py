@@ -87,7 +87,7 @@ def request(method: MethodDescriptor, way: Way) -> bytes:
 
 
 async def said(channel: grpc.aio.Channel, method: MethodDescriptor, data: bytes) -> list[str]:
-    """All that a call is told: statuses of the call and of items, and its answers' own texts."""
+    """All that a call gets back: statuses of the call and of items, and its answers' own texts."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     answers = GetMessageClass(method.output_type).FromString
     # Of a feed the first message is its target.
@@ -135,10 +135,10 @@ async def test_a_long_text_is_quoted_by_its_ends(
                 await quoting.client.is_serving()
                 await asyncio.wait([call], timeout=0.02)
                 slowest = max(slowest, time.thread_time() - started)
-            told = await call
-            assert not {"INTERNAL", "UNKNOWN"} & set(told), name
+            answered = await call
+            assert not {"INTERNAL", "UNKNOWN"} & set(answered), name
             # Trailing metadata holds the reason twice, and the next step.
-            assert max(map(len, told), default=0) < 8 * MOST_SAID, name
+            assert max(map(len, answered), default=0) < 8 * MOST_SAID, name
             assert slowest < PATIENCE, f"{name}: the loop was busy for {slowest:.1f} s"
     assert max(map(len, lines.getvalue().splitlines()), default=0) < LONGEST_LINE
 
@@ -162,7 +162,7 @@ async def test_the_gateway_quotes_by_the_same_rule(quoting: RunningServer, lines
             ("/page/api/search", {"index": text, "query": "car"}),
         ):
             async with session.post(url + path, json=body) as reply:
-                told = await reply.text()
-            assert reply.status >= 400, (path, told[:200])
-            assert len(told) < 4 * MOST_SAID, path
+                answered = await reply.text()
+            assert reply.status >= 400, (path, answered[:200])
+            assert len(answered) < 4 * MOST_SAID, path
     assert max(map(len, lines.getvalue().splitlines()), default=0) < LONGEST_LINE

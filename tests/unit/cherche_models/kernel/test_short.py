@@ -1,4 +1,4 @@
-"""Batches of short texts, and what becomes of the kernel's numbers, depend on nothing but the text."""
+"""Batches of short texts, and what is made of the kernel's output, depend on nothing but the text."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Words:
 
 
 class Weighs:
-    """A model that gives every term one weight, so that it can be told from others."""
+    """A model that gives every term one weight, that sets it apart from others."""
 
     formats: Mapping[Kind, Any] = {"query": None, "document": None}
     tokenizer = Words()
@@ -70,7 +70,7 @@ def test_documents_have_a_model_of_their_own_once_the_first_comes() -> None:
         return Weighs(2.0)
 
     model = loaded(later)
-    model.on_prepared = lambda: loads.append("told")
+    model.on_prepared = lambda: loads.append("prepared")
     assert weight(model, "query") == 1.0
     assert (loads, model.prepare("query")) == ([], None)
     prepare = model.prepare("document")
@@ -78,7 +78,7 @@ def test_documents_have_a_model_of_their_own_once_the_first_comes() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: prepare(), range(8)))
     assert loads.count("once") == 1
-    assert loads[:2] == ["once", "told"]
+    assert loads[:2] == ["once", "prepared"]
     assert model.prepare("document") is None
     assert [weight(model, kind) for kind in ("query", "document")] == [1.0, 2.0]
 

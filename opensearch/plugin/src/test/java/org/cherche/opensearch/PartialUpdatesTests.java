@@ -32,7 +32,7 @@ class PartialUpdatesTests {
         test.close();
     }
 
-    /** What becomes of a partial document that a bulk sends. */
+    /** What is done with a partial document that a bulk sends. */
     private Map<String, Object> marked(String index, boolean upsert, Map<String, Object> part) {
         var update = new UpdateRequest(index, "1").doc(part).docAsUpsert(upsert);
         update.doc().setPipeline(pipeline);
