@@ -22,6 +22,11 @@ class Model(Protocol):
         """What the model is."""
         ...
 
+    @property
+    def concurrent_queries(self) -> bool:
+        """Whether `encode` may be called with queries in one thread while another encodes documents."""
+        ...
+
     def prepare(self, kind: Kind) -> Callable[[], None] | None:
         """What must be done before texts of a kind are encoded, in seconds, off the event loop; None for nothing."""
         ...

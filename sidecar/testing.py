@@ -71,6 +71,8 @@ class FakeModel:
         Whether it brings one, so that its codes can be residuals.
     note : str
         What its files were taken for; see `ModelDescription`.
+    concurrent_queries : bool
+        See `sidecar.protocols.Model`.
     """
 
     name: str = "fake"
@@ -87,6 +89,7 @@ class FakeModel:
     waiting: bool = False
     codebook: bool = False
     note: str = ""
+    concurrent_queries: bool = False
     _info: ModelDescription = field(init=False)
     _vectors: Floats = field(init=False)
 

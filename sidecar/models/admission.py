@@ -16,9 +16,9 @@ from sidecar.values.model import Kind, Lane, ModelDescription
 
 _RETRY_BOUNDS = (0.1, 60.0)
 _TOKEN = 4  # characters, of a text that is not tokenized yet
-# While queries come, one waits for at most this long for a batch of another lane.
-_QUERY_WAIT = 0.05
-_RECENT = 10.0  # seconds after a query in which the next one may come
+# While searches wait for a thread, one waits for at most this long for a batch of another lane.
+_SEARCH_WAIT = 0.05
+_RECENT = 10.0  # seconds after such a search in which the next one may come
 _PACE_OVER = 5.0  # seconds of which a lane's pace is
 # Of a deadline. The rest is for what no mean predicts: who comes first from now on, a busy machine, the engine's part.
 _IN_TIME = 0.5
@@ -86,6 +86,8 @@ class Admission:
         Notified of refusals.
     clock : callable
         Monotonic seconds.
+    queries_apart : bool
+        Whether queries have a thread of their own, so that none waits for another lane's batch.
     """
 
     def __init__(
@@ -95,12 +97,16 @@ class Admission:
         options: BatchOptions,
         observer: BatchObserver,
         clock: Callable[[], float],
+        *,
+        queries_apart: bool = False,
     ) -> None:
         self._info, self._jobs, self._options, self._observer, self._clock = info, jobs, options, observer, clock
         self._most = options.tokens
         self._rates: dict[Lane, float] = {}
         self._paces: dict[Lane, _Pace] = {}
-        self._last_query = -math.inf
+        # Lanes in which a search waits behind feeds.
+        self._searches: tuple[Lane, ...] = ("rerank",) if queries_apart else ("query", "rerank")
+        self._last_search = -math.inf
         # In the tokenizer.
         self._items, self._tokens = dict.fromkeys(LANES, 0), dict.fromkeys(LANES, 0)
 
@@ -112,8 +118,8 @@ class Admission:
         ChercheError
             RESOURCE_EXHAUSTED with the predicted wait.
         """
-        if lane == "query":
-            self._last_query = self._clock()
+        if lane in self._searches:
+            self._last_search = self._clock()
         waiting = self._jobs.depth(lane) + self._items[lane]
         fits = waiting + items <= self._options.queue_items
         if waiting and not (fits and self._jobs.tokens(lane) + tokens <= self._options.queue_tokens):
@@ -148,11 +154,11 @@ class Admission:
         return max(ahead, self._ahead(lane) * pace.seconds / pace.tokens if pace else 0.0)
 
     def budget(self, lane: Lane) -> int:
-        """Tokens of the next batch; while queries come so few that one need not wait for long."""
+        """Tokens of the next batch; while searches wait for its thread, so few that one need not wait for long."""
         rate = self._rates.get(lane)
-        if lane == "query" or rate is None or self._clock() - self._last_query > _RECENT:
+        if lane == "query" or rate is None or self._clock() - self._last_search > _RECENT:
             return self._most
-        return min(self._most, max(1, round(rate * _QUERY_WAIT)))
+        return min(self._most, max(1, round(rate * _SEARCH_WAIT)))
 
     def halve(self) -> None:
         """Remember a smaller budget: memory ran out."""

@@ -1,21 +1,19 @@
-"""The thread that runs a model, and what callers await in front of it."""
+"""What callers await in front of a model, and the threads that run it."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.models import memory
 from sidecar.models.admission import Admission, BatchOptions
 from sidecar.models.isolate import checked, each, encoding_failure, is_out_of_memory
-from sidecar.models.queue import Job, JobQueue, padded_tokens
+from sidecar.models.queue import LANES, Job, padded_tokens
+from sidecar.models.worker import Worker, Workers
 from sidecar.observe import telemetry
 from sidecar.protocols import BatchObserver, Model
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
@@ -24,8 +22,6 @@ Outcome = Encoded | ChercheError
 
 _TOKENIZE_AT_ONCE = 256
 _SHORT = 512  # characters that are read sooner than a thread begins
-REST = 2.0
-"""Seconds without work after which memory is given back."""
 
 
 class _Unobserved:
@@ -69,8 +65,8 @@ class _Ticket(Job):
 class Batcher:
     """A model behind its queue; see `sidecar.protocols.Encoder`.
 
-    Batches are formed when the model is free, by the model's own thread, so nothing waits for company and late arrivals
-    of a better lane still go first. Created in a running event loop; `aclose` ends the thread.
+    One thread runs everything, or two, where the model encodes queries beside documents: then the one for documents
+    gives way. Created in a running event loop; `aclose` ends them.
 
     Parameters
     ----------
@@ -97,16 +93,17 @@ class Batcher:
         self._observer: BatchObserver = observer or _Unobserved()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._jobs: JobQueue[_Ticket] = JobQueue(self._options.max_wait)
-        self._admission = Admission(self._info, self._jobs, self._options, self._observer, clock)
         self._closing = False
         self._preparing: asyncio.Task[None] | None = None
-        self._running: list[_Ticket] = []
-        self._changed = threading.Condition()
         self._tokenizers = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize-{self._info.name}")
-        # A daemon, as a forward pass cannot be interrupted: the process may end during one.
-        self._thread = threading.Thread(target=self._serve, name=f"model-{self._info.name}", daemon=True)
-        self._thread.start()
+        apart = model.concurrent_queries
+        by_lane = dict.fromkeys(LANES, self._worker(f"model-{self._info.name}", gives_way=apart))
+        if apart:
+            by_lane["query"] = self._worker(f"queries-{self._info.name}")
+        self._workers = Workers(by_lane)
+        self._admission = Admission(
+            self._info, self._workers, self._options, self._observer, clock, queries_apart=apart
+        )
 
     @property
     def info(self) -> ModelDescription:
@@ -116,7 +113,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Texts that wait for a place in a batch."""
-        return len(self._jobs)
+        return len(self._workers)
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:
         """As `Model.kept`."""
@@ -173,13 +170,9 @@ class Batcher:
             return await self._encode(tokens, kind, lane, timeout, 0.0)
 
     async def aclose(self, grace: float = 30.0) -> None:
-        """Refuse new work, finish what waits, end the thread; what is left after `grace` fails."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        await asyncio.to_thread(self._thread.join, grace)
-        with self._changed:
-            left = [*self._running, *self._jobs.drop(lambda _: True)] if self._thread.is_alive() else []
+        """Refuse new work, finish what waits, end the threads; what is left after `grace` fails."""
+        self._closing = True
+        left = await self._workers.end(grace)
         self._deliver([(ticket, self._stopping()) for ticket in left])
         self._tokenizers.shutdown(wait=False, cancel_futures=True)
 
@@ -249,69 +242,41 @@ class Batcher:
         return {"cherche.model": self._info.name, "cherche.lane": lane, "cherche.texts": texts}
 
     def _enqueue(self, tickets: Sequence[_Ticket]) -> None:
-        with self._changed:
-            for ticket in tickets:
-                self._jobs.add(ticket)
-            self._changed.notify()
-            waiting, oldest = self._jobs.depth(tickets[0].lane), self._jobs.oldest()
-        self._observer.queue(tickets[0].lane, waiting, self._age(oldest))
+        lane = tickets[0].lane
+        self._workers[lane].add(tickets)
+        self.taken(lane)
 
-    def _serve(self) -> None:
-        """The model's thread: take a batch, run it, hand the results over."""
-        while self._serve_batch():
-            pass
+    def _worker(self, name: str, *, gives_way: bool = False) -> Worker[_Ticket]:
+        return Worker(name, self, self._options.max_wait, self._clock, gives_way=gives_way)
 
-    def _serve_batch(self) -> bool:
-        """One batch; False at the end. While the thread waits for the next, nothing holds the texts of this one."""
-        batch = self._take()
+    def budget(self, lane: Lane) -> int:
+        """As `Admission.budget`."""
+        return self._admission.budget(lane)
+
+    def abandoned(self, now: float, ticket: _Ticket) -> bool:
+        """Whether its caller has left, or its time is up."""
+        return ticket.call.future.done() or (ticket.deadline is not None and ticket.deadline <= now)
+
+    def dropped(self, tickets: list[_Ticket]) -> None:
+        """Answer texts that nobody waits for."""
+        self._observer.dropped(len(tickets))
+        self._hand_over([(ticket, _expired(self._info.name)) for ticket in tickets])
+
+    def taken(self, lane: Lane) -> None:
+        """Report what waits now."""
+        oldest = self._workers.oldest()
+        age = 0.0 if oldest is None else max(0.0, self._clock() - oldest)
+        self._observer.queue(lane, self._workers.depth(lane), age)
+
+    def run(self, batch: list[_Ticket]) -> None:
+        """Encode a batch, hand the results over, and take note of the time."""
         started = self._clock()
         try:
-            outcomes = self._run(batch) if batch else []
+            outcomes = self._run(batch)
         except Exception as error:  # a thread that dies would leave every caller waiting
             outcomes = [encoding_failure(self._info.name, error)] * len(batch)
         self._hand_over(list(zip(batch, outcomes, strict=True)))
-        if batch:
-            self._measure(batch, self._clock() - started)
-        with self._changed:
-            self._running = []
-        return bool(batch)
-
-    def _take(self) -> list[_Ticket]:
-        """The next batch as soon as there is one; empty at the end."""
-        while True:
-            self._rest()
-            batch, ended = self._next()
-            if batch or ended:
-                return batch
-
-    def _rest(self) -> None:
-        """Wait for work. After some seconds without, the memory of the batches before goes back to the system."""
-        with self._changed:
-            if self._changed.wait_for(self._has_work, REST):
-                return
-        memory.trim()
-        with self._changed:
-            self._changed.wait_for(self._has_work)
-
-    def _has_work(self) -> bool:
-        return len(self._jobs) > 0 or self._closing
-
-    def _next(self) -> tuple[list[_Ticket], bool]:
-        """A batch of what waits, and whether it is the end; a function of its own, as its variables keep texts."""
-        with self._changed:
-            now = self._clock()
-            # Before the batch is taken: a text that nobody waits for must not take up a place in it.
-            dropped = self._jobs.drop(partial(_abandoned, now))
-            batch = self._jobs.take(now, self._admission.budget)
-            waiting, oldest = self._jobs.depth(batch[0].lane) if batch else 0, self._jobs.oldest()
-            self._running = batch
-            ended = self._closing and not len(self._jobs)
-        if dropped:
-            self._observer.dropped(len(dropped))
-            self._hand_over([(ticket, _expired(self._info.name)) for ticket in dropped])
-        if batch:
-            self._observer.queue(batch[0].lane, waiting, self._age(oldest))
-        return batch, ended
+        self._measure(batch, self._clock() - started)
 
     def _stopping(self) -> ChercheError:
         return unavailable(f"model {self._info.name!r} is being stopped", "try another sidecar, or again soon")
@@ -321,9 +286,6 @@ class Batcher:
         if self._closing:
             raise self._stopping()
         self._admission.admit(items, lane, timeout, tokens)
-
-    def _age(self, since: float | None) -> float:
-        return 0.0 if since is None else max(0.0, self._clock() - since)
 
     def _run(self, batch: Sequence[_Ticket]) -> list[Outcome]:
         kind = batch[0].kind
@@ -387,10 +349,6 @@ class _Deadline:
 
 def _left(timeout: float | None, spent: float) -> float | None:
     return None if timeout is None else max(0.0, timeout - spent)
-
-
-def _abandoned(now: float, ticket: _Ticket) -> bool:
-    return ticket.call.future.done() or (ticket.deadline is not None and ticket.deadline <= now)
 
 
 def _expired(model: str) -> ChercheError:

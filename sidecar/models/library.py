@@ -63,7 +63,8 @@ def load_model(name: str, source: str | Path, *, device: str | None = None, dtyp
         has_torch = all(find_spec(package) for package in ("torch", "transformers"))
         later = functools.partial(_with_torch, source, "cpu", dtype) if has_torch else None
         said = "torch, imported when the first one comes" if has_torch else f"{light.queries}, which is not installed"
-        return LoadedModel(_description(name, light, said), light, later)
+        # Compiled code that keeps nothing from one text to the next.
+        return LoadedModel(_description(name, light, said), light, later, concurrent_queries=True)
     model = _with_torch(source, device, dtype, reason)
     return with_torch(name, model, f"torch, since {reason}")
 

@@ -57,6 +57,8 @@ class LoadedModel:
     later : callable or None
         Loads what encodes documents instead of `model`, once the first of them comes: their bits are those that it
         gives, and it is slow to load.
+    concurrent_queries : bool
+        See `sidecar.protocols.Model`.
 
     Attributes
     ----------
@@ -64,8 +66,16 @@ class LoadedModel:
         Called once that is loaded.
     """
 
-    def __init__(self, info: ModelDescription, model: Encodes, later: Callable[[], Encodes] | None = None) -> None:
+    def __init__(
+        self,
+        info: ModelDescription,
+        model: Encodes,
+        later: Callable[[], Encodes] | None = None,
+        *,
+        concurrent_queries: bool = False,
+    ) -> None:
         self._info, self._model, self._later = info, model, later
+        self._concurrent_queries = concurrent_queries
         self._documents = model
         self._preparing = threading.Lock()
         self.on_prepared: Callable[[], None] = lambda: None
@@ -74,6 +84,11 @@ class LoadedModel:
     def info(self) -> ModelDescription:
         """What the model is."""
         return self._info
+
+    @property
+    def concurrent_queries(self) -> bool:
+        """See `sidecar.protocols.Model`."""
+        return self._concurrent_queries
 
     def prepare(self, kind: Kind) -> Callable[[], None] | None:
         """What must be done before texts of a kind are encoded; None for nothing. See `sidecar.protocols.Model`."""

@@ -119,3 +119,21 @@ def test_batches_of_others_are_small_while_queries_come() -> None:
     assert asked.budget("ingest") == 1000
     asked.halve()
     assert asked.budget("ingest") == 500
+
+
+def test_batches_are_small_only_while_searches_wait_for_their_thread() -> None:
+    for queries_apart in (False, True):
+        queue, clock = Queue(), Clock()
+        clock.now = 100.0
+        asked = Admission(
+            FakeModel().info, queue, BatchOptions(tokens=1000), Unobserved(), clock, queries_apart=queries_apart
+        )
+        asked.measured("ingest", 100, 0.1, 99.0)
+        assert asked.budget("ingest") == 1000
+        asked.admit(1, "query", None)
+        assert asked.budget("ingest") == (1000 if queries_apart else 50)
+        asked.admit(1, "rerank", None)
+        assert asked.budget("ingest") == 50
+        assert asked.budget("query") == 1000
+        clock.now += 11
+        assert asked.budget("ingest") == 1000

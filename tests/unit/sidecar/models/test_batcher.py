@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -11,9 +13,10 @@ import pytest
 
 from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError, Code
-from sidecar.models import batcher as batching
+from sidecar.models import worker as working
 from sidecar.models.admission import BatchOptions
 from sidecar.models.batcher import Batcher
+from sidecar.models.threads import GIVES_WAY
 from sidecar.protocols import BatchObserver
 from sidecar.testing import FakeModel
 from sidecar.values.model import Encoded, Kind, Lane
@@ -91,8 +94,8 @@ async def test_nothing_is_kept_of_a_call_that_was_answered() -> None:
 
 async def test_memory_is_given_back_once_after_work_and_not_during_it(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[float] = []
-    monkeypatch.setattr(batching.memory, "trim", lambda: trimmed.append(0.0))
-    monkeypatch.setattr(batching, "REST", 0.05)
+    monkeypatch.setattr(working.memory, "trim", lambda: trimmed.append(0.0))
+    monkeypatch.setattr(working, "REST", 0.05)
     async with batcher(FakeModel()) as running:
         await until(lambda: len(trimmed) == 1)
         await asyncio.sleep(0.2)
@@ -269,6 +272,55 @@ async def test_batches_are_small_while_queries_come() -> None:
         model.now += 60
         await running.encode(texts(40), "document", lane="ingest")
         assert len(model.batches[-1]) == 40
+
+
+class Concurrent(FakeModel):
+    """Encodes queries beside documents, which alone wait for the gate."""
+
+    def __init__(self) -> None:
+        super().__init__(concurrent_queries=True)
+        self.priorities: dict[Kind, int] = {}
+
+    def encode(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
+        self.priorities[kind] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        if kind == "document":
+            return FakeModel.encode(self, tokens, kind)
+        return [self._encode(one, kind) for one in tokens]
+
+
+async def test_queries_are_encoded_beside_documents_where_a_model_can() -> None:
+    model = Concurrent()
+    async with batcher(model) as running:
+        model.gate.clear()
+        documents = asyncio.create_task(running.encode(texts(3), "document", lane="ingest"))
+        await until(lambda: model.waiting)
+        rerank = asyncio.create_task(running.encode(["a text"], "document", lane="rerank"))
+        await until(lambda: running.waiting == 1)
+        [found] = await running.encode(["storm"], "query", lane="query")
+        assert isinstance(found, Encoded)
+        assert not documents.done()
+        assert not rerank.done()
+        model.gate.set()
+        assert all(isinstance(one, Encoded) for one in (*await documents, *await rerank))
+    if sys.platform == "linux":
+        assert model.priorities["document"] == min(19, model.priorities["query"] + GIVES_WAY)
+
+
+async def test_closing_answers_queries_and_documents() -> None:
+    model = Concurrent()
+    running = Batcher(model)
+    model.gate.clear()
+    documents = asyncio.create_task(running.encode(texts(3), "document", lane="ingest"))
+    await until(lambda: model.waiting)
+    waiting = asyncio.create_task(running.encode(["a text"], "document", lane="rerank"))
+    await until(lambda: running.waiting == 1)
+    await running.aclose(0.01)
+    for outcome in (*await documents, *await waiting):
+        assert isinstance(outcome, ChercheError)
+        assert outcome.code is Code.UNAVAILABLE
+    with pytest.raises(ChercheError, match="being stopped"):
+        await running.encode(["storm"], "query", lane="query")
+    model.gate.set()
 
 
 async def test_too_many_tokens_are_refused_too() -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from sidecar.models import threads
 from sidecar.models.threads import cpus
 
 IN_POD = "0::/\n"
@@ -73,3 +75,24 @@ def test_numpy_multiplies_in_one_thread() -> None:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, env=env, check=True)
     assert set(json.loads(done.stdout)) <= {1}  # none where numpy has another BLAS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_a_thread_that_gives_way_and_those_that_it_begins_come_after_the_others() -> None:
+    found: list[int] = []
+
+    def read() -> None:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def work() -> None:
+        threads.give_way()
+        read()
+        begun = threading.Thread(target=read)
+        begun.start()
+        begun.join()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert found == [min(19, own + threads.GIVES_WAY)] * 2
