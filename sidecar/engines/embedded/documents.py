@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
@@ -186,14 +186,16 @@ def fetch(
         for row, has_part, *rest in connection.execute(
             f"SELECT row, {part}, {columns} FROM documents WHERE row IN ({slots})", batch
         ):
-            read = _document(tuple(rest))
-            found[row] = replace(read, is_complete=read.state == "ok" and bool(has_part))
+            found[row] = _document(tuple(rest), has_part=bool(has_part))
     return found
 
 
-def _document(row: tuple[str, str, str, State | None, bytes | None, bytes | None]) -> StoredDocument:
+def _document(
+    row: tuple[str, str, str, State | None, bytes | None, bytes | None], *, has_part: bool | None = None
+) -> StoredDocument:
     id, source, hash, state, terms, codes = row
-    return StoredDocument(id, json.loads(source), hash, state, terms=terms, codes=codes)
+    is_complete = None if has_part is None else state == "ok" and has_part
+    return StoredDocument(id, json.loads(source), hash, state, terms=terms, codes=codes, is_complete=is_complete)
 
 
 def _encodable(text: str) -> bool:
