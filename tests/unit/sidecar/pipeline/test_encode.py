@@ -136,6 +136,6 @@ def test_one_name_and_all_names_agree() -> None:
     for how in ("escaped", "id"):
         assert names_of(vocabulary, how) == tuple(name_of(vocabulary, i, how) for i in range(4))
         # The next feed must not keep the event loop for as long as the first.
-        assert names_of(vocabulary, how) is names_of(tuple(list(vocabulary)), how)
+        assert names_of(vocabulary, how) is names_of((*vocabulary,), how)
     with pytest.raises(ChercheError, match="unknown to this release"):
         names_of(vocabulary, "later")
