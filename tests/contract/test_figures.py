@@ -285,3 +285,34 @@ def test_what_a_search_costs_through_a_sidecar() -> None:
         assert shown[name]["p50, p99 of 8"] == f"{eight['p50_ms']:.0f}, {eight['p99_ms']:.0f}"
         parts = [f"{eight[f'{part}_cpu_ms']:.0f}" for part in ("cluster", "sidecar")]
         assert shown[name]["CPU of a search"] == " + ".join(part for part in parts if part != "0")
+
+
+def test_what_became_of_a_thousand_searches_at_once() -> None:
+    kinds = measured("crowd")["figures"]["kinds"]
+    groups = {
+        "without the pipeline": [kinds["plain"]],
+        "queries that the node has encoded": [kinds["known"]],
+        "queries that it has not": [kinds["new"]],
+        "sidecars that answer as none may": [one for name, one in kinds.items() if name.startswith("hostile: ")],
+    }
+    shown = {row[""]: row for row in rows("../../opensearch/plugin/README.md", "kept")}
+    assert shown.keys() == groups.keys()
+    for label, some in groups.items():
+        answered, searches = sum(one["answered"] for one in some), sum(one["searches"] for one in some)
+        assert shown[label]["answered with hits"] == f"{answered:,} of {searches:,}"
+        assert shown[label]["reranked"] == f"{sum(one['rerank_status'].get('APPLIED', 0) for one in some):,}"
+        waiting = max(one["searches waiting for a thread, at most"] for one in some)
+        assert shown[label]["waiting for a thread, at most"] == f"{waiting:,}"
+        heaps = [one["heap_mib"] for one in some]
+        assert shown[label]["heap at most"] == f"{max(heap['most'] for heap in heaps):.0f} MiB"
+        assert shown[label]["kept"] == f"{max(heap['after'] - heap['before'] for heap in heaps):.1f} MiB"
+
+
+def test_two_versions_beside_each_other() -> None:
+    figures = measured("versions")["figures"]
+    sidecars, plugins = figures["two sidecars"], figures["two plugins"]
+    searches = sidecars["searches"] + sidecars["searches beside writes"]
+    searches += plugins["searches"] + sum(plugins["searches beside writes"].values())
+    assert f"{searches:,} searches, none failed" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not sidecars["failed"]
+    assert not plugins["problems"]
