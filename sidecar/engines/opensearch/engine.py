@@ -336,7 +336,8 @@ which would end up in logs — send them as an identity, or configure a service 
         # A sorted reply has no score, so the named clauses are the only place where it can be read.
         named = dialect.named_scores and (two_parts or "sort" in query.body) and query.match_set != "none"
         params = {"include_named_queries_score": "true"} if named else {}
-        body = {**search_body(query, clauses, kind), **pit}
+        lean = self._known.is_lean(key_of(self._http.identity, index))
+        body = {**search_body(query, clauses, kind, lean=lean), **pit}
         request = Request("POST", path, body, params) if pit else dialect.search(index, body, params)
         what = f'index "{index}"'
         send = self._codes.answer if query.with_codes else Http.send

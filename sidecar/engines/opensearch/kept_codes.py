@@ -244,7 +244,7 @@ class KeptCodes:
             # A version does not change: what this caller may read did.
             self._codes.drop_where(lambda one: one[:2] == version[:2])
             self._proofs.drop(version[:2])
-        if codes is not None:
+        if codes is not None and version.hash:
             self._codes.keep(version, codes, len(codes) + _AN_ENTRY)
             self._proofs.put(version[:2], asked)
 
@@ -258,9 +258,9 @@ def _state(raw: Json) -> State | None:
 
 
 def _version(raw: Json, caller: str) -> Version | None:
-    """The version of a hit; None where it does not say all of it, so that nothing of it is kept."""
+    """The version of a hit; None where it does not say which. Without a hash, as nobody encoded it, none is kept."""
     state, hash = _state(raw), bookkeeping.read(raw.get("_source") or {}).hash
-    return Version(caller, *state, hash) if state and hash else None
+    return Version(caller, *state, hash) if state else None
 
 
 def _put(hit: _Hit, codes: bytes | None) -> bytes | None:

@@ -78,6 +78,7 @@ class _Seen:
     groups: tuple[IndexGroup, ...]
     uuids: tuple[str, ...]
     asked: float
+    is_lean: bool
 
 
 @dataclass(slots=True)
@@ -153,11 +154,20 @@ class Known:
         seen = self._seen.get(key)
         return seen.groups if seen is not None and self.clock() - seen.asked < max_age else None
 
+    def is_lean(self, key: Key) -> bool:
+        """Whether sources behind a name were without weights, terms and codes when that was last asked.
+
+        Where that changes, more is read than need be until it is asked again.
+        """
+        seen = self._seen.get(key)
+        return seen is not None and seen.is_lean
+
     def see(self, key: Key, found: Sequence[mapping.IndexFacts], asked: float) -> tuple[IndexGroup, ...]:
         """Keep what stands behind a name; counts of documents are forgotten where it is something else than before."""
         before = self._seen.get(key)
         uuids = tuple(str(each.settings.get("index.uuid", each.name)) for each in found)
-        seen = _Seen(mapping.groups(found), uuids, asked)
+        is_lean = bool(found) and all(each.source_is_lean for each in found)
+        seen = _Seen(mapping.groups(found), uuids, asked, is_lean)
         if before is not None and (before.groups, before.uuids) != (seen.groups, seen.uuids):
             self._frequencies.drop(key)
         self._seen.put(key, seen)

@@ -27,7 +27,9 @@ _NOT_BODY = ("query", "filter", "_source", "docvalue_fields")
 _OUTERMOST = ("hybrid", "retriever", "knn", "rank", "sub_searches")
 
 
-def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_FEATURES) -> dict[str, Any]:
+def search_body(
+    query: Query, clauses: Sequence[SparseClause], kind: str = RANK_FEATURES, *, lean: bool = False
+) -> dict[str, Any]:
     """Write the body of a search.
 
     Parameters
@@ -37,6 +39,8 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
         What is left of ``query.clauses`` after `heaviest`.
     kind : str
         Type of the field that holds the weights.
+    lean : bool
+        Whether sources are known to hold nothing large of ours: whoever reads the reply drops what they do hold.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def search_body(query: Query, clauses: Sequence[SparseClause], kind: str = RANK_
         if _limits_lexical(query, clauses):
             del body["min_score"]
     body["size"], body["from"] = query.size, query.offset
-    body["_source"] = _source(query)
+    body["_source"] = _source(query, lean=lean)
     if fields := _docvalue_fields(query):
         body["docvalue_fields"] = fields
     if query.timeout is not None:
@@ -205,7 +209,7 @@ def lexical_clause(query: Query) -> JsonValue:
     return {"multi_match": {"query": query.text, **fields_part, "tie_breaker": TIE_BREAKER}}
 
 
-def _source(query: Query) -> JsonValue:
+def _source(query: Query, *, lean: bool = False) -> JsonValue:
     """Of our fields hash and state travel, where they are read; what else does is the caller's choice."""
     given = query.body.get("_source")
     if given is False and not query.source_fields:
@@ -220,7 +224,11 @@ def _source(query: Query) -> JsonValue:
     if asked:
         includes += read
     # `include` and `exclude` are older spellings that clusters still accept.
-    excludes = [*_listed(named.get("excludes", named.get("exclude"))), *(one for one in OWN_FIELDS if one not in read)]
+    users = _listed(named.get("excludes", named.get("exclude")))
+    if lean and not includes and not users:
+        # A cluster passes whole sources on as bytes; it parses and writes each that it is to filter.
+        return True
+    excludes = [*users, *(one for one in OWN_FIELDS if one not in read)]
     return {"includes": includes, "excludes": excludes} if includes else {"excludes": excludes}
 
 

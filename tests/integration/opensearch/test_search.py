@@ -269,8 +269,11 @@ async def test_body_parts_pass_through(opensearch: OpenSearchEngine, fed: str) -
         assert hit.score == pytest.approx(hit.extra["sort"][1], rel=1e-5)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
 @pytest.mark.parametrize("source", [None, True, "*", ["*"], {"includes": ["*"]}, {"excludes": ["kind"]}])
-async def test_own_fields_never_leave(opensearch: OpenSearchEngine, fed: str, source: Any) -> None:
+async def test_own_fields_never_leave(opensearch: OpenSearchEngine, fed: str, source: Any, known: bool) -> None:
+    if known:  # that sources are lean: then they come whole
+        await opensearch.groups(fed)
     body = {} if source is None else {"_source": source}
     page = await opensearch.search(fed, query(body=body, size=3))
     for hit in page.hits:

@@ -203,6 +203,39 @@ async def test_hits_that_say_no_version_are_asked_for_whole() -> None:
     assert cluster.given == 12
 
 
+async def test_a_hit_that_nobody_encoded_costs_no_second_search_for_the_others() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("plain", bare=True, hash="")
+    for _ in range(2):
+        cluster.transport.sent.clear()
+        page = await cluster.search()
+        _, of_codes = cluster.transport.sent
+        assert {"ids": {"values": ["plain"]}} in of_codes.body["query"]["bool"]["filter"]
+        assert (page, cluster.given) == (await cluster.uncached(), 0)
+
+
+async def test_codes_whose_hash_is_hidden_are_not_kept() -> None:
+    cluster = shelf()
+    await cluster.warm()
+    cluster.write("secret")
+    answer = cluster.answer
+
+    def without(request: Sent) -> Any:
+        reply = answer(request)
+        for hit in reply["hits"]["hits"]:
+            if hit["_id"] == "secret" and "_source" in hit:
+                hit["_source"] = {}
+        return reply
+
+    cluster.transport.answer = without
+    for time in range(3):
+        cluster.transport.sent.clear()
+        assert codes(await cluster.search())[-1] == b"codes 6"
+        # The values say a hash, the source none: the whole search is sent again.
+        assert len(cluster.transport.sent) == 3, time
+
+
 async def test_what_was_replaced_between_two_requests_is_of_one_moment() -> None:
     cluster = shelf()
     await cluster.warm()

@@ -7,6 +7,8 @@ from typing import Any
 
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.known import _DRIFT, Frequencies, Kept, Known
+from sidecar.values.documents import CODES, TERMS, WEIGHTS
+from sidecar.values.first_stage import Query
 from sidecar.values.index import Fingerprint, Identity, IndexMeta, TextField
 from tests.unit.sidecar.engines.opensearch.fakes import FakeTransport, Sent, engine
 
@@ -22,6 +24,7 @@ class Cluster:
     uuid: str = "first"
     counts: dict[str, int] = field(default_factory=lambda: {"sun": 3, "sea": 2})
     total: int = 100
+    excludes: tuple[str, ...] = ()
     now: float = 1000.0
 
     def __post_init__(self) -> None:
@@ -31,14 +34,16 @@ class Cluster:
     def answer(self, request: Sent) -> Any:
         if request.path.endswith("/_mapping"):
             meta = {} if self.meta is None else {"_meta": {"cherche": self.meta.to_json()}}
-            return {"books": {"mappings": {**meta, "properties": {"text": {"type": "text"}}}}}
+            source = {"excludes": list(self.excludes)}
+            return {"books": {"mappings": {**meta, "_source": source, "properties": {"text": {"type": "text"}}}}}
         if request.path.endswith("/_settings"):
             return {"books": {"settings": {"index.uuid": self.uuid}}}
         if request.path.endswith("/_search"):
             filters = request.body.get("aggs", {}).get("counts", {}).get("filters", {}).get("filters", [])
             names = [one.get("rank_feature", {}).get("field", "").partition(".")[2] for one in filters]
             buckets = [{"doc_count": self.counts.get(name, 0)} for name in names]
-            return {"hits": {"total": {"value": self.total}}, "aggregations": {"counts": {"buckets": buckets}}}
+            hits = {"total": {"value": self.total}, "hits": []}
+            return {"hits": hits, "aggregations": {"counts": {"buckets": buckets}}}
         return {}
 
     def asked(self, ending: str) -> int:
@@ -82,6 +87,20 @@ async def test_the_time_counts_from_before_the_question() -> None:
     await cluster.engine.groups("books", max_age=1.0)
     await cluster.engine.groups("books", max_age=1.0)
     assert cluster.asked("/_mapping") == 2
+
+
+async def test_whole_sources_are_asked_for_where_all_behind_a_name_are_known_to_be_lean() -> None:
+    for excludes, whole in (((WEIGHTS, TERMS, CODES), True), ((WEIGHTS, TERMS), False)):
+        cluster = Cluster(excludes=excludes)
+        asked = []
+        for caller in ("Basic one", "Basic two"):
+            acting = cluster.engine.as_caller(Identity(caller))
+            await acting.search("books", Query("x", "bm25", ()))
+            asked.append(cluster.transport.sent[-1].body["_source"])
+            await cluster.engine.as_caller(Identity("Basic one")).groups("books")
+        assert [one is True for one in asked] == [False, False]  # of the second caller nothing is known
+        await cluster.engine.as_caller(Identity("Basic one")).search("books", Query("x", "bm25", ()))
+        assert (cluster.transport.sent[-1].body["_source"] is True) == whole
 
 
 async def test_callers_do_not_share_what_they_may_see() -> None:

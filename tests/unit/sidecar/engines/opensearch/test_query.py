@@ -145,6 +145,27 @@ def test_own_fields_are_never_asked_for(given_source: Any, fields: tuple[str, ..
     assert search_body(replace(QUERY, body=body, source_fields=fields), CLAUSES)["_source"] == expected
 
 
+@pytest.mark.parametrize(
+    ("given_source", "fields", "with_state", "expected"),
+    [
+        (None, (), True, True),
+        (True, (), False, True),
+        ({"includes": []}, (), True, True),
+        (False, (), False, False),
+        ("a", (), False, {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
+        (None, ("a",), False, {"includes": ["a"], "excludes": list(OWN_FIELDS)}),
+        ({"excludes": ["b"]}, (), False, {"excludes": ["b", *OWN_FIELDS]}),
+        (None, ("cherche_status",), False, False),
+    ],
+)
+def test_lean_sources_are_not_filtered_but_as_the_user_asks(
+    given_source: Any, fields: tuple[str, ...], with_state: bool, expected: Any
+) -> None:
+    body = {} if given_source is None else {"_source": given_source}
+    asked = replace(QUERY, body=body, source_fields=fields, with_state=with_state)
+    assert search_body(asked, CLAUSES, lean=True)["_source"] == expected
+
+
 def test_doc_values_are_asked_for_on_request() -> None:
     assert "docvalue_fields" not in search_body(QUERY, CLAUSES)
     asked = replace(QUERY, with_codes=True, with_terms=True, body={"docvalue_fields": ["year"]})
