@@ -1,7 +1,7 @@
 """The whole flow through a sidecar beside BM25 asked directly: ``make prove SECTION=flow``.
 
-One node with the mixed documents of `first_stage`, each with token codes of the first of its two, and two sidecars with
-`cherche-tiny`, each in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
+One node with `mixed` documents, each with token codes of the first of its two, and two sidecars with `cherche-tiny`,
+each in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
 
 - ``bm25``: the user's own match, ten hits, sent to the node
 - ``bm25 by sidecar``: the same through a sidecar
@@ -10,10 +10,14 @@ One node with the mixed documents of `first_stage`, each with token codes of the
 - ``hybrid + rerank, new queries``: to each text a number is added, so that no query was encoded before
 - ``hybrid + rerank, no codes kept``: by a sidecar that fetches the codes of all hits each time
 
-The CPU is that of the node's process and that of the sidecar's, divided by the searches. The clients run on the same
-cores. ``FLOW_DOCUMENTS`` is another size, ``FLOW_TEXTS`` another number of abstracts that they are made of, and with
+Then all but the last of them again beside a plain ``_bulk`` into the same index: 200 documents a second that nobody
+encoded, so that a rerank may be partial. The CPU is that of the node's process, its writes too, and that of the
+sidecar's, divided by the searches. The clients run on the same cores.
+
+``FLOW_DOCUMENTS`` is another size, ``FLOW_TEXTS`` another number of abstracts that they are made of, and with
 ``FLOW_IN_SOURCE=1`` weights and codes lie in the source of each document, as in an index that was there before `setup`.
-``python -m tests.benchmarks.flow --documents N`` prints the same.
+With ``FLOW_KEEP=1`` and a node of ``OPENSEARCH_URL`` the index is used again. ``python -m tests.benchmarks.flow
+--documents N`` prints the same.
 """
 
 from __future__ import annotations
@@ -23,17 +27,16 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cherche_models import codec
-from cherche_models.types import TermWeights
 from sidecar.client.client import Client
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.http import Request
@@ -43,15 +46,19 @@ from sidecar.values.documents import CODES, TERMS, WEIGHTS, StoredDocument
 from sidecar.values.first_stage import Query
 from sidecar.values.index import IndexMeta, IndexOptions, TextField
 from sidecar.values.search import SearchRequest
-from tests.benchmarks.first_stage import Corpus, cpu
+from tests.benchmarks.first_stage import cpu
+from tests.benchmarks.mixed import SOURCES, Corpus
 from tests.benchmarks.plugin import ready, served
 from tests.benchmarks.process import cpu_of
 
 INDEX = "flow"
-DOCUMENTS = int(os.environ.get("FLOW_DOCUMENTS", "20000"))
-TEXTS = int(os.environ.get("FLOW_TEXTS", "400"))
+DOCUMENTS = int(os.environ.get("FLOW_DOCUMENTS", "100000"))
+TEXTS = int(os.environ.get("FLOW_TEXTS", str(SOURCES)))
 IN_SOURCE = bool(int(os.environ.get("FLOW_IN_SOURCE", "0")))
+KEEP = bool(int(os.environ.get("FLOW_KEEP", "0")))
 SECONDS, ROUNDS = 4.0, 2
+WRITES = 200  # documents a second, in four bulks
+_BULKS, _WRITTEN = 4, 1000  # ids that are written again and again, so that the index does not grow meanwhile
 CLIENTS = (1, 8, 32)
 MODEL = ("--model", "cherche-tiny")  # that of the corpus
 FIELDS = (TextField("text"),)
@@ -61,23 +68,24 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "hybrid": {"mode": "hybrid"},
     "hybrid + rerank": {"mode": "hybrid", "rerank": True},
 }
+RERANKED = ("APPLIED", "PARTIAL")  # in part where a hit was written without codes
 NEW, FORGETFUL = "hybrid + rerank, new queries", "hybrid + rerank, no codes kept"
-_WRITE = 500
+_WRITE, _IN_FLIGHT = 500, 2
 _POLL = 0.2  # seconds
+_NUMBERS = count()
 Search = Callable[[str], Awaitable[None]]
 
 
 def documents(corpus: Corpus, meta: IndexMeta, count: int) -> Iterator[StoredDocument]:
     """Mixed documents with what an encoder would have stored beside them."""
     for number, mixed in enumerate(corpus.mixed(count)):
-        weights = TermWeights.from_pairs(sorted(mixed.weights.items()))
         yield StoredDocument(
             str(number),
             {"text": mixed.text},
             content_hash([mixed.text], meta.fields, meta.fingerprint),
             "ok",
             features=corpus.features(mixed.weights),
-            terms=codec.pack_terms(weights),
+            terms=codec.pack_terms(mixed.weights),
             codes=corpus.codes[mixed.first],
         )
 
@@ -85,40 +93,95 @@ def documents(corpus: Corpus, meta: IndexMeta, count: int) -> Iterator[StoredDoc
 async def fill(engine: OpenSearchEngine, client: Client, corpus: Corpus, count: int) -> dict[str, Any]:
     """One shard, one segment; bytes on disk before, at most during, and after that merge."""
     send = partial(_send, engine)
+    described = {"documents": count, "texts": len(corpus.texts), "weights_and_codes_in_source": IN_SOURCE}
+    if KEEP and await _count(send) == count:
+        return {**described, "bytes": await _bytes(send), "used_again": True}
+    await send("DELETE", f"/{INDEX}", ignore_unavailable="true")
     settings = {"number_of_shards": 1, "number_of_replicas": 0, "store.stats_refresh_interval": "0s"}
     mappings = {} if IN_SOURCE else {"_source": {"excludes": [WEIGHTS, TERMS, CODES]}}
     await send("PUT", f"/{INDEX}", {"settings": settings, "mappings": mappings})
     await client.setup_index(INDEX, IndexOptions(fields=FIELDS))
     meta = await engine.meta(INDEX)
     assert meta is not None
-    started, waiting = time.perf_counter(), list[StoredDocument]()
-    for number, document in enumerate(documents(corpus, meta, count), start=1):
-        waiting.append(document)
-        if number % _WRITE == 0 or number == count:
-            failed = [result.error for result in await engine.write(INDEX, waiting) if result.error is not None]
-            if failed:
-                raise failed[0]
-            waiting = []
+    started = time.perf_counter()
+    await _write(engine, documents(corpus, meta, count))
     indexed = time.perf_counter() - started
     await send("POST", f"/{INDEX}/_flush")
     sizes = [await _bytes(send)]
-    merge = asyncio.create_task(send("POST", f"/{INDEX}/_forcemerge", max_num_segments="1"))
+    merge = asyncio.create_task(_merge(send))
     while not merge.done():
         sizes.append(await _bytes(send))
         await asyncio.sleep(_POLL)
     await merge
-    await send("POST", f"/{INDEX}/_flush")
-    await send("POST", f"/{INDEX}/_refresh")
-    merged = await _bytes(send)
     return {
-        "documents": count,
-        "texts": len(corpus.texts),
-        "weights_and_codes_in_source": IN_SOURCE,
-        "bytes": merged,
+        **described,
+        "bytes": await _bytes(send),
         "bytes_before_the_merge": sizes[0],
         "bytes_at_most_during_it": max(sizes),
         "seconds_to_index": round(indexed, 1),
     }
+
+
+async def _write(engine: OpenSearchEngine, documents: Iterator[StoredDocument]) -> None:
+    """All of them, two bulks at a time."""
+    room = asyncio.Semaphore(_IN_FLIGHT)
+
+    async def bulk(some: Sequence[StoredDocument]) -> None:
+        try:
+            failed = [result.error for result in await engine.write(INDEX, some) if result.error is not None]
+            if failed:
+                raise failed[0]
+        finally:
+            room.release()
+
+    async with asyncio.TaskGroup() as group:
+        while some := list(islice(documents, _WRITE)):
+            await room.acquire()
+            group.create_task(bulk(some))
+
+
+async def _merge(send: Callable[..., Awaitable[Any]]) -> None:
+    await send("POST", f"/{INDEX}/_forcemerge", max_num_segments="1")
+    await send("POST", f"/{INDEX}/_flush")
+    await send("POST", f"/{INDEX}/_refresh")
+
+
+async def _count(send: Callable[..., Awaitable[Any]]) -> int:
+    """Documents of the index; 0 where there is none."""
+    found = await send("GET", f"/_cat/indices/{INDEX}*", format="json", h="index,docs.count")
+    return sum(int(row["docs.count"] or 0) for row in found if row["index"] == INDEX)
+
+
+@asynccontextmanager
+async def written_to(engine: OpenSearchEngine, corpus: Corpus) -> AsyncIterator[Callable[[], int]]:
+    """A plain ``_bulk`` meanwhile, whose documents are gone afterwards; yields what says how many were written."""
+    send, written = partial(_send, engine), 0
+    lines = [
+        (json.dumps({"index": {"_id": f"plain-{number}"}}) + "\n" + json.dumps({"text": mixed.text}) + "\n").encode()
+        for number, mixed in enumerate(corpus.mixed(_WRITTEN))
+    ]
+
+    async def write() -> None:
+        nonlocal written
+        size, next_at = WRITES // _BULKS, time.perf_counter()
+        for start in cycle(range(0, _WRITTEN, size)):
+            reply = await send("POST", f"/{INDEX}/_bulk", b"".join(lines[start : start + size]))
+            assert not reply["errors"], reply["items"][0]
+            written += size
+            next_at = max(next_at + 1 / _BULKS, time.perf_counter() - 1)  # after a pause it catches up a second at most
+            await asyncio.sleep(max(0.0, next_at - time.perf_counter()))
+
+    task = asyncio.create_task(write())
+    try:
+        yield lambda: written
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await send("POST", f"/{INDEX}/_refresh")
+        plain = {"query": {"ids": {"values": [f"plain-{number}" for number in range(_WRITTEN)]}}}
+        await send("POST", f"/{INDEX}/_delete_by_query", plain, refresh="true")
+        await _merge(send)
 
 
 async def _bytes(send: Callable[..., Awaitable[Any]]) -> int:
@@ -132,7 +195,6 @@ async def _send(engine: OpenSearchEngine, method: str, path: str, body: Any = No
 
 def searches(engine: OpenSearchEngine, clients: Sequence[Client]) -> dict[str, Search]:
     """Each way, as a call that searches for a text; the second client's sidecar keeps no codes."""
-    numbers = count()
 
     async def direct(text: str) -> None:
         body = search_body(Query(text, "bm25", FIELDS), ())
@@ -142,11 +204,10 @@ def searches(engine: OpenSearchEngine, clients: Sequence[Client]) -> dict[str, S
     async def through(client: Client, given: Mapping[str, Any], text: str) -> None:
         result = await client.search(SearchRequest(INDEX, text, **given))
         assert result.hits
-        expected = "APPLIED" if given.get("rerank") else "NOT_REQUESTED"
-        assert result.rerank.status == expected, result.rerank
+        assert result.rerank.status in (RERANKED if given.get("rerank") else ("NOT_REQUESTED",)), result.rerank
 
     async def new(text: str) -> None:
-        await through(clients[0], WAYS["hybrid + rerank"], f"{text} {next(numbers)}")
+        await through(clients[0], WAYS["hybrid + rerank"], f"{text} {next(_NUMBERS)}")
 
     ways = {way: partial(through, clients[0], given) for way, given in WAYS.items()}
     forgetful = partial(through, clients[1], WAYS["hybrid + rerank"])
@@ -187,10 +248,14 @@ class Measured:
 
 
 async def race(
-    engine: OpenSearchEngine, clients: Sequence[Client], pids: Sequence[int], texts: Sequence[str], seconds: float
+    engine: OpenSearchEngine,
+    ways: Mapping[str, Search],
+    pids: Sequence[int],
+    texts: Sequence[str],
+    seconds: float,
 ) -> dict[str, Any]:
     """Every number of clients, the ways in turn."""
-    ways, send = searches(engine, clients), partial(_send, engine)
+    send = partial(_send, engine)
     for search in ways.values():
         await together(search, texts, 1, seconds)
     figures: dict[str, Any] = {}
@@ -228,8 +293,14 @@ async def _measured(
             for client in clients:
                 await ready(client)
             index = await fill(engine, clients[0], corpus, documents)
-            texts = [text for text, _ in corpus.queries]
-            return {"index": index, "clients": await race(engine, clients, pids, texts, seconds)}
+            texts, ways = [text for text, _ in corpus.queries], searches(engine, clients)
+            quiet = await race(engine, ways, pids, texts, seconds)
+            async with written_to(engine, corpus) as written:
+                started, before = time.perf_counter(), written()
+                some = {way: search for way, search in ways.items() if way != FORGETFUL}
+                beside = await race(engine, some, pids, texts, seconds)
+                rate = (written() - before) / (time.perf_counter() - started)
+            return {"index": index, "clients": quiet, "beside_writes": {"per_second": round(rate), "clients": beside}}
     finally:
         await engine.aclose()
 
