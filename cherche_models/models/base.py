@@ -17,6 +17,7 @@ from cherche_models.layouts.checkpoint import Checkpoint, Head
 from cherche_models.models import compat as by_name
 from cherche_models.models.compat import Padding, kind_of
 from cherche_models.models.output import Output as Output
+from cherche_models.runtime import threads
 from cherche_models.runtime.batches import Batch, batched, collate
 from cherche_models.runtime.device import pick_device
 from cherche_models.runtime.native import Native
@@ -257,8 +258,16 @@ class Model(nn.Module, ABC):
             style, is_document = self.formats[kind], kind == "document"
             packs = self._packs(kind)
             short = self.runtime.short().most if packs and not is_document and self.runtime.native() else 0
-            for batch in batched(tokens, self.tokenizer, style, self.device, packs, is_document, short):
-                for i, encoding in zip(batch.positions, self.infer(batch, kind), strict=True):
+            # Queries are few, and share what the kernel writes to.
+            side_by_side = threads.workers() if is_document and self.device.type == "cpu" else 1
+            batches = batched(tokens, self.tokenizer, style, self.device, packs, is_document, short, side_by_side)
+
+            def encoded(batch: Batch) -> tuple[Batch, list[Encoding]]:
+                with torch.inference_mode():  # of the thread that asks for it
+                    return batch, self.infer(batch, kind)
+
+            for batch, found in threads.each(encoded, list(batches)) if side_by_side > 1 else map(encoded, batches):
+                for i, encoding in zip(batch.positions, found, strict=True):
                     results[i] = encoding
         return results
 

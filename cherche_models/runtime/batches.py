@@ -15,6 +15,8 @@ from cherche_models.tokenizer import TextFormat, Tokenizer
 from cherche_models.types import Tokens, lengths
 
 CPU_TOKENS, PACKED_TOKENS, ACCELERATOR_TOKENS = 2048, 1024, 16384
+PART_TOKENS = 256
+"""Of a batch beside others, at least where there are as many: fewer rows are multiplied slowly."""
 FEWEST_TOKENS = 16
 """Of a batch on a CPU: MKL multiplies fewer rows by a kernel that sums in another order (seen in fp32)."""
 
@@ -142,6 +144,7 @@ def batched(
     packs: bool,
     alike: bool,
     short: int = 0,
+    side_by_side: int = 1,
 ) -> Iterator[Batch]:
     """The batches of texts, as the device computes them best.
 
@@ -157,12 +160,16 @@ def batched(
         A text has the same bits beside any others; on a CPU only.
     short : int
         Tokens of the longest text that `native.Native` is to run, where the encoder takes packed batches.
+    side_by_side : int
+        Packed batches that are computed at the same time.
     """
     if packs:
         for positions in short_texts.plan(tokens, short):
             yield pack([tokens[i] for i in positions], positions, short=True)
         others = [i for i, item in enumerate(tokens) if len(item) > short]
-        for chosen in plan_packed([tokens[i] for i in others]):
+        total = sum(len(tokens[i]) for i in others)
+        budget = min(PACKED_TOKENS, max(PART_TOKENS, -(-total // side_by_side))) if side_by_side > 1 else PACKED_TOKENS
+        for chosen in plan_packed([tokens[i] for i in others], budget):
             positions = [others[i] for i in chosen]
             yield pack([tokens[i] for i in positions], positions)
         return

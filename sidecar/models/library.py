@@ -61,7 +61,7 @@ def load_model(name: str, source: str | Path, *, device: str | None = None, dtyp
         reason = str(error)
     else:
         has_torch = all(find_spec(package) for package in ("torch", "transformers"))
-        later = functools.partial(_with_torch, source, "cpu", dtype) if has_torch else None
+        later = functools.partial(_with_torch, source, "cpu", dtype, side_by_side=True) if has_torch else None
         said = "torch, imported when the first one comes" if has_torch else f"{light.queries}, which is not installed"
         # Compiled code that keeps nothing from one text to the next.
         return LoadedModel(_description(name, light, said), light, later, concurrent_queries=True)
@@ -74,16 +74,21 @@ def with_torch(name: str, model: models.Model, documents: str = "torch") -> Load
     return LoadedModel(_description(name, model, documents), model)
 
 
-def _with_torch(source: str | Path, device: str | None, dtype: str | None, reason: str = "") -> models.Model:
-    """A model as torch runs it; `reason` says why it is needed where it is not installed."""
+def _with_torch(
+    source: str | Path, device: str | None, dtype: str | None, reason: str = "", *, side_by_side: bool = False
+) -> models.Model:
+    """A model as torch runs it; `reason` says why it is needed where it is not installed.
+
+    Side by side, each document has one thread: faster, but one alone takes longer. That is for what no query waits for.
+    """
     try:
         from cherche_models import hub
-        from cherche_models.runtime.threads import limit
+        from cherche_models.runtime.threads import limit, share
     except ModuleNotFoundError as error:
         said = f"{source} needs {error.name}, which is not installed: {reason}"
         raise precondition(said, "pip install cherche-sidecar, with all that it depends on") from error
     # A quota is no property of the CPUs, so torch counts those of the host: threads that spin would use it up.
-    limit(threads.cpus())
+    (share if side_by_side else limit)(threads.cpus())
     return _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None))
 
 
@@ -128,6 +133,7 @@ def load_cross_encoder(source: str | Path) -> Scorer:
     from cherche_models import hub
 
     model = _loading(lambda: hub.load_cross_encoder(source))
+    _together()
     return lambda pairs: [float(score) for score in model.predict(pairs)]
 
 
@@ -296,6 +302,13 @@ def _maxsim(device: str | None) -> MaxSim:
     return on_device
 
 
+def _together() -> None:
+    """Give an operation all threads again, for what is no encoding of documents."""
+    from cherche_models.runtime.threads import together
+
+    together()
+
+
 def _loading(work: Callable[[], R]) -> R:
     from cherche_models.errors import CheckpointError
 
@@ -312,6 +325,7 @@ def _training(work: Callable[[], R], what: str | Path) -> R:
     from cherche_models.errors import DataError
     from cherche_models.train.recipe_file import RecipeError
 
+    _together()
     try:
         return _loading(work)
     except ChercheError as error:

@@ -1,9 +1,9 @@
 """Encoding beside a process that keeps one core busy: ``python -m tests.benchmarks.neighbour [--rounds N]``.
 
 A thread of OpenMP that waits for another one spins, and on a busy machine the other one waits for the core that it
-spins on. Each round runs every setting in a process of its own, alone and beside a busy loop of the same priority, in
-turn: twelve of SciFact's abstracts at a time, as a feed does. Needs CHERCHE_TEST_DATA; writes
-``results/neighbour.json``.
+spins on. A sidecar has one thread for each document instead; the other settings are those without. Each round runs
+every one in a process of its own, alone and beside a busy loop of the same priority, in turn: twelve of SciFact's
+abstracts at a time, as a feed does. Needs CHERCHE_TEST_DATA; writes ``results/neighbour.json``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from cherche_models import hub
+from cherche_models.runtime import threads
+from sidecar.models.threads import cpus
 from tests.benchmarks.encode import texts
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results" / "neighbour.json"
+SIDE_BY_SIDE = "a thread for each document, as a sidecar has it"
 WAYS: Mapping[str, Mapping[str, str]] = {
-    "as it starts": {},
+    SIDE_BY_SIDE: {},
+    "all threads for each operation": {},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
     "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }
@@ -36,8 +40,10 @@ AT_ONCE = 12
 _BUSY = "while True: pass"
 
 
-def once(name: str) -> dict[str, float]:
+def once(name: str, way: str) -> dict[str, float]:
     """Encode twelve documents, again and again, and say what one took."""
+    if way == SIDE_BY_SIDE:
+        threads.share(cpus())
     model, some = hub.load(name, device="cpu"), texts(AT_ONCE)
     model.encode(some, "document")
     started, before, count = time.perf_counter(), time.process_time(), 0
@@ -67,7 +73,7 @@ def measured(model: str, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for company in ("alone", "beside"):
             for way, variables in WAYS.items():
-                command = [sys.executable, "-m", "tests.benchmarks.neighbour", "--only", model]
+                command = [sys.executable, "-m", "tests.benchmarks.neighbour", "--only", model, way]
                 with neighbour(company == "beside"):
                     done = subprocess.run(
                         command, stdout=subprocess.PIPE, text=True, check=True, env={**kept, **variables}
@@ -89,10 +95,10 @@ def measured(model: str, rounds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", metavar="MODEL", help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.only:
-        print(json.dumps(once(asked.only)))
+        print(json.dumps(once(*asked.only)))
         return
     about = machine()
     found = {name: measured(name, asked.rounds) for name in MODELS}

@@ -82,7 +82,20 @@ def kernel(require: Callable[[str, str], None]) -> None:
         require("compiler", found.reason or "the kernel knows none of this processor's instructions")
 
 
-def test_documents_have_torchs_bits_and_queries_do_not_wait_for_it(folder: Path, kernel: None) -> None:
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How models share threads, instead of the process's own."""
+    from cherche_models.runtime import threads
+
+    ways: list[str] = []
+    monkeypatch.setattr(threads, "share", lambda most: ways.append("a document each"))
+    monkeypatch.setattr(threads, "limit", lambda most: ways.append("all for each operation"))
+    return ways
+
+
+def test_documents_have_torchs_bits_and_queries_do_not_wait_for_it(
+    folder: Path, kernel: None, threads: list[str]
+) -> None:
     from cherche_models import hub
 
     torchs = hub.load(folder, device="cpu", dtype="fp32")
@@ -93,6 +106,8 @@ def test_documents_have_torchs_bits_and_queries_do_not_wait_for_it(folder: Path,
     texts = ["neural search of the brain", "cell", "document " * 40]
     found = model.encode(model.tokenize(texts, "document"), "document")
     assert model.prepare("document") is None
+    assert model.concurrent_queries
+    assert threads == ["a document each"]
     for ours, other in zip(found, torchs.encode(texts, "document"), strict=True):
         assert ours.weights == other.weights
         assert ours.embeddings is not None
@@ -120,9 +135,12 @@ def test_a_model_that_needs_torch_says_so_where_there_is_none(tmp_path: Path, mo
     assert "pip install" in caught.value.next_step
 
 
-def test_why_torch_is_imported_at_once_is_said(tmp_path: Path, kernel: None) -> None:
-    info = models.load_model("mine", checkpoints.masked_lm(tmp_path), device="cpu").info
-    assert info.documents == "torch, since it is in no layout that can be read without torch"
+def test_why_torch_is_imported_at_once_is_said(tmp_path: Path, kernel: None, threads: list[str]) -> None:
+    model = models.load_model("mine", checkpoints.masked_lm(tmp_path), device="cpu")
+    # Its queries wait for a document, which must not take longer for others' sake.
+    assert threads == ["all for each operation"]
+    assert not model.concurrent_queries
+    assert model.info.documents == "torch, since it is in no layout that can be read without torch"
 
 
 def test_text_to_encoding(folder: Path) -> None:
