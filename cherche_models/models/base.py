@@ -260,7 +260,8 @@ class Model(nn.Module, ABC):
             short = self.runtime.short().most if packs and not is_document and self.runtime.native() else 0
             # Queries are few, and share what the kernel writes to.
             side_by_side = threads.workers() if is_document and self.device.type == "cpu" else 1
-            batches = batched(tokens, self.tokenizer, style, self.device, packs, is_document, short, side_by_side)
+            fills, on = self.dtype is torch.bfloat16, self.device
+            batches = batched(tokens, self.tokenizer, style, on, packs, is_document, short, side_by_side, fills)
 
             def encoded(batch: Batch) -> tuple[Batch, list[Encoding]]:
                 with torch.inference_mode():  # of the thread that asks for it

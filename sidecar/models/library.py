@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cherche_models import codec, scores
 from cherche_models.types import TokenEmbeddings
 from sidecar.errors import ChercheError, invalid, precondition
-from sidecar.models import threads
+from sidecar.models import memory, threads
 from sidecar.models.loaded import LoadedModel
 from sidecar.pipeline.context import MaxSim
 from sidecar.values.model import ModelDescription
@@ -312,6 +312,7 @@ def _together() -> None:
 def _loading(work: Callable[[], R]) -> R:
     from cherche_models.errors import CheckpointError
 
+    memory.bound_primitives()
     try:
         return work()
     except CheckpointError as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
+import pytest
 import torch
 
-from cherche_models.models import Joint
-from cherche_models.runtime.batches import Batch, batched, collate, pack, plan, plan_packed
+from cherche_models.models import Joint, base
+from cherche_models.runtime.batches import Batch, batched, collate, fill, filled, pack, plan, plan_packed
 from cherche_models.tokenizer import TextFormat
 from cherche_models.types import Tokens
 
@@ -68,3 +71,34 @@ def test_texts_are_packed_equal_or_padded(joint: Joint) -> None:
     }
     packed, equal, padded = [(30, 30, 20)], [(30, 30), (20,)], [(30, 30, 20)]
     assert found == {(True, True): packed, (True, False): packed, (False, True): equal, (False, False): padded}
+
+
+def test_filled_batches_are_of_few_sizes_and_their_own_texts_come_last() -> None:
+    assert len({filled(count) for count in range(16, 1025)}) == 40
+    texts = [Tokens((n,) * n, ("a",) * n, n) for n in (9, 8, 1)]
+    found, positions = fill(texts, [5, 0, 3])
+    assert sum(map(len, found)) == 32
+    assert found[-3:] == texts
+    assert positions == [5, 0, 5, 0, 3]
+    assert [one.ids for one in found[:2]] == [(9,) * 9, (8,) * 5]
+    assert fill([tokens(32)], [4]) == ([tokens(32)], [4])
+
+
+def test_a_filled_batch_gives_the_bits_of_another(joint: Joint, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = copy.deepcopy(joint).to(torch.bfloat16)
+    texts = ["brain cell", "index token brain cell " * 3, "", "brain"]
+    seen: list[int] = []
+    hidden_states = model.runtime.hidden_states
+    monkeypatch.setattr(
+        model.runtime, "hidden_states", lambda batch: seen.append(len(batch.input_ids)) or hidden_states(batch)
+    )
+    found = model.encode(texts, "document")
+    monkeypatch.setattr(base, "batched", lambda *given: batched(*given[:-1]))
+    plain = model.encode(texts, "document")
+    assert seen[0] % 16 == 0 != seen[1] % 16
+    for ours, own in zip(found, plain, strict=True):
+        assert ours.weights.ids.tolist() == own.weights.ids.tolist()
+        assert ours.weights.weights.tobytes() == own.weights.weights.tobytes()
+        assert ours.embeddings is not None
+        assert own.embeddings is not None
+        assert ours.embeddings.vectors.tobytes() == own.embeddings.vectors.tobytes()

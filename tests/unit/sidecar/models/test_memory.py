@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -53,6 +54,56 @@ def test_arenas_are_bounded_unless_the_environment_says_how_many() -> None:
     code = "from sidecar.models import memory; print(memory.bound({}))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "True"
+
+
+# Multiplies by one matrix as many numbers of rows as a sidecar meets, and says what that left in use.
+MULTIPLY = """
+import ctypes, sys
+import torch
+from sidecar.models import memory
+
+if sys.argv[1] == "bound":
+    memory.bound_primitives()
+
+class Info(ctypes.Structure):
+    _fields_ = [(f"field_{n}", ctypes.c_size_t) for n in range(10)]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+
+def in_use():
+    info = libc.mallinfo2()
+    return (info.field_7 + info.field_4) / 2**20  # MiB of arenas, and mapped one by one
+
+torch.set_num_threads(1)
+weight = torch.ones(64, 64, dtype=torch.bfloat16)
+before = in_use()
+with torch.inference_mode():
+    for rows in range(16, 1016):
+        torch.nn.functional.linear(torch.ones(rows, 64, dtype=torch.bfloat16), weight)
+print(in_use() - before)
+"""
+
+
+@pytest.mark.skipif(memory._glibc("mallinfo2") is None, reason="needs glibc 2.33")
+def test_compiled_products_are_bounded() -> None:
+    grown = {}
+    for how in ("bound", "free"):
+        environment = {name: value for name, value in os.environ.items() if "CACHE_CAPACITY" not in name}
+        line = [sys.executable, "-c", MULTIPLY, how]
+        grown[how] = float(subprocess.run(line, env=environment, check=True, capture_output=True, text=True).stdout)
+    if grown["free"] < 100:
+        pytest.skip("this CPU's products of bfloat16 are not compiled")
+    assert grown["bound"] < grown["free"] / 2
+
+
+def test_whoever_names_a_capacity_gets_it() -> None:
+    environment = {"DNNL_PRIMITIVE_CACHE_CAPACITY": "9"}
+    memory.bound_primitives(environment)
+    assert environment == {"DNNL_PRIMITIVE_CACHE_CAPACITY": "9", "LRU_CACHE_CAPACITY": "32"}
+    named = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7", "LRU_CACHE_CAPACITY": "8"}
+    memory.bound_primitives(named)
+    assert named == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7", "LRU_CACHE_CAPACITY": "8"}
 
 
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
