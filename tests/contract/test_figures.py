@@ -249,9 +249,9 @@ def test_what_twice_the_capacity_does() -> None:
     refused = sum(one["codes"]["RESOURCE_EXHAUSTED"] for one in writes)
     assert not any(one["refusals_without_retry_info"] for one in calls.values())
     memory, end = found["memory_mib"], soaked["at the end"]
-    assert (end["descriptors"], end["tasks"]) == tuple(
-        soaked["after the first round"][x] for x in ("descriptors", "tasks")
-    )
+    start = soaked["after the first round"]
+    assert not soaked["kept"]
+    assert (end["descriptors"], end["tasks"]) == (start["descriptors"], start["tasks"])
     text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
     for said in (
         f"All {calls['search']['calls']} searches were answered",
@@ -259,6 +259,7 @@ def test_what_twice_the_capacity_does() -> None:
         f"memory rose by {memory['most'] - memory['before']:.0f} MiB",
         f"health answered within {found['health_ms']['worst']:.0f} ms",
         f"left {end['descriptors']} descriptors and {end['tasks']} tasks",
+        f"{soaked['calls']:,} calls, resident memory rose from {start['rss_mib']:,.0f} to {end['rss_mib']:,.0f} MiB",
     ):
         assert said in text
 
