@@ -95,6 +95,7 @@ async def fill(engine: OpenSearchEngine, client: Client, corpus: Corpus, count: 
     send = partial(_send, engine)
     described = {"documents": count, "texts": len(corpus.texts), "weights_and_codes_in_source": IN_SOURCE}
     if KEEP and await _count(send) == count:
+        await _merge(send)  # what was deleted at the end of an earlier run may still be there
         return {**described, "bytes": await _bytes(send), "used_again": True}
     await send("DELETE", f"/{INDEX}", ignore_unavailable="true")
     settings = {"number_of_shards": 1, "number_of_replicas": 0, "store.stats_refresh_interval": "0s"}

@@ -264,56 +264,31 @@ def test_what_twice_the_capacity_does() -> None:
         assert said in text
 
 
-def test_what_a_search_costs_through_a_sidecar() -> None:
+SEARCHED = {
+    "BM25, asked directly": "bm25",
+    "BM25, by the sidecar": "bm25 by sidecar",
+    "hybrid": "hybrid",
+    "hybrid + rerank of 100 hits": "hybrid + rerank",
+    "the same, queries that nobody asked": "hybrid + rerank, new queries",
+    "the same, no codes kept": "hybrid + rerank, no codes kept",
+}
+
+
+@pytest.mark.parametrize(("heading", "beside"), [("1 client", False), ("1 client, beside it", True)])
+def test_what_a_search_costs_through_a_sidecar(heading: str, beside: bool) -> None:
     figures = measured("flow")["figures"]
-    index = figures["index"]
-    assert (index["documents"], index["texts"], index["weights_and_codes_in_source"]) == (20_000, 400, False)
-    ways = {
-        "BM25, asked directly": "bm25",
-        "BM25, by the sidecar": "bm25 by sidecar",
-        "hybrid": "hybrid",
-        "hybrid + rerank of 100 hits": "hybrid + rerank",
-        "the same, queries that nobody asked": "hybrid + rerank, new queries",
-        "the same, no codes kept": "hybrid + rerank, no codes kept",
-    }
-    shown = {row[""]: row for row in rows("capacity.md", "1 client")}
-    assert shown.keys() == ways.keys()
-    for name, way in ways.items():
-        found = {clients: measures[way] for clients, measures in figures["clients"].items()}
-        for column, clients in (("1 client", "1"), ("8", "8"), ("32", "32")):
-            assert shown[name][column] == f"{found[clients]['searches_per_second']:.0f}"
+    index, writes = figures["index"], figures["beside_writes"]
+    assert (index["documents"], index["texts"], index["weights_and_codes_in_source"]) == (100_000, 2000, False)
+    assert round(writes["per_second"] / 20) == 10
+    shown = {row[""]: row for row in rows("capacity.md", heading)}
+    measures = (writes if beside else figures)["clients"]
+    assert {SEARCHED[name] for name in shown} == measures["1"].keys()
+    for name, row in shown.items():
+        found = {clients: ways[SEARCHED[name]] for clients, ways in measures.items()}
+        for column, clients in ((heading, "1"), ("8", "8"), ("32", "32")):
+            assert row[column] == f"{found[clients]['searches_per_second']:.0f}"
         eight = found["8"]
-        assert shown[name]["p50, p99 of 8"] == f"{eight['p50_ms']:.0f}, {eight['p99_ms']:.0f}"
-        parts = [f"{eight[f'{part}_cpu_ms']:.0f}" for part in ("cluster", "sidecar")]
-        assert shown[name]["CPU of a search"] == " + ".join(part for part in parts if part != "0")
-
-
-def test_what_became_of_a_thousand_searches_at_once() -> None:
-    kinds = measured("crowd")["figures"]["kinds"]
-    groups = {
-        "without the pipeline": [kinds["plain"]],
-        "queries that the node has encoded": [kinds["known"]],
-        "queries that it has not": [kinds["new"]],
-        "sidecars that answer as none may": [one for name, one in kinds.items() if name.startswith("hostile: ")],
-    }
-    shown = {row[""]: row for row in rows("../../opensearch/plugin/README.md", "kept")}
-    assert shown.keys() == groups.keys()
-    for label, some in groups.items():
-        answered, searches = sum(one["answered"] for one in some), sum(one["searches"] for one in some)
-        assert shown[label]["answered with hits"] == f"{answered:,} of {searches:,}"
-        assert shown[label]["reranked"] == f"{sum(one['rerank_status'].get('APPLIED', 0) for one in some):,}"
-        waiting = max(one["searches waiting for a thread, at most"] for one in some)
-        assert shown[label]["waiting for a thread, at most"] == f"{waiting:,}"
-        heaps = [one["heap_mib"] for one in some]
-        assert shown[label]["heap at most"] == f"{max(heap['most'] for heap in heaps):.0f} MiB"
-        assert shown[label]["kept"] == f"{max(heap['after'] - heap['before'] for heap in heaps):.1f} MiB"
-
-
-def test_two_versions_beside_each_other() -> None:
-    figures = measured("versions")["figures"]
-    sidecars, plugins = figures["two sidecars"], figures["two plugins"]
-    searches = sidecars["searches"] + sidecars["searches beside writes"]
-    searches += plugins["searches"] + sum(plugins["searches beside writes"].values())
-    assert f"{searches:,} searches, none failed" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert not sidecars["failed"]
-    assert not plugins["problems"]
+        assert row["p50, p99 of 8"] == f"{eight['p50_ms']:.0f}, {eight['p99_ms']:.0f}"
+        if not beside:
+            parts = [f"{eight[f'{part}_cpu_ms']:.0f}" for part in ("cluster", "sidecar")]
+            assert row["CPU of a search"] == " + ".join(part for part in parts if part != "0")
