@@ -17,6 +17,7 @@ from cherche_models.codes.codebook import Codebook
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.files import read_json, write_json
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
+from cherche_models.weighting import Weighting
 
 Activation = Literal["relu", "log1p_relu"]
 Pooling = Literal["max", "sum"]
@@ -88,6 +89,8 @@ class Checkpoint:
         Of its token embeddings.
     query_table : Tensor, shape (vocabulary,), or None
         Query weight of each term, for queries without a forward pass.
+    query_weighting : Weighting or None
+        How much each token of a query counts in MaxSim, by that table.
     digest : str
         sha256 of the files it was read from; empty for a model made in memory.
     note : str
@@ -107,6 +110,7 @@ class Checkpoint:
     rerank_weight: float = 0.5
     codebook: Codebook | None = None
     query_table: Tensor | None = None
+    query_weighting: Weighting | None = None
     digest: str = ""
     note: str = ""
 

@@ -26,6 +26,7 @@ _SETTINGS = (
 # Keys that change while what a model computes does not: versions, names, the type of loading, tuned weights.
 _VOLATILE = frozenset(
     {"__version__", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "sparse_boost", "rerank_weight"}
+    | {"query_weighting"}
 )
 _digests: dict[tuple[str, int, int], str] = {}
 
@@ -35,8 +36,8 @@ def digest(folder: str | Path, architecture: str = "") -> str:
 
     Covers weights, tokenizer, heads, prompts and lengths; not the README, library
     versions, codebooks (codes name theirs), weights that search tunes, or a table of query
-    weights beside a model that encodes queries, as documents are the same without it. Large files are
-    read once per path, size and time of change.
+    weights beside a model that encodes queries and how these weigh their tokens by it, as
+    documents are the same without. Large files are read once per path, size and time of change.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cherche_models.cutting import Cutter, Kind, TextFormat
 from cherche_models.errors import CheckpointError
 from cherche_models.layouts.files import read_json, write_json
+from cherche_models.weighting import Weighting
 
 if TYPE_CHECKING:
     from cherche_models.layouts.checkpoint import Checkpoint  # brings torch, which a folder of settings does not need
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 FILE = "cherche.json"
 KINDS: tuple[Kind, ...] = ("document", "query")
 _NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
-_KNOWN = frozenset({"architecture", *KINDS, "sparse_boost", "rerank_weight"})
+_KNOWN = frozenset({"architecture", *KINDS, "sparse_boost", "rerank_weight", "query_weighting"})
+_OF_WEIGHTING: Mapping[str, float] = {"idf_power": math.inf, "special_share": math.inf}
 
 
 def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Cutter) -> dict[Kind, TextFormat]:
@@ -58,7 +60,7 @@ def with_tuned(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
         As `tuned`.
     """
     boost, weight = tuned(folder, checkpoint.sparse_boost, checkpoint.rerank_weight)
-    return replace(checkpoint, sparse_boost=boost, rerank_weight=weight)
+    return replace(checkpoint, sparse_boost=boost, rerank_weight=weight, query_weighting=weighting(folder))
 
 
 def tuned(folder: Path, sparse_boost: float, rerank_weight: float) -> tuple[float, float]:
@@ -74,10 +76,50 @@ def tuned(folder: Path, sparse_boost: float, rerank_weight: float) -> tuple[floa
     return boost, _number(stored, "rerank_weight", rerank_weight, 1, folder)
 
 
+def weighting(folder: Path) -> Weighting | None:
+    """How a folder's model weighs the tokens of a query; None where all count alike.
+
+    Raises
+    ------
+    CheckpointError
+        If a part of it is missing, unknown, or no number of at least 0.
+    """
+    stored = read_json(folder / FILE).get("query_weighting")
+    if stored is None:
+        return None
+    if not isinstance(stored, dict) or set(stored) != set(_OF_WEIGHTING):
+        raise CheckpointError(
+            f"{folder / FILE}: query_weighting is {stored!r}", f"give an object of {' and '.join(_OF_WEIGHTING)}"
+        )
+    return Weighting(**{name: _number(stored, name, 0.0, most, folder) for name, most in _OF_WEIGHTING.items()})
+
+
+def check_weighting(checkpoint: Checkpoint, has_table: bool, folder: Path) -> None:
+    """Refuse a weighting of queries where there is no idf, or no vector for each token and no other.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if checkpoint.query_weighting is None:
+        return
+    if not has_table:
+        raise CheckpointError(
+            f"{folder / FILE} weighs the tokens of a query by their idf, and there is no idf.json",
+            "restore that file, or remove query_weighting",
+        )
+    if checkpoint.formats["query"].expand:
+        raise CheckpointError(
+            f"{folder / FILE} weighs the tokens of a query, and fills queries up", "remove query_weighting, or expand"
+        )
+
+
 def write(checkpoint: Checkpoint, folder: Path) -> None:
     """Write ``cherche.json`` beside a saved model."""
     styles: dict[str, Any] = {kind: _written(checkpoint.formats[kind], checkpoint.tokenizer) for kind in KINDS}
-    tuned = {"sparse_boost": checkpoint.sparse_boost, "rerank_weight": checkpoint.rerank_weight}
+    tuned: dict[str, Any] = {"sparse_boost": checkpoint.sparse_boost, "rerank_weight": checkpoint.rerank_weight}
+    if checkpoint.query_weighting is not None:
+        tuned["query_weighting"] = checkpoint.query_weighting.stored()
     write_json(folder / FILE, {"architecture": checkpoint.architecture, **styles, **tuned})
 
 

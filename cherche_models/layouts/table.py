@@ -116,6 +116,8 @@ def read(folder: Path, request: Request) -> Checkpoint:
     if found.sparse and IDF not in found.heads:
         weights = idf.read_table(folder / idf.FILE, found.tokenizer, found.backbone.decoder.out_features)
         known = None if weights is None else torch.from_numpy(weights)
+    if wanted.sparse and wanted.late_interaction:
+        settings.check_weighting(found, known is not None, folder)
     return replace(found, digest=digest(folder, found.architecture), codebook=book, query_table=known)
 
 

@@ -22,6 +22,7 @@ from cherche_models.layouts.files import read_json, read_list
 from cherche_models.light import words
 from cherche_models.light.weights import FILE, INT8
 from cherche_models.types import Floats
+from cherche_models.weighting import Weighting
 
 COLBERT = "colbert"
 _FILES = frozenset(
@@ -78,6 +79,7 @@ class Folder:
     sparse_boost, rerank_weight : float
     codebook : Codebook or None
     query_table : float32 array, shape (vocabulary,), or None
+    query_weighting : Weighting or None
     digest : str
     """
 
@@ -94,6 +96,7 @@ class Folder:
     rerank_weight: float = 0.5
     codebook: codebook.Codebook | None = None
     query_table: Floats | None = field(default=None, repr=False)
+    query_weighting: Weighting | None = None
     digest: str = ""
 
 
@@ -121,6 +124,10 @@ def _read(path: Path) -> Folder:
     activation = _activation(path / pooling, shape.words)
     dim, skip = _head(path, shape, cutter) if stored["architecture"] == "joint" else (0, frozenset[int]())
     boost, weight = settings.tuned(path, 1.0, 0.5)
+    table, weighting = idf.read_table(path / idf.FILE, cutter, shape.words), settings.weighting(path)
+    formats = _formats(path, shape, cutter)
+    if weighting is not None and (table is None or formats["query"].expand):
+        raise Unreadable("it weighs the tokens of queries without a table, or with more vectors than tokens")
     book = path / COLBERT / codebook.FILE
     return Folder(
         path=path,
@@ -128,14 +135,15 @@ def _read(path: Path) -> Folder:
         shape=shape,
         types=types,
         tokenizer=cutter,
-        formats=_formats(path, shape, cutter),
+        formats=formats,
         activation=activation,
         dim=dim,
         skip=skip,
         sparse_boost=boost,
         rerank_weight=weight,
         codebook=_codebook(book) if dim and book.is_file() else None,
-        query_table=idf.read_table(path / idf.FILE, cutter, shape.words),
+        query_table=table,
+        query_weighting=weighting,
         digest=digest(path, stored["architecture"]),
     )
 

@@ -119,10 +119,14 @@ class LightModel:
         """
         empty = TokenEmbeddings(np.empty((0, self.dim), np.float32)) if self.late_interaction else None
         results = [Encoding(TermWeights.empty(), empty)] * len(tokens)
+        weighting, table = self._folder.query_weighting, self._folder.query_table
         for positions in short.plan(tokens, self._folder.shape.positions):
             batch = [tokens[i] for i in positions]
             for i, encoding in zip(positions, self._encoded(batch, positions, kind), strict=True):
                 results[i] = encoding
+        if kind == "query" and weighting is not None and table is not None:
+            special, pairs = self.tokenizer.special_ids, zip(results, tokens, strict=True)
+            return [weighting.applied(encoding, own.ids, table, special) for encoding, own in pairs]
         return results
 
     def kept(self, tokens: Tokens, kind: Kind) -> list[int]:

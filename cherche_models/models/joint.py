@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from cherche_models.models.splade import Splade
 from cherche_models.runtime.batches import Batch
 from cherche_models.tokenizer import Kind, TextFormat, Tokenizer
 from cherche_models.types import Encoding, TermWeights, Tokens
+from cherche_models.weighting import Weighting
 
 
 class Joint(Splade):
@@ -31,6 +33,11 @@ class Joint(Splade):
         Token ids without an embedding in documents.
     activation : {"relu", "log1p_relu"}
     pooling : {"max", "sum"}
+
+    Attributes
+    ----------
+    query_weighting : Weighting or None
+        Lengths of the vectors that `encode` gives a query, by `query_table`; `forward` gives unit vectors.
     """
 
     architecture = "joint"
@@ -51,10 +58,17 @@ class Joint(Splade):
     ) -> None:
         super().__init__(backbone, tokenizer, document, query, activation=activation, pooling=pooling)
         self.projection = Projection(backbone.hidden_size, dim, skip)
+        self.query_weighting: Weighting | None = None
 
     def _build(self, checkpoint: Checkpoint) -> None:
         super()._build(checkpoint)
         self.projection = Projection.from_checkpoint(checkpoint)
+        self.query_weighting = checkpoint.query_weighting
+
+    def checkpoint(self) -> Checkpoint:
+        """As of every model; a weighting of queries only with the table that it needs."""
+        own = self.query_weighting if self.query_table is not None else None
+        return replace(super().checkpoint(), query_weighting=own)
 
     def _heads(self) -> dict[str, Head]:
         return {COLBERT: self.projection.head(self.tokenizer)}
@@ -78,6 +92,15 @@ class Joint(Splade):
         """Those of both heads."""
         rows = self.projection.graph_outputs(input_ids, attention_mask, hidden)
         return {**super().graph_outputs(input_ids, attention_mask, hidden), **rows}
+
+    def encode_tokens(self, tokens: Sequence[Tokens], kind: Kind) -> list[Encoding]:
+        """As of every model; the vectors of a query have its tokens' weights for lengths."""
+        found = super().encode_tokens(tokens, kind)
+        if kind == "document" or self.query_weighting is None or self.query_table is None:
+            return found
+        table, special = self.query_table.float().cpu().numpy(), self.tokenizer.special_ids
+        pairs = zip(found, tokens, strict=True)
+        return [self.query_weighting.applied(encoding, own.ids, table, special) for encoding, own in pairs]
 
     def infer(self, batch: Batch, kind: Kind) -> list[Encoding]:
         """Term weights and token embeddings of one batch."""
