@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -141,6 +142,15 @@ def test_why_torch_is_imported_at_once_is_said(tmp_path: Path, kernel: None, thr
     assert threads == ["all for each operation"]
     assert not model.concurrent_queries
     assert model.info.documents == "torch, since it is in no layout that can be read without torch"
+
+
+def test_what_is_loaded_keeps_few_compiled_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    with pytest.raises(ChercheError):
+        models.load_cross_encoder(tmp_path)
+    assert (os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"], os.environ["LRU_CACHE_CAPACITY"]) == ("256", "32")
 
 
 def test_text_to_encoding(folder: Path) -> None:
