@@ -5,6 +5,8 @@ nodes of one cluster, each with the plugin of its own commit. Searches go to bot
 may fail, both must answer the same page, a walk through pages that begins at one and goes on at the other must show
 each hit once and in one order, and what one has encoded the other must leave as it is.
 
+Then a cluster goes from one version of OpenSearch to the next, see `versions_rolling`.
+
 ``VERSIONS_BASE`` names the earlier commit; else it is the last tag, or, before
 the first, the commit whose conversation `tests/contract/tape.json` holds: later ones promise to live beside it.
 Needs git, Maven and a JDK.
@@ -34,6 +36,7 @@ from sidecar.values.index import IndexOptions
 from sidecar.values.search import SearchRequest
 from tests.benchmarks.plugin import ready
 from tests.benchmarks.versions_plugin import two_plugins
+from tests.benchmarks.versions_rolling import rolling
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "cherche_models" / "pretrained" / "cherche-tiny"
@@ -235,6 +238,8 @@ def measure() -> dict[str, Any]:
         print(json.dumps(sidecars, indent=1))
         plugins = two_plugins(tree, ROOT)
         print(json.dumps(plugins, indent=1))
-    if found := [*problems(sidecars), *plugins["problems"]]:
+    upgrade = rolling(ROOT)
+    print(json.dumps(upgrade, indent=1))
+    if found := [*problems(sidecars), *plugins["problems"], *upgrade["problems"]]:
         raise SystemExit(f"{commit[:12]} beside this commit: {', '.join(found)}")
-    return {"earlier commit": commit[:12], "two sidecars": sidecars, "two plugins": plugins}
+    return {"earlier commit": commit[:12], "two sidecars": sidecars, "two plugins": plugins, "upgrade": upgrade}

@@ -18,6 +18,7 @@ from urllib.error import HTTPError
 
 from sidecar.cluster import node as nodes_
 from sidecar.cluster.assemble import assemble, with_plugins
+from sidecar.cluster.parts import OPENSEARCH
 from sidecar.cluster.places import cache_folder, java_home, maven, server_user
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.testing import FakeModel, running_server
@@ -33,15 +34,15 @@ ENCODED = "ok"
 T = TypeVar("T")
 
 
-def zip_of(tree: Path, folder: Path) -> Path:
-    """Build the plugin of a checkout, without its tests."""
+def zip_of(tree: Path, folder: Path, version: str = OPENSEARCH.version) -> Path:
+    """Build the plugin of a checkout for a version of OpenSearch, without its tests."""
     line = [maven(), "-B", "-q", "-ntp", "-f", str(tree / "opensearch" / "plugin" / "pom.xml"), "package"]
-    line += ["-Dmaven.test.skip=true", "-Dopensearch.version=3.8.0", f"-Dbuild.folder={folder}"]
+    line += ["-Dmaven.test.skip=true", f"-Dopensearch.version={version}", f"-Dbuild.folder={folder}"]
     environment = {**os.environ, "JAVA_HOME": str(java_home(os.environ))}
     ran = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise SystemExit(f"the plugin of {tree} cannot be built:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")
-    return next(folder.glob("cherche-*+os3.8.0.zip"))
+    return next(folder.glob(f"cherche-*+os{version}.zip"))
 
 
 @contextmanager
