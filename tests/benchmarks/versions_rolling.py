@@ -2,8 +2,8 @@
 
 Three nodes of the older version with an index that does not change and one that is written. Each node in turn gets no
 new calls, is stopped, and starts with its data as the next version; the next one follows once the cluster is green.
-Searches and writes go through the plugin on all other nodes meanwhile. No search may fail or go without its rerank,
-pages of the first index must stay the same on whatever node answers, and what was acknowledged must be stored and
+Searches and writes go through the plugin on all other nodes meanwhile. No search may fail or go without its rerank (one
+that OpenSearch ends because a node left is sent once more, and counted), pages of the first index must stay the same on whatever node answers, and what was acknowledged must be stored and
 encoded.
 """
 
@@ -42,6 +42,8 @@ SEARCHERS = 2
 GREEN = "/_cluster/health?wait_for_status=green&wait_for_nodes={nodes}&wait_for_no_relocating_shards=true&timeout=170s"
 START = 180.0
 APPLIED = "REWRITTEN, APPLIED"
+LEFT = ("node_disconnected_exception", "node_not_connected_exception", "search_context_missing_exception")
+"""How OpenSearch ends a search one of whose nodes goes between finding and fetching, with the plugin and without."""
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ class Cluster:
             self.changed.wait_for(lambda: not self.calls[number])
         self.stop(number)
         self.start(number, TO)
-        self.wait((number + 1) % len(self.specs))
+        self.wait(number)  # the others may not have noticed yet that it left
         with self.changed:
             self.closed.discard(number)
 
@@ -116,6 +118,7 @@ class Seen:
 
     pages: Counter[str] = field(default_factory=Counter)
     searches: Counter[str] = field(default_factory=Counter)
+    again: Counter[str] = field(default_factory=Counter)
     writes: Counter[str] = field(default_factory=Counter)
     acknowledged: set[str] = field(default_factory=set)
 
@@ -187,11 +190,21 @@ def traffic(cluster: Cluster, ended: threading.Event) -> tuple[Seen, list[thread
 
     def search(turn: int) -> None:
         text = texts[turn % QUERIES]
-        with cluster.node(turn) as url:
-            page, written = said(url, STILL, text), said(url, WRITTEN, text)
+        page, written = answered(turn, STILL, text), answered(turn, WRITTEN, text)
         with cluster.changed:
             seen.pages["the same" if page == first[text] else "another"] += 1
             seen.searches += Counter([page[1], written[1]])
+
+    def answered(turn: int, index: str, text: str) -> tuple[list[tuple[str, float]], str]:
+        with cluster.node(turn) as url:
+            found = said(url, index, text)
+        left = next((reason for reason in LEFT if reason in found[1]), "")
+        if not left:
+            return found
+        with cluster.changed:
+            seen.again[left] += 1
+        with cluster.node(turn + 1) as url:
+            return said(url, index, text)
 
     def add(turn: int) -> None:
         with cluster.node(turn) as url:
@@ -258,6 +271,7 @@ async def beside(cluster: Cluster) -> dict[str, Any]:
         "pages": dict(seen.pages),
         "pages while there were": stages,
         "searches": dict(seen.searches),
+        "searches sent again as a node had left": dict(seen.again),
         "writes": dict(seen.writes),
         "acknowledged": len(seen.acknowledged),
         "acknowledged and stored": len(seen.acknowledged & stored.keys()),
