@@ -2,9 +2,9 @@
 
 Three nodes of the older version with an index that does not change and one that is written. Each node in turn gets no
 new calls, is stopped, and starts with its data as the next version; the next one follows once the cluster is green.
-Searches and writes go through the plugin on all other nodes meanwhile. No search may fail or go without its rerank (one
-that OpenSearch ends because a node left is sent once more, and counted), pages of the first index must stay the same on whatever node answers, and what was acknowledged must be stored and
-encoded.
+Searches and writes go through the plugin on all other nodes meanwhile. No search may fail or go without its rerank
+(one that OpenSearch ends because a node left is sent once more, and counted), pages of the first index must stay the
+same on whatever node answers, and what was acknowledged must be stored and encoded.
 """
 
 from __future__ import annotations
