@@ -249,17 +249,19 @@ def test_what_twice_the_capacity_does() -> None:
     refused = sum(one["codes"]["RESOURCE_EXHAUSTED"] for one in writes)
     assert not any(one["refusals_without_retry_info"] for one in calls.values())
     memory, end = found["memory_mib"], soaked["at the end"]
-    start = soaked["after the first round"]
+    start, without = soaked["after the first round"], figures["callers without the token"]
     assert not soaked["kept"]
     assert (end["descriptors"], end["tasks"]) == (start["descriptors"], start["tasks"])
     text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
     for said in (
-        f"All {calls['search']['calls']} searches were answered",
+        f"All {calls['search']['calls']:,} searches were answered",
         f"Of {sum(one['calls'] for one in writes)} calls with documents {refused} were refused",
         f"memory rose by {memory['most'] - memory['before']:.0f} MiB",
         f"health answered within {found['health_ms']['worst']:.0f} ms",
         f"left {end['descriptors']} descriptors and {end['tasks']} tasks",
         f"{soaked['calls']:,} calls, resident memory rose from {start['rss_mib']:,.0f} to {end['rss_mib']:,.0f} MiB",
+        f"without the token cost {without['sidecar']['cpu_ms_per_call']:.2f} ms of CPU",
+        f"{without['grpcio alone, cpu_ms_per_call']:.2f} of them gRPC's own",
     ):
         assert said in text
 
@@ -292,3 +294,41 @@ def test_what_a_search_costs_through_a_sidecar(heading: str, beside: bool) -> No
         if not beside:
             parts = [f"{eight[f'{part}_cpu_ms']:.0f}" for part in ("cluster", "sidecar")]
             assert row["CPU of a search"] == " + ".join(part for part in parts if part != "0")
+
+
+def test_what_became_of_a_thousand_searches_at_once() -> None:
+    kinds = measured("crowd")["figures"]["kinds"]
+    groups = {
+        "without the pipeline": [kinds["plain"]],
+        "queries that the node has encoded": [kinds["known"]],
+        "queries that it has not": [kinds["new"]],
+        "sidecars that answer as none may": [one for name, one in kinds.items() if name.startswith("hostile: ")],
+    }
+    shown = {row[""]: row for row in rows("../../opensearch/plugin/README.md", "kept")}
+    assert shown.keys() == groups.keys()
+    for label, some in groups.items():
+        answered, searches = sum(one["answered"] for one in some), sum(one["searches"] for one in some)
+        assert shown[label]["answered with hits"] == f"{answered:,} of {searches:,}"
+        assert shown[label]["reranked"] == f"{sum(one['rerank_status'].get('APPLIED', 0) for one in some):,}"
+        waiting = max(one["searches waiting for a thread, at most"] for one in some)
+        assert shown[label]["waiting for a thread, at most"] == f"{waiting:,}"
+        heaps = [one["heap_mib"] for one in some]
+        assert shown[label]["heap at most"] == f"{max(heap['most'] for heap in heaps):.0f} MiB"
+        assert shown[label]["kept"] == f"{max(heap['after'] - heap['before'] for heap in heaps):.1f} MiB"
+
+
+def test_two_versions_beside_each_other() -> None:
+    figures = measured("versions")["figures"]
+    sidecars, plugins = figures["two sidecars"], figures["two plugins"]
+    searches = sidecars["searches"] + sidecars["searches beside writes"]
+    searches += plugins["searches"] + sum(plugins["searches beside writes"].values())
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{searches:,} searches, none failed" in readme
+    assert not sidecars["failed"]
+    assert not plugins["problems"]
+    upgrade = figures["upgrade"]
+    assert f"from {upgrade['from']} to {upgrade['to']}" in readme
+    assert f"with {sum(upgrade['searches'].values()):,} searches and {upgrade['acknowledged']:,} writes" in readme
+    assert not upgrade["problems"]
+    assert sum(upgrade["searches sent again as a node had left"].values()) == 1
+    assert "and one search was sent again since its node had left" in readme
