@@ -194,23 +194,27 @@ def test_what_a_sidecar_holds_in_memory() -> None:
 
 
 def test_what_a_search_costs_the_cluster() -> None:
-    sizes = measured("first_stage")["figures"]["sizes"]
+    figures = measured("first_stage")["figures"]
+    sizes, more = figures["sizes"], figures["cpu_ms_for_a_million_documents_more"]
     ways = {
         "BM25 alone": "bm25",
         "hybrid": "folded",
+        "hybrid, 8 first terms": "two phases 8/1000",
         "hybrid, 16 first terms": "two phases 16/1000",
         "hybrid, pruned to 16 terms": "pruned",
     }
     shown = {row[""]: row for row in rows("capacity.md", "found")}
     assert shown.keys() == ways.keys()
     for name, way in ways.items():
-        large = sizes["100000"]
+        large = sizes["1000000"]
         for column, measures in (
-            ("20,000 documents", sizes["20000"]["ways"]["queries"]),
-            ("100,000", large["ways"]["queries"]),
-            ("100,000, one to three words", large["ways"]["of one to three words"]),
+            ("100,000 documents", sizes["100000"]["ways"]["queries"]),
+            ("1,000,000", large["ways"]["queries"]),
+            ("one to three words", large["ways"]["of one to three words"]),
         ):
             assert shown[name][column] == f"{measures[way]['cpu_ms']:.1f}"
+        for column, group in (("a million more", "queries"), ("of one to three words", "of one to three words")):
+            assert shown[name][column] == f"{more[group][way]:.0f}"
         if way in large["compared_with_exact"]:
             found = large["compared_with_exact"][way]["recall_at_100"]
             assert shown[name]["found"] == f"{found:.4f}".removeprefix("0")
