@@ -25,9 +25,9 @@ class Weighting:
     Attributes
     ----------
     idf_power : float
-        An ordinary token weighs its idf to this power.
+        An ordinary token weighs its idf to this power, at most 8.
     special_share : float
-        What each special token, such as ``[CLS]``, weighs of the sum of the ordinary ones.
+        What each special token, such as ``[CLS]``, weighs of the sum of the ordinary ones, at most 100 times it.
     """
 
     idf_power: float

@@ -20,7 +20,7 @@ FILE = "cherche.json"
 KINDS: tuple[Kind, ...] = ("document", "query")
 _NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
 _KNOWN = frozenset({"architecture", *KINDS, "sparse_boost", "rerank_weight", "query_weighting"})
-_OF_WEIGHTING: Mapping[str, float] = {"idf_power": math.inf, "special_share": math.inf}
+_OF_WEIGHTING: Mapping[str, float] = {"idf_power": 8.0, "special_share": 100.0}
 
 
 def formats(folder: Path, defaults: dict[Kind, TextFormat], tokenizer: Cutter) -> dict[Kind, TextFormat]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
@@ -28,7 +28,7 @@ def limit(most: int) -> None:
         torch.set_num_threads(min(torch.get_num_threads(), most))
 
 
-def share(most: int) -> None:
+def share(most: int, begin: Callable[[], object] = lambda: None) -> None:
     """Compute an operation with one thread, and parts of the work side by side, from now on in this process.
 
     The threads of one operation spin while they wait for each other at its end, and where something else has one's core
@@ -39,12 +39,23 @@ def share(most: int) -> None:
     ----------
     most : int
         Threads; no more than torch has.
+    begin : callable
+        Called by each of them first.
     """
     with _CHANGING:
-        if not _SHARED:
-            count = max(1, min(torch.get_num_threads(), most))
-            _SHARED.append((count, ThreadPoolExecutor(count, thread_name_prefix="encode")))
+        count = max(1, min(torch.get_num_threads(), most))
         torch.set_num_threads(1)
+        if not _SHARED:
+            pool = ThreadPoolExecutor(count, thread_name_prefix="encode", initializer=begin)
+            started = Barrier(count)
+
+            def first(_: int) -> None:
+                started.wait()
+                torch.get_num_threads()
+
+            # All of them now: a thread keeps the number that torch had when it was asked there for the first time.
+            list(pool.map(first, range(count)))
+            _SHARED.append((count, pool))
 
 
 def together() -> None:

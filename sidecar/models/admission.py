@@ -176,7 +176,9 @@ class Admission:
         """
         rate = tokens / max(seconds, 1e-6)
         self._rates[lane] = 0.8 * self._rates.get(lane, rate) + 0.2 * rate
-        self._paces.setdefault(lane, _Pace()).add(tokens, arrived, self._clock())
+        pace = self._paces.get(lane, _Pace())
+        pace.add(tokens, arrived, self._clock())
+        self._paces[lane] = pace  # not before: others divide by its tokens
 
     def _ahead(self, lane: Lane) -> int:
         return self._jobs.tokens(lane) + self._tokens[lane]

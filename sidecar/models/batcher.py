@@ -259,8 +259,8 @@ class Batcher:
 
     def dropped(self, tickets: list[_Ticket]) -> None:
         """Answer texts that nobody waits for."""
-        self._observer.dropped(len(tickets))
         self._hand_over([(ticket, _expired(self._info.name)) for ticket in tickets])
+        self._observer.dropped(len(tickets))
 
     def taken(self, lane: Lane) -> None:
         """Report what waits now."""

@@ -88,7 +88,10 @@ def _with_torch(
         said = f"{source} needs {error.name}, which is not installed: {reason}"
         raise precondition(said, "pip install cherche-sidecar, with all that it depends on") from error
     # A quota is no property of the CPUs, so torch counts those of the host: threads that spin would use it up.
-    (share if side_by_side else limit)(threads.cpus())
+    if side_by_side:
+        share(threads.cpus(), threads.give_way)
+    else:
+        limit(threads.cpus())
     return _loading(lambda: hub.load(source, device=device or None, dtype=dtype or None))
 
 

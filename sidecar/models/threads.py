@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 GIVES_WAY = 5
@@ -42,11 +43,13 @@ def one_for_maxsim() -> None:
 def give_way() -> None:
     """Let the process's other threads go before the calling one, and before those that it begins, from now on.
 
-    Only Linux has a priority for each thread. A lower one cannot be taken back without privileges.
+    Only Linux has a priority for each thread, and a sandbox may refuse it. A lower one cannot be taken back without
+    privileges.
     """
     if sys.platform == "linux":
         own = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + GIVES_WAY)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + GIVES_WAY)
 
 
 def _quotas(root: Path) -> Iterable[float]:

@@ -10,9 +10,11 @@ from typing import Generic, Protocol, TypeVar
 
 from sidecar.models import memory, threads
 from sidecar.models.queue import Job, JobQueue
+from sidecar.observe import logs
 from sidecar.values.model import Lane
 
 J = TypeVar("J", bound=Job)
+T = TypeVar("T")
 
 REST = 2.0
 """Seconds without work after which memory is given back."""
@@ -38,7 +40,7 @@ class Owner(Protocol[J]):
         ...
 
     def run(self, batch: list[J]) -> None:
-        """Run one batch; raises nothing."""
+        """Run one batch, and answer for it."""
         ...
 
 
@@ -67,7 +69,7 @@ class Worker(Generic[J]):
         self._closing = False
         self._running: list[J] = []
         self._changed = threading.Condition()
-        # A daemon, as a forward pass cannot be interrupted: the process may end during one.
+        # A daemon, as a forward pass cannot be interrupted: the process need not wait for what is left of a queue.
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -121,7 +123,7 @@ class Worker(Generic[J]):
         """One batch; False at the end. While the thread waits for the next, nothing holds the texts of this one."""
         batch = self._take()
         if batch:
-            self._owner.run(batch)
+            self._tell(self._owner.run, batch)
         with self._changed:
             self._running = []
         return bool(batch)
@@ -156,10 +158,18 @@ class Worker(Generic[J]):
             self._running = batch
             ended = self._closing and not len(self._jobs)
         if dropped:
-            self._owner.dropped(dropped)
+            self._tell(self._owner.dropped, dropped)
         if batch:
-            self._owner.taken(batch[0].lane)
+            self._tell(self._owner.taken, batch[0].lane)
         return batch, ended
+
+    def _tell(self, call: Callable[[T], None], what: T) -> None:
+        """Call the owner. A thread that ends by an error would leave every later caller of its lanes waiting."""
+        try:
+            call(what)
+        except Exception as error:  # whatever an observer raises
+            reason = f"{type(error).__name__}: {error}"
+            logs.get("models").error("not all was done after a batch", thread=self._thread.name, reason=reason)
 
 
 class Workers(Generic[J]):

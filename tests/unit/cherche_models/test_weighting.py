@@ -136,7 +136,7 @@ def test_it_is_saved_with_the_model(folder: Path, tmp_path: Path) -> None:
         ({"idf_power": 1.5}, "give an object of idf_power and special_share"),
         ([1], "query_weighting is [1]"),
         ({**STORED, "idf": 1}, "give an object of idf_power and special_share"),
-        ({**STORED, "idf_power": -1}, "idf_power is -1 — give a number of at least 0"),
+        ({**STORED, "idf_power": -1}, "idf_power is -1 — give a number from 0 to 8"),
         ({**STORED, "special_share": "much"}, "special_share is 'much'"),
     ],
 )

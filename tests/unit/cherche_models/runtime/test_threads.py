@@ -94,6 +94,22 @@ def test_parts_are_computed_side_by_side_and_come_in_their_order(shared: None) -
     assert list(threads.each(work, [3, 1, 2])) == [(3, 1), (1, 1), (2, 1)]
 
 
+def test_parts_have_one_thread_whatever_others_get_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_SHARED", [])
+    begun: list[int] = []
+    threads.share(2, lambda: begun.append(threading.get_native_id()))
+    threads.together()
+    assert torch.get_num_threads() == 2
+    assert len(set(begun)) == 2
+    met = threading.Barrier(2)
+
+    def work(part: int) -> int:
+        met.wait(60)
+        return torch.get_num_threads()
+
+    assert list(threads.each(work, [1, 2])) == [1, 1]
+
+
 def test_the_first_error_is_raised(shared: None) -> None:
     with pytest.raises(ZeroDivisionError):
         list(threads.each(lambda part: 1 // part, [1, 0, 2]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.models.admission import Admission, BatchOptions
+from sidecar.models.admission import Admission, BatchOptions, _Pace
 from sidecar.protocols import BatchObserver
 from sidecar.testing import FakeModel
 from sidecar.values.model import Lane
@@ -119,6 +119,21 @@ def test_batches_of_others_are_small_while_queries_come() -> None:
     assert asked.budget("ingest") == 1000
     asked.halve()
     assert asked.budget("ingest") == 500
+
+
+def test_a_pace_is_asked_for_once_it_has_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue()
+    asked = admission(queue)
+    queue.texts["ingest"], queue.lengths["ingest"] = 1, 10
+    add, seen = _Pace.add, []
+
+    def add_slowly(self: _Pace, tokens: int, arrived: float, now: float) -> None:
+        seen.append(asked.wait("ingest"))  # as the event loop may meanwhile
+        add(self, tokens, arrived, now)
+
+    monkeypatch.setattr(_Pace, "add", add_slowly)
+    asked.measured("ingest", 10, 1.0, -1.0)
+    assert seen == [1.0]
 
 
 def test_batches_are_small_only_while_searches_wait_for_their_thread() -> None:

@@ -89,7 +89,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from cherche_models.runtime import threads
 
     ways: list[str] = []
-    monkeypatch.setattr(threads, "share", lambda most: ways.append("a document each"))
+    monkeypatch.setattr(threads, "share", lambda most, begin: ways.append("a document each"))
     monkeypatch.setattr(threads, "limit", lambda most: ways.append("all for each operation"))
     return ways
 

@@ -96,3 +96,11 @@ def test_a_thread_that_gives_way_and_those_that_it_begins_come_after_the_others(
     thread.join()
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert found == [min(19, own + threads.GIVES_WAY)] * 2
+
+
+def test_a_priority_that_is_refused_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse, raising=False)
+    threads.give_way()

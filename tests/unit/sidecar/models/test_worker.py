@@ -85,6 +85,26 @@ def test_what_is_not_done_in_time_is_given_back(owner: Owner) -> None:
     assert running.join(0.01) == [first, second]
 
 
+@pytest.mark.parametrize("name", ["run", "taken", "dropped"])
+def test_an_error_of_its_owner_ends_no_thread(name: str, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+
+    def fail(*_: object) -> None:
+        failed.set()
+        raise ZeroDivisionError
+
+    owner.gate.set()
+    running, later = worker(owner), job(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fail)
+        running.add([job(3), job(2, deadline=0.0)])
+        assert failed.wait(60)
+    running.add([later])
+    running.close()
+    assert running.join(60) == []
+    assert owner.batches[-1] == [later]
+
+
 def test_an_ended_thread_keeps_nothing_of_its_owner() -> None:
     owner = Owner()
     left = weakref.ref(owner)
