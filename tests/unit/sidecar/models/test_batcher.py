@@ -70,6 +70,16 @@ async def busy(running: Batcher, model: FakeModel) -> asyncio.Task[list[Encoded 
     return task
 
 
+async def all_end_unavailable(running: Batcher, *calls: asyncio.Task[list[Encoded | ChercheError]]) -> None:
+    """Close while a pass stands before the gate: every text gets an answer all the same."""
+    await running.aclose(0.01)
+    outcomes = [outcome for call in calls for outcome in await call]
+    assert outcomes
+    for outcome in outcomes:
+        assert isinstance(outcome, ChercheError)
+        assert outcome.code is Code.UNAVAILABLE
+
+
 async def test_results_are_the_models_own_in_order() -> None:
     model = FakeModel()
     async with batcher(model, tokens=16) as running:
@@ -314,10 +324,7 @@ async def test_closing_answers_queries_and_documents() -> None:
     await until(lambda: model.waiting)
     waiting = asyncio.create_task(running.encode(["a text"], "document", lane="rerank"))
     await until(lambda: running.waiting == 1)
-    await running.aclose(0.01)
-    for outcome in (*await documents, *await waiting):
-        assert isinstance(outcome, ChercheError)
-        assert outcome.code is Code.UNAVAILABLE
+    await all_end_unavailable(running, documents, waiting)
     with pytest.raises(ChercheError, match="being stopped"):
         await running.encode(["storm"], "query", lane="query")
     model.gate.set()
@@ -362,10 +369,7 @@ async def test_closing_does_not_wait_for_ever() -> None:
     blocker = await busy(running, model)
     waiting = asyncio.create_task(running.encode(["a"], "query", lane="query"))
     await until(lambda: running.waiting == 1)
-    await running.aclose(0.01)
-    for outcome in (*await blocker, *await waiting):
-        assert isinstance(outcome, ChercheError)
-        assert outcome.code is Code.UNAVAILABLE
+    await all_end_unavailable(running, blocker, waiting)
     model.gate.set()
 
 
