@@ -71,7 +71,8 @@ def built(version: str, target: Path, require: Callable[[str, str], None], *flag
             for folder in ("classes", "test-classes", "surefire-reports"):  # Maven keeps the classes of deleted sources
                 shutil.rmtree(target / folder, ignore_errors=True)
             ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            assert ran.returncode == 0, ran.stdout + ran.stderr
+            wrong = "\n".join(line for line in ran.stdout.splitlines() if "[ERROR]" in line)
+            assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}\n{wrong}"  # last, where the end of a log shows it
             found = newest(target, version)
     assert found is not None
     return found
