@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cherche_models.codec import CodecError
 from cherche_models.codes.terms import unpack_terms
 from cherche_models.lexical import FullText, Scorer, lengths
 from cherche_models.types import TermWeights
+
+if TYPE_CHECKING:  # functions import it, so that a sidecar starts without: the first document of the file brings it
+    import scipy.sparse as sp
 
 MAX_SEGMENTS = 8
 _NONE = TermWeights.empty()
@@ -44,6 +47,8 @@ class Segment:
     @classmethod
     def build(cls, documents: NDArray[np.int64], terms: Sequence[TermWeights]) -> Segment:
         """Invert documents into postings."""
+        import scipy.sparse as sp
+
         offsets = np.cumsum([0, *map(len, terms)])
         ids = np.concatenate([_NONE.ids, *(t.ids for t in terms)]).astype(np.int64)
         weights = np.concatenate([_NONE.weights, *(t.weights for t in terms)])
@@ -165,6 +170,8 @@ class Mirror:
 
 def merged(segments: Sequence[Segment]) -> Segment:
     """Merge segments into one of their live documents."""
+    import scipy.sparse as sp
+
     vocabulary = max(segment.postings.shape[0] for segment in segments)
     parts = [_widened(segment.postings[:, segment.live], vocabulary) for segment in segments]
     documents = np.concatenate([segment.documents[segment.live] for segment in segments])
@@ -173,6 +180,8 @@ def merged(segments: Sequence[Segment]) -> Segment:
 
 def _widened(postings: sp.csr_array, vocabulary: int) -> sp.csr_array:
     """The same postings over a larger vocabulary."""
+    import scipy.sparse as sp
+
     documents = postings.shape[1]
     indptr = np.pad(postings.indptr, (0, vocabulary - postings.shape[0]), mode="edge")
     return sp.csr_array((postings.data, postings.indices, indptr), shape=(vocabulary, documents))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import numpy as np
@@ -121,3 +123,9 @@ async def test_damaged_term_weights_are_reported_and_cost_only_their_document(fi
     page = await filled.search(weights={"sun": 1.0})
     assert [hit.id for hit in page.hits] == ["a", "c"]
     assert page.warnings == ("1 documents have damaged term weights (b): feed them again",)
+
+
+def test_a_sidecar_starts_without_scipy() -> None:
+    code = "import sys, sidecar.serve; print({'scipy', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
