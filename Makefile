@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray axe pictures clean
+.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray arm axe pictures clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -80,6 +80,10 @@ chart: $(READY)
 ray: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	CHERCHE_REQUIRE=ray $(BIN)/python -m pytest tests/integration/cli/test_backfill_on_ray.py
+
+# The kernel's tests on an emulated ARM processor; as root, on Debian, for machines of another kind.
+arm: $(READY)
+	$(BIN)/python -m tests.arm
 
 # axe-core, which the browser tests judge the page's accessibility with, into the user's cache folder.
 AXE_VERSION ?= 4.14.1

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from cherche_models.kernel import build, library
+from cherche_models.kernel.library import Kernel
+
 # Tests start processes while gRPC's threads run; its fork handlers, which such a child does not need, crashed one.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -32,6 +35,7 @@ NEEDS = ("data", "models", "java", "browser", "helm", "ray", "compiler", "docs")
 _REQUIRED = frozenset(filter(None, os.environ.get("CHERCHE_REQUIRE", "").split(",")))
 _TEST_DATA = os.environ.get("CHERCHE_TEST_DATA")
 _TEST_MODELS = os.environ.get("CHERCHE_TEST_MODELS")
+_TEST_KERNEL = os.environ.get("CHERCHE_TEST_KERNEL")
 
 if unknown := _REQUIRED - set(NEEDS):
     raise pytest.UsageError(f"CHERCHE_REQUIRE names {sorted(unknown)}; it knows {', '.join(NEEDS)}")
@@ -85,6 +89,26 @@ def data_dir() -> Path:
 def models_dir() -> Path:
     """The folder of test checkpoints."""
     return _folder("models", "CHERCHE_TEST_MODELS", _TEST_MODELS)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kernel as it is now, compiled for the tests, or on another machine (see `tests.arm`)."""
+    if _TEST_KERNEL:
+        return Path(_TEST_KERNEL)
+    try:
+        return build.build(tmp_path_factory.mktemp("kernel"))
+    except build.BuildError as error:
+        missing("compiler", str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def kernels(compiled: Path) -> tuple[Kernel, ...]:
+    """Every way of it to compute that this processor has, the plainest first."""
+    loaded = library.load(compiled)
+    assert not loaded.reason
+    return loaded.kernels
 
 
 def _folder(need: str, variable: str, value: str | None) -> Path:

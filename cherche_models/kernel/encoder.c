@@ -16,6 +16,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
@@ -213,6 +215,69 @@ static AVX512 void screen_avx512(const uint8_t *panel, const Grid *grid, int32_t
 #define TOTALS totals_avx512
 #define SCREEN screen_avx512
 #include "forward.h"
+#elif defined(__aarch64__)
+INLINE Quad totals_neon(Quad a, Quad b, Quad c, Quad d) {
+    return (Quad)vpaddq_f32(vpaddq_f32((float32x4_t)a, (float32x4_t)b), vpaddq_f32((float32x4_t)c, (float32x4_t)d));
+}
+
+/* Sums of four products each. Two products of the grid's integers are at most 2 * 128 * 127: they fit 16 bits. */
+INLINE int32x4_t dot(int32x4_t sums, int8x16_t left, int8x16_t right) {
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(sums, left, right);
+#else
+    int16x8_t low = vmull_s8(vget_low_s8(left), vget_low_s8(right));
+    return vpadalq_s16(sums, vpaddq_s16(low, vmull_high_s8(left, right)));
+#endif
+}
+
+/* Both factors have a sign here: no need of `starts`, which takes the 128 away again. */
+static void screen_neon(const uint8_t *panel, const Grid *grid, int32_t *best) {
+    const uint8x16_t middle = vdupq_n_u8(128);
+    for (int at = 0; at < PANEL; at += 16) {
+        int32x4_t most[4];
+        for (int i = 0; i < 4; i++)
+            most[i] = vdupq_n_s32(INT32_MIN);
+        for (int64_t token = 0; token < grid->tokens; token += 4) {
+            const int8_t *values = grid->values + token * grid->width;
+            int32x4_t sums[4][4];
+#pragma GCC unroll 4
+            for (int row = 0; row < 4; row++)
+#pragma GCC unroll 4
+                for (int i = 0; i < 4; i++)
+                    sums[row][i] = vdupq_n_s32(0);
+            for (int64_t k = 0; k < grid->width; k += 4) {
+                int8x16_t left[4];
+#pragma GCC unroll 4
+                for (int i = 0; i < 4; i++)
+                    left[i] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(panel + k * PANEL + 4 * at + 16 * i), middle));
+#pragma GCC unroll 4
+                for (int row = 0; row < 4; row++) {
+                    int32_t four;
+                    memcpy(&four, values + row * grid->width + k, sizeof four);
+                    int8x16_t right = vreinterpretq_s8_s32(vdupq_n_s32(four));
+#pragma GCC unroll 4
+                    for (int i = 0; i < 4; i++)
+                        sums[row][i] = dot(sums[row][i], left[i], right);
+                }
+            }
+#pragma GCC unroll 4
+            for (int row = 0; row < 4; row++)
+#pragma GCC unroll 4
+                for (int i = 0; i < 4; i++)
+                    most[i] = vmaxq_s32(most[i], sums[row][i]);
+        }
+        for (int i = 0; i < 4; i++)
+            vst1q_s32(best + at + 4 * i, most[i]);
+    }
+}
+
+#define IN(name) name##_neon
+#define TARGET
+#define LANES 4
+#define ROWS 6
+#define TOTALS totals_neon
+#define SCREEN screen_neon
+#include "forward.h"
 #endif
 
 /* As PATHS in maxsim.c, whose `cherche_path` names them and knows what the processor has. */
@@ -225,6 +290,8 @@ static const struct {
 #if defined(__x86_64__)
     {hidden_states_avx2, transformed_avx2, positive_avx2},
     {hidden_states_avx512, transformed_avx512, positive_avx512},
+#elif defined(__aarch64__)
+    {hidden_states_neon, transformed_neon, positive_neon},
 #endif
 };
 

@@ -63,7 +63,7 @@ class Kernel:
     Attributes
     ----------
     name : str
-        plain, avx2 or avx512vnni.
+        plain; avx2 or avx512vnni on x86; neon on ARM.
     """
 
     name: str

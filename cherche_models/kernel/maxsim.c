@@ -15,6 +15,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
@@ -215,7 +217,7 @@ INLINE float total(const Document *document, const Query *query, int16_t *wide) 
  * wins; `wide` has room for ROWS tokens, and zeros where it is padded. */
 typedef float (*Path)(const Document *document, Query *query, int16_t *wide);
 
-/* With what vector instructions the compiler assumes of any processor of the platform: SSE2, or NEON on ARM. */
+/* With what vector instructions the compiler finds a use for, of those that any processor of the platform has. */
 static float plain(const Document *document, Query *query, int16_t *wide) {
     for (int64_t first = 0; first < document->tokens; first++) {
         float factor;
@@ -339,6 +341,70 @@ static AVX2 float avx2(const Document *document, Query *query, int16_t *wide) {
     }
     return total(document, query, wide);
 }
+#elif defined(__aarch64__)
+/* Two components of eight query tokens, whose products with those of a document token are added up. */
+#define PAIR(pair)                                                                                          \
+    do {                                                                                                    \
+        int16x8x2_t left = vld2q_s16(lanes + (pair) * 2 * query->padded);                                   \
+        _Pragma("GCC unroll 8") for (int row = 0; row < rows; row++) {                                      \
+            int32x4_t low = sums[row][0], high = sums[row][1];                                              \
+            low = vmlal_laneq_s16(low, vget_low_s16(left.val[0]), right[row], 2 * (pair));                  \
+            high = vmlal_high_laneq_s16(high, left.val[0], right[row], 2 * (pair));                         \
+            sums[row][0] = vmlal_laneq_s16(low, vget_low_s16(left.val[1]), right[row], 2 * (pair) + 1);     \
+            sums[row][1] = vmlal_high_laneq_s16(high, left.val[1], right[row], 2 * (pair) + 1);             \
+        }                                                                                                   \
+    } while (0)
+
+/* Similarities of some document tokens with eight query tokens, from token `at` on. */
+INLINE void compare_neon(Query *query, const int16_t *wide, const float *scales, int64_t first, int64_t at, const int rows) {
+    int32x4_t sums[ROWS][2];
+#pragma GCC unroll 8
+    for (int row = 0; row < rows; row++)
+        sums[row][0] = sums[row][1] = vdupq_n_s32(0);
+    const int16_t *lanes = query->lanes + 2 * at;
+    for (int64_t i = 0; i < query->width; i += 8, lanes += 8 * query->padded) {
+        int16x8_t right[ROWS];
+#pragma GCC unroll 8
+        for (int row = 0; row < rows; row++)
+            right[row] = vld1q_s16(wide + row * query->width + i);
+        PAIR(0);
+        PAIR(1);
+        PAIR(2);
+        PAIR(3);
+    }
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+        float *best = query->best + at + 4 * half;
+        int32_t *places = query->places + at + 4 * half;
+        float32x4_t most = vld1q_f32(best);
+        int32x4_t place = vld1q_s32(places);
+#pragma GCC unroll 8
+        for (int row = 0; row < rows; row++) {
+            float32x4_t similarity = vmulq_n_f32(vcvtq_f32_s32(sums[row][half]), scales[row]);
+            uint32x4_t more = vcgtq_f32(similarity, most);
+            most = vbslq_f32(more, similarity, most);
+            place = vbslq_s32(more, vdupq_n_s32((int32_t)first + row), place);
+        }
+        vst1q_f32(best, most);
+        vst1q_s32(places, place);
+    }
+}
+
+INLINE void rows_neon(const Document *document, Query *query, int16_t *wide, int64_t first, const int rows) {
+    float scales[ROWS];
+    take(document, first, rows, query, wide, scales);
+    for (int64_t at = 0; at < query->padded; at += 8)
+        compare_neon(query, wide, scales, first, at, rows);
+}
+
+static float neon(const Document *document, Query *query, int16_t *wide) {
+    int64_t first = 0;
+    for (; first + LAST < document->tokens; first += ROWS)
+        rows_neon(document, query, wide, first, ROWS);
+    if (first < document->tokens)
+        rows_neon(document, query, wide, first, LAST);
+    return total(document, query, wide);
+}
 #endif
 
 /* The plainest first; each with the query tokens that it takes at once. */
@@ -351,6 +417,8 @@ static const struct {
 #if defined(__x86_64__)
     {"avx2", avx2, 16},
     {"avx512vnni", avx512, 16},
+#elif defined(__aarch64__)
+    {"neon", neon, 8},
 #endif
 };
 

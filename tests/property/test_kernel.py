@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cherche_models import codec, scores
 from cherche_models.codec import CodecError
 from cherche_models.codes import codebook
-from cherche_models.kernel import build, library
 from cherche_models.kernel.library import Book, Kernel
 from cherche_models.types import TokenEmbeddings
 from tests.property.strategies import damaged, unit, unit_embeddings, wounds
@@ -22,16 +18,6 @@ from tests.property.strategies import damaged, unit, unit_embeddings, wounds
 DIM = 12
 BOOK = codebook.register(codebook.train(unit(0, 600), 32))
 QUERY = TokenEmbeddings(unit(1, 20))
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str, str], None]) -> tuple[Kernel, ...]:
-    folder: Path = tmp_path_factory.mktemp("kernel")
-    try:
-        return library.load(build.build(folder)).kernels
-    except build.BuildError as error:
-        require("compiler", str(error))
-        raise
 
 
 def readable(data: bytes, name: str) -> bool:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cherche_models.backbone import Backbone
-from cherche_models.kernel import build, library
 from cherche_models.kernel.library import Kernel
 from cherche_models.runtime import packed, screen
 from cherche_models.runtime.batches import Batch
@@ -32,16 +27,6 @@ SHAPES = st.fixed_dictionaries(
     }
 )
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=6)
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory, require: Callable[[str, str], None]) -> tuple[Kernel, ...]:
-    folder: Path = tmp_path_factory.mktemp("kernel")
-    try:
-        return library.load(build.build(folder)).kernels
-    except build.BuildError as error:
-        require("compiler", str(error))
-        raise
 
 
 @settings(max_examples=40, deadline=None)

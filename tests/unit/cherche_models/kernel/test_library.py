@@ -294,7 +294,10 @@ def test_a_library_that_is_missing_or_no_library_is_none(tmp_path: Path) -> None
 
 def test_another_library_is_none() -> None:
     other = ctypes.util.find_library("m") and Path(ctypes.CDLL(ctypes.util.find_library("m"))._name)
-    found = [folder / str(other) for folder in (Path("/lib/x86_64-linux-gnu"), Path("/lib64"), Path("/usr/lib"))]
+    found = [
+        folder / str(other)
+        for folder in (Path(f"/lib/{platform.machine()}-linux-gnu"), Path("/lib64"), Path("/usr/lib"))
+    ]
     path = next((one for one in found if one.is_file()), None)
     if path is None:
         pytest.skip("the C library's mathematics are not where Linux has them")
