@@ -42,7 +42,7 @@ class Plan:
     skipped : RerankOutcome or None
         Why there is no reranker.
     query_hash : str
-        Of every option that changes the order of hits.
+        Of every option that changes the order of hits; "" where no page follows another.
     membership : Membership
         The text that is encoded, and the match set.
     groups : tuple of IndexGroup
@@ -162,7 +162,7 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
         deepest=deepest,
         several=len({_encoding(group.meta) for group in groups if group.meta is not None}) > 1,
     )
-    query_hash = order_hash(request, meta, boost, phases)
+    query_hash = order_hash(request, meta, boost, phases) if request.paginate or page is not None else ""
     if page is not None and page.query != query_hash:
         raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
     _check_depth(request, deepest, limit, context)

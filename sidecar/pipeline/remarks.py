@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sidecar.pipeline import readiness
 from sidecar.pipeline.plan import Plan
 from sidecar.pipeline.query import EncodedQuery, sparse_outcome
-from sidecar.values.first_stage import EnginePage, Query
+from sidecar.values.first_stage import EnginePage, Hits, Query
 from sidecar.values.search import Hit, SearchRequest
 
 _NO_TERMS = "the query has no term weights: the sparse score of every hit is 0"
@@ -49,8 +49,8 @@ def _unlike(planned: Plan) -> tuple[str, ...]:
 
 def _unready(request: SearchRequest, planned: Plan, page: EnginePage, shown: Sequence[Hit]) -> list[str]:
     """A warning of hits that are shown and are not encoded as they are; of several with one id, all count."""
-    ids = {hit.id for hit in shown}
-    hits = [hit for hit in page.hits if hit.id in ids]
+    ids, every = {hit.id for hit in shown}, Hits.of(page.hits).ids
+    hits = [page.hits[place] for place, id in enumerate(every) if id in ids]
     return readiness.warnings(request.index, hits, planned.groups, knows_text=not request.source_fields)
 
 

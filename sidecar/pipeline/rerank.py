@@ -16,28 +16,29 @@ from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import document_length, encode_documents
 from sidecar.pipeline.text import field_texts, has_text
 from sidecar.protocols import Encoder
-from sidecar.values.first_stage import EngineHit
+from sidecar.values.first_stage import EngineHit, Hits
 from sidecar.values.index import IndexMeta
+from sidecar.values.made import Made
 from sidecar.values.model import Encoded
 from sidecar.values.search import Hit, RerankOutcome, RerankStatus, ScoreParts
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Hits in final order, and what became of the rerank."""
+    """Hits in final order, made when they are looked at, and what became of the rerank."""
 
-    hits: tuple[Hit, ...]
+    hits: Sequence[Hit]
     outcome: RerankOutcome
 
 
-def first_stage(hits: Sequence[EngineHit], offset: int = 0) -> tuple[Hit, ...]:
+def first_stage(hits: Sequence[EngineHit], offset: int = 0) -> Sequence[Hit]:
     """Hits in the engine's order."""
-    return tuple(_hit(hit, rank, rank, hit.score, None) for rank, hit in enumerate(hits, offset + 1))
+    return Made(len(hits), lambda place: _unranked(hits[place], offset + place + 1))
 
 
-def below_window(hits: Sequence[EngineHit], offset: int) -> tuple[Hit, ...]:
+def below_window(hits: Sequence[EngineHit], offset: int) -> Sequence[Hit]:
     """Hits in the engine's order, with scores below those of a window that was reranked."""
-    return tuple(replace(hit, score=fuse.below(hit.score)) for hit in first_stage(hits, offset))
+    return Made(len(hits), lambda place: _below(hits[place], offset + place + 1))
 
 
 async def rerank(
@@ -66,8 +67,8 @@ async def rerank(
     Ranked. Fails open: without codes or time the first stage's order stays, and the outcome says so.
     A hit without readable codes keeps its place by the first stage alone.
     """
-    inside = list(hits[:window])
-    outcome = RerankOutcome(RerankStatus.APPLIED, window=len(inside), weight=weight)
+    inside = min(window, len(hits))
+    outcome = RerankOutcome(RerankStatus.APPLIED, window=inside, weight=weight)
     if not inside:
         return Ranked((), replace(outcome, reason="there were no hits"))
     try:
@@ -81,10 +82,10 @@ async def rerank(
         return Ranked(first_stage(hits), replace(outcome, status=RerankStatus.UNAVAILABLE, reason=str(error)))
     maxsim = np.asarray(similarities, np.float64)
     scored = int(np.isfinite(maxsim).sum())
-    outcome = replace(outcome, reranked=scored, codes_missing=len(inside) - scored)
-    if scored == len(inside):
+    outcome = replace(outcome, reranked=scored, codes_missing=inside - scored)
+    if scored == inside:
         return _ranked(hits, maxsim, outcome)
-    reason = f"{len(inside) - scored} of {len(inside)} hits {_why_unscored(maxsim, codes, query.dim, stored)}"
+    reason = f"{inside - scored} of {inside} hits {_why_unscored(maxsim, codes, query.dim, stored)}"
     if scored == 0:
         return Ranked(first_stage(hits), replace(outcome, status=RerankStatus.CODES_MISSING, reason=reason))
     return _ranked(hits, maxsim, replace(outcome, status=RerankStatus.PARTIAL, reason=reason))
@@ -102,14 +103,20 @@ def _why_unscored(maxsim: fuse.Values, codes: Sequence[bytes | None], dim: int, 
 
 
 def _ranked(hits: Sequence[EngineHit], maxsim: fuse.Values, base: RerankOutcome) -> Ranked:
-    inside = hits[: len(maxsim)]
-    first = np.array([hit.score for hit in inside])
+    held, inside = Hits.of(hits), len(maxsim)
+    first = np.array(held.scores[:inside])
     fused = fuse.convex(first, maxsim, base.weight)
     first_scaled, maxsim_scaled = fuse.min_max(first), fuse.min_max(maxsim)
     rows = np.stack([fused, maxsim, first_scaled, maxsim_scaled], axis=1).tolist()
-    order = fuse.order(fused, [hit.id for hit in inside])
-    ranked = [_hit(inside[at], rank, at + 1, rows[at][0], rows[at][1:]) for rank, at in enumerate(order, 1)]
-    return Ranked((*ranked, *below_window(hits[len(inside) :], len(inside))), base)
+    order = fuse.order(fused, held.ids[:inside])
+
+    def make(place: int) -> Hit:
+        if place >= inside:
+            return _below(hits[place], place + 1)
+        at = order[place]
+        return _hit(hits[at], place + 1, at + 1, rows[at][0], rows[at][1:])
+
+    return Ranked(Made(len(hits), make), base)
 
 
 async def codes_on_the_fly(
@@ -154,6 +161,14 @@ def _packed(one: Encoded | ChercheError) -> bytes | None:
         return codec.pack_codes(one.encoding.embeddings, chunks=one.chunks)
     except ValueError:
         return None
+
+
+def _unranked(hit: EngineHit, rank: int) -> Hit:
+    return _hit(hit, rank, rank, hit.score, None)
+
+
+def _below(hit: EngineHit, rank: int) -> Hit:
+    return replace(_unranked(hit, rank), score=fuse.below(hit.score))
 
 
 def _hit(hit: EngineHit, rank: int, first_rank: int, score: float, reranked: Sequence[float] | None) -> Hit:

@@ -19,7 +19,7 @@ from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings,
 from sidecar.pipeline.rerank import Ranked, below_window, codes_on_the_fly, first_stage, rerank
 from sidecar.protocols import Encoder
 from sidecar.values.documents import Json
-from sidecar.values.first_stage import EnginePage, GroupClauses, Query, SparseClause
+from sidecar.values.first_stage import EnginePage, GroupClauses, Hits, Query, SparseClause
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import Hit, RerankOutcome, RerankStatus, SearchRequest, SearchResult, Timings
 
@@ -130,7 +130,8 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
     _refuse_another_order(ranked.outcome, planned)
     done = context.clock()
     token, ended = await _next_page(request, planned, page, query.size, ranked, context)
-    shown = ranked.hits[planned.offset : planned.offset + request.size] if planned.is_windowed else ranked.hits
+    first = planned.offset if planned.is_windowed else 0
+    shown = ranked.hits[first : first + request.size]
     visible, unread = tuple(_visible(hit, request, planned) for hit in shown), tuple[str, ...]()
     if request.passages and shown:
         fetched = [page.hits[place_of(hit, query.offset)] for hit in shown]
@@ -262,15 +263,14 @@ async def _rank(
         outcome = planned.skipped or RerankOutcome()
         place = below_window if planned.is_below_window else first_stage
         return Ranked(place(page.hits, planned.offset), _counted(outcome, page, planned)), ()
-    inside = page.hits[: planned.window]
     embeddings = query_embeddings(encoded, planned.reranker)
     if isinstance(embeddings, RerankOutcome):
         return Ranked(first_stage(page.hits), _counted(embeddings, page, planned)), ()
     try:
         if planned.has_codes:
-            codes: list[bytes | None] = [hit.codes for hit in inside]
+            codes = Hits.of(page.hits).codes[: planned.window]
         else:
-            codes = await codes_on_the_fly(inside, planned.reranker, planned.meta, context)
+            codes = await codes_on_the_fly(page.hits[: planned.window], planned.reranker, planned.meta, context)
     except ChercheError as error:
         return Ranked(first_stage(page.hits), _counted(failed_open(error), page, planned)), ()
     ranked = await rerank(

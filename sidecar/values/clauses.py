@@ -7,10 +7,9 @@ which puts it into searches inside the cluster: both write it here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from sidecar.values.documents import WEIGHTS
+from sidecar.values.documents import WEIGHTS, Json
 from sidecar.values.first_stage import SparseClause
 
 SPARSE = "cherche_sparse"
@@ -42,12 +41,11 @@ def weighted_sum(clauses: Sequence[SparseClause], boost: float, kind: str) -> di
     """
     # In each weight, not around the sum: Lucene inlines a nested disjunction only where it has no boost of its own,
     # and skips blocks of postings across both clauses only where they are one disjunction (BooleanQuery.rewrite).
-    boosted = [replace(clause, weight=boost * clause.weight) for clause in clauses]
+    boosted = [(clause.name, boost * clause.weight) for clause in clauses]
     if kind == SPARSE_VECTOR:
-        return {"sparse_vector": _vector(boosted)}
+        return {"sparse_vector": _vector(dict(boosted))}
     features = [
-        {"rank_feature": {"field": f"{WEIGHTS}.{clause.name}", "linear": {}, "boost": clause.weight}}
-        for clause in boosted
+        {"rank_feature": {"field": f"{WEIGHTS}.{name}", "linear": {}, "boost": weight}} for name, weight in boosted
     ]
     return {"bool": {"should": features}}
 
@@ -55,7 +53,7 @@ def weighted_sum(clauses: Sequence[SparseClause], boost: float, kind: str) -> di
 def holds(feature: str, kind: str) -> dict[str, Any]:
     """Write a filter for the documents that hold a feature."""
     if kind == SPARSE_VECTOR:
-        return {"sparse_vector": _vector((SparseClause(0, feature, 1.0),))}
+        return {"sparse_vector": _vector({feature: 1.0})}
     return {"rank_feature": {"field": f"{WEIGHTS}.{feature}", "linear": {}}}
 
 
@@ -71,5 +69,5 @@ def heaviest(clauses: Sequence[SparseClause], limit: int) -> tuple[tuple[SparseC
     return tuple(sorted(kept, key=lambda clause: clause.id)), len(clauses) - limit
 
 
-def _vector(clauses: Sequence[SparseClause]) -> dict[str, Any]:
-    return {"field": WEIGHTS, "query_vector": {clause.name: clause.weight for clause in clauses}, "prune": False}
+def _vector(weights: Json) -> dict[str, Any]:
+    return {"field": WEIGHTS, "query_vector": weights, "prune": False}

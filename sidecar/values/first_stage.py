@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cherche_models.fuse import RANK_CONSTANT
 from sidecar.values.documents import Json, StoredDocument
 from sidecar.values.index import TextField
+from sidecar.values.made import Made
 
 Mode = Literal["bm25", "sparse", "hybrid"]
 MatchSetRan = Literal["lexical", "union", "none"]
@@ -130,6 +132,37 @@ class EngineHit:
     boost: float = 1.0
 
 
+class Hits(Made[EngineHit]):
+    """Hits that are ordered by what each has here, and of which few are made: those that are shown.
+
+    Parameters
+    ----------
+    ids, scores, codes : sequences
+        Of all hits, in the engine's order.
+    make : callable
+        The hit of a place.
+    """
+
+    __slots__ = ("codes", "ids", "scores")
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        scores: Sequence[float],
+        codes: Sequence[bytes | None],
+        make: Callable[[int], EngineHit],
+    ) -> None:
+        super().__init__(len(ids), make)
+        self.ids, self.scores, self.codes = ids, scores, codes
+
+    @classmethod
+    def of(cls, hits: Sequence[EngineHit]) -> Hits:
+        """The same hits, which may be made already."""
+        if isinstance(hits, cls):
+            return hits
+        return cls([hit.id for hit in hits], [hit.score for hit in hits], [hit.codes for hit in hits], hits.__getitem__)
+
+
 @dataclass(frozen=True, slots=True)
 class EnginePage:
     """Hits of the first stage.
@@ -139,7 +172,7 @@ class EnginePage:
     `first_terms` found the candidates that all terms scored; 0 where there was one phase.
     """
 
-    hits: tuple[EngineHit, ...]
+    hits: Sequence[EngineHit]
     total: int
     total_is_lower_bound: bool = False
     aggregations: Json | None = None

@@ -27,7 +27,7 @@ from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
 from sidecar.pipeline.text import content_hash, join, parse, same_json
 from sidecar.testing import FakeModel
 from sidecar.values.documents import SourceDocument
-from sidecar.values.first_stage import EngineHit, SparseClause
+from sidecar.values.first_stage import EngineHit, Hits, SparseClause
 from sidecar.values.index import Fingerprint, TextField
 from sidecar.values.search import RerankStatus
 from tests.property.strategies import embeddings, term_weights
@@ -220,6 +220,21 @@ def test_a_rerank_is_a_permutation_of_the_window_whose_parts_add_up(drawn, query
         assert hit.score == pytest.approx((1 - weight) * parts.first_stage_scaled + weight * parts.maxsim_scaled)
         assert (parts.maxsim is None) == (codes[parts.first_stage_rank - 1] in (None, b"CC"))
     assert list(inside) == sorted(inside, key=lambda hit: (-hit.score, hit.id))
+
+
+@given(windows(), embeddings(dim=4, min_tokens=1), st.floats(0, 1))
+def test_hits_that_are_made_when_they_are_shown_are_ranked_as_those_that_are_there(drawn, query, weight):
+    hits, window, codes = drawn
+    made = []
+
+    def make(place):
+        made.append(place)
+        return hits[place]
+
+    later = Hits([hit.id for hit in hits], [hit.score for hit in hits], [None] * len(hits), make)
+    ranked = run_rerank(later, query, window, weight, codes)
+    assert made == []
+    assert ranked == run_rerank(hits, query, window, weight, codes)
 
 
 @given(windows(), embeddings(dim=4, min_tokens=1))

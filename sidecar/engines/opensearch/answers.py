@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sidecar.engines.opensearch.values import JsonValue
@@ -31,13 +32,17 @@ def _is_number(value: JsonValue) -> bool:
     return type(value) in (int, float) and abs(value) < math.inf  # false for NaN too
 
 
+def _is_object(value: JsonValue) -> bool:
+    return isinstance(value, dict)  # as JSON is parsed: asking for a Mapping takes several times as long
+
+
 def _are_lists(value: JsonValue) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(one, list) for one in value.values())
+    return _is_object(value) and all(isinstance(one, list) for one in value.values())
 
 
 def _are_named(value: JsonValue) -> bool:
     """Names of matched clauses, or their scores by name."""
-    if isinstance(value, Mapping):
+    if _is_object(value):
         return all(map(_is_number, value.values()))
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
@@ -50,14 +55,35 @@ _FORMS: Mapping[str, tuple[str, Callable[[JsonValue], bool]]] = {
     "_seq_no": ("a whole number", _is_whole),
     "_primary_term": ("a whole number", _is_whole),
     "_score": ("a number", lambda value: value is None or _is_number(value)),
-    "_source": ("an object", lambda value: value is None or isinstance(value, Mapping)),
+    "_source": ("an object", lambda value: value is None or _is_object(value)),
     "fields": ("an object of lists", _are_lists),
     "matched_queries": ("names, or numbers by name", _are_named),
     "found": ("true or false", lambda value: isinstance(value, bool)),
 }
 
 
-def hits(reply: JsonValue, what: str, needs: Sequence[str] = ()) -> list[Json]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A search's answer: those of its hits that can be read, and what is odd about each of the others."""
+
+    reply: Json
+    hits: list[dict[str, Any]]
+    oddities: tuple[str, ...]
+
+
+def found(reply: JsonValue, what: str) -> Found:
+    """Read the hits of a search, once for all that is done with them.
+
+    Raises
+    ------
+    ChercheError
+        As `sound_hits`.
+    """
+    sound, oddities = sound_hits(reply, what)
+    return Found(reply, sound, oddities)
+
+
+def hits(reply: JsonValue, what: str, needs: Sequence[str] = ()) -> Sequence[Json]:
     """The hits of a search that must be read whole: one that is missing would never be seen again.
 
     Parameters
@@ -72,13 +98,13 @@ def hits(reply: JsonValue, what: str, needs: Sequence[str] = ()) -> list[Json]:
     ChercheError
         UNAVAILABLE naming the first odd part.
     """
-    found, oddities = sound_hits(reply, what, needs)
+    sound, oddities = sound_hits(reply, what, needs)
     if oddities:
         raise odd(what, oddities[0])
-    return found
+    return sound
 
 
-def sound_hits(reply: JsonValue, what: str, needs: Sequence[str] = ()) -> tuple[list[Json], tuple[str, ...]]:
+def sound_hits(reply: JsonValue, what: str, needs: Sequence[str] = ()) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """The hits of a search that can be read, and what is odd about each of the others.
 
     Raises
@@ -89,8 +115,8 @@ def sound_hits(reply: JsonValue, what: str, needs: Sequence[str] = ()) -> tuple[
     >>> sound_hits({"hits": {"hits": [{"_id": "a"}, {"_source": {}}]}}, "books")
     ([{'_id': 'a'}], ('hit 1 has no _id',))
     """
-    found = part(reply, what, "hits", "hits", of=list)
-    checked = [(each, _oddity(each, f"hit {place}", ("_id", *needs))) for place, each in enumerate(found)]
+    every, needed = part(reply, what, "hits", "hits", of=list), ("_id", *needs)
+    checked = [(each, _oddity(each, f"hit {place}", needed)) for place, each in enumerate(every)]
     return [each for each, oddity in checked if not oddity], tuple(oddity for _, oddity in checked if oddity)
 
 
@@ -209,7 +235,7 @@ def _outcome(each: JsonValue) -> Json:
 
 def _oddity(each: JsonValue, name: str, needs: Sequence[str]) -> str:
     """What is odd about a hit or a document; "" for one that can be read."""
-    if not isinstance(each, Mapping):
+    if not _is_object(each):
         return f"{name} is {_shown(each)}, not an object"
     for key in needs:
         if key not in each:

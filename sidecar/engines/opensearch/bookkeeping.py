@@ -44,6 +44,15 @@ def written(hash: str, state: State | None) -> dict[str, Any]:
     return {HASH: hash or None, STATE: [] if state is None else [{state: 1}]}
 
 
+def hash_of(source: Json) -> str:
+    """What `read` says of the hash alone.
+
+    >>> hash_of({"cherche_digest": "aa", "cherche_status": [{"ok": 1}]}), hash_of({})
+    ('aa', '')
+    """
+    return str(source.get(OLD_HASH if _is_old(source) else HASH) or "")
+
+
 def read(source: Json) -> Note:
     """What the ``_source`` of a document says.
 
@@ -53,13 +62,18 @@ def read(source: Json) -> Note:
     Note(hash='aa', state='ok', exposed=True)
     """
     exposed = OLD_HASH in source or OLD_STATE in source
-    if source.get(STATE) is None and exposed:
+    if _is_old(source):
         old = source.get(OLD_STATE)
-        return Note(str(source.get(OLD_HASH) or ""), cast(State, old) if old in STATES else None, exposed)
+        return Note(hash_of(source), cast(State, old) if old in STATES else None, exposed)
     held = source.get(STATE)
     marks = [mark for mark in (held if isinstance(held, list) else [held]) if isinstance(mark, Mapping)]
     state = next((one for one in STATES if any(one in mark for mark in marks)), None)
-    return Note(str(source.get(HASH) or ""), state, exposed)
+    return Note(hash_of(source), state, exposed)
+
+
+def _is_old(source: Json) -> bool:
+    """Whether only the fields of earlier releases say something."""
+    return source.get(STATE) is None and (OLD_HASH in source or OLD_STATE in source)
 
 
 def hidden(source: Json) -> tuple[str, ...]:

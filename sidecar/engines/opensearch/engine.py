@@ -340,16 +340,18 @@ which would end up in logs — send them as an identity, or configure a service 
         body = {**search_body(query, clauses, kind, lean=lean), **pit}
         request = Request("POST", path, body, params) if pit else dialect.search(index, body, params)
         what = f'index "{index}"'
-        send = self._codes.answer if query.with_codes else Http.send
-        reply = await send(self._http, request, what=what, timeout=query.timeout)
+        if query.with_codes:
+            answered = await self._codes.answer(self._http, request, what, query.timeout)
+        else:
+            answered = answers.found(await self._http.send(request, what=what, timeout=query.timeout), what)
         parts = None
         if two_parts and not named:
-            ids = [raw["_id"] for raw in answers.sound_hits(reply, what)[0]]
+            ids = [raw["_id"] for raw in answered.hits]
             body = {**sparse_parts_body(query, clauses, ids), **pit}
             request_parts = Request("POST", path, body) if pit else dialect.search(index, body)
             parts = _scores(await self._send(index, request_parts, query.timeout), index) if ids else {}
         warnings = dialect.cut_warnings(cut, len(clauses))
-        found = page(reply, query, request=request.to_json(), warnings=warnings, sparse_parts=parts, what=what)
+        found = page(answered, query, request=request.to_json(), warnings=warnings, sparse_parts=parts)
         return replace(found, pit=found.pit or query.pit, clauses=len(clauses))
 
     async def _dialect(self) -> Dialect:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pybase64
@@ -13,22 +13,21 @@ from sidecar.engines.opensearch.query import LEXICAL
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.values.clauses import SPARSE
 from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json, StoredDocument
-from sidecar.values.first_stage import EngineHit, EnginePage, Query
+from sidecar.values.first_stage import EngineHit, EnginePage, Hits, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
 _NOT_PASSED_ON = ("suggest", "profile")
 
 
 def page(
-    reply: Json,
+    found: answers.Found,
     query: Query,
     *,
     request: Json,
     warnings: tuple[str, ...] = (),
     sparse_parts: Mapping[str, float] | None = None,
-    what: str = "search",
 ) -> EnginePage:
-    """Read a search reply; a hit that cannot be read is left out, and a warning says so.
+    """Read a search's answer; a hit that cannot be read is left out, and a warning says so.
 
     Parameters
     ----------
@@ -36,22 +35,15 @@ def page(
         As it was sent: with `first_terms` only where these found candidates.
     sparse_parts : mapping or None
         Sparse score by id, where the reply cannot hold it.
-    what : str
-        Names the item in errors.
-
-    Raises
-    ------
-    ChercheError
-        UNAVAILABLE for a reply without hits.
     """
-    found, oddities = answers.sound_hits(reply, what)
+    reply, raws = found.reply, found.hits
     total = reply["hits"].get("total")
     counted = isinstance(total, Mapping) and type(total.get("value")) is int
     aggregations = reply.get("aggregations")
     return EnginePage(
-        hits=tuple(_hit(raw, query, sparse_parts) for raw in found),
+        hits=_hits(raws, query, sparse_parts),
         # With track_total_hits off there is no count: what was seen is a lower bound.
-        total=int(total["value"]) if counted else query.offset + len(found),
+        total=int(total["value"]) if counted else query.offset + len(raws),
         # Of two phases the count is of what the first one found.
         total_is_lower_bound=not counted or total.get("relation") != "eq" or bool(query.first_terms),
         aggregations=aggregations if isinstance(aggregations, Mapping) else None,
@@ -60,9 +52,9 @@ def page(
         warnings=(
             *warnings,
             *_doubts(reply),
-            *(f"the cluster answered a hit that is left out: {oddity}" for oddity in oddities[:1]),
+            *(f"the cluster answered a hit that is left out: {oddity}" for oddity in found.oddities[:1]),
         ),
-        indices=tuple(sorted({str(raw["_index"]) for raw in found if "_index" in raw})),
+        indices=tuple(sorted({str(raw["_index"]) for raw in raws if "_index" in raw})),
         partial=bool(_mapping(reply.get("_shards")).get("failed")),
         first_terms=query.first_terms,
     )
@@ -116,15 +108,22 @@ def blob(fields: Json, name: str) -> bytes | None:
         return None
 
 
+def _hits(raws: Sequence[Json], query: Query, sparse_parts: Mapping[str, float] | None) -> Hits:
+    return Hits(
+        [str(raw["_id"]) for raw in raws],
+        [_score(raw, query, sparse_parts) for raw in raws],
+        [blob(raw.get("fields", {}), CODES) for raw in raws],
+        lambda place: _hit(raws[place], query, sparse_parts),
+    )
+
+
 def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> EngineHit:
     fields = raw.get("fields", {})
     lexical, sparse, boost = _parts(raw, query, sparse_parts)
-    score = raw.get("_score")
     source = without_own(raw.get("_source") or {})
     return EngineHit(
         id=str(raw["_id"]),
-        # Hits that are sorted by a field come without a score.
-        score=float(lexical + sparse if score is None else score),
+        score=_score(raw, query, sparse_parts),
         lexical=lexical,
         sparse=sparse,
         source=source,
@@ -135,6 +134,14 @@ def _hit(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> E
         held=_held(raw, query, source),
         boost=boost,
     )
+
+
+def _score(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) -> float:
+    score = raw.get("_score")
+    if score is None:  # of hits that are sorted by a field
+        lexical, sparse, _ = _parts(raw, query, sparse_parts)
+        score = lexical + sparse
+    return float(score)
 
 
 def _held(raw: Json, query: Query, source: Json) -> StoredDocument | None:

@@ -16,9 +16,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sidecar.engines.opensearch import answers, bookkeeping
+from sidecar.engines.opensearch.answers import Found
 from sidecar.engines.opensearch.hits import blob
 from sidecar.engines.opensearch.http import Http, Request
 from sidecar.engines.opensearch.known import Kept, key_of
@@ -52,8 +53,7 @@ class Version(NamedTuple):
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Hit:
+class _Hit(NamedTuple):
     """A hit as it was answered, its version if it has one, and the codes that are kept of it."""
 
     raw: dict[str, Any]
@@ -151,8 +151,8 @@ class KeptCodes:
         """Bytes that are kept."""
         return self._codes.bytes
 
-    async def answer(self, http: Http, request: Request, what: str, timeout: float | None) -> JsonValue:
-        """The reply to a search that asks for codes; those of its hits as bytes.
+    async def answer(self, http: Http, request: Request, what: str, timeout: float | None) -> Found:
+        """What answers a search that asks for codes; those of its hits as bytes.
 
         Parameters
         ----------
@@ -172,12 +172,12 @@ class KeptCodes:
         """
         body = request.body
         if not self.limit or not isinstance(body, dict):
-            return await http.send(request, what=what, timeout=timeout)
+            return answers.found(await http.send(request, what=what, timeout=timeout), what)
         place, now = key_of(http.identity, request.path), self._clock()
         search = _Search(http, request, body, what, place[0], self._clock, None if timeout is None else now + timeout)
         share = self._shares.get(place)
-        found = await self._completed(search) if share is not None and share >= _WORTH else None
-        reply, hits = found or await self._whole(search)
+        completed = await self._completed(search) if share is not None and share >= _WORTH else None
+        found, hits = completed or await self._whole(search)
         if hits:
             known = sum(hit.kept is not None for hit in hits)
             newest = known / len(hits)
@@ -187,24 +187,24 @@ class KeptCodes:
             for hit in hits:
                 hit.raw.pop("_seq_no", None)
                 hit.raw.pop("_primary_term", None)
-        return reply
+        return found
 
-    async def _whole(self, search: _Search) -> tuple[JsonValue, list[_Hit]]:
-        """The reply with everything, which is kept, and its hits."""
+    async def _whole(self, search: _Search) -> tuple[Found, list[_Hit]]:
+        """The answer with everything, which is kept, and its hits."""
         asked = self._clock()
-        reply = await search.whole()
-        hits = self._hits(reply, search)
+        found = answers.found(await search.whole(), search.what)
+        hits = self._hits(found, search)
         for hit in hits:
             codes = _put(hit, blob(hit.raw.get("fields", {}), CODES))
             if hit.version is not None:
                 self._learn(hit.version, codes, asked)
-        return reply, hits
+        return found, hits
 
-    async def _completed(self, search: _Search) -> tuple[JsonValue, list[_Hit]] | None:
-        """The reply without codes, completed by those that are kept; None where they do not fit together."""
+    async def _completed(self, search: _Search) -> tuple[Found, list[_Hit]] | None:
+        """The answer without codes, completed by those that are kept; None where they do not fit together."""
         asked = self._clock()
-        reply = await search.bare()
-        hits = self._hits(reply, search)
+        found = answers.found(await search.bare(), search.what)
+        hits = self._hits(found, search)
         proofs = self._unproven(hits, asked)
         wanted = [hit.version for hit in hits if hit.kept is None] + list(proofs)
         versions = [version for version in wanted if version is not None]
@@ -217,15 +217,15 @@ class KeptCodes:
             return None
         for hit in hits:
             _put(hit, hit.kept if hit.version is None else given.get(hit.version, hit.kept))
-        return reply, hits
+        return found, hits
 
-    def _hits(self, reply: JsonValue, search: _Search) -> list[_Hit]:
-        found = []
-        for raw in answers.sound_hits(reply, search.what)[0]:
+    def _hits(self, found: Found, search: _Search) -> list[_Hit]:
+        hits = []
+        for raw in found.hits:
             version = _version(raw, search.caller)
             kept = None if version is None else self._codes.get(version)
-            found.append(_Hit(cast(dict[str, Any], raw), version, kept))
-        return found
+            hits.append(_Hit(raw, version, kept))
+        return hits
 
     def _unproven(self, hits: Sequence[_Hit], now: float) -> dict[Version, bytes]:
         """A version of each index that the caller is not known to read codes of, with those that are kept."""
@@ -259,12 +259,12 @@ def _state(raw: Json) -> State | None:
 
 def _version(raw: Json, caller: str) -> Version | None:
     """The version of a hit; None where it does not say which. Without a hash, as nobody encoded it, none is kept."""
-    state, hash = _state(raw), bookkeeping.read(raw.get("_source") or {}).hash
-    return Version(caller, *state, hash) if state else None
+    state = _state(raw)
+    return Version(caller, *state, bookkeeping.hash_of(raw.get("_source") or {})) if state else None
 
 
 def _put(hit: _Hit, codes: bytes | None) -> bytes | None:
     """Let a hit have these codes, as if the cluster had answered bytes."""
     if codes is not None:
-        hit.raw["fields"] = {**hit.raw.get("fields", {}), CODES: [codes]}
+        hit.raw.setdefault("fields", {})[CODES] = [codes]
     return codes

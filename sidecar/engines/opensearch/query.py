@@ -54,10 +54,11 @@ def search_body(
     if query.match_set == "none":
         body |= _as_written(query)
     else:
-        found_by, _ = heaviest(clauses, first_terms(query, clauses) or len(clauses))
+        found_by, left = heaviest(clauses, first_terms(query, clauses) or len(clauses))
         body["query"] = _first_stage(query, found_by, kind)
-        if others := [one for one in clauses if one not in found_by]:
+        if left:
             # Those that found nothing: their sum is what the first score lacks (by default the two are added).
+            others = [one for one in clauses if one not in found_by]
             rest = weighted_sum(others, query.sparse_boost, kind)
             body["rescore"] = {"window_size": query.candidates, "query": {"rescore_query": rest}}
         if _limits_lexical(query, clauses):

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from sidecar.engines.opensearch.hits import page, stored_document
+from sidecar.engines.opensearch import answers, hits
+from sidecar.engines.opensearch.hits import stored_document
 from sidecar.values.documents import StoredDocument
-from sidecar.values.first_stage import Query
+from sidecar.values.first_stage import EnginePage, Hits, Query
+
+
+def page(reply: Any, query: Query, **options: Any) -> EnginePage:
+    return hits.page(answers.found(reply, "search"), query, **options)
 
 
 def test_a_page_without_totals_is_a_lower_bound() -> None:
@@ -47,9 +52,9 @@ def test_a_hit_says_what_it_holds_where_that_is_read() -> None:
 
 def test_partial_results_are_warned_of() -> None:
     failures = [{"reason": {"reason": "shard burnt"}}]
-    hits = {"hits": [], "total": {"value": 0, "relation": "eq"}}
+    none = {"hits": [], "total": {"value": 0, "relation": "eq"}}
     shards = {"failed": 1, "total": 3, "failures": failures}
-    reply = {"hits": hits, "timed_out": True, "suggest": {}, "_shards": shards}
+    reply = {"hits": none, "timed_out": True, "suggest": {}, "_shards": shards}
     found = page(reply, Query("x", "hybrid", ()), request={})
     assert [w for w in found.warnings if "time limit" in w]
     assert "1 of 3 shards failed: shard burnt" in found.warnings
@@ -74,11 +79,11 @@ def test_a_score_is_the_sum_of_its_parts(raw: Any, mode: Any, sparse_parts: Any,
 
 
 def test_of_two_phases_the_named_clause_has_a_part_of_the_terms_and_the_score_has_all() -> None:
-    hits = [
+    raws = [
         {"_id": "a", "_score": 4.0, "matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.0}},
         {"_id": "b", "_score": 3.0, "matched_queries": {"cherche_lexical": 3.0000002}},
     ]
-    reply = {"hits": {"hits": hits, "total": {"value": 2, "relation": "eq"}}}
+    reply = {"hits": {"hits": raws, "total": {"value": 2, "relation": "eq"}}}
     found = page(reply, Query("x", "hybrid", (), first_terms=8), request={})
     assert [(hit.score, hit.lexical, hit.sparse) for hit in found.hits] == [(4.0, 1.5, 2.5), (3.0, 3.0000002, 0.0)]
     assert (found.first_terms, found.total, found.total_is_lower_bound) == (8, 2, True)
@@ -118,3 +123,14 @@ def test_only_the_callers_named_queries_are_passed_on() -> None:
     raw = {"_id": "a", "_score": 3.0, "matched_queries": named, "fields": {"year": [1], "cherche_terms": ["dA"]}}
     [hit] = page({"hits": {"hits": [raw]}}, Query("x", "hybrid", ()), request={}).hits
     assert hit.extra == {"matched_queries": {"mine": 2.0}, "fields": {"year": [1]}}
+
+
+@pytest.mark.parametrize("score", [4.0, None], ids=["by score", "sorted"])
+def test_what_hits_are_ordered_by_is_what_each_has(score: float | None) -> None:
+    named = {"cherche_lexical": 1.5, "cherche_sparse": 2.5}
+    raws = [{"_id": id, "_score": score, "matched_queries": named, "fields": {"cherche_codes": ["Yw"]}} for id in "ab"]
+    found = page({"hits": {"hits": [*raws, {"_id": "c", "_score": score}]}}, Query("x", "hybrid", ()), request={}).hits
+    assert found == Hits.of(list(found))
+    assert Hits.of(found).ids == [hit.id for hit in found]
+    assert Hits.of(found).scores == [hit.score for hit in found] == [4.0, 4.0, score or 0.0]
+    assert Hits.of(found).codes == [hit.codes for hit in found] == [b"c", b"c", None]
