@@ -174,39 +174,56 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
     check_text(request, membership.text)
     is_expanded = request.mode != "bm25" and membership.match_set != "none"
     sparse = sparse_encoder(meta, context.encoders) if is_expanded else None
-    others = () if sparse is None else _others(groups, meta, context)
-    by_text = bool(request.reranker)
-    skipped = _skipped(request, page, offset, window) or (None if by_text else _several(groups, meta))
-    reranker = None
-    if skipped is None:
-        reranker, skipped = late_encoder(request, meta, stored is not None, context)
-    reader, unread = reranker, skipped
-    if request.passages and request.size and reader is None:
-        unread = None if by_text else _several(groups, meta)
-        if unread is None:
-            reader, unread = late_encoder(request, meta, stored is not None, context)
-    weight = page.weight if page else _weight(request, stored, reranker)
-    return Plan(
-        meta,
-        page,
-        offset,
-        window,
-        weight,
-        boost,
-        sparse,
-        reranker,
-        skipped,
-        query_hash,
-        membership,
-        groups,
-        others,
-        by_text,
-        limit,
-        warnings,
-        reader,
-        unread.reason if unread else "",
-        phases,
+    reranker, skipped, reader, unread = _readers(
+        request, _skipped(request, page, offset, window), groups, meta, context
     )
+    return Plan(
+        meta=meta,
+        page=page,
+        offset=offset,
+        window=window,
+        weight=page.weight if page else _weight(request, stored, reranker),
+        boost=boost,
+        sparse=sparse,
+        reranker=reranker,
+        skipped=skipped,
+        query_hash=query_hash,
+        membership=membership,
+        groups=groups,
+        others=() if sparse is None else _others(groups, meta, context),
+        by_text=bool(request.reranker),
+        limit=limit,
+        warnings=warnings,
+        reader=reader,
+        unread=unread,
+        phases=phases,
+    )
+
+
+def _readers(
+    request: SearchRequest,
+    skipped: RerankOutcome | None,
+    groups: Sequence[IndexGroup],
+    meta: IndexMeta,
+    context: Context,
+) -> tuple[Encoder | None, RerankOutcome | None, Encoder | None, str]:
+    """The model that reranks, or why none does; the model that the query's tokens are encoded for, or why they are not.
+
+    Parameters
+    ----------
+    skipped : RerankOutcome or None
+        Why no rerank is tried, where none is.
+    """
+    is_set_up = any(group.meta is not None for group in groups)
+    several = None if request.reranker else _several(groups, meta)
+    reranker, skipped = None, skipped or several
+    if skipped is None:
+        reranker, skipped = late_encoder(request, meta, is_set_up, context)
+    if reranker is None and request.passages and request.size:
+        reader, unread = (None, several) if several else late_encoder(request, meta, is_set_up, context)
+    else:
+        reader, unread = reranker, skipped
+    return reranker, skipped, reader, unread.reason if unread else ""
 
 
 def _membership(request: SearchRequest, groups: Sequence[IndexGroup], meta: IndexMeta) -> Membership:
