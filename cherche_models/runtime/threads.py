@@ -5,6 +5,7 @@ A number is of the thread that sets it, and of every thread that begins to compu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,15 @@ R = TypeVar("R")
 _CHANGING = Lock()
 # Of `share`, once it was called: how many threads, and what runs parts in them.
 _SHARED: list[tuple[int, ThreadPoolExecutor]] = []
+
+
+def _forget() -> None:
+    _SHARED.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # The threads stay with the parent: whoever waited for one in the child would wait for ever.
+    os.register_at_fork(after_in_child=_forget)
 
 
 def limit(most: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -41,6 +42,23 @@ assert {name.partition("_")[0] for name, _ in seen} == {"encode"} and {count for
 model.encode(texts[:2], "query")
 threads.together()
 assert torch.get_num_threads() == 2
+"""
+
+FORKED = """
+import os
+import signal
+import torch
+from cherche_models.runtime import threads
+
+torch.set_num_threads(2)
+threads.share(2)
+assert list(threads.each(abs, [-1, -2])) == [1, 2]
+child = os.fork()
+if not child:
+    signal.alarm(60)  # ends a child that waits
+    os._exit(0 if list(threads.each(abs, [-1, -2])) == [1, 2] and threads.workers() == 1 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert threads.workers() == 2
 """
 
 
@@ -126,4 +144,10 @@ def test_before_anything_is_shared_parts_are_computed_by_the_caller(monkeypatch:
 def test_a_text_has_the_same_bits_whichever_thread_encodes_it() -> None:
     """In a process of its own, as threads keep the number that they began with."""
     done = subprocess.run([sys.executable, "-c", APART], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of this platform do not fork")
+def test_a_child_that_is_forked_waits_for_no_thread_of_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
