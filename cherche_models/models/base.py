@@ -18,7 +18,7 @@ from cherche_models.models import compat as by_name
 from cherche_models.models.compat import Padding, kind_of
 from cherche_models.models.output import Output as Output
 from cherche_models.runtime import threads
-from cherche_models.runtime.batches import Batch, batched, collate
+from cherche_models.runtime.batches import Batch, batched, collate, encoded
 from cherche_models.runtime.device import pick_device
 from cherche_models.runtime.native import Native
 from cherche_models.runtime.protocol import Runtime, TorchRuntime
@@ -262,14 +262,8 @@ class Model(nn.Module, ABC):
             side_by_side = threads.workers() if is_document and self.device.type == "cpu" else 1
             fills, on = self.dtype is torch.bfloat16, self.device
             batches = batched(tokens, self.tokenizer, style, on, packs, is_document, short, side_by_side, fills)
-
-            def encoded(batch: Batch) -> tuple[Batch, list[Encoding]]:
-                with torch.inference_mode():  # of the thread that asks for it
-                    return batch, self.infer(batch, kind)
-
-            for batch, found in threads.each(encoded, list(batches)) if side_by_side > 1 else map(encoded, batches):
-                for i, encoding in zip(batch.positions, found, strict=True):
-                    results[i] = encoding
+            for i, encoding in encoded(batches, lambda batch: self.infer(batch, kind), side_by_side > 1):
+                results[i] = encoding
         return results
 
     @property

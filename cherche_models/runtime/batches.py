@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from cherche_models.kernel import short as short_texts
+from cherche_models.runtime import threads
 from cherche_models.tokenizer import TextFormat, Tokenizer
-from cherche_models.types import Tokens, lengths
+from cherche_models.types import Encoding, Tokens, lengths
 
 CPU_TOKENS, PACKED_TOKENS, ACCELERATOR_TOKENS = 2048, 1024, 16384
 PART_TOKENS = 256
@@ -217,6 +218,19 @@ def batched(
         batches = plan(tokens, ACCELERATOR_TOKENS)
     for positions in batches:
         yield collate([tokens[i] for i in positions], tokenizer, style, device, positions)
+
+
+def encoded(
+    batches: Iterator[Batch], infer: Callable[[Batch], list[Encoding]], side_by_side: bool
+) -> Iterator[tuple[int, Encoding]]:
+    """Position and encoding of each text, batch after batch, which may be computed in threads side by side."""
+
+    def run(batch: Batch) -> tuple[Batch, list[Encoding]]:
+        with torch.inference_mode():  # of the thread that asks for it
+            return batch, infer(batch)
+
+    for batch, found in threads.each(run, list(batches)) if side_by_side else map(run, batches):
+        yield from zip(batch.positions, found, strict=True)
 
 
 def collate(
