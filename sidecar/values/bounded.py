@@ -31,10 +31,11 @@ class ByBytes(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value | None:
         """The value, None where it is not kept."""
-        if key not in self._values:
+        found = self._values.get(key)
+        if found is None:
             return None
         self._values.move_to_end(key)
-        return self._values[key][0]
+        return found[0]
 
     def keep(self, key: Key, value: Value, size: int) -> None:
         """Keep a value of so many bytes, and let others go for it."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
 class Made(Sequence[T]):
-    """So many items, each made whenever it is looked at: where many are ordered, and few are shown.
+    """So many items, each made when it is first looked at: where many are ordered, and few are shown.
 
     Parameters
     ----------
     count : int
     make : callable
-        The item of a place, always the same.
+        The item of a place.
 
     >>> squares = Made(1000, lambda place: place**2)
     >>> squares[-1], squares[2:4], len(squares)
@@ -26,7 +27,7 @@ class Made(Sequence[T]):
 
     def __init__(self, count: int, make: Callable[[int], T]) -> None:
         self._places = range(count)
-        self._make = make
+        self._make = cache(make)
 
     def __len__(self) -> int:
         """How many there are."""

@@ -216,7 +216,7 @@ class KeptCodes:
         if any(version not in given for version in versions) or any(given[one] != proofs[one] for one in proofs):
             return None
         for hit in hits:
-            _put(hit, hit.kept if hit.version is None else given.get(hit.version, hit.kept))
+            _put(hit, given[hit.version] if hit.kept is None and hit.version is not None else hit.kept)
         return found, hits
 
     def _hits(self, found: Found, search: _Search) -> list[_Hit]:
@@ -229,13 +229,16 @@ class KeptCodes:
 
     def _unproven(self, hits: Sequence[_Hit], now: float) -> dict[Version, bytes]:
         """A version of each index that the caller is not known to read codes of, with those that are kept."""
-        proofs: dict[str, tuple[Version, bytes]] = {}
-        for hit in hits:
-            if hit.version is not None and hit.kept is not None and hit.version.concrete not in proofs:
-                proven = self._proofs.get(hit.version[:2])
-                if proven is None or now - proven >= TRUST:
-                    proofs[hit.version.concrete] = hit.version, hit.kept
-        return dict(proofs.values())
+        first = {
+            hit.version.concrete: (hit.version, hit.kept)
+            for hit in reversed(hits)
+            if hit.version is not None and hit.kept is not None
+        }
+        return dict(one for one in first.values() if not self._is_proven(one[0], now))
+
+    def _is_proven(self, version: Version, now: float) -> bool:
+        proven = self._proofs.get(version[:2])
+        return proven is not None and now - proven < TRUST
 
     def _learn(self, version: Version, codes: bytes | None, asked: float) -> None:
         """Take note of what the cluster gave, or did not give, to a caller who asked at that time."""
