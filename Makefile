@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray arm axe pictures clean
+.PHONY: demo test prove lint proto plugin cluster bench dist docs interop chart ray arm gpu axe pictures clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "cherche needs Python 3.11 or later: make PYTHON=python3.12"'
@@ -80,6 +80,10 @@ chart: $(READY)
 ray: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	CHERCHE_REQUIRE=ray $(BIN)/python -m pytest tests/integration/cli/test_backfill_on_ray.py
+
+# Ten minutes at most, on a machine with CUDA or MPS; GPU="--documents 8192" and its other options.
+gpu: $(READY)
+	$(BIN)/python -m tests.benchmarks.gpu $(GPU)
 
 # The kernel's tests on an emulated ARM processor; as root, on Debian, for machines of another kind.
 arm: $(READY)
