@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "sidecar" / "docs"
 SHIPPED = ("cherche-small", "cherche-tiny")
+ROWS = ("10¹⁵ operations, for a GPU", "disk of each copy, segment replication, merged", "shards of 40 GB")
 
 
 def measured(name: str) -> Any:
@@ -233,6 +234,35 @@ def test_what_a_start_costs() -> None:
         for length, column in (("64", "documents of 64 tokens"), ("180", "of 180"), ("512", "of 512")):
             assert row[column] == f"{ratios[length]['median']:.2f}".removeprefix("0")
         assert found[model]["light"]["rss_mib"]["median"] < found[model]["torch"]["rss_mib"]["median"] / 2
+
+
+def test_what_forty_million_documents_would_take() -> None:
+    found, nodes, first = (
+        measured("shipped")["models"],
+        measured("nodes")["figures"],
+        measured("first_stage")["figures"],
+    )
+    stored = 4 * nodes["terms_per_document"] + nodes["code_bytes_per_document"]
+    overhead = nodes["combinations"]["segment-excluded"]["bytes_per_document"] / stored
+    shown = {row[""]: row for row in rows("capacity.md", "cherche-tiny") if "hours" in row[""] or row[""] in ROWS}
+    assert len(shown) == 1 + len(ROWS)
+    for model in SHIPPED:
+        speed, bytes_ = found[model]["documents_per_second"]["median"], found[model]["bytes_per_document"] * overhead
+        assert shown["hours of one sidecar on two threads"][model] == f"{40e6 / speed / 3600:.0f}"
+        assert shown[ROWS[0]][model] == f"{40 * found[model]['gflop_per_second'] / speed:,.0f}"
+        assert shown[ROWS[1]][model] == f"{40e6 * bytes_ / 1e12:.1f} TB"
+        assert shown[ROWS[2]][model] == f"{40e6 * bytes_ / 40e9:.0f}"
+    text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
+    ways, more = first["sizes"]["1000000"]["ways"]["queries"], first["cpu_ms_for_a_million_documents_more"]["queries"]
+    seconds = {way: f"{(ways[way]['cpu_ms'] + 39 * more[way]) / 1000:.2f}" for way in more}
+    assert (
+        f"BM25 {seconds['bm25']}, hybrid {seconds['folded']}, with 16 first terms {seconds['two phases 16/1000']}."
+        in text
+    )
+    hours = (
+        40 * found["cherche-small"]["gflop_per_second"] / found["cherche-small"]["documents_per_second"]["median"] / 360
+    )
+    assert f"would take {hours:.1f} hours" in text
 
 
 def test_what_twice_the_capacity_does() -> None:
