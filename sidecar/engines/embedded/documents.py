@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
@@ -17,6 +18,9 @@ from sidecar.values.documents import Json, State, StoredDocument
 MAX_ID_BYTES = 512
 # SQLite before 3.32 takes at most 999 parameters in a statement.
 _BATCH = 500
+
+_Columns: TypeAlias = tuple[str, str, str, State | None, bytes | None, bytes | None]
+"""Id, source, hash, state, terms and codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,26 +177,38 @@ def sources(connection: sqlite3.Connection, index_id: int) -> Iterator[tuple[int
         yield row, id, json.loads(source)
 
 
-def fetch(
-    connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool
-) -> dict[int, StoredDocument]:
-    """Documents by row, with terms and codes where requested; `is_complete` tells of the codes only where they are."""
+class Fetched(NamedTuple):
+    """A document as it lies in its row: the source is parsed once the document is wanted."""
+
+    has_part: bool
+    columns: _Columns
+
+    @property
+    def codes(self) -> bytes | None:
+        """Its codes, where they were requested."""
+        return self.columns[-1]
+
+    def document(self) -> StoredDocument:
+        """The document; `is_complete` tells of its codes only where they were requested."""
+        return _document(self.columns, has_part=self.has_part)
+
+
+def fetch(connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool) -> dict[int, Fetched]:
+    """Documents by row, with terms and codes where requested."""
     part = "terms IS NOT NULL AND codes IS NOT NULL" if codes else "terms IS NOT NULL"
     columns = f"id, source, hash, state, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
-    found: dict[int, StoredDocument] = {}
+    found: dict[int, Fetched] = {}
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
         slots = ", ".join("?" * len(batch))
         for row, has_part, *rest in connection.execute(
             f"SELECT row, {part}, {columns} FROM documents WHERE row IN ({slots})", batch
         ):
-            found[row] = _document(tuple(rest), has_part=bool(has_part))
+            found[row] = Fetched(bool(has_part), tuple(rest))
     return found
 
 
-def _document(
-    row: tuple[str, str, str, State | None, bytes | None, bytes | None], *, has_part: bool | None = None
-) -> StoredDocument:
+def _document(row: _Columns, *, has_part: bool | None = None) -> StoredDocument:
     id, source, hash, state, terms, codes = row
     is_complete = None if has_part is None else state == "ok" and has_part
     return StoredDocument(id, json.loads(source), hash, state, terms=terms, codes=codes, is_complete=is_complete)

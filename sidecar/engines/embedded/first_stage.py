@@ -16,7 +16,7 @@ from sidecar.engines.embedded.indices import Index
 from sidecar.engines.embedded.postings import Mirror, top
 from sidecar.engines.embedded.queries import QueryPlan, ScoreParts, by_ranks, combine, compile_query, projected
 from sidecar.values.documents import Json
-from sidecar.values.first_stage import EngineHit, EnginePage, Query
+from sidecar.values.first_stage import EngineHit, EnginePage, Hits, Query
 
 MAX_MASKS = 16
 
@@ -84,29 +84,31 @@ def _hits(
     parts: ScoreParts,
     best: Sequence[int],
     ranks: Mapping[int, Ranks],
-) -> tuple[EngineHit, ...]:
+) -> Hits:
     rows = [int(row) for row in mirror.rows[np.array(best, np.int64)]]
     stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
-    hits = []
-    for position, row in zip(best, rows, strict=True):
-        held = stored[row]
-        bm25, dot = float(parts.lexical[position]), float(parts.sparse[position])
+    if ranks:
+        scores = [fuse.reciprocal(ranks[position], query.rank_constant) for position in best]
+    else:
+        scores = [float(parts.lexical[position]) + float(parts.sparse[position]) for position in best]
+
+    def make(place: int) -> EngineHit:
+        position, held = best[place], stored[rows[place]].document()
         places = ranks.get(position, (None, None))
-        hits.append(
-            EngineHit(
-                id=mirror.ids[position],
-                score=fuse.reciprocal(places, query.rank_constant) if ranks else bm25 + dot,
-                lexical=bm25,
-                sparse=dot,
-                source=projected(held.source, query.source_fields),
-                terms=held.terms,
-                codes=held.codes,
-                lexical_rank=places[0],
-                sparse_rank=places[1],
-                held=held if query.with_state else None,
-            )
+        return EngineHit(
+            id=mirror.ids[position],
+            score=scores[place],
+            lexical=float(parts.lexical[position]),
+            sparse=float(parts.sparse[position]),
+            source=projected(held.source, query.source_fields),
+            terms=held.terms,
+            codes=held.codes,
+            lexical_rank=places[0],
+            sparse_rank=places[1],
+            held=held if query.with_state else None,
         )
-    return tuple(hits)
+
+    return Hits([mirror.ids[position] for position in best], scores, [stored[row].codes for row in rows], make)
 
 
 def _request(index: Index, query: Query, plan: QueryPlan) -> Json:
