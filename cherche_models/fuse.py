@@ -80,7 +80,8 @@ def order(scores: Values, ids: Sequence[str]) -> list[int]:
     >>> order(np.array([1.0, 2.0, 1.0]), ["b", "c", "a"])
     [1, 2, 0]
     """
-    return sorted(range(len(ids)), key=lambda i: (-float(scores[i]), ids[i]))
+    falling = (-scores).tolist()
+    return sorted(range(len(ids)), key=lambda i: (falling[i], ids[i]))
 
 
 def ranks(rankings: Sequence[Iterable[Key]]) -> dict[Key, Ranks]:

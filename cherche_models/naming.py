@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ Naming = Literal["escaped", "id"]
 _UNSAFE = re.compile(r"[%. \x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+@lru_cache(maxsize=1 << 16)  # of a search's terms most were in one before
 def escape(token: str) -> str:
     """The feature name of a token.
 
