@@ -1,10 +1,11 @@
-"""Encoding beside sentence-transformers: ``python -m tests.benchmarks.encode``.
+"""Encoding beside sentence-transformers and other runtimes: ``python -m tests.benchmarks.encode``.
 
 Term weights beside its SparseEncoder, token embeddings beside its MultiVectorEncoder, of SciFact's titles (short) and
-whole documents. Both get the same weights, texts, maximum length and threads; sentence-transformers its best batch
-size for the texts, found first. In one process rounds alternate between all ways and count CPU time, so that a
-neighbour's load falls on each; the outputs are compared first. Peak memory is that of a process which does nothing
-else. Linux only. Prints JSON and writes it to ``results/encode.json``. Needs CHERCHE_TEST_DATA and CHERCHE_TEST_MODELS.
+whole documents; ONNX Runtime, OpenVINO and fastembed too, where they are installed (`peers`). All get the same weights,
+texts, maximum length and threads; peers their best batch size for the texts, found first. In one process rounds
+alternate between all ways and count CPU time, so that a neighbour's load falls on each; the outputs are compared first.
+Peak memory is that of a process which does nothing else. Linux only. Prints JSON and keeps it, by CPU, in
+``results/encode.json``. Needs CHERCHE_TEST_DATA and CHERCHE_TEST_MODELS.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,15 @@ import numpy as np
 import torch
 
 from cherche_models import hub
-from tests.benchmarks.machine import machine
+from tests.benchmarks import peers
+from tests.benchmarks.machine import keep, machine
 
-RESULTS = Path(__file__).parent / "results"
 HEADS = ("sparse", "late interaction")
 WAYS = ("sentence-transformers fp32", "sentence-transformers bf16", "cherche fp32", "cherche bf16")
-BATCHES = (1, 4, 8, 16, 32)
+BATCHES, USUAL = (1, 4, 8, 16), 32
+"""Sizes that peers try, and the one that sentence-transformers has by default, for memory."""
 COMPARED, TRIAL = 16, 32
-Encode = Callable[[Sequence[str], int], Any]
+Encode = peers.Encode
 
 
 def folder(variable: str, name: str) -> Path:
@@ -80,11 +82,13 @@ def rows(found: Any, vocabulary: int) -> list[np.ndarray]:
         return list(found.to_dense().float().numpy())
     if isinstance(found[0], torch.Tensor | np.ndarray):
         return [torch.as_tensor(one).float().numpy() for one in found]
-    if found[0].embeddings is not None:
+    ours = hasattr(found[0], "embeddings")
+    if ours and found[0].embeddings is not None:
         return [one.embeddings.vectors for one in found]
     dense = np.zeros((len(found), vocabulary), np.float32)
     for row, one in zip(dense, found, strict=True):
-        row[one.weights.ids] = one.weights.weights
+        ids, weights = (one.weights.ids, one.weights.weights) if ours else (one.indices, one.values)
+        row[ids] = weights
     return list(dense)
 
 
@@ -113,7 +117,8 @@ def measure(encoders: dict[str, Encode], some: Sequence[str], rounds: int) -> di
     """Batch size and CPU seconds of each round; all ways in each round."""
     sizes = dict.fromkeys(encoders, BATCHES[0])
     for way in [way for way in encoders if not way.startswith("cherche")]:
-        tried = {size: min(seconds(encoders[way], some[:TRIAL], size) for _ in range(2)) for size in BATCHES}
+        some_sizes = [size for size in BATCHES if size <= peers.LARGEST.get(way, size)]
+        tried = {size: min(seconds(encoders[way], some[:TRIAL], size) for _ in range(2)) for size in some_sizes}
         sizes[way] = min(tried, key=lambda size: tried[size])
     taken: dict[str, list[float]] = {way: [] for way in encoders}
     for _ in range(rounds):
@@ -131,7 +136,8 @@ def measure(encoders: dict[str, Encode], some: Sequence[str], rounds: int) -> di
 def ratios(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """How many times faster ours is than each of theirs, by the best and the median round."""
     by = {"min": min, "median": statistics.median}
-    pairs = [(ours, theirs) for ours in taken for theirs in taken if ours[0] == "c" and theirs[0] == "s"]
+    own = [way for way in taken if way.startswith("cherche")]
+    pairs = [(ours, theirs) for ours in own for theirs in taken if theirs not in own]
     return {
         f"{ours} over {theirs}": {name: round(f(taken[theirs]) / f(taken[ours]), 2) for name, f in by.items()}
         for ours, theirs in pairs
@@ -152,7 +158,7 @@ def only(way: str, count: int) -> None:
     encode, some = encoder(checkpoint("sparse", Path()), "sparse", way), texts(count)
     encode(["warm up"], 1)
     before = high_water()
-    encode(some, BATCHES[-1])
+    encode(some, USUAL)
     print(json.dumps({"peak_mib": high_water(), "encoding_mib": high_water() - before}))
 
 
@@ -185,15 +191,15 @@ def main() -> None:
     corpora = {"titles": texts(4 * options.documents, whole=False), "abstracts": texts(options.documents)}
     with tempfile.TemporaryDirectory() as temporary:
         for head in HEADS:
-            encoders = {way: encoder(checkpoint(head, Path(temporary) / "late"), head, way) for way in ways}
+            model = checkpoint(head, Path(temporary) / "late")
+            encoders = {way: encoder(model, head, way) for way in ways}
+            for way in peers.installed(head):
+                encoders[way] = peers.encoder(way, model, head, Path(temporary), options.threads)
             report[head] = {"agreement_with_sentence_transformers_fp32": agreement(encoders, texts(COMPARED))}
             for name, some in corpora.items():
                 report[head][name] = measure(encoders, some, options.rounds)
                 print(head, name, json.dumps(report[head][name]["times_faster"]), file=sys.stderr, flush=True)
-    text = json.dumps(report, indent=2)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "encode.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(keep("encode", report))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ async def fill(engine: OpenSearchEngine, send: Send, corpus: Corpus, documents: 
         await send("PUT", f"/{index}", {"settings": written, "mappings": {"_source": source}})
         await engine.setup(index, META)
     if held < documents:
-        await _write(send, index, corpus, documents, max(0, held - _IN_FLIGHT * _BULK))
+        await fill_index(send, index, corpus, documents, max(0, held - _IN_FLIGHT * _BULK))
     await send("POST", f"/{index}/_forcemerge", max_num_segments="1")
     await send("POST", f"/{index}/_refresh")
     stats = await send("GET", f"/{index}/_stats/store,docs,segments")
@@ -104,7 +104,7 @@ async def _held(send: Send, index: str) -> int:
     return sum(int(row["docs.count"] or 0) for row in found if row["index"] == index)
 
 
-async def _write(send: Send, index: str, corpus: Corpus, documents: int, start: int) -> None:
+async def fill_index(send: Send, index: str, corpus: Corpus, documents: int, start: int) -> None:
     """All of them from the place `start`, some bulks at a time."""
     room = asyncio.Semaphore(_IN_FLIGHT)
 
@@ -199,7 +199,7 @@ async def race(send: Send, ask: Ask, queries: Sequence[Asked], rounds: int) -> d
         way: {
             "cpu_ms": round(statistics.median(used[way]), 2),
             "cpu_ms_of_each_round": [round(value, 2) for value in used[way]],
-            **{f"p{q}_ms": round(float(np.percentile(took[way], q)), 1) for q in (50, 95)},
+            **{f"p{q}_ms": round(float(np.percentile(took[way], q)), 1) for q in (50, 95, 99)},
         }
         for way in used
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import platform
 from importlib.metadata import version
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers", "numpy", "grpcio")
 
 
@@ -27,6 +30,16 @@ def machine() -> dict[str, Any]:
         "libraries": {name: version(name) for name in LIBRARIES},
         "load_average": [round(load, 2) for load in os.getloadavg()],
     }
+
+
+def keep(name: str, report: dict[str, Any], folder: Path = RESULTS) -> str:
+    """The report as JSON, which ``results/NAME.json`` gets too, beside those of other kinds of CPU."""
+    path, found = folder / f"{name}.json", report["machine"]
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept[f"{found['cpu']}, family {found['cpu_family']}"] = {"date": datetime.date.today().isoformat(), **report}
+    folder.mkdir(exist_ok=True)
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return json.dumps(report, indent=2)
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 The peers get what they take: float32, decoded and in one array beforehand, so that their times hold no reading of codes
 and ours do. All compute the same values in one thread; rounds alternate between all ways, and figures are CPU time of
-the process. Prints JSON and writes it to ``results/maxsim.json``. maxsim-cpu is measured where it is installed: it is
-in the extra ``bench``.
+the process. Prints JSON and keeps it, by CPU, in ``results/maxsim.json``. maxsim-cpu is measured where it is
+installed: it is in the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ from cherche_models.kernel import library
 from cherche_models.kernel.library import Kernel
 from cherche_models.types import Floats, TokenEmbeddings
 from sidecar.cluster.places import java_home
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import keep, machine
 
-RESULTS = Path(__file__).parent / "results"
 DIM, TOKENS, QUERY_TOKENS = 128, 180, 32
 WINDOWS = ((100, "int8"), (1000, "int8"), (100, "residual2"), (100, "pool3+residual2"))
 PEERS = ("maxsim-cpu", "PyLate")
@@ -177,10 +176,7 @@ def main() -> None:
     }
     if options.java:
         report["plugin, int8, 100 documents"] = plugins(options.rounds)
-    text = json.dumps(report, indent=2)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "maxsim.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(keep("maxsim", report))
 
 
 if __name__ == "__main__":

@@ -146,9 +146,11 @@ def sidecar(url: str) -> Iterator[str]:
 
 @contextmanager
 def served(url: str, *flags: str, **variables: str) -> Iterator[tuple[str, int]]:
-    """Address and id of such a process, with more flags, and settings of its environment."""
+    """Address and id of such a process, more flags, and settings of its environment; `url` is empty for no cluster."""
     [port] = free_ports(1)
-    serve = [sys.executable, "-m", "sidecar.cli", "serve", "--url", url, "--port", str(port), "--metrics-port", "-1"]
+    serve = [sys.executable, "-m", "sidecar.cli", "serve", "--port", str(port), "--metrics-port", "-1"]
+    if url:
+        serve += ["--url", url]
     process = subprocess.Popen([*serve, *flags], env={**os.environ, "CHERCHE_LOG_LEVEL": "error", **variables})
     try:
         yield f"127.0.0.1:{port}", process.pid

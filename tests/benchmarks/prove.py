@@ -25,6 +25,7 @@ from tests.benchmarks import (
     crowd,
     dist,
     faults,
+    feed,
     first_hit,
     first_stage,
     flow,
@@ -37,6 +38,7 @@ from tests.benchmarks import (
     plugin,
     plugin_latency,
     restart,
+    spread,
     start,
     versions,
 )
@@ -244,7 +246,9 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "plugin_latency": plugin_latency.prove,
     "crowd": crowd.measure,
     "first_stage": first_stage.measure,
+    "spread": spread.measure,
     "flow": flow.measure,
+    "feed": feed.measure,
     "first_hit": first_hit.measure,
     "versions": versions.measure,
 }

@@ -1,18 +1,16 @@
 """One query through the compiled kernel and through torch: ``python -m tests.benchmarks.query``.
 
 Rounds alternate between both ways, in one thread; figures are CPU time of that thread, tokenizing left out. Torch runs
-in the type that this CPU multiplies faster and in float32. Prints JSON and writes it to ``results/query.json``.
+in the type that this CPU multiplies faster and in float32. Prints JSON and keeps it in ``results/query.json``, by CPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +22,8 @@ from cherche_models.models import Model
 from cherche_models.runtime import native
 from cherche_models.runtime.device import dtype_name
 from cherche_models.types import Encoding, Tokens
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import keep, machine
 
-RESULTS = Path(__file__).parent / "results"
 MODELS, TYPES = ("cherche-tiny", "cherche-small"), ("fp32", None)
 TOKENS = (4, 8, 12, 16, 24, 32, 48, 64)
 TOLERANCE = {"fp32": 1e-5, "bf16": 5e-2}
@@ -109,10 +106,7 @@ def main() -> None:
         "kernel": kernels[-1].name if (kernels := library.installed().kernels) else "",
         "models": [compare(name, dtype, options.rounds) for name in MODELS for dtype in TYPES],
     }
-    text = json.dumps(report, indent=2)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "query.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(keep("query", report))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,14 @@
 Both ways encode one short query, with the same batcher in front of the same fake model that takes no
 time, so that the difference is gRPC, conversion, interceptor and scheduling alone. A health check,
 which does nothing, shows what gRPC itself takes on this machine now. Client and server are two
-processes, or one with ``--same-process``; rounds of all ways alternate. Prints JSON: milliseconds,
-calls a second.
+processes, or one with ``--same-process``; rounds of all ways alternate. Prints JSON, milliseconds and calls a
+second, and keeps it in ``results/server.json``, by CPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +27,7 @@ from sidecar.models.batcher import Batcher
 from sidecar.observe import logs
 from sidecar.testing import FakeModel, running_server
 from sidecar.values.encoded import Text
+from tests.benchmarks.machine import keep, machine
 
 TEXT = "how do i run a command and capture what it prints"
 Call = Callable[[], Awaitable[Any]]
@@ -110,7 +109,8 @@ async def serve() -> None:
 
 
 async def measure(same_process: bool, calls: int, rounds: int) -> dict[str, Any]:
-    report: dict[str, Any] = {"same_process": same_process, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    command = " ".join(["python -m tests.benchmarks.server", *sys.argv[1:]])
+    report: dict[str, Any] = {"command": command, "machine": machine(), "same_process": same_process}
     async with served(same_process) as client:
         for concurrency in (1, 8, 32):
             report[f"concurrency_{concurrency}"] = await compare(client, concurrency, calls, rounds)
@@ -129,7 +129,7 @@ def main() -> None:
     if arguments.serve:
         asyncio.run(serve())
     else:
-        print(json.dumps(asyncio.run(measure(arguments.same_process, arguments.calls, arguments.rounds)), indent=2))
+        print(keep("server", asyncio.run(measure(arguments.same_process, arguments.calls, arguments.rounds))))
 
 
 if __name__ == "__main__":
