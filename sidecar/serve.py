@@ -33,13 +33,14 @@ from sidecar.protocols import Engine, Model
 from sidecar.rpc.server import Server
 from sidecar.services import Services
 from sidecar.values.index import Identity
-from sidecar.values.model import ModelDescription, ModelState
+from sidecar.values.model import ModelState
 
 if TYPE_CHECKING:
     from sidecar.gateway.port import HttpPort
 
-# On a CPU a smaller batch pads less, and a query waits less for the one before it.
+# On a CPU a query waits less for a smaller batch before it. Where it does not wait for one, each thread has some turns.
 CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 16384
+TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +295,9 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
 
 
 def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
-    def options(model: ModelDescription) -> BatchOptions:
-        tokens = CPU_TOKENS if model.device == "cpu" else ACCELERATOR_TOKENS
+    def options(model: Model) -> BatchOptions:
+        on_cpu = CPU_TOKENS * (TURNS * threads.cpus() if model.concurrent_queries else 1)
+        tokens = on_cpu if model.info.device == "cpu" else ACCELERATOR_TOKENS
         limits = settings.limits
         return BatchOptions(
             tokens=settings.batching.tokens or tokens,

@@ -24,7 +24,7 @@ from sidecar.models.admission import BatchOptions
 from sidecar.models.batcher import Batcher
 from sidecar.observe import logs
 from sidecar.protocols import BatchObserver, Encoder, Model
-from sidecar.values.model import Kind, ModelDescription, ModelState, ServedModel
+from sidecar.values.model import Kind, ModelState, ServedModel
 
 LONGEST_NAME = 1024
 """Characters of a model's name, which may be its path."""
@@ -52,7 +52,7 @@ class Registry:
         self,
         loader: Loader,
         default: str,
-        options: Callable[[ModelDescription], BatchOptions] = lambda _: BatchOptions(),
+        options: Callable[[Model], BatchOptions] = lambda _: BatchOptions(),
         observer: Callable[[str], BatchObserver | None] = lambda _: None,
         aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -202,7 +202,7 @@ class Registry:
             self._set(replace(self._models[name], state=ModelState.FAILED, message=message))
             return
         one = replace(model.info, name=name)
-        self._batchers[name] = Batcher(model, self._options(one), self._observer(name), name=name)
+        self._batchers[name] = Batcher(model, self._options(model), self._observer(name), name=name)
         self._set(replace(self._models[name], state=ModelState.READY, message=one.note, description=one))
         noted = {"note": one.note} if one.note else {}
         self._log.info(

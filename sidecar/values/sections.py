@@ -91,7 +91,7 @@ class Batching(Section):
     """How texts share a forward pass."""
 
     tokens: int = Field(default=0, ge=0)
-    """Padded tokens of one batch; 0 is 1,024 on a CPU and 16,384 on an accelerator."""
+    """Padded tokens of one batch; 0 is 16,384 on an accelerator, else 1,024, 2,048 a CPU where queries do not wait."""
     max_wait: float = Field(default=2.0, gt=0)
     """Seconds after which a waiting text goes first, whatever its lane."""
 

@@ -16,6 +16,7 @@ from sidecar.client.client import Client
 from sidecar.config import Metrics, Settings
 from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
+from sidecar.models import threads
 from sidecar.protocols import Engine
 from sidecar.serve import in_process, running
 from sidecar.testing import FakeModel
@@ -125,6 +126,21 @@ async def test_drain_lets_calls_end_and_refuses_new_ones(engine: Engine) -> None
         model.gate.set()
         assert (await held).items[0].weights
         await stopping
+
+
+@pytest.mark.parametrize(("apart", "budget"), [(False, 1024), (True, 2048 * 3)])
+async def test_a_batch_is_larger_where_no_query_waits_for_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, apart: bool, budget: int
+) -> None:
+    monkeypatch.setattr(threads, "cpus", lambda: 3)
+    model = FakeModel(concurrent_queries=apart)
+    settings = Settings(port=0, models={"m": "m"}, metrics=Metrics(port=-1))
+    async with running(settings, engine=engine, loader=lambda name, source: model) as sidecar:
+        await sidecar.warm()
+        async with Client(sidecar.address, timeout=60) as client:
+            await client.encode_documents([Text("word " * 100)] * 100)
+    length = model.batches[-1][0]
+    assert max(map(sum, model.batches)) == budget // length * length
 
 
 async def refusal(address: str) -> Code:
