@@ -85,30 +85,33 @@ def _hits(
     best: Sequence[int],
     ranks: Mapping[int, Ranks],
 ) -> Hits:
-    rows = [int(row) for row in mirror.rows[np.array(best, np.int64)]]
+    at = np.array(best, np.int64)
+    rows, ids = mirror.rows[at].tolist(), [mirror.ids[position] for position in best]
     stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
+    # Of the best alone: what a page holds of all documents would be kept until its last hit is made.
+    lexical, sparse = parts.lexical[at].tolist(), parts.sparse[at].tolist()
+    places = [ranks.get(position, (None, None)) for position in best]
     if ranks:
-        scores = [fuse.reciprocal(ranks[position], query.rank_constant) for position in best]
+        scores = [fuse.reciprocal(each, query.rank_constant) for each in places]
     else:
-        scores = [float(parts.lexical[position]) + float(parts.sparse[position]) for position in best]
+        scores = [bm25 + dot for bm25, dot in zip(lexical, sparse, strict=True)]
 
     def make(place: int) -> EngineHit:
-        position, held = best[place], stored[rows[place]].document()
-        places = ranks.get(position, (None, None))
+        held = stored[rows[place]].document()
         return EngineHit(
-            id=mirror.ids[position],
+            id=ids[place],
             score=scores[place],
-            lexical=float(parts.lexical[position]),
-            sparse=float(parts.sparse[position]),
+            lexical=lexical[place],
+            sparse=sparse[place],
             source=projected(held.source, query.source_fields),
             terms=held.terms,
             codes=held.codes,
-            lexical_rank=places[0],
-            sparse_rank=places[1],
+            lexical_rank=places[place][0],
+            sparse_rank=places[place][1],
             held=held if query.with_state else None,
         )
 
-    return Hits([mirror.ids[position] for position in best], scores, [stored[row].codes for row in rows], make)
+    return Hits(ids, scores, [stored[row].codes for row in rows], make)
 
 
 def _request(index: Index, query: Query, plan: QueryPlan) -> Json:

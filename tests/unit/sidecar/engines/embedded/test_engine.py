@@ -4,11 +4,12 @@ import asyncio
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import pytest
 
-from sidecar.engines.embedded import EmbeddedEngine
+from sidecar.engines.embedded import EmbeddedEngine, first_stage
 from sidecar.errors import Code
 from sidecar.protocols import Engine
 from tests.integration.engines.conftest import META
@@ -56,6 +57,20 @@ async def test_ties_are_broken_by_id(bench):
 async def test_what_needs_a_cluster_says_so(filled):
     error = await refused(filled.search("sun", body={"aggs": {}}))
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "'aggs' needs a cluster")
+
+
+async def test_a_page_that_is_kept_keeps_no_scores_of_all_documents(filled, monkeypatch):
+    seen, combine = [], first_stage.combine
+
+    def noted(*arguments):
+        parts = combine(*arguments)
+        seen.extend(map(weakref.ref, (parts.lexical, parts.sparse, parts.members)))
+        return parts
+
+    monkeypatch.setattr(first_stage, "combine", noted)
+    page = await filled.search("sun", {"sun": 1.0}, size=1)
+    assert [each() is None for each in seen] == [True] * 3
+    assert [hit.id for hit in page.hits] == ["a"]
 
 
 async def test_a_removed_index_takes_no_documents(filled):
