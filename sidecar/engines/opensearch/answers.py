@@ -7,7 +7,7 @@ sidecar, and one odd item of many leaves its neighbours as they are.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ def _is_whole(value: JsonValue) -> bool:
 
 
 def _is_number(value: JsonValue) -> bool:
-    return type(value) in (int, float) and abs(value) < math.inf  # false for NaN too
+    # False for NaN too, and for whole numbers that no float holds.
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _is_object(value: JsonValue) -> bool:

@@ -134,3 +134,11 @@ def test_what_hits_are_ordered_by_is_what_each_has(score: float | None) -> None:
     assert Hits.of(found).ids == [hit.id for hit in found]
     assert Hits.of(found).scores == [hit.score for hit in found] == [4.0, 4.0, score or 0.0]
     assert Hits.of(found).codes == [hit.codes for hit in found] == [b"c", b"c", None]
+
+
+@pytest.mark.parametrize("part", [{"_score": 10**400}, {"matched_queries": {"cherche_lexical": 10**400}}])
+def test_a_number_that_no_float_holds_leaves_out_its_hit_alone(part: Any) -> None:
+    raws = [{"_id": "a", "_score": 1.0}, {"_id": "b", "_score": 0.5, **part}]
+    found = page({"hits": {"hits": raws}}, Query("x", "hybrid", ()), request={})
+    assert [hit.id for hit in found.hits] == ["a"]
+    assert len(found.warnings) == 1
