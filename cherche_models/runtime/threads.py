@@ -24,6 +24,8 @@ _SHARED: list[tuple[int, ThreadPoolExecutor]] = []
 
 
 def _forget() -> None:
+    if _CHANGING.locked():
+        _CHANGING.release()  # by a thread that the child does not have
     _SHARED.clear()
 
 

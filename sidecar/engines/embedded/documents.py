@@ -12,7 +12,7 @@ from cherche_models.codec import CodecError, codes_header
 from cherche_models.codes.terms import unpack_terms
 from cherche_models.lexical import FullText
 from sidecar.engines.embedded import lexical
-from sidecar.errors import ChercheError, invalid, quoted
+from sidecar.errors import ChercheError, invalid, precondition, quoted
 from sidecar.values.documents import Json, State, StoredDocument
 
 MAX_ID_BYTES = 512
@@ -122,7 +122,7 @@ def _put(text: FullText, index_id: int, fields: Sequence[str], generation: int, 
         "UPDATE documents SET source = ?, hash = ?, state = ?, terms = ?, codes = ?, generation = ? WHERE row = ?",
         (*values, row),
     )
-    before = lexical.texts(json.loads(stored), fields)
+    before = lexical.texts(read_source(item.id, stored), fields)
     if before != item.texts:
         text.delete(row, before)
         text.insert(row, item.texts)
@@ -174,7 +174,7 @@ def sources(connection: sqlite3.Connection, index_id: int) -> Iterator[tuple[int
     for row, id, source in connection.execute(
         "SELECT row, id, source FROM documents WHERE index_id = ? ORDER BY row", (index_id,)
     ):
-        yield row, id, json.loads(source)
+        yield row, id, read_source(id, source)
 
 
 class Fetched(NamedTuple):
@@ -208,10 +208,28 @@ def fetch(connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, c
     return found
 
 
+def read_source(id: str, source: str) -> Json:
+    """The source of a row.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION if it is no JSON: the file was changed by something else, or is damaged.
+    """
+    try:
+        document: Json = json.loads(source)
+    except ValueError:
+        raise precondition(
+            f"document {quoted(id)}: its source in the index file is damaged",
+            "restore the file from a copy, or remove it and feed the documents again",
+        ) from None
+    return document
+
+
 def _document(row: _Columns, *, has_part: bool | None = None) -> StoredDocument:
     id, source, hash, state, terms, codes = row
     is_complete = None if has_part is None else state == "ok" and has_part
-    return StoredDocument(id, json.loads(source), hash, state, terms=terms, codes=codes, is_complete=is_complete)
+    return StoredDocument(id, read_source(id, source), hash, state, terms=terms, codes=codes, is_complete=is_complete)
 
 
 def _encodable(text: str) -> bool:

@@ -6,7 +6,6 @@ of one bulk have the same one.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -49,7 +48,7 @@ def page(
     return [
         StoredDocument(
             id,
-            json.loads(source),
+            documents.read_source(id, source),
             hash,
             state,
             is_complete=bool(is_complete),

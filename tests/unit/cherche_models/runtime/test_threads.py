@@ -53,10 +53,14 @@ from cherche_models.runtime import threads
 torch.set_num_threads(2)
 threads.share(2)
 assert list(threads.each(abs, [-1, -2])) == [1, 2]
+held = threads._CHANGING
+held.acquire()  # as if another thread were in it
 child = os.fork()
 if not child:
     signal.alarm(60)  # ends a child that waits
+    threads.limit(1)
     os._exit(0 if list(threads.each(abs, [-1, -2])) == [1, 2] and threads.workers() == 1 else 1)
+held.release()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert threads.workers() == 2
 """

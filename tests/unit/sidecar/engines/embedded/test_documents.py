@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,24 @@ async def test_of_two_documents_with_the_same_id_the_later_one_stays(bench):
     await bench.fill(bench.document("a", "sun"), bench.document("a", "moon"))
     assert (await bench.engine.read("articles", ["a"]))["a"].source == {"text": "moon"}
     assert ((await bench.search("sun")).total, (await bench.search("moon")).total) == (0, 1)
+
+
+async def test_a_damaged_source_names_its_document(path, filled):
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE documents SET source = '{' WHERE id = 'a'")
+    file.close()
+    with pytest.raises(ChercheError, match=r"document 'a'.*is damaged") as caught:
+        await filled.engine.read("articles", ["a"])
+    assert caught.value.code is Code.FAILED_PRECONDITION
+    page = await filled.search("sun")
+    shown = {}
+    for place, id in enumerate(page.hits.ids):
+        if id == "a":
+            with pytest.raises(ChercheError, match="document 'a'"):
+                page.hits[place]
+        else:
+            shown[id] = page.hits[place]
+    assert len(shown) == len(page.hits) - 1 > 0
 
 
 async def test_impossible_ids_are_absent(filled):
