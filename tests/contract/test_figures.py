@@ -221,6 +221,67 @@ def test_what_a_search_costs_the_cluster() -> None:
             assert shown[name]["found"] == f"{found:.4f}".removeprefix("0")
 
 
+def by_cpu(name: str, part: str) -> Any:
+    """Of figures that are kept by CPU, those of the one."""
+    [found] = [one for cpu, one in measured(name).items() if part in cpu]
+    return found
+
+
+def test_what_encoding_costs_beside_peers() -> None:
+    columns = {
+        "AMD EPYC, bf16: titles": ("AMD EPYC, family 25", "bf16", "titles"),
+        "abstracts": ("AMD EPYC, family 25", "bf16", "abstracts"),
+        "Xeon, fp32: titles": ("Xeon", "fp32", "titles"),
+        "abstracts of the Xeon": ("Xeon", "fp32", "abstracts"),
+    }
+    shown = {row[""]: row for row in rows("../../README.md", "Xeon, fp32: titles")}
+    heads = {"SPLADE": "sparse", "late interaction": "late interaction"}
+    cells = {(row, column): text for row, line in shown.items() for column, text in line.items() if column}
+    expected = dict.fromkeys(cells, "")
+    for column, (cpu, dtype, texts) in columns.items():
+        for label, head in heads.items():
+            for pair, found in by_cpu("encode", cpu)[head][texts]["times_faster"].items():
+                ours, _, peer = pair.partition(" over ")
+                if ours == f"cherche {dtype}":
+                    named = (
+                        peer.replace("Runtime fp32", "Runtime")
+                        .replace("s fp32", "s in fp32")
+                        .replace(" bf16", " in bf16")
+                    )
+                    expected[f"{label} over {named}", column] = f"{found['min']:.1f}"
+    assert cells == expected
+    memory = by_cpu("encode", "AMD EPYC, family 25")["memory"]
+    peaks = [
+        memory[way]["peak_mib"] for way in ("cherche bf16", *(f"sentence-transformers {d}" for d in ("fp32", "bf16")))
+    ]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        "takes {} MiB at its peak; with sentence-transformers, 32 at a time, {:,} in fp32 and {:,} in bf16".format(
+            *peaks
+        )
+        in text
+    )
+
+
+def test_what_maxsim_costs_beside_peers() -> None:
+    text = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    for cpu, said in (
+        (
+            "Xeon",
+            "int8 {:.1f} ms with AVX512_VNNI ({:.1f} times maxsim-cpu, {:.1f} times PyLate; medians {:.1f} and {:.1f})",
+        ),
+        (
+            "AMD EPYC, family 25",
+            "int8 {:.1f} ms ({:.1f} times maxsim-cpu, {:.1f} times PyLate; medians {:.1f} and {:.1f})",
+        ),
+    ):
+        window = by_cpu("maxsim", cpu)["windows"][0]
+        ours, faster = "cherche, compiled, avx512vnni", window["times_faster"]
+        over = [faster[f"{ours} over {peer}"] for peer in ("maxsim-cpu", "PyLate")]
+        milliseconds = window["milliseconds_of_cpu"][ours]["min"]
+        assert said.format(milliseconds, *(each[key] for key in ("min", "median") for each in over)) in text
+
+
 def test_what_a_start_costs() -> None:
     found = measured("start")["figures"]["serving"]
     shown = {row[""]: row for row in rows("capacity.md", "CPU with torch")}
