@@ -1,9 +1,10 @@
 """What codes cost: nDCG@10 against bytes per document, and how fast they are read.
 
-``python -m tests.benchmarks.codes DATA`` ranks SciFact (test) and Cranfield in memory with the
-same sums as an engine, once for each codec, and draws ``results/codes.svg``; `prove codes` writes
-the figures beside it. The codebook is trained on SciFact's documents, so Cranfield shows what it
-is worth elsewhere.
+SciFact (test) and Cranfield are ranked in memory with the same sums as an engine, once for each
+codec. `prove codes` does that with `cherche-tiny`, draws ``results/codes.svg`` and writes the
+figures beside it; ``python -m tests.benchmarks.codes DATA --model MODEL`` with another model, into
+``results/codes-MODEL.json``. The codebook is trained on SciFact's documents, so Cranfield shows
+what it is worth elsewhere.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from cherche_models.models import Model
 from cherche_models.train.bm25 import BM25
 from cherche_models.train.tune import stages
 from cherche_models.types import TokenEmbeddings
+from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 FORMS = (
@@ -166,11 +168,12 @@ def prove(data: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder of BEIR folders")
-    parser.add_argument("--model", default="cherche-tiny")
+    parser.add_argument("--model", default="cherche-small", help="one that ships")
     asked = parser.parse_args()
-    figures = report(asked.data, hub.load(asked.model, device="cpu"))
-    draw(figures, RESULTS / "codes.svg")
-    print(json.dumps(figures, indent=1))
+    record = {"machine": machine(), "figures": report(asked.data, hub.load(asked.model, device="cpu"))}
+    text = json.dumps(record, indent=1)
+    (RESULTS / f"codes-{asked.model}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,26 @@ def test_what_the_shipped_models_cost() -> None:
                 assert shown[model]["a million documents"] == (f"{hours:.0f} h" if hours >= 10 else f"{hours:.1f} h")
 
 
+def test_what_a_feed_leaves_of_the_encoder() -> None:
+    models = measured("feed")["figures"]["models"]
+    ways = {
+        "the encoder alone": "encoder",
+        "a feed, embedded engine": "embedded",
+        "a feed, OpenSearch": "opensearch",
+        "a plain _bulk, BM25 alone": "bulk",
+    }
+    shown = {row[""]: row for row in rows("capacity.md", "of the encoder's")}
+    assert shown.keys() == ways.keys()
+    columns = {"cherche-tiny": ("of the encoder", "CPU"), "cherche-small": ("of the encoder's", "CPU of it")}
+    for label, way in ways.items():
+        for model, (part, cpu) in columns.items():
+            found = models[model]["ways"][way]
+            assert shown[label][model] == f"{found['documents_per_second']['median']:.1f}"
+            shares = found.get("share_of_the_encoder")
+            assert shown[label][part] == (f"{shares['median']:.2f}".removeprefix("0") if shares else "")
+            assert shown[label][cpu] == f"{sum(found['cpu_ms_per_document'].values()):.1f}"
+
+
 def test_what_threads_cost_beside_a_neighbour() -> None:
     found = measured("neighbour")["models"]
     shown = {row[""]: row for row in rows("capacity.md", "cherche-small beside it")}
@@ -324,6 +344,18 @@ def test_what_forty_million_documents_would_take() -> None:
         40 * found["cherche-small"]["gflop_per_second"] / found["cherche-small"]["documents_per_second"]["median"] / 360
     )
     assert f"would take {hours:.1f} hours" in text
+
+
+def test_what_a_rolling_restart_costs() -> None:
+    figures = measured("restart")["figures"]
+    during, without = figures["during_restart"], figures["without_restart"]
+    text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
+    for said in (
+        f"under {figures['searches_per_second']:.0f} searches with rerank a second",
+        f"of {during['searches']} searches {figures['failed_searches']} failed",
+        f"within {during['p99_ms']:.0f} ms, without a replacement within {without['p99_ms']:.0f}.",
+    ):
+        assert said in text
 
 
 def test_what_twice_the_capacity_does() -> None:
