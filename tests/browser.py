@@ -47,6 +47,11 @@ class Browser:
             assert time.monotonic() < end, f"never true: {expression}"
             self.page.wait_for_timeout(50)
 
+    def settled(self, selector: str) -> None:
+        """Wait for what is looked for, then for every column that is still being filled."""
+        self.page.wait_for_selector(selector)
+        self.until("!document.querySelector('[aria-busy]')")
+
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)

@@ -24,7 +24,7 @@ def asked(tab: Browser, query: str = QUERY, fragment: str = "") -> None:
     tab.until("document.activeElement.id === 'query'")
     tab.page.keyboard.type(query)
     tab.press("Enter")
-    tab.page.wait_for_selector(".hit")
+    tab.settled(".hit")
 
 
 def shares(line: str) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def test_a_mode_is_changed_by_keyboard_and_kept_in_the_address(tab: Browser) -> 
     tab.page.select_option("[aria-label='Left column']", "sparse")
     tab.until("document.querySelector('.said').textContent.includes('weighted term')")
     tab.page.reload()
-    tab.page.wait_for_selector(".hit")
+    tab.settled(".hit")
     assert tab.page.eval_on_selector("[aria-label='Left column']", "one => one.value") == "sparse"
     assert tab.page.eval_on_selector("#query", "one => one.value") == QUERY
 
@@ -201,7 +201,7 @@ def test_the_index_says_how_it_stands(tab: Browser, accessible: Callable[[], Non
     assert re.search(r"A million like these take [\d.]+ GiB\.", said)
     accessible()
     tab.press("]", "]")
-    tab.page.wait_for_selector("#panel-search .hit")
+    tab.settled("#panel-search .hit")
 
 
 def test_hits_are_judged_by_keyboard_and_the_modes_measured(
@@ -260,7 +260,7 @@ def test_a_grade_is_of_the_question_that_its_hits_answer(tab: Browser, site: Sit
 
 def test_settings_are_written_to_the_index_that_they_were_chosen_for(tab: Browser) -> None:
     tab.open(f"panel=tune&q={QUERY}")
-    tab.page.wait_for_selector(".tune .hit")
+    tab.settled(".tune .hit")
     waiting: list[Any] = []
     tab.page.route("**/page/api/index", lambda route: waiting.append(route))  # noqa: PLW0108  # playwright marks its handlers
     try:
@@ -294,7 +294,7 @@ def test_sliders_reorder_hits_as_the_sidecar_would_and_write_on_a_click(
 ) -> None:
     old = site.ask("index", {"index": INDEX})["meta"]
     tab.open(f"panel=tune&q={QUERY}")
-    tab.page.wait_for_selector(".tune .hit")
+    tab.settled(".tune .hit")
     before = tuned(tab)
     asked_for: list[str] = []
     tab.page.on("request", lambda request: asked_for.append(request.url))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def search(tab: Browser, query: str) -> None:
     tab.open(f"index=strange&q={query}")
-    tab.page.wait_for_selector(".hit")
+    tab.settled(".hit")
 
 
 def first(tab: Browser) -> None:
@@ -62,7 +63,7 @@ def first(tab: Browser) -> None:
 @pytest.mark.parametrize("panel", ["search", "judge", "tune"])
 def test_a_document_is_text_and_stays_in_its_place(tab: Browser, query: str, id: str, panel: str) -> None:
     tab.open(f"panel={panel}&index=strange&q={query}")
-    tab.page.wait_for_selector(f"#panel-{panel} .hit")
+    tab.settled(f"#panel-{panel} .hit")
     assert id in [one.get_attribute("data-id") for one in tab.page.query_selector_all(f"#panel-{panel} .hit")]
     assert tab.page.title() == "cherche"
     assert tab.page.query_selector_all("#main img, #main script") == []
@@ -79,10 +80,24 @@ def test_marks_stand_on_the_words_whatever_the_script(tab: Browser) -> None:
     """Offsets are code points; JavaScript's strings are not made of them."""
     search(tab, "combining family")
     marks = [one.inner_text() for one in tab.page.query_selector_all(".passage mark")]
-    assert marks
+    assert marks, tab.text("#panel-search")
     text = " ".join(str(value) for source in DOCUMENTS.values() for value in source.values())
     assert all(mark in text for mark in marks), marks
     assert not any("\ufffd" in mark for mark in marks), marks
+
+
+def test_a_link_with_a_query_asks_once_and_for_passages(tab: Browser) -> None:
+    """Before it was known that the index has some, the same searches ran without, and could be what was shown."""
+    asked: list[str] = []
+
+    def note(request: Any) -> None:
+        if request.url.endswith("/search"):
+            asked.append(request.post_data)
+
+    tab.page.on("request", note)
+    search(tab, "combining family")
+    tab.page.remove_listener("request", note)
+    assert [json.loads(one).get("passages") for one in asked] == [2, 2]
 
 
 def test_a_huge_document_is_read_in_time(tab: Browser) -> None:
@@ -129,6 +144,6 @@ def test_a_gateway_that_restarts_is_told_and_found_again(tab: Browser, tmp_path:
         with serving(tmp_path, {"strange": documents}, model="cherche-tiny", port=port):
             tab.page.fill("#query", "document")
             tab.page.press("#query", "Enter")
-            tab.page.wait_for_selector("#panel-search .hit")
+            tab.settled("#panel-search .hit")
     assert all("ERR_CONNECTION_REFUSED" in line for line in tab.said), tab.said
     tab.said.clear()

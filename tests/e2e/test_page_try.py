@@ -29,7 +29,7 @@ def compared(tab: Browser) -> None:
     tab.page.focus("#query")
     tab.page.keyboard.type(QUERY)
     tab.press("Enter")
-    tab.page.wait_for_selector("#panel-try .hit")
+    tab.settled("#panel-try .hit")
 
 
 def test_both_orders_stand_side_by_side(tab: Browser, elsewhere: OtherCluster, accessible: Callable[[], None]) -> None:

@@ -57,7 +57,7 @@ const panels = PANELS.map((panel) => {
   return { ...panel, panel, tab, root };
 });
 
-function show(id) {
+function place(id) {
   const known = panels.some((one) => one.id === id) ? id : panels[0].id;
   remember({ panel: known });
   // The index that is searched there is another cluster's.
@@ -67,6 +67,10 @@ function show(id) {
     one.tab.setAttribute("aria-selected", one.id === known);
     one.tab.tabIndex = one.id === known ? 0 : -1;
   }
+}
+
+function show(id) {
+  place(id);
   return current().panel.run();
 }
 
@@ -146,12 +150,14 @@ async function start() {
   } catch (error) {
     byId("trouble").replaceChildren(problem(error));
     app.failed(error);
+    await show(state.panel); // whoever may not list indices may search one
   }
 }
 
 startTheme(byId("theme"));
 byId("help").addEventListener("click", showKeys);
 byId("access").addEventListener("click", () => askAccess());
-show(state.panel);
+// A panel asks once it is known what the index has.
+place(state.panel);
 remember({});
 start();
