@@ -302,6 +302,36 @@ def test_what_maxsim_costs_beside_peers() -> None:
         assert said.format(milliseconds, *(each[key] for key in ("min", "median") for each in over)) in text
 
 
+def test_what_six_shards_find_and_lose() -> None:
+    figures = measured("spread")["figures"]
+    lost, compared = figures["a_node_lost"], figures["compared_with_exact"]
+    stages = {
+        "nothing beside it": "quiet",
+        "beside the writes": "beside writes",
+        "and a node is lost": "beside writes, a node is lost",
+        "and it returns": "beside writes, it returns",
+    }
+    shown = {row[""]: row for row in rows("capacity.md", "16 first terms, half")}
+    assert shown.keys() == stages.keys()
+    for label, stage in stages.items():
+        cells = [lost[stage][way][p] for way in ("folded", "two phases 16/1000") for p in ("p50_ms", "p99_ms")]
+        assert list(shown[label].values())[1:] == [f"{cell:.0f}" for cell in cells]
+    outcomes = [lost[stage]["outcomes"] for stage in stages.values()]
+    searches, whole = sum(sum(one.values()) for one in outcomes), sum(one.get("whole", 0) for one in outcomes)
+    partly = sum(one.get("of some shards", 0) for one in outcomes)
+    recalls = [compared[way]["recall_at_100"] for way in ("two phases 8/1000", "two phases 16/1000", "pruned")]
+    eight, sixteen, pruned = (f"{one:.4f}".removeprefix("0") if one < 1 else "1" for one in recalls)
+    text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
+    for said in (
+        f"{figures['index']['documents']:,} of the mixed documents in six shards",
+        f"8 first terms have {eight}, 16 {sixteen}, and `pruned` {pruned}",
+        f"Of {searches:,} searches {searches - whole - partly} failed and {partly} were answered by some of the shards",
+        f"of {lost['writes']['acknowledged']:,} documents that were acknowledged",
+        f"{lost['acknowledged_but_missing']} were missing",
+    ):
+        assert said in text
+
+
 def test_what_a_start_costs() -> None:
     found = measured("start")["figures"]["serving"]
     shown = {row[""]: row for row in rows("capacity.md", "CPU with torch")}
