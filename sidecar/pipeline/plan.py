@@ -219,10 +219,9 @@ def _readers(
     reranker, skipped = None, skipped or several
     if skipped is None:
         reranker, skipped = late_encoder(request, meta, is_set_up, context)
-    if reranker is None and request.passages and request.size:
+    reader, unread = reranker, skipped
+    if reader is None and request.passages and request.size:
         reader, unread = (None, several) if several else late_encoder(request, meta, is_set_up, context)
-    else:
-        reader, unread = reranker, skipped
     return reranker, skipped, reader, unread.reason if unread else ""
 
 
