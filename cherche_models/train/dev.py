@@ -1,6 +1,7 @@
 """What each stage finds on dev sets, and the weights that suit all of them.
 
     python -m cherche_models.train.dev MODEL CORPUS/dev/* [--reranker ENCODER] [--terms MODEL] [--documents N]
+        [--dtype TYPE]
 
 Every stage is measured in memory with the sums of an engine. Boost and rerank weight are those with the best mean over
 the sets, each of which has the same weight; a stage is compared with the one before it by a paired randomisation test.
@@ -233,7 +234,11 @@ def _rival(sets: Sequence[DevSet], boost: float, others: Sequence[Stages]) -> li
 
 
 def measured(
-    collections: Mapping[str, Collection], model: str, reranker: str | None = None, terms: str | None = None
+    collections: Mapping[str, Collection],
+    model: str,
+    reranker: str | None = None,
+    terms: str | None = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """What `main` prints.
 
@@ -245,17 +250,19 @@ def measured(
     reranker : str, optional
     terms : str, optional
         Of term weights to pair with the token embeddings of both others.
+    dtype : str, optional
+        Of all of them, see `hub.load`.
     """
-    loaded = hub.load(model, device="cpu")
+    loaded = hub.load(model, device="cpu", dtype=dtype)
     sets = [staged(loaded, name, collection) for name, collection in collections.items()]
     chosen, others = choose(sets), dict[str, list[Stages]]()
     if reranker:
-        other = hub.load(reranker, device="cpu", architecture="colbert")
+        other = hub.load(reranker, device="cpu", dtype=dtype, architecture="colbert")
         others[Path(reranker).name] = [late(other, each) for each in sets]
     rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
     found = {"dtype": str(loaded.dtype), "digest": loaded.digest, "chosen": asdict(chosen), "sets": rows}
     if terms:
-        second = hub.load(terms, device="cpu")
+        second = hub.load(terms, device="cpu", dtype=dtype)
         own = [staged(second, name, collection) for name, collection in collections.items()]
         late_ones = {**others, Path(model).name: [each.scored for each in sets]}
         found["pairs"] = {
@@ -273,11 +280,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reranker", help="a ColBERT, or an encoder without training, to compare with")
     parser.add_argument("--terms", metavar="MODEL", help="term weights to pair with the token embeddings")
     parser.add_argument("--documents", type=int, default=0, metavar="N", help="sample each collection; 0 for all")
+    parser.add_argument("--dtype", help="fp32 or bf16; what is faster here if it is not given")
     options = parser.parse_args(arguments)
     collections = {folder.name: read(folder, "dev") for folder in options.sets}
     if options.documents:
         collections = {name: sample(found, options.documents) for name, found in collections.items()}
-    print(json.dumps(measured(collections, options.model, options.reranker, options.terms), indent=1))
+    print(json.dumps(measured(collections, options.model, options.reranker, options.terms, options.dtype), indent=1))
 
 
 if __name__ == "__main__":
