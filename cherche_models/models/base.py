@@ -270,7 +270,7 @@ class Model(nn.Module, ABC):
     def queries(self) -> str:
         """What runs short queries, and why; measured at the first call. Empty where there is no choice."""
         with torch.inference_mode():
-            return self.runtime.short().reason if self._packs("query") else ""
+            return self.runtime.short().reason if self._packs("query") or self.device.type == "cuda" else ""
 
     def _runtime_of(self, batch: Batch) -> Runtime | Native:
         return (self.runtime.native(check=False) if batch.short else None) or self.runtime

@@ -10,6 +10,7 @@ from torch import Tensor
 from cherche_models.backbone import Backbone
 from cherche_models.runtime import native, packed, screen
 from cherche_models.runtime.batches import Batch
+from cherche_models.runtime.graphs import Graphs
 from cherche_models.runtime.head import hide_padding, max_logits
 from cherche_models.runtime.native import Native
 from cherche_models.runtime.screen import Screen
@@ -65,10 +66,15 @@ class TorchRuntime:
         self._screen: Screen | None = None
         self._choice: native.Choice | None = None
         self._native: Native | None = None
+        self._graphs = Graphs(backbone)
 
     def __getstate__(self) -> dict[str, object]:
         # A copy has weights of its own, and addresses in a library cannot be copied.
-        return {**self.__dict__, "_choice": None, "_native": None}
+        return {**self.__dict__, "_choice": None, "_native": None, "_graphs": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._graphs = Graphs(self._backbone)
 
     def packs(self) -> bool:
         """Whether it takes packed batches: on a CPU, of encoders whose layout is known; never while training."""
@@ -78,11 +84,16 @@ class TorchRuntime:
             self._is_known = packed.is_known(self._backbone)
         return self._is_known
 
+    @property
+    def _on_cuda(self) -> bool:
+        return self._backbone.device.type == "cuda"
+
     def hidden_states(self, batch: Batch) -> Tensor:
         """Last hidden states, shape (batch, length, hidden), or (tokens, hidden) of a packed batch."""
         if batch.packed:
             return packed.hidden_states(self._backbone, batch.input_ids, batch.lengths)
-        hidden: Tensor = self._backbone(batch.input_ids, batch.attention_mask)
+        small = self._graphs.hidden_states(batch.input_ids, batch.attention_mask) if self._on_cuda else None
+        hidden: Tensor = self._backbone(batch.input_ids, batch.attention_mask) if small is None else small
         return hidden
 
     def transformed(self, hidden: Tensor) -> Tensor:
@@ -103,7 +114,7 @@ class TorchRuntime:
     def short(self) -> native.Choice:
         """Up to which length something else runs a query faster, as measured at the first call; see `native.choose`."""
         if not self.packs():
-            return native.Choice(0, "")
+            return native.Choice(0, self._graphs.measured() if self._on_cuda else "")
         if self._choice is None:
             self._choice = native.choose(self._backbone, self._run)
         return self._choice

@@ -4,8 +4,8 @@ At most ten minutes on a machine with CUDA or MPS, a bare PyTorch and this packa
 Python's standard library. Each model that ships encodes them on the device, in the type that is chosen there and in
 float32, and the first of them on the CPU in float32 too: term weights, token vectors, MaxSim and the losses of two
 training steps are compared within `TOLERANCES`. Documents per second come with the share of what ``torch.mm`` reaches
-on the device, in the same type. Writes ``results/gpu-DEVICE.json``; exits with 1 where results differ. With
-``--device cpu`` it compares the CPU with itself, which tests the command.
+on the device, in the same type; one query comes with its milliseconds. Writes ``results/gpu-DEVICE.json``; exits with 1
+where results differ. With ``--device cpu`` it compares the CPU with itself, which tests the command.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "sparse_embed": {"new_head": True, "dim": 64},
 }
 ROUNDS = 5
+QUERIES, QUERY = 50, "how do I read a file line by line without loading it whole"
 TOLERANCES = {
     "fp32": {"term weights": 1e-3, "token vectors": 1e-4, "MaxSim": 1e-4},
     "bf16": {"term weights": 5e-2, "token vectors": 2e-2, "MaxSim": 2e-2},
@@ -121,6 +122,18 @@ def encoding(name: str, dtype: str | None, device: torch.device, texts: Sequence
     }
 
 
+def query(name: str, device: torch.device) -> dict[str, Any]:
+    """Milliseconds of one query, and what was measured of a recorded graph, see `runtime.graphs`."""
+    model = hub.load(name, device=str(device))
+    seconds = []
+    for _ in range(10 + QUERIES):
+        started = time.perf_counter()
+        model.encode([QUERY], "query")
+        seconds.append(time.perf_counter() - started)
+    times = {"median": statistics.median(seconds[10:]), "best": min(seconds[10:])}
+    return {"milliseconds": {key: round(1000 * value, 3) for key, value in times.items()}, "runs": model.queries}
+
+
 def losses(architecture: str, device: torch.device, texts: Sequence[str]) -> list[float]:
     """Losses of two steps: the second is of weights that the first has changed."""
     examples = [Example(" ".join(text.split()[:6]), text, (texts[i - 1],)) for i, text in enumerate(texts)]
@@ -138,8 +151,9 @@ def losses(architecture: str, device: torch.device, texts: Sequence[str]) -> lis
 def compare(device: torch.device, documents: int, compared: int, size: int) -> dict[str, Any]:
     """All figures of a device, and what is beyond the tolerances."""
     texts = [entry.text for entry in standard_library()][:documents]
-    record: dict[str, Any] = {"models": {}, "training": {}, "beyond": []}
+    record: dict[str, Any] = {"models": {}, "queries": {}, "training": {}, "beyond": []}
     for name in MODELS:
+        record["queries"][name] = query(name, device)
         wanted = hub.load(name, device="cpu", dtype="fp32").encode(texts[:compared], "document")
         for dtype in (None, "fp32"):
             figures = encoding(name, dtype, device, texts, size)
@@ -178,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     path = asked.out / f"gpu-{device.type}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: record[key] for key in ("models", "training", "beyond")}, indent=1))
+    print(json.dumps({key: record[key] for key in ("models", "queries", "training", "beyond")}, indent=1))
     return 1 if record["beyond"] else 0
 
 

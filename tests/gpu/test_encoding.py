@@ -33,6 +33,19 @@ def test_encodings_agree(dtype: str | None, cosine: float, tmp_path: Path) -> No
             assert alike.min() > 2 * cosine - 1
 
 
+def test_short_queries_agree(tmp_path: Path) -> None:
+    folder = checkpoints.masked_lm(tmp_path / "base")
+    exact = hub.load(folder, device="cpu", dtype="fp32", architecture="splade")
+    best = hub.load(folder, dtype="fp32", architecture="splade")
+    for texts in (["neural sparse search."], ["the brain"], ["neural sparse search.", "the brain", "a cell"]):
+        for _ in range(2):  # the first may be recorded, see `runtime.graphs`
+            for here, there in zip(exact.encode(texts, "query"), best.encode(texts, "query"), strict=True):
+                norms = [np.linalg.norm(e.weights.weights) for e in (here, there)]
+                assert here.weights.dot(there.weights) / np.prod(norms) > 0.99999
+    if best.device.type == "cuda":
+        assert "CUDA graph" in best.queries
+
+
 def test_maxsim_agrees() -> None:
     rng = np.random.default_rng(0)
     texts = [TokenEmbeddings(rng.standard_normal((n, 32)).astype(np.float32)) for n in (7, 0, 150, 1)]

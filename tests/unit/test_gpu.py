@@ -25,6 +25,7 @@ def test_the_cpu_computes_as_the_cpu(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "gpu-cpu.json").read_text(encoding="utf-8"))
     assert record["models"]["cherche-tiny, fp32"]["differs"]["term weights"] < 1e-6
     assert record["models"]["cherche-tiny, fp32"]["share_of_gemm_peak"] > 0
+    assert record["queries"]["cherche-tiny"]["milliseconds"]["best"] > 0
     assert set(record["training"]) == {"joint", "splade", "colbert", "sparse_embed"}
     for losses in record["training"].values():
         assert losses["losses"][0] != losses["losses"][1]
