@@ -29,6 +29,7 @@ PAGES: Mapping[str, Mapping[str, str]] = {
     "Decide": {
         "sidecar/docs/choosing-a-model.md": "choosing-a-model",
         "sidecar/docs/capacity.md": "capacity",
+        "sidecar/docs/benchmarks.md": "benchmarks",
         "sidecar/docs/clicks.md": "clicks",
     },
     "Run": {

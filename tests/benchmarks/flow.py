@@ -10,9 +10,11 @@ each in a process of its own. 1, 8 and 32 clients send each way in turn, twice:
 - ``hybrid + rerank, new queries``: to each text a number is added, so that no query was encoded before
 - ``hybrid + rerank, no codes kept``: by a sidecar that fetches the codes of all hits each time
 
-Then all but the last of them again beside a plain ``_bulk`` into the same index: 200 documents a second that nobody
-encoded, so that a rerank may be partial. The CPU is that of the node's process, its writes too, and that of the
-sidecar's, divided by the searches. The clients run on the same cores.
+Then searches arrive at random times (open loop: each is sent when it is due, and timed from then), as many as half
+and four fifths of what 32 clients of that way got. Then all ways but the last again beside a plain ``_bulk`` into
+the same index: 200 documents a second that nobody encoded, so that a rerank may be partial. The CPU is that of the
+node's process, its writes too, and that of the sidecar's, divided by the searches. The clients run on the same
+cores.
 
 ``FLOW_DOCUMENTS`` is another size, ``FLOW_TEXTS`` another number of abstracts that they are made of, and with
 ``FLOW_IN_SOURCE=1`` weights and codes lie in the source of each document, as in an index that was there before `setup`.
@@ -26,6 +28,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -60,6 +63,7 @@ SECONDS, ROUNDS = 4.0, 2
 WRITES = 200  # documents a second, in four bulks
 _BULKS, _WRITTEN = 4, 1000  # ids that are written again and again, so that the index does not grow meanwhile
 CLIENTS = (1, 8, 32)
+LOADS, LOADED = (0.5, 0.8), 3  # of what the most clients got, for so many times the seconds of a round
 MODEL = ("--model", "cherche-tiny")  # that of the corpus
 FIELDS = (TextField("text"),)
 DIRECT = "bm25"
@@ -230,6 +234,25 @@ async def together(search: Search, texts: Sequence[str], clients: int, seconds: 
     return taken
 
 
+async def arriving(search: Search, texts: Sequence[str], rate: float, seconds: float) -> list[float]:
+    """Seconds of each search from when it was due: `rate` a second, by a Poisson process."""
+    rng, taken = random.Random(0), list[float]()
+
+    async def one(text: str, due: float) -> None:
+        await search(text)
+        taken.append(time.perf_counter() - due)
+
+    due = began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for text in cycle(texts):
+            due += rng.expovariate(rate)
+            if due - began > seconds:
+                break
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(one(text, due))
+    return taken
+
+
 class Measured:
     """Rounds of one way with so many clients."""
 
@@ -280,6 +303,24 @@ async def race(
     return figures
 
 
+async def loaded(
+    ways: Mapping[str, Search], texts: Sequence[str], seconds: float, most: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Milliseconds of each way at shares of the searches a second that it got at most."""
+    figures: dict[str, Any] = {}
+    for share in LOADS:
+        for way, search in ways.items():
+            rate = share * most[way]["searches_per_second"]
+            taken = await arriving(search, texts, rate, LOADED * seconds)
+            quantiles = {f"p{q}_ms": round(float(np.percentile(taken, q)) * 1000, 1) for q in (50, 95, 99)}
+            figures.setdefault(str(share), {})[way] = {
+                "per_second": round(rate, 1),
+                "searches": len(taken),
+                **quantiles,
+            }
+    return figures
+
+
 async def _measured(
     url: str, addresses: Sequence[str], pids: Sequence[int], documents: int, seconds: float
 ) -> dict[str, Any]:
@@ -296,12 +337,18 @@ async def _measured(
             index = await fill(engine, clients[0], corpus, documents)
             texts, ways = [text for text, _ in corpus.queries], searches(engine, clients)
             quiet = await race(engine, ways, pids, texts, seconds)
+            open_loop = await loaded(ways, texts, seconds, quiet[str(CLIENTS[-1])])
             async with written_to(engine, corpus) as written:
                 started, before = time.perf_counter(), written()
                 some = {way: search for way, search in ways.items() if way != FORGETFUL}
                 beside = await race(engine, some, pids, texts, seconds)
                 rate = (written() - before) / (time.perf_counter() - started)
-            return {"index": index, "clients": quiet, "beside_writes": {"per_second": round(rate), "clients": beside}}
+            return {
+                "index": index,
+                "clients": quiet,
+                "open_loop": open_loop,
+                "beside_writes": {"per_second": round(rate), "clients": beside},
+            }
     finally:
         await engine.aclose()
 
