@@ -9,8 +9,8 @@ from cherche_models.types import Encoding, Tokens
 from sidecar.errors import ChercheError
 from sidecar.values.documents import StoredDocument, WriteResult
 from sidecar.values.first_stage import EnginePage, Query
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
-from sidecar.values.maintenance import Load, Placement, Room, Serving, ShardRange
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Load, Placement, Removal, Room, Serving, ShardRange
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
 

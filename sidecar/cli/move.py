@@ -108,6 +108,7 @@ def options_of(meta: IndexMeta | None, model: str) -> IndexOptions:
         rerank_weight=meta.rerank_weight,
         rerank_window=meta.rerank_window,
         first_terms=meta.first_terms,
+        weights=meta.weights,
         chunks=meta.chunks.most,
         chunk_overlap=meta.chunks.overlap if meta.chunks.most > 1 else None,
         chunk_pooling=meta.chunks.pooling if meta.chunks.most > 1 else "",

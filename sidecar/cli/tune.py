@@ -27,6 +27,7 @@ from sidecar.cli.trials import (
     shown_p,
 )
 from sidecar.errors import precondition
+from sidecar.values.documents import SEISMIC
 from sidecar.values.index import IndexMeta, IndexOptions, retuned
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ async def _tuned(
     meta = (await client.get_index(index)).meta
     if meta is None:
         raise precondition(f"index {index!r} is not set up", f"run: cherche setup {index}")
+    if way.recall is not None and meta.weights == SEISMIC:
+        raise precondition(f"index {index!r} has {SEISMIC} weights, whose search has no first terms", "drop --recall")
     shadowed = shadow_report(way.shadow, index, texts, judgements, of_clicks=way.clicked is not None)
     if way.clicked and way.save:
         session.output.note(await save_pairs(client, index, meta.fields, way.clicked.log, way.save))

@@ -36,6 +36,7 @@ _ROLLBACK = {"rollback": (True,)}
 @click.argument("index")
 @offered((ROWS["model"], ROWS["reranker"]), unset="as it is", without=_ROLLBACK)
 @fields_option(unset="as they are", without=_ROLLBACK)
+@offered((ROWS["weights"],), unset="as they are", without=_ROLLBACK)
 @option(
     "--shadow",
     default="",
@@ -88,6 +89,7 @@ def upgrade(
     model: str,
     reranker: str,
     fields: str | None,
+    weights: str,
     shadow: str,
     queries: Path | None,
     qrels: Path | None,
@@ -113,7 +115,7 @@ def upgrade(
     """
     settings = BackfillOptions(dry_run=dry_run, search_slowdown=search_slowdown, ignore_disk=ignore_disk)
     names = session.model_name(model), session.model_name(reranker)
-    options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""))
+    options = IndexOptions(model=names[0], reranker=names[1], fields=parse_fields(fields or ""), weights=weights)
     steps = Steps(session, index, options, shadow, settings, replace)
     if rollback:
         with resumable(steps.so_far):

@@ -28,8 +28,8 @@ from sidecar.pb.cherche.v1 import (
 )
 from sidecar.values.documents import IngestResult, SourceDocument
 from sidecar.values.encoded import DumpedDocument, EncodedText, EncodeResult, RerankResult, Text
-from sidecar.values.index import IndexList, IndexOptions, IndexReport, Removal, SetupResult
-from sidecar.values.maintenance import BackfillEvent, BackfillOptions, UpgradeEvent
+from sidecar.values.index import IndexList, IndexOptions, IndexReport, SetupResult
+from sidecar.values.maintenance import BackfillEvent, BackfillOptions, Removal, UpgradeEvent
 from sidecar.values.model import ServedModel
 from sidecar.values.search import Explanation, SearchRequest, SearchResult
 from sidecar.wire import encode, index, search

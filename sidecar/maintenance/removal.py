@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sidecar.maintenance.versions import keeps_versions, owners_versions
 from sidecar.pipeline.context import Context
-from sidecar.values.index import Removal
+from sidecar.values.maintenance import Removal
 
 
 async def remove(index: str, context: Context, *, dry_run: bool, version_type: str = "") -> Removal:

@@ -10,12 +10,13 @@ from cherche_models.codec import Form
 from cherche_models.codes.terms import pack_terms
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.maintenance.weights import held_as, naming_of
 from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, names_of
+from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoder
-from sidecar.values.documents import OWN_FIELDS, StoredDocument
+from sidecar.values.documents import OWN_FIELDS, SEISMIC, StoredDocument
 from sidecar.values.index import (
     ANOTHER_INDEX,
     DEFAULT_CHUNKS,
@@ -72,6 +73,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
         INVALID_ARGUMENT naming the option; NOT_FOUND for a model that is not served.
     """
     check_bounds(options)
+    weights = held_as(options)
     model = context.encoders.named(options.model)
     if not model.info.sparse:
         raise invalid(
@@ -87,7 +89,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
     if reranker is not None and codec != NO_CODES:
         length = min(max_length, reranker.info.max_document_length)
         codes = codes_fingerprint(reranker.info, max_length=length, codec=codec, chunks=chunks)
-    naming = _naming(model)
+    naming = naming_of(model, weights)
     sparse = sparse_fingerprint(model.info, max_length=max_length, prune=prune, naming=naming, chunks=chunks)
     tuned = reranker.info if reranker is not None else model.info
     return IndexMeta(
@@ -104,6 +106,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
         rerank_window=_window(options.rerank_window, context) or DEFAULT_WINDOW,
         chunks=chunks,
         first_terms=options.first_terms or 0,
+        weights=weights,
     )
 
 
@@ -111,16 +114,15 @@ def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
     """What the options leave open stays as the index has it; numbers tuned for a model only with that model."""
     if known is None:
         return options
-    fields = options.fields or known.fields
+    options = replace(options, fields=options.fields or known.fields, weights=options.weights or known.weights)
     if options.model not in ("", known.model):
-        return replace(options, fields=fields)
+        return options
     same_reranker = options.reranker in ("", known.reranker)
     tuned = known.rerank_weight if same_reranker else None
     return replace(
         options,
         model=known.model,
         reranker=options.reranker or known.reranker,
-        fields=fields,
         max_length=options.max_length or known.max_length,
         codec=options.codec or (known.codec if same_reranker and known.fingerprint.codes else ""),
         chunks=options.chunks or known.chunks.most,
@@ -129,7 +131,7 @@ def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
         sparse_boost=known.sparse_boost if options.sparse_boost is None else options.sparse_boost,
         rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
         rerank_window=options.rerank_window or known.rerank_window,
-        first_terms=known.first_terms if options.first_terms is None else options.first_terms,
+        first_terms=_known_first_terms(options, known),
     )
 
 
@@ -306,15 +308,6 @@ def _codec(wanted: str, reranker: Encoder | None) -> str:
     return str(form)
 
 
-def _naming(model: Encoder) -> str:
-    """Escaped tokens, or decimal ids where two tokens of the vocabulary share a name."""
-    try:
-        names_of(model.info.vocabulary, "escaped")
-    except ValueError:
-        return "id"
-    return "escaped"
-
-
 def _fields(wanted: Sequence[TextField]) -> tuple[TextField, ...]:
     names, rows = [field.name for field in wanted], options_of(TextField)
     for field in wanted:
@@ -347,6 +340,12 @@ def _chunks(options: IndexOptions, max_length: int) -> Chunks:
     if overlap > max_length // 2:
         raise invalid(f"chunk_overlap is {overlap}", f"windows may share 0 to {max_length // 2} of {max_length} tokens")
     return Chunks(most, overlap, options.chunk_pooling or RMS)
+
+
+def _known_first_terms(options: IndexOptions, known: IndexMeta) -> int | None:
+    if options.first_terms is not None or options.weights == SEISMIC:
+        return options.first_terms
+    return known.first_terms
 
 
 def _known_overlap(options: IndexOptions, known: IndexMeta) -> int | None:

@@ -12,7 +12,7 @@ from sidecar.pipeline.encode import tokenize_document
 from sidecar.pipeline.search import Trace, trace
 from sidecar.pipeline.text import content_hash, field_texts
 from sidecar.protocols import Encoder
-from sidecar.values.documents import Json
+from sidecar.values.documents import SEISMIC, Json
 from sidecar.values.first_stage import EngineHit, SparseClause
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import Explanation, Hit, SearchRequest, SearchResult, TermContribution, TokenMatch
@@ -88,6 +88,8 @@ def _terms(fetched: EngineHit, found: Trace) -> tuple[tuple[TermContribution, ..
         return (), ()
     if fetched.terms is None:
         return (), ("this hit has no packed terms: it was not encoded, feed it again",)
+    if found.meta.weights == SEISMIC and not fetched.sparse:
+        return (), ("Seismic did not score the weights of this hit: it is not among the nearest of its segment",)
     try:
         weights = dict(codec.unpack_terms(fetched.terms).items())
     except codec.CodecError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidecar.pipeline.match_set import Membership
+from sidecar.values.documents import SEISMIC
 from sidecar.values.first_stage import CANDIDATES
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import SearchRequest
@@ -51,6 +52,10 @@ def decide(
         The indices have several models.
     """
     terms = meta.first_terms if request.first_terms is None else request.first_terms
+    if meta.weights == SEISMIC:
+        return Phases(
+            0, max(request.candidates, window), "Seismic chooses the terms that find candidates" if terms else ""
+        )
     if not terms or not request.size or request.mode == "bm25" or membership.match_set == "none":
         return ONE_PHASE
     candidates = max(request.candidates, window)

@@ -15,6 +15,7 @@ from sidecar.errors import ChercheError, Code, invalid
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import name_of
 from sidecar.pipeline.text import has_words
+from sidecar.pipeline.weights import check_countable
 from sidecar.protocols import Encoder
 from sidecar.values.first_stage import SparseClause
 from sidecar.values.index import IndexMeta
@@ -228,6 +229,7 @@ async def idf_weights(
     table = encoder.idf(tokens)
     if table is not None:
         return TermWeights.from_pairs((i, table[i]) for i in own if table.get(i, 0.0) > 0), ()
+    check_countable(encoder, meta)
     features = [(i, name_of(vocabulary, i, meta.naming)) for i in own]
     counts, total = await context.engine.document_frequencies(request.index, features, max_age=FREQUENCIES_AGE)
     weights = TermWeights.from_pairs(

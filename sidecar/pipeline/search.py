@@ -17,8 +17,9 @@ from sidecar.pipeline.passages import with_passages
 from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings, sparse_outcome
 from sidecar.pipeline.rerank import Ranked, below_window, codes_on_the_fly, first_stage, rerank
+from sidecar.pipeline.weights import weights_of
 from sidecar.protocols import Encoder
-from sidecar.values.documents import Json
+from sidecar.values.documents import RANK_FEATURES, Json
 from sidecar.values.first_stage import EnginePage, GroupClauses, Hits, Query, SparseClause
 from sidecar.values.index import IndexMeta
 from sidecar.values.search import Hit, RerankOutcome, RerankStatus, SearchRequest, SearchResult, Timings
@@ -252,6 +253,7 @@ def _engine_query(
         timeout=context.remaining(),
         first_terms=planned.phases.terms,
         candidates=planned.phases.candidates,
+        weights=weights_of(planned.groups) if planned.sparse is not None else RANK_FEATURES,
     )
 
 

@@ -24,6 +24,7 @@ from sidecar.pipeline.prepare import (
 )
 from sidecar.pipeline.stored import EncodedDocument
 from sidecar.pipeline.table import query_table
+from sidecar.pipeline.weights import check_plugin
 from sidecar.rpc.call import Call, bounded, fitting
 from sidecar.services import Services
 from sidecar.values.clauses import heaviest, sparse_clause
@@ -73,7 +74,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
         """Turn a query text into the sparse clause, and into what MaxSim needs."""
         ours = bounded(self._services, context)
         started = ours.clock()
-        query = await prepare_query(query_from_pb(request), _meta(request.meta_json), ours)
+        query = await prepare_query(query_from_pb(request), _searched(request.meta_json), ours)
         timings = Timings(**query.encoded.timings, total=ours.clock() - started)
         self._services.metrics.stages(timings)
         return _query_to_pb(query, request.max_clauses, timings)
@@ -128,7 +129,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):
     async def GetQueryTable(self, request: pb.GetQueryTableRequest, context: Call) -> pb.GetQueryTableResponse:
         """Give the query weights of a model whose queries need no pass."""
         ours = bounded(self._services, context)
-        table = await query_table(_meta(request.meta_json), ours)
+        table = await query_table(_searched(request.meta_json), ours)
         return fitting(
             self._services,
             pb.GetQueryTableResponse(
@@ -159,6 +160,19 @@ def _meta(data: bytes) -> IndexMeta:
             f"the index's _meta.cherche cannot be read: {error!r}",
             "run: cherche setup INDEX, with the release of this sidecar",
         ) from None
+
+
+def _searched(data: bytes) -> IndexMeta:
+    """As `_meta`, of an index that the plugin searches.
+
+    Raises
+    ------
+    ChercheError
+        As `_meta`; FAILED_PRECONDITION where its weights lie in a field that the plugin does not search.
+    """
+    meta = _meta(data)
+    check_plugin(meta)
+    return meta
 
 
 def _prepared(index: int, id: str, one: EncodedDocument | ChercheError) -> pb.PreparedDocument:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.values.documents import WEIGHTS, Json
+from sidecar.values.documents import RANK_FEATURES, SPARSE_VECTOR, WEIGHTS, Json
 from sidecar.values.first_stage import SparseClause
 
 SPARSE = "cherche_sparse"
 """Name of the clause, under which a hit's response gives its score."""
-RANK_FEATURES, SPARSE_VECTOR = "rank_features", "sparse_vector"
 
 
 def sparse_clause(clauses: Sequence[SparseClause], boost: float, kind: str = RANK_FEATURES) -> dict[str, Any]:

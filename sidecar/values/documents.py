@@ -19,6 +19,10 @@ WEIGHTS, TERMS, CODES, HASH, STATE = (
     "cherche_digest",
     "cherche_status",
 )
+RANK_FEATURES, SPARSE_VECTOR, SEISMIC = "rank_features", "sparse_vector", "seismic"
+"""How a mapping holds weights: ``sparse_vector`` as Elasticsearch does, ``seismic`` as OpenSearch's neural-search."""
+WEIGHTS_AS = (RANK_FEATURES, SEISMIC)
+"""What `setup` may be asked for."""
 # Keywords of earlier releases, which searches for words match.
 OLD_HASH, OLD_STATE = "cherche_hash", "cherche_state"
 OWN_FIELDS = (WEIGHTS, TERMS, CODES, HASH, STATE, OLD_HASH, OLD_STATE)

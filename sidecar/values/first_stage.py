@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cherche_models.fuse import RANK_CONSTANT
-from sidecar.values.documents import Json, StoredDocument
+from sidecar.values.documents import RANK_FEATURES, Json, StoredDocument
 from sidecar.values.index import TextField
 from sidecar.values.made import Made
 
@@ -77,6 +77,9 @@ class Query:
     first_terms, candidates : int
         In a union of more terms than `first_terms`, these and BM25 find the best so many hits of a shard, and the
         other terms add their score to those alone. 0: all terms find hits.
+    weights : {"rank_features", "seismic"}
+        Field that holds the weights, as the index was set up. Of ``seismic`` only the best `candidates` hits of the
+        terms are found in a large segment.
     """
 
     text: str
@@ -102,6 +105,7 @@ class Query:
     others: tuple[GroupClauses, ...] = ()
     first_terms: int = 0
     candidates: int = CANDIDATES
+    weights: str = RANK_FEATURES
 
     @property
     def by_ranks(self) -> bool:

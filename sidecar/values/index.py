@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cherche_models.chunks import MAX, POOLINGS, RMS
 from sidecar.errors import precondition
-from sidecar.values.documents import Json
+from sidecar.values.documents import RANK_FEATURES, WEIGHTS_AS, Json
 from sidecar.values.options import Option
 
 DEFAULT_FIELDS = ("title", "text")
@@ -101,6 +101,7 @@ class IndexMeta:
     version: int = META_VERSION
     chunks: Chunks = Chunks()
     first_terms: int = 0
+    weights: str = RANK_FEATURES
 
     def voided_by(self, new: IndexMeta) -> bool:
         """Whether what was encoded for this is wrong for `new`.
@@ -128,6 +129,7 @@ class IndexMeta:
             "sparse_boost": self.sparse_boost,
             "rerank": {"weight": self.rerank_weight, "window": self.rerank_window},
             **({"first_terms": self.first_terms} if self.first_terms else {}),
+            **({"weights": self.weights} if self.weights != RANK_FEATURES else {}),
         }
 
     @classmethod
@@ -163,6 +165,7 @@ class IndexMeta:
             rerank_window=int(data["rerank"]["window"]),
             chunks=Chunks.from_json(dict(data.get("chunks", ()))),
             first_terms=int(data.get("first_terms", 0)),
+            weights=str(data.get("weights", RANK_FEATURES)),
         )
 
 
@@ -305,6 +308,15 @@ class IndexOptions:
             without=_UNCUT,
         ),
     ] = ""
+    weights: Annotated[
+        str,
+        Option(
+            "Field of the weights. seismic: the sparse_vector of OpenSearch's neural-search, an approximate index "
+            "for segments of a million documents and more.",
+            metavar="|".join(WEIGHTS_AS),
+            unset=RANK_FEATURES,
+        ),
+    ] = ""
 
 
 def retuned(meta: IndexMeta, sparse_boost: float, rerank_weight: float, rerank_window: int) -> IndexOptions:
@@ -352,25 +364,6 @@ class IndexList:
 
     indices: tuple[IndexSummary, ...]
     others: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What taking cherche out of an index did, or would do.
-
-    Attributes
-    ----------
-    documents : int
-        Those that had fields of ours.
-    changes : tuple of str
-        What is changed beside the mapping, or not as it was before setup.
-    remains : tuple of str
-        What stays behind, and why.
-    """
-
-    documents: int
-    changes: tuple[str, ...] = ()
-    remains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,3 +254,22 @@ class Progress:
 
 BackfillEvent = Estimate | Progress | NotDone
 UpgradeEvent = BackfillEvent | Switched
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What taking cherche out of an index did, or would do.
+
+    Attributes
+    ----------
+    documents : int
+        Those that had fields of ours.
+    changes : tuple of str
+        What is changed beside the mapping, or not as it was before setup.
+    remains : tuple of str
+        What stays behind, and why.
+    """
+
+    documents: int
+    changes: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()

@@ -23,11 +23,11 @@ from sidecar.values.index import (
     IndexReport,
     IndexStats,
     IndexSummary,
-    Removal,
     SetupPlan,
     SetupResult,
     TextField,
 )
+from sidecar.values.maintenance import Removal
 from sidecar.wire.columns import fingerprint_from_pb, fingerprint_to_pb, item_error, item_to_pb
 from sidecar.wire.fields import from_message, to_message, to_request
 from sidecar.wire.search import source_bytes

@@ -29,6 +29,7 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.pipeline.pages import Page, PageSigner
 from sidecar.pipeline.plan import order_hash
 from sidecar.pipeline.text import content_hash
+from sidecar.values.documents import RANK_FEATURES
 from sidecar.values.index import Chunks, Fingerprint, IndexMeta, TextField
 from sidecar.values.maintenance import BackfillOptions
 from sidecar.values.model import ModelDescription
@@ -84,9 +85,10 @@ def layout() -> dict[str, Any]:
 
 
 def settings(held: Any) -> dict[str, Any]:
-    """What an index's ``_meta`` says; releases whose every search had one phase did not say so."""
+    """What an index's ``_meta`` says; releases that knew one phase, and one field of weights, did not say so."""
     found: dict[str, Any] = plain(asdict(IndexMeta.from_json(held)))
-    return {name: value for name, value in found.items() if name != "first_terms" or value}
+    one = {"first_terms": 0, "weights": RANK_FEATURES}
+    return {name: value for name, value in found.items() if value != one.get(name)}
 
 
 def upgrades(note: Any) -> dict[str, Any]:

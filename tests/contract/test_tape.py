@@ -29,7 +29,7 @@ from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError
 from sidecar.pb.cherche.v1 import encoder_pb2, index_pb2, model_pb2, plugin_pb2, reranker_pb2, search_pb2
 from sidecar.testing import FakeModel, RunningServer, running_server
-from sidecar.values.documents import SourceDocument
+from sidecar.values.documents import RANK_FEATURES, SourceDocument
 from sidecar.values.encoded import Text
 from sidecar.values.index import IndexOptions
 from sidecar.values.search import SearchRequest
@@ -44,6 +44,8 @@ DOCUMENTS = (
 )
 # What no two runs have in common.
 PASSING = {"timings", "next_page_token", "engine"}
+# Fields of later releases, and the word that stands for what was the only way before.
+ADDED = {"weights": RANK_FEATURES}
 # What is for people, and may be worded better, and the request that an engine was sent: it must be there.
 WORDS = {"reason", "next_step", "message", "warnings", "requests", "match_set_reason", "findings"}
 FILES = (encoder_pb2, index_pb2, model_pb2, plugin_pb2, reranker_pb2, search_pb2)
@@ -91,7 +93,8 @@ def plain(value: Any) -> Any:
         return [value.code.value, value.reason, value.next_step]
     if is_dataclass(value):
         held = {one.name: getattr(value, one.name) for one in fields(value) if one.name not in PASSING}
-        return {name: plain(one) for name, one in held.items() if one not in (None, "", 0, (), False)}
+        unset = (None, "", 0, (), False)
+        return {name: plain(one) for name, one in held.items() if one not in (*unset, ADDED.get(name))}
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, bytes):

@@ -25,8 +25,8 @@ from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Successors
 from sidecar.values.documents import StoredDocument, WriteResult, version_of
 from sidecar.values.first_stage import EnginePage, Query
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
-from sidecar.values.maintenance import Load, Room, ShardRange
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Load, Removal, Room, ShardRange
 
 T = TypeVar("T")
 

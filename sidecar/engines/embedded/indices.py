@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sidecar.engines.embedded import documents, lexical
 from sidecar.errors import ChercheError, invalid, not_found, precondition
-from sidecar.values.documents import Json
+from sidecar.values.documents import RANK_FEATURES, Json
 from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 
 _NAME = re.compile(r"[^A-Z\\/*?\"<>|\s,#:]+")
@@ -206,6 +206,8 @@ def _check(name: str, meta: IndexMeta) -> None:
         raise invalid(f"index {name!r} has no fields to search", "name them: --fields title,text")
     if len(set(_fields(meta))) != len(meta.fields):
         raise invalid(f"index {name!r} names a field twice: {', '.join(_fields(meta))}")
+    if meta.weights != RANK_FEATURES:
+        raise precondition(f"the embedded engine has no {meta.weights} weights", "leave out --weights")
 
 
 def _check_model(index: Index, meta: IndexMeta, counts: IndexStats) -> None:

@@ -43,6 +43,8 @@ class Dialect:
         Whether an index may have a default search pipeline (2.9).
     sparse_vector : bool
         The ``sparse_vector`` query with weights of the caller's (elasticsearch-specification SparseVectorQuery, 8.15).
+    neural_sparse : bool
+        Whether a plugin may have a ``sparse_vector`` field of its own (neural-search, 3.3).
     """
 
     product: str
@@ -54,6 +56,12 @@ class Dialect:
     states_max_clauses: bool = True
     search_pipelines: bool = False
     sparse_vector: bool = False
+    neural_sparse: bool = False
+
+    @property
+    def may_hold_vectors(self) -> bool:
+        """Whether weights may lie in a field of type ``sparse_vector``."""
+        return self.sparse_vector or self.neural_sparse
 
     @property
     def title(self) -> str:
@@ -181,6 +189,7 @@ def _opensearch(number: str, found: tuple[int, ...]) -> Dialect:
         recovery_source=found >= (3, 0),
         segment_replication=found >= (2, 7),
         search_pipelines=found >= (2, 9),
+        neural_sparse=found >= (3, 3),
         # Under segment replication a replica lags the primary by up to a second (OpenSearch 3.8.0).
         read_preference="_primary",
     )

@@ -21,11 +21,11 @@ from sidecar.engines.opensearch.query import first_terms, lexical_reserve, searc
 from sidecar.engines.opensearch.successors import OpenSearchSuccessors
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, unavailable
-from sidecar.values.clauses import RANK_FEATURES, heaviest
-from sidecar.values.documents import StoredDocument, WriteResult, version_of
+from sidecar.values.clauses import heaviest
+from sidecar.values.documents import RANK_FEATURES, StoredDocument, WriteResult, version_of
 from sidecar.values.first_stage import EnginePage, Query, SparseClause
-from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, Removal, SetupPlan
-from sidecar.values.maintenance import Load, Room, ShardRange
+from sidecar.values.index import EngineInfo, Gaps, Identity, IndexGroup, IndexMeta, IndexStats, SetupPlan
+from sidecar.values.maintenance import Load, Removal, Room, ShardRange
 
 _CATCH_UP_POLLS, _CATCH_UP_PAUSE = 300, 0.1
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import bookkeeping, seismic
 from sidecar.engines.opensearch.mapping import PROPERTIES, IndexFacts, path_to
 from sidecar.errors import ChercheError, precondition
-from sidecar.values.clauses import SPARSE_VECTOR
-from sidecar.values.documents import WEIGHTS, Json
+from sidecar.values.documents import RANK_FEATURES, SEISMIC, SPARSE_VECTOR, WEIGHTS, Json
 from sidecar.values.index import ANOTHER_INDEX, IndexMeta
 
 # Of other types a full-text query finds nothing, or refuses to search them for words.
@@ -106,6 +105,32 @@ def check_types(found: Sequence[IndexFacts], *, sparse_vector: bool = False) -> 
                 "run: cherche setup NEW, then _reindex into NEW with "
                 f'"source": {{"index": "{each.name}", "_source": {{"excludes": ["cherche_*"]}}}}, then: '
                 "cherche backfill NEW",
+            )
+
+
+def check_weights(found: Sequence[IndexFacts], meta: IndexMeta, *, sparse_vector: bool) -> None:
+    """Refuse indices whose weights cannot lie as an index is to be set up: no field changes its type.
+
+    Parameters
+    ----------
+    sparse_vector : bool
+        Whether Elasticsearch queries its own field of that type, which takes the place of rank_features then.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION naming the index, the reason and the next step.
+    """
+    for each in found:
+        step = f"run: cherche upgrade {each.name} --weights {meta.weights} --replace"
+        kind = seismic.kind(each.properties.get(WEIGHTS, {"type": meta.weights}))
+        if kind != meta.weights and not (kind == SPARSE_VECTOR and sparse_vector and meta.weights == RANK_FEATURES):
+            raise precondition(
+                f'index "{each.name}" holds weights as {kind}, not as {meta.weights}: no field changes its type', step
+            )
+        if meta.weights == SEISMIC and not seismic.is_sparse(each.settings):
+            raise precondition(
+                f'index "{each.name}" was created without {seismic.SETTING}, which no index gets later', step
             )
 
 

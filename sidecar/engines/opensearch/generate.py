@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sidecar.engines.opensearch.mapping import PROPERTIES, creation
-from sidecar.values.clauses import SPARSE_VECTOR
-from sidecar.values.documents import WEIGHTS
+from sidecar.values.documents import SEISMIC, SPARSE_VECTOR, WEIGHTS
 from sidecar.values.index import Fingerprint, IndexMeta, TextField
 
 _EXAMPLE = IndexMeta(
@@ -29,6 +29,7 @@ def mappings() -> dict[str, dict[str, Any]]:
             **_body(lean_recovery=True),
         },
         "elasticsearch-sparse-vector.json": _with_sparse_vector(_body(lean_recovery=False)),
+        "opensearch-seismic.json": _body(lean_recovery=False, meta=replace(_EXAMPLE, naming="id", weights=SEISMIC)),
         "additions.json": {"properties": dict(PROPERTIES)},
     }
 
@@ -45,8 +46,8 @@ def generate(folder: Path) -> None:
         (folder / name).write_text(written(content), encoding="utf-8")
 
 
-def _body(*, lean_recovery: bool) -> dict[str, Any]:
-    body = creation("example", _EXAMPLE, lean_recovery=lean_recovery).body
+def _body(*, lean_recovery: bool, meta: IndexMeta = _EXAMPLE) -> dict[str, Any]:
+    body = creation("example", meta, lean_recovery=lean_recovery).body
     if not isinstance(body, dict):
         raise TypeError("a creation request has a JSON body")
     return body

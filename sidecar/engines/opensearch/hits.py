@@ -12,7 +12,7 @@ from sidecar.engines.opensearch import answers, bookkeeping
 from sidecar.engines.opensearch.query import LEXICAL
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.values.clauses import SPARSE
-from sidecar.values.documents import CODES, OWN_FIELDS, TERMS, Json, StoredDocument
+from sidecar.values.documents import CODES, OWN_FIELDS, SEISMIC, TERMS, Json, StoredDocument
 from sidecar.values.first_stage import EngineHit, EnginePage, Hits, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
@@ -44,14 +44,18 @@ def page(
         hits=_hits(raws, query, sparse_parts),
         # With track_total_hits off there is no count: what was seen is a lower bound.
         total=int(total["value"]) if counted else query.offset + len(raws),
-        # Of two phases the count is of what the first one found.
-        total_is_lower_bound=not counted or total.get("relation") != "eq" or bool(query.first_terms),
+        # Of two phases the count is of what the first one found; of Seismic's, of the nearest.
+        total_is_lower_bound=not counted
+        or total.get("relation") != "eq"
+        or bool(query.first_terms)
+        or (_is_approximate(query) and query.match_set == "union"),
         aggregations=aggregations if isinstance(aggregations, Mapping) else None,
         pit=str(reply.get("pit_id") or ""),
         request=request,
         warnings=(
             *warnings,
             *_doubts(reply),
+            *_unscored(raws, query),
             *(f"the cluster answered a hit that is left out: {oddity}" for oddity in found.oddities[:1]),
         ),
         indices=tuple(sorted({str(raw["_index"]) for raw in raws if "_index" in raw})),
@@ -202,6 +206,23 @@ def _doubts(reply: Json) -> tuple[str, ...]:
         said.append(f"{shards['failed']} of {shards.get('total', '?')} shards failed: {reason}")
     said += [f"the cluster's {key!r} is not passed on" for key in _NOT_PASSED_ON if key in reply]
     return tuple(said)
+
+
+def _is_approximate(query: Query) -> bool:
+    return query.weights == SEISMIC and query.mode != "bm25" and bool(query.clauses)
+
+
+def _unscored(raws: Sequence[Json], query: Query) -> tuple[str, ...]:
+    """What to say of hits whose weights were not scored, whether or not they share a term with the query."""
+    if not _is_approximate(query) or query.mode != "hybrid" or query.match_set == "none":
+        return ()
+    lacking = sum(SPARSE not in _mapping(raw.get("matched_queries")) for raw in raws)
+    if not lacking:
+        return ()
+    return (
+        f"{lacking} of {len(raws)} hits have the score of BM25 alone: Seismic scores the "
+        f"{max(query.candidates, query.offset + query.size):,} nearest of a segment",
+    )
 
 
 def _mapping(value: JsonValue) -> Json:

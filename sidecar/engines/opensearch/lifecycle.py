@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import answers, bookkeeping, fields, incomplete, mapping, notices, templates
+from sidecar.engines.opensearch import answers, bookkeeping, fields, incomplete, mapping, notices, seismic, templates
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import NAME_ONE, may_be_made
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
@@ -13,7 +13,7 @@ from sidecar.engines.opensearch.templates import flat
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, invalid, not_found, precondition, unavailable
 from sidecar.values.clauses import holds
-from sidecar.values.documents import TERMS
+from sidecar.values.documents import SEISMIC, TERMS
 from sidecar.values.index import Gaps, IndexMeta, IndexStats, SetupPlan
 
 _ENCODED = {"bool": {"filter": [bookkeeping.is_in("ok"), {"exists": {"field": TERMS}}]}}
@@ -73,6 +73,8 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
     found = await _facts_if_any(http, index)
     if not found and not may_be_made(index):
         raise invalid(f"no index is called {index!r}, and none can be", NAME_ONE)
+    if meta.weights == SEISMIC:
+        await seismic.check(http, dialect)
     template = await templates.behind(http, index, [each.name for each in found], meta)
     if not found and template is None:
         return await _planned_new(http, dialect, index, meta)
@@ -87,7 +89,8 @@ async def planned(http: Http, dialect: Dialect, index: str, meta: IndexMeta) -> 
         requests += [] if is_pattern(index) else [templates.stream(index)]
         return tuple(requests), _shown(requests, 0, said)
     # First, as states of other types cannot be counted.
-    fields.check_types(found, sparse_vector=dialect.sparse_vector)
+    fields.check_types(found, sparse_vector=dialect.may_hold_vectors)
+    fields.check_weights(found, meta, sparse_vector=dialect.sparse_vector)
     there = await stats(http, dialect, index)
     mapping.check(index, found, meta, there)
     said = (*said, *fields.check(index, found, meta, there.documents))
@@ -158,7 +161,7 @@ async def stats(http: Http, dialect: Dialect, index: str) -> IndexStats:
 
     Of indices that hold fields of ours in other types, as `_reindex` makes them, only the documents can be counted.
     """
-    if any(fields.mistyped(each, sparse_vector=dialect.sparse_vector) for each in await facts(http, index)):
+    if any(fields.mistyped(each, sparse_vector=dialect.may_hold_vectors) for each in await facts(http, index)):
         _, documents = await count(http, dialect, index, [])
         return IndexStats(documents, 0, 0)
     filters: list[dict[str, Any]] = [_ENCODED, bookkeeping.is_known(), bookkeeping.is_in("failed", "no_text")]

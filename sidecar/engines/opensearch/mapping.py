@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import bookkeeping, seismic
 from sidecar.engines.opensearch.answers import objects, part, reading
 from sidecar.engines.opensearch.http import Request, index_path
 from sidecar.errors import precondition
-from sidecar.values.clauses import RANK_FEATURES
-from sidecar.values.documents import CODES, OLD_HASH, OLD_STATE, OWN_FIELDS, TERMS, WEIGHTS, Json
+from sidecar.values.documents import (
+    CODES,
+    OLD_HASH,
+    OLD_STATE,
+    OWN_FIELDS,
+    RANK_FEATURES,
+    SEISMIC,
+    TERMS,
+    WEIGHTS,
+    Json,
+)
 from sidecar.values.index import IndexGroup, IndexMeta, IndexStats
 
 DEFAULT_MAX_WINDOW = 10_000  # of index.max_result_window
@@ -183,14 +192,20 @@ def _meta(index: str, stored: Json | None) -> IndexMeta | None:
         ) from error
 
 
+def properties_of(meta: IndexMeta) -> dict[str, Json]:
+    """The fields of ours in an index."""
+    return {**PROPERTIES, **({WEIGHTS: seismic.FIELD} if meta.weights == SEISMIC else {})}
+
+
 def creation(index: str, meta: IndexMeta, *, lean_recovery: bool) -> Request:
     """Request that creates an index; `lean_recovery` leaves the recovery source out as well."""
     source = {"excludes": list(HEAVY_FIELDS)}
     if lean_recovery:
         source["recovery_source_excludes"] = list(HEAVY_FIELDS)
-    properties = {**{field.name: dict(NEW_TEXT) for field in meta.fields}, **PROPERTIES}
+    properties = {**{field.name: dict(NEW_TEXT) for field in meta.fields}, **properties_of(meta)}
     mappings = {"_source": source, "_meta": {"cherche": meta.to_json()}, "properties": properties}
-    return Request("PUT", index_path(index), {"mappings": mappings})
+    settings = {"settings": {"index": {"sparse": True}}} if meta.weights == SEISMIC else {}
+    return Request("PUT", index_path(index), {**settings, "mappings": mappings})
 
 
 def additions(found: Iterable[IndexFacts], meta: IndexMeta) -> tuple[Request, ...]:
@@ -198,7 +213,7 @@ def additions(found: Iterable[IndexFacts], meta: IndexMeta) -> tuple[Request, ..
     requests = []
     for each in found:
         body: dict[str, Any] = {}
-        if missing := {name: dict(spec) for name, spec in PROPERTIES.items() if name not in each.properties}:
+        if missing := {name: dict(spec) for name, spec in properties_of(meta).items() if name not in each.properties}:
             body["properties"] = missing
         if each.meta.get("cherche") != meta.to_json():
             body["_meta"] = {**each.meta, "cherche": meta.to_json()}
@@ -207,9 +222,13 @@ def additions(found: Iterable[IndexFacts], meta: IndexMeta) -> tuple[Request, ..
     return tuple(requests)
 
 
-def completed(properties: Json) -> dict[str, Any]:
+def completed(properties: Json, meta: IndexMeta) -> dict[str, Any]:
     """The mapping of an index to come: its fields and ours, without those of earlier releases."""
-    return {**{name: spec for name, spec in properties.items() if name not in (OLD_HASH, OLD_STATE)}, **PROPERTIES}
+    kept = {name: spec for name, spec in properties.items() if name not in (OLD_HASH, OLD_STATE)}
+    own = properties_of(meta)
+    if seismic.kind(kept.get(WEIGHTS, {})) == meta.weights:
+        own[WEIGHTS] = kept[WEIGHTS]  # perhaps with parameters of the user's
+    return {**kept, **own}
 
 
 def hiding(mappings: Json, what: str = "index") -> tuple[Request, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sidecar.engines.opensearch import seismic
 from sidecar.engines.opensearch.mapping import UPGRADE, IndexFacts
 from sidecar.errors import precondition
+from sidecar.values.documents import SEISMIC
 from sidecar.values.index import IndexMeta
 
 # What leaves our fields out of hits, without any other change; opensearch/pipelines/hide.json is the same.
@@ -80,4 +82,5 @@ def new_index_warnings(index: str, meta: IndexMeta) -> tuple[str, ...]:
     return (
         f'index "{index}" is new: BM25 reads {fields} as English; for another language create the index with '
         "your own analyzer first",
+        *((seismic.NOTE,) if meta.weights == SEISMIC else ()),
     )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cherche_models.lexical import TIE_BREAKER
-from sidecar.engines.opensearch import bookkeeping
+from sidecar.engines.opensearch import bookkeeping, seismic
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import invalid
-from sidecar.values.clauses import RANK_FEATURES, SPARSE, heaviest, sparse_clause, weighted_sum
-from sidecar.values.documents import CODES, OWN_FIELDS, TERMS
+from sidecar.values.clauses import SPARSE, heaviest, sparse_clause, weighted_sum
+from sidecar.values.documents import CODES, OWN_FIELDS, RANK_FEATURES, SEISMIC, TERMS, Json
 from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.search import TEXT_SLOT
 
@@ -38,7 +38,7 @@ def search_body(
     clauses : sequence of SparseClause
         What is left of ``query.clauses`` after `heaviest`.
     kind : str
-        Type of the field that holds the weights.
+        Type of the field that holds the weights, where it is not Seismic's.
     lean : bool
         Whether sources are known to hold nothing large of ours: whoever reads the reply drops what they do hold.
 
@@ -141,7 +141,14 @@ def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> di
         scored = {"function_score": {"query": users, "min_score": query.body["min_score"]}}
     # Wrapped, since a user's query may have a name of its own.
     lexical = {"bool": {"must": [scored], "_name": LEXICAL}}
-    sparse = _sparse(query, clauses, kind)
+    if query.weights == SEISMIC:
+        decides = query.match_set == "lexical" and (query.mode == "hybrid" or "query" in query.body)
+        within = {"must": [users] if decides else [], "filter": filters, "must_not": must_not}
+        # No deeper hit is found; the window of a rerank is part of the size.
+        deepest = max(query.candidates, query.offset + query.size)
+        sparse = seismic.clause(clauses, query.sparse_boost, deepest, _conditions(within))
+    else:
+        sparse = _sparse(query, clauses, kind)
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
         if query.match_set == "lexical" and "query" in query.body:
@@ -157,6 +164,12 @@ def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> di
     if must_not:
         stage["must_not"] = must_not
     return {"bool": stage}
+
+
+def _conditions(parts: Json) -> Json:
+    """A `bool` without its empty parts; {} where all are."""
+    held = {part: list(clauses) for part, clauses in parts.items() if clauses}
+    return {"bool": held} if held else {}
 
 
 def _limits_lexical(query: Query, clauses: Sequence[SparseClause]) -> bool:

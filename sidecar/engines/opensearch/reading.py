@@ -104,7 +104,7 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
         if error.code is Code.INVALID_ARGUMENT:  # of an index that keeps no `_source`, among others
             found = await lifecycle.facts(http, index)
             fields.check_readable(found)
-            fields.check_types(found, sparse_vector=dialect.sparse_vector)
+            fields.check_types(found, sparse_vector=dialect.may_hold_vectors)
         raise
     return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
 

@@ -15,7 +15,7 @@ from sidecar.engines.opensearch.mapping import UPGRADE, IndexFacts
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.values.documents import CODES, HASH, TERMS, Json, StoredDocument, version_of
-from sidecar.values.index import Removal
+from sidecar.values.maintenance import Removal
 
 # Others may write our fields while they are taken out: a feed, or a pipeline of the caller's.
 MAX_ROUNDS = 20
@@ -65,7 +65,7 @@ async def planned(
         FAILED_PRECONDITION for fields of ours in other types, by which documents cannot be found, and where an index
         whose documents are to be changed refuses writes.
     """
-    fields.check_types(found, sparse_vector=dialect.sparse_vector)
+    fields.check_types(found, sparse_vector=dialect.may_hold_vectors)
     changes, remains = [], list(mapping.leftovers(found))
     stripped: list[IndexFacts] = []
     documents = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sidecar.engines.opensearch import answers, bookkeeping, lifecycle, mapping, templates
+from sidecar.engines.opensearch import answers, bookkeeping, lifecycle, mapping, seismic, templates
 from sidecar.engines.opensearch.bulk import Item, Sleep, Writer, dumps, neural_fields
 from sidecar.engines.opensearch.dialect import Dialect
 from sidecar.engines.opensearch.errors import of_part
@@ -18,7 +18,7 @@ from sidecar.engines.opensearch.mapping import HEAVY_FIELDS, UPGRADE
 from sidecar.engines.opensearch.multi_index import age
 from sidecar.engines.opensearch.writes import FINAL_PIPELINE, final_pipeline
 from sidecar.errors import ChercheError, Code, invalid, precondition, unavailable
-from sidecar.values.documents import Json, StoredDocument, Version, WriteResult, version_of
+from sidecar.values.documents import SEISMIC, Json, StoredDocument, Version, WriteResult, version_of
 from sidecar.values.index import IndexMeta
 from sidecar.values.maintenance import Placement, Serving
 
@@ -248,6 +248,8 @@ class OpenSearchSuccessors:
         return docs
 
     async def _create(self, successor: str, like: str, meta: IndexMeta) -> None:
+        if meta.weights == SEISMIC:
+            await seismic.check(self._http, self._dialect)
         shown = {"flat_settings": "true"}
         mappings = await self._send(like, Request("GET", index_path(like, "_mapping")))
         settings = await self._send(like, Request("GET", index_path(like, "_settings"), params=shown))
@@ -316,14 +318,16 @@ def creation(mappings: Json, settings: Json, meta: IndexMeta, recovery_source: b
     if mapping.lean_recovery(settings, known=recovery_source):
         source["recovery_source_excludes"] = list(HEAVY_FIELDS)
     own = {key: value for key, value in (mappings.get("_meta") or {}).items() if key not in ("cherche", UPGRADE)}
-    kept = {key: value for key, value in settings.items() if not key.startswith(_NOT_COPIED)}
+    kept = {key: value for key, value in settings.items() if not key.startswith((*_NOT_COPIED, seismic.SETTING))}
+    if meta.weights == SEISMIC:
+        kept[seismic.SETTING] = "true"
     return {
         "settings": kept,
         "mappings": {
             **mappings,
             "_source": source,
             "_meta": {**own, "cherche": meta.to_json()},
-            "properties": mapping.completed(mappings.get("properties", {})),
+            "properties": mapping.completed(mappings.get("properties", {}), meta),
         },
     }
 

@@ -13,7 +13,7 @@ from sidecar.engines.opensearch import answers, mapping
 from sidecar.engines.opensearch.http import Http, Request, index_path, is_pattern
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.errors import ChercheError, Code, precondition
-from sidecar.values.documents import OWN_FIELDS, Json
+from sidecar.values.documents import OWN_FIELDS, RANK_FEATURES, SEISMIC, Json
 from sidecar.values.index import IndexMeta
 
 BACKING = ".ds-"  # how names of a data stream's indices begin
@@ -67,7 +67,18 @@ class Template:
         ----------
         recovery_source : bool
             Whether the cluster can leave fields out of the recovery source.
+
+        Raises
+        ------
+        ChercheError
+            FAILED_PRECONDITION for weights that no index of a template is known to hold.
         """
+        if meta.weights == SEISMIC:
+            raise precondition(
+                f"template {self.name!r}: --weights {SEISMIC} is for indices by their own names, not for patterns and "
+                "data streams",
+                f"set it up with --weights {RANK_FEATURES}",
+            )
         with answers.reading(f"template {self.name!r}"):
             template = self.body.get("template", {})
             mappings = template.get("mappings", {})
@@ -80,7 +91,7 @@ class Template:
                 **mappings,
                 "_source": source,
                 "_meta": {**mappings.get("_meta", {}), "cherche": meta.to_json()},
-                "properties": mapping.completed(mappings.get("properties", {})),
+                "properties": mapping.completed(mappings.get("properties", {}), meta),
             }
             if ours == mappings:
                 return None

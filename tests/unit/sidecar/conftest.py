@@ -25,10 +25,10 @@ from sidecar.values.index import (
     IndexMeta,
     IndexOptions,
     IndexStats,
-    Removal,
     SetupPlan,
     TextField,
 )
+from sidecar.values.maintenance import Removal
 from sidecar.values.model import Encoded, Kind, Lane, ModelDescription
 
 INDEX = "articles"

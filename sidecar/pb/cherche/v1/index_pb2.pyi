@@ -139,6 +139,7 @@ class IndexOptions(_message.Message):
     CHUNK_OVERLAP_FIELD_NUMBER: _builtins.int
     CHUNK_POOLING_FIELD_NUMBER: _builtins.int
     FIRST_TERMS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Sparse (or joint) model's name; empty for the sidecar's default."""
     reranker: _builtins.str
@@ -172,6 +173,10 @@ class IndexOptions(_message.Message):
     """Heaviest query terms that find candidates beside BM25, which all terms then score; 0 where all terms find hits,
     unset for 0, or what the index has.
     """
+    weights: _builtins.str
+    """Field that holds the weights: "rank_features", or "seismic", the sparse_vector field of OpenSearch's neural-search;
+    empty for rank_features, or what the index has.
+    """
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextField]:
         """Fields that are encoded, in order; empty for title and text where present."""
@@ -192,10 +197,11 @@ class IndexOptions(_message.Message):
         chunk_overlap: _builtins.int | None = ...,
         chunk_pooling: _builtins.str = ...,
         first_terms: _builtins.int | None = ...,
+        weights: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "first_terms", b"first_terms", "rerank_weight", b"rerank_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunk_pooling", b"chunk_pooling", "chunks", b"chunks", "codec", b"codec", "fields", b"fields", "first_terms", b"first_terms", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunk_pooling", b"chunk_pooling", "chunks", b"chunks", "codec", b"codec", "fields", b"fields", "first_terms", b"first_terms", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chunk_overlap: _TypeAlias = _typing.Literal["chunk_overlap"]  # noqa: Y015
     _WhichOneofArgType__chunk_overlap: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap"]  # noqa: Y015

@@ -12,7 +12,7 @@ from sidecar.cli import cherche
 from sidecar.cli.failures import FAILURE, UNAVAILABLE, Failure, resumable, translated
 from sidecar.cli.session import Session
 from sidecar.errors import ChercheError, Code, not_found
-from sidecar.values.index import Removal
+from sidecar.values.maintenance import Removal
 
 LATER = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED}
 

@@ -19,6 +19,7 @@ UNREAD = {
     "embedded": {
         "names": "a name stands for one index of the file",
         "others": "a name stands for one index of the file, with one model",
+        "weights": "its postings are its own",
         **dict.fromkeys(("first_terms", "candidates"), "its postings are in memory: one phase is fast, and exact"),
     },
 }

@@ -10,8 +10,8 @@ from sidecar.errors import ChercheError
 from sidecar.maintenance.removal import remove
 from sidecar.maintenance.setup import setup
 from sidecar.values.documents import StoredDocument
-from sidecar.values.index import IndexOptions, Removal
-from sidecar.values.maintenance import EXTERNAL
+from sidecar.values.index import IndexOptions
+from sidecar.values.maintenance import EXTERNAL, Removal
 
 
 async def set_up(world: Any) -> None:

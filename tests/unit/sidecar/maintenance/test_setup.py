@@ -277,6 +277,7 @@ CHANGES = {
     "rerank_weight": 0.1,
     "rerank_window": 50,
     "first_terms": 12,
+    "weights": "seismic",
 }
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.values.clauses import SPARSE_VECTOR, heaviest, holds, sparse_clause
+from sidecar.values.clauses import heaviest, holds, sparse_clause
+from sidecar.values.documents import SPARSE_VECTOR
 from sidecar.values.first_stage import SparseClause
 
 CLAUSES = (SparseClause(3, "run", 1.5), SparseClause(9, "%2E", 0.25))

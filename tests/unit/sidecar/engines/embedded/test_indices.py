@@ -36,6 +36,11 @@ async def test_names_that_a_cluster_refuses_are_refused(engine, bench, name):
     assert (await refused(engine.setup(name, bench.meta))).code == Code.INVALID_ARGUMENT
 
 
+async def test_weights_for_a_plugin_of_a_cluster_are_refused(engine, bench, index):
+    error = await refused(engine.plan(index, replace(bench.meta, weights="seismic")))
+    assert (error.code, error.next_step) == (Code.FAILED_PRECONDITION, "leave out --weights")
+
+
 async def test_an_index_without_fields_is_refused(engine, bench, index):
     assert "name them" in (await refused(engine.setup(index, replace(bench.meta, fields=())))).next_step
 

@@ -10,7 +10,7 @@ import pytest
 from sidecar.engines.opensearch import answers, hits
 from sidecar.engines.opensearch.hits import stored_document
 from sidecar.values.documents import StoredDocument
-from sidecar.values.first_stage import EnginePage, Hits, Query
+from sidecar.values.first_stage import EnginePage, Hits, Query, SparseClause
 
 
 def page(reply: Any, query: Query, **options: Any) -> EnginePage:
@@ -87,6 +87,28 @@ def test_of_two_phases_the_named_clause_has_a_part_of_the_terms_and_the_score_ha
     found = page(reply, Query("x", "hybrid", (), first_terms=8), request={})
     assert [(hit.score, hit.lexical, hit.sparse) for hit in found.hits] == [(4.0, 1.5, 2.5), (3.0, 3.0000002, 0.0)]
     assert (found.first_terms, found.total, found.total_is_lower_bound) == (8, 2, True)
+
+
+def test_hits_that_seismic_did_not_score_are_counted_and_so_are_its_hits_no_total() -> None:
+    raws = [
+        {"_id": "a", "_score": 4.0, "matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.5}},
+        {"_id": "b", "_score": 3.0, "matched_queries": {"cherche_lexical": 3.0}},
+    ]
+    reply = {"hits": {"hits": raws, "total": {"value": 2, "relation": "eq"}}}
+    query = Query("x", "hybrid", (), clauses=(SparseClause(1, "1", 1.0),), weights="seismic")
+    found = page(reply, query, request={})
+    assert found.warnings == (
+        "1 of 2 hits have the score of BM25 alone: Seismic scores the 1,000 nearest of a segment",
+    )
+    assert [(hit.lexical, hit.sparse) for hit in found.hits] == [(1.5, 2.5), (3.0, 0.0)]
+    assert found.total_is_lower_bound
+    lexical = page(reply, replace(query, match_set="lexical"), request={})
+    assert (lexical.total_is_lower_bound, lexical.warnings) == (False, found.warnings)
+    for other in (replace(query, weights="rank_features"), replace(query, mode="bm25", clauses=())):
+        plain = page(reply, other, request={})
+        assert (plain.total_is_lower_bound, plain.warnings) == (False, ())
+    scored = page({"hits": {**reply["hits"], "hits": raws[:1]}}, query, request={})
+    assert scored.warnings == ()
 
 
 def test_the_boost_of_an_index_is_in_both_parts() -> None:

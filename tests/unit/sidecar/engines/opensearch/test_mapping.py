@@ -87,4 +87,4 @@ def test_an_index_of_an_earlier_release_gets_the_fields_that_no_search_matches()
     assert (request.method, request.path) == ("PUT", "/a/_mapping")
     assert request.body == {"properties": bookkeeping.PROPERTIES}
     assert mapping.hiding({"a": {"mappings": {**old, "properties": dict(mapping.PROPERTIES)}}}) == ()
-    assert set(mapping.completed(old["properties"])) == set(mapping.PROPERTIES)
+    assert set(mapping.completed(old["properties"], META)) == set(mapping.PROPERTIES)
