@@ -180,6 +180,13 @@ class Engine(Protocol):
         """How many documents of a sample have versions that somebody else gives them."""
         ...
 
+    async def versions(self, index: str, places: Sequence[tuple[str, str]], meta: IndexMeta) -> list[StoredDocument]:
+        """Documents of a concrete index by id and routing, as a search finds them: with version, terms and codes.
+
+        Their source holds the encoded fields; those that are not found are absent.
+        """
+        ...
+
     async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """Put weights and codes beside documents that are still of the version given; one result each, in order.
 

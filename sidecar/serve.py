@@ -8,7 +8,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from sidecar import __version__
 from sidecar.client.client import Client
 from sidecar.config import Settings
 from sidecar.errors import invalid, precondition
+from sidecar.maintenance.codes_writer import CodesWriter
 from sidecar.models import memory, threads
 from sidecar.models.admission import BatchOptions
 from sidecar.models.library import maxsim_on
@@ -177,6 +178,10 @@ async def running(
         registry = _registry(settings, metrics, loader or _loader(settings))
         stack.push_async_callback(registry.aclose, settings.drain)
         services = _services(settings, engine, registry, metrics)
+        if settings.limits.waiting_documents:
+            writer = _codes_writer(settings, services)
+            stack.push_async_callback(writer.aclose)
+            services = replace(services, base=replace(services.base, wanted=writer))
         server = Server(services, settings)
         gateway = _gateway(services, settings)
         stack.push_async_callback(_stop, server, gateway, settings.drain)
@@ -280,7 +285,7 @@ def _cluster(settings: Settings, url: str, account: str = "", metrics: Metrics |
 
 def _services(settings: Settings, engine: Engine, registry: Registry, metrics: Metrics) -> Services:
     limits = settings.limits
-    bounds = PipelineLimits(limits.document_bytes, limits.query_characters, limits.window)
+    bounds = PipelineLimits(limits.document_bytes, limits.query_characters, limits.window, limits.cold_documents)
     key = settings.secret("page_token_key").encode() or secrets.token_bytes(32)
     context = Context(
         engine,
@@ -292,6 +297,14 @@ def _services(settings: Settings, engine: Engine, registry: Registry, metrics: M
     )
     open_cluster = partial(_cluster, settings)
     return Services(context, registry, limits, metrics, settings.may_load, open_cluster=open_cluster)
+
+
+def _codes_writer(settings: Settings, services: Services) -> CodesWriter:
+    """What writes codes on demand, with the account that callers without credentials have."""
+    # An engine without accounts lets everybody write.
+    has_account = settings.engine == "embedded" or bool(settings.secret("service_account"))
+    limit, observe = settings.limits.waiting_documents, services.metrics.made_on_demand
+    return CodesWriter(services.base, has_account=has_account, most=limit, observe=observe)
 
 
 def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:

@@ -152,7 +152,7 @@ def has_other_text(document: DumpedDocument, report: IndexReport) -> bool:
     """Whether what is stored of a document is of another text, or of another encoding, than any of the index's."""
     if report.meta is None:
         return False
-    has_parts = bool(document.terms_digest) and bool(document.codes_digest or not report.meta.fingerprint.codes)
+    has_parts = bool(document.terms_digest) and bool(document.codes_digest or not report.meta.stores_codes)
     is_complete = document.state == "ok" and has_parts
     source = json.loads(document.source_json)
     held = StoredDocument(document.id, source, document.hash, document.state, is_complete=is_complete)

@@ -104,6 +104,7 @@ def options_of(meta: IndexMeta | None, model: str) -> IndexOptions:
         max_length=meta.max_length,
         prune=meta.prune,
         codec=meta.codec,
+        codes=meta.codes,
         sparse_boost=meta.sparse_boost,
         rerank_weight=meta.rerank_weight,
         rerank_window=meta.rerank_window,

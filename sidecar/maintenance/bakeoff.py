@@ -17,12 +17,13 @@ from cherche_models.evaluate.stages import Postings, Rows, best
 from cherche_models.prune import Prune
 from cherche_models.types import Encoding, TermWeights
 from sidecar.errors import ChercheError, Code
-from sidecar.maintenance.setup import stored_bytes
+from sidecar.maintenance.projection import stored_bytes
 from sidecar.pipeline.chunks import PROBES, cut, merge, reach
 from sidecar.pipeline.encode import NeuralPart, storable_weights
 from sidecar.pipeline.text import join
 from sidecar.protocols import Model
-from sidecar.values.index import DEFAULT_WINDOW, Chunks, TextField
+from sidecar.values.chunks import Chunks
+from sidecar.values.index import DEFAULT_WINDOW, TextField
 from sidecar.values.model import Encoded, Kind, ModelDescription
 
 Rankings = dict[str, list[str]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sidecar.errors import ChercheError, precondition
-from sidecar.maintenance.setup import stored_bytes
+from sidecar.maintenance.projection import stored_bytes
 from sidecar.pipeline import readiness, stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart

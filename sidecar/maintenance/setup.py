@@ -7,25 +7,25 @@ from dataclasses import fields, replace
 
 from cherche_models.chunks import POOLINGS, RMS
 from cherche_models.codec import Form
-from cherche_models.codes.terms import pack_terms
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
+from sidecar.maintenance.projection import projected
 from sidecar.maintenance.weights import held_as, naming_of
-from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
-from sidecar.pipeline.encode import DocumentEncoder, NeuralPart
+from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.protocols import Encoder
+from sidecar.values.chunks import DEFAULT_CHUNKS, Chunks
 from sidecar.values.documents import OWN_FIELDS, SEISMIC, StoredDocument
 from sidecar.values.index import (
     ANOTHER_INDEX,
-    DEFAULT_CHUNKS,
     DEFAULT_CODEC,
     DEFAULT_FIELDS,
     DEFAULT_WINDOW,
     NO_CODES,
+    ON_DEMAND,
     SHORTEST,
-    Chunks,
+    STORED,
     Fingerprint,
     Gaps,
     GroupSummary,
@@ -41,8 +41,6 @@ from sidecar.values.options import options as options_of
 
 _SAMPLE = 32
 _METADATA = ("_id", "_index", "_source", "_routing", "_field_names", "_ignored")  # which no document holds as a field
-POSTING_BYTES = 4.0
-"""Of one weight; measured: 285 weights take 1.1 kB of postings on OpenSearch 3.8.0."""
 
 
 async def setup(index: str, options: IndexOptions, context: Context, *, dry_run: bool) -> SetupResult:
@@ -58,10 +56,11 @@ async def setup(index: str, options: IndexOptions, context: Context, *, dry_run:
     sample = await _sample(index, context)
     meta = resolve(inherited(options, known), context, sample)
     stale = await _check_change(index, known, meta, context)
-    size, warnings = await _projected(meta, context, sample)
+    size, warnings = await projected(meta, context, sample)
     plan = await (context.engine.plan if dry_run else context.engine.setup)(index, meta)
-    projected = round(size * plan.documents)
-    return SetupResult(plan, not dry_run, projected, meta.fingerprint, (*plan.warnings, *stale, *warnings))
+    return SetupResult(
+        plan, not dry_run, round(size * plan.documents), meta.fingerprint, (*plan.warnings, *stale, *warnings)
+    )
 
 
 def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocument] = ()) -> IndexMeta:
@@ -85,6 +84,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
     chunks = _chunks(options, max_length)
     reranker = _reranker(options, model, context)
     codec = _codec(options.codec, reranker)
+    made = _codes(options.codes)
     codes = ""
     if reranker is not None and codec != NO_CODES:
         length = min(max_length, reranker.info.max_document_length)
@@ -107,6 +107,7 @@ def resolve(options: IndexOptions, context: Context, sample: Sequence[StoredDocu
         chunks=chunks,
         first_terms=options.first_terms or 0,
         weights=weights,
+        codes=made if codes else "",
     )
 
 
@@ -132,6 +133,7 @@ def inherited(options: IndexOptions, known: IndexMeta | None) -> IndexOptions:
         rerank_weight=tuned if options.rerank_weight is None else options.rerank_weight,
         rerank_window=options.rerank_window or known.rerank_window,
         first_terms=_known_first_terms(options, known),
+        codes=options.codes or known.codes,
     )
 
 
@@ -308,6 +310,12 @@ def _codec(wanted: str, reranker: Encoder | None) -> str:
     return str(form)
 
 
+def _codes(wanted: str) -> str:
+    if wanted not in ("", STORED, ON_DEMAND):
+        raise invalid(f"codes is {wanted!r}", f"give {STORED} or {ON_DEMAND}")
+    return "" if wanted == STORED else wanted
+
+
 def _fields(wanted: Sequence[TextField]) -> tuple[TextField, ...]:
     names, rows = [field.name for field in wanted], options_of(TextField)
     for field in wanted:
@@ -365,30 +373,3 @@ def _prune(text: str) -> str:
         return str(Prune.parse(text or "none"))
     except ValueError as error:
         raise invalid(str(error), "for example none, top_k:128 or max_ratio:0.1") from None
-
-
-async def _projected(
-    meta: IndexMeta, context: Context, sample: Sequence[StoredDocument]
-) -> tuple[float, tuple[str, ...]]:
-    """Bytes of weights, packed terms and codes per document, from a sample; an estimate never fails setup."""
-    read = [stored.from_index(document, meta) for document in sample]
-    texts = [document.texts for document in read if not isinstance(document, ChercheError) and document.has_text]
-    if sample and not texts:
-        names = ", ".join(field.name for field in meta.fields)
-        return 0.0, (f"no sampled document has text in {names}: give the fields with --fields",)
-    try:
-        encoder = DocumentEncoder.of(meta, context.encoders)
-        parts = await encoder.encode(texts, context, lane="ingest")
-    except ChercheError as error:
-        return 0.0, (f"the size could not be projected: {error}",)
-    encoded = [part for part in parts if isinstance(part, NeuralPart)]
-    if texts and not encoded:
-        return 0.0, ("none of the sampled documents could be encoded: run cherche doctor",)
-    skipped = len(sample) - len(encoded)
-    note = (f"{skipped} of {len(sample)} sampled documents have no text to encode",) if skipped else ()
-    return sum(map(stored_bytes, encoded)) / max(1, len(sample)), note
-
-
-def stored_bytes(part: NeuralPart) -> float:
-    """Bytes of postings, packed terms and codes of one document, in one copy."""
-    return len(part.weights) * POSTING_BYTES + len(pack_terms(part.weights)) + len(part.codes or b"")

@@ -37,6 +37,10 @@ class Metrics:
         self.truncated = self._counter("truncated_texts", "Texts cut to the maximum length.", "method")
         self.reranks = self._counter("reranks", "Searches by rerank status.", "status")
         self.codes = self._counter("hit_codes", "Hits to rerank, by whether their codes were kept.", "outcome")
+        self.on_demand = self._counter(
+            "on_demand_documents", "Documents found without codes, by what became of them.", "outcome"
+        )
+        self.on_demand_waiting = self._gauge("on_demand_waiting", "Documents whose codes are to be written.")
         self.queue_texts = self._gauge("queue_texts", "Texts waiting for a model.", "model", "lane")
         self.queue_seconds = self._gauge(
             "queue_oldest_seconds", "Age of the oldest waiting text when the queue last changed.", "model"
@@ -89,6 +93,11 @@ class Metrics:
         """Count hits of a search whose codes were kept, and others."""
         self.codes.labels("kept").inc(known)
         self.codes.labels("asked").inc(unknown)
+
+    def made_on_demand(self, outcome: str, count: int, waiting: int) -> None:
+        """Count documents without codes by what became of them, and those that wait now."""
+        self.on_demand.labels(outcome).inc(count)
+        self.on_demand_waiting.set(waiting)
 
     def app(self) -> Any:  # noqa: ANN401  # an ASGI application
         """ASGI application that answers with all metrics."""

@@ -11,7 +11,8 @@ from cherche_models.chunks import pooled
 from cherche_models.types import Encoding, TokenEmbeddings, Tokens
 from sidecar.errors import ChercheError
 from sidecar.protocols import Encoder
-from sidecar.values.index import Chunks, TextField
+from sidecar.values.chunks import Chunks
+from sidecar.values.index import TextField
 from sidecar.values.model import Encoded
 
 WHOLE = Chunks()

@@ -49,7 +49,8 @@ class NeuralPart:
 class DocumentEncoder:
     """The models and options of one index, ready to encode its documents.
 
-    `codes` is None where the index stores none; the same encoder twice where one pass gives both.
+    `codes` is None where the index stores none; the same encoder twice where one pass gives both. Where the index makes
+    codes on demand, `encode` makes none.
     """
 
     meta: IndexMeta
@@ -88,7 +89,7 @@ class DocumentEncoder:
         def passed(encoder: Encoder) -> Coroutine[Any, Any, list[Outcome]]:
             return _patiently(partial(encode_documents, encoder, texts, self.meta, context, lane=lane), context)
 
-        if self.codes is None or self.codes is self.sparse:
+        if self.codes is None or self.codes is self.sparse or self.meta.makes_codes:
             weighted = coded = await passed(self.sparse)
         else:
             weighted, coded = await _both(passed(self.sparse), passed(self.codes))
@@ -111,12 +112,21 @@ class DocumentEncoder:
         return NeuralPart(weights, codes, len(weighted.tokens), truncated, weighted.encoding.unknown_language)
 
     def _codes(self, coded: Encoded) -> bytes | None:
-        if self.codes is None:
-            return None
-        if coded.encoding.embeddings is None:
-            raise ValueError(f"model {self.codes.info.name!r} gave no token embeddings")
-        book = codebook.known(self.codes.info.codebook)
-        return codec.pack_codes(coded.encoding.embeddings, self.meta.codec, chunks=coded.chunks, book=book)
+        return None if self.codes is None or self.meta.makes_codes else packed_codes(coded, self.codes, self.meta)
+
+
+def packed_codes(coded: Encoded, encoder: Encoder, meta: IndexMeta) -> bytes:
+    """The token codes of a document in the codec of its index.
+
+    Raises
+    ------
+    ValueError
+        If the model gave none, or none that can be packed.
+    """
+    if coded.encoding.embeddings is None:
+        raise ValueError(f"model {encoder.info.name!r} gave no token embeddings")
+    book = codebook.known(encoder.info.codebook)
+    return codec.pack_codes(coded.encoding.embeddings, meta.codec, chunks=coded.chunks, book=book)
 
 
 def storable_weights(weights: TermWeights, prune: Prune) -> TermWeights:

@@ -124,7 +124,8 @@ async def _matches(shown: Shown, found: Trace) -> tuple[tuple[TokenMatch, ...], 
     hit = shown.hit
     data, query = found.codes_of(hit), found.query.embeddings
     if found.reranker is None or query is None or hit.parts.maxsim is None or data is None:
-        return (), ()
+        is_cold = found.meta.makes_codes and found.place(hit) < len(found.codes) and data is None
+        return (), ("this hit had no token codes yet, so it was not reranked",) if is_cold else ()
     document = codec.unpack_codes(data)
     alignment = scores.align(query, document)
     texts, notes = [""] * len(document), tuple[str, ...]()

@@ -11,7 +11,8 @@ from cherche_models.chunks import MAX
 from cherche_models.codec import CODECS
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.protocols import Encoder, Encoders
-from sidecar.values.index import Chunks, IndexMeta
+from sidecar.values.chunks import Chunks
+from sidecar.values.index import IndexMeta
 from sidecar.values.model import ModelDescription
 
 

@@ -104,6 +104,11 @@ class Plan:
         return bool(self.meta.fingerprint.codes) and not self.by_text
 
     @property
+    def makes_codes(self) -> bool:
+        """Whether hits without codes get them, as some index makes them on demand."""
+        return self.has_codes and any(group.meta is not None and group.meta.makes_codes for group in self.groups)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The concrete indices that this was decided for."""
         return tuple(name for group in self.groups for name in group.names)

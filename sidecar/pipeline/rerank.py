@@ -22,6 +22,9 @@ from sidecar.values.made import Made
 from sidecar.values.model import Encoded
 from sidecar.values.search import Hit, RerankOutcome, RerankStatus, ScoreParts
 
+NOT_STORED = "have no token codes: feed their documents again"
+NO_TEXT = "have no text that can be encoded"
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
@@ -49,7 +52,7 @@ async def rerank(
     window: int,
     weight: float,
     codes: Sequence[bytes | None],
-    stored: bool = True,
+    lacking: str = NOT_STORED,
 ) -> Ranked:
     """Reorder the first `window` hits by the fused score; the others keep their order and score below.
 
@@ -59,8 +62,8 @@ async def rerank(
     query : TokenEmbeddings, shape (query tokens, dim)
     codes : sequence of bytes or None
         Token codes of each hit of the window; None where there are none.
-    stored : bool
-        Whether they come from the index, rather than from the hits' text just now.
+    lacking : str
+        What is said of hits that have none.
 
     Returns
     -------
@@ -85,13 +88,13 @@ async def rerank(
     outcome = replace(outcome, reranked=scored, codes_missing=inside - scored)
     if scored == inside:
         return _ranked(hits, maxsim, outcome)
-    reason = f"{inside - scored} of {inside} hits {_why_unscored(maxsim, codes, query.dim, stored)}"
+    reason = f"{inside - scored} of {inside} hits {_why_unscored(maxsim, codes, query.dim, lacking)}"
     if scored == 0:
         return Ranked(first_stage(hits), replace(outcome, status=RerankStatus.CODES_MISSING, reason=reason))
     return _ranked(hits, maxsim, replace(outcome, status=RerankStatus.PARTIAL, reason=reason))
 
 
-def _why_unscored(maxsim: fuse.Values, codes: Sequence[bytes | None], dim: int, stored: bool) -> str:
+def _why_unscored(maxsim: fuse.Values, codes: Sequence[bytes | None], dim: int, lacking: str) -> str:
     """What is wrong with the codes that gave no score; the first one that is damaged speaks for all."""
     unscored = [data for data, score in zip(codes, maxsim, strict=True) if data is not None and not np.isfinite(score)]
     _, failures = codec.unpack_many(unscored, dim)
@@ -99,7 +102,7 @@ def _why_unscored(maxsim: fuse.Values, codes: Sequence[bytes | None], dim: int, 
         return f"have codes that cannot be read: {failures[min(failures)]}"
     if len(unscored) == int((~np.isfinite(maxsim)).sum()):
         return "hold no token that the model knows"
-    return "have no token codes: feed their documents again" if stored else "have no text that can be encoded"
+    return lacking
 
 
 def _ranked(hits: Sequence[EngineHit], maxsim: fuse.Values, base: RerankOutcome) -> Ranked:

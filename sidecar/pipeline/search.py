@@ -12,11 +12,12 @@ from sidecar.observe import telemetry
 from sidecar.pipeline import remarks
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.match_set import Membership
+from sidecar.pipeline.on_demand import lacking, with_codes
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.passages import with_passages
 from sidecar.pipeline.plan import Plan, failed_open, plan
 from sidecar.pipeline.query import EncodedQuery, encode_query, query_embeddings, sparse_outcome
-from sidecar.pipeline.rerank import Ranked, below_window, codes_on_the_fly, first_stage, rerank
+from sidecar.pipeline.rerank import NO_TEXT, Ranked, below_window, codes_on_the_fly, first_stage, rerank
 from sidecar.pipeline.weights import weights_of
 from sidecar.protocols import Encoder
 from sidecar.values.documents import RANK_FEATURES, Json
@@ -127,6 +128,7 @@ async def _trace(request: SearchRequest, planned: Plan, context: Context, with_t
         return None
     answered = context.clock()
     with telemetry.stage("rerank") if planned.reranker else nullcontext():
+        page = await with_codes(page, planned, context) if planned.makes_codes else page
         ranked, codes = await _rank(page, planned, encoded, context.within(_SHARE))
     _refuse_another_order(ranked.outcome, planned)
     done = context.clock()
@@ -248,6 +250,7 @@ def _engine_query(
         with_terms=with_terms,
         with_codes=planned.reader is not None and planned.has_codes,
         with_state=planned.is_set_up and bool(request.size),
+        codes_optional=planned.makes_codes,
         pit=planned.page.pit if planned.page else "",
         keep_pit=request.paginate,
         timeout=context.remaining(),
@@ -282,7 +285,7 @@ async def _rank(
         window=planned.window,
         weight=planned.weight,
         codes=codes,
-        stored=planned.has_codes,
+        lacking=lacking(planned, context) if planned.has_codes else NO_TEXT,
     )
     return ranked, codes
 
@@ -314,7 +317,7 @@ def _refuse_another_order(outcome: RerankOutcome, planned: Plan) -> None:
 
 def _reads_texts(request: SearchRequest, planned: Plan) -> bool:
     """Whether the hits' texts are needed here, whatever of them is returned."""
-    return planned.reader is not None and (bool(request.passages) or not planned.has_codes)
+    return planned.reader is not None and (bool(request.passages) or not planned.has_codes or planned.makes_codes)
 
 
 def _visible(hit: Hit, request: SearchRequest, planned: Plan) -> Hit:

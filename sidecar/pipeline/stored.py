@@ -173,10 +173,10 @@ def judge(
 
 
 def is_complete(known: StoredDocument, meta: IndexMeta) -> bool:
-    """Whether state, packed terms and (where the index has them) codes are in place."""
+    """Whether state, packed terms and (where every document has them) codes are in place."""
     if known.is_complete is not None:
         return known.is_complete
-    return known.state == "ok" and known.terms is not None and (known.codes is not None or not meta.fingerprint.codes)
+    return known.state == "ok" and known.terms is not None and (known.codes is not None or not meta.stores_codes)
 
 
 def is_settled(known: StoredDocument, meta: IndexMeta) -> bool:

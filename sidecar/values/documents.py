@@ -105,6 +105,16 @@ def version_of(document: StoredDocument) -> Version:
 
 
 @dataclass(frozen=True, slots=True)
+class ColdDocument:
+    """A document of a concrete index that a search found without token codes; `hash` is of the text that it has."""
+
+    index: str
+    id: str
+    routing: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class WriteResult:
     """Result of writing one document: acknowledged, or the error."""
 

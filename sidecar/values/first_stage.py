@@ -64,6 +64,8 @@ class Query:
         Empty for all.
     with_terms, with_codes, with_state : bool
         Read packed terms, codes, what is said of them back with each hit.
+    codes_optional : bool
+        Whether a hit without codes may be complete.
     pit : str
         Point in time to search in; empty opens none.
     keep_pit : bool
@@ -98,6 +100,7 @@ class Query:
     with_terms: bool = False
     with_codes: bool = False
     with_state: bool = False
+    codes_optional: bool = False
     pit: str = ""
     keep_pit: bool = False
     timeout: float | None = None
@@ -106,6 +109,11 @@ class Query:
     first_terms: int = 0
     candidates: int = CANDIDATES
     weights: str = RANK_FEATURES
+
+    @property
+    def needs_codes(self) -> bool:
+        """Whether codes are read, and a hit without them lacks something."""
+        return self.with_codes and not self.codes_optional
 
     @property
     def by_ranks(self) -> bool:

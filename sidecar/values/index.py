@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from cherche_models.chunks import MAX, POOLINGS, RMS
+from cherche_models.chunks import POOLINGS, RMS
 from sidecar.errors import precondition
+from sidecar.values.chunks import DEFAULT_CHUNKS, DEFAULT_OVERLAP, MOST_CHUNKS, Chunks
 from sidecar.values.documents import RANK_FEATURES, WEIGHTS_AS, Json
 from sidecar.values.options import Option
 
 DEFAULT_FIELDS = ("title", "text")
 DEFAULT_WINDOW = 100  # hits
-MOST_CHUNKS = 64
-DEFAULT_CHUNKS = 16  # windows: long documents gain as much as from all of theirs
-DEFAULT_OVERLAP = 16  # tokens
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 DEFAULT_CODEC = "int8"
 META_VERSION = 1
@@ -22,6 +20,8 @@ ANOTHER_INDEX = "run: cherche setup NEW, _reindex into NEW, then: cherche backfi
 """Next step for an index whose mapping cannot be mended."""
 NO_CODES = "none"
 """In a codec's place: no token codes are stored, and hits are encoded when they are reranked."""
+STORED, ON_DEMAND = "stored", "on-demand"
+"""When token codes are made: with the weights, or once a document is in a rerank window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +55,6 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunks:
-    """How documents longer than `max_length` are cut: into at most `most` windows that share `overlap` tokens.
-
-    One window is no cut at all: what lies beyond it is not encoded. `pooling` makes one weight of a term's weights
-    in all windows.
-    """
-
-    most: int = 1
-    overlap: int = 0
-    pooling: str = RMS
-
-    @classmethod
-    def default(cls, max_length: int, most: int = DEFAULT_CHUNKS) -> Chunks:
-        """Windows of `max_length` tokens as a new index has them; short ones share less."""
-        return cls(most, min(DEFAULT_OVERLAP, max_length // 4))
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``_meta.cherche`` holds it."""
-        pooling = {"pooling": self.pooling} if self.most > 1 else {}
-        return {"most": self.most, "overlap": self.overlap, **pooling}
-
-    @classmethod
-    def from_json(cls, data: Json) -> Chunks:
-        """Read `to_json`'s object back; earlier releases cut nothing, or took the maximum and did not say so."""
-        most = int(data.get("most", 1))
-        return cls(most, int(data.get("overlap", 0)), str(data.get("pooling", MAX)) if most > 1 else RMS)
-
-
-@dataclass(frozen=True, slots=True)
 class IndexMeta:
     """How an index is encoded and searched; lives in the mapping's ``_meta.cherche``."""
 
@@ -99,9 +70,21 @@ class IndexMeta:
     rerank_weight: float = 0.5
     rerank_window: int = DEFAULT_WINDOW
     version: int = META_VERSION
-    chunks: Chunks = Chunks()
+    chunks: Chunks = field(default_factory=Chunks)
     first_terms: int = 0
     weights: str = RANK_FEATURES
+    codes: str = ""
+    """`ON_DEMAND`; "" for `STORED`, as in all indices of earlier releases."""
+
+    @property
+    def stores_codes(self) -> bool:
+        """Whether a document without codes lacks something."""
+        return bool(self.fingerprint.codes) and self.codes != ON_DEMAND
+
+    @property
+    def makes_codes(self) -> bool:
+        """Whether codes are made once a document is in a rerank window."""
+        return bool(self.fingerprint.codes) and self.codes == ON_DEMAND
 
     def voided_by(self, new: IndexMeta) -> bool:
         """Whether what was encoded for this is wrong for `new`.
@@ -130,6 +113,7 @@ class IndexMeta:
             "rerank": {"weight": self.rerank_weight, "window": self.rerank_window},
             **({"first_terms": self.first_terms} if self.first_terms else {}),
             **({"weights": self.weights} if self.weights != RANK_FEATURES else {}),
+            **({"codes": self.codes} if self.codes else {}),
         }
 
     @classmethod
@@ -166,6 +150,7 @@ class IndexMeta:
             chunks=Chunks.from_json(dict(data.get("chunks", ()))),
             first_terms=int(data.get("first_terms", 0)),
             weights=str(data.get("weights", RANK_FEATURES)),
+            codes=str(data.get("codes", "")),
         )
 
 
@@ -274,6 +259,15 @@ class IndexOptions:
     max_length: Annotated[int, Option("Tokens kept per document.", least=SHORTEST, unset="the model's own maximum")] = 0
     prune: Annotated[str, Option("Pruning rule for documents, such as top_k:128 or max_ratio:0.1.")] = "none"
     codec: Annotated[str, Option("Codec of token codes.", flags=(), unset=DEFAULT_CODEC)] = ""
+    codes: Annotated[
+        str,
+        Option(
+            "When token codes are made: with every document, or once a search reranks it.",
+            metavar=f"{STORED}|{ON_DEMAND}",
+            unset=STORED,
+            without={"codec": (NO_CODES,)},
+        ),
+    ] = ""
     sparse_boost: Annotated[float | None, Option("Factor of the sparse clause.", above=0, unset=_TUNED)] = None
     rerank_weight: Annotated[float | None, Option("Share of MaxSim.", least=0, most=1, unset=_TUNED)] = None
     rerank_window: Annotated[int, Option("Hits reranked.", least=1, unset=f"{DEFAULT_WINDOW}")] = 0

@@ -69,6 +69,10 @@ class Limits(Section):
     """Bytes of encoded queries that are kept for those who ask the same, about 1,000; 0 keeps none."""
     codes_cache_bytes: int = Field(default=256 << 20, ge=0)
     """Bytes of documents' token codes that are kept, for each caller's credentials its own; 0 keeps none."""
+    cold_documents: int = Field(default=limits.COLD_DOCUMENTS, ge=0)
+    """Hits without token codes that one search encodes itself, where an index makes codes on demand."""
+    waiting_documents: int = Field(default=limits.WAITING_DOCUMENTS, ge=0)
+    """Documents that may wait for their codes to be written, where an index makes them on demand; 0 writes none."""
     window: int = Field(default=limits.DEEPEST_HIT, ge=1)
     """Deepest hit that a search may reach."""
     queue_items: int = Field(default=limits.QUEUE_ITEMS, ge=1)

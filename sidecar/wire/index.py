@@ -11,10 +11,10 @@ from typing import cast
 from cherche_models.chunks import MAX, RMS
 from sidecar.errors import ChercheError, Code
 from sidecar.pb.cherche.v1 import index_pb2 as pb
+from sidecar.values.chunks import Chunks
 from sidecar.values.documents import IngestResult, Outcome, State, StoredDocument
 from sidecar.values.encoded import DumpedDocument
 from sidecar.values.index import (
-    Chunks,
     EngineInfo,
     GroupSummary,
     IndexList,

@@ -25,7 +25,7 @@ from cherche_models.models.base import Model
 from cherche_models.train.bm25 import BM25
 from cherche_models.types import Encoding, TermWeights, TokenEmbeddings, Tokens
 from sidecar.pipeline.chunks import spans
-from sidecar.values.index import DEFAULT_OVERLAP, Chunks
+from sidecar.values.chunks import DEFAULT_OVERLAP, Chunks
 from tests.benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results" / "long.json"

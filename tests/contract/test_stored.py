@@ -29,8 +29,9 @@ from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
 from sidecar.pipeline.pages import Page, PageSigner
 from sidecar.pipeline.plan import order_hash
 from sidecar.pipeline.text import content_hash
+from sidecar.values.chunks import Chunks
 from sidecar.values.documents import RANK_FEATURES
-from sidecar.values.index import Chunks, Fingerprint, IndexMeta, TextField
+from sidecar.values.index import Fingerprint, IndexMeta, TextField
 from sidecar.values.maintenance import BackfillOptions
 from sidecar.values.model import ModelDescription
 from sidecar.values.options import options
@@ -85,9 +86,9 @@ def layout() -> dict[str, Any]:
 
 
 def settings(held: Any) -> dict[str, Any]:
-    """What an index's ``_meta`` says; releases that knew one phase, and one field of weights, did not say so."""
+    """What an index's ``_meta`` says; releases that knew one phase, one field of weights and stored codes did not."""
     found: dict[str, Any] = plain(asdict(IndexMeta.from_json(held)))
-    one = {"first_terms": 0, "weights": RANK_FEATURES}
+    one = {"first_terms": 0, "weights": RANK_FEATURES, "codes": ""}
     return {name: value for name, value in found.items() if value != one.get(name)}
 
 
@@ -98,7 +99,7 @@ def upgrades(note: Any) -> dict[str, Any]:
 
 
 FORMS: dict[str, Form] = {
-    "_meta.cherche": Form(replace(META, first_terms=12).to_json, settings),
+    "_meta.cherche": Form(replace(META, first_terms=12, codes="on-demand").to_json, settings),
     "hash and state of a document": Form(
         lambda: bookkeeping.written("a1", "ok"), lambda held: plain(asdict(bookkeeping.read(held)))
     ),

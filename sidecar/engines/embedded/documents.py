@@ -189,13 +189,15 @@ class Fetched(NamedTuple):
         return self.columns[-1]
 
     def document(self) -> StoredDocument:
-        """The document; `is_complete` tells of its codes only where they were requested."""
+        """The document; `is_complete` tells of its codes only where they were needed."""
         return _document(self.columns, has_part=self.has_part)
 
 
-def fetch(connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool) -> dict[int, Fetched]:
-    """Documents by row, with terms and codes where requested."""
-    part = "terms IS NOT NULL AND codes IS NOT NULL" if codes else "terms IS NOT NULL"
+def fetch(
+    connection: sqlite3.Connection, rows: Sequence[int], *, terms: bool, codes: bool, needs_codes: bool
+) -> dict[int, Fetched]:
+    """Documents by row, with terms and codes where requested; with `needs_codes` those without are not complete."""
+    part = "terms IS NOT NULL AND codes IS NOT NULL" if needs_codes else "terms IS NOT NULL"
     columns = f"id, source, hash, state, {'terms' if terms else 'NULL'}, {'codes' if codes else 'NULL'}"
     found: dict[int, Fetched] = {}
     for start in range(0, len(rows), _BATCH):

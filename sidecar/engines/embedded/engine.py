@@ -206,6 +206,10 @@ class EmbeddedEngine:
         """None: nobody can give a version to a document of a file."""
         return 0
 
+    async def versions(self, index: str, places: Sequence[tuple[str, str]], meta: IndexMeta) -> list[StoredDocument]:
+        """See `Engine.versions`; a file has no routing."""
+        return await self._read(lambda db: writes.versions(db, indices.get(db, index), [id for id, _ in places]))
+
     async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """One transaction."""
         return await self._write(lambda db: writes.update(db, documents, self._max_document_bytes))

@@ -87,7 +87,7 @@ def _hits(
 ) -> Hits:
     at = np.array(best, np.int64)
     rows, ids = mirror.rows[at].tolist(), [mirror.ids[position] for position in best]
-    stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes)
+    stored = documents.fetch(db, rows, terms=query.with_terms, codes=query.with_codes, needs_codes=query.needs_codes)
     # Of the best alone: what a page holds of all documents would be kept until its last hit is made.
     lexical, sparse = parts.lexical[at].tolist(), parts.sparse[at].tolist()
     places = [ranks.get(position, (None, None)) for position in best]

@@ -158,7 +158,7 @@ def gaps(connection: sqlite3.Connection, index: Index, meta: IndexMeta) -> Gaps:
     )
     rows = connection.execute(
         f"SELECT source, {reason} AS reason FROM documents WHERE index_id = ? AND reason IS NOT NULL",
-        (bool(meta.fingerprint.codes), index.id),
+        (meta.stores_codes, index.id),
     )
     names = [field.name for field in meta.fields]
     return Gaps(

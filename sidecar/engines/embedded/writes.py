@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sidecar.engines.embedded import documents, indices
 from sidecar.engines.embedded.indices import Index
@@ -36,7 +37,7 @@ def page(
         "AND (generation, id) > (:after, :id) AND generation <= :mark "
         f"AND NOT (:incomplete AND {complete}) ORDER BY generation, id LIMIT :size",
         {
-            "codes": bool(meta.fingerprint.codes),
+            "codes": meta.stores_codes,
             "index": int(shard.uuid),
             "after": after[0],
             "id": after[1],
@@ -56,6 +57,16 @@ def page(
         )
         for id, source, hash, state, is_complete, generation in rows
     ]
+
+
+def versions(connection: sqlite3.Connection, index: Index, ids: Sequence[str]) -> list[StoredDocument]:
+    """Documents by id, each with the count of its last write."""
+    found = documents.read(connection, index.id, ids)
+    slots = ", ".join("?" * len(found))
+    rows = connection.execute(
+        f"SELECT id, generation FROM documents WHERE index_id = ? AND id IN ({slots})", (index.id, *found)
+    )
+    return [replace(found[id], version=Version(generation, 1, index.name)) for id, generation in rows]
 
 
 def update(connection: sqlite3.Connection, updates: Sequence[StoredDocument], max_bytes: int) -> list[WriteResult]:

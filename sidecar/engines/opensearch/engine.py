@@ -187,7 +187,7 @@ which would end up in logs — send them as an identity, or configure a service 
         """
         await self._send(index, Request("POST", index_path(index, "_refresh")))
         for _ in range(_CATCH_UP_POLLS):
-            behind = await self._behind(index)
+            behind = await reading.behind(self._http, await self._dialect(), index)
             if not behind:
                 return
             await self._sleep(_CATCH_UP_PAUSE)
@@ -276,13 +276,17 @@ which would end up in logs — send them as an identity, or configure a service 
             shard,
             after,
             () if whole_source else tuple(field.name for field in meta.fields),
-            with_codes=bool(meta.fingerprint.codes),
+            with_codes=meta.stores_codes,
             lean=all(each.source_is_lean for each in found),
             only=selection(meta, found) if incomplete else None,
             most=min((each.max_window for each in found), default=writes.PAGE),
         )
         async for found_page in pages:
             yield found_page
+
+    async def versions(self, index: str, places: Sequence[tuple[str, str]], meta: IndexMeta) -> list[StoredDocument]:
+        """See `Engine.versions`."""
+        return await reading.versions(self._http, await self._dialect(), index, places, meta)
 
     async def update(self, documents: Sequence[StoredDocument], *, keeps_versions: bool = False) -> list[WriteResult]:
         """See `Engine.update`."""
@@ -376,21 +380,6 @@ which would end up in logs — send them as an identity, or configure a service 
             with answers.reading("cluster"):
                 self._known.max_clauses = int(stated)
         return self._known.max_clauses
-
-    async def _behind(self, index: str) -> int:
-        """Replicas that have not yet copied what the primary made searchable."""
-        if not (await self._dialect()).segment_replication:
-            return 0
-        path = f"/_cat/segment_replication{index_path(index)}"
-        try:
-            copies = await self._send(index, Request("GET", path, params={"format": "json"}))
-        except ChercheError as error:
-            # A caller who may write and refresh need not have the permission to monitor.
-            if error.code == Code.PERMISSION_DENIED:
-                return 0
-            raise
-        with answers.reading(f'index "{index}"'):
-            return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
 
     async def _send(self, index: str, request: Request, timeout: float | None = None) -> JsonValue:
         return await self._http.send(request, what=f'index "{index}"', timeout=timeout)

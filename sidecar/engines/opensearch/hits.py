@@ -154,7 +154,7 @@ def _held(raw: Json, query: Query, source: Json) -> StoredDocument | None:
     if not query.with_state or read is None:
         return None
     note = bookkeeping.read(read)
-    part = CODES if query.with_codes else TERMS
+    part = CODES if query.needs_codes else TERMS
     is_complete = note.state == "ok" and bool(raw.get("fields", {}).get(part))
     return StoredDocument(str(raw["_id"]), source, note.hash, note.state, is_complete=is_complete)
 

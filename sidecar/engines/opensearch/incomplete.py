@@ -28,7 +28,7 @@ def selection(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, Any]:
     found : sequence of IndexFacts
         The concrete indices behind the name; see `lifecycle.facts`.
     """
-    whole = [_exists(TERMS), _exists(CODES)] if meta.fingerprint.codes else [_exists(TERMS)]
+    whole = [_exists(TERMS), _exists(CODES)] if meta.stores_codes else [_exists(TERMS)]
     complete = {"bool": {"filter": [_OK, *whole]}}
     lacking = _all(*_has_text(meta, found), none={"bool": {"should": [complete, _NO_TEXT]}})
     return {"bool": {"should": [lacking, bookkeeping.is_exposed()]}}
@@ -42,7 +42,7 @@ def filters(meta: IndexMeta, found: Sequence[IndexFacts]) -> dict[str, dict[str,
         "waiting": _all(*text, bookkeeping.is_known(), none=bookkeeping.is_in("ok", "no_text")),
         "lost": _all(*text, _OK, none=_exists(TERMS)),
         "without_codes": _all(*text, _OK, _exists(TERMS), none=_exists(CODES))
-        if meta.fingerprint.codes
+        if meta.stores_codes
         else {"match_none": {}},
     }
     others = {"bool": {"should": list(lacking.values())}}

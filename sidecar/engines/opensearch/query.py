@@ -247,7 +247,7 @@ def _source(query: Query, *, lean: bool = False) -> JsonValue:
 
 
 def _docvalue_fields(query: Query) -> list[Any]:
-    with_terms = query.with_terms or (query.with_state and not query.with_codes)
+    with_terms = query.with_terms or (query.with_state and not query.needs_codes)
     own = [name for name, wanted in ((TERMS, with_terms), (CODES, query.with_codes)) if wanted]
     return [*query.body.get("docvalue_fields", ()), *own]
 

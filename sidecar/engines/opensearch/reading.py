@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sidecar.engines.opensearch import answers, bookkeeping, fields, lifecycle, writes
 from sidecar.engines.opensearch.dialect import Dialect
-from sidecar.engines.opensearch.hits import stored_document
+from sidecar.engines.opensearch.hits import blob, stored_document
 from sidecar.engines.opensearch.http import Http, Request, index_path
 from sidecar.engines.opensearch.mapping import HEAVY_FIELDS
 from sidecar.engines.opensearch.multi_index import MultiIndex, addressed, is_found, located, resolve, window
 from sidecar.errors import ChercheError, Code, precondition
 from sidecar.values.documents import CODES, TERMS, Json, StoredDocument
+from sidecar.values.index import IndexMeta
 
 READ_BATCH = 500
 SCAN_BATCH = 200
@@ -109,6 +111,22 @@ async def sample(http: Http, dialect: Dialect, index: str, size: int) -> list[St
     return [stored_document(raw, raw.get("fields", {})) for raw in answers.hits(reply, f'index "{index}"')]
 
 
+async def behind(http: Http, dialect: Dialect, index: str) -> int:
+    """Replicas that have not yet copied what the primary made searchable."""
+    if not dialect.segment_replication:
+        return 0
+    request = Request("GET", f"/_cat/segment_replication{index_path(index)}", params={"format": "json"})
+    try:
+        copies = await http.send(request, what=f'index "{index}"')
+    except ChercheError as error:
+        # A caller who may write and refresh need not have the permission to monitor.
+        if error.code == Code.PERMISSION_DENIED:
+            return 0
+        raise
+    with answers.reading(f'index "{index}"'):
+        return sum(int(copy["checkpoints_behind"]) > 0 for copy in copies)
+
+
 async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) -> int:
     """How many documents of a sample have a version that writes without one cannot have led to.
 
@@ -127,6 +145,41 @@ async def foreign_versions(http: Http, dialect: Dialect, index: str, size: int) 
     made = sum(shard.mark + 1 for shard in await writes.shards(http, index))
     with answers.reading(what):
         return _numbered_by_somebody(numbered, int(reply["hits"]["total"]["value"]), made)
+
+
+async def versions(
+    http: Http, dialect: Dialect, index: str, places: Sequence[tuple[str, str]], meta: IndexMeta
+) -> list[StoredDocument]:
+    """Documents of a concrete index by id and routing; see `Engine.versions`.
+
+    One that was written since the last refresh is answered as it was before: its guarded write is refused.
+    """
+    facts = await lifecycle.facts(http, index)
+    # Routings may share an id: some may be crowded out, and are as those that are not found.
+    size = min([4 * len(places), *(each.max_window for each in facts)])
+    body = {
+        "query": {"ids": {"values": sorted({id for id, _ in places})}},
+        "size": size,
+        "_source": writes.source_of([field.name for field in meta.fields]),
+        **_DOC_VALUES,
+        "track_total_hits": False,
+        "seq_no_primary_term": True,
+    }
+    params = {"preference": dialect.read_preference} if dialect.read_preference else {}
+    what, wanted = f'index "{index}"', set(places)
+    reply = await http.send(dialect.search(index, body, params), what=what)
+    raws, _ = answers.sound_hits(reply, what, answers.VERSIONED)
+    lean = all(each.source_is_lean for each in facts)
+    return [
+        replace(
+            writes.versioned(raw, lean),
+            is_complete=None,
+            terms=blob(raw.get("fields", {}), TERMS),
+            codes=blob(raw.get("fields", {}), CODES),
+        )
+        for raw in raws
+        if (str(raw["_id"]), str(raw.get("_routing", ""))) in wanted
+    ]
 
 
 def _numbered_by_somebody(versions: Sequence[int], documents: int, made: int) -> int:

@@ -102,7 +102,7 @@ async def pages(
             )
         raws = answers.hits(reply, what, VERSIONED)
         if raws:
-            yield [_document(raw, lean) for raw in raws]
+            yield [versioned(raw, lean) for raw in raws]
         if len(raws) < size:
             return
         if raws[-1]["_seq_no"] <= after:  # or the same page would be read for ever
@@ -117,8 +117,6 @@ def _body(
     if with_codes:
         wanted.append({"exists": {"field": CODES}})
     written = {"range": {"_seq_no": {"gt": after, "lte": mark}}}
-    heads = [*fields, *(f"{name}.*" for name in fields), *bookkeeping.FIELDS] if fields else []
-    source: Any = {"includes": heads} if heads else {"excludes": list(HEAVY_FIELDS)}
     return {
         "query": {
             "bool": {
@@ -131,11 +129,18 @@ def _body(
         "size": size,
         "track_total_hits": False,
         "seq_no_primary_term": True,
-        "_source": source,
+        "_source": source_of(fields),
     }
 
 
-def _document(raw: Json, lean: bool) -> StoredDocument:
+def source_of(fields: Sequence[str]) -> Json:
+    """What is read of a document's source: some of its fields, or all, and what it says of its neural part."""
+    heads = [*fields, *(f"{name}.*" for name in fields), *bookkeeping.FIELDS] if fields else []
+    return {"includes": heads} if heads else {"excludes": list(HEAVY_FIELDS)}
+
+
+def versioned(raw: Json, lean: bool) -> StoredDocument:
+    """A document with its version; `lean` as in `pages`."""
     source = raw.get("_source") or {}
     note = bookkeeping.read(source)
     return StoredDocument(

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from cherche_models.codec import unpack_terms
 from sidecar import __version__
 from sidecar.errors import ChercheError
-from sidecar.maintenance import setup
+from sidecar.maintenance import projection, setup
 from sidecar.maintenance.running import Job, job_json
 from sidecar.pipeline import Context
 from sidecar.services import Services, index_name
@@ -120,13 +120,13 @@ async def _concrete(index: str, context: Context) -> set[str]:
 def parts_of(sampled: Sequence[StoredDocument], encoded: int) -> dict[str, int]:
     """Bytes of one copy of what is stored beside the documents, projected from a sample of them.
 
-    Postings are counted as `setup` projects them, packed terms and codes as they are.
+    Postings are counted as `projection` has them, packed terms and codes as they are.
     """
     whole = [document for document in sampled if document.terms]
     scale = encoded / max(1, len(whole))
     terms = sum(len(unpack_terms(document.terms or b"")) for document in whole)
     return {
-        "weights": round(scale * terms * setup.POSTING_BYTES),
+        "weights": round(scale * terms * projection.POSTING_BYTES),
         "packed terms": round(scale * sum(len(document.terms or b"") for document in whole)),
         "token codes": round(scale * sum(len(document.codes or b"") for document in whole)),
     }

@@ -140,6 +140,7 @@ class IndexOptions(_message.Message):
     CHUNK_POOLING_FIELD_NUMBER: _builtins.int
     FIRST_TERMS_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Sparse (or joint) model's name; empty for the sidecar's default."""
     reranker: _builtins.str
@@ -177,6 +178,10 @@ class IndexOptions(_message.Message):
     """Field that holds the weights: "rank_features", or "seismic", the sparse_vector field of OpenSearch's neural-search;
     empty for rank_features, or what the index has.
     """
+    codes: _builtins.str
+    """When token codes are made: "stored", with every document, or "on-demand", once a document is in a rerank window;
+    empty for stored, or what the index has.
+    """
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextField]:
         """Fields that are encoded, in order; empty for title and text where present."""
@@ -198,10 +203,11 @@ class IndexOptions(_message.Message):
         chunk_pooling: _builtins.str = ...,
         first_terms: _builtins.int | None = ...,
         weights: _builtins.str = ...,
+        codes: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "first_terms", b"first_terms", "rerank_weight", b"rerank_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunk_pooling", b"chunk_pooling", "chunks", b"chunks", "codec", b"codec", "fields", b"fields", "first_terms", b"first_terms", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap", "_first_terms", b"_first_terms", "_rerank_weight", b"_rerank_weight", "chunk_overlap", b"chunk_overlap", "chunk_pooling", b"chunk_pooling", "chunks", b"chunks", "codec", b"codec", "codes", b"codes", "fields", b"fields", "first_terms", b"first_terms", "max_length", b"max_length", "model", b"model", "prune", b"prune", "rerank_weight", b"rerank_weight", "rerank_window", b"rerank_window", "reranker", b"reranker", "sparse_boost", b"sparse_boost", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chunk_overlap: _TypeAlias = _typing.Literal["chunk_overlap"]  # noqa: Y015
     _WhichOneofArgType__chunk_overlap: _TypeAlias = _typing.Literal["_chunk_overlap", b"_chunk_overlap"]  # noqa: Y015

@@ -12,7 +12,15 @@ from sidecar.cli import move as moving
 from sidecar.cli.move import Move, options_of
 from sidecar.cli.output import Output
 from sidecar.cli.session import Session
-from sidecar.values.index import Chunks, EngineInfo, Fingerprint, IndexMeta, IndexReport, IndexStats, TextField
+from sidecar.values.chunks import Chunks
+from sidecar.values.index import (
+    EngineInfo,
+    Fingerprint,
+    IndexMeta,
+    IndexReport,
+    IndexStats,
+    TextField,
+)
 
 META = IndexMeta(
     "cherche-tiny",

@@ -20,7 +20,7 @@ from sidecar.maintenance.bakeoff import (
     measure_model,
     measure_scorer,
 )
-from sidecar.maintenance.setup import stored_bytes
+from sidecar.maintenance.projection import stored_bytes
 from sidecar.models.library import lexical_index
 from sidecar.pipeline.encode import NeuralPart
 from sidecar.testing import NAN, FakeModel

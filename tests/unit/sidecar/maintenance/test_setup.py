@@ -7,10 +7,10 @@ import pytest
 from sidecar.errors import ChercheError, Code, overloaded
 from sidecar.maintenance.setup import missing, report, resolve, setup
 from sidecar.testing import FakeModel
+from sidecar.values.chunks import Chunks
 from sidecar.values.documents import StoredDocument
 from sidecar.values.index import (
     ANOTHER_INDEX,
-    Chunks,
     Fingerprint,
     Gaps,
     IndexGroup,
@@ -273,6 +273,7 @@ CHANGES = {
     "chunk_pooling": "max",
     "prune": "top_k:4",
     "codec": "pool2+int8",
+    "codes": "on-demand",
     "sparse_boost": 0.7,
     "rerank_weight": 0.1,
     "rerank_window": 50,

@@ -18,7 +18,8 @@ from sidecar.pipeline.chunks import capacity, spans
 from sidecar.pipeline.encode import DocumentEncoder, NeuralPart, encode_documents, tokenize_document
 from sidecar.pipeline.fingerprint import sha256_of
 from sidecar.testing import FakeModel
-from sidecar.values.index import Chunks, IndexMeta, IndexOptions, TextField
+from sidecar.values.chunks import Chunks
+from sidecar.values.index import IndexMeta, IndexOptions, TextField
 
 TEXT = (TextField("text"),)
 WORDS = [f"w{i}" for i in range(40)]

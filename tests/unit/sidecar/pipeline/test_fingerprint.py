@@ -8,7 +8,7 @@ from cherche_models.codec import CODECS
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.fingerprint import codes_encoder, codes_fingerprint, sparse_encoder, sparse_fingerprint
 from sidecar.testing import FakeModel
-from sidecar.values.index import Chunks
+from sidecar.values.chunks import Chunks
 
 INFO = FakeModel().info
 SPARSE = {"max_length": 128, "prune": "none", "naming": "escaped"}

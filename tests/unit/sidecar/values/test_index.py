@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from sidecar.errors import ChercheError, Code
-from sidecar.values.index import Chunks, Fingerprint, Gaps, IndexMeta, TextField
+from sidecar.values.chunks import Chunks
+from sidecar.values.index import (
+    Fingerprint,
+    Gaps,
+    IndexMeta,
+    TextField,
+)
 from tests.unit.sidecar.samples import lost, sample
 
 
