@@ -10,7 +10,7 @@ from cherche_models.codec import Form
 from cherche_models.prune import Prune
 from sidecar.errors import ChercheError, Code, invalid, precondition
 from sidecar.maintenance.projection import projected
-from sidecar.maintenance.weights import held_as, naming_of
+from sidecar.maintenance.weights import check_kept, held_as, naming_of
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.fingerprint import codes_fingerprint, sparse_fingerprint
@@ -246,6 +246,7 @@ async def _check_change(index: str, known: IndexMeta | None, meta: IndexMeta, co
     """
     if known is None:
         return ()
+    check_kept(index, known, meta)
     old, new = known.fingerprint, meta.fingerprint
     is_stale = old != new or [f.name for f in known.fields] != [f.name for f in meta.fields]
     encoded = (await context.engine.stats(index)).encoded if is_stale else 0

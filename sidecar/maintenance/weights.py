@@ -6,7 +6,7 @@ from sidecar.errors import invalid, precondition
 from sidecar.pipeline.encode import names_of
 from sidecar.protocols import Encoder
 from sidecar.values.documents import RANK_FEATURES, SEISMIC, WEIGHTS_AS
-from sidecar.values.index import IndexOptions
+from sidecar.values.index import IndexMeta, IndexOptions
 
 MOST_IDS = 1 << 15
 """Ids that neural-search tells apart: it folds larger ones, and misread them before neural-search#1926."""
@@ -28,6 +28,21 @@ def held_as(options: IndexOptions) -> str:
             "leave it out",
         )
     return options.weights or RANK_FEATURES
+
+
+def check_kept(index: str, known: IndexMeta, meta: IndexMeta) -> None:
+    """Refuse to set an index up for weights in another field than it has: not even `remove` takes a field out.
+
+    Raises
+    ------
+    ChercheError
+        FAILED_PRECONDITION.
+    """
+    if known.weights != meta.weights:
+        raise precondition(
+            f"index {index!r} holds weights as {known.weights}, not as {meta.weights}: no field changes its type",
+            f"run: cherche upgrade {index} --weights {meta.weights} --replace",
+        )
 
 
 def naming_of(model: Encoder, weights: str) -> str:

@@ -20,6 +20,7 @@ from sidecar.errors import ChercheError, Code
 from sidecar.testing import FakeModel, RunningServer, running_server
 from sidecar.values.documents import SourceDocument
 from sidecar.values.index import IndexOptions
+from sidecar.values.maintenance import BackfillOptions, Switched
 from sidecar.values.search import SearchRequest, SearchResult
 
 pytestmark = pytest.mark.java
@@ -40,8 +41,11 @@ class ActedOut:
 
     cluster: Transport
     queries: list[Any] = field(default_factory=list)
+    sparse: set[str] = field(default_factory=set)  # names of indices that were created with the plugin's setting
 
     async def perform_request(self, method: str, url: str, params: Any = None, body: Any = None, **given: Any) -> Any:
+        if method == "PUT" and isinstance(body, Mapping) and "settings" in body:
+            body = {**body, "settings": self.without_setting(url.strip("/"), body["settings"])}
         reply = await self.cluster.perform_request(method, url, params=params, body=self.translated(body), **given)
         if url == "/_nodes/plugins":
             for node in reply["nodes"].values():
@@ -62,9 +66,15 @@ class ActedOut:
             assert body["method"]["name"] == "seismic"
             assert set(body["method"]) <= {"name", "parameters"}
             return {"type": "rank_features"}
-        # The setting is the plugin's; what a request of ours sets beside it is for another test.
-        asked = {key: value for key, value in body.items() if (key, value) != ("settings", {"index": {"sparse": True}})}
-        return {key: self.translated(value) for key, value in asked.items()}
+        return {key: self.translated(value) for key, value in body.items()}
+
+    def without_setting(self, index: str, settings: Any) -> Any:
+        """Settings that a cluster without the plugin knows."""
+        kept = {key: value for key, value in settings.items() if key != seismic.SETTING}
+        kept = {} if kept == {"index": {"sparse": True}} else kept
+        if kept != settings:
+            self.sparse.add(index)
+        return kept
 
     def ranked(self, query: Any) -> Any:
         self.queries.append(query)
@@ -82,14 +92,13 @@ class ActedOut:
 
     def answered(self, reply: Any) -> Any:
         """Mappings and settings as the plugin would have kept them."""
-        for each in reply.values() if isinstance(reply, dict) else ():
-            if not isinstance(each, dict):
-                continue
-            properties = each.get("mappings", {}).get("properties", {})
-            if properties.get("cherche_weights") == {"type": "rank_features"}:
+        for name in self.sparse & reply.keys() if isinstance(reply, dict) else ():
+            properties = reply[name].get("mappings", {}).get("properties", {})
+            if "cherche_weights" in properties:
+                assert properties["cherche_weights"] == {"type": "rank_features"}
                 properties["cherche_weights"] = json.loads(json.dumps(seismic.FIELD))
-            if "index.uuid" in each.get("settings", {}):
-                each["settings"][seismic.SETTING] = "true"
+            if "settings" in reply[name]:
+                reply[name]["settings"][seismic.SETTING] = "true"
         return reply
 
 
@@ -196,6 +205,32 @@ async def test_the_whole_way_is_that_of_rank_features(
         assert f"{index}: unused mapping of cherche_weights" in removed.remains
     finally:
         for name in (index, ranked):
+            await opensearch._http.transport.perform_request(
+                "DELETE", f"/{name}", params={"ignore_unavailable": "true"}
+            )
+
+
+@pytest.mark.parametrize("product", ["opensearch"])
+async def test_an_index_in_use_gets_them_by_an_upgrade(
+    acted: tuple[RunningServer, ActedOut], opensearch: OpenSearchEngine, index: str, product: str
+) -> None:
+    server, cluster = acted
+    new = f"{index}-new"
+    try:
+        await filled(server, index, "rank_features")
+        with pytest.raises(ChercheError, match="holds weights as rank_features, not as seismic") as refused:
+            await server.client.setup_index(index, IndexOptions(weights="seismic"))
+        assert refused.value.next_step == f"run: cherche upgrade {index} --weights seismic --replace"
+        options, settings = IndexOptions(weights="seismic"), BackfillOptions(search_slowdown=0)
+        steps = server.client.upgrade_index(index, "prepare", options, shadow=new, settings=settings)
+        assert isinstance([one async for one in steps][-1], Switched)
+        assert cluster.sparse == {new}
+        request = SearchRequest(index, "deep blue sky", size=5)
+        there, here = await server.client.search(request), await server.client.search(replace(request, index=new))
+        assert found(here)["ids"] == found(there)["ids"]
+        assert len(cluster.queries) == 1
+    finally:
+        for name in (index, new):
             await opensearch._http.transport.perform_request(
                 "DELETE", f"/{name}", params={"ignore_unavailable": "true"}
             )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from sidecar.cli.tune import _tuned, _Way
+from sidecar.errors import ChercheError
+from sidecar.values.index import Fingerprint, IndexMeta, TextField
 from tests.unit.sidecar.cli.conftest import Command
 
 COUNT = 12
@@ -100,3 +106,18 @@ def test_two_sources_or_none_are_refused(command: Command, options: tuple[str, .
     file = command.write("some.jsonl", [])
     given = [word for name in options for word in (name, str(command.folder) if name == "--save" else file)]
     assert said in command("tune", "articles", *given, code=2).stderr
+
+
+class _Served:
+    """A sidecar whose index keeps its weights for Seismic."""
+
+    async def get_index(self, name: str) -> Any:
+        meta = IndexMeta("m", Fingerprint("s"), (TextField("text"),), 8, weights="seismic")
+        return SimpleNamespace(meta=meta)
+
+
+async def test_first_terms_are_not_measured_where_no_search_has_them() -> None:
+    way = _Way(10, 2, 0, 1.0, True, None, None, None, recall=0.99)
+    with pytest.raises(ChercheError, match="has seismic weights, whose search has no first terms") as refused:
+        await _tuned(None, _Served(), "articles", {}, {}, way)  # type: ignore[arg-type]  # refused before it is used
+    assert refused.value.next_step == "drop --recall"

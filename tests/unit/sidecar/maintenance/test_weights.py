@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.errors import ChercheError, Code
 from sidecar.maintenance.setup import inherited, resolve
-from sidecar.maintenance.weights import MOST_IDS, held_as, naming_of
+from sidecar.maintenance.weights import MOST_IDS, check_kept, held_as, naming_of
 from sidecar.testing import FakeModel
 from sidecar.values.index import IndexOptions
 
@@ -53,6 +53,15 @@ def test_a_vocabulary_whose_ids_would_be_folded_is_refused(make_world: Callable[
         naming_of(Large(), "seismic")  # type: ignore[arg-type]  # of an encoder its description is read
     assert refused.value.next_step.startswith("set the index up with --weights rank_features")
     assert naming_of(Large(), "rank_features") == "escaped"  # type: ignore[arg-type]
+
+
+def test_an_index_is_not_set_up_for_a_field_that_it_does_not_have(make_world: Callable[..., Any]) -> None:
+    context = make_world(FakeModel()).context
+    ranked, seismic = (resolve(IndexOptions(weights=word), context) for word in ("", "seismic"))
+    check_kept("books", seismic, replace(seismic, sparse_boost=0.1))
+    with pytest.raises(ChercheError, match="'books' holds weights as rank_features, not as seismic") as refused:
+        check_kept("books", ranked, seismic)
+    assert refused.value.next_step == "run: cherche upgrade books --weights seismic --replace"
 
 
 def test_an_index_keeps_its_kind_of_weights_and_its_first_terms_with_it(make_world: Callable[..., Any]) -> None:
