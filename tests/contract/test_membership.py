@@ -10,6 +10,8 @@ import pytest
 
 from sidecar.engines.opensearch.query import search_body
 from sidecar.pipeline.match_set import decide
+from sidecar.values.clauses import weighted_sum
+from sidecar.values.documents import RANK_FEATURES
 from sidecar.values.first_stage import Query, SparseClause
 from sidecar.values.index import TextField
 
@@ -51,10 +53,10 @@ def test_a_search_is_rewritten_as_in_the_table(vector: dict[str, Any]) -> None:
 
 
 def _named(value: Any, given: Any) -> Any:
-    """The rewritten query with both parts by their names in the table."""
+    """The rewritten query with both parts as the table names them."""
     if isinstance(value, dict):
         name = value.get("bool", {}).get("_name", "")
-        if name == "cherche_sparse":
+        if name == "cherche_sparse" or value == weighted_sum(CLAUSES, 1.0, RANK_FEATURES):
             return "$sparse"
         if name == "cherche_lexical":
             return _named(value["bool"]["must"][0], given)

@@ -9,13 +9,14 @@ from typing import Any
 import pybase64
 
 from sidecar.engines.opensearch import answers, bookkeeping
-from sidecar.engines.opensearch.query import LEXICAL
+from sidecar.engines.opensearch.query import LEXICAL, says_sum
 from sidecar.engines.opensearch.values import JsonValue
 from sidecar.values.clauses import SPARSE
 from sidecar.values.documents import CODES, OWN_FIELDS, SEISMIC, TERMS, Json, StoredDocument
 from sidecar.values.first_stage import EngineHit, EnginePage, Hits, Query
 
 _READ = ("_index", "_id", "_score", "_source", "fields", "matched_queries")
+_ROUNDING = 2.0**-22  # of a float, twice
 _NOT_PASSED_ON = ("suggest", "profile")
 
 
@@ -165,11 +166,15 @@ def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) ->
     score = float(raw.get("_score") or 0.0)
     if query.match_set == "none":  # the clauses are the caller's, whatever they are named
         return score, 0.0, 1.0
+    if sparse_parts is None and says_sum(query) and (named is None or isinstance(named, Mapping)):
+        # Named is the lexical clause alone: a hit of the sparse one has no name.
+        lexical = float((named or {}).get(LEXICAL, 0.0))
+        return lexical, _rest(score, lexical), 1.0
     if isinstance(named, Mapping) and sparse_parts is None:
         lexical, sparse = float(named.get(LEXICAL, 0.0)), float(named.get(SPARSE, 0.0))
         if query.first_terms:
             # The named clause has the terms of the first phase alone; those of the second are in the score.
-            return lexical, max(0.0, score - lexical), 1.0
+            return lexical, _rest(score, lexical), 1.0
         # Scores of named queries are those before `indices_boost` (seen in 3.8.0).
         boosted = "indices_boost" in query.body and score and lexical + sparse
         boost = score / (lexical + sparse) if boosted else 1.0
@@ -179,6 +184,16 @@ def _parts(raw: Json, query: Query, sparse_parts: Mapping[str, float] | None) ->
     sparse = (sparse_parts or {}).get(str(raw["_id"]), 0.0)
     # The score of a `bool` is the sum of its clauses: what is not sparse is lexical.
     return score - sparse, sparse, 1.0
+
+
+def _rest(score: float, lexical: float) -> float:
+    """What a score has beside its lexical part; 0 where that is the rounding of two sums of floats.
+
+    >>> _rest(4.0, 1.5), _rest(3.0000002, 3.0), _rest(3.0, 3.0000002)
+    (2.5, 0.0, 0.0)
+    """
+    rest = score - lexical
+    return rest if rest > score * _ROUNDING else 0.0
 
 
 def _extra(raw: Json) -> dict[str, Any]:

@@ -25,6 +25,11 @@ _OURS = {
 _NOT_BODY = ("query", "filter", "_source", "docvalue_fields")
 # These stand at the top of a search, where no filter can be put around them.
 _OUTERMOST = ("hybrid", "retriever", "knn", "rank", "sub_searches")
+# Beside these a hit's score is the sum of both clauses. Others change it (rescore, indices_boost, knn), take it away
+# (sort), or answer hits of hits that name both parts (collapse).
+_OF_THE_QUERY = ("query", "filter", "post_filter", "min_score", "runtime_mappings", "derived")
+_OF_A_HIT = ("_source", "docvalue_fields", "fields", "highlight", "explain")
+_KEEPS_THE_SUM = frozenset((*_OF_THE_QUERY, *_OF_A_HIT, "aggs", "aggregations", "track_total_hits", "timeout"))
 
 
 def search_body(
@@ -70,6 +75,16 @@ def search_body(
     if query.timeout is not None:
         body.setdefault("timeout", f"{max(1, int(query.timeout * 1000))}ms")
     return body
+
+
+def says_sum(query: Query) -> bool:
+    """Whether the score of a hit is the sum of its parts, so that the lexical clause alone is named.
+
+    For each hit a cluster scores each named clause once more, and the sparse one has many times as many terms.
+    """
+    has_both = query.mode == "hybrid" and bool(query.clauses) and query.match_set != "none"
+    # Which hits Seismic found is read from its name.
+    return has_both and query.weights != SEISMIC and _KEEPS_THE_SUM.issuperset(query.body)
 
 
 def first_terms(query: Query, clauses: Sequence[SparseClause]) -> int:
@@ -149,6 +164,8 @@ def _first_stage(query: Query, clauses: Sequence[SparseClause], kind: str) -> di
         sparse = seismic.clause(clauses, query.sparse_boost, deepest, _conditions(within))
     else:
         sparse = _sparse(query, clauses, kind)
+    if says_sum(query):
+        sparse = {name: {key: value for key, value in body.items() if key != "_name"} for name, body in sparse.items()}
     if query.mode == "sparse":
         stage: dict[str, Any] = {"must": [sparse]}
         if query.match_set == "lexical" and "query" in query.body:

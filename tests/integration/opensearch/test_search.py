@@ -13,7 +13,7 @@ from cherche_models import codec
 from cherche_models.types import TermWeights
 from sidecar.engines.opensearch import OpenSearchEngine
 from sidecar.engines.opensearch.known import Known
-from sidecar.engines.opensearch.query import search_body
+from sidecar.engines.opensearch.query import says_sum, search_body
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.first_stage import EnginePage, GroupClauses, Mode, Query, SparseClause
@@ -106,6 +106,30 @@ async def test_parts_add_up(opensearch: OpenSearchEngine, fed: str, match_set: s
         assert hit.score == pytest.approx(hit.lexical + hit.sparse, rel=1e-5)
     assert {hit.id for hit in page.hits} >= set(alone)
     assert (len(page.hits) == len(alone)) is (match_set == "lexical")
+
+
+@pytest.mark.parametrize("match_set", ["union", "lexical"])
+async def test_the_part_that_no_name_says_is_the_one_that_a_name_would_say(
+    opensearch: OpenSearchEngine, fed: str, match_set: str
+) -> None:
+    known = await opensearch._dialect()
+    if not known.named_scores:
+        pytest.skip(f"{known.title} {known.version} has no include_named_queries_score")
+    rng, seen = random.Random(3), set[tuple[bool, bool]]()
+    for _ in range(20):
+        body = {key: value for key, value in generated(rng).items() if key not in ("sort", "collapse")}
+        asked = query(match_set=match_set, sparse_boost=rng.choice([0.001, 0.7, 30.0]), body=body)
+        both = replace(asked, body={**asked.body, "version": True})
+        assert (says_sum(asked), says_sum(both)) == (True, False)
+        page, named = await opensearch.search(fed, asked), await opensearch.search(fed, both)
+        assert [(hit.id, hit.score, hit.lexical) for hit in page.hits] == [
+            (hit.id, hit.score, hit.lexical) for hit in named.hits
+        ]
+        for hit, one in zip(page.hits, named.hits, strict=True):
+            # A float of the cluster's has 24 bits, and so has the sum.
+            assert hit.sparse == pytest.approx(one.sparse, rel=1e-6, abs=hit.score * 2**-22)
+            seen.add((hit.lexical > 0, hit.sparse > 0))
+    assert seen >= ({(True, True), (False, True)} if match_set == "union" else {(True, True)})
 
 
 def generated(rng: random.Random) -> dict[str, Any]:

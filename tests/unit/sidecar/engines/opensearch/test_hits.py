@@ -78,6 +78,26 @@ def test_a_score_is_the_sum_of_its_parts(raw: Any, mode: Any, sparse_parts: Any,
     assert (hit.score, hit.lexical, hit.sparse) == parts
 
 
+def test_where_the_lexical_clause_alone_is_named_the_rest_of_a_score_is_the_sparse_part() -> None:
+    raws = [
+        {"_id": "both", "_score": 4.0, "matched_queries": {"cherche_lexical": 1.5, "mine": 7.0}},
+        {"_id": "rounded", "_score": 3.0000002, "matched_queries": {"cherche_lexical": 3.0}},
+        {"_id": "sparse alone", "_score": 2.0},
+        {"_id": "and a name of the user's", "_score": 2.0, "matched_queries": {"mine": 7.0}},
+    ]
+    query = Query("x", "hybrid", (), clauses=(SparseClause(3, "run", 1.5),))
+    found = page({"hits": {"hits": raws}}, query, request={}).hits
+    assert [(hit.lexical, hit.sparse) for hit in found] == [(1.5, 2.5), (3.0, 0.0), (0.0, 2.0), (0.0, 2.0)]
+    assert found[0].extra == {"matched_queries": {"mine": 7.0}}
+
+
+def test_names_without_scores_say_nothing_of_parts() -> None:
+    raw = {"_id": "a", "_score": 4.0, "matched_queries": ["cherche_lexical"]}
+    query = Query("x", "hybrid", (), clauses=(SparseClause(3, "run", 1.5),))
+    [hit] = page({"hits": {"hits": [raw]}}, query, request={}, sparse_parts={"a": 3.0}).hits
+    assert (hit.lexical, hit.sparse) == (1.0, 3.0)
+
+
 def test_of_two_phases_the_named_clause_has_a_part_of_the_terms_and_the_score_has_all() -> None:
     raws = [
         {"_id": "a", "_score": 4.0, "matched_queries": {"cherche_lexical": 1.5, "cherche_sparse": 2.0}},

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.engines.opensearch import bookkeeping
-from sidecar.engines.opensearch.query import fill_slots, first_terms, lexical_reserve, search_body, sparse_parts_body
+from sidecar.engines.opensearch.query import (
+    fill_slots,
+    first_terms,
+    lexical_reserve,
+    says_sum,
+    search_body,
+    sparse_parts_body,
+)
 from sidecar.errors import ChercheError, Code
 from sidecar.values.documents import OWN_FIELDS
 from sidecar.values.first_stage import Query, SparseClause
@@ -33,6 +40,7 @@ SPARSE = {
         "_name": "cherche_sparse",
     }
 }
+SUMMED = {"bool": {"should": SPARSE["bool"]["should"]}}  # the part of a score that no name says
 
 
 def stage(query: Query) -> Any:
@@ -40,11 +48,26 @@ def stage(query: Query) -> Any:
 
 
 def test_union_lets_either_clause_decide() -> None:
-    assert stage(QUERY) == {"should": [LEXICAL, SPARSE], "minimum_should_match": 1}
+    assert stage(QUERY) == {"should": [LEXICAL, SUMMED], "minimum_should_match": 1}
 
 
 def test_lexical_lets_the_sparse_clause_only_add_score() -> None:
-    assert stage(replace(QUERY, match_set="lexical")) == {"must": [LEXICAL], "should": [SPARSE]}
+    assert stage(replace(QUERY, match_set="lexical")) == {"must": [LEXICAL], "should": [SUMMED]}
+
+
+@pytest.mark.parametrize("body", [{}, {"query": {"match_all": {}}, "filter": {"term": {"a": 1}}, "aggs": {}}])
+@pytest.mark.parametrize("match_set", ["union", "lexical"])
+def test_where_a_score_is_the_sum_of_both_clauses_one_is_named(body: dict[str, Any], match_set: Any) -> None:
+    query = replace(QUERY, body=body, match_set=match_set)
+    assert says_sum(query)
+    assert "cherche_sparse" not in str(stage(query))
+
+
+@pytest.mark.parametrize("key", ["sort", "rescore", "indices_boost", "collapse", "knn", "a key of a later version"])
+def test_where_a_score_may_be_anything_else_both_are_named(key: str) -> None:
+    query = replace(QUERY, body={key: {}})
+    assert not says_sum(query)
+    assert stage(query) == {"should": [LEXICAL, SPARSE], "minimum_should_match": 1}
 
 
 def test_one_mode_has_one_clause() -> None:
@@ -57,7 +80,7 @@ def test_one_mode_has_one_clause() -> None:
 def test_the_heaviest_terms_find_candidates_and_the_others_add_to_their_scores() -> None:
     body = search_body(replace(QUERY, first_terms=1, candidates=500), CLAUSES)
     heavy, light = SPARSE["bool"]["should"]
-    first = {"bool": {"should": [heavy], "_name": "cherche_sparse"}}
+    first = {"bool": {"should": [heavy]}}
     assert body["query"]["bool"] == {"should": [LEXICAL, first], "minimum_should_match": 1}
     assert body["rescore"] == {"window_size": 500, "query": {"rescore_query": {"bool": {"should": [light]}}}}
 
