@@ -42,6 +42,7 @@ from cherche_models.train.rows import Example
 from cherche_models.train.stream import Batches
 from cherche_models.train.teacher import Ensemble, Teacher
 from cherche_models.train.vocabulary import add_vocabulary
+from cherche_models.weighting import Weighting
 
 BASE = "all-MiniLM-L6-v2"
 TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
@@ -100,6 +101,8 @@ class Phase:
 
 
 RECIPE = SmallRecipe()
+WEIGHTING = Weighting(idf_power=2.0, special_share=0.25)
+"""Chosen once, on every other dev set and the demo, with the weights of the model that ships."""
 SETTINGS = Settings(
     steps=450,
     negatives=4,
@@ -231,6 +234,7 @@ def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int)
     texts = texts_of(corpus, 20_000)
     answered = stream.shuffled(stream.lines(corpus / "train.jsonl"), 500, 0)(0)
     model.query_table = scaled(model, idf(model, texts), pairs(answered))
+    model.query_weighting = WEIGHTING
     found = {path.name: read(path, "dev") for path in sorted((corpus / "dev").iterdir())}
     sets = [dev.staged(model, name, dev.sample(collection, documents)) for name, collection in found.items()]
     chosen = dev.choose(sets)

@@ -46,6 +46,11 @@ def test_a_share_of_a_batch_is_prose(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sum(small.is_prose(example) for example in batch) >= 3
 
 
+def test_the_model_that_ships_weighs_queries_as_the_recipe_says() -> None:
+    stored = json.loads((hub.PRETRAINED / "cherche-small" / "cherche.json").read_text(encoding="utf-8"))
+    assert stored["query_weighting"] == small.WEIGHTING.stored()
+
+
 def test_a_second_call_trains_nothing_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +69,7 @@ def test_a_second_call_trains_nothing_again(
     assert model.dim == 8
     assert model.codebook is not None
     assert model.query_table is not None
+    assert model.query_weighting == small.WEIGHTING
     figures = json.loads(first.out)
     assert model.sparse_boost == figures["chosen"]["sparse_boost"]
     assert model.rerank_weight == figures["chosen"]["rerank_weight"]
