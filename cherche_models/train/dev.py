@@ -4,9 +4,10 @@
         [--dtype TYPE]
 
 Every stage is measured in memory with the sums of an engine. Boost and rerank weight are those with the best mean over
-the sets, each of which has the same weight; a stage is compared with the one before it by a paired randomisation test.
-With `--terms` the term weights of a second model are paired with the token embeddings of the first and of the reranker,
-each pair at its own best weights, and compared with the first model alone.
+the sets, each of which has the same weight; those that the model has are measured too where they are others. A stage is
+compared with the one before it by a paired randomisation test. With `--terms` the term weights of a second model are
+paired with the token embeddings of the first and of the reranker, each pair at its own best weights, and compared with
+the first model alone.
 """
 
 from __future__ import annotations
@@ -259,8 +260,18 @@ def measured(
     if reranker:
         other = hub.load(reranker, device="cpu", dtype=dtype, architecture="colbert")
         others[Path(reranker).name] = [late(other, each) for each in sets]
-    rows = report(sets, chosen.sparse_boost, chosen.rerank_weight, others)
-    found = {"dtype": str(loaded.dtype), "digest": loaded.digest, "chosen": asdict(chosen), "sets": rows}
+    found = {
+        "dtype": str(loaded.dtype),
+        "digest": loaded.digest,
+        "chosen": asdict(chosen),
+        "sets": report(sets, chosen.sparse_boost, chosen.rerank_weight, others),
+    }
+    own = loaded.sparse_boost, loaded.rerank_weight
+    if own != (chosen.sparse_boost, chosen.rerank_weight):
+        found["stored"] = {
+            **dict(zip(("sparse_boost", "rerank_weight"), own, strict=True)),
+            "sets": report(sets, *own, others),
+        }
     if terms:
         second = hub.load(terms, device="cpu", dtype=dtype)
         own = [staged(second, name, collection) for name, collection in collections.items()]

@@ -41,6 +41,28 @@ def test_every_mode_of_a_dev_set_is_measured(tmp_path: Path, capsys: pytest.Capt
     )
 
 
+def test_the_weights_of_the_model_are_measured_beside_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = mixture.write(tmp_path / "corpus")
+    model = hub.load(checkpoints.masked_lm(tmp_path / "base"), device="cpu", architecture="joint", new_head=True, dim=8)
+    for boost, weight in ((0.123, 0.456), (None, None)):
+        model.sparse_boost, model.rerank_weight = boost or model.sparse_boost, weight or model.rerank_weight
+        hub.save(model, tmp_path / str(boost))
+        dev.main([str(tmp_path / str(boost)), str(corpus / "dev" / "words"), "--dtype", "fp32"])
+        found = json.loads(capsys.readouterr().out)
+        if boost:
+            stored = found["stored"]
+            assert (stored["sparse_boost"], stored["rerank_weight"]) == (boost, weight)
+            assert stored["sets"]["words"].keys() == found["sets"]["words"].keys()
+            assert stored["sets"]["words"]["bm25"] == found["sets"]["words"]["bm25"]
+            model.sparse_boost, model.rerank_weight = (
+                found["chosen"][key] for key in ("sparse_boost", "rerank_weight")
+            )
+        else:
+            assert "stored" not in found
+
+
 def test_a_sample_keeps_what_is_judged(tmp_path: Path) -> None:
     collection = read(mixture.write(tmp_path / "corpus") / "dev" / "words", "dev")
     kept = dev.sample(collection, 15)
