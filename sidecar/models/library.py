@@ -89,6 +89,7 @@ def _with_torch(
         raise precondition(said, "pip install cherche-sidecar, with all that it depends on") from error
     # A quota is no property of the CPUs, so torch counts those of the host: threads that spin would use it up.
     if side_by_side:
+        memory.keep()
         share(threads.cpus(), threads.give_way)
     else:
         limit(threads.cpus())

@@ -56,6 +56,51 @@ def test_arenas_are_bounded_unless_the_environment_says_how_many() -> None:
     assert done.stdout.strip() == "True"
 
 
+# What a batch does: blocks that are all freed at its end, and needed again by the next.
+AGAIN = """
+import ctypes, resource, sys
+from sidecar.models import memory
+
+if sys.argv[1] == "kept":
+    assert memory.keep({})
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+
+def batch():
+    blocks = [libc.malloc(8 << 20) for _ in range(4)]
+    for block in blocks:
+        ctypes.memset(block, 1, 8 << 20)
+    for block in blocks:
+        libc.free(block)
+
+for _ in range(3):
+    batch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    batch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+assert memory.trim()
+"""
+
+
+@has_glibc
+def test_what_a_batch_has_freed_is_kept_for_the_next() -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    faults = {
+        how: int(subprocess.check_output([sys.executable, "-c", AGAIN, how], env=kept)) for how in ("kept", "given")
+    }
+    assert faults["kept"] < faults["given"] / 10
+
+
+def test_whoever_names_what_is_kept_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    library = SimpleNamespace(mallopt=lambda option, _: asked.append(option) or 1)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    assert memory.keep({"MALLOC_TOP_PAD_": "0"})
+    assert asked == [-1, -3]
+
+
 # Multiplies by one matrix as many numbers of rows as a sidecar meets, and says what that left in use.
 MULTIPLY = """
 import ctypes, sys
@@ -109,6 +154,7 @@ def test_whoever_names_a_capacity_gets_it() -> None:
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
     assert not memory.bound({})
+    assert not memory.keep({})
     assert not memory.trim()
 
 
