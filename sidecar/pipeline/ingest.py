@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from sidecar.pipeline import stored
 from sidecar.pipeline.context import Context
 from sidecar.pipeline.encode import DocumentEncoder
 from sidecar.pipeline.stored import EncodableDocument, EncodedDocument
-from sidecar.pipeline.stream import Bounds, batches_of_arrivals, in_order
+from sidecar.pipeline.stream import IN_FLIGHT, Bounds, batches_of_arrivals, in_order
 from sidecar.values.documents import IngestResult, SourceDocument, StoredDocument
 from sidecar.values.model import Lane
 
@@ -82,6 +83,7 @@ class _Feed:
     lane: Lane
     seen: set[str] = field(default_factory=set)
     bounds: Bounds = field(default_factory=lambda: Bounds(ITEMS, FIRST_BYTES))
+    ended: float = -math.inf
 
 
 async def ingest(
@@ -126,7 +128,10 @@ async def _timed(feed: _Feed, batch: Sequence[SourceDocument]) -> list[IngestRes
     results = await _index_batch(feed, batch)
     if any(one.outcome == "encoded" for one in results):
         size = sum(len(one.raw) for one in batch)
-        feed.bounds.bytes = next_bytes(feed.bounds.bytes, size, time.monotonic() - started)
+        # Not what it waited for the batch before: a short one behind a long one would make all that follow short.
+        now = time.monotonic()
+        own, feed.ended = now - max(started, feed.ended), now
+        feed.bounds.bytes = next_bytes(feed.bounds.bytes, size, IN_FLIGHT * own)
     return results
 
 

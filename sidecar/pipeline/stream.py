@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +21,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # One batch is encoded while the one before it is written.
-_IN_FLIGHT = 2
+IN_FLIGHT = 2
+# Of those, and of others that are done and wait for the answer of one before them.
+_HELD = 8
 
 
 @dataclass(slots=True)
@@ -47,6 +58,8 @@ async def batches_of_arrivals(
 async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, Any, R]]) -> AsyncGenerator[R, None]:
     """Work on two items at once, answer in order; an item is read when there is room for it.
 
+    One that is done before its turn makes room: a short item behind a long one would else leave the model without work.
+
     A failure of the source is raised once what came before it is answered.
     """
     running: deque[asyncio.Task[R]] = deque()
@@ -54,10 +67,11 @@ async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, 
     last: asyncio.Task[tuple[T, ...]] | None = None
     try:
         while True:
-            if reading is None and last is None and len(running) < _IN_FLIGHT:
+            if reading is None and last is None and _has_room(running):
                 reading = asyncio.create_task(_next(source))
-            # Only the oldest: a later one that is done must wait for its turn anyway.
-            awaited: list[asyncio.Task[Any]] = [*list(running)[:1], *([] if reading is None else [reading])]
+            # Of those that are done only the oldest: a later one must wait for its turn anyway.
+            awaited: list[asyncio.Task[Any]] = [*list(running)[:1], *_undone(running)]
+            awaited += [] if reading is None else [reading]
             if not awaited:
                 break
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
@@ -74,6 +88,14 @@ async def in_order(source: AsyncIterator[T], work: Callable[[T], Coroutine[Any, 
             await last
     finally:
         await _end(*running, *([] if reading is None else [reading]))
+
+
+def _undone(running: Iterable[asyncio.Task[R]]) -> list[asyncio.Task[R]]:
+    return [task for task in running if not task.done()]
+
+
+def _has_room(running: Collection[asyncio.Task[Any]]) -> bool:
+    return len(running) < _HELD and len(_undone(running)) < IN_FLIGHT
 
 
 async def beating(source: AsyncIterator[T], seconds: float) -> AsyncGenerator[T | None, None]:

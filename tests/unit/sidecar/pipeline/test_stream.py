@@ -125,6 +125,25 @@ async def test_answers_come_in_order_whatever_ends_first() -> None:
     assert not others()
 
 
+async def test_what_is_done_before_its_turn_makes_room() -> None:
+    first, third = asyncio.Event(), asyncio.Event()
+
+    async def work(item: str) -> str:
+        if item == "c":
+            third.set()
+        if item == "a":
+            await first.wait()
+        return item
+
+    async with aclosing(in_order(source(*"abcd"), work)) as answers:
+        answer = asyncio.ensure_future(anext(answers))
+        await third.wait()  # while the first is worked on
+        assert not answer.done()
+        first.set()
+        assert [await answer, *[one async for one in answers]] == list("abcd")
+    assert not others()
+
+
 async def test_an_answer_is_given_before_the_next_item_is_there() -> None:
     asked = asyncio.Event()
 
