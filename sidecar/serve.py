@@ -317,6 +317,7 @@ def _registry(settings: Settings, metrics: Metrics, loader: Loader) -> Registry:
             max_wait=settings.batching.max_wait,
             queue_items=limits.queue_items,
             queue_tokens=limits.queue_tokens,
+            packs=model.concurrent_queries,  # BERT, on a CPU
         )
 
     if settings.default_model not in settings.served_models:

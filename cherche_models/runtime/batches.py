@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -131,6 +132,37 @@ def plan_packed(tokens: Sequence[Tokens], budget: int = PACKED_TOKENS) -> list[l
     return [batch * max(1, -(-FEWEST_TOKENS // int(sizes[batch].sum()))) for batch in batches]
 
 
+def plan_beside(tokens: Sequence[Tokens], threads: int, budget: int = PACKED_TOKENS) -> list[list[int]]:
+    """Positions of the texts of packed batches that are computed side by side, and so end together: as many for each
+    thread, with about as many tokens each.
+
+    A batch has an eighth more than `budget` at the most, or one text; texts without tokens are left out. As in
+    `plan_packed` texts of a batch with fewer tokens than `FEWEST_TOKENS` are repeated.
+
+    >>> plan_beside([Tokens((1,) * n, ("a",) * n, n) for n in (90, 300, 0, 200, 310, 220)], threads=2)
+    [[4, 3, 0], [1, 5]]
+    """
+    sizes = lengths(tokens)
+    total = int(sizes.sum())
+    order = [int(i) for i in np.argsort(-sizes, kind="stable")[: int(np.count_nonzero(sizes))]]
+    most = budget + budget // 8
+    rounds = -(-total // (threads * budget))
+    few = min(threads, max(1, total // PART_TOKENS)) if rounds == 1 else threads
+    while True:
+        batches: list[list[int]] = [[] for _ in range(rounds * few)]
+        heap = [(0, i) for i in range(len(batches))]
+        for i in order:
+            size, least = heap[0]
+            batches[least].append(i)
+            heapq.heapreplace(heap, (size + int(sizes[i]), least))
+        if all(len(batch) < 2 or int(sizes[batch].sum()) <= most for batch in batches):
+            break
+        rounds += 1
+    # Whatever is largest begins first.
+    batches = sorted((batch for batch in batches if batch), key=lambda batch: -int(sizes[batch].sum()))
+    return [batch * max(1, -(-FEWEST_TOKENS // int(sizes[batch].sum()))) for batch in batches]
+
+
 def filled(tokens: int) -> int:
     """Tokens of a packed batch once it is filled up, so that batches are of few sizes.
 
@@ -205,9 +237,8 @@ def batched(
         for positions in short_texts.plan(tokens, short):
             yield pack([tokens[i] for i in positions], positions, short=True)
         others = [i for i, item in enumerate(tokens) if len(item) > short]
-        total = sum(len(tokens[i]) for i in others)
-        budget = min(PACKED_TOKENS, max(PART_TOKENS, -(-total // side_by_side))) if side_by_side > 1 else PACKED_TOKENS
-        for chosen in plan_packed([tokens[i] for i in others], budget):
+        left = [tokens[i] for i in others]
+        for chosen in plan_beside(left, side_by_side) if side_by_side > 1 else plan_packed(left):
             positions = [others[i] for i in chosen]
             texts = [tokens[i] for i in positions]
             yield pack(*fill(texts, positions)) if fills else pack(texts, positions)

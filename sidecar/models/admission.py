@@ -43,7 +43,9 @@ class BatchOptions:
     Attributes
     ----------
     tokens : int
-        Padded tokens of one batch.
+        Of one batch, padding included.
+    packs : bool
+        Whether the model encodes texts without padding.
     max_wait : float
         Seconds after which a lane that was passed over is served once.
     queue_items, queue_tokens : int
@@ -54,6 +56,7 @@ class BatchOptions:
     max_wait: float = 2.0
     queue_items: int = QUEUE_ITEMS
     queue_tokens: int = QUEUE_TOKENS
+    packs: bool = False
 
 
 @dataclass(slots=True)

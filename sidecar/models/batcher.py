@@ -247,7 +247,8 @@ class Batcher:
         self.taken(lane)
 
     def _worker(self, name: str, *, gives_way: bool = False) -> Worker[_Ticket]:
-        return Worker(name, self, self._options.max_wait, self._clock, gives_way=gives_way)
+        own = self._options
+        return Worker(name, self, own.max_wait, self._clock, gives_way=gives_way, packs=own.packs)
 
     def budget(self, lane: Lane) -> int:
         """As `Admission.budget`."""

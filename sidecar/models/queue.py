@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, get_args
@@ -100,10 +101,13 @@ class JobQueue(Generic[J]):
     ----------
     max_wait : float
         Seconds after which a lane that was passed over is served once.
+    packs : bool
+        Whether the model encodes texts without padding: then they go as they came, or one caller's would all end
+        together with another's, who came later.
     """
 
-    def __init__(self, max_wait: float) -> None:
-        self._max_wait = max_wait
+    def __init__(self, max_wait: float, *, packs: bool = False) -> None:
+        self._max_wait, self._packs = max_wait, packs
         self._buckets: dict[_Bucket, list[J]] = {}
         self._since: dict[_Bucket, float] = {}
         self._tokens = dict.fromkeys(LANES, 0)
@@ -143,7 +147,7 @@ class JobQueue(Generic[J]):
         return dropped
 
     def take(self, now: float, budget: Callable[[Lane], int]) -> list[J]:
-        """Take the next batch: one lane, one kind, lengths alike, padded within the lane's budget.
+        """Take the next batch: one lane, one kind, within the lane's budget; lengths alike where they are padded.
 
         The job that has waited longest in its lane is always in it; it goes
         alone where it exceeds the budget by itself.
@@ -151,10 +155,14 @@ class JobQueue(Generic[J]):
         key = self._next(now)
         if key is None:
             return []
-        pool = self._buckets[key][:POOL]
-        by_length = sorted(range(len(pool)), key=lambda i: pool[i].length)
-        start, stop = around([pool[i].length for i in by_length], by_length.index(0), budget(key[0]))
-        batch = [pool[i] for i in by_length[start:stop]]
+        pool, most = self._buckets[key][:POOL], budget(key[0])
+        if self._packs:
+            ends = itertools.accumulate(job.length for job in pool)
+            batch = pool[: max(1, sum(1 for _ in itertools.takewhile(lambda end: end <= most, ends)))]
+        else:
+            by_length = sorted(range(len(pool)), key=lambda i: pool[i].length)
+            start, stop = around([pool[i].length for i in by_length], by_length.index(0), most)
+            batch = [pool[i] for i in by_length[start:stop]]
         self._remove(key, batch)
         # A lane's wait counts from its last batch: being served ends it.
         self._since[key] = now

@@ -59,13 +59,22 @@ class Worker(Generic[J]):
         Monotonic seconds.
     gives_way : bool
         Whether the process's other threads go before it.
+    packs : bool
+        As of `JobQueue`.
     """
 
     def __init__(
-        self, name: str, owner: Owner[J], max_wait: float, clock: Callable[[], float], *, gives_way: bool = False
+        self,
+        name: str,
+        owner: Owner[J],
+        max_wait: float,
+        clock: Callable[[], float],
+        *,
+        gives_way: bool = False,
+        packs: bool = False,
     ) -> None:
         self._owner, self._clock, self._gives_way = owner, clock, gives_way
-        self._jobs: JobQueue[J] = JobQueue(max_wait)
+        self._jobs: JobQueue[J] = JobQueue(max_wait, packs=packs)
         self._closing = False
         self._running: list[J] = []
         self._changed = threading.Condition()

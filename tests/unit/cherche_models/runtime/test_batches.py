@@ -6,9 +6,11 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cherche_models.models import Joint, base
-from cherche_models.runtime.batches import Batch, batched, collate, fill, filled, pack, plan, plan_packed
+from cherche_models.runtime.batches import Batch, batched, collate, fill, filled, pack, plan, plan_beside, plan_packed
 from cherche_models.tokenizer import TextFormat
 from cherche_models.types import Tokens
 
@@ -59,6 +61,16 @@ def test_a_packed_plan_keeps_its_budget_and_has_enough_rows_for_equal_bits() -> 
     sizes = [3, 0, 7, 45, 2, 7, 30]
     batches = plan_packed([tokens(size) for size in sizes], budget=40)
     assert batches == [[3], [6, 2], [5, 0, 4, 5, 0, 4]]
+    assert all(sum(sizes[i] for i in batch) >= 16 for batch in batches)
+
+
+@given(st.lists(st.integers(0, 512), max_size=60), st.integers(2, 5))
+def test_batches_side_by_side_hold_each_text_and_are_alike(sizes: list[int], threads: int) -> None:
+    batches = plan_beside([tokens(size) for size in sizes], threads)
+    assert sorted({i for batch in batches for i in batch}) == [i for i, size in enumerate(sizes) if size]
+    held = [sum(sizes[i] for i in set(batch)) for batch in batches]
+    assert all(size <= 1152 or len(set(batch)) == 1 for size, batch in zip(held, batches, strict=True))
+    assert max(held, default=0) - min(held, default=0) <= max(sizes, default=0) or len(held) < threads
     assert all(sum(sizes[i] for i in batch) >= 16 for batch in batches)
 
 

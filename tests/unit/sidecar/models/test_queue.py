@@ -49,6 +49,23 @@ def test_a_batch_fits_the_budget_or_is_one_text(waiting: list[Job], budget: int)
 
 
 @given(jobs(), st.integers(1, 500))
+def test_texts_that_are_packed_go_as_they_came(waiting: list[Job], budget: int) -> None:
+    queue: JobQueue[Job] = JobQueue(1e9, packs=True)
+    for job in waiting:
+        queue.add(job)
+    ran: list[Job] = []
+    while batch := queue.take(float(len(waiting)), lambda _: budget):
+        assert len({(job.lane, job.kind) for job in batch}) == 1
+        assert len(batch) == 1 or sum(job.length for job in batch) <= budget
+        ran += batch
+    assert sorted(map(id, ran)) == sorted(map(id, waiting))
+    for lane in LANES:
+        for kind in KINDS:
+            own = [job.arrived for job in ran if (job.lane, job.kind) == (lane, kind)]
+            assert own == sorted(own)
+
+
+@given(jobs(), st.integers(1, 500))
 def test_a_batch_has_one_lane_and_one_kind(waiting: list[Job], budget: int) -> None:
     for batch in drained(waiting, budget):
         assert len({(job.lane, job.kind) for job in batch}) == 1
