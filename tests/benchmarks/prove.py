@@ -34,6 +34,7 @@ from tests.benchmarks import (
     memory,
     messy,
     nodes,
+    on_demand,
     overload,
     plugin,
     plugin_latency,
@@ -249,6 +250,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "spread": spread.measure,
     "flow": flow.measure,
     "feed": feed.measure,
+    "on_demand": on_demand.measure,
     "first_hit": first_hit.measure,
     "versions": versions.measure,
 }
