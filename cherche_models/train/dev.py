@@ -266,11 +266,11 @@ def measured(
         "chosen": asdict(chosen),
         "sets": report(sets, chosen.sparse_boost, chosen.rerank_weight, others),
     }
-    own = loaded.sparse_boost, loaded.rerank_weight
-    if own != (chosen.sparse_boost, chosen.rerank_weight):
+    stored = loaded.sparse_boost, loaded.rerank_weight
+    if stored != (chosen.sparse_boost, chosen.rerank_weight):
         found["stored"] = {
-            **dict(zip(("sparse_boost", "rerank_weight"), own, strict=True)),
-            "sets": report(sets, *own, others),
+            **dict(zip(("sparse_boost", "rerank_weight"), stored, strict=True)),
+            "sets": report(sets, *stored, others),
         }
     if terms:
         second = hub.load(terms, device="cpu", dtype=dtype)
