@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cherche_models import hub
 from tests.contract.figures import DOCS, ROOT, SHIPPED, measured, rows, share
 
 
@@ -107,7 +108,7 @@ def test_the_rows_of_neural_cherche() -> None:
 
 
 def test_one_model_beside_the_pair_that_it_replaces() -> None:
-    found = measured("pair")
+    found = measured("small/dev")
     alone = found["sets"]["mean"]
     heading = "one model − pair, reranked (p)"
     shown = {row[""]: row for row in rows(card("cherche-small"), heading)}
@@ -123,9 +124,42 @@ def test_one_model_beside_the_pair_that_it_replaces() -> None:
         assert shown[name][heading] == f"{difference:+.3f}".replace("0.", ".").replace("-", "−") + f" ({said})"
 
 
+def fields() -> dict[str, Any]:
+    """The 16 dev sets of short documents, at the weights that are stored with the model."""
+    sets = measured("small/dev")["stored"]["sets"]
+    found = {name: one for name, one in sets.items() if name != "mean" and "long-" not in name}
+    assert len(found) == 16
+    return found
+
+
+def test_what_each_stage_finds_on_dev_sets() -> None:
+    columns = {"BM25": "bm25", "sparse": "sparse", "hybrid": "hybrid", "hybrid + rerank": "hybrid+rerank"}
+    sets, short = measured("small/dev")["stored"]["sets"], fields()
+    untrained = "hybrid+all-MiniLM-L6-v2"
+    mean = {name: sum(one[name] for one in short.values()) / 16 for name in (*columns.values(), untrained)}
+    shown = {row[""]: row for row in rows(card("cherche-small"), "rerank − hybrid (p)")}
+    assert shown.keys() == (sets.keys() - {"mean"}) | {"**mean of the 16 fields**"}
+    for name, row in shown.items():
+        found = mean if "mean" in name else sets[name]
+        for heading, mode in {**columns, "hybrid + untrained base": untrained}.items():
+            assert row[heading] == share(found[mode]), (name, heading)
+    heading = "hybrid + all-MiniLM-L6 untrained, 384 d"
+    for row in rows("../../README.md", heading):
+        name = row[""].rpartition(": ")[2]
+        found = mean if "mean" in name else sets[name]
+        for label, mode in {**columns, heading: untrained}.items():
+            assert row[label] == share(found[mode]), (name, label)
+
+
+def test_the_model_that_ships_has_the_weights_of_its_figures() -> None:
+    found, model = measured("small/dev"), hub.load("cherche-small", device="cpu")
+    assert found["digest"] == model.digest
+    assert found["stored"]["sparse_boost"] == model.sparse_boost
+    assert found["stored"]["rerank_weight"] == model.rerank_weight
+
+
 def test_what_queries_without_a_model_call_cost() -> None:
-    sets = [one for name, one in measured("small/small")["sets"].items() if name != "mean" and "long-" not in name]
-    assert len(sets) == 16
+    sets = list(fields().values())
 
     def mean(column: str) -> str:
         return share(sum(one[column] for one in sets) / len(sets))
