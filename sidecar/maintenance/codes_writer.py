@@ -190,9 +190,10 @@ class CodesWriter:
         meta = groups[0].meta if groups else None
         if meta is None or not meta.makes_codes:
             return None
+        # Each time, as it asks for nothing: the index may have been created again under its name.
+        check_sources(groups)
         now = self._context.clock()
         if (self._checked.get(index) or now) <= now:
-            check_sources(groups)
             if await self._context.engine.foreign_versions(index, SAMPLE):
                 raise precondition(
                     f"index {index!r}: documents have versions that somebody else gives them, which each write raises",

@@ -16,7 +16,7 @@ from sidecar.maintenance.codes_writer import MOST_BYTES, PAGE, REST, CodesWriter
 from sidecar.maintenance.setup import setup
 from sidecar.pipeline import search
 from sidecar.values.documents import ColdDocument, StoredDocument, WriteResult
-from sidecar.values.index import Identity, IndexOptions
+from sidecar.values.index import Identity, IndexGroup, IndexOptions
 from sidecar.values.search import RerankStatus, SearchRequest
 from tests.clock import Clock
 from tests.unit.sidecar.maintenance.fakes import INDEX, FileWorld
@@ -241,6 +241,23 @@ async def test_versions_of_an_owner_are_not_raised(made: Written, monkeypatch: p
     await made.writer.settled()
     assert made.outcomes["refused"] == 20
     assert all(one.codes is None for one in (await made.documents()).values())
+
+
+async def test_an_index_that_was_created_again_and_leaves_fields_out_is_not_written(
+    made: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold = await made.cold()
+    made.writer.want(cold[:2])
+    await made.writer.settled()
+    groups = made.world.engine.groups
+
+    async def lossy(index: str, **options: float) -> tuple[IndexGroup, ...]:
+        return tuple(replace(one, lost=("secret",)) for one in await groups(index, **options))
+
+    monkeypatch.setattr(made.world.engine, "groups", lossy)
+    made.writer.want(cold[2:])
+    await made.writer.settled()
+    assert made.outcomes == {"wanted": 20, "written": 2, "refused": 18}
 
 
 async def test_an_index_whose_choice_changed_is_left_alone(made: Written) -> None:
