@@ -72,7 +72,8 @@ class Visitor:
         assert self.services.open_cluster is not None
         engine = self.services.open_cluster(url)
         try:
-            context = replace(self.services.base, engine=engine)
+            # Documents of one cluster are no reason to write those of another that have their ids.
+            context = replace(self.services.base, engine=engine, wanted=None)
             yield context.for_caller(self.identity, self.deadline)
         finally:
             await engine.aclose()

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from sidecar import config
+from sidecar.engines.embedded import EmbeddedEngine
 from sidecar.errors import ChercheError, Code
-from sidecar.gateway.page.trying import check_clusters, check_permitted
+from sidecar.gateway.page.trying import Visitor, check_clusters, check_permitted
+from sidecar.maintenance.codes_writer import CodesWriter
+from sidecar.models.registry import Registry
+from sidecar.pipeline import Context, PageSigner
+from sidecar.services import Services
+from sidecar.testing import FakeModel
+from sidecar.values.index import Identity
+from tests.unit.sidecar.conftest import FakeEncoders
 
 
 @pytest.mark.parametrize(
@@ -42,3 +53,18 @@ def test_any_cluster_is_for_one_person_at_this_machine(host: str, token: str, re
         return
     with pytest.raises(ChercheError, match="any address of its network"):
         check_clusters(gateway, token)
+
+
+async def test_a_try_of_another_cluster_has_nothing_written_here(tmp_path: Path) -> None:
+    own = EmbeddedEngine(tmp_path / "own.db")
+    base = Context(own, FakeEncoders([]), PageSigner(b"k" * 16))
+    base = replace(base, wanted=CodesWriter(base, has_account=True, most=1))
+    services = Services(
+        base,
+        Registry(lambda name, source: FakeModel(name), "m"),
+        open_cluster=lambda url: EmbeddedEngine(tmp_path / "other.db"),
+    )
+    async with Visitor(services, ("*",), Identity(), 30.0).at("http://other.example:9200") as context:
+        assert context.engine is not own
+        assert context.wanted is None
+    await own.aclose()
