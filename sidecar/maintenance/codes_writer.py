@@ -128,10 +128,10 @@ class CodesWriter:
             try:
                 await self._write(index, page)
             except ChercheError as error:
-                if error.code in _REFUSALS:
-                    self._rest(index)
                 self._note("refused" if error.code in _REFUSALS else "failed", len(page))
                 logs.get("on_demand").warning("codes were not written", index=index, reason=str(error))
+                if error.code in _REFUSALS:
+                    self._rest(index)
             except Exception as error:  # of one page; the others go on
                 self._note("failed", len(page))
                 logs.get("on_demand").error("codes were not written", index=index, error=type(error).__name__)
@@ -142,8 +142,7 @@ class CodesWriter:
         page = [one for one in list(self._waiting)[: 4 * PAGE] if one.index == index][:PAGE]
         until = self._context.clock() + REST
         for one in page:
-            del self._waiting[one]
-            self._bytes -= _size(one)
+            self._leave(one)
             self._taken[one] = until
         while len(self._taken) > self._most:
             self._taken.popitem(last=False)
@@ -175,8 +174,8 @@ class CodesWriter:
                 self._note("changed" if error.code in (Code.ABORTED, Code.NOT_FOUND) else "failed", 1)
         refused = next((error for error in errors if error is not None and error.code in _REFUSALS[:3]), None)
         if refused is not None:
-            self._rest(index)
             logs.get("on_demand").warning("codes were not written", index=index, reason=str(refused))
+            self._rest(index)
 
     async def _target(self, index: str) -> _Target | None:
         """How to encode the documents of an index; None where it no longer makes codes on demand.
@@ -215,7 +214,16 @@ class CodesWriter:
         return None if judged.verdict != "unchanged" or judged.weights is None else (document, judged.weights, held)
 
     def _rest(self, index: str) -> None:
+        """Leave an index alone for a while; what else waits for it would be encoded and refused page by page."""
         self._resting.keep(index, self._context.clock() + REST, 1)
+        others = [one for one in self._waiting if one.index == index]
+        for one in others:
+            self._leave(one)
+        self._note("refused", len(others))
+
+    def _leave(self, one: ColdDocument) -> None:
+        del self._waiting[one]
+        self._bytes -= _size(one)
 
     def _note(self, outcome: str, count: int) -> None:
         if count:

@@ -203,6 +203,23 @@ async def test_an_account_that_may_not_write_is_not_asked_again_for_a_while(
     assert made.outcomes["written"] == 20
 
 
+async def test_what_else_waits_for_an_index_that_refuses_is_not_encoded(
+    file_world: FileWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await written(file_world, count=4 * PAGE)
+
+    async def refused(documents: Sequence[StoredDocument], **options: Any) -> list[WriteResult]:
+        return [WriteResult(one.id, ChercheError(Code.PERMISSION_DENIED, "may not write")) for one in documents]
+
+    monkeypatch.setattr(found.world.engine, "update", refused)
+    found.writer.want(await found.cold())
+    await found.writer.settled()
+    assert found.world.encoder.calls == [("document", PAGE)]
+    assert found.outcomes == {"wanted": 4 * PAGE, "failed": PAGE, "refused": 3 * PAGE}
+    assert (len(found.writer), found.waiting) == (0, 0)
+    await found.writer.aclose()
+
+
 async def test_a_search_that_is_refused_costs_the_caller_nothing(
     made: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
