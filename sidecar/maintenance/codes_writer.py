@@ -35,6 +35,8 @@ REST = 60.0
 SAMPLE = 64
 _INDICES = 1024  # of which something is known
 _AN_ENTRY = 400  # bytes of a document that waits, beside its names
+_PAUSE = 1.0  # seconds, doubled from one failure to the next
+_LATER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
 _REFUSALS = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.FAILED_PRECONDITION, Code.NOT_FOUND)
 
 Observe = Callable[[str, int, int], None]
@@ -122,12 +124,15 @@ class CodesWriter:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _work(self) -> None:
+        failures = 0
         while self._waiting:
             page = self._next()
             index = page[0].index
+            late: ChercheError | None = None
             try:
-                await self._write(index, page)
+                late = await self._write(index, page)
             except ChercheError as error:
+                late = error if error.code in _LATER else None
                 self._note("refused" if error.code in _REFUSALS else "failed", len(page))
                 logs.get("on_demand").warning("codes were not written", index=index, reason=str(error))
                 if error.code in _REFUSALS:
@@ -135,6 +140,10 @@ class CodesWriter:
             except Exception as error:  # of one page; the others go on
                 self._note("failed", len(page))
                 logs.get("on_demand").error("codes were not written", index=index, error=type(error).__name__)
+            failures = 0 if late is None else failures + 1
+            if late is not None:  # what is down or overloaded is not asked for all that waits, one page after another
+                pause = min(_PAUSE * 2.0 ** min(failures - 1, 16), REST)
+                await self._context.sleep(max(late.retry_after or 0.0, pause))
 
     def _next(self) -> list[ColdDocument]:
         """The first documents of the index whose turn it is; they are not taken again for a while."""
@@ -148,11 +157,12 @@ class CodesWriter:
             self._taken.popitem(last=False)
         return page
 
-    async def _write(self, index: str, page: Sequence[ColdDocument]) -> None:
+    async def _write(self, index: str, page: Sequence[ColdDocument]) -> ChercheError | None:
+        """Write codes of a page; an error of some document that a later write may not have."""
         target = await self._target(index)
         if target is None:
             self._note("changed", len(page))
-            return
+            return None
         meta, coder = target.encoder.meta, target.encoder.codes
         assert coder is not None
         held = await self._context.engine.versions(index, [(one.id, one.routing) for one in page], meta)
@@ -176,6 +186,7 @@ class CodesWriter:
         if refused is not None:
             logs.get("on_demand").warning("codes were not written", index=index, reason=str(refused))
             self._rest(index)
+        return next((error for error in errors if error is not None and error.code in _LATER), None)
 
     async def _target(self, index: str) -> _Target | None:
         """How to encode the documents of an index; None where it no longer makes codes on demand.

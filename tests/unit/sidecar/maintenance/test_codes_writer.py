@@ -28,7 +28,7 @@ class Written:
     def __init__(self, world: FileWorld, most: int, has_account: bool) -> None:
         self.world, self.clock, self.outcomes = world, Clock(), Counter[str]()
         self.waiting = 0
-        context = replace(world.context, clock=self.clock)
+        context = replace(world.context, clock=self.clock, sleep=self.clock.sleep)
         self.writer = CodesWriter(context, has_account=has_account, most=most, observe=self._observe)
 
     def _observe(self, outcome: str, count: int, waiting: int) -> None:
@@ -247,6 +247,39 @@ async def test_one_failure_does_not_end_the_work(
     made.writer.want(await made.cold())
     await made.writer.settled()
     assert made.outcomes == {"wanted": 20, "failed": PAGE, "written": 20 - PAGE}
+
+
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED])
+async def test_a_cluster_that_is_down_is_asked_ever_less_often(
+    file_world: FileWorld, code: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await written(file_world, count=4 * PAGE)
+    versions, failures = found.world.engine.versions, [ChercheError(code, "not now")] * 3
+
+    async def failing(*options: Any) -> list[StoredDocument]:
+        if failures:
+            raise failures.pop()
+        return await versions(*options)
+
+    monkeypatch.setattr(found.world.engine, "versions", failing)
+    found.writer.want(await found.cold())
+    await found.writer.settled()
+    assert found.clock.pauses == [1.0, 2.0, 4.0]
+    assert found.outcomes == {"wanted": 4 * PAGE, "failed": 3 * PAGE, "written": PAGE}
+    await found.writer.aclose()
+
+
+async def test_documents_that_a_cluster_was_too_busy_for_are_followed_by_a_pause(
+    made: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(documents: Sequence[StoredDocument], **options: Any) -> list[WriteResult]:
+        error = ChercheError(Code.RESOURCE_EXHAUSTED, "busy", retry_after=3.0)
+        return [WriteResult(one.id, error) for one in documents]
+
+    monkeypatch.setattr(made.world.engine, "update", busy)
+    made.writer.want(await made.cold())
+    await made.writer.settled()
+    assert (made.clock.pauses, made.outcomes) == ([3.0, 3.0], {"wanted": 20, "failed": 20})
 
 
 async def test_versions_of_an_owner_are_not_raised(made: Written, monkeypatch: pytest.MonkeyPatch) -> None:
