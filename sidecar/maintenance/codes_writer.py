@@ -83,6 +83,7 @@ class CodesWriter:
         self._resting: ByBytes[str, float] = ByBytes(_INDICES)
         self._checked: ByBytes[str, float] = ByBytes(_INDICES)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def __len__(self) -> int:
         """Documents that wait."""
@@ -94,6 +95,8 @@ class CodesWriter:
 
     def want(self, documents: Sequence[ColdDocument]) -> None:
         """See `CodesWanted`; begins to write where nothing waited."""
+        if self._closed:  # a search that ends late would begin what nobody stops
+            return
         now, noted, dropped, refused = self._context.clock(), 0, 0, 0
         for one in documents:
             if (self._resting.get(one.index) or now) > now:
@@ -118,7 +121,9 @@ class CodesWriter:
 
     async def aclose(self) -> None:
         """Stop; what waits is found again by later searches, and a write on its way is guarded."""
+        self._closed = True
         self._waiting.clear()
+        self._bytes = 0
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -317,6 +317,15 @@ async def test_an_index_whose_choice_changed_is_left_alone(made: Written) -> Non
     assert made.outcomes == {"wanted": 20, "changed": 20}
 
 
+async def test_a_search_that_ends_after_closing_begins_nothing(made: Written) -> None:
+    cold = await made.cold()
+    await made.writer.aclose()
+    made.writer.want(cold)
+    await made.writer.settled()
+    assert (len(made.writer), made.outcomes) == (0, {})
+    assert all(one.codes is None for one in (await made.documents()).values())
+
+
 async def test_closing_stops_at_once_and_another_process_goes_on(made: Written) -> None:
     started = asyncio.Event()
 
