@@ -63,8 +63,10 @@ async def with_codes(page: EnginePage, planned: Plan, context: Context) -> Engin
         codes |= {place: made.get(hashes[place]) for place in cold}
     except ChercheError:
         pass  # the first stage and the hits that have codes are an answer, which says how many have none
-    if context.wanted is not None:
-        context.wanted.want([cold_document(hits[place], hashes[place], planned) for place in texts])
+    finally:
+        # Also where the caller gave up: one that waits for less than an encoding takes would never find codes.
+        if context.wanted is not None:
+            context.wanted.want([cold_document(hits[place], hashes[place], planned) for place in texts])
     return replace(page, hits=_with(hits, {place: data for place, data in codes.items() if data is not None}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -117,6 +118,26 @@ async def test_a_model_that_cannot_costs_only_the_hits_without_codes(
     monkeypatch.setattr(searched.encoder, "encode_tokens", failing)
     result = await ask(searched, rerank=True, rerank_window=10)
     assert (result.rerank.status, result.rerank.reranked, result.rerank.codes_missing) == (RerankStatus.PARTIAL, 7, 3)
+
+
+async def test_what_a_caller_did_not_wait_for_is_written_even_so(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted, started = Noted(), asyncio.Event()
+    searched = await cold(world, noted)
+    encode = searched.encoder.encode_tokens
+
+    async def slow(tokens: Any, kind: str, **options: Any) -> Any:
+        if kind == "document":
+            started.set()
+            await asyncio.Event().wait()
+        return await encode(tokens, kind, **options)
+
+    monkeypatch.setattr(searched.encoder, "encode_tokens", slow)
+    asking = asyncio.create_task(ask(searched, rerank=True, rerank_window=10))
+    await started.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert len(noted.documents) == 10
 
 
 async def test_nothing_is_made_of_a_text_that_its_weights_are_not_of(world: Any) -> None:
