@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -24,6 +25,8 @@ ROWS = (1, 2, 4, 8)
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Of the largest hidden state: what a replayed graph may differ by. Masked attention has other kernels."""
 _WARM, _ROUNDS = 3, 5
+_RECORDING = threading.Lock()
+"""A process records one graph at a time (`torch.cuda.graph`)."""
 Pass = Callable[[Tensor, Tensor], Tensor]
 """Ids and mask, shape (batch, length), to hidden states."""
 
@@ -57,16 +60,19 @@ class CudaGraph:
     """
 
     def __init__(self, run: Pass, ids: Tensor, mask: Tensor) -> None:
-        beside = torch.cuda.Stream(ids.device)  # type: ignore[no-untyped-call]
-        beside.wait_stream(torch.cuda.current_stream(ids.device))
-        with torch.cuda.stream(beside):  # libraries allocate what they need before a graph is recorded
-            for _ in range(_WARM):
-                run(ids, mask)
-        torch.cuda.current_stream(ids.device).wait_stream(beside)
-        self._graph = torch.cuda.CUDAGraph()
-        # Other threads may go on to use the GPU.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self.output = run(ids, mask)
+        # A thread's current device is the first one, whichever the model is on, and so is that of the stream that
+        # torch records on by itself: of a pass on another device it would record nothing.
+        with _RECORDING, torch.cuda.device(ids.device):
+            beside = torch.cuda.Stream(ids.device)  # type: ignore[no-untyped-call]
+            beside.wait_stream(torch.cuda.current_stream(ids.device))
+            with torch.cuda.stream(beside):  # libraries allocate what they need before a graph is recorded
+                for _ in range(_WARM):
+                    run(ids, mask)
+            torch.cuda.current_stream(ids.device).wait_stream(beside)
+            self._graph = torch.cuda.CUDAGraph()
+            # Other threads may go on to use the GPU.
+            with torch.cuda.graph(self._graph, stream=beside, capture_error_mode="thread_local"):
+                self.output = run(ids, mask)
 
     def replay(self) -> None:
         """Launch all operations of the pass."""
@@ -78,6 +84,14 @@ class _Shape:
     ids: Tensor
     mask: Tensor
     recorded: Recorded
+
+    def hidden_states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Those of a batch that fits."""
+        rows, width = ids.shape
+        _fill(self.ids, self.mask, ids, mask)
+        self.recorded.replay()
+        # The next replay writes to the same memory.
+        return self.recorded.output[:rows, :width].clone()
 
 
 class Graphs:
@@ -118,12 +132,7 @@ class Graphs:
             if shape not in self._shapes:
                 self._shapes[shape] = self._recorded(ids, mask, shape)
             found = self._shapes[shape]
-            if found is None:
-                return None
-            _fill(found.ids, found.mask, ids, mask)
-            found.recorded.replay()
-            # The next replay writes to the same memory.
-            return found.recorded.output[:rows, :width].clone()
+            return None if found is None else found.hidden_states(ids, mask)
 
     def measured(self) -> str:
         """`reason`, by a query of the shortest shape if there was none yet."""
@@ -136,8 +145,9 @@ class Graphs:
         return torch.is_inference_mode_enabled() and not self._backbone.training
 
     def _forget_other_weights(self) -> None:
-        """A graph reads the memory that the weights had when it was recorded."""
-        weights = tuple(parameter.data_ptr() for parameter in self._backbone.parameters())
+        """A graph reads the memory that the weights and buffers had when it was recorded."""
+        held = chain(self._backbone.parameters(), self._backbone.buffers())
+        weights = tuple(tensor.data_ptr() for tensor in held)
         if weights != self._weights:
             self._shapes.clear()
             self._weights = weights
@@ -145,23 +155,23 @@ class Graphs:
     def _recorded(self, ids: Tensor, mask: Tensor, shape: tuple[int, int]) -> _Shape | None:
         """Record a pass, and keep it if it computes the same, faster."""
         held_ids, held_mask = (torch.zeros(shape, dtype=torch.int64, device=ids.device) for _ in range(2))
-        _fill(held_ids, held_mask, ids, mask)
+        # Recorded with other tokens than it is compared by: a graph without operations leaves its output as it was.
+        held_mask[:, 0] = 1
         try:
-            recorded = self._record(self._backbone, held_ids, held_mask)
+            own = _Shape(held_ids, held_mask, self._record(self._backbone, held_ids, held_mask))
         except RuntimeError as error:
             self.reason = f"no CUDA graph of {shape[0]} x {shape[1]} tokens: {' '.join(str(error).split())[:200]}"
             return None
         # Times of each contain the wait for the GPU.
-        rows, width = ids.shape
-        plain, own = _fastest(lambda: self._backbone(ids, mask)), _fastest(lambda: _replayed(recorded))
-        wanted, found = self._backbone(ids, mask), recorded.output[:rows, :width]
+        plain, graph = _fastest(lambda: self._backbone(ids, mask)), _fastest(lambda: own.hidden_states(ids, mask))
+        wanted, found = self._backbone(ids, mask), own.hidden_states(ids, mask)
         real = mask.bool()
         apart = float((found[real] - wanted[real]).abs().max() / wanted[real].abs().max())
         if not apart <= TOLERANCES[wanted.dtype]:
             self.reason = f"no CUDA graph of {shape[0]} x {shape[1]} tokens: it differs by {apart:.1e}"
             return None
-        self.reason = f"a CUDA graph of {shape[0]} x {shape[1]} tokens is {plain / own:.1f} times as fast as launches"
-        return _Shape(held_ids, held_mask, recorded) if own < plain else None
+        self.reason = f"a CUDA graph of {shape[0]} x {shape[1]} tokens is {plain / graph:.1f} times as fast as launches"
+        return own if graph < plain else None
 
 
 def shape_of(rows: int, width: int) -> tuple[int, int] | None:
@@ -184,11 +194,6 @@ def _fill(held_ids: Tensor, held_mask: Tensor, ids: Tensor, mask: Tensor) -> Non
     held_mask[:, 0] = 1
     held_ids[:rows, :width] = ids
     held_mask[:rows, :width] = mask
-
-
-def _replayed(recorded: Recorded) -> Tensor:
-    recorded.replay()
-    return recorded.output
 
 
 def _fastest(run: Callable[[], Tensor]) -> float:

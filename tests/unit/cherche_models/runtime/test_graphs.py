@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -154,3 +158,54 @@ def test_what_cannot_be_recorded_runs_without(backbone: Backbone) -> None:
     small = Graphs(backbone, refuse)
     assert small.hidden_states(*batch(5)) is None
     assert small.reason == "no CUDA graph of 1 x 16 tokens: operation not permitted when stream is capturing"
+
+
+def test_a_replay_that_computes_nothing_is_not_used(backbone: Backbone, record: type[Again]) -> None:
+    """CUDA records nothing of a pass that runs on another stream or device than the one that it records."""
+
+    class Empty(record):  # type: ignore[valid-type, misc]
+        def __init__(self, run: Pass, ids: torch.Tensor, mask: torch.Tensor) -> None:
+            super().__init__(run, ids, mask)
+            self.output = self._pass().clone()
+
+        def replay(self) -> None:
+            pass
+
+    small = Graphs(backbone, Empty)
+    for sizes in ((5,), (7,)):
+        ids, mask = batch(*sizes)
+        found = small.hidden_states(ids, mask)
+        if found is not None:
+            torch.testing.assert_close(found, backbone(ids, mask), rtol=1e-4, atol=1e-5)
+    assert "it differs by" in small.reason
+
+
+def test_buffers_that_moved_are_recorded_anew(backbone: Backbone, record: type[Again]) -> None:
+    backbone.register_buffer("scale", torch.ones(3))
+    small = Graphs(backbone, record)
+    small.hidden_states(*batch(5))
+    backbone.register_buffer("scale", torch.ones(3))
+    small.hidden_states(*batch(5))
+    assert record.made == [(1, 16), (1, 16)]
+
+
+def test_a_pass_is_recorded_on_the_device_and_the_stream_that_it_was_warmed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, Any]] = []
+
+    @contextmanager
+    def entered(what: str, value: Any) -> Iterator[None]:
+        said.append((what, value))
+        yield
+        said.append((f"after {what}", value))
+
+    stream = MagicMock()
+    monkeypatch.setattr(torch.cuda, "device", lambda device: entered("device", device))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", MagicMock())
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", MagicMock())
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream=None, **given: entered("graph", stream))
+    second: Any = SimpleNamespace(device=torch.device("cuda:1"))
+    graphs.CudaGraph(lambda ids, mask: torch.ones(1), second, second)
+    graph = [("graph", stream), ("after graph", stream)]
+    assert said == [("device", second.device), *graph, ("after device", second.device)]
