@@ -142,7 +142,9 @@ class Graphs:
         return self.reason
 
     def _runs(self) -> bool:
-        return torch.is_inference_mode_enabled() and not self._backbone.training
+        # Autocast keeps copies of weights until its block ends: a graph would go on to read their memory.
+        casts = torch.is_autocast_enabled(self._backbone.device.type)
+        return torch.is_inference_mode_enabled() and not self._backbone.training and not casts
 
     def _forget_other_weights(self) -> None:
         """A graph reads the memory that the weights and buffers had when it was recorded."""

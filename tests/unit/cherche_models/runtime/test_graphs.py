@@ -209,3 +209,9 @@ def test_a_pass_is_recorded_on_the_device_and_the_stream_that_it_was_warmed_on(m
     graphs.CudaGraph(lambda ids, mask: torch.ones(1), second, second)
     graph = [("graph", stream), ("after graph", stream)]
     assert said == [("device", second.device), *graph, ("after device", second.device)]
+
+
+def test_autocast_has_no_graph(backbone: Backbone, record: type[Again]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Graphs(backbone, record).hidden_states(*batch(5)) is None
+    assert not record.made
