@@ -15,7 +15,8 @@ DEFAULT_FIELDS = ("title", "text")
 DEFAULT_WINDOW = 100  # hits
 SHORTEST = 8  # tokens: fewer hold little but a model's own special ones
 DEFAULT_CODEC = "int8"
-META_VERSION = 1
+META_VERSION, SEISMIC_VERSION = 1, 2
+"""Of `_meta.cherche`; the later one where releases that know one kind of weights would find nothing by them."""
 ANOTHER_INDEX = "run: cherche setup NEW, _reindex into NEW, then: cherche backfill NEW"
 """Next step for an index whose mapping cannot be mended."""
 NO_CODES = "none"
@@ -99,7 +100,7 @@ class IndexMeta:
     def to_json(self) -> dict[str, Any]:
         """The object under ``_meta.cherche``."""
         return {
-            "version": self.version,
+            "version": self.version if self.weights == RANK_FEATURES else SEISMIC_VERSION,
             "model": self.model,
             "reranker": self.reranker,
             "fingerprint": {"sparse": self.fingerprint.sparse, "codes": self.fingerprint.codes},
@@ -128,14 +129,15 @@ class IndexMeta:
             FAILED_PRECONDITION if a later release wrote it.
         """
         version = int(data["version"])
-        if version > META_VERSION:
+        weights = str(data.get("weights", RANK_FEATURES))
+        read = META_VERSION if weights == RANK_FEATURES else SEISMIC_VERSION
+        if version > read:
             raise precondition(
-                f"a later release set the index up: its _meta.cherche has version {version}, this one reads "
-                f"{META_VERSION}",
+                f"a later release set the index up: its _meta.cherche has version {version}, this one reads {read}",
                 "upgrade this sidecar; those of the later release serve the index",
             )
         return cls(
-            version=version,
+            version=min(version, META_VERSION),
             model=str(data["model"]),
             reranker=str(data.get("reranker", "")),
             fingerprint=Fingerprint(str(data["fingerprint"]["sparse"]), str(data["fingerprint"]["codes"])),
@@ -149,7 +151,7 @@ class IndexMeta:
             rerank_window=int(data["rerank"]["window"]),
             chunks=Chunks.from_json(dict(data.get("chunks", ()))),
             first_terms=int(data.get("first_terms", 0)),
-            weights=str(data.get("weights", RANK_FEATURES)),
+            weights=weights,
             codes=str(data.get("codes", "")),
         )
 

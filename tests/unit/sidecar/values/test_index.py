@@ -31,6 +31,16 @@ def test_settings_of_a_later_release_are_refused_not_misread() -> None:
     assert (refused.value.code, refused.value.next_step[:20]) == (Code.FAILED_PRECONDITION, "upgrade this sidecar")
 
 
+def test_earlier_releases_refuse_weights_that_they_would_not_find() -> None:
+    """They read version 1, leave out what they do not know, and would search by BM25 alone, without a word."""
+    seismic = replace(META, weights="seismic")
+    assert (META.to_json()["version"], seismic.to_json()["version"]) == (1, 2)
+    assert IndexMeta.from_json(seismic.to_json()) == seismic
+    assert IndexMeta.from_json({**seismic.to_json(), "version": 1}) == seismic
+    with pytest.raises(ChercheError, match="version 3, this one reads 2"):
+        IndexMeta.from_json({**seismic.to_json(), "version": 3})
+
+
 META = IndexMeta("m", Fingerprint("s", "c"), (TextField("text"),), 64)
 
 
