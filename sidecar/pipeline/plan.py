@@ -14,6 +14,7 @@ from sidecar.pipeline.pages import Page
 from sidecar.pipeline.phases import ONE_PHASE, Phases
 from sidecar.pipeline.phases import decide as decide_phases
 from sidecar.pipeline.query import check, check_text
+from sidecar.pipeline.weights import ends_with_candidates
 from sidecar.protocols import Encoder
 from sidecar.values.index import DEFAULT_FIELDS, NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
 from sidecar.values.limits import DEEPEST_HIT
@@ -171,13 +172,13 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
     if page is not None and page.query != query_hash:
         raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
     _check_depth(request, deepest, limit, context)
-    if phases.terms:
-        limit = min(limit, phases.candidates)
-    elif phases.reason and request.first_terms:
+    is_expanded = request.mode != "bm25" and membership.match_set != "none"
+    if phases.terms or (is_expanded and ends_with_candidates(request, meta)):
+        limit = min(limit, max(phases.candidates, deepest))
+    if phases.reason and request.first_terms:
         warnings = (*warnings, f"all terms found hits, not the {request.first_terms} heaviest: {phases.reason}")
     check(replace(request, text=membership.text), context)
     check_text(request, membership.text)
-    is_expanded = request.mode != "bm25" and membership.match_set != "none"
     sparse = sparse_encoder(meta, context.encoders) if is_expanded else None
     reranker, skipped, reader, unread = _readers(
         request, _skipped(request, page, offset, window), groups, meta, context

@@ -8,6 +8,7 @@ from sidecar.errors import precondition
 from sidecar.protocols import Encoder
 from sidecar.values.documents import RANK_FEATURES, SEISMIC
 from sidecar.values.index import IndexGroup, IndexMeta
+from sidecar.values.search import SearchRequest
 
 
 def weights_of(groups: Sequence[IndexGroup]) -> str:
@@ -27,6 +28,16 @@ def weights_of(groups: Sequence[IndexGroup]) -> str:
             f"{names}: a neural_sparse query of {SEISMIC} weights searches indices of one setup", "search one of them"
         )
     return SEISMIC
+
+
+def ends_with_candidates(request: SearchRequest, meta: IndexMeta) -> bool:
+    """Whether the order of hits ends with the candidates.
+
+    A deeper page of Seismic's would be of more candidates, among which hits of the pages before had other scores.
+    Fusion by ranks has one window for all pages.
+    """
+    by_ranks = request.fusion == "rrf" and request.mode == "hybrid"
+    return meta.weights == SEISMIC and request.mode != "bm25" and not by_ranks
 
 
 def check_countable(encoder: Encoder, meta: IndexMeta) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sidecar.errors import ChercheError, Code
 from sidecar.pipeline.explain import _terms
 from sidecar.pipeline.phases import Phases, decide
+from sidecar.pipeline.plan import plan
 from sidecar.pipeline.query import idf_weights
 from sidecar.pipeline.weights import check_plugin, weights_of
 from sidecar.rpc.plugin import _searched
@@ -41,6 +42,16 @@ async def test_the_engine_is_told_of_indices_that_are_searched_by_weights(ready:
     assert (ready.engine.queries[-1].weights, ready.engine.queries[-1].candidates) == ("seismic", 200)
     await ask(ready, mode="bm25")
     assert ready.engine.queries[-1].weights == "rank_features"
+
+
+async def test_pages_end_with_the_candidates_of_the_first(ready: Any) -> None:
+    request = SearchRequest(ready.index, "blue sky", size=10, paginate=True, candidates=200)
+    whole = (await plan(request, ready.context)).limit
+    ready.engine.metas[ready.index] = replace(ready.engine.metas[ready.index], weights="seismic")
+    assert whole > (await plan(request, ready.context)).limit == 200
+    assert (await plan(replace(request, size=500), ready.context)).limit == 500
+    for other in (replace(request, mode="bm25"), replace(request, fusion="rrf")):
+        assert (await plan(other, ready.context)).limit == whole
 
 
 def test_seismic_has_one_phase_and_as_many_candidates_as_are_asked_for() -> None:
