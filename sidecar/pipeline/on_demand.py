@@ -34,7 +34,7 @@ def lacking(planned: Plan, context: Context) -> str:
         return f"{_WAIT}, and pages are ranked by stored codes alone: search once without pages"
     if context.wanted is None:
         return f"{_WAIT}, and this sidecar has no account of its own that writes them: give it a service account"
-    return f"{_WAIT}: they are written after this search"
+    return f"{_WAIT}: they are to be written after this search"
 
 
 def is_paged(planned: Plan) -> bool:

@@ -139,11 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    given = sys.argv[1:] if arguments is None else arguments
     print(
         keep(
             "ablation",
             {
-                "command": "python -m tests.benchmarks.ablation " + " ".join(sys.argv[1:] if arguments is None else []),
+                "command": " ".join(["python -m tests.benchmarks.ablation", *given]),
                 "machine": machine(),
                 "threads": 1,
                 "models": {name: report(name, options.documents, options.rounds) for name in MODELS},

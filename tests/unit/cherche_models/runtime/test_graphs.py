@@ -158,6 +158,8 @@ def test_what_cannot_be_recorded_runs_without(backbone: Backbone) -> None:
     small = Graphs(backbone, refuse)
     assert small.hidden_states(*batch(5)) is None
     assert small.reason == "no CUDA graph of 1 x 16 tokens: operation not permitted when stream is capturing"
+    assert small.hidden_states(*batch(17)) is None
+    assert "1 x 16" in small.reason  # another shape was not tried
 
 
 def test_a_replay_that_computes_nothing_is_not_used(backbone: Backbone, record: type[Again]) -> None:

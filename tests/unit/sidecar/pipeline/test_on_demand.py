@@ -79,7 +79,7 @@ async def test_a_search_encodes_so_many_and_counts_the_others(world: Any) -> Non
     searched = await cold(world, noted, most=4)
     result = await ask(searched, rerank=True, rerank_window=10)
     assert (result.rerank.status, result.rerank.reranked, result.rerank.codes_missing) == (RerankStatus.PARTIAL, 4, 6)
-    assert result.rerank.reason == "6 of 10 hits have no token codes yet: they are written after this search"
+    assert result.rerank.reason == "6 of 10 hits have no token codes yet: they are to be written after this search"
     assert {hit.parts.first_stage_rank for hit in result.hits if hit.parts.maxsim is not None} == {1, 2, 3, 4}
     assert len(noted.documents) == 10, "those that it encoded are to be written too"
     again = await ask(searched, rerank=True, rerank_window=10)
