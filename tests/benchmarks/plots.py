@@ -107,21 +107,20 @@ def draw(picture: Picture, path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = picture.name
-    mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
     sizes = [len(bars) for bars in picture.groups.values()]
-    shown, axes = pyplot.subplots(
-        len(sizes), 1, figsize=(8, 0.24 * sum(sizes) + 0.5 * len(sizes) + 0.8), layout="constrained", squeeze=False,
-        height_ratios=sizes, sharex=False,
-    )  # fmt: skip
-    for axis, (group, bars) in zip(axes[:, 0], picture.groups.items(), strict=True):
-        _bars(axis, group, bars)
-    shown.suptitle(picture.title, fontsize=11)
-    axes[-1, 0].set_xlabel(picture.unit, fontsize=9)
-    shown.savefig(path, metadata={"Date": None})
-    pyplot.close(shown)
+    height = 0.24 * sum(sizes) + 0.5 * len(sizes) + 0.8
+    with mpl.rc_context({"svg.hashsalt": picture.name, "svg.fonttype": "none"}):
+        shown, axes = pyplot.subplots(
+            len(sizes), 1, figsize=(8, height), layout="constrained", squeeze=False, height_ratios=sizes
+        )
+        for axis, (group, bars) in zip(axes[:, 0], picture.groups.items(), strict=True):
+            _bars(axis, group, bars)
+        shown.suptitle(picture.title, fontsize=11)
+        axes[-1, 0].set_xlabel(picture.unit, fontsize=9)
+        shown.savefig(path, metadata={"Date": None})
+        pyplot.close(shown)
 
 
 def _bars(axis: Any, title: str, bars: Mapping[str, float]) -> None:

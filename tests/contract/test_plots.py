@@ -52,6 +52,14 @@ def test_a_figure_that_changed_is_seen(tmp_path: Path) -> None:
     assert written(new) - words(tmp_path / "one.svg") == Counter(["7.75"])
 
 
+def test_drawing_leaves_the_settings_of_others_as_they_were(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plots.draw(plots.Picture("one", "title", "ms", {"group": {"ours": 1.5}}), tmp_path / "one.svg")
+    assert {name: value for name, value in mpl.rcParams.items() if before[name] != value and name != "backend"} == {}
+
+
 def test_the_page_shows_every_picture_and_no_other() -> None:
     shown = re.findall(r"\]\(benchmarks/([\w-]+)\.svg\)", PAGE.read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(make().name for make in plots.PICTURED)
