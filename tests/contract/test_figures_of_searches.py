@@ -187,6 +187,17 @@ def test_what_a_search_costs_through_a_sidecar(heading: str, beside: bool) -> No
             assert row["CPU of a search"] == " + ".join(part for part in parts if part != "0")
 
 
+def test_how_long_searches_take_that_arrive_at_random_times() -> None:
+    loads = measured("flow")["figures"]["open_loop"]
+    shown = {row[""]: row for row in rows("capacity.md", "half as many")}
+    assert {SEARCHED[name] for name in shown} == loads["0.5"].keys()
+    for name, row in shown.items():
+        for load, rate, times in (("0.5", "half as many", "p50, p99"), ("0.8", "four fifths", "p50, p99 of these")):
+            found = loads[load][SEARCHED[name]]
+            assert row[rate] == f"{found['per_second']:.0f}"
+            assert row[times] == f"{found['p50_ms']:.0f}, {found['p99_ms']:.0f}"
+
+
 def test_what_became_of_a_thousand_searches_at_once() -> None:
     kinds = measured("crowd")["figures"]["kinds"]
     groups = {
