@@ -133,25 +133,25 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "codes"
     from matplotlib import pyplot
 
-    shown, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, name in zip(axes, ("scifact", "cranfield"), strict=True):
-        exact = figures[name]["float32"]["full flow"]
-        for pool, colour in (("", "C0"), ("pool2", "C1"), ("pool3", "C2"), ("pool4", "C3")):
-            rows = {form: row for form, row in figures[name]["codecs"].items() if _pool(form) == pool}
-            points = [(row["bytes at 180 tokens"], row["full flow"][_MEASURE]) for row in rows.values()]
-            axis.plot(*zip(*points, strict=True), "o-", color=colour, label=pool or "every token")
-            for form, point in zip(rows, points, strict=True):
-                axis.annotate(form.rpartition("+")[2], point, fontsize=7, xytext=(3, 4), textcoords="offset points")
-        axis.axhline(exact, color="grey", linewidth=0.8, label="float32")
-        axis.axhline(0.99 * exact, color="grey", linewidth=0.8, linestyle=":", label="1 % below")
-        axis.axvline(1500, color="grey", linewidth=0.8, linestyle="--", label="1.5 kB")
-        axis.set(xscale="log", title=name, xlabel="bytes of a document of 180 tokens", ylabel=_MEASURE)
-    axes[0].legend(fontsize=7)
-    shown.savefig(path, metadata={"Date": None})
-    pyplot.close(shown)
+    with mpl.rc_context({"svg.hashsalt": "codes"}):
+        shown, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        for axis, name in zip(axes, ("scifact", "cranfield"), strict=True):
+            exact = figures[name]["float32"]["full flow"]
+            for pool, colour in (("", "C0"), ("pool2", "C1"), ("pool3", "C2"), ("pool4", "C3")):
+                rows = {form: row for form, row in figures[name]["codecs"].items() if _pool(form) == pool}
+                points = [(row["bytes at 180 tokens"], row["full flow"][_MEASURE]) for row in rows.values()]
+                axis.plot(*zip(*points, strict=True), "o-", color=colour, label=pool or "every token")
+                for form, point in zip(rows, points, strict=True):
+                    axis.annotate(form.rpartition("+")[2], point, fontsize=7, xytext=(3, 4), textcoords="offset points")
+            axis.axhline(exact, color="grey", linewidth=0.8, label="float32")
+            axis.axhline(0.99 * exact, color="grey", linewidth=0.8, linestyle=":", label="1 % below")
+            axis.axvline(1500, color="grey", linewidth=0.8, linestyle="--", label="1.5 kB")
+            axis.set(xscale="log", title=name, xlabel="bytes of a document of 180 tokens", ylabel=_MEASURE)
+        axes[0].legend(fontsize=7)
+        shown.savefig(path, metadata={"Date": None})
+        pyplot.close(shown)
 
 
 def _pool(form: str) -> str:
