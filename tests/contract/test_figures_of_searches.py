@@ -234,3 +234,26 @@ def test_two_versions_beside_each_other() -> None:
     assert not upgrade["problems"]
     assert sum(upgrade["searches sent again as a node had left"].values()) == 1
     assert "and one search was sent again since its node had left" in readme
+
+
+def test_what_codes_on_demand_save_and_cost() -> None:
+    found = measured("on_demand")["figures"]
+    log = found["log"]
+    parts = {
+        "the first tenth": log[0],
+        "the second": log[1],
+        "the last": log[-1],
+        "all of them": found["whole_log"],
+        "asked again": found["again"],
+    }
+    shown = {row[""]: row for row in rows("capacity.md", "cold hits")}
+    assert shown.keys() == parts.keys()
+    for name, part in parts.items():
+        times = [f"{part[f'{way}_p50']:.0f}, {part[f'{way}_p95']:.0f}" for way in ("ms", "stored_ms")]
+        shares = [f"{100 * part[key]:.0f} %" if key in part else "" for key in ("cold_share", "unranked_share")]
+        assert list(shown[name].values())[1:] == [*shares, *times]
+    text = " ".join((DOCS / "capacity.md").read_text(encoding="utf-8").split())
+    bare, whole, after = (f"{found['bytes'][name] / 1e6:.0f} MB" for name in ("on_demand", "stored", "after_the_log"))
+    coded = found["documents_with_codes_after_the_log"]
+    assert f"The index has {bare} where one that stores all codes has {whole}." in text
+    assert f"After the queries {coded:,} documents have codes, and it has {after}" in text
