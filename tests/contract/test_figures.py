@@ -279,3 +279,23 @@ def test_what_maxsim_costs_beside_peers() -> None:
         over = [faster[f"{ours} over {peer}"] for peer in ("maxsim-cpu", "PyLate")]
         milliseconds = window["milliseconds_of_cpu"][ours]["min"]
         assert said.format(milliseconds, *(each[key] for key in ("min", "median") for each in over)) in text
+
+
+def test_what_codes_of_the_small_model_lose() -> None:
+    found = measured("codes-cherche-small")["figures"]
+    forms = {
+        "int8": "int8",
+        "2 bits": "residual2",
+        "1 bit, pooled by 2": "pool2+residual1",
+        "2 bits, pooled by 3": "pool3+residual2",
+    }
+    shown = {row[""]: row for row in rows("capacity.md", "bytes of so many tokens")}
+    columns = {"nDCG@10, SciFact": "scifact", "nDCG@10, Cranfield": "cranfield"}
+    for column, name in columns.items():
+        assert shown["float32"][column] == f"{found[name]['float32']['full flow']:.4f}"[1:]
+        for label, form in forms.items():
+            assert shown[label][column] == f"{found[name]['codecs'][form]['full flow']['ndcg@10']:.4f}"[1:]
+    assert shown["float32"]["bytes of so many tokens"] == f"{4 * 128 * 180:,}"
+    for label, form in forms.items():
+        assert shown[label]["bytes of so many tokens"] == f"{found['scifact']['codecs'][form]['bytes at 180 tokens']:,}"
+    assert shown.keys() == {"float32", *forms}
