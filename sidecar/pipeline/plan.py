@@ -13,7 +13,7 @@ from sidecar.pipeline.membership import check_body, check_fusion, is_sorted
 from sidecar.pipeline.pages import Page
 from sidecar.pipeline.phases import ONE_PHASE, Phases
 from sidecar.pipeline.phases import decide as decide_phases
-from sidecar.pipeline.query import check, check_text
+from sidecar.pipeline.query import check, check_depth, check_text, limit_of
 from sidecar.pipeline.weights import ends_with_candidates
 from sidecar.protocols import Encoder
 from sidecar.values.index import DEFAULT_FIELDS, NO_CODES, Fingerprint, IndexGroup, IndexMeta, TextField
@@ -155,7 +155,7 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
     boost = meta.sparse_boost if request.sparse_boost is None else request.sparse_boost
     page = _read_page(request, _fingerprint(groups, meta), context)
     # From the token where there is one: all pages of a search are ranked with the same window and weight.
-    limit, warnings = _limit(request, groups, meta, context)
+    limit, warnings = limit_of(request, groups, meta, context)
     window = page.window if page else min(request.rerank_window or meta.rerank_window, limit)
     offset = page.offset if page else 0
     deepest = offset + request.size
@@ -171,7 +171,7 @@ async def plan(request: SearchRequest, context: Context, *, max_age: float = 0.0
     query_hash = order_hash(request, meta, boost, phases) if request.paginate or page is not None else ""
     if page is not None and page.query != query_hash:
         raise invalid("the page token belongs to another search", "repeat the search it came from, or drop it")
-    _check_depth(request, deepest, limit, context)
+    check_depth(request, deepest, limit, context)
     is_expanded = request.mode != "bm25" and membership.match_set != "none"
     if phases.terms or (is_expanded and ends_with_candidates(request, meta)):
         limit = min(limit, max(phases.candidates, deepest))
@@ -288,39 +288,6 @@ def _bare_meta(request: SearchRequest) -> IndexMeta:
     """Settings of an index that was never set up."""
     fields = tuple(TextField(name) for name in request.fields or DEFAULT_FIELDS)
     return IndexMeta(model=request.model, fingerprint=Fingerprint(""), fields=fields, max_length=0, codec=NO_CODES)
-
-
-def _limit(
-    request: SearchRequest, groups: Sequence[IndexGroup], meta: IndexMeta, context: Context
-) -> tuple[int, tuple[str, ...]]:
-    """Deepest hit that a search may reach, and a warning for each window that ends there instead of where it was set.
-
-    Raises
-    ------
-    ChercheError
-        INVALID_ARGUMENT for a window beyond the server's own limit.
-    """
-    windows = {}
-    if request.rerank:
-        windows["rerank window"] = request.rerank_window or meta.rerank_window
-    if request.fusion == "rrf" and request.mode == "hybrid":
-        windows["fusion window"] = request.fusion_window
-    limit = context.limits.window
-    _check_depth(request, max(windows.values(), default=0), limit, context)
-    limit = min([limit, *(group.max_window for group in groups if group.max_window is not None)])
-    cut = [name for name, window in windows.items() if window > limit]
-    said = (f"the {name} of {windows[name]:,} hits is cut to index.max_result_window, {limit:,}" for name in cut)
-    return limit, tuple(said)
-
-
-def _check_depth(request: SearchRequest, deepest: int, limit: int, context: Context) -> None:
-    if deepest > limit:
-        setting = "CHERCHE_LIMITS__WINDOW on the server"
-        if limit < context.limits.window:
-            setting = f"index.max_result_window of {request.index}"
-        raise invalid(
-            f"this asks for hit {deepest:,}, the limit is {limit:,}", f"narrow the search, or raise {setting}"
-        )
 
 
 def _skipped(request: SearchRequest, page: Page | None, offset: int, window: int) -> RerankOutcome | None:

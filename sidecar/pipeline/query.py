@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from sidecar.pipeline.text import has_words
 from sidecar.pipeline.weights import check_countable
 from sidecar.protocols import Encoder
 from sidecar.values.first_stage import SparseClause
-from sidecar.values.index import IndexMeta
+from sidecar.values.index import IndexGroup, IndexMeta
 from sidecar.values.model import Encoded, ModelDescription
 from sidecar.values.options import check_bounds
 from sidecar.values.search import RerankOutcome, RerankStatus, SearchRequest, SparseOutcome, SparseStatus
@@ -278,3 +278,37 @@ def _truncation(one: Encoded | None) -> tuple[str, ...]:
     if one is None or not one.tokens.truncated:
         return ()
     return (f"the query has {one.tokens.total} tokens; the model read the first {len(one.tokens)}",)
+
+
+def limit_of(
+    request: SearchRequest, groups: Sequence[IndexGroup], meta: IndexMeta, context: Context
+) -> tuple[int, tuple[str, ...]]:
+    """Deepest hit that a search may reach, and a warning for each window that ends there instead of where it was set.
+
+    Raises
+    ------
+    ChercheError
+        INVALID_ARGUMENT for a window beyond the server's own limit.
+    """
+    windows = {}
+    if request.rerank:
+        windows["rerank window"] = request.rerank_window or meta.rerank_window
+    if request.fusion == "rrf" and request.mode == "hybrid":
+        windows["fusion window"] = request.fusion_window
+    limit = context.limits.window
+    check_depth(request, max(windows.values(), default=0), limit, context)
+    limit = min([limit, *(group.max_window for group in groups if group.max_window is not None)])
+    cut = [name for name, window in windows.items() if window > limit]
+    said = (f"the {name} of {windows[name]:,} hits is cut to index.max_result_window, {limit:,}" for name in cut)
+    return limit, tuple(said)
+
+
+def check_depth(request: SearchRequest, deepest: int, limit: int, context: Context) -> None:
+    """Refuse a page that ends below the limit."""
+    if deepest > limit:
+        setting = "CHERCHE_LIMITS__WINDOW on the server"
+        if limit < context.limits.window:
+            setting = f"index.max_result_window of {request.index}"
+        raise invalid(
+            f"this asks for hit {deepest:,}, the limit is {limit:,}", f"narrow the search, or raise {setting}"
+        )
