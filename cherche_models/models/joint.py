@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from cherche_models.backbone import Backbone
@@ -37,7 +38,7 @@ class Joint(Splade):
     Attributes
     ----------
     query_weighting : Weighting or None
-        Lengths of the vectors that `encode` gives a query, by `query_table`; `forward` gives unit vectors.
+        Lengths of a query's vectors, by `query_table`.
     """
 
     architecture = "joint"
@@ -79,14 +80,28 @@ class Joint(Splade):
         return self.projection.linear.out_features
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, kind: Kind = "document") -> Output:
-        """Weights (batch, vocabulary), unit vectors (batch, length, dim) and their mask."""
+        """Weights (batch, vocabulary), vectors (batch, length, dim) and their mask.
+
+        Vectors have unit length, those of a query the lengths of `query_weighting`.
+        """
         hidden = self.backbone(input_ids, attention_mask)
         real = scored_mask(input_ids, attention_mask, self.tokenizer, self.formats[kind])
+        vectors = self.projection(hidden)
+        if kind == "query" and self.query_weighting is not None and self.query_table is not None:
+            vectors = vectors * self._lengths(input_ids, attention_mask).unsqueeze(-1)
         return Output(
-            self.term_weights(hidden, attention_mask.bool()),
-            self.projection(hidden),
-            self.projection.mask(input_ids, real, kind),
+            self.term_weights(hidden, attention_mask.bool()), vectors, self.projection.mask(input_ids, real, kind)
         )
+
+    def _lengths(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Of the vectors of queries, shape (batch, length); 1 for padding."""
+        assert self.query_weighting is not None
+        assert self.query_table is not None
+        table, special = self.query_table.float().cpu().numpy(), self.tokenizer.special_ids
+        found = torch.ones(input_ids.shape)
+        for row, (ids, mask) in enumerate(zip(input_ids.cpu(), attention_mask.bool().cpu(), strict=True)):
+            found[row, mask] = torch.from_numpy(self.query_weighting.weights(ids[mask].tolist(), table, special))
+        return found.to(input_ids.device)
 
     def graph_outputs(self, input_ids: Tensor, attention_mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:
         """Those of both heads."""

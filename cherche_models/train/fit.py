@@ -84,7 +84,7 @@ def fit(
     run = TrainingRun(model, loss, settings, teacher, folder, watch, processes or Processes(), known)
     run.resume()
     losses = []
-    model.train()
+    model.train(settings.dropout)
     try:
         while run.done < settings.steps and not run.stopped:
             parts = run.step(batches(run.done))

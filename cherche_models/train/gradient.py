@@ -62,9 +62,12 @@ def whole(
 ) -> Parts:
     """Accumulate a batch's gradient in one graph; parameters as in `cached`."""
     torch.manual_seed(settings.seed * 1_000_003 + step)
-    parts = scored(
-        _bucketed(model, batch.queries, "query", settings), _bucketed(model, batch.documents, "document", settings)
-    )
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=settings.bf16):  # casts weights once for all buckets
+        outputs = (
+            _bucketed(model, batch.queries, "query", settings),
+            _bucketed(model, batch.documents, "document", settings),
+        )
+    parts = scored(*outputs)
     torch.autograd.backward(parts.total * share)
     return Parts(*(part.detach() for part in parts))
 

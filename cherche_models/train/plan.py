@@ -106,7 +106,7 @@ def cost(
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     times = []
-    model.train()
+    model.train(settings.dropout)
     try:
         for step in range(trial.steps):
             started = clock()

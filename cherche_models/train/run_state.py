@@ -166,7 +166,7 @@ class TrainingRun:
             found = dict(self.watch.measure(self.model)) if self.processes.is_first else {}
             found = self.processes.share(found)
             self.stopped = self.best.consider(found, self.watch, self.done, self.model)
-        self.model.train()
+        self.model.train(self.settings.dropout)
         if self.watch.report and self.processes.is_first:
             self.watch.report(self.done, found)
 

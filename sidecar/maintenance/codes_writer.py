@@ -33,6 +33,7 @@ MOST_BYTES = 4 << 20
 REST = 60.0
 """Seconds for which a document is not taken again, whatever became of it, nor an index that cannot be written."""
 SAMPLE = 64
+_SHARE = 4  # of the room for documents that wait, which one search takes at most: others find some too
 _INDICES = 1024  # of which something is known
 _AN_ENTRY = 400  # bytes of a document that waits, beside its names
 _PAUSE = 1.0  # seconds, doubled from one failure to the next
@@ -98,11 +99,12 @@ class CodesWriter:
         if self._closed:  # a search that ends late would begin what nobody stops
             return
         now, noted, dropped, refused = self._context.clock(), 0, 0, 0
+        share = -(-self._most // _SHARE)
         for one in documents:
             if (self._resting.get(one.index) or now) > now:
                 refused += 1
             elif one not in self._waiting and self._taken.get(one, now) <= now:
-                if len(self._waiting) < self._most and self._bytes + _size(one) <= MOST_BYTES:
+                if noted < share and len(self._waiting) < self._most and self._bytes + _size(one) <= MOST_BYTES:
                     self._waiting[one] = None
                     self._bytes += _size(one)
                     noted += 1

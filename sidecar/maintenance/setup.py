@@ -247,14 +247,18 @@ async def _check_change(index: str, known: IndexMeta | None, meta: IndexMeta, co
     if known is None:
         return ()
     check_kept(index, known, meta)
+    without = (await context.engine.gaps(index, meta)).without_codes if known.makes_codes and meta.stores_codes else 0
+    cold = (
+        (f"{without:,} documents have no codes yet; they get them with: cherche backfill {index}",) if without else ()
+    )
     old, new = known.fingerprint, meta.fingerprint
     is_stale = old != new or [f.name for f in known.fields] != [f.name for f in meta.fields]
     encoded = (await context.engine.stats(index)).encoded if is_stale else 0
     if not encoded:
-        return ()
+        return cold
     if old.sparse == new.sparse and _is_recoded(known, meta, context):
         kept = f"{encoded:,} documents keep their codes of {known.codec}, which are read as they are"
-        return (f"{kept}; they become {meta.codec}, without the model, with: cherche backfill {index}",)
+        return (f"{kept}; they become {meta.codec}, without the model, with: cherche backfill {index}", *cold)
     if old.sparse != new.sparse or (old.codes and old.codes != new.codes):
         what = "weights" if old.sparse != new.sparse else "codes"
         name = known.model if old.sparse != new.sparse else known.reranker or known.model

@@ -76,6 +76,18 @@ def test_an_encoding_without_vectors_stays_as_it_is() -> None:
     assert Weighting(1.5, 0.2).applied(nothing, [], TABLE, SPECIAL) is nothing
 
 
+def test_a_model_is_trained_by_the_vectors_that_it_encodes(folder: Path) -> None:
+    model = hub.load(folder, device="cpu", dtype="fp32")
+    texts = [TEXT, "bone"]
+    output = model(*model.collate(model.tokenize(texts, "query"), "query"), "query")
+    for row, encoding in enumerate(model.encode(texts, "query")):
+        assert encoding.embeddings is not None
+        found = output.embeddings[row][output.mask[row]].detach().numpy()
+        np.testing.assert_allclose(found, encoding.embeddings.vectors, rtol=1e-4, atol=1e-5)
+    document = model(*model.collate(model.tokenize(texts, "document"), "document"), "document")
+    np.testing.assert_allclose(document.embeddings.detach().norm(dim=-1).numpy(), 1, rtol=1e-5)
+
+
 def test_maxsim_is_the_weighted_sum(folder: Path) -> None:
     model, unit = hub.load(folder, device="cpu", dtype="fp32"), plain(folder)
     [query], [plain_query], [document] = (

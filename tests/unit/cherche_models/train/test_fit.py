@@ -67,6 +67,16 @@ def test_a_teacher_is_learnt_from_and_its_vectors_are_kept(base, tmp_path):
         other.load(tmp_path / "vectors.safetensors")
 
 
+@pytest.mark.parametrize("dropout", [False, True])
+def test_the_encoder_drops_units_only_if_the_settings_say_so(base, dropout):
+    model = _model(base)
+    modes = set()
+    model.backbone.model.base_model.encoder.layer[0].register_forward_hook(lambda own, _, __: modes.add(own.training))
+    fit(model, BATCHES, LOSS, replace(SETTINGS, steps=2, dropout=dropout))
+    assert modes == {dropout}
+    assert not model.training
+
+
 @pytest.mark.parametrize("chunk", [0, 2])
 def test_bfloat16_multiplies_but_weights_moments_and_losses_stay_float32(base, tmp_path, chunk):
     plain, mixed = [], []

@@ -98,7 +98,8 @@ async def test_an_index_that_stores_codes_again_says_which_documents_have_none(m
     meta = await made.world.engine.meta(INDEX)
     assert meta is not None
     assert (await made.world.engine.gaps(INDEX, meta)).total == 0
-    await setup(INDEX, IndexOptions(codes="stored"), made.world.context, dry_run=False)
+    result = await setup(INDEX, IndexOptions(codes="stored"), made.world.context, dry_run=False)
+    assert f"15 documents have no codes yet; they get them with: cherche backfill {INDEX}" in result.warnings
     stored = await made.world.engine.meta(INDEX)
     assert stored is not None
     assert (stored.fingerprint, (await made.world.engine.gaps(INDEX, stored)).without_codes) == (meta.fingerprint, 15)
@@ -131,13 +132,24 @@ async def test_a_text_that_changed_or_went_since_the_search_is_left_alone(made: 
 async def test_a_full_queue_drops_the_rest_and_says_how_many(file_world: FileWorld) -> None:
     found = await written(file_world, most=3)
     cold = await found.cold()
-    found.writer.want(cold)
+    for one in cold:
+        found.writer.want([one])
     assert (len(found.writer), found.outcomes) == (3, {"wanted": 3, "dropped": 17})
     await found.writer.settled()
     assert found.outcomes["written"] == 3
-    found.writer.want(cold)
+    for one in cold:
+        found.writer.want([one])
     await found.writer.settled()
     assert found.outcomes["written"] == 6, "what was dropped is wanted by the next search"
+    await found.writer.aclose()
+
+
+async def test_one_search_with_a_large_window_leaves_room_for_others(file_world: FileWorld) -> None:
+    found = await written(file_world, most=8)
+    cold = await found.cold()
+    found.writer.want(cold[:12])
+    found.writer.want(cold[12:])
+    assert (len(found.writer), found.outcomes) == (4, {"wanted": 4, "dropped": 16})
     await found.writer.aclose()
 
 
