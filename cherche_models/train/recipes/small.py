@@ -7,10 +7,9 @@
 The base is all-MiniLM-L6-v2 (Apache-2.0). It has no masked-LM head: one is trained on its frozen hidden states
 (`cherche_models.train.vocabulary`), tied to its word embeddings. Teachers are bge-small-en-v1.5 (MIT) and the
 base itself; each encodes a text once, into ``DIR/teachers``. A second phase reads more long texts that are asked for in
-whole sentences, of which the corpus has few. A third one starts from the mean of the weights after both, and weighs a
-query's tokens as a search does; ``--start MODEL`` begins with it. The run saves its states in ``DIR``, and the same
-command resumes it. Boost and rerank weight are chosen on the dev sets of the corpus, of
-which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json`` what the run
+whole sentences, which is one row of the corpus in five; the model is the mean of the weights after both. The run saves
+its states in ``DIR``, and the same command resumes it. Boost and rerank weight are chosen on the dev sets of the
+corpus, of which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json`` what the run
 did: settings, losses, the figures of every weight that was tried.
 """
 
@@ -50,10 +49,7 @@ TEMPERATURES = {"bge-small-en-v1.5": 0.025, "e5-small-v2": 0.01, BASE: 0.05}
 """Of each teacher: divided by it, their cosines of a query and its candidates spread alike."""
 
 SENTENCE_WORDS, PROSE_WORDS = 6, 60
-"""Of a query and of its document, at least: of 240,000 rows one in five."""
-
-KNOWLEDGE = frozenset({"computing", "encyclopedia", "mathematics", "science"})
-"""Fields whose prose is about a subject, and not a manual."""
+"""Of a query and of its document, at least: of 240,000 rows 48,805 have as many."""
 
 _TAUGHT_AT_ONCE = 20
 
@@ -96,15 +92,12 @@ class Phase:
     loss : JointLoss
     prose : float
         Share of the rows of a batch that ask for a long text in a whole sentence, see `is_prose`.
-    knowledge : float
-        Share of those of `KNOWLEDGE`, which are outnumbered by the manuals in `prose`.
     """
 
     name: str
     settings: Settings
     loss: JointLoss
     prose: float = 0.0
-    knowledge: float = 0.0
 
 
 RECIPE = SmallRecipe()
@@ -142,14 +135,6 @@ PHASES = (
         prose=0.6,
     ),
 )
-WEIGHED = Phase(
-    "state-weighed",
-    replace(SETTINGS, steps=600, negatives=3, learning_rate=6e-5, bf16=True, dropout=False, seed=2),
-    replace(LOSS, flops_steps=0),
-    prose=0.35,
-    knowledge=0.25,
-)
-"""With the query weighting of `WEIGHTING`, from the mean of the weights after `PHASES`."""
 
 
 def joint_from(base: Path, texts: Sequence[str], folder: Path, recipe: SmallRecipe) -> Joint:
@@ -179,15 +164,11 @@ def texts_of(corpus: Path, limit: int) -> list[str]:
     return found
 
 
-def teachers(encoders: Path, folder: Path, names: Sequence[str], settings: Settings) -> Ensemble:
+def teachers(encoders: Path, folder: Path, names: Sequence[str], length: int) -> Ensemble:
     """The teachers, each with its vectors on disk."""
-    dtype = torch.bfloat16 if settings.bf16 else torch.float32
-    length = settings.document_length
     return Ensemble(
         [
-            Teacher(
-                encoders / name, temperature=TEMPERATURES[name], max_length=length, dtype=dtype, vectors=folder / name
-            )
+            Teacher(encoders / name, temperature=TEMPERATURES[name], max_length=length, vectors=folder / name)
             for name in names
         ]
     )
@@ -214,21 +195,18 @@ def is_prose(example: Example) -> bool:
 
 
 def batches_of(corpus: Path, phase: Phase) -> Batches:
-    """Rows of the corpus, of which shares are prose."""
+    """Rows of the corpus, of which a share is prose."""
     every = stream.lines(corpus / "train.jsonl")
     if not phase.prose:
         return stream.shuffled(every, RECIPE.batch, phase.settings.seed)
-    prose = [example for example in every if is_prose(example)]
-    sources = {"all": every, "prose": prose, "knowledge": [one for one in prose if one.source in KNOWLEDGE]}
-    shares = {"all": 1 - phase.prose - phase.knowledge, "prose": phase.prose, "knowledge": phase.knowledge}
-    chosen = {name: share for name, share in shares.items() if share}
-    return stream.mixture(sources, chosen, RECIPE.batch, phase.settings.seed)
+    sources = {"all": every, "prose": [example for example in every if is_prose(example)]}
+    return stream.mixture(sources, {"all": 1 - phase.prose, "prose": phase.prose}, RECIPE.batch, phase.settings.seed)
 
 
 def train(model: Joint, corpus: Path, encoders: Path, folder: Path, phase: Phase) -> None:
     """Train the model, or resume; each step's losses go to stderr, a file and a plot."""
     settings = phase.settings
-    teacher = teachers(encoders, folder / "teachers", RECIPE.teachers, settings)
+    teacher = teachers(encoders, folder / "teachers", RECIPE.teachers, settings.document_length)
     run_log = log.Log(folder / f"{phase.name}.jsonl")
 
     def report(step: int, parts: dict[str, float]) -> None:
@@ -245,15 +223,6 @@ def train(model: Joint, corpus: Path, encoders: Path, folder: Path, phase: Phase
     curves.draw(folder / f"{phase.name}.jsonl", folder / f"{phase.name}.svg", f"cherche-small, {phase.name}")
 
 
-def weigh(model: Joint, corpus: Path) -> list[str]:
-    """Give the model its query table and `WEIGHTING`; returns the texts that the table was made from."""
-    texts = texts_of(corpus, 20_000)
-    answered = stream.shuffled(stream.lines(corpus / "train.jsonl"), 500, 0)(0)
-    model.query_table = scaled(model, idf(model, texts), pairs(answered))
-    model.query_weighting = WEIGHTING
-    return texts
-
-
 def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int) -> dict[str, Any]:
     """Make the query table, choose the weights on the dev sets, train the codebook, and write the model.
 
@@ -262,7 +231,10 @@ def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int)
     dict
         ``chosen``, and the figures of each dev set, those of the untrained base as a reranker among them.
     """
-    texts = weigh(model, corpus)
+    texts = texts_of(corpus, 20_000)
+    answered = stream.shuffled(stream.lines(corpus / "train.jsonl"), 500, 0)(0)
+    model.query_table = scaled(model, idf(model, texts), pairs(answered))
+    model.query_weighting = WEIGHTING
     found = {path.name: read(path, "dev") for path in sorted((corpus / "dev").iterdir())}
     sets = [dev.staged(model, name, dev.sample(collection, documents)) for name, collection in found.items()]
     chosen = dev.choose(sets)
@@ -274,32 +246,18 @@ def finish(model: Joint, base: Path, corpus: Path, folder: Path, documents: int)
     return {"chosen": asdict(chosen), "sets": dev.report(sets, chosen.sparse_boost, chosen.rerank_weight, rivals)}
 
 
-def after_phases(corpus: Path, encoders: Path, folder: Path) -> Joint:
-    """The mean of the weights after each of `PHASES`.
-
-    What the second phase gives long prose it takes from short searches; their mean loses neither.
-    """
-    model = joint_from(encoders / BASE, texts_of(corpus, RECIPE.head_texts), folder, RECIPE)
-    after: list[Joint] = []
-    for phase in PHASES:
-        train(model, corpus, encoders, folder, phase)
-        after.append(deepcopy(model))
-    return average(after, [1 / len(after)] * len(after), aligned=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe; the same command resumes it."""
     options = _parser().parse_args(arguments)
-    if options.start:
-        model = hub.load(options.start, device="cpu", dtype="fp32")
-        assert isinstance(model, Joint)
-    else:
-        model = after_phases(options.corpus, options.encoders, options.out)
-    weigh(model, options.corpus)
-    train(model, options.corpus, options.encoders, options.out, WEIGHED)
+    model = joint_from(options.encoders / BASE, texts_of(options.corpus, RECIPE.head_texts), options.out, RECIPE)
+    after: list[Joint] = []
+    for phase in PHASES:
+        train(model, options.corpus, options.encoders, options.out, phase)
+        after.append(deepcopy(model))
+    # What the second phase gives long prose it takes from short searches; their mean loses neither.
+    model = average(after, [1 / len(after)] * len(after), aligned=True)
     figures = finish(model, options.encoders / BASE, options.corpus, options.out, options.documents)
-    phases = (*(() if options.start else PHASES), WEIGHED)
-    about = {"recipe": asdict(RECIPE), "phases": [asdict(phase) for phase in phases], **figures}
+    about = {"recipe": asdict(RECIPE), "phases": [asdict(phase) for phase in PHASES], **figures}
     (options.out / "small.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     print(json.dumps(figures, indent=1))
 
@@ -311,7 +269,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--encoders", type=Path, required=True, help="folder of cherche_models.train.encoders")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of cherche_models.train.corpus")
     parser.add_argument("--out", type=Path, required=True, help="where states, vectors and the model go")
-    parser.add_argument("--start", default="", help="model that the last phase starts from; the others are left out")
     parser.add_argument("--documents", type=int, default=500, help="documents of each dev set that are ranked")
     return parser
 

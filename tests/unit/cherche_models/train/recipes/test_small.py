@@ -21,13 +21,6 @@ PHASES = (
     small.Phase("state", SETTINGS, small.LOSS),
     small.Phase("state-prose", replace(SETTINGS, steps=2, seed=1), small.LOSS, prose=0.5),
 )
-WEIGHED = small.Phase(
-    "state-weighed",
-    replace(SETTINGS, steps=2, seed=2, bf16=True, dropout=False),
-    small.LOSS,
-    prose=0.25,
-    knowledge=0.25,
-)
 RECIPE = small.SmallRecipe(
     dim=8, document_length=32, query_length=16, batch=4, head_texts=40, head_steps=5, teachers=(small.BASE,)
 )
@@ -53,45 +46,24 @@ def test_a_share_of_a_batch_is_prose(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sum(small.is_prose(example) for example in batch) >= 3
 
 
-def test_a_share_of_the_prose_is_of_fields_of_knowledge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "word " * 60
-    rows = [
-        Example("a query of a few more words", text, (), source="science"),
-        *(Example(f"a query of a few more words, {i}", text, (), source="commands") for i in range(99)),
-    ]
-    data.write(tmp_path / "train.jsonl", rows)
-    monkeypatch.setattr(small, "RECIPE", RECIPE)
-    batch = small.batches_of(tmp_path, replace(WEIGHED, prose=0.5, knowledge=0.5))(0)
-    assert sum(example.source == "science" for example in batch) >= 2
-
-
 def test_the_model_that_ships_weighs_queries_as_the_recipe_says() -> None:
     stored = json.loads((hub.PRETRAINED / "cherche-small" / "cherche.json").read_text(encoding="utf-8"))
     assert stored["query_weighting"] == small.WEIGHTING.stored()
 
 
-@pytest.fixture
-def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def test_a_second_call_trains_nothing_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     corpus = mixture.write(tmp_path / "corpus")
-    for name, value in {"RECIPE": RECIPE, "PHASES": PHASES, "WEIGHED": WEIGHED}.items():
-        monkeypatch.setattr(small, name, value)
+    monkeypatch.setattr(small, "RECIPE", RECIPE)
+    monkeypatch.setattr(small, "PHASES", PHASES)
     monkeypatch.setattr(small, "PROSE_WORDS", 8)
     monkeypatch.setattr(small, "SENTENCE_WORDS", 1)
-    monkeypatch.setattr(small, "KNOWLEDGE", frozenset({""}))
     checkpoints.encoder(tmp_path / "encoders" / small.BASE)
-    return ["--encoders", str(tmp_path / "encoders"), "--corpus", str(corpus), "--out", str(tmp_path / "out")]
-
-
-def steps(errors: str) -> list[str]:
-    return [line.split()[0] for line in errors.splitlines() if " loss " in line]
-
-
-def test_a_second_call_trains_nothing_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
+    arguments = ["--encoders", str(tmp_path / "encoders"), "--corpus", str(corpus), "--out", str(tmp_path / "out")]
     small.main(arguments)
     first = capsys.readouterr()
-    assert steps(first.err) == ["0", "1", "2", "0", "1", "0", "1"]
+    assert [line.split()[0] for line in first.err.splitlines() if " loss " in line] == ["0", "1", "2", "0", "1"]
     model = hub.load(tmp_path / "out" / "cherche-small", device="cpu", dtype="fp32")
     assert isinstance(model, Joint)
     assert model.dim == 8
@@ -102,26 +74,11 @@ def test_a_second_call_trains_nothing_again(
     assert model.sparse_boost == figures["chosen"]["sparse_boost"]
     assert model.rerank_weight == figures["chosen"]["rerank_weight"]
     assert figures["sets"]["words"]["queries"] == 10
-    assert {path.name for path in (tmp_path / "out").glob("*.svg")} == {
-        "state.svg",
-        "state-prose.svg",
-        "state-weighed.svg",
-    }
+    assert {path.name for path in (tmp_path / "out").glob("*.svg")} == {"state.svg", "state-prose.svg"}
     written = json.loads((tmp_path / "out" / "small.json").read_text())
     assert written["sets"] == figures["sets"]
-    assert [phase["settings"]["steps"] for phase in written["phases"]] == [3, 2, 2]
+    assert [phase["settings"]["steps"] for phase in written["phases"]] == [3, 2]
     small.main(arguments)
     again = capsys.readouterr()
-    assert steps(again.err) == []
+    assert " loss " not in again.err
     assert json.loads(again.out) == figures
-
-
-def test_the_last_phase_starts_from_a_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
-    base = checkpoints.masked_lm(tmp_path / "base")
-    hub.save(hub.load(base, device="cpu", dtype="fp32", architecture="joint", new_head=True, dim=8), tmp_path / "start")
-    small.main([*arguments, "--start", str(tmp_path / "start")])
-    assert steps(capsys.readouterr().err) == ["0", "1"]
-    written = json.loads((tmp_path / "out" / "small.json").read_text())
-    assert [phase["name"] for phase in written["phases"]] == ["state-weighed"]
