@@ -9,8 +9,8 @@ The base is all-MiniLM-L6-v2 (Apache-2.0). It has no masked-LM head: one is trai
 base itself; each encodes a text once, into ``DIR/teachers``. A second phase reads more long texts that are asked for in
 whole sentences, which is one row of the corpus in five; the model is the mean of the weights after both. The run saves
 its states in ``DIR``, and the same command resumes it. Boost and rerank weight are chosen on the dev sets of the
-corpus, of which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json`` what the run
-did: settings, losses, the figures of every weight that was tried.
+corpus, of which no document is trained on. ``DIR/cherche-small`` is the model, with int8 weights, ``DIR/small.json``
+what the run did: settings, losses, the figures of every weight that was tried.
 """
 
 from __future__ import annotations
