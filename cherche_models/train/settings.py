@@ -42,7 +42,7 @@ class Settings:
         Multiply in bfloat16 (autocast); weights, moments and losses stay in float32.
     dropout : bool
         Whether the encoder drops units as its checkpoint says. Without it attention is one fused
-        operation, and a step takes a third less time on a CPU.
+        operation, and a step takes about a quarter less time on a CPU.
     accumulate : int
         Gradient accumulation: steps per weight update. The last window may be shorter.
     chunk : int
